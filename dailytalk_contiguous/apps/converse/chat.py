@@ -3,30 +3,25 @@
 All three give a reply piece by piece, so that its first sentence is spoken while the rest is generated. The
 listener needs nothing. A server is any that speaks OpenAI's `POST /v1/chat/completions`, with `stream` or without
 (https://platform.openai.com/docs/api-reference/chat/create): llama.cpp, vLLM, Ollama, OpenAI itself. Requests go
-through `models.paid`. The answer is checked event by event, and cut if it is too long.
+through `models.paid`. The answer is checked event by event.
 """
 
 import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from dailytalk_contiguous.apps.converse.listening_rules import listen
+from dailytalk_contiguous.apps.converse.settings import LISTENER
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import is_this_machine
-from dailytalk_contiguous.core.settings import SEED, setting
-from dailytalk_contiguous.models.contracts import ChatMessage
-from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
 from dailytalk_contiguous.models.paid import Client, NotServed, Reply, ServerEvent, ShortRead, Token
-from dailytalk_contiguous.models.pieces import Feed, Pieces
-
-#: The name of the listener.
-LISTENER = "listener"
+from dailytalk_contiguous.models.pieces import Pieces
 
 COMPLETIONS_PATH, MODELS_PATH = "/v1/chat/completions", "/v1/models"
 
@@ -44,45 +39,48 @@ CHAT_TRIES = 3
 #: Chinese 3, and an estimate that is too high only forgets a little earlier.
 BYTES_A_TOKEN = 3
 
-#: Bytes a token of an answer may have on average before it is cut: for servers that obey no limit.
-MOST_BYTES_A_TOKEN = 8
-
 #: Models that an error names, and characters of a model's name.
 _NAMED, _LONGEST_NAME = 5, 200
 
-#: The remedy for a missing answer.
-_AGAIN = "say it again"
-
-#: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read.
-_EVENT = {"choices?": [dict], "error?": object}
-#: A server that does not stream sends one, with a `message` in place of the `delta`.
+#: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read. A server
+#: that does not stream sends one, with a `message` in place of the `delta`.
 _PART = {"role?": str, "content?": str}
-_CHOICE = {"delta?": _PART, "message?": _PART, "finish_reason?": str}
+_EVENT = {"choices?": [{"delta?": _PART, "message?": _PART, "finish_reason?": str}], "error?": object}
 
 #: The role whose parts of an answer are spoken; a part without a role has the previous one, at first this.
 _ASSISTANT = "assistant"
 
 #: The marks around a model's thoughts before its answer.
-_THOUGHTS = ("<think>", "</think>")
+_OPENED, _CLOSED = "<think>", "</think>"
 
 
-@dataclass(frozen=True)
-class ChatSettings:
-    """Settings of a model's answers. The listener ignores them."""
+def load_chat(
+    name: str, temperature: float | None = None, seed: int | None = None, device: str = "auto"
+) -> ChatModel:
+    """The model of a name; nothing is loaded or asked before its `preflight`.
 
-    temperature: float | None = setting(
-        None,
-        "Randomness of answers, 0 for none.",
-        option="chat_temperature",
-        panel="models",
-        least=0.0,
-        most=2.0,
-        shown="the model's",
-    )
-    seed: int | None = setting(None, SEED)
-    device: str = setting(
-        "auto", "Where models run: {choices}.", execution=True, panel="models", choices=DEVICES, shown="auto"
-    )
+    Args:
+        name: `listener`; the address of a server, `http://…` or `https://…`, with `#MODEL` after it if that is not
+            the first of its models; or a model for transformers: a folder, or OWNER/NAME on the Hub, with @TAG for
+            a version.
+        temperature: randomness of answers, 0 for none; None: the model's own. The listener has none.
+        seed: the same conversation gets the same answer with the same one.
+        device: where a model of transformers runs: `auto`, `cpu` or `cuda`.
+
+    Raises DailytalkError for a name that can't be any of these.
+    """
+    if name == LISTENER:
+        return RuleListener()
+    if re.match(r"(?i)https?://", name):
+        return ChatServer(name, temperature, seed)
+    if "://" in name or not name.strip():
+        raise DailytalkError(
+            f"{name!r} is no model that chats",
+            f"name {LISTENER}, the address of a server like http://localhost:8080, a folder, or OWNER/NAME",
+        )
+    from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
+
+    return ChatNetwork(name, temperature, seed, device)
 
 
 class RuleListener:
@@ -96,12 +94,7 @@ class RuleListener:
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         words = re.findall(r"\S+\s*", listen(messages))[:most_tokens]
-
-        def make(feed: Feed[str]) -> None:
-            for word in words:
-                feed.put(word)
-
-        return Pieces(make, "listener")
+        return Pieces(lambda feed: [*map(feed.put, words)], "listener")
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
@@ -112,21 +105,26 @@ class ChatServer:
 
     Args:
         address: `http` or `https`, with or without `/v1`, with `#MODEL` for a model that is not the first.
-        settings: temperature and seed are sent if they are set.
+        temperature, seed: sent if they are set.
         connect: makes the client for an address and a token; tests pass one with other timeouts.
 
     Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
     def __init__(
-        self, address: str, settings: ChatSettings, connect: "Callable[[str, Token], Client] | None" = None
+        self,
+        address: str,
+        temperature: float | None = None,
+        seed: int | None = None,
+        connect: "Callable[[str, Token], Client] | None" = None,
     ) -> None:
         url, _, self.name = address.partition("#")
         if "?" in url:
             raise DailytalkError(
                 "the address of the chat server has a question mark", "leave away what follows it"
             )
-        self._settings = settings
+        chosen = {"temperature": temperature, "seed": seed}
+        self._chosen = {name: value for name, value in chosen.items() if value is not None}
         url = url.rstrip("/").removesuffix("/v1")
         self._connect = partial(connect or _connect, url, Token.from_environment("OPENAI_API_KEY"))
         self._client = self._connect()
@@ -157,17 +155,14 @@ class ChatServer:
             "messages": [{"role": role, "content": content} for role, content in messages],
             "stream": True,
             limit: most_tokens,
+            **self._chosen,
         }
-        if self._settings.temperature is not None:
-            body["temperature"] = self._settings.temperature
-        if self._settings.seed is not None:
-            body["seed"] = self._settings.seed
         return self._renewed().stream(
             COMPLETIONS_PATH,
             json.dumps(body).encode(),
             # A compressed answer comes in blocks, and late.
             {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"},
-            partial(read_completion, most_bytes=MOST_BYTES_A_TOKEN * most_tokens),
+            read_completion,
             first_seconds=FIRST_SECONDS,
         )
 
@@ -191,7 +186,7 @@ def _connect(url: str, token: Token) -> Client:
         total_seconds=ANSWER_SECONDS,
         tries=CHAT_TRIES,
         chosen=("model",),
-        again=_AGAIN,
+        again="say it again",
     )
 
 
@@ -208,88 +203,75 @@ def _read_models(reply: Reply) -> list[str]:
     return usable
 
 
-def read_completion(events: Iterable[ServerEvent], most_bytes: int) -> Iterator[str]:
-    """At most `most_bytes` of the text of an answer, which comes as chunks of a chat completion, or as one.
+def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
+    """The text of an answer, which comes as chunks of a chat completion, or as one.
 
     Raises ShortRead for events of another form or with an error, and for an empty answer or one that ends too
     early.
     """
-    return limited_text(without_thoughts(_contents(events)), most_bytes)
-
-
-def _contents(events: Iterable[ServerEvent]) -> Iterator[str]:
-    reason, role = "", _ASSISTANT
+    reason, role, reply = "", _ASSISTANT, ReplyText()
     for event in events:
         if event.data.strip() == "[DONE]":
-            return
+            break
         try:
             chunk = expect(parse_json(event.data, ""), _EVENT, "an event")
-            if error := chunk.get("error"):
-                message = error.get("message") if isinstance(error, dict) else error
-                raise ShortRead(f"it says: {plain_text(str(message or 'error'))}")
-            if chunk.get("choices") is None:
-                raise ShortRead("an event has no choices")
-            for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
-                expect(choice, _CHOICE, "an event")
-                message = choice.get("message")
-                part = message or choice.get("delta") or {}
-                role = part.get("role") or role
-                if role == _ASSISTANT:
-                    yield part.get("content") or ""
-                reason = choice.get("finish_reason") or reason or ("stop" if message else "")
         except BadInput as problem:
             raise ShortRead(problem.reason) from None
+        if error := chunk.get("error"):
+            message = error.get("message") if isinstance(error, dict) else error
+            raise ShortRead(f"it says: {plain_text(str(message or 'error'))}")
+        if chunk.get("choices") is None:
+            raise ShortRead("an event has no choices")
+        for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
+            message = choice.get("message")
+            part = message or choice.get("delta") or {}
+            role = part.get("role") or role
+            if role == _ASSISTANT and (text := reply.push(part.get("content") or "")):
+                yield text
+            reason = choice.get("finish_reason") or reason or ("stop" if message else "")
         if reason == "content_filter":
             raise ShortRead("its own filter stopped it")
     if not reason:
         raise ShortRead("it ends too early")
+    if rest := reply.end():
+        yield rest
 
 
-def without_thoughts(pieces: Iterable[str]) -> Iterator[str]:
-    """Text without a model's thoughts, in `<think>` and `</think>`, before its answer.
+class ReplyText:
+    """The text of an answer from outside, in pieces of any size: what a person may hear and a terminal may show.
 
-    >>> list(without_thoughts(["<thi", "nk>They ask…</th", "ink>", " Hello"]))
-    [' Hello']
+    A model's thoughts, in `<think>` and `</think>` before its answer, are left out, and so are control characters
+    and blanks before the first word.
+
+    >>> reply = ReplyText()
+    >>> [reply.push(piece) for piece in ("<thi", "nk>They ask…</th", "ink>", " Hello")]
+    ['', '', '', 'Hello']
     """
-    opened, closed = _THOUGHTS
-    waiting, state = "", "may think"
-    for piece in pieces:
-        if state == "answers":
-            yield piece
-            continue
-        waiting += piece
-        if state == "may think":
-            begun = waiting.lstrip()
-            if begun.startswith(opened):
-                state = "thinks"
-            elif not opened.startswith(begun):
-                state = "answers"
-        if state == "thinks":
-            _, mark, after = waiting.partition(closed)
-            waiting = after if mark else opened + waiting[-len(closed) :]
-            state = "answers" if mark else state
-        if state == "answers":
-            yield waiting
-    if state == "may think":
-        yield waiting
 
+    def __init__(self) -> None:
+        self._waiting, self._begun = "", False
 
-def limited_text(pieces: Iterable[str], most_bytes: int) -> Iterator[str]:
-    """Text from outside as it comes, without control characters and leading blanks, in non-empty pieces.
+    def push(self, piece: str) -> str:
+        if self._begun:
+            return plain_text(piece)
+        self._waiting = plain_text(self._waiting + piece).lstrip()
+        if self._waiting.startswith(_OPENED):
+            _, closed, after = self._waiting.partition(_CLOSED)
+            self._waiting = after.lstrip() if closed else _OPENED + self._waiting[-len(_CLOSED) :]
+            if not closed:
+                return ""
+        elif _OPENED.startswith(self._waiting):
+            return ""
+        self._begun = bool(self._waiting)
+        return self._waiting
 
-    It ends after `most_bytes` of UTF-8. Raises ShortRead for an empty text.
-    """
-    size = 0
-    for piece in pieces:
-        text = plain_text(piece)
-        encoded = (text if size else text.lstrip()).encode()
-        if allowed := encoded[: most_bytes - size].decode(errors="ignore"):
-            yield allowed
-        size += len(encoded)
-        if size >= most_bytes:
-            break
-    if not size:
-        raise ShortRead("it says nothing")
+    def end(self) -> str:
+        """The rest of the text. Raises ShortRead for an empty one."""
+        if self._begun:
+            return ""
+        if not self._waiting or self._waiting.startswith(_OPENED):
+            raise ShortRead("it says nothing")
+        return self._waiting
 
 
 def plain_text(text: str) -> str:

@@ -3,7 +3,8 @@
 import select
 import sys
 import threading
-from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,23 @@ from typing import Any
 import typer
 
 from dailytalk_contiguous.apps.converse import sound_blocks, talk_setup
-from dailytalk_contiguous.apps.converse.chat import ChatSettings
-from dailytalk_contiguous.apps.converse.dialogue import TurnRules
-from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, run_talk
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
+from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
+from dailytalk_contiguous.models.contracts import Line
+from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 
-#: The options of all parts of a talk.
-CONVERSE_SETTINGS = cli_options.setting_options(talk_setup.TalkModels(), ChatSettings(), TurnRules())
+CONVERSE_SETTINGS = cli_options.setting_options(TalkSettings())
 
 
 @cli_options.with_options(CONVERSE_SETTINGS)
@@ -81,13 +82,6 @@ def converse(
         headline = counted(len(devices), "sound device") if devices else "no sound device is there"
         return Outcome({"devices": devices}, headline, 0 if devices else 1, devices)
     cli_options.on_this_machine("--out", out)
-    voice_options = cli_options.own_voice(options)
-    settings = cli_options.chosen(options, CONVERSE_SETTINGS | cli_options.setting_options(voice_options))
-    (models,), (chat,), (rules,) = (
-        with_settings((talk_setup.TalkModels(options=voice_options),), settings),
-        with_settings((ChatSettings(),), settings),
-        with_settings((TurnRules(),), settings),
-    )
     if push_to_talk and input:
         raise DailytalkError("--push-to-talk does not go with --input", "leave one of them out")
     if web and (input or sound_device):
@@ -95,26 +89,19 @@ def converse(
             f"{'--input' if input else '--sound-device'} does not go with --web",
             "leave one of them out: the page has a microphone of its own",
         )
-    models = models.of(profile or STANDARD) if profile or models.tts else _chosen_here(models)
-    folder = None if no_save else out
+    voice_options = cli_options.own_voice(options)
+    chosen = cli_options.chosen(options, CONVERSE_SETTINGS | cli_options.setting_options(voice_options))
+    (settings,) = with_settings((TalkSettings(options=voice_options),), chosen)
+    settings = settings.of(profile or STANDARD) if profile or settings.tts else _with_voice(settings)
     console = Console(stderr=as_json)
     instructions = talk_setup.read_instructions(system)
 
-    def asked(question: str) -> bool:
+    def ask(question: str) -> bool:
         return consent or (sys.stdin.isatty() and typer.confirm(visible(question), default=False))
 
-    voice = talk_setup.open_voice(models, folder, asked)
-    talks: list[Talk] = []
-    screen = TalkScreen(console)
-
-    def tell(sentence: str) -> None:  # at once, since a talk that waits for sound shows nothing
-        screen.show(TalkEvent("notice", talks[0].time if talks else 0.0, sentence))
-
-    def answered() -> bool:
-        return bool(talks) and talks[0].idle
-
+    voice = talk_setup.TalkVoice(settings, None if no_save else out, ask)
     blocks: sound_blocks.SoundBlocks
-    page = None
+    page = files = None
     if web:
         try:
             from dailytalk_contiguous.apps.converse.talk_page import TalkPage
@@ -122,24 +109,30 @@ def converse(
             raise DailytalkError(
                 f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
             ) from None
-        blocks = page = TalkPage(port, tell)
+        blocks = page = TalkPage(port)
     elif input:
         loudspeaker = sound_blocks.Loudspeaker(sound_device, "leave out --play") if play else None
-        blocks = sound_blocks.FileBlocks(input, answered, loudspeaker, tell)
+        blocks = files = sound_blocks.FileBlocks(input, loudspeaker)
     else:
-        blocks = sound_blocks.DeviceBlocks(sound_device, tell)
+        blocks = sound_blocks.DeviceBlocks(sound_device)
     closes = blocks.echoes and not headphones and not push_to_talk
-    parts = talk_setup.open_parts(models, chat, rules, voice, instructions, push_to_talk, closes)
-    record = None
-    if folder is not None:
-        name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
-        about = talk_setup.about_talk(models, parts, voice)
-        record = TalkRecord(folder, name, about, blocks.lag)
-        talk_setup.remember_consent(folder, voice)
+    parts = talk_setup.open_parts(settings, voice, instructions)
+    about = talk_setup.about_talk(settings, parts, voice)
+    name = datetime.now().strftime("talk-%Y%m%d-%H%M%S")
+    record = None if no_save else TalkRecord(out, name, about, blocks.lag)
     privacy = "nothing leaves this machine"
-    if services := sorted({*filter(None, (parts.chat.service, voice.service))}):
-        privacy = f"what you say goes to {' and '.join(services)}; nothing else leaves this machine"
-    _introduce(console, privacy, blocks.name, closes, push_to_talk and not web)
+    if about["services"]:
+        privacy = f"what you say goes to {' and '.join(about['services'])}; nothing else leaves this machine"
+    console.text(f"note: {privacy}")
+    console.text("note: an emotion is a guess from sound, and no diagnosis")
+    if closes:
+        console.text(
+            "note: the microphone is closed while the voice speaks; with --headphones you may speak over it"
+        )
+    if push_to_talk and not web:
+        console.text("note: press Enter, speak, and press Enter again")
+    console.text(f"microphone: {blocks.name}")
+    screen = TalkScreen(console)
 
     def show(event: TalkEvent) -> None:
         screen.show(event)
@@ -147,112 +140,82 @@ def converse(
             page.show(event)
 
     with screen:
-        talk = Talk(parts, blocks, show, record)
-        talks.append(talk)
+        talk = Talk(settings, parts, blocks, show, record, push_to_talk, closes)
         if page:
-            page_note = f"{privacy[:1].upper()}{privacy[1:]}."
-            page.serve(talk, page_note, push_to_talk, lambda: _ended(talk, record))
+            page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.", push_to_talk)
             console.text(f"page: {page.address}")
             if not no_browser and not opened(page.hand_over()):
-                tell("no browser could be opened: open that address in one")
-        _obey_lines(talk, push_to_talk and not web)
-        stopped = False
+                talk.say("no browser could be opened: open that address in one")
+        if sys.stdin.isatty() or (push_to_talk and not web):
+            threading.Thread(target=_obey_lines, args=(talk,), name="lines", daemon=True).start()
         try:
-            run_talk(talk, blocks)
-        except KeyboardInterrupt:
-            stopped = True  # how a talk ends
-    if stopped:
-        interrupts.answered()
-    rejects = blocks.rejects if isinstance(blocks, sound_blocks.FileBlocks) else []
-    return talk_outcome(talk, record, len(input or ()), rejects)
-
-
-def _chosen_here(models: talk_setup.TalkModels) -> talk_setup.TalkModels:
-    """The models of the standard profile, or a person's choice at a terminal if its voice can't speak."""
-    try:
-        talk_setup.synthesiser_of(standard := models.of(STANDARD))
-        return standard
-    except DailytalkError as error:
-        refusal = error
-    talks = list(talk_setup.free_voices(models))
-    if not (talks and sys.stdin.isatty()):
-        without = " or ".join(command for _, command, _ in talks) or INSTALL_OFFLINE
-        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
-    say(f"{refusal.reason}. Without it this can speak (see docs/voices.md):")
-    for number, (speaker, command, _) in enumerate(talks, 1):
-        say(f"  {number}  {speaker}: {command}")
-    number = 0
-    while number not in range(1, len(talks) + 1):
-        number = typer.prompt("Who speaks", default=1, type=int, err=True)
-    return talks[number - 1][2].of(EMBEDDED)
-
-
-def _introduce(console: Console, privacy: str, microphone: str, closes: bool, push_to_talk: bool) -> None:
-    console.text(f"note: {privacy}")
-    console.text("note: an emotion is a guess from sound, and no diagnosis")
-    if closes:
-        console.text(
-            "note: the microphone is closed while the voice speaks; with --headphones you may speak over it"
-        )
-    if push_to_talk:
-        console.text("note: press Enter, speak, and press Enter again")
-    console.text(f"microphone: {microphone}")
-
-
-def _kept(record: TalkRecord | None) -> str | None:
-    path = record and (record.folder / f"{record.name}.wav")
-    return str(path) if path and path.exists() else None
-
-
-def _ended(talk: Talk, record: TalkRecord | None) -> str:
-    kept = _kept(record)
-    where = f"It is kept in {visible(kept)}." if kept else "Nothing is kept."
-    return f"The talk has ended after {length_text(talk.time)}. {where}"
-
-
-def talk_outcome(talk: Talk, record: TalkRecord | None, files: int, rejects: Sequence[Reject]) -> Outcome:
-    """The outcome of a talk. `files`: how many were its microphone; `rejects`: those that could not be heard."""
-    medians, kept = median_steps(talk.latencies), _kept(record)
+            talk.run()
+        except KeyboardInterrupt:  # how a talk ends
+            interrupts.answered()
+    rejects = files.rejects if files else []
+    medians, kept = median_steps(talk.latencies), talk.kept
     return Outcome(
         {
-            "talk": kept,
+            "talk": kept and str(kept),
             "seconds": round(talk.time, 3),
             "replies": len(talk.latencies),
             "median_seconds_after_speech": medians,
             "rejects": [reject.as_dict() for reject in rejects],
         },
-        f"kept: {kept or ('nothing' if record is None else 'nothing: nobody spoke')}",
-        exit_code(files - len(rejects), len(rejects)) if rejects else 0,
+        f"kept: {kept or ('nothing: nobody spoke' if record else 'nothing')}",
+        exit_code(len(input or ()) - len(rejects), len(rejects)) if rejects else 0,
         details=[
             f"talked: {length_text(talk.time)}, {counted(len(talk.latencies), 'answer')}",
             *([f"medians: {latency_text(medians)}"] if medians else []),
         ],
         rejected=rejected_of(rejects, "file"),
-        next=to_run("check", record.folder) if record and kept else "",
+        next=to_run("check", out) if kept else "",
     )
 
 
-def _obey_lines(talk: Talk, push_to_talk: bool) -> None:
-    """Read lines of the terminal, in a thread: `clear`, and Enter for push-to-talk."""
-    if not (push_to_talk or sys.stdin.isatty()):
-        return
+def _with_voice(settings: TalkSettings) -> TalkSettings:
+    """The settings of the standard profile, or a person's choice at a terminal if its voice can't speak."""
+    try:
+        talk_setup.synthesiser_of(standard := settings.of(STANDARD))
+        return standard
+    except DailytalkError as error:
+        refusal = error
+    free: list[tuple[str, str, TalkSettings]] = []
+    for engine in ENGINES:  # those that need no service, or one of this machine
+        voice = settings.voice or engine_named(engine).voices.get("any", "")
+        chosen = replace(settings, tts=engine, voice=voice)
+        with suppress(DailytalkError):
+            synthesiser = talk_setup.synthesiser_of(chosen)
+            if not synthesiser.price([Line("Hello.", "", settings.language, 0)]):
+                command = to_run(
+                    "converse", "--profile", EMBEDDED, "--tts", engine, *(["--voice", voice] if voice else [])
+                )
+                free.append((speaker_text(synthesiser), command, chosen))
+    if not (free and sys.stdin.isatty()):
+        without = " or ".join(command for _, command, _ in free) or INSTALL_OFFLINE
+        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
+    say(f"{refusal.reason}. Without it this can speak (see docs/voices.md):")
+    for number, (speaker, command, _) in enumerate(free, 1):
+        say(f"  {number}  {speaker}: {command}")
+    number = 0
+    while number not in range(1, len(free) + 1):
+        number = typer.prompt("Who speaks", default=1, type=int, err=True)
+    return free[number - 1][2].of(EMBEDDED)
 
-    def read() -> None:
+
+def _obey_lines(talk: Talk) -> None:
+    """Read lines of the terminal: `clear`, and Enter for push-to-talk."""
+    with suppress(OSError, ValueError):  # the terminal is gone
         while True:
-            try:
-                ready, _, _ = select.select([sys.stdin], [], [], 0.5)
-                line = sys.stdin.readline() if ready else None
-            except (OSError, ValueError):
-                return
+            ready, _, _ = select.select([sys.stdin], [], [], 0.5)
+            line = sys.stdin.readline() if ready else None
             if line == "":
                 return
             if line is None:
                 continue
             if line.strip().lower() == "clear":
-                talk.clear()
+                talk.later(talk.clear)
             elif not line.strip():
-                talk.press()
+                talk.later(talk.press)
             else:
-                talk.notice("type clear to start afresh, or end with Ctrl-C")
-
-    threading.Thread(target=read, name="lines", daemon=True).start()
+                talk.later(talk.say, "type clear to start afresh, or end with Ctrl-C")

@@ -10,13 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from dailytalk_contiguous.core.sentences import word_set
-
 #: Words of the speaker in an answer, at most.
 MOST_ECHOED_WORDS = 14
-
-#: A text of at least this many words without a common English one is in another language.
-KNOWN_FROM = 5
 
 _FEELINGS = (
     "sad|unhappy|lonely|hopeless|disappointed|hurt|upset|angry|furious|annoyed|frustrated|afraid|scared|anxious|"
@@ -47,12 +42,18 @@ RULES = (
             "that you trust. Who could that be?",
         ),
     ),
+    ListeningRule("^$", "calm", ("I am here. Take your time.", "There is no hurry. I am listening.")),
     ListeningRule(
-        r"^(?:please )?(?:clear|reset|start (?:over|again)|forget (?:everything|that))$",
+        # No letter of English, or five words or more without a common one.
+        r"^[^a-z]*[^\x00-\x7f][^a-z]*$|^(?!.*\b(?:i|i'm|you|he|she|it|it's|we|they|me|him|her|us|them|my|your|his|our|"
+        r"their|this|that|these|those|a|an|the|and|or|but|so|if|because|when|what|who|where|why|how|is|am|are|was|were|"
+        r"be|been|do|does|did|don't|have|has|had|not|no|yes|can|can't|could|will|would|should|to|of|in|on|at|for|with|"
+        r"from|by|about|up|out|just|very|really|too|there|here|all|some|more|good|bad|today|now|feel|think|know|want|go|"
+        r"got|like)\b)\S+(?: \S+){4}",
         "",
         (
-            "All right, we start afresh. What is on your mind?",
-            "That is gone. What would you like to talk about?",
+            "I am sorry, I understand only English. Could you say it in English?",
+            "That was not English to me. Could you try it once more?",
         ),
     ),
     ListeningRule(
@@ -72,11 +73,6 @@ RULES = (
             "I am a small program. I can't tell you what to do, but I can listen. Which ways do you see yourself?",
             "If a good friend asked you this, what would you answer?",
         ),
-    ),
-    ListeningRule(
-        r"\b(?:died|passed away|funeral|broke up|left me|divorce\w*)\b",
-        "soft tone",
-        ("That is a great loss. What do you miss most?", "I am sorry. How has it been for you since then?"),
     ),
     ListeningRule(
         rf"\b(?:i am|i'm|i was|i feel|i felt|makes me|made me)(?: feeling| so| very| really| a bit| just)* "
@@ -110,21 +106,7 @@ RULES = (
     ),
 )
 
-SILENT_REPLIES = ("I am here. Take your time.", "There is no hurry. I am listening.")
-FOREIGN_REPLIES = (
-    "I am sorry, I understand only English. Could you say it in English?",
-    "That was not English to me. Could you try it once more?",
-)
-HEARD_REPLIES = ("You sound {echo} as you say that.", "Your voice sounds {echo} to me.")
-
-#: Common words: nearly every English sentence has one of them.
-_COMMON = word_set(
-    "i i'm i've i'll i'd you you're he he's she she's it it's we they me him her us them my your his our their "
-    "this that these those a an the and or but so if because when what who where why how is am are was were be "
-    "been do does did don't didn't have has had not no yes can can't could will would should to of in on at for "
-    "with from by about up out just very really too there here all some any more much many good bad today now "
-    "feel think know want go went get got like time day hello okay"
-)
+_HEARD_REPLIES = ("You sound {echo} as you say that.", "Your voice sounds {echo} to me.")
 
 _SWAPPED = {
     "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "am": "are", "i'm": "you're",
@@ -141,44 +123,29 @@ def listen(turns: Sequence[tuple[str, str]]) -> str:
     """The listener's next answer, which may begin with a style tag in parentheses.
 
     Args:
-        turns: role and content of each message, as `apps.converse.dialogue` has them; those of the system have no
-            effect.
+        turns: role and content of each message, the last of the user; those of the system have no effect.
 
     >>> listen([("user", "My sister is late.\\n[sounds sad (confidence 0.71)]")])
     '(soft tone) You sound sad as you say that. Your sister is late. How was that for you?'
     """
     said = [content for role, content in turns if role == "assistant"]
     asked = [content for role, content in turns if role == "user"]
-    if not asked or turns[-1][0] != "user":
-        return "(calm) Hello. I am listening. How are you today?"
     heard = _HEARD_LINE.findall(asked[-1])
     earlier = _HEARD_LINE.findall(asked[-2]) if len(asked) > 1 else []
-    tag, answer = _answer(_HEARD_LINE.sub(" ", asked[-1]), said)
-    if heard and heard != earlier and heard[-1] != "neutral":
-        tag, answer = tag or "soft tone", f"{_next(HEARD_REPLIES, said, heard[-1])} {answer}"
+    words = [word.lower() for word in _WORD.findall(_HEARD_LINE.sub(" ", asked[-1]).replace("’", "'"))]
+    tag, replies, echoed = "", RULES[-1].replies, list[str]()
+    for rule in RULES:
+        if match := re.search(rule.pattern, " ".join(words)):
+            echoed = match[1].split() if match.re.groups else []
+            if len(echoed) <= MOST_ECHOED_WORDS and all(len(word) <= 20 for word in echoed):
+                tag, replies = rule.tag, rule.replies
+                break
+    answer = _next(replies, said, " ".join(_SWAPPED.get(word, word) for word in echoed))
     if said and said[-1].endswith(answer):
         answer = _next(RULES[-1].replies, said)
+    if heard and heard != earlier and heard[-1] != "neutral":
+        tag, answer = tag or "soft tone", f"{_next(_HEARD_REPLIES, said, heard[-1])} {answer}"
     return f"({tag}) {answer}" if tag else answer
-
-
-def _answer(text: str, said: Sequence[str]) -> tuple[str, str]:
-    """The tag (may be empty) and the answer to a text, after the earlier answers."""
-    words = [word.lower() for word in _WORD.findall(text.replace("’", "'"))]
-    letters = [character for character in text if character.isalpha()]
-    if not words:
-        return "calm", _next(SILENT_REPLIES, said)
-    is_foreign = sum(character.isascii() for character in letters) < len(letters) / 2
-    if is_foreign or (len(words) >= KNOWN_FROM and not _COMMON.intersection(words)):
-        return "", _next(FOREIGN_REPLIES, said)
-    for rule in RULES:
-        match = re.search(rule.pattern, " ".join(words))
-        if not match:
-            continue
-        echo = [_SWAPPED.get(word, word) for word in (match[1].split() if match.re.groups else [])]
-        if len(echo) > MOST_ECHOED_WORDS or any(len(word) > 20 for word in echo):
-            continue
-        return rule.tag, _next(rule.replies, said, " ".join(echo))
-    raise AssertionError("the last rule matches any text")
 
 
 def _next(replies: Sequence[str], said: Sequence[str], echo: str = "") -> str:

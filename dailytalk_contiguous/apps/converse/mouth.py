@@ -1,14 +1,14 @@
 """The speech of the voice: sentences in order, word by word, which can pause, go on from a word, or stop."""
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from dailytalk_contiguous.apps.converse.dialogue import ReplySentence, heard_part
+from dailytalk_contiguous.apps.converse.dialogue import ReplySentence
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.core.word_times import Word
 
 #: Seconds in which a voice that is silenced fades.
@@ -18,56 +18,76 @@ _FADE = 0.01
 _AUDIBLE, _AFTER = 0.003, 0.15
 
 
-class Said(NamedTuple):
-    """A spoken sentence: its span in seconds of the talk, its words, and whether it was completed."""
+@dataclass(eq=False)
+class Saying:
+    """A sentence that waits or is being spoken.
 
-    number: int
+    Attributes:
+        samples: at `TALK_RATE`.
+        words: with times in seconds of `samples`.
+        at: how many samples were played.
+        start, end: of what was played, in seconds of the talk.
+        spoken: the words that were begun, with times in seconds of the talk.
+        stopped: whether nothing more of it will be played.
+    """
+
     sentence: ReplySentence
-    start: float
-    end: float
+    samples: Samples
     words: list[Word]
-    heard: str
-    complete: bool
+    at: int = 0
+    start: float | None = None
+    end: float = 0.0
+    spoken: list[Word] = field(default_factory=list)
+    stopped: bool = False
 
+    @property
+    def complete(self) -> bool:
+        """Whether its last word is heard to its end, unless it is stopped yet."""
+        last = self.words[-1].end if self.words else len(self.samples) / TALK_RATE
+        return not self.stopped or self.at >= min(len(self.samples), last * TALK_RATE)
 
-class _Saying:
-    """A sentence that waits or is being spoken; `pieces` are (sample of the talk, first, last sample of it)."""
+    @property
+    def heard(self) -> str:
+        """The text up to the word in which the voice stopped; an interrupted one ends in `CUT_MARK`."""
+        if self.complete or not self.words:
+            return self.sentence.text
+        return " ".join([*(word.text for word in self.spoken), CUT_MARK])
 
-    def __init__(self, number: int, sentence: ReplySentence, samples: Samples, words: Sequence[Word]) -> None:
-        self.number, self.sentence, self.samples, self.words = number, sentence, samples, list(words)
-        self.at = 0
-        self.pieces: list[list[int]] = []
+    @property
+    def timed(self) -> list[Word]:
+        """The words in seconds of the talk: those that were spoken and, unless it is stopped, those to come."""
+        if self.stopped:
+            return [word._replace(end=min(word.end, self.end)) for word in self.spoken]
+        return [*self.spoken, *self._from_now(self.words[len(self.spoken) :])]
 
-    def planned(self) -> Said:
-        begin = self.pieces[0][0] / TALK_RATE
-        words = [word._replace(start=begin + word.start, end=begin + word.end) for word in self.words]
-        end = words[-1].end if words else begin + len(self.samples) / TALK_RATE
-        return Said(self.number, self.sentence, begin, end, words, self.sentence.text, False)
+    def _from_now(self, words: list[Word]) -> list[Word]:
+        shift = self.end - self.at / TALK_RATE
+        return [word._replace(start=word.start + shift, end=word.end + shift) for word in words]
 
-    def said(self) -> Said:
-        at, words = self.at / TALK_RATE, []
-        for word in self.words:
-            if word.start < at:
-                sample = round(word.start * TALK_RATE)
-                piece = next(piece for piece in reversed(self.pieces) if piece[1] <= sample)
-                start = (piece[0] + sample - piece[1]) / TALK_RATE
-                words.append(word._replace(start=start, end=start + min(word.end, at) - word.start))
-        first, last = self.pieces[0], self.pieces[-1]
-        complete = self.at >= len(self.samples) or (bool(self.words) and at >= self.words[-1].end)
-        spoken = [(word.text, word.start, word.end) for word in self.words]
-        heard = self.sentence.text if complete or not spoken else heard_part(spoken, at)
-        end = (last[0] + last[2] - last[1]) / TALK_RATE
-        if complete and words:
-            end = min(end, words[-1].end)
-        return Said(self.number, self.sentence, first[0] / TALK_RATE, end, words, heard, complete)
+    def move_to(self, at: int) -> None:
+        """Go back to a sample: what is after it was not spoken."""
+        self.at = at
+        before = sum(word.start * TALK_RATE < at for word in self.words)
+        self.spoken = self.spoken[:before]
+
+    def play(self, count: int, time: float) -> Samples:
+        """The next samples, `count` at most, which are played at a second of the talk."""
+        played = self.samples[self.at : self.at + count]
+        self.start = time if self.start is None else self.start
+        self.end = time
+        begun = [word for word in self.words[len(self.spoken) :] if word.start * TALK_RATE < self.at + len(played)]
+        self.spoken += self._from_now(begun)
+        self.at += len(played)
+        self.end += len(played) / TALK_RATE
+        return played
 
 
 class Mouth:
     """Sentences that are spoken in order, in blocks."""
 
     def __init__(self) -> None:
-        self._waiting: deque[_Saying] = deque()
-        self._clock = 0
+        self._waiting: deque[Saying] = deque()
+        self._count = 0
         self._tail = np.zeros(0, np.float32)
         self.paused = False
 
@@ -77,102 +97,67 @@ class Mouth:
         return bool(self._waiting)
 
     @property
-    def begun(self) -> bool:
-        """Whether a part of the current sentence was played."""
-        return bool(self._waiting) and bool(self._waiting[0].pieces)
+    def saying(self) -> Saying | None:
+        """The sentence that is being spoken."""
+        return self._waiting[0] if self._waiting and self._waiting[0].start is not None else None
 
     @property
     def left(self) -> float:
         """Seconds that are left to say."""
         return sum(len(saying.samples) - saying.at for saying in self._waiting) / TALK_RATE
 
-    @property
-    def saying(self) -> ReplySentence | None:
-        return self._waiting[0].sentence if self.begun else None
+    def add(self, sentence: ReplySentence, samples: Samples, words: list[Word]) -> None:
+        """Append a sentence, without the silence around it: samples at `TALK_RATE`, words in its seconds."""
+        loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
+        if len(loud):
+            first = max(0, int(loud[0]) - round(_FADE * TALK_RATE))
+            samples = samples[first : int(loud[-1]) + round(_AFTER * TALK_RATE)]
+            edges = [(word.start - first / TALK_RATE, word.end - first / TALK_RATE) for word in words]
+            moved = np.clip(edges, 0.0, len(samples) / TALK_RATE).reshape(-1, 2).tolist()
+            words = [word._replace(start=start, end=end) for word, (start, end) in zip(words, moved, strict=True)]
+        self._waiting.append(Saying(sentence, samples, words))
 
-    @property
-    def planned(self) -> Said | None:
-        """The current sentence, to its end."""
-        return self._waiting[0].planned() if self.begun else None
-
-    def add(self, number: int, sentence: ReplySentence, samples: Samples, words: Sequence[Word]) -> None:
-        """Append a sentence: samples at `TALK_RATE`, words in its seconds."""
-        samples, words = _without_silence(samples, words)
-        self._waiting.append(_Saying(number, sentence, samples, words))
-
-    def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Said]]:
+    def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Saying]]:
         """The next samples to play, and the sentences that end with them. `hold`: start no sentence."""
-        out, done = np.zeros(count, np.float32), list[Said]()
+        out, done = np.zeros(count, np.float32), list[Saying]()
         filled = min(count, len(self._tail))
         out[:filled], self._tail = self._tail[:filled], np.zeros(0, np.float32)
-        while filled < count and self._waiting and not self.paused:
+        while filled < count and self._waiting and not self.paused and (self.saying or not hold):
             saying = self._waiting[0]
-            if hold and not saying.pieces:
-                break
-            taken = min(count - filled, len(saying.samples) - saying.at)
-            out[filled : filled + taken] = saying.samples[saying.at : saying.at + taken]
-            if not saying.pieces or saying.pieces[-1][2] != saying.at:
-                saying.pieces.append([self._clock + filled, saying.at, saying.at])
-            saying.at += taken
-            saying.pieces[-1][2] = saying.at
-            filled += taken
+            played = saying.play(count - filled, (self._count + filled) / TALK_RATE)
+            out[filled : filled + len(played)] = played
+            filled += len(played)
             if saying.at >= len(saying.samples):
-                done.append(saying.said())
-                self._waiting.popleft()
-        self._clock += count
+                done.append(self._waiting.popleft())
+        self._count += count
         return out, done
 
-    def pause(self) -> None:
-        self._fade()
+    def pause(self, unheard: float) -> None:
+        """Fall silent. `unheard`: seconds of sound that were dropped before they were audible."""
+        saying = self.saying
+        if saying is not None and not self.paused:
+            tail = saying.samples[saying.at : saying.at + round(_FADE * TALK_RATE)]
+            self._tail = tail * np.linspace(1, 0, len(tail), dtype=np.float32)
+            if unheard:
+                self._tail = np.zeros(0, np.float32)
+                dropped = min(round(unheard * TALK_RATE), saying.at)
+                saying.move_to(saying.at - dropped)
+                saying.end -= dropped / TALK_RATE
         self.paused = True
-
-    def unsay(self, seconds: float) -> None:
-        """Take back the end of the current sentence, which was dropped before it was audible."""
-        if seconds > 0 and self.begun:
-            saying = self._waiting[0]
-            taken = min(round(seconds * TALK_RATE), saying.pieces[-1][2] - saying.pieces[-1][1])
-            saying.at -= taken
-            saying.pieces[-1][2] -= taken
-            self._tail = np.zeros(0, np.float32)
 
     def go_on(self) -> None:
         """Go on with the word at which the voice paused."""
         self.paused, self._tail = False, np.zeros(0, np.float32)
-        if self.begun:
-            saying = self._waiting[0]
+        if saying := self.saying:
             at = saying.at / TALK_RATE
             word = next((word for word in saying.words if word.start <= at < word.end), None)
-            saying.at = round(word.start * TALK_RATE) if word else saying.at
+            saying.move_to(int(word.start * TALK_RATE) if word else saying.at)
 
-    def stop(self, unheard: float = 0.0) -> Said | None:
-        """Say nothing more. Returns the current sentence, if any, without its part that was not played.
-
-        `unheard`: seconds of sound that were dropped; of a voice that pauses they were silence.
-        """
-        if not self.paused:
-            self._fade()
-            self.unsay(unheard)
-        said = self._waiting[0].said() if self.begun else None
+    def stop(self, unheard: float = 0.0) -> Saying | None:
+        """Say nothing more. Returns the current sentence, if any; `unheard` as in `pause`."""
+        self.pause(unheard)
+        saying, self.paused = self.saying, False
+        if saying is not None:
+            saying.stopped = True
         self._waiting.clear()
-        self.paused = False
-        return said
-
-    def _fade(self) -> None:
-        if self.begun and not self.paused:
-            saying = self._waiting[0]
-            tail = saying.samples[saying.at : saying.at + round(_FADE * TALK_RATE)]
-            self._tail = tail * np.linspace(1, 0, len(tail), dtype=np.float32)
-
-
-def _without_silence(samples: Samples, words: Sequence[Word]) -> tuple[Samples, list[Word]]:
-    loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
-    if not len(loud):
-        return samples, list(words)
-    first = max(0, int(loud[0]) - round(_FADE * TALK_RATE))
-    last = min(len(samples), int(loud[-1]) + round(_AFTER * TALK_RATE))
-    shift, end = first / TALK_RATE, (last - first) / TALK_RATE
-    moved = [
-        word._replace(start=min(end, max(0.0, word.start - shift)), end=min(end, max(0.0, word.end - shift)))
-        for word in words
-    ]
-    return samples[first:last], moved
+        return saying

@@ -6,7 +6,7 @@ the number of blocks. So a file can be played in real time, as a microphone woul
 
 import queue
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, blocks_at, read_header, to_uri
+from dailytalk_contiguous.core.audio import Samples, read_at, read_header, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
@@ -45,20 +45,17 @@ class AnalysisBlocks:
 
     def __init__(self) -> None:
         positions = np.arange(_TAPS) - (_TAPS - 1) / 2
-        rate = 2 * TALK_RATE
-        taps = np.sinc(2 * _CUTOFF / rate * positions) * np.kaiser(_TAPS, 7.0)
-        taps *= 2 / taps.sum()
-        # At 48 kHz every other sample is zero, and every third of the result is kept: two short filters.
-        self._even, self._odd = taps[0::2], taps[1::2]
-        self._before = np.zeros(len(self._even) - 1, np.float32)
+        taps = np.sinc(_CUTOFF / TALK_RATE * positions) * np.kaiser(_TAPS, 7.0)
+        self._taps = (2 * taps / taps.sum()).astype(np.float32)
+        self._before = np.zeros(_TAPS - 1, np.float32)
 
     def push(self, block: Samples) -> Samples:
         """The next `BLOCK` samples, as two thirds as many."""
-        known = np.concatenate((self._before, block))
-        self._before = known[len(block) :]
-        reduced = np.empty(2 * len(block) // 3, np.float32)
-        reduced[0::2] = np.convolve(known, self._even, "valid")[0::3]
-        reduced[1::2] = np.convolve(known[1:], self._odd, "valid")[1::3]
+        doubled = np.zeros(2 * len(block), np.float32)
+        doubled[::2] = block
+        known = np.concatenate((self._before, doubled))
+        self._before = known[len(doubled) :]
+        reduced: Samples = np.convolve(known, self._taps, "valid")[::3]
         return reduced
 
 
@@ -75,8 +72,11 @@ class SoundBlocks(Protocol):
     lag: float
     echoes: bool
 
-    def read(self) -> Samples | None:
-        """The next block of the microphone; waits for it. None at the end."""
+    def read(self, idle: bool) -> Samples | str | None:
+        """Wait for the next block of the microphone, or for a sentence that a person should read; None at the end.
+
+        `idle`: whether the sound so far has been answered.
+        """
 
     def play(self, block: Samples) -> None:
         """Play a block; returns at once."""
@@ -96,23 +96,16 @@ class FileBlocks:
 
     Args:
         paths: recordings of one speaker; of several channels the mean is taken.
-        answered: whether the sound so far has been answered; silence is sent until it is.
-        play: plays blocks, if it is set.
-        notify: gets a sentence on a file that turns out to be damaged; the next one is played.
+        loudspeaker: plays the voice, if there is one.
 
-    `rejects` has these files. Raises BadInput for a file that is no sound.
+    `rejects` has the files that turn out to be damaged; the next one is played. Raises BadInput for a file that is
+    no sound.
     """
 
     lag = 0.0
     echoes = False
 
-    def __init__(
-        self,
-        paths: Sequence[Path],
-        answered: Callable[[], bool],
-        play: "Loudspeaker | None" = None,
-        notify: Callable[[str], None] = lambda sentence: None,
-    ) -> None:
+    def __init__(self, paths: Sequence[Path], loudspeaker: "Loudspeaker | None" = None) -> None:
         for path in paths:
             try:
                 read_header({"bytes": None, "path": to_uri(path)})
@@ -121,22 +114,20 @@ class FileBlocks:
                     f"{as_text(path)} can't be heard ({_problem(error)[0]})", "name a sound file"
                 ) from None
         self.name = ", ".join(as_text(path.name) for path in paths)
-        self._blocks = self._played(paths)
-        self._answered, self._loudspeaker, self._notify = answered, play, notify
-        self._begun: float | None = None
-        self._due = 0.0
-        self._count = 0
         self.rejects: list[Reject] = []
+        self._parts = self._played(paths)
+        self._loudspeaker = loudspeaker
+        self._idle = False
+        self._due = 0.0
 
-    def read(self) -> Samples | None:
-        block = next(self._blocks, None)
-        now = time.monotonic()
-        self._begun = now if self._begun is None else self._begun
-        self._count += 1
-        self._due = self._begun + self._count * BLOCK_SECONDS
-        if self._due > now:
+    def read(self, idle: bool) -> Samples | str | None:
+        self._idle = idle
+        part = next(self._parts, None)
+        if isinstance(part, np.ndarray):
+            now = time.monotonic()
+            self._due = (self._due or now) + BLOCK_SECONDS
             interrupts.sleep(self._due - now)
-        return block
+        return part
 
     def play(self, block: Samples) -> None:
         if self._loudspeaker:
@@ -149,29 +140,23 @@ class FileBlocks:
         return max(0.0, time.monotonic() - self._due)
 
     def close(self) -> None:
-        self._blocks.close()  # with its resampler, of which soxr complains at the end of the program
         if self._loudspeaker:
             self._loudspeaker.close()
 
-    def _played(self, paths: Sequence[Path]) -> Generator[Samples]:
-        silence = np.zeros(BLOCK, np.float32)
+    def _played(self, paths: Sequence[Path]) -> Iterator[Samples | str]:
         for path in paths:
-            waiting = np.zeros(0, np.float32)
             try:
-                for samples in blocks_at({"bytes": None, "path": to_uri(path)}, TALK_RATE):
-                    waiting = np.concatenate((waiting, samples.mean(axis=1, dtype=np.float32)))
-                    while len(waiting) >= BLOCK:
-                        yield waiting[:BLOCK]
-                        waiting = waiting[BLOCK:]
+                sound = read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1, dtype=np.float32)
             except (BadInput, OSError) as error:
                 reject = Reject(as_text(path.name), "converse", *_problem(error))
                 self.rejects.append(reject)
-                self._notify(f"{reject.id} can't be heard any further ({reject.reason}): {reject.remedy}")
-            yield np.pad(waiting, (0, BLOCK - len(waiting)))
+                yield f"{reject.id} can't be heard ({reject.reason}): {reject.remedy}"
+                continue
+            yield from np.pad(sound, (0, -len(sound) % BLOCK)).reshape(-1, BLOCK)
             quiet = 0.0
             while quiet < BETWEEN_FILES:
-                yield silence
-                quiet = quiet + BLOCK_SECONDS if self._answered() else 0.0
+                yield np.zeros(BLOCK, np.float32)
+                quiet = quiet + BLOCK_SECONDS if self._idle else 0.0
 
 
 def _problem(error: BadInput | OSError) -> tuple[str, str]:
@@ -181,6 +166,31 @@ def _problem(error: BadInput | OSError) -> tuple[str, str]:
     return error.strerror or "the disk failed", "check the path"
 
 
+def _open_stream(kind: str, device: str, instead: str, callback: Callable[..., None]) -> Any:
+    """Start a stream of `sounddevice`, `Input` or `Output`. Raises DailytalkError; `instead`: the remedy."""
+    what = {"Input": "microphone", "Output": "loudspeaker"}[kind]
+    library = sound_library(what, instead)
+    chosen = int(device) if device.isdigit() else device or None
+    try:
+        stream = getattr(library, f"{kind}Stream")(
+            samplerate=TALK_RATE,
+            blocksize=BLOCK,
+            channels=1,
+            dtype="float32",
+            device=chosen,
+            latency="low",
+            callback=callback,
+        )
+        stream.start()
+    except refusals(library) as error:
+        detail = " ".join(str(error).split())[:200]
+        raise DailytalkError(
+            f"no {what} can be opened ({detail})",
+            f"plug one in and allow this program to use it, choose one with --sound-device, or {instead}",
+        ) from None
+    return stream
+
+
 class Loudspeaker:
     """The loudspeaker alone: `sounddevice`'s, or the one of a name or number.
 
@@ -188,21 +198,14 @@ class Loudspeaker:
     """
 
     def __init__(self, device: str = "", instead: str = _INPUT) -> None:
-        library = sound_library("loudspeaker", instead)
         self._ring: queue.SimpleQueue[Samples] = queue.SimpleQueue()
-        self._rest = np.zeros(0, np.float32)
-        try:
-            self._stream = library.OutputStream(
-                samplerate=TALK_RATE,
-                channels=1,
-                dtype="float32",
-                device=_device(device),
-                callback=self._fill,
-                latency="low",
-            )
-            self._stream.start()
-        except refusals(library) as error:
-            raise _refused("loudspeaker", error, instead) from None
+
+        def fill(out: Any, *_: Any) -> None:
+            out[:] = 0.0
+            with suppress(queue.Empty):
+                out[:, 0] = self._ring.get_nowait()
+
+        self._stream = _open_stream("Output", device, instead, fill)
         self.latency = float(self._stream.latency) + _AHEAD * BLOCK_SECONDS
 
     def play(self, block: Samples) -> None:
@@ -217,46 +220,39 @@ class Loudspeaker:
     def hush(self) -> float:
         """Drop sound that has not been played. Returns its seconds."""
         dropped = 0
-        while True:
-            try:
+        with suppress(queue.Empty):
+            while True:
                 dropped += len(self._ring.get_nowait())
-            except queue.Empty:
-                return dropped / TALK_RATE
+        return dropped / TALK_RATE
 
     def close(self) -> None:
         self._stream.close()
-
-    def _fill(self, out: Any, frames: int, *_: Any) -> None:
-        while len(self._rest) < frames:
-            try:
-                self._rest = np.concatenate((self._rest, self._ring.get_nowait()))
-            except queue.Empty:
-                self._rest = np.pad(self._rest, (0, frames - len(self._rest)))
-        out[:, 0], self._rest = self._rest[:frames], self._rest[frames:]
 
 
 class DeviceBlocks:
     """A microphone and a loudspeaker of this machine, through `sounddevice`.
 
-    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds: `notify` gets the sentences.
+    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds.
 
     Raises DailytalkError, in one sentence, if there is none, or it may not be used.
     """
 
     echoes = True
 
-    def __init__(self, device: str = "", notify: Callable[[str], None] = lambda sentence: None) -> None:
-        self._library, self._device, self._notify = sound_library("microphone", _INPUT), device, notify
+    def __init__(self, device: str = "") -> None:
+        self._device = device
         self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
         self._arrived = time.monotonic()
+        self._gone_since: float | None = None
         self._reads = False
         self._open()
-        self.name = str(self._library.query_devices(self._stream.device, "input")["name"])
+        library = sound_library("microphone", _INPUT)
+        self.name = str(library.query_devices(self._stream.device, "input")["name"])
+        self._refusals = *refusals(library), DailytalkError
         self._loudspeaker = Loudspeaker(device)
         self.lag = float(self._stream.latency) + self._loudspeaker.latency
 
-    def read(self) -> Samples | None:
-        gone_since: float | None = None
+    def read(self, idle: bool) -> Samples | str | None:
         while not self._reads and not self._ring.empty():  # of the time in which models were loaded
             self._ring.get()
         self._reads = True
@@ -266,18 +262,16 @@ class DeviceBlocks:
                 block, self._arrived = self._ring.get(timeout=GONE_AFTER)
             except queue.Empty:
                 now = time.monotonic()
-                if gone_since is None:
-                    gone_since = now
-                    self._notify(f"{self.name} sends no sound: plug it in again, or end with Ctrl-C")
-                elif now - gone_since > WAITS_FOR_DEVICE:
-                    self._notify(f"{self.name} did not come back: the talk ends")
+                if self._gone_since is None:
+                    self._gone_since = now
+                    return f"{self.name} sends no sound: plug it in again within a minute, or end with Ctrl-C"
+                if now - self._gone_since > WAITS_FOR_DEVICE:
                     return None
-                with suppress(*refusals(self._library), DailytalkError):  # it is not back yet
+                with suppress(*self._refusals):  # it is not back yet
                     self._stream.close()
                     self._open()
                 continue
-            if gone_since is not None:
-                self._notify(f"{self.name} is back")
+            self._gone_since = None
             return block
 
     def play(self, block: Samples) -> None:
@@ -291,23 +285,14 @@ class DeviceBlocks:
 
     def close(self) -> None:
         for opened in (self._stream, self._loudspeaker):
-            with suppress(*refusals(self._library)):  # a device that is gone can't be closed, either
+            with suppress(*self._refusals):  # a device that is gone can't be closed, either
                 opened.close()
 
     def _open(self) -> None:
-        try:
-            self._stream = self._library.InputStream(
-                samplerate=TALK_RATE,
-                blocksize=BLOCK,
-                channels=1,
-                dtype="float32",
-                device=_device(self._device),
-                callback=lambda samples, *_: self._ring.put((samples[:, 0].copy(), time.monotonic())),
-                latency="low",
-            )
-            self._stream.start()
-        except refusals(self._library) as error:
-            raise _refused("microphone", error, _INPUT) from None
+        def take(samples: Any, *_: Any) -> None:
+            self._ring.put((samples[:, 0].copy(), time.monotonic()))
+
+        self._stream = _open_stream("Input", self._device, _INPUT, take)
 
 
 def sound_devices() -> list[str]:
@@ -319,15 +304,3 @@ def sound_devices() -> list[str]:
         f"{number}: {device['name']} ({device['max_input_channels']} in, {device['max_output_channels']} out)"
         for number, device in enumerate(sound_library("list of sound devices").query_devices())
     ]
-
-
-def _device(name: str) -> int | str | None:
-    return int(name) if name.isdigit() else name or None
-
-
-def _refused(what: str, error: Exception, instead: str) -> DailytalkError:
-    detail = " ".join(str(error).split())[:200]
-    return DailytalkError(
-        f"no {what} can be opened ({detail})",
-        f"plug one in and allow this program to use it, choose one with --sound-device, or {instead}",
-    )

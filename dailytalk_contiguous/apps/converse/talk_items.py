@@ -29,7 +29,7 @@ _TALK: dict[str, Any] = {
 class TalkItems(Items):
     """Talks, each a conversation: the assistant on the left, the person on the right.
 
-    A talk may have been killed while a person spoke: the part of its transcript after the end of its sound is left
+    A talk may have been killed while somebody spoke: the part of its transcript after the end of its sound is left
     out.
     """
 
@@ -43,12 +43,12 @@ class TalkItems(Items):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._root = folder
-        self.files = sorted(folder.glob("*.wav"))
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
-        for path in self.files if splits is None else ():
-            row = self.talk(path)
-            yield row | (self._audio(path) if columns is None or "audio" in {*columns} else {})
+        wanted = None if columns is None else {*columns}
+        for path in sorted(self._root.glob("*.wav")) if splits is None else ():
+            row = self.row(path.stem)
+            yield row | ({"audio": self.sound(path.stem).audio} if wanted is None or "audio" in wanted else {})
 
     def unused(self, row: Row) -> tuple[str, str] | None:
         if any(word["speaker"] == "left" for word in row["alignments"]):
@@ -56,78 +56,67 @@ class TalkItems(Items):
         # Its program was killed before: it is not exported.
         return "unanswered-talk", "the voice says nothing in it, and exports leave it out"
 
-    def row(self, name: str) -> Row:
-        return self.talk(self._path(name))
-
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self._path(name))["audio"])
+        path = inside(self._root, f"{name}.wav")
+        if not path.is_file():
+            raise self._missing(name)
+        return ItemSound({"bytes": None, "path": to_uri(path)})
 
-    def talk(self, path: Path) -> Row:
-        """The row of a talk, without its audio; one that can't be read has a `problem`."""
-        empty = dict.fromkeys(BUILT) | {"conversation_id": path.stem, "recording_id": path.stem, "duration": 0.0}
-        empty |= {"labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
-        empty |= {"problem_column": "audio", "remedy": self.remedy}
-        del empty["audio"]
-        words = []
+    def row(self, name: str) -> Row:
+        audio = self.sound(name).audio
+        row: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
+        row |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
         try:
-            info = read_header(self._audio(path)["audio"])
-            written = read_shaped(inside(self._root, f"{path.stem}.json"), _TALK)
-            for word in said_words(written["alignments"], path.name, self.remedy):
-                if 0 <= word.start < info.seconds:
+            info = read_header(audio)
+            written = read_shaped(inside(self._root, f"{name}.json"), _TALK)
+            talk, seconds = written["talk"], info.seconds
+            words = []
+            for word in said_words(written["alignments"], f"{name}.wav", self.remedy):
+                if 0 <= word.start < seconds:
+                    known = {"word": word.text, "start": word.start, "end": min(word.end, seconds)}
                     source = ("synthesiser", "recogniser")[word.channel]
-                    about = {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
-                    end = min(word.end, info.seconds)
-                    words.append({"word": word.text, "start": word.start, "end": end} | about)
+                    words.append(
+                        known | {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
+                    )
+            row |= {"sample_rate": info.sample_rate, "duration": seconds, "source_duration": seconds}
+            row |= {"language": talk.get("language"), "alignments": words}
+            row |= {"utterances": _utterances(talk, seconds, words)}
+            row |= {"speakers": {"left": None, "right": None} | talk.get("speakers", {})}
+            row |= {"provenance": json_text(talk.get("provenance", {})).strip()}
+            pa.array([{column: row[column] for column in BUILT.keys() & row.keys()}], BUILT.type)
+            return judged(row, name)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-            return empty | {"problem": reason}
-        talk, seconds = written["talk"], info.seconds
-        row = empty | {
-            "sample_rate": info.sample_rate,
-            "duration": seconds,
-            "source_duration": seconds,
-            "language": talk.get("language"),
-            "utterances": _in_talk(talk, seconds, words),
-            "alignments": words,
-            "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
-            "provenance": json_text(talk.get("provenance", {})).strip(),
-        }
-        try:
-            pa.array([{name: row[name] for name in BUILT.keys() & row.keys()}], BUILT.type)
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             detail = " ".join(str(error).split())[:120]
-            return empty | {"problem": f"its JSON holds something of another type than it should ({detail})"}
-        return judged(row, path.name)
-
-    def _audio(self, path: Path) -> dict[str, Any]:
-        return {"audio": {"bytes": None, "path": to_uri(inside(self._root, path.name))}}
-
-    def _path(self, name: str) -> Path:
-        path = next((path for path in self.files if path.stem == name), None)
-        if path is None:
-            raise self._missing(name)
-        return path
+            reason = f"its JSON holds something of another type than it should ({detail})"
+            row |= {"utterances": [], "alignments": []}
+        return row | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
 
 
-def _in_talk(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
+def _utterances(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
     """The utterances that begin before `seconds`, with all their fields and their turn events.
 
-    The text of a sentence that was unfinished when the program was killed is that of its `words` up to then.
+    The text of a sentence of the voice that the end of the sound cuts is that of its `words` up to there.
     """
     voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
     rows = []
     for utterance in talk["utterances"]:
         row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
-        if is_number(row["start"], 0.0) and is_number(row["end"]) and row["start"] < seconds:
-            synthesis = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
-            if utterance.get("unfinished"):
-                spoken = (word for word in words if word["speaker"] == row["channel"])
-                heard = [word["word"] for word in spoken if word["start"] > row["start"] - 0.001]
-                if not heard:
-                    continue
-                row["text"] = " ".join([*heard, CUT_MARK])
-            facts = {"source_channel": row["channel"], "language": talk.get("language"), "synthesis": synthesis}
-            rows.append(row | facts | {"end": min(row["end"], seconds)})
+        if not (is_number(row["start"], 0.0, seconds) and is_number(row["end"])):
+            continue
+        if row["channel"] == "left" and row["end"] > seconds:
+            heard = [word["word"] for word in words if word["speaker"] == "left" and word["start"] >= row["start"]]
+            if not heard:
+                continue
+            row["text"] = " ".join([*heard, CUT_MARK])
+        row |= {
+            "source_channel": row["channel"],
+            "language": talk.get("language"),
+            "end": min(row["end"], seconds),
+        }
+        row["synthesis"] = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
+        rows.append(row)
     timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
     for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
         for number, member in enumerate(stretch.members):

@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
 from typing import Any
@@ -31,20 +31,18 @@ from dailytalk_contiguous.apps.converse.talk_screen import latency_text, median_
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import as_text, expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.wording import length_text
 
 #: The host of the page, for this machine alone.
 _HOST = "127.0.0.1"
 
 _ASSETS = files(__package__) / "assets"
 
-#: The most events that a later page gets, and those that are shown as they are.
+#: The most events that a later page gets, and their kinds.
 _HISTORY = 1000
 _KEPT = ("user", "reply", "heard", "latency", "notice")
-
-#: Messages that may wait for a window.
-_MOST_MESSAGES = 2000
 
 #: The header before the samples of a block: how many samples of the voice the page has played, or dropped.
 _HEADER = struct.Struct("<I")
@@ -61,26 +59,16 @@ class _Window:
 
     def __init__(self, socket: WebSocket) -> None:
         self.socket = socket
-        self.waiting: asyncio.Queue[str | bytes | None] = asyncio.Queue(_MOST_MESSAGES)
+        self.waiting: asyncio.Queue[Mapping[str, Any] | bytes | None] = asyncio.Queue()
         self.sent = self.done = 0
-        self.sending = asyncio.create_task(self._pass_on())
+        self.sending = asyncio.create_task(self._send())
 
-    def send(self, message: Mapping[str, Any] | bytes | None) -> None:
-        """Queue a message, in order; None closes the window's connection."""
-        data = message if message is None or isinstance(message, bytes) else json.dumps(message)
-        try:
-            self.waiting.put_nowait(data)
-        except asyncio.QueueFull:  # a page that sleeps: it connects again when it wakes
-            while not self.waiting.empty():
-                self.waiting.get_nowait()
-            self.waiting.put_nowait(None)
-
-    async def _pass_on(self) -> None:
-        while (data := await self.waiting.get()) is not None:
-            if isinstance(data, bytes):
-                await self.socket.send_bytes(data)
+    async def _send(self) -> None:
+        while (message := await self.waiting.get()) is not None:
+            if isinstance(message, bytes):
+                await self.socket.send_bytes(message)
             else:
-                await self.socket.send_text(data)
+                await self.socket.send_text(json.dumps(message))
         await self.socket.close()
 
 
@@ -92,7 +80,6 @@ class TalkPage:
 
     Args:
         port: on this machine; 0 takes a free one.
-        notify: gets sentences for the terminal, in the thread of the talk.
 
     Raises DailytalkError if the port is taken.
     """
@@ -103,32 +90,27 @@ class TalkPage:
     #: The browser cancels the echo of the voice.
     echoes = False
 
-    def __init__(self, port: int, notify: Callable[[str], None]) -> None:
-        self._notify = notify
+    def __init__(self, port: int) -> None:
         self._socket = bound(_HOST, port)
         self._secret = new_secret()
         self._port = int(self._socket.getsockname()[1])
         self.address = f"http://{_HOST}:{self._port}/{self._secret}/"
         self._ring: queue.SimpleQueue[tuple[Samples, float] | None] = queue.SimpleQueue()
         self._arrived = time.monotonic()
+        self._told_closed = True
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
-        self._windows: list[_Window] = []
-        self._current: _Window | None = None
+        self._windows: list[_Window] = []  # the first one talks
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._talk: Talk | None = None
-        self._about: dict[str, Any] = {}
-        self._ending: Callable[[], str] = str
 
-    def serve(self, talk: Talk, note: str, push_to_talk: bool, ending: Callable[[], str]) -> None:
+    def serve(self, talk: Talk, note: str, push_to_talk: bool) -> None:
         """Serve the page, in a thread of its own.
 
         Args:
             talk: gets the requests of the page.
             note: the page's note on where sound and words go.
             push_to_talk: whether a person marks the start and end of turns, until that is changed in the page.
-            ending: the page's text when the talk has ended.
         """
-        self._talk, self._ending = talk, ending
+        self._talk = talk
         self._about = {"note": note, "push": push_to_talk, "state": ""}
         app = Starlette(
             routes=[
@@ -154,9 +136,7 @@ class TalkPage:
             ready.set()
 
         self._server = PageServer(config, started, lambda: None)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="page", daemon=True
-        )
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
         self._thread.start()
         if not ready.wait(30.0):
             raise DailytalkError("the page can't be served", "try again, or talk without --web")
@@ -165,43 +145,33 @@ class TalkPage:
         """The address for a browser that is started with it: it leads to the page once."""
         return f"http://{_HOST}:{self._port}{self._guard.hand_over()}"
 
-    def read(self) -> Samples | None:
-        waits_since = time.monotonic()
-        had_window = self._current is not None
+    # The sound, in the thread of the talk.
+
+    def read(self, idle: bool) -> Samples | str | None:
         while True:
             interrupts.check_interrupt()
             try:
                 arrived = self._ring.get(timeout=0.25)
             except queue.Empty:
-                if had_window and self._current is None and time.monotonic() - waits_since > _WAITS_AFTER:
-                    had_window = False
-                    self._notify("the page is closed: the talk waits until you open it again; Ctrl-C ends it")
-                had_window = had_window or self._current is not None
+                if self._windows:
+                    self._told_closed = False
+                elif not self._told_closed and time.monotonic() - self._arrived > _WAITS_AFTER:
+                    self._told_closed = True
+                    return "the page is closed: the talk waits until you open it again; Ctrl-C ends it"
                 continue
             if arrived is None:
                 return None
             block, self._arrived = arrived
+            self._told_closed = False
             return block
 
     def play(self, block: Samples) -> None:
-        data = to_pcm(block).astype("<i2").tobytes()
-
-        def send() -> None:
-            if self._current is not None:
-                self._current.send(data)
-                self._current.sent += BLOCK
-
-        self._do(send)
+        self._send(to_pcm(block).astype("<i2").tobytes())
 
     def hush(self) -> float:
-        window = self._current
-
-        def tell() -> None:
-            if self._current is not None:
-                self._current.send({"kind": "hush"})
-
-        self._do(tell)
-        return min(max(0, window.sent - window.done), TALK_RATE) / TALK_RATE if window else 0.0
+        unheard = max((window.sent - window.done for window in self._windows[:1]), default=0)
+        self._send({"kind": "hush"})
+        return min(unheard, TALK_RATE) / TALK_RATE
 
     def lateness(self) -> float:
         return max(0.0, time.monotonic() - self._arrived)
@@ -210,8 +180,10 @@ class TalkPage:
         if self._loop is None:
             self._socket.close()
             return
+        kept = f"It is kept in {as_text(self._talk.kept)}." if self._talk.kept else "Nothing is kept."
+        ending = {"kind": "ended", "text": f"The talk has ended after {length_text(self._talk.time)}. {kept}"}
         with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._end(self._ending()), self._loop).result(5.0)
+            asyncio.run_coroutine_threadsafe(self._end(ending), self._loop).result(5.0)
         self._server.should_exit = True
         self._thread.join(5.0)
 
@@ -224,32 +196,34 @@ class TalkPage:
             return
         message = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
         if event.kind == "latency":
-            assert self._talk is not None
-            message |= {
-                "text": latency_text(event.data),
-                "medians": latency_text(median_steps(self._talk.latencies)),
-            }
-        self._do(lambda: self._pass_event(message))
+            message["text"] = latency_text(event.data)
+            message["medians"] = latency_text(median_steps(self._talk.latencies))
+        self._send(message)
 
-    def _do(self, task: Callable[[], object]) -> None:
+    def _send(self, message: dict[str, Any] | bytes) -> None:
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(task)
+            self._loop.call_soon_threadsafe(self._pass_on, message)
 
-    def _pass_event(self, message: dict[str, Any]) -> None:
-        if message["kind"] == "cleared":
-            self._history.clear()
-        elif message["kind"] == "state":
-            self._about["state"] = message["text"]
-        elif message["kind"] in _KEPT:
-            self._history.append(message)
-        if self._current is not None:
-            self._current.send(message)
+    # The windows, in the thread of the server.
 
-    async def _end(self, text: str) -> None:
+    def _pass_on(self, message: dict[str, Any] | bytes) -> None:
+        """Send a message to the window that talks, and keep what a later one should show."""
+        if isinstance(message, dict):
+            if message["kind"] == "cleared":
+                self._history.clear()
+            elif message["kind"] == "state":
+                self._about["state"] = message["text"]
+            elif message["kind"] in _KEPT:
+                self._history.append(message)
+        for window in self._windows[:1]:
+            window.waiting.put_nowait(message)
+            window.sent += BLOCK if isinstance(message, bytes) else 0
+
+    async def _end(self, ending: dict[str, Any]) -> None:
         windows = list(self._windows)
         for window in windows:
-            window.send({"kind": "ended", "text": text})
-            window.send(None)
+            window.waiting.put_nowait(ending)
+            window.waiting.put_nowait(None)
         if windows:
             await asyncio.wait([window.sending for window in windows], timeout=2.0)
 
@@ -260,69 +234,57 @@ class TalkPage:
         await socket.accept()
         window = _Window(socket)
         self._windows.append(window)
-        if self._current is None:
-            self._give(window)
+        if window is self._windows[0]:
+            self._welcome()
         else:
-            window.send({"kind": "elsewhere"})
+            window.waiting.put_nowait({"kind": "elsewhere"})
         try:
-            await self._listen(window)
+            while (message := await socket.receive())["type"] != "websocket.disconnect":
+                self._take(window, message.get("bytes"), message.get("text") or "")
         except BadInput:
             await socket.close(1008)
         except (WebSocketDisconnect, RuntimeError):  # it is gone
             pass
         finally:
             window.sending.cancel()
+            talked = window is self._windows[0]
             self._windows.remove(window)
-            if window is self._current:
-                self._current = None
-                self._let_go()
-                if self._windows:
-                    self._give(self._windows[0])
+            if talked:
+                self._welcome()
 
-    def _give(self, window: _Window) -> None:
-        if self._current is not None:
-            self._current.send({"kind": "elsewhere"})
-            self._let_go()
-        self._current = window
-        window.sent = window.done = 0
-        window.send({"kind": "welcome", **self._about, "history": list(self._history)})
+    def _welcome(self) -> None:
+        """Let the first window talk. A button that was held in another one is let go."""
+        if self._about["push"]:
+            self._talk.later(self._talk.press, False)
+        for window in self._windows[:1]:
+            window.sent = window.done = 0
+            window.waiting.put_nowait({"kind": "welcome", **self._about, "history": list(self._history)})
 
-    def _let_go(self) -> None:
-        """End the turn of a window that is gone while a person held its button."""
-        if self._talk is not None and self._about["push"]:
-            self._talk.press(False)
-
-    async def _listen(self, window: _Window) -> None:
-        while True:
-            message = await window.socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
-            if (data := message.get("bytes")) is None:
-                self._obey(window, message.get("text") or "")
-            elif len(data) != _HEADER.size + 2 * BLOCK:
+    def _take(self, window: _Window, sound: bytes | None, text: str) -> None:
+        """Take a block of sound or a request. Raises BadInput for what is neither."""
+        talks = window is self._windows[0]
+        if sound is not None:
+            if len(sound) != _HEADER.size + 2 * BLOCK:
                 raise BadInput("that is no block of sound", "reload the page")
-            elif window is self._current:
-                window.done = min(_HEADER.unpack_from(data)[0], window.sent)
-                self._ring.put((pcm_to_float(data[_HEADER.size :]), time.monotonic()))
-
-    def _obey(self, window: _Window, text: str) -> None:
-        wanted = parse_json(text.encode(), "the message", limit=_MOST_BYTES)
-        kind = expect(wanted, {"kind": str}, "the message")["kind"]
-        is_so = wanted.get("is_so") is True
-        assert self._talk is not None
-        if kind == "take":
-            if window is not self._current:
-                self._give(window)
-        elif window is not self._current:
+            if talks:
+                window.done = min(_HEADER.unpack_from(sound)[0], window.sent)
+                self._ring.put((pcm_to_float(sound[_HEADER.size :]), time.monotonic()))
             return
-        elif kind == "clear":
-            self._talk.clear()
-        elif kind == "press":
-            self._talk.press(is_so)
-        elif kind == "push":
-            self._about["push"] = is_so
-            self._talk.push_to_talk(is_so)
-        elif kind == "end":
-            self.stop()
-        else:
+        wanted = expect(parse_json(text, "the message"), {"kind": str}, "the message")
+        kind, is_so, talk = wanted["kind"], wanted.get("is_so") is True, self._talk
+        if kind == "take":
+            self._windows[0].waiting.put_nowait({"kind": "elsewhere"})
+            self._windows.remove(window)
+            self._windows.insert(0, window)
+            self._welcome()
+        elif kind not in ("clear", "press", "push", "end"):
             raise BadInput("the message asks for nothing that is known", "reload the page")
+        elif talks and kind == "clear":
+            talk.later(talk.clear)
+        elif talks and kind == "press":
+            talk.later(talk.press, is_so)
+        elif talks and kind == "push":
+            self._about["push"] = is_so
+            talk.later(talk.push_to_talk, is_so)
+        elif talks:
+            self.stop()

@@ -6,7 +6,6 @@ Texts are of people and of servers, so they are `Text` of rich, which has no mar
 import math
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -45,38 +44,35 @@ class TalkScreen:
             self._level = max(0.8 * self._level, float(event.data["level"]))
         elif event.kind == "state":
             self._state = event.text
-            self._partial = "" if event.text != "hearing you" else self._partial
-            if not self._live and "closed" in event.text:
-                return
+            self._partial = self._partial if event.text == "hearing you" else ""
         elif event.kind == "partial":
             self._partial = event.text
-        elif event.kind == "user":
-            self._partial = ""
-            self._console.print(Text.assemble(("you: ", "bold cyan"), event.text, (_feeling(event.data), "dim")))
-        elif event.kind == "reply":
-            tag = f"({event.data['tag']}) " if event.data.get("tag") else ""
-            self._console.print(Text.assemble(("voice: ", "bold magenta"), (tag, "dim"), event.text))
-        elif event.kind == "heard":
-            self._console.print(Text("  interrupted", "dim"))
-        elif event.kind == "latency":
-            self._console.print(Text(f"  {latency_text(event.data)}", "dim"))
-        elif event.kind == "notice":
-            self._console.print(Text.assemble(("note: ", "yellow"), event.text))
-        elif event.kind == "cleared":
-            self._console.print(Text("  starting afresh", "dim"))
+        else:
+            self._console.print(_line(event))
         if self._live:
             decibels = 20 * math.log10(max(self._level, 1e-6))
-            filled = round(_METER * max(0.0, 1 - decibels / _FLOOR))
-            meter = "█" * min(_METER, filled) + "░" * (_METER - min(_METER, filled))
+            filled = round(_METER * min(1.0, max(0.0, 1 - decibels / _FLOOR)))
+            meter = "█" * filled + "░" * (_METER - filled)
             state = (self._state, _STATES.get(self._state, "magenta"))
             self._live.update(Text.assemble(meter, " ", state, " ", (self._partial[-80:], "dim")))
 
 
-def _feeling(data: Mapping[str, Any]) -> str:
-    if "emotion" not in data:
-        return ""
-    named = f"{data['emotion']} {data['confidence']:.0%}" if data["emotion"] != "unsure" else "unsure"
-    return f"  [{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
+def _line(event: TalkEvent) -> Text:
+    """The line of an event that stays on the screen."""
+    data = event.data
+    if event.kind == "user":
+        feeling = ""
+        if "emotion" in data:
+            named = "unsure" if data["emotion"] == "unsure" else f"{data['emotion']} {data['confidence']:.0%}"
+            feeling = f"  [{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
+        return Text.assemble(("you: ", "bold cyan"), event.text, (feeling, "dim"))
+    if event.kind == "reply":
+        tag = f"({data['tag']}) " if data.get("tag") else ""
+        return Text.assemble(("voice: ", "bold magenta"), (tag, "dim"), event.text)
+    if event.kind == "notice":
+        return Text.assemble(("note: ", "yellow"), event.text)
+    texts = {"heard": "interrupted", "latency": latency_text(data), "cleared": "starting afresh"}
+    return Text(f"  {texts[event.kind]}", "dim")
 
 
 def latency_text(steps: Mapping[str, float]) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.apps.converse.dialogue import ReplySentence
+from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
@@ -101,7 +102,7 @@ class Microphone:
     def __init__(self) -> None:
         self.hushed, self.unheard = 0, 0.0
 
-    def read(self) -> Samples | None:
+    def read(self, idle: bool) -> Samples | str | None:
         return None
 
     def play(self, block: Samples) -> None: ...
@@ -125,16 +126,20 @@ class Simulation:
         answer: Callable[[Sequence[ChatMessage]], Iterable[str]] | str = "I hear you. Tell me more about it.",
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
+        listening: Callable[[], Any] | None = None,
+        feel: Callable[[Samples], Feeling | None] | None = None,
         threaded: bool = False,
-        **parts: Any,
+        settings: TalkSettings | None = None,
+        **modes: Any,
     ) -> None:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
         self.record = TalkRecord(folder, "talk", {"language": "en"}) if folder else None
         self.events: list[TalkEvent] = []
-        listening = parts.pop("listening", None) or ears(heard)
-        self.parts = TalkParts(listening, parts.pop("feel", None), self.mind, speak, "You listen.", **parts)
+        parts = TalkParts(listening or ears(heard), feel, self.mind, speak, "You listen.")
         self.microphone = Microphone()
-        self.talk = Talk(self.parts, self.microphone, self._told, self.record, threaded)
+        self.talk = Talk(
+            settings or TalkSettings(), parts, self.microphone, self._told, self.record, threaded=threaded, **modes
+        )
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:

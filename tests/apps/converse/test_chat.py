@@ -13,14 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import chat
-from dailytalk_contiguous.apps.converse.chat import (
-    BYTES_A_TOKEN,
-    MOST_BYTES_A_TOKEN,
-    ChatSettings,
-    RuleListener,
-    without_thoughts,
-)
-from dailytalk_contiguous.apps.converse.chat_models import load_chat
+from dailytalk_contiguous.apps.converse.chat import BYTES_A_TOKEN, ReplyText, RuleListener, load_chat, plain_text
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.paid import Client, Token
@@ -38,10 +31,10 @@ def connect(**options: Any) -> Callable[[str, Token], Client]:
 
 
 def model(
-    server: ChatServer, name: str = "", settings: ChatSettings | None = None, **options: Any
+    server: ChatServer, name: str = "", options: dict[str, Any] | None = None, **timing: Any
 ) -> chat.ChatServer:
     address = f"{server.url}#{name}" if name else server.url
-    return chat.ChatServer(address, settings or ChatSettings(), connect(**options))
+    return chat.ChatServer(address, **options or {}, connect=connect(**timing))
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +87,7 @@ def test_no_part_of_an_answer_is_spoken_that_is_not_the_assistant_s() -> None:
 def test_settings_are_sent_where_they_are_set() -> None:
     with ChatServer() as server:
         list(model(server, "tiny").reply(ASKED, 9))
-        list(model(server, "tiny", ChatSettings(temperature=0.0, seed=7)).reply(ASKED, 9))
+        list(model(server, "tiny", {"temperature": 0.0, "seed": 7}).reply(ASKED, 9))
         assert {"temperature", "seed"} & server.asked[0].keys() == set()
         assert (server.asked[1]["temperature"], server.asked[1]["seed"]) == (0.0, 7)
 
@@ -206,13 +199,6 @@ def test_answer_without_end_fills_no_memory(fault: str) -> None:
         assert len(server.asked) == 1
 
 
-def test_a_server_that_obeys_no_limit_is_cut() -> None:
-    with ChatServer(plan=["thousand", ""]) as server:
-        talker = model(server, "tiny")
-        assert len("".join(talker.reply(ASKED, 10)).encode()) == 10 * MOST_BYTES_A_TOKEN
-        assert "".join(talker.reply(ASKED, 3)) == "(calm) That sounds"  # one that obeys
-
-
 def test_what_a_model_thinks_aloud_and_what_terminals_obey_is_left_out() -> None:
     with ChatServer(plan=["thinks", "controls", "no-done"]) as server:
         talker = model(server, "tiny")
@@ -258,7 +244,7 @@ def test_server_that_is_not_there_is_one_sentence() -> None:
     with ChatServer() as server:
         url = server.url
     with pytest.raises(DailytalkError, match=f"the chat server at {url} can't be reached"):
-        chat.ChatServer(url, ChatSettings(), connect()).preflight()
+        chat.ChatServer(url, connect=connect()).preflight()
 
 
 @pytest.mark.parametrize(
@@ -292,8 +278,9 @@ def test_thoughts_are_left_out_however_the_text_is_cut(answer: str, cuts: list[i
     text = f"\n<think>a < b</think>{answer}" if thinks else answer
     edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     pieces = [text[start:end] for start, end in pairwise(edges)]
-    if thinks or not answer.lstrip().startswith("<think>"):
-        assert "".join(without_thoughts(pieces)) == answer
+    spoken, reply = plain_text(answer).lstrip(), ReplyText()
+    if spoken and not spoken.startswith("<think>"):
+        assert "".join([*map(reply.push, pieces), reply.end()]) == spoken
 
 
 def test_listener_listens_in_three_turns_without_anything() -> None:

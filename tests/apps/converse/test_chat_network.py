@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from dailytalk_contiguous.apps.converse.chat import ChatSettings
-from dailytalk_contiguous.apps.converse.chat_models import load_chat
+from dailytalk_contiguous.apps.converse.chat import load_chat
 from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, ChatModel, NotAnswered
@@ -65,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path, **settings: Any) -> ChatModel:
-    return load_chat(str(folder), ChatSettings(**{"temperature": 0.0, "device": "cpu"} | settings))
+    return load_chat(str(folder), **{"temperature": 0.0, "device": "cpu"} | settings)
 
 
 def said(talker: ChatModel, messages: Sequence[ChatMessage] = ASKED, most_tokens: int = 12) -> str:

@@ -11,9 +11,10 @@ import soundfile
 from browser import Visit, chromium, needs_playwright, visit
 from talking import QUESTION, WAIT, ScriptedMind, ears, silence, tones
 
-from dailytalk_contiguous.apps.converse.dialogue import SpokenFeeling
+from dailytalk_contiguous.apps.converse.dialogue import Feeling
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
-from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts, TurnFeeling, run_talk
+from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.utterance import CUT_MARK
@@ -49,13 +50,12 @@ class Served:
     def __init__(self, texts: Sequence[str], replies: Sequence[str], port: int = 0, push: bool = False) -> None:
         answers = iter(replies)
         self.mind = ScriptedMind(lambda messages: [next(answers, "Yes.")])
-        self.told: list[str] = []
         self.events: list[TalkEvent] = []
-        self.page = TalkPage(port, self.told.append)
-        self.parts = TalkParts(ears(texts), feel, self.mind, tones, "You listen.", push_to_talk=push)
-        self.talk = Talk(self.parts, self.page, self.show)
-        self.page.serve(self.talk, PRIVATE, push, lambda: "The talk has ended. Nothing is kept.")
-        self.thread = threading.Thread(target=run_talk, args=(self.talk, self.page))
+        self.page = TalkPage(port)
+        parts = TalkParts(ears(texts), feel, self.mind, tones, "You listen.")
+        self.talk = Talk(TalkSettings(), parts, self.page, self.show, push_to_talk=push)
+        self.page.serve(self.talk, PRIVATE, push)
+        self.thread = threading.Thread(target=self.talk.run)
         self.thread.start()
 
     def show(self, event: TalkEvent) -> None:
@@ -63,10 +63,8 @@ class Served:
         self.page.show(event)
 
 
-def feel(sound: Samples) -> TurnFeeling:
-    return TurnFeeling(
-        "voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.71, 0.2, 0.3)
-    )
+def feel(sound: Samples) -> Feeling:
+    return Feeling("voice-linear", {"sad": 0.71}, {"valence": 0.2, "arousal": 0.3})
 
 
 @contextmanager
@@ -125,7 +123,9 @@ def test_three_turns_an_interruption_and_clear(browser: Any) -> None:
         page.wait(count_is("user", 0))
         page.page.click("#end")
         page.wait(talk_is("ended"))
-        assert page.page.locator("#notice").inner_text() == "The talk has ended. Nothing is kept."
+        notice = page.page.locator("#notice").inner_text()
+        assert notice.startswith("The talk has ended after")
+        assert notice.endswith("Nothing is kept.")
         assert page.complaints == []
         assert page.requests == []
 

@@ -7,22 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import dialogue
-from dailytalk_contiguous.core import utterance
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
 
 FRAME = 0.032
-RULES = dialogue.TurnRules()
+SETTINGS = TalkSettings()
 
 
 def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:
     """What an endpointer makes of speech in `spans`; `text` is recognised at each pause."""
-    endpointer, changes = dialogue.Endpointer(RULES), []
+    endpointer, changes, known = dialogue.Endpointer(SETTINGS), [], None
     for frame in range(round(seconds / FRAME)):
         middle = (frame + 0.5) * FRAME
-        change = endpointer.push(float(any(a <= middle < b for a, b in spans)), (frame + 1) * FRAME)
-        if change:
-            changes.append((change.kind, (frame + 1) * FRAME, change.end))
-            if change.kind == "paused" and text is not None:
-                endpointer.heard(text)
+        speech = float(any(a <= middle < b for a, b in spans))
+        if change := endpointer.push(speech, (frame + 1) * FRAME, known):
+            changes.append((change, (frame + 1) * FRAME, endpointer.end))
+            known = text if change == "paused" else None
     return changes
 
 
@@ -47,10 +46,10 @@ def test_a_turn_ends_sooner_after_a_finished_sentence(text: str | None, silence:
 
 
 def test_a_turn_is_that_of_its_speech() -> None:
-    endpointer = dialogue.Endpointer(RULES)
+    endpointer = dialogue.Endpointer(SETTINGS)
     pushed = [endpointer.push(float(31 <= frame < 94), (frame + 1) * FRAME) for frame in range(190)]
-    (ended,) = [change for change in pushed if change and change.kind == "ended"]
-    assert (ended.start, ended.end) == pytest.approx((31 * FRAME, 94 * FRAME), abs=FRAME)
+    assert pushed.count("ended") == 1
+    assert (endpointer.start, endpointer.end) == pytest.approx((31 * FRAME, 94 * FRAME), abs=FRAME)
 
 
 def test_a_pause_inside_a_turn_is_taken_back() -> None:
@@ -83,47 +82,14 @@ def test_a_finished_phrase_is_not_waited_for(text: str) -> None:
 # Over the voice.
 
 
-def effects(spans: list[tuple[float, float]], text: str | None) -> list[tuple[str, float]]:
-    barge, told = dialogue.BargeIn(RULES), []
-    if text is not None:
-        barge.heard(text)
-    for frame in range(round(5 / FRAME)):
-        middle = (frame + 0.5) * FRAME
-        effect = barge.push(float(any(a <= middle < b for a, b in spans)), (frame + 1) * FRAME)
-        if effect:
-            told.append((effect, (frame + 1) * FRAME))
-    return told
+@pytest.mark.parametrize("text", ["mm-hm", "yeah okay", "", "it's you", "but", "Uh-huh, right."])
+def test_few_words_that_ask_for_nothing_do_not_stop_the_voice(text: str) -> None:
+    assert not dialogue.means_to_speak(text, 0.7)
 
 
-def test_speech_silences_the_voice_within_a_fifth_of_a_second_and_then_stops_it() -> None:
-    (first, paused), (second, _) = effects([(1.0, 3.0)], None)[:2]
-    assert (first, second) == ("pause", "stop")
-    assert paused - 1.0 <= 0.2
-
-
-@pytest.mark.parametrize("text", ["mm-hm", "yeah okay", "", "it's you", "but"])
-def test_a_voice_that_paused_for_nothing_goes_on(text: str) -> None:
-    assert [effect for effect, _ in effects([(1.0, 1.7)], text)] == ["pause", "go on"]
-
-
-@pytest.mark.parametrize("text", ["stop", "oh no", "not that one"])
+@pytest.mark.parametrize("text", ["stop", "oh no", "not that one", "yeah yeah yeah but"])
 def test_words_that_mean_something_stop_the_voice(text: str) -> None:
-    assert [effect for effect, _ in effects([(1.0, 1.5)], text)] == ["pause", "stop"]
-
-
-def test_words_that_never_come_are_waited_for_and_then_forgiven() -> None:
-    (_, paused), (second, resumed) = effects([(1.0, 1.5)], None)
-    assert second == "go on"
-    assert resumed - paused < 2
-    assert dialogue.is_backchannel("Uh-huh, right.")
-    assert not dialogue.is_backchannel("yeah yeah yeah but")
-
-
-def test_what_was_heard_ends_with_the_word_at_which_the_voice_stopped() -> None:
-    words = [("I", 0.0, 0.1), ("hear", 0.1, 0.4), ("you", 0.4, 0.6)]
-    assert dialogue.heard_part(words, 0.2) == f"I hear {utterance.CUT_MARK}"
-    assert dialogue.heard_part(words, 0.6) == "I hear you"
-    assert dialogue.heard_part(words, 0.0) == utterance.CUT_MARK
+    assert dialogue.means_to_speak(text, 0.5)
 
 
 # Sentences.
@@ -220,6 +186,8 @@ def test_an_hour_goes_on_and_its_beginning_is_summed_up() -> None:
 
 
 def test_feelings_are_told_only_when_sure() -> None:
-    assert dialogue.user_turn("Hi", None) == "Hi"
-    assert dialogue.user_turn("Hi", dialogue.SpokenFeeling("sad", float("nan"))) == "Hi"
-    assert dialogue.user_turn("Hi", dialogue.SpokenFeeling("sad", 0.9)) == "Hi\n[sounds sad (confidence 0.90)]"
+    affect = {"valence": 0.25, "arousal": 0.5}
+    assert dialogue.user_turn("Hi", None, 0.0) == "Hi"
+    assert dialogue.user_turn("Hi", dialogue.Feeling("m", {"sad": float("nan")}, affect), 0.5) == "Hi"
+    sure = dialogue.Feeling("m", {"sad": 0.9, "happy": 0.1}, affect)
+    assert dialogue.user_turn("Hi", sure, 0.5) == "Hi\n[sounds sad (confidence 0.90); valence 0.25, arousal 0.50]"

@@ -25,7 +25,7 @@ def client(server: ChatServer, **options: Any) -> Client:
 
 
 def stream(service: Client, **options: Any) -> Pieces[str]:
-    return service.stream(COMPLETIONS_PATH, BODY, {}, lambda events: read_completion(events, 1 << 20), **options)
+    return service.stream(COMPLETIONS_PATH, BODY, {}, read_completion, **options)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_answer_that_goes_on_for_too_long_ends_in_the_middle() -> None:
     now, tokens = [0.0], threading.Semaphore(1)
 
     def slowly(events: Iterator[ServerEvent]) -> Iterator[str]:
-        for piece in read_completion(events, 1 << 20):
+        for piece in read_completion(events):
             now[0] += 30.0
             tokens.release()
             yield piece

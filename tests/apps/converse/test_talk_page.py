@@ -14,6 +14,7 @@ from talking import Microphone, ScriptedMind, ears, tones
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
@@ -23,9 +24,9 @@ BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[TalkPage]:
-    page = TalkPage(0, lambda sentence: None)
+    page = TalkPage(0)
     parts = TalkParts(ears([]), None, ScriptedMind(lambda messages: []), tones, "")
-    page.serve(Talk(parts, Microphone(), lambda event: None, threaded=False), "Private.", False, str)
+    page.serve(Talk(TalkSettings(), parts, Microphone(), lambda event: None, threaded=False), "Private.", False)
     yield page
     page.close()
 
@@ -84,11 +85,11 @@ def test_what_a_page_has_not_played_is_unheard(page: TalkPage) -> None:
         blocks = [np.frombuffer(window.recv(), "<i2") for _ in range(4)]
         assert {int(block[0]) for block in blocks} == {1 << 14}
         window.send(struct.pack("<I", BLOCK) + bytes(2 * BLOCK))
-        assert page.read() is not None
+        assert page.read(idle=True) is not None
         assert page.hush() == 3 * BLOCK / TALK_RATE
         assert json.loads(window.recv()) == {"kind": "hush"}
         window.send(struct.pack("<I", 1 << 31) + bytes(2 * BLOCK))  # more than there was
-        assert page.read() is not None
+        assert page.read(idle=True) is not None
         assert page.hush() == 0.0
 
 

@@ -20,10 +20,10 @@ from talking import EXAMPLES, QUESTION, RIGHT, WAIT, Simulation, silence, tones
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse import talk_record
-from dailytalk_contiguous.apps.converse.dialogue import ReplySentence, SpokenFeeling
+from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
+from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
-from dailytalk_contiguous.apps.converse.talk import TurnFeeling
-from dailytalk_contiguous.apps.converse.talk_setup import TalkModels, open_voice, remember_consent
+from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken
@@ -43,9 +43,7 @@ def test_a_question_is_answered_half_a_second_after_it() -> None:
 
 
 #: What a classifier makes of every turn.
-SURE = TurnFeeling(
-    "voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3}, SpokenFeeling("sad", 0.9, 0.2, 0.3)
-)
+SURE = Feeling("voice-linear", {"sad": 0.9}, {"valence": 0.2, "arousal": 0.3})
 
 
 def test_the_next_message_holds_what_was_said_before_and_the_feeling_when_sure() -> None:
@@ -147,7 +145,11 @@ def broken(messages: object) -> Iterator[str]:
     ],
 )
 def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: list[str] | None) -> None:
-    talk = Simulation(["hello", "again"], answer, most_tokens=20).hear(QUESTION, silence(1.0)).until_idle(60)
+    talk = (
+        Simulation(["hello", "again"], answer, settings=TalkSettings(reply_tokens=20))
+        .hear(QUESTION, silence(1.0))
+        .until_idle(60)
+    )
     assert any(note in sentence for sentence in talk.of("notice")) or not note
     if replies is not None:
         assert talk.of("reply") == replies
@@ -166,7 +168,7 @@ def test_a_mind_that_says_nothing_is_given_up_and_the_next_turn_is_answered() ->
         yield "Here I am."
         answered.set()
 
-    talk = Simulation(["hello", "again"], slow, threaded=True, patience=10.0)
+    talk = Simulation(["hello", "again"], slow, threaded=True, settings=TalkSettings(reply_within=10.0))
     talk.hear(QUESTION)
     while not asked.wait(0.01):
         talk.hear(silence(0.1))
@@ -357,14 +359,11 @@ def test_a_damaged_file_is_said_and_the_next_one_is_played(tmp_path: Path) -> No
     tone = np.full(TALK_RATE // 10, 0.5, np.float32)
     soundfile.write(tmp_path / "good.wav", tone, TALK_RATE)
     soundfile.write(tmp_path / "damaged.wav", tone * np.nan, TALK_RATE, subtype="FLOAT")
-    told = list[str]()
-    blocks = FileBlocks([tmp_path / "damaged.wav", tmp_path / "good.wav"], lambda: True, notify=told.append)
-    heard = []
-    while (block := blocks.read()) is not None:
+    blocks = FileBlocks([tmp_path / "damaged.wav", tmp_path / "good.wav"])
+    sentence, heard = blocks.read(idle=True), []
+    while (block := blocks.read(idle=True)) is not None:
         heard.append(block)
-    blocks.close()
-    (sentence,) = told
-    assert "damaged.wav can't be heard any further (samples that are not numbers" in sentence
+    assert "damaged.wav can't be heard (samples that are not numbers" in sentence
     assert [reject.id for reject in blocks.rejects] == ["damaged.wav"]
     assert np.abs(np.concatenate(heard)).max() > 0.4
 
@@ -433,7 +432,7 @@ def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample = save(tmp_path / "voice.wav", excerpt(seconds=8.0)[:, 0])
-    models = TalkModels(recogniser="tiny.en", tts="fish", voice=f"clone:{sample}")
+    settings = TalkSettings(recogniser="tiny.en", tts="fish", voice=f"clone:{sample}")
     asked: list[str] = []
 
     def ask(answer: bool) -> Callable[[str], bool]:
@@ -446,12 +445,12 @@ def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypat
         folder = tmp_path / "talks"
         folder.mkdir()
         with pytest.raises(DailytalkError, match="not cloned without consent"):
-            open_voice(models, folder, ask(False))
-        voice = open_voice(models, folder, ask(True))
-        assert voice.sample is not None
-        assert voice.sample.text
-        remember_consent(folder, voice)
-        again = open_voice(models, folder, ask(False))
+            TalkVoice(settings, folder, ask(False))
+        voice = TalkVoice(settings, folder, ask(True))
+        (clone,) = voice.samples
+        assert clone.text
+        talk_record.TalkRecord(folder, "talk", {"consent": voice.consent}).close()
+        again = TalkVoice(settings, folder, ask(False))
         load_synthesiser.cache_clear()
     assert len(asked) == 2
     assert again.consent == voice.consent
