@@ -8,12 +8,12 @@ through `models.paid`. The answer is checked event by event.
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from dailytalk_contiguous.apps.converse.dialogue import ReplyText, plain_text
 from dailytalk_contiguous.apps.converse.listening_rules import listen
 from dailytalk_contiguous.apps.converse.settings import LISTENER
 from dailytalk_contiguous.core.documents import expect, parse_json
@@ -49,9 +49,6 @@ _EVENT = {"choices?": [{"delta?": _PART, "message?": _PART, "finish_reason?": st
 
 #: The role whose parts of an answer are spoken; a part without a role has the previous one, at first this.
 _ASSISTANT = "assistant"
-
-#: The marks around a model's thoughts before its answer.
-_OPENED, _CLOSED = "<think>", "</think>"
 
 
 def load_chat(
@@ -235,49 +232,5 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
         raise ShortRead("it ends too early")
     if rest := reply.end():
         yield rest
-
-
-class ReplyText:
-    """The text of an answer from outside, in pieces of any size: what a person may hear and a terminal may show.
-
-    A model's thoughts, in `<think>` and `</think>` before its answer, are left out, and so are control characters
-    and blanks before the first word.
-
-    >>> reply = ReplyText()
-    >>> [reply.push(piece) for piece in ("<thi", "nk>They ask…</th", "ink>", " Hello")]
-    ['', '', '', 'Hello']
-    """
-
-    def __init__(self) -> None:
-        self._waiting, self._begun = "", False
-
-    def push(self, piece: str) -> str:
-        if self._begun:
-            return plain_text(piece)
-        self._waiting = plain_text(self._waiting + piece).lstrip()
-        if self._waiting.startswith(_OPENED):
-            _, closed, after = self._waiting.partition(_CLOSED)
-            self._waiting = after.lstrip() if closed else _OPENED + self._waiting[-len(_CLOSED) :]
-            if not closed:
-                return ""
-        elif _OPENED.startswith(self._waiting):
-            return ""
-        self._begun = bool(self._waiting)
-        return self._waiting
-
-    def end(self) -> str:
-        """The rest of the text. Raises ShortRead for an empty one."""
-        if self._begun:
-            return ""
-        if not self._waiting or self._waiting.startswith(_OPENED):
-            raise ShortRead("it says nothing")
-        return self._waiting
-
-
-def plain_text(text: str) -> str:
-    """A text without control characters (terminals obey them) except new lines and tabs."""
-    return "".join(
-        character
-        for character in text
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
-    )
+    if not reply.said:
+        raise ShortRead("it says nothing")

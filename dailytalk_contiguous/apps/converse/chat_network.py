@@ -15,14 +15,13 @@ from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 
-from dailytalk_contiguous.apps.converse.chat import ReplyText
+from dailytalk_contiguous.apps.converse.dialogue import ReplyText
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
-from dailytalk_contiguous.models.paid import ShortRead
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
@@ -136,9 +135,9 @@ class ChatNetwork:
                 )
                 if rest := streamer.reply.end():
                     feed.put(rest)
-                return
-            except ShortRead as error:
-                reason, remedy = f"{self.name} gave no answer ({error})", "say it again"
+                if streamer.reply.said:
+                    return
+                reason, remedy = f"{self.name} gave no answer", "say it again"
             except (RuntimeError, MemoryError) as error:
                 if isinstance(error, RuntimeError) and not is_out_of_memory(error):
                     raise

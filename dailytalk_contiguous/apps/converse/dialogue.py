@@ -5,6 +5,7 @@ faster than real time.
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -169,6 +170,56 @@ def means_to_speak(text: str, seconds: float, probability: float = 1.0) -> bool:
 
 def _plain_words(text: str) -> list[str]:
     return [word.strip('.,;:!?…"“”()').lower() for word in text.split()]
+
+
+#: The marks around a model's thoughts before its answer.
+_OPENED, _CLOSED = "<think>", "</think>"
+
+
+class ReplyText:
+    """The text of an answer from outside, in pieces of any size: what a person may hear and a terminal may show.
+
+    A model's thoughts, in `<think>` and `</think>` before its answer, are left out, and so are control characters
+    and blanks before the first word. `said`: whether it has said anything.
+
+    >>> reply = ReplyText()
+    >>> [reply.push(piece) for piece in ("<thi", "nk>They ask…</th", "ink>", " Hello")]
+    ['', '', '', 'Hello']
+    """
+
+    def __init__(self) -> None:
+        self._waiting, self.said = "", False
+
+    def push(self, piece: str) -> str:
+        if self.said:
+            return plain_text(piece)
+        text = plain_text(self._waiting + piece).lstrip()
+        if text.startswith(_OPENED):
+            _, closed, after = text.partition(_CLOSED)
+            if not closed:
+                self._waiting = _OPENED + text[-len(_CLOSED) :]
+                return ""
+            text = after.lstrip()
+        elif _OPENED.startswith(text):
+            self._waiting = text
+            return ""
+        self._waiting, self.said = "", bool(text)
+        return text
+
+    def end(self) -> str:
+        """The rest of the text."""
+        rest = "" if self._waiting.startswith(_OPENED) else self._waiting
+        self.said = self.said or bool(rest)
+        return rest
+
+
+def plain_text(text: str) -> str:
+    """A text without control characters (terminals obey them) except new lines and tabs."""
+    return "".join(
+        character
+        for character in text
+        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
+    )
 
 
 #: Tags that a model may begin a sentence with. Every synthesiser here knows them.

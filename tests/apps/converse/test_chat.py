@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import chat
-from dailytalk_contiguous.apps.converse.chat import BYTES_A_TOKEN, ReplyText, RuleListener, load_chat, plain_text
+from dailytalk_contiguous.apps.converse.chat import BYTES_A_TOKEN, RuleListener, load_chat
+from dailytalk_contiguous.apps.converse.dialogue import ReplyText, plain_text
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 from dailytalk_contiguous.models.paid import Client, Token
