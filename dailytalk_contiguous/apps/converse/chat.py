@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dailytalk_contiguous.apps.converse.dialogue import ReplyText, plain_text
 from dailytalk_contiguous.apps.converse.listening_rules import listen
-from dailytalk_contiguous.apps.converse.settings import LISTENER
+from dailytalk_contiguous.apps.converse.talk_settings import LISTENER
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import is_this_machine

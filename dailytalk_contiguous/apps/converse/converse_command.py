@@ -12,10 +12,10 @@ from typing import Any
 import typer
 
 from dailytalk_contiguous.apps.converse import sound_blocks, talk_setup
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
 from dailytalk_contiguous.core import interrupts

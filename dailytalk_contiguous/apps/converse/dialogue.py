@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.tags import tags_among
 

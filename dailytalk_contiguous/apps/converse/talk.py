@@ -31,7 +31,6 @@ from dailytalk_contiguous.apps.converse.dialogue import (
 )
 from dailytalk_contiguous.apps.converse.hearing import Listening
 from dailytalk_contiguous.apps.converse.mouth import Mouth, Saying
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import (
     BLOCK,
     BLOCK_SECONDS,
@@ -40,6 +39,7 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
     SoundBlocks,
 )
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import UNSURE

@@ -13,9 +13,9 @@ import numpy as np
 from dailytalk_contiguous.apps.converse.chat import load_chat
 from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, Feeling, ReplySentence
 from dailytalk_contiguous.apps.converse.hearing import open_listening
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk import TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import consents_in
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
     Samples,

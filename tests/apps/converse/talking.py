@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import Samples, read_at
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import ChatMessage, Spoken

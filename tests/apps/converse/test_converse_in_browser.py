@@ -12,10 +12,10 @@ from browser import Visit, chromium, needs_playwright, visit
 from talking import QUESTION, WAIT, ScriptedMind, ears, silence, tones
 
 from dailytalk_contiguous.apps.converse.dialogue import Feeling
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.utterance import CUT_MARK
 

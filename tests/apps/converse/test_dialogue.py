@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import dialogue
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 
 FRAME = 0.032
 SETTINGS = TalkSettings()

@@ -14,10 +14,10 @@ from talking import Microphone, ScriptedMind, ears, tones
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 
 BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
 

@@ -21,8 +21,8 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse import talk_record
 from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
-from dailytalk_contiguous.apps.converse.settings import TalkSettings
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
+from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
