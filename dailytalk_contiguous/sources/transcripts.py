@@ -46,7 +46,7 @@ NEAR_END = 1.0
 MOST_BEYOND = 20.0
 
 #: What a cue has of the passage with its text.
-_OF_CUES = ("channel", "start", "end", "text", "words", "language")
+_OF_CUES = ("start", "end", "text", "words", "language")
 
 # The one channel of a recording that was not split into two; it does not identify a speaker.
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
@@ -126,66 +126,70 @@ def read_transcripts(
     Raises BadInput, naming the file, for one that is damaged or of no known kind, and where two files give the
     same channel.
     """
-    stem = Path(recording_file).stem
-    sides_known = {path: channel for path, channel in (channels or {}).items() if channel}
-    markers: dict[Path, str | None] = {}  # "left" of call.left.srt, None of call.srt
-    for path in paths:
-        bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
-        is_whole = path in sides_known or bare_name == stem or is_shared(path.name, stem)
-        markers[path] = None if is_whole else _marker(bare_name, stem)
-    found_markers = [marker for marker in markers.values() if marker]
-    sides = sides_of(found_markers, paths[0]) if found_markers else {}
-    spoken: list[tuple[Path, list[Passage]]] = []  # with a channel, where the file says which
-    turns: list[Passage] = []
-    for path, marker in markers.items():
-        side = sides[marker] if marker else sides_known.get(path)
-        passages = _in_seconds(path, _read(path, side, recording_file, tiers, left), duration)
-        with_words = [item for item in passages if item.text is not None or item.words]
-        silent = [item for item in passages if item.text is None and not item.words]
-        if mix:
-            spoken.append((path, [item._replace(channel=side or MIX) for item in with_words]))
-            continue
-        spoken.append((path, _placed(path, with_words, side)))
-        turns += [turn for turn in _placed(path, silent, side) if turn.channel is not None]
     cues: list[Cue] = []
+    turns: list[Passage] = []
     origin: dict[str, Path] = {}
     seconds: dict[tuple[str, str], float] = defaultdict(float)
-    for item in turns:
-        if name := person(item.speaker):
-            # A transcript's own names take precedence.
-            seconds[str(item.channel), name] += 1e-6 * (item.end - item.start)
-    for path, passages in spoken:
-        placed = [item._replace(channel=item.channel or OPEN) for item in passages]
-        for channel in sorted({str(item.channel) for item in placed}):
+    for path, side in _sides_of_files(paths, Path(recording_file).stem, channels or {}).items():
+        passages = _in_seconds(path, _read(path, side, recording_file, tiers, left), duration)
+        if mix:
+            passages = [
+                item._replace(channel=side or MIX) for item in passages if item.words or item.text is not None
+            ]
+        else:
+            passages = _placed(path, passages, side)
+        spoken: dict[str, list[Passage]] = {}
+        for item in passages:
+            is_turn = item.text is None and not item.words
+            if is_turn and item.channel is not None:
+                turns.append(item)
+            elif not is_turn:
+                spoken.setdefault(item.channel or OPEN, []).append(item)
+            if name := person(item.speaker):
+                # A transcript's own names take precedence over those of turns.
+                length = item.end - item.start
+                seconds[item.channel or OPEN, name] += 1e-6 * length if is_turn else length
+        for channel, items in sorted(spoken.items()):
             for known, other in origin.items():
                 if other != path and (channel == known or OPEN in (channel[0], known[0])):
                     words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
                     raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
-            items = [item for item in placed if item.channel == channel]
-            parts = [*map(parted, items)]
+            parts = [parted(item) for item in items]
             cues += [
                 {"channel": channel, "text": None, "words": [], **mark} for _, marks in parts for mark in marks
             ]
             bare = [item for item, _ in parts if item]
             # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
-            items = [item for item in bare if item.text != ""] or bare[:1]
-            cues += cues_of_words(channel, [word for item in items if item.text is None for word in item.words])
-            with_text = (item for item in items if item.text is not None)
-            cues += [{name: getattr(item, name) for name in _OF_CUES} for item in with_text]
-            for item in items:
-                if name := person(item.speaker):
-                    seconds[channel, name] += item.end - item.start
+            bare = [item for item in bare if item.text != ""] or bare[:1]
+            cues += cues_of_words(channel, [word for item in bare if item.text is None for word in item.words])
+            with_text = [item for item in bare if item.text is not None]
+            cues += [{name: getattr(item, name) for name in _OF_CUES} | {"channel": channel} for item in with_text]
     people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
-    for turn in turns:
-        if turn.channel in people.keys() - origin.keys():
-            times = {"start": turn.start, "end": turn.end}
-            cues.append({"channel": turn.channel, **times, "text": None, "words": []})
+    cues += [
+        {"channel": turn.channel, "start": turn.start, "end": turn.end, "text": None, "words": []}
+        for turn in turns
+        if turn.channel in people.keys() - origin.keys()
+    ]
     for cue in cues:
         cue["speaker"] = people.get(cue["channel"])
         cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
+
+
+def _sides_of_files(
+    paths: Sequence[Path], stem: str, channels: Mapping[Path, str | None]
+) -> dict[Path, str | None]:
+    """The side that each file is of: the one known, or the one in its name; None for a file of both."""
+    markers: dict[Path, str] = {}  # "left" of call.left.srt
+    for path in paths:
+        bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
+        marker = _marker(bare_name, stem)
+        if marker and not channels.get(path) and not is_shared(path.name, stem):
+            markers[path] = marker
+    sides = sides_of([*markers.values()], paths[0]) if markers else {}
+    return {path: sides[markers[path]] if path in markers else channels.get(path) for path in paths}
 
 
 def is_shared(name: str, stem: str) -> bool:
@@ -252,17 +256,12 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
         )
         return {**item, "start": first - offset, "end": final - offset}
 
-    named = {
-        cue["channel"]: cue
-        for cue in cues
-        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN
-    }
-    parts: list[Cue] = [{**cue, "start": 0.0, "end": duration} for cue in named.values()]
-    parts += [moved(cue) for cue in cues if cue.get("mark") and is_inside(cue)]
-    cues = [
-        cue for cue in cues if cue["text"] is not None or (cue["channel"] not in named and not cue.get("mark"))
-    ]
+    named: dict[str, Cue] = {}
+    parts: list[Cue] = []
     for cue in cues:
+        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN:
+            named[cue["channel"]] = {**cue, "start": 0.0, "end": duration}
+            continue
         words = [moved(word) for word in cue["words"] if is_inside(word)]
         if words and len(words) < len(cue["words"]):
             text = join_words(word["word"] for word in words)
@@ -270,6 +269,7 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
             parts.append({**cue, **times, "text": text, "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
             parts.append({**moved(cue), "words": words})
+    parts = [*named.values(), *parts]
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues if cue["text"] is not None}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
     empty = {"start": 0.0, "end": duration, "text": "", "words": []}
@@ -370,27 +370,22 @@ def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> 
 
     Raises BadInput for one whose times are some other unit, or those of another recording.
     """
-    times = [time for item in passages for part in (item, *item.words) for time in _times_of(part)]
+    times = [
+        part[edge] for item in passages for part in (item._asdict(), *item.words) for edge in ("start", "end")
+    ]
     if not duration or not times or max(times) <= MOST_BEYOND * duration:
         return passages
     if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_END:
 
-        def scaled(item: Any) -> Any:
-            return {**item, "start": item["start"] / 1000, "end": item["end"] / 1000}
+        def scaled(item: dict[str, Any]) -> dict[str, Any]:
+            return item | {"start": item["start"] / 1000, "end": item["end"] / 1000}
 
-        return [
-            item._replace(start=item.start / 1000, end=item.end / 1000, words=[*map(scaled, item.words)])
-            for item in passages
-        ]
+        return [Passage(**(scaled(item._asdict()) | {"words": [*map(scaled, item.words)]})) for item in passages]
     raise broken(
         path,
         f"has times up to {max(times):,.0f} s, and the recording is {duration:,.1f} s long",
         "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
     )
-
-
-def _times_of(item: Any) -> tuple[float, float]:
-    return (item.start, item.end) if isinstance(item, Passage) else (item["start"], item["end"])
 
 
 def _read(
