@@ -14,9 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from operator import ne
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import quote
-from xml.sax.saxutils import escape, quoteattr
+
+import pympi
+import pysubs2
+from praatio.utilities.constants import Interval
+from praatio.utilities.textgrid_io import getTextgridAsStr
 
 from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
@@ -258,92 +263,58 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
 
 def textgrid(item: Annotation) -> str:
     """Write Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
-
-    def text(value: str) -> str:
-        return '"' + value.replace('"', '""') + '"'
-
-    all_tiers = [*tiers(item)]
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0", f"{item.seconds:.3f}", "<exists>"]
-    lines.append(str(len(all_tiers)))
-    for name, _, labels in all_tiers:
-        intervals, at = [], 0.0
-        for start, end, value, *_ in [*labels, Label(item.seconds, item.seconds, "", "")]:
-            intervals += [f'{at:.3f}\n{start:.3f}\n""'] if start > at else []
-            intervals += [f"{start:.3f}\n{end:.3f}\n{text(value)}"] if value else []
-            at = end
-        lines += ['"IntervalTier"', text(name), "0", f"{item.seconds:.3f}", str(len(intervals)), *intervals]
-    return "\n".join([*lines, ""])
-
-
-_EAF = """<?xml version="1.0" encoding="UTF-8"?>
-<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0"
- xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
- xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
-<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">{media}</HEADER>
-<TIME_ORDER>
-{slots}
-</TIME_ORDER>
-{tiers}
-<LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="label" TIME_ALIGNABLE="true"/>
-<LINGUISTIC_TYPE CONSTRAINTS="Symbolic_Association" GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="tag"
- TIME_ALIGNABLE="false"/>
-<CONSTRAINT DESCRIPTION="1-1 association with a parent annotation" STEREOTYPE="Symbolic_Association"/>
-</ANNOTATION_DOCUMENT>
-"""
+    length = item.seconds
+    made = [
+        {"class": "IntervalTier", "name": name, "xmin": 0.0, "xmax": length}
+        | {"entries": [Interval(label.start, label.end, label.text) for label in labels]}
+        for name, _, labels in tiers(item)
+    ]
+    grid: str = getTextgridAsStr({"xmin": 0.0, "xmax": length, "tiers": made}, "short_textgrid", True)
+    return grid
 
 
 def eaf(item: Annotation) -> str:
     """Write ELAN's format 3.0; a tag belongs to its utterance, and is moved and deleted with it."""
-    slots: list[str] = []
-    nodes: list[str] = []
-    ids: dict[tuple[str, float], str] = {}
+    made = pympi.Elan.Eaf(author="")
+    made.remove_tier("default")
+    made.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
+    made.add_linguistic_type("label")
+    made.add_linguistic_type("tag", constraints="Symbolic_Association", timealignable=False)
+    if url := item.media[0]:
+        kind = "audio/x-wav" if url.lower().endswith(".wav") else "audio/*"
+        made.add_linked_file(url, relpath=item.media[1], mimetype=kind)
     for name, parent, labels in tiers(item):
-        about = f"PARENT_REF={quoteattr(parent)} " if parent else ""
-        kind, speaker = "tag" if parent else "label", name.partition("/")[0]
-        about += f"LINGUISTIC_TYPE_REF={quoteattr(kind)} PARTICIPANT={quoteattr(speaker)}"
-        nodes.append(f"<TIER TIER_ID={quoteattr(name)} {about}>")
+        made.add_tier(name, "tag" if parent else "label", parent or None, part=name.partition("/")[0])
         for label in labels:
-            ids[name, label.start] = identity = f"a{len(ids) + 1}"
+            start, end = round(1000 * label.start), round(1000 * label.end)
             if parent:
-                kind, refs = "REF", f'ANNOTATION_REF="{ids[parent, label.start]}"'
+                made.add_ref_annotation(name, parent, (start + end) / 2, label.text)
             else:
-                kind, refs = "ALIGNABLE", ""
-                for number, time in enumerate(label[:2], 1):
-                    slots.append(f'<TIME_SLOT TIME_SLOT_ID="ts{len(slots) + 1}" TIME_VALUE="{time * 1000:.0f}"/>')
-                    refs += f' TIME_SLOT_REF{number}="ts{len(slots)}"'
-            value = f"<ANNOTATION_VALUE>{escape(label.text)}</ANNOTATION_VALUE>"
-            node = f'<{kind}_ANNOTATION ANNOTATION_ID="{identity}" {refs}>{value}</{kind}_ANNOTATION>'
-            nodes.append(f"<ANNOTATION>{node}</ANNOTATION>")
-        nodes.append("</TIER>")
-    media, urls = "", [quoteattr(url) for url in item.media]
-    if item.media[0]:
-        kind = "audio/x-wav" if item.media[0].lower().endswith(".wav") else "audio/*"
-        media = f'<MEDIA_DESCRIPTOR MEDIA_URL={urls[0]} RELATIVE_MEDIA_URL={urls[1]} MIME_TYPE="{kind}"/>'
-    return _EAF.format(media=media, slots="\n".join(slots), tiers="\n".join(nodes))
+                made.add_annotation(name, start, end, label.text)
+    with TemporaryDirectory() as folder:  # pympi writes to nothing but paths
+        made.to_file(f"{folder}/made.eaf", pretty=False)
+        return Path(folder, "made.eaf").read_text(encoding="utf-8")
 
 
 def _said(label: Label) -> str:
     return f"({label.tag}) {label.text}" if label.tag else label.text
 
 
-def _subtitles(mark: str, item: Annotation) -> str:
-    """SRT (`mark` is `,`) or WebVTT (`.`); a character that begins markup is written as a number."""
-    texts, speakers = (["WEBVTT\n"], item.speakers) if mark == "." else ([], item.plain_speakers)
-    for number, label in enumerate(item.labels["utterances"], 1):
-        clocks = (
-            f"{ms // 3600000:02d}:{ms // 60000 % 60:02d}:{ms // 1000 % 60:02d}{mark}{ms % 1000:03d}"
-            for ms in (round(time * 1000) for time in label[:2])
-        )
+def _subtitles(format: str, item: Annotation) -> str:
+    """SRT or WebVTT; a character that begins markup is written as a number."""
+    speakers = item.speakers if format == "vtt" else item.plain_speakers
+    subtitles = pysubs2.SSAFile()
+    for label in item.labels["utterances"]:
         said = _said(label)
         # Players of SRT show a number as it is, so an `&` is only one where it would be read as part of a name.
-        is_plain = mark == "," and html.unescape(said) == said
+        is_plain = format == "srt" and html.unescape(said) == said
         speaker, text = (
             re.sub(f"[{'' if is_plain else '&'}<>{{\\\\]", lambda match: f"&#{ord(match[0])};", part)
             for part in (speakers[label.side], said)
         )
-        text = f"<v {speaker}>{text}" if mark == "." else f"{speaker}: {text}"
-        texts.append(f"{number}\n{' --> '.join(clocks)}\n{text}\n")
-    return "\n".join(texts)
+        text = f"<v {speaker}>{text}" if format == "vtt" else f"{speaker}: {text}"
+        subtitles.append(pysubs2.SSAEvent(round(1000 * label.start), round(1000 * label.end), text))
+    return subtitles.to_string(format)
 
 
 def audacity(item: Annotation) -> str:
@@ -416,8 +387,8 @@ ANNOTATIONS: list[exports.ExportFormat[Any]] = [
     for name, ending, reader, holds, loses, checked, text in (
         ("textgrid", ".TextGrid", "Praat", _TIERS, "measures", "Praat (praat-parselmouth)", textgrid),
         ("eaf", ".eaf", "ELAN", f"{_TIERS}; links the sound", "measures", "pympi", eaf),
-        ("srt", ".srt", "players, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ",")),
-        ("vtt", ".vtt", "browsers, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, ".")),
+        ("srt", ".srt", "players, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, "srt")),
+        ("vtt", ".vtt", "browsers, editors", _LINES, _NOT_IN_LINES, "pysubs2", partial(_subtitles, "vtt")),
         ("audacity", ".txt", "Audacity (Import Labels)", _LINES, _NOT_IN_LINES, "a reader of labels", audacity),
         ("rttm", ".rttm", "scorers of diarisation", "turns", "texts, tags, words", "our reader of RTTM", rttm),
         ("ctm", ".ctm", "scorers of recognition", "words", "tags, turns", "our reader of CTM", ctm),
