@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -71,7 +72,6 @@ _AGAIN = "run the same command again: what was bought is kept, and only the rest
 _CHECK_ADDRESS = "check that it runs, its address, and the network"
 
 Value = TypeVar("Value")
-Taken = TypeVar("Taken")
 
 
 class ShortRead(Exception):
@@ -137,7 +137,8 @@ class ServerEvent(NamedTuple):
     data: str
 
 
-class _Trouble(NamedTuple):
+@dataclass(eq=False)
+class _Trouble(Exception):
     """Why a try gave nothing.
 
     `remedy` is empty where asking again is all that can be done. `after`: seconds that the service wants to be
@@ -155,18 +156,6 @@ class _Trouble(NamedTuple):
     everywhere: bool = False
     unreached: bool = False
     begun: bool = False
-
-
-class _GivenUp(Exception):
-    def __init__(self, trouble: _Trouble) -> None:
-        super().__init__(trouble.reason)
-        self.trouble = trouble
-
-
-class _Refused(NamedTuple):
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
 
 
 class _Deadline(NamedTuple):
@@ -310,35 +299,37 @@ class Client:
 
         return Pieces(make, f"stream of {self.service}")
 
-    def _ask(
-        self, attempt: Callable[[], tuple[Value] | _Trouble], price: float = 0.0, reserve: Reserve = free
-    ) -> Answer[Value]:
+    def _ask(self, attempt: Callable[[], Value], price: float = 0.0, reserve: Reserve = free) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
         paid, tried = 0, 0
         started = self._clock()
         while True:
             interrupts.check_interrupt()
             began = self._clock()
+            failure = None
             with reserve(price) as pay:
-                outcome = attempt()
-                if not isinstance(outcome, _Trouble) or outcome.paid:
+                try:
+                    value = attempt()
+                except _Trouble as error:
+                    failure = error
+                if failure is None or failure.paid:
                     paid += 1
                     pay(price)
             tried += 1
-            if not isinstance(outcome, _Trouble):
+            if failure is None:
                 self._unanswered = 0
-                return Answer(outcome[0], paid)
-            if outcome.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
+                return Answer(value, paid)
+            if failure.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
                 break  # another try would take as long as this one
             tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
-            if self._stop or outcome.final or tried >= tries:
+            if self._stop or failure.final or tried >= tries:
                 break
-            wait = backoff(tried - 1, outcome.after)
-            if outcome.slows:  # it counts the requests of an account, so all threads wait
+            wait = backoff(tried - 1, failure.after)
+            if failure.slows:  # it counts the requests of an account, so all threads wait
                 self._paused_until = max(self._paused_until, self._clock() + wait)
             else:
                 self._sleep(wait)
-        trouble = self._stop or self._given_up(outcome)
+        trouble = self._stop or self._given_up(failure)
         remedy = trouble.remedy or self._again
         if trouble.everywhere:
             raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
@@ -375,26 +366,25 @@ class Client:
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
-    ) -> tuple[Value] | _Trouble:
-        """One try for a whole answer: what was read, alone in a tuple, or why there is nothing.
+    ) -> Value:
+        """One try for a whole answer. Raises _Trouble.
 
         `about` names a line that costs; without one, an answer that can't be used ends nothing.
         """
-        reply = self._try(request, self._whole, absent)
-        if isinstance(reply, _Trouble):
-            return reply
+        with self._answer(request, absent) as (_, response, until):
+            body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
         try:
-            value = read(reply)
+            value = read(Reply(body, response.headers.get("Content-Type", "")))
         except ShortRead as error:
             trouble = self._short(error)
-            return self._unusable_answer(self._message(reply.body), trouble, about) if about else trouble
+            raise (self._unusable_answer(self._message(body), trouble, about) if about else trouble) from None
         self._unusable = None
-        return (value,)
+        return value
 
     def _unusable_answer(self, message: str, trouble: _Trouble, about: str) -> _Trouble:
         """Why an answer with 200 can't be used, with what it says; the end, if none of the first could."""
         if message:
-            trouble = trouble._replace(reason=f"answered 200 without what was asked for ({message})")
+            trouble = replace(trouble, reason=f"answered 200 without what was asked for ({message})")
         with self._lock:
             if self._unusable is None:
                 return trouble
@@ -413,117 +403,103 @@ class Client:
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
         seconds: float,
         feed: Feed[Value],
-    ) -> tuple[None] | _Trouble:
-        """One try for a stream: why it ended, unless it is whole or nobody wants the rest. Raises Closed where
-        nobody wanted it before it began.
+    ) -> None:
+        """One try for a stream, which ends where nobody wants the rest.
+
+        Raises _Trouble, and Closed where nobody wanted it before it began.
         """
-
-        def take(connection: _Connection, response: requests.Response, until: _Deadline) -> tuple[None] | _Trouble:
-            kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-            first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
-            parts = self._parts(response, lambda: until if feed.n_pieces else first, MOST_STREAM_BYTES)
-            body = b"".join(parts) if kind in _NO_STREAMS else b""
-            # The whole answer of a server that does not stream is its only event.
-            events = iter([ServerEvent("", body.decode(errors="replace"))]) if body else server_events(parts)
-            try:
-                for piece in read(events):
-                    if not feed.n_pieces:
-                        connection.limit_silence(self._timeouts[1])
-                    feed.put(piece)
-            except Closed:
-                return (None,)
-            except ShortRead as error:
-                message = self._message(body)
-                if not body or (kind == "application/json" and not message):
-                    return self._short(error)
-                reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
-                return _Trouble(reason, _CHECK_ADDRESS, paid=True, final=True, everywhere=True)
-            connection.limit_silence(END_SECONDS)
-            with suppress(requests.RequestException, HTTPError, _GivenUp):
-                next(parts, b"")  # mostly its end, and the connection is there for the next request
-            return (None,)
-
-        outcome = self._try(request, take, frozenset(), seconds, feed)
-        if not isinstance(outcome, _Trouble):
-            return outcome
-        if feed.closed:  # which is why it ended
-            if outcome.paid:
-                return (None,)
-            raise Closed
-        return outcome._replace(final=True, begun=True, everywhere=False) if feed.n_pieces else outcome
+        try:
+            with self._answer(request, frozenset(), seconds, feed) as (connection, response, until):
+                kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
+                parts = self._parts(response, lambda: until if feed.n_pieces else first, MOST_STREAM_BYTES)
+                body = b"".join(parts) if kind in _NO_STREAMS else b""
+                # The whole answer of a server that does not stream is its only event.
+                events = iter([ServerEvent("", body.decode(errors="replace"))]) if body else server_events(parts)
+                try:
+                    for piece in read(events):
+                        if not feed.n_pieces:
+                            connection.limit_silence(self._timeouts[1])
+                        feed.put(piece)
+                except Closed:
+                    return
+                except ShortRead as error:
+                    message = self._message(body)
+                    if not body or (kind == "application/json" and not message):
+                        raise self._short(error) from None
+                    reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
+                    raise _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True) from None
+                connection.limit_silence(END_SECONDS)
+                with suppress(requests.RequestException, HTTPError, _Trouble):
+                    next(parts, b"")  # mostly its end, and the connection is there for the next request
+        except _Trouble as trouble:
+            if feed.closed and trouble.paid:  # which is why it ended
+                return
+            if feed.closed:
+                raise Closed from None
+            if feed.n_pieces:
+                raise replace(trouble, final=True, begun=True, everywhere=False) from None
+            raise
 
     def _short(self, error: ShortRead) -> _Trouble:
         return _Trouble(f"gave an answer that is not whole ({self._on_one_line(str(error))})", paid=True)
 
-    def _try(
+    @contextmanager
+    def _answer(
         self,
         request: requests.Request,
-        take: "Callable[[_Connection, requests.Response, _Deadline], Taken | _Trouble]",
         absent: frozenset[int],
         seconds: float | None = None,
         feed: Feed[Any] | None = None,
-    ) -> Taken | _Trouble:
-        """One request: what `take` makes of an answer with status 200, or why there is nothing."""
-        with self._places, self._connection() as connection:
-            with feed.cut_by(connection.cut) if feed else nullcontext():
-                taken = self._exchange(connection, request, take, seconds)
-            if isinstance(taken, _Trouble):
-                return taken
-            self._reached = True
-            if not isinstance(taken, _Refused):
-                return taken
-            if taken.status in absent:
-                raise NotServed(request.url)
-            trouble = self._refusal(*taken)
-            if trouble.everywhere:  # here, before this place is another thread's
-                self._end(trouble)
-            return trouble
+    ) -> "Iterator[tuple[_Connection, requests.Response, _Deadline]]":
+        """One request, and an answer with status 200 to read in the block.
 
-    def _exchange(
-        self,
-        connection: "_Connection",
-        request: requests.Request,
-        take: "Callable[[_Connection, requests.Response, _Deadline], Taken | _Trouble]",
-        seconds: float | None,
-    ) -> Taken | _Refused | _Trouble:
-        """The outcome of one request. Nothing of `requests` leaves this function."""
+        Raises _Trouble in place of what `requests` does, there too, and NotServed.
+        """
         status = 0
         try:
-            request.auth = self._token
-            prepared = connection.session.prepare_request(request)
-            while not self._stop and (wait := self._paused_until - self._clock()) > 0:
-                self._sleep(wait)
-            if self._stop:
-                return self._stop
-            until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
-            connect, read_seconds = self._timeouts
-            connect = connect if self._reached else min(connect, FIRST_CONNECT_SECONDS)
-            with connection.session.send(
-                prepared,
-                timeout=(connect, read_seconds if seconds is None else seconds),
-                allow_redirects=False,  # a redirected POST becomes a GET
-                stream=True,
-            ) as response:
-                status = response.status_code
-                if status == 200:
-                    return take(connection, response, until)
-                body = b""
-                for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
-                    body += part
-                    if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
-                        break
-                return _Refused(status, body[:MOST_REFUSAL_BYTES], response.headers)
-        except _GivenUp as error:
-            return error.trouble._replace(paid=status == 200)
+            with self._places, self._connection() as connection:
+                request.auth = self._token
+                prepared = connection.session.prepare_request(request)
+                while not self._stop and (wait := self._paused_until - self._clock()) > 0:
+                    self._sleep(wait)
+                if self._stop:
+                    raise replace(self._stop)
+                until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
+                connect, read_seconds = self._timeouts
+                connect = connect if self._reached else min(connect, FIRST_CONNECT_SECONDS)
+                with (
+                    feed.cut_by(connection.cut) if feed else nullcontext(),
+                    connection.session.send(
+                        prepared,
+                        timeout=(connect, read_seconds if seconds is None else seconds),
+                        allow_redirects=False,  # a redirected POST becomes a GET
+                        stream=True,
+                    ) as response,
+                ):
+                    self._reached, status = True, response.status_code
+                    if status == 200:
+                        yield connection, response, until
+                        return
+                    if status in absent:
+                        raise NotServed(request.url)
+                    body = b""
+                    for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
+                        body += part
+                        if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
+                            break
+                trouble = self._refusal(status, body[:MOST_REFUSAL_BYTES], response.headers)
+                if trouble.everywhere:  # here, before this place is another thread's
+                    self._end(trouble)
+                raise trouble
+        except _Trouble as trouble:
+            trouble.paid = status == 200
+            raise
         except (requests.RequestException, HTTPError) as error:
-            return self._connection_trouble(error, paid=status == 200)
-
-    def _whole(self, connection: "_Connection", response: requests.Response, until: _Deadline) -> Reply:
-        body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
-        return Reply(body, response.headers.get("Content-Type", ""))
+            raise self._connection_trouble(error, paid=status == 200) from None
 
     def _parts(self, response: requests.Response, until: "Callable[[], _Deadline]", most: int) -> Iterator[bytes]:
-        """The bytes of an answer as they come, unpacked, `most` in all. Raises _GivenUp for more, and after
+        """The bytes of an answer as they come, unpacked, `most` in all. Raises _Trouble for more, and after
         `until`.
         """
         size = 0
@@ -531,10 +507,10 @@ class Client:
         while part := response.raw.read1(1 << 16, decode_content=True):
             size += len(part)
             if size > most:
-                raise _GivenUp(_Trouble(f"gave an answer of over {most >> 20} MiB", _CHECK_ADDRESS, final=True))
+                raise _Trouble(f"gave an answer of over {most >> 20} MiB", _CHECK_ADDRESS, final=True)
             deadline = until()
             if self._clock() > deadline.at:
-                raise _GivenUp(_Trouble(f"took over {deadline.seconds:.0f} s to answer"))
+                raise _Trouble(f"took over {deadline.seconds:.0f} s to answer")
             yield part
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
@@ -685,4 +661,4 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
                 kind = value.removeprefix(" ")
         if len(rest) + sum(map(len, data)) > MOST_EVENT_BYTES:
             reason = f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB"
-            raise _GivenUp(_Trouble(reason, _CHECK_ADDRESS, final=True))
+            raise _Trouble(reason, _CHECK_ADDRESS, final=True)

@@ -41,7 +41,16 @@ from dailytalk_contiguous.models.contracts import (
     checked_price,
     free,
 )
-from dailytalk_contiguous.models.paid import LONGEST_MESSAGE, Answer, Client, NotServed, Reply, ShortRead, Token
+from dailytalk_contiguous.models.paid import (
+    LONGEST_MESSAGE,
+    Answer,
+    Client,
+    NotServed,
+    Reply,
+    ShortRead,
+    Token,
+    server_events,
+)
 from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
 
 PUBLIC_URL, DOMAIN = "https://api.fish.audio", "fish.audio"
@@ -283,18 +292,17 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
-    """The JSON objects of an event stream (https://html.spec.whatwg.org/#server-sent-events)."""
-    for block in body.replace(b"\r\n", b"\n").split(b"\n\n"):
-        lines = [line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:")]
-        if not lines or lines == [b"[DONE]"]:
+    """The JSON objects of a stream of events; the last one may lack the empty line behind it."""
+    for event in server_events([body + b"\n\n"]):
+        if event.data.strip() == "[DONE]":
             continue
         try:
-            event = json.loads(b"\n".join(lines))
+            content = json.loads(event.data)
         except (ValueError, RecursionError):
             raise ShortRead("its stream breaks off inside an event") from None
-        if not isinstance(event, dict):
+        if not isinstance(content, dict):
             raise ShortRead("its stream holds an event that is no object")
-        yield event
+        yield content
 
 
 def _audio_of(event: dict[str, Any]) -> bytes:
