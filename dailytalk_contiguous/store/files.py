@@ -240,7 +240,7 @@ def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
     """
     if lock.is_symlink():
         raise DailytalkError(f"{as_text(lock)!r} is a symbolic link", "delete it")
-    held = FileLock(lock)
+    held = FileLock(lock, thread_local=False)  # a server takes and releases it in different threads
     try:
         held.acquire(timeout=0)
     except Timeout:

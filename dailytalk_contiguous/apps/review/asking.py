@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
+from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted

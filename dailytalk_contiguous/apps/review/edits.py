@@ -6,13 +6,12 @@ can be undone.
 """
 
 import difflib
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
-from dailytalk_contiguous.core.documents import is_number, quoted
+from dailytalk_contiguous.core.documents import fits, is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
@@ -45,9 +44,8 @@ EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 #: Fields of a line that hold measures by name, with the field of their buckets.
 _BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
 
-#: Fields that follow from others, and are no edits themselves; and those that record edits.
-_DERIVED = DERIVED_KEYS | {"tokens"}
-_ABOUT = frozenset({EDITED_BY, EDITED_FIELDS})
+#: Fields that follow from others, or record edits: a change of them is no edit.
+_NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
 #: The sides of a division that a person may put an item on.
 SIDES = ("train", "validation")
@@ -61,9 +59,8 @@ LARGEST_MEASURE = 1e5
 #: The measure of each bucket, by the names that buckets have in a transcript.
 _MEASURE_OF = {bucket.removesuffix("_bucket"): measure for measure, bucket in FEATURES.items()}
 
-#: Decimals of seconds: the lines of files have times in milliseconds. Seconds between two words for others between
-#: them.
-_DIGITS, _LEAST_ROOM = 3, 0.02
+#: Decimals of seconds: the lines of files have times in milliseconds.
+_DIGITS = 3
 
 _AGAIN = "reload the page"
 
@@ -124,56 +121,43 @@ def timed_words(
         start: seconds at which the words may begin.
         end: seconds at which they have to end.
 
-    A new word with less than `ROOM_SECONDS` takes time from the word before it (at the start: from the word after
-    it); nothing else moves.
+    New words with less than `ROOM_SECONDS` each take up to half of the word before them, or after them.
     """
-    kept: dict[int, int] = {}
-    before, latest = -1, -math.inf
+    if not tokens:
+        return []
+    timed: list[dict[str, Any]] = [dict.fromkeys(("start", "end", "probability")) for _ in tokens]
     for old, new in _pairs([word["word"] for word in words], tokens):
-        # Of two lines that overlap, words may come in another order, or leave no room for one between them.
-        if words[old]["start"] >= latest + (_LEAST_ROOM if new > before + 1 else 0.0):
-            kept[new], before, latest = old, new, words[old]["start"]
-    timed: list[dict[str, Any]] = [
-        {**words[kept[index]], "word": token}
-        if index in kept
-        else {"word": token, "start": None, "end": None, "probability": None}
-        for index, token in enumerate(tokens)
-    ]
-    anchors = [-1, *(index for index in range(len(tokens)) if index in kept), len(tokens)]
-    for before, after in pairwise(anchors):
-        if after - before > 1:
-            _spread(timed, before, after, start, end)
-    return timed
+        timed[new] = dict(words[old])
+    for word, token in zip(timed, tokens, strict=True):
+        word["word"] = token
+    known = [None, *(index for index, word in enumerate(timed) if word["start"] is not None), None]
+    for before, after in pairwise(known):
+        run = timed[0 if before is None else before + 1 : after]
+        earlier, later = (None if index is None else timed[index] for index in (before, after))
+        if run:
+            _spread(run, earlier, later, start, end)
+    starts, ends = ([word[edge] for word in timed] for edge in ("start", "end"))
+    return fit_words(timed, min(start, *starts), max(end, *ends))  # words of lines that overlap are in no order
 
 
-def _spread(words: list[dict[str, Any]], before: int, after: int, start: float, end: float) -> None:
-    """Set the times of the words between two that have theirs; -1 and `len(words)` are the edges of the line."""
-    count = after - before - 1
-    earlier = words[before] if before >= 0 else None
-    later = words[after] if after < len(words) else None
-    first = max(start, earlier["end"]) if earlier else min(start, later["start"] if later else start)
-    if earlier and later:
-        first = min(first, later["start"])
+def _spread(
+    run: Sequence[dict[str, Any]],
+    earlier: dict[str, Any] | None,
+    later: dict[str, Any] | None,
+    start: float,
+    end: float,
+) -> None:
+    """Set the times of new words between two that have theirs; None is the edge of the line."""
+    first = earlier["end"] if earlier else min(start, later["start"] if later else start)
     last = later["start"] if later else max(first, end)
-    lacking = ROOM_SECONDS * count - (last - first)
+    lacking = ROOM_SECONDS * len(run) - (last - first)
     if lacking > 0 and earlier:
-        borrowed = min(lacking, (first - earlier["start"]) / 2)
-        first = earlier["end"] = _rounded(first - borrowed, earlier["start"])
+        first = earlier["end"] = round(max(first - lacking, (earlier["start"] + earlier["end"]) / 2), _DIGITS)
     elif lacking > 0 and later:
-        borrowed = min(lacking, (later["end"] - later["start"]) / 2)
-        last = later["start"] = _rounded(later["start"] + borrowed, later["start"], later["end"])
-    room = max(last - first, 10 ** -(2 * _DIGITS))
-    laid = by_proportion([word["word"] for word in words[before + 1 : after]], [], room)
-    digits = _DIGITS if room > 2 * 10**-_DIGITS * count else 9
-    for word, times in zip(words[before + 1 : after], laid, strict=True):
-        word["start"], word["end"] = round(first + times.start, digits), round(first + times.end, digits)
-        if word["end"] <= word["start"]:
-            word["end"] = word["start"] + 10**-digits
-
-
-def _rounded(seconds: float, above: float, below: float = math.inf) -> float:
-    rounded = round(seconds, _DIGITS)
-    return rounded if above < rounded < below else seconds
+        last = later["start"] = round(min(last + lacking, (later["start"] + later["end"]) / 2), _DIGITS)
+    laid = by_proportion([word["word"] for word in run], [], max(last - first, SHORTEST_WORD * len(run)))
+    for word, times in zip(run, laid, strict=True):
+        word |= {"start": round(first + times.start, _DIGITS), "end": round(first + times.end, _DIGITS)}
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
@@ -225,23 +209,11 @@ _EDITED = ("channel", "speaker", "start", "end", "text", "tag", "vad", "features
 
 def is_state(lines: Mapping[str, SpokenLine], state: Mapping[str, Any]) -> bool:
     """Whether lines are those of one side of a change, in what people edit."""
-    for key, line in state.get("lines", {}).items():
-        now = lines.get(key)
-        if now is None or line is None:
-            if now is not line:
-                return False
-        elif any(now.get(name) != line.get(name) for name in _EDITED):
-            return False
-    return True
 
+    def edited(line: SpokenLine | None) -> list[Any] | None:
+        return None if line is None else [line.get(name) for name in _EDITED]
 
-def _derived(line: SpokenLine) -> dict[str, Any]:
-    tag, text = line.get("tag"), line["text"]
-    fields = {
-        "duration": round(line["end"] - line["start"], _DIGITS),
-        "tagged_text": f"({tag}) {text}" if tag and text else text or None,
-    }
-    return {name: value for name, value in fields.items() if name in line}
+    return all(edited(lines.get(key)) == edited(line) for key, line in state.get("lines", {}).items())
 
 
 def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
@@ -250,30 +222,36 @@ def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
 
 
 def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> SpokenLine:
-    line = dict(line)
+    """A line that an action changed, or made, with all that follows from the change."""
+    old = before or {}
     changed = {name for name in line if before is None or line[name] != before.get(name)}
-    if before is None:
-        line |= {"duration": None, "tagged_text": None}
-    line |= _derived(line)
-    if "text" in changed and line["text"] and no_text_reason(line):
+    if before is not None and not changed:
+        return before
+    line = dict(line)
+    tag, text = line.get("tag"), line["text"]
+    derived = {
+        "duration": round(line["end"] - line["start"], _DIGITS),
+        "tagged_text": f"({tag}) {text}" if tag and text else text or None,
+    }
+    line |= {name: value for name, value in derived.items() if name in line or before is None}
+    if "text" in changed and text and no_text_reason(line):
         line |= HAS_TEXT
     if "text" in changed and line.get("tokens"):
         line["tokens"] = []  # a recogniser's, of another text
     for edge in changed & {"start", "end"}:
         if line.get(f"{edge}_trim") is not None:
             line[f"{edge}_trim"] = None  # it is where a person says
-    if before is not None and "tag" in changed and before.get("rule"):
+    if "tag" in changed and old.get("rule"):
         line["rule"] = ""
-    if before is not None and not changed:
-        return before
-    edited = {"text", "start", "end"} if before is None else changed - _DERIVED - _ABOUT
+    edited = {"text", "start", "end"} if before is None else changed - _NO_EDITS
     if "text" in edited:
         edited -= {"words"}
     for name in edited & _BUCKETS_OF.keys():  # each measure is a column of its own
-        old = (before or {}).get(name) or {}
-        edited = edited - {name} | {measure for measure, value in line[name].items() if value != old.get(measure)}
-    fields = {*(before or {}).get(EDITED_FIELDS, ()), *edited}
-    return line | {EDITED_BY: author, EDITED_FIELDS: sorted(fields)}
+        measures = {
+            measure for measure, value in line[name].items() if value != (old.get(name) or {}).get(measure)
+        }
+        edited = edited - {name} | measures
+    return line | {EDITED_BY: author, EDITED_FIELDS: sorted({*old.get(EDITED_FIELDS, ()), *edited})}
 
 
 def _text(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
@@ -304,22 +282,16 @@ def _times(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
 def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     key, line = _named(lines, action, "line")
     words = shown_words(line)
-    index = action.get("index")
-    if not isinstance(index, int) or isinstance(index, bool) or not 0 <= index < len(words):
-        raise BadInput(f"the line has no word {quoted(index)}", _AGAIN)
+    index = _index(action, 0, len(words))
     if "start" in action or "end" in action or "text" not in action:
         words = _moved(words, index, *_span(action, item))
     text = line["text"] or join_words(word["word"] for word in words)
     if "text" in action:
         written, new = as_written(line["text"], [word["word"] for word in words]), _clean(action["text"])
         text = join_words(filter(None, [*written[:index], new, *written[index + 1 :]]))
-        tokens, old = split_words(new), words[index]
-        piece = (
-            [{**old, "word": tokens[0]}]
-            if len(tokens) == 1
-            else timed_words(tokens, [old], old["start"], old["end"])
-        )
-        words = [*words[:index], *piece, *words[index + 1 :]]
+        old, tokens = words[index], split_words(new)
+        piece = timed_words(tokens, [old], old["start"], old["end"])
+        words[index : index + 1] = [{**old, "word": tokens[0]}] if len(tokens) == 1 else piece
     start = min([line["start"], *(word["start"] for word in words)])
     end = max([line["end"], *(word["end"] for word in words)])
     return {**lines, key: {**line, "start": start, "end": end, "text": text, "words": words}}
@@ -330,17 +302,16 @@ def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float
     moved = [dict(word) for word in words]
     moved[index] |= {"start": start, "end": end}
     moved[index].pop("fitted", None)
-    for neighbour, edge, limit in ((index - 1, "end", start), (index + 1, "start", end)):
+    for neighbour, edge, limit, give_way in ((index - 1, "end", start, min), (index + 1, "start", end, max)):
         if not 0 <= neighbour < len(words):
             continue
         other = moved[neighbour]
-        inside = other["start"] < limit if edge == "end" else other["end"] > limit
-        if not inside:
+        other[edge] = give_way(other[edge], limit)
+        if not other["start"] < other["end"]:
             raise BadInput(
                 f"the word {quoted(words[index]['word'])} would pass its neighbour {quoted(other['word'])}",
                 "move that one first, or edit the text",
             )
-        other[edge] = min(other[edge], limit) if edge == "end" else max(other[edge], limit)
     return moved
 
 
@@ -348,25 +319,23 @@ def _split(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
     key, line = _named(lines, action, "line")
     words = shown_words(line)
     if "at" in action:
-        at = _seconds(action, "at", item)
-        if not line["start"] < at < line["end"]:
-            raise BadInput(f"the line has no place at {at:g} s to be split", "choose a time inside it")
-        index = sum((word["start"] + word["end"]) / 2 < at for word in words)
-        first_end = second_start = at
+        first_end = second_start = _seconds(action, "at", item)
+        if not line["start"] < first_end < line["end"]:
+            raise BadInput(f"the line has no place at {first_end:g} s to be split", "choose a time inside it")
+        index = sum((word["start"] + word["end"]) / 2 < first_end for word in words)
     else:
-        index = action.get("index")
-        if not isinstance(index, int) or isinstance(index, bool) or not 0 < index < len(words):
-            raise BadInput(f"the line can't be split before word {quoted(index)}", "choose a word after its first")
+        index = _index(action, 1, len(words))
         first_end, second_start = words[index - 1]["end"], words[index]["start"]
     first, second = words[:index], words[index:]
     written = as_written(line["text"], [word["word"] for word in words])
-    first_end = max([first_end, *(word["end"] for word in first)])
-    second_start = min([second_start, *(word["start"] for word in second)])
-    halves = [
-        {**line, "end": first_end, "words": first, "text": join_words(written[:index])},
-        {**line, "start": second_start, "words": second, "text": join_words(written[index:])},
-    ]
-    return {**lines, key: halves[0], free_id(key, {*lines, *item.used}): halves[1]}
+    end, start = max([first_end, *_ends(first)]), min([second_start, *(word["start"] for word in second)])
+    return {
+        **lines,
+        key: {**line, "end": end, "words": first, "text": join_words(written[:index])},
+        free_id(key, {*lines, *item.used}): {
+            **line, "start": start, "words": second, "text": join_words(written[index:]),
+        },
+    }  # fmt: skip
 
 
 def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
@@ -380,13 +349,7 @@ def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Ite
     text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
     if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
         words, text = ordered, join_words(word["word"] for word in ordered)
-    merged = {
-        **first,
-        "start": min(first["start"], second["start"]),
-        "end": max(first["end"], second["end"]),
-        "text": text,
-        "words": words,
-    }
+    merged = {**first, "end": max(first["end"], second["end"]), "text": text, "words": words}
     return {name: line for name, line in lines.items() if name != other} | {key: merged}
 
 
@@ -409,7 +372,7 @@ def _insert(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: It
         **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
         "kind": "speech",
     }
-    return {**lines, free_id(_stem(lines, channel), {*lines, *item.used}): line}
+    return {**lines, free_id(_last_id(lines, channel), {*lines, *item.used}): line}
 
 
 def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
@@ -444,25 +407,23 @@ def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item)
 def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
     """Set affect in [0, 1], prosody and their buckets of a line where the action has them; null is unknown."""
     key, line = _named(lines, action, "line")
-    measures = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
-    if not all(isinstance(values, dict) for values in measures.values()) or not any(measures.values()):
+    wanted = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
+    if not fits(wanted, {str: dict}) or not any(wanted.values()):
         raise BadInput("the request has no measures", "ask again")
+    most = dict.fromkeys(AFFECT, 1.0) if wanted["affect"] else {}
+    most |= dict.fromkeys(PROSODY, LARGEST_MEASURE) if wanted["features"] else {}
+    for name, value in (wanted["affect"] | wanted["features"]).items():
+        if name not in most or not (value is None or is_number(value, 0, most[name])):
+            raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
+    for name, level in wanted["buckets"].items():
+        if name not in _MEASURE_OF or level not in (*LEVELS, ""):
+            raise BadInput(f"{quoted(name)} of {quoted(level)} is no bucket of a line", "ask again")
     after = dict(line)
-    for field, names, values, most in (
-        ("vad", AFFECT, measures["affect"], 1.0),
-        ("features", PROSODY, measures["features"], LARGEST_MEASURE),
-    ):
-        for name, value in values.items():
-            if name not in names or not (value is None or is_number(value, 0, most)):
-                raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
-        buckets = {name: level for name, level in measures["buckets"].items() if _MEASURE_OF.get(name) in names}
-        if not all(level in (*LEVELS, "") for level in buckets.values()):
-            raise BadInput("a bucket is neither LOW, MID nor HIGH", "ask again")
+    for field, names, values in (("vad", AFFECT, wanted["affect"]), ("features", PROSODY, wanted["features"])):
+        buckets = {name: level for name, level in wanted["buckets"].items() if _MEASURE_OF[name] in names}
         for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
             if news:
                 after[target] = {**(line.get(target) or {}), **news}
-    if unknown := measures["buckets"].keys() - _MEASURE_OF.keys():
-        raise BadInput(f"there is no bucket {quoted(min(unknown))}", "ask again")
     return {**lines, key: after}
 
 
@@ -498,34 +459,27 @@ def _rewritten(
     neighbours: tuple[SpokenLine | None, SpokenLine | None],
 ) -> Lines:
     """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
-    earlier, later = neighbours
-    by_id = dict(block)
-    tokens = [split_words(text) for text in texts]
+    by_id, (earlier, later) = dict(block), neighbours
+    starts = [line["start"] for line in by_id.values()] or [earlier["end"] if earlier else item.start]
+    start = min([item.end - ROOM_SECONDS, *starts])
+    end = max([start, *_ends(by_id.values())]) if by_id else max(start, later["start"] if later else item.end)
     words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
-    start = min((line["start"] for line in by_id.values()), default=earlier["end"] if earlier else item.start)
-    end = max((line["end"] for line in by_id.values()), default=later["start"] if later else item.end)
-    start = max(item.start, min(start, item.end - ROOM_SECONDS))
+    tokens = [split_words(text) for text in texts]
     timed = iter(timed_words([token for part in tokens for token in part], words, start, end))
-    parts = [[next(timed) for _ in part] for part in tokens]
-    named = [[word.pop("line") for word in part if "line" in word] for part in parts]
-    sources = [max(dict.fromkeys(keys), key=keys.count) if keys else None for keys in named]
     rewritten: Lines = {}
-    at = start
-    for number, (source, part, text) in enumerate(zip(sources, parts, texts, strict=True)):
-        pattern = by_id[source] if source else block[min(number, len(block) - 1)][1] if block else earlier or later
-        start, end = (part[0]["start"], max(word["end"] for word in part)) if part else (at, at + SHORTEST_WORD)
-        if source and sources.count(source) == 1:
-            start, end = min(start, by_id[source]["start"]), max(end, by_id[source]["end"])
-        channel = pattern["channel"] if pattern else item.channels[0]
-        is_first = source and source not in rewritten
-        key = (
-            source
-            if source and is_first
-            else free_id(source or _stem(taken, channel), {*taken, *rewritten, *item.used})
-        )
-        line = {**(pattern or {"channel": channel, "tag": "", "speaker": None}), "text": text}
-        rewritten[key] = line | {"start": start, "end": end, "words": part}
-        at = min(max(at, end), item.end - SHORTEST_WORD)
+    for number, (text, part) in enumerate(zip(texts, tokens, strict=True)):
+        own = [next(timed) for _ in part]
+        keys = [word.pop("line") for word in own if "line" in word]
+        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
+        nearest = block[min(number, len(block) - 1)][1] if block else earlier or later
+        line = by_id[source] if source else nearest or {"channel": item.channels[0], "tag": "", "speaker": None}
+        key = source or _last_id(taken, line["channel"])
+        if not source or source in rewritten:
+            key = free_id(key, {*taken, *rewritten, *item.used})
+        start = own[0]["start"] if own else start
+        end = max([start + SHORTEST_WORD, *_ends(own)])
+        rewritten[key] = {**line, "text": text, "start": start, "end": end, "words": own}
+        start = min(end, item.end - SHORTEST_WORD)
     return rewritten
 
 
@@ -554,9 +508,20 @@ def free_id(like: str, lines: Collection[str]) -> str:
     return next(key for number in range(1, len(lines) + 2) if (key := f"{stem}+{number}") not in lines)
 
 
-def _stem(lines: Mapping[str, SpokenLine], channel: str) -> str:
-    named = [key for key, line in in_order(lines) if line["channel"] == channel]
-    return named[-1] if named else channel
+def _last_id(lines: Mapping[str, SpokenLine], channel: str) -> str:
+    """The id of the last line of a channel; the channel without one."""
+    return next((key for key, line in reversed(in_order(lines)) if line["channel"] == channel), channel)
+
+
+def _ends(timed: Iterable[Mapping[str, Any]]) -> Iterator[float]:
+    return (part["end"] for part in timed)
+
+
+def _index(action: Mapping[str, Any], first: int, end: int) -> int:
+    index = action.get("index")
+    if type(index) is not int or not first <= index < end:
+        raise BadInput(f"the line has no word {quoted(index)} for that", _AGAIN)
+    return index
 
 
 def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: str) -> tuple[str, SpokenLine]:

@@ -5,6 +5,7 @@ that a kill may leave between the two. Lines are read from their own files alone
 list.
 """
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -74,13 +75,11 @@ class History:
             where = f"{documents.as_text(self.path)!r}, edit {self.number + 1}"
             record = documents.parse_json(line, where, remedy, limit=len(line))
             documents.expect(record, _RECORD, where, remedy)
-            if record["number"] != self.number + 1:
-                raise BadInput(f"{where} has the number {record['number']}", remedy)
-            for state in (record["before"], record["after"]):
-                if not all(isinstance(line, dict | None) for line in (state.get("lines") or {}).values()):
-                    raise BadInput(f"{where} has a line that is none", remedy)
-            if record["action"] in ("undo", "redo") and not 0 < (record.get("undoes") or 0) < record["number"]:
-                raise BadInput(f"{where} does not say which edit it undoes", remedy)
+            lines = [line for state in ("before", "after") for line in (record[state].get("lines") or {}).values()]
+            undoes = record.get("undoes", 1)
+            is_sound = record["number"] == self.number + 1 and 0 < undoes <= record["number"]
+            if not is_sound or not all(isinstance(line, dict | None) for line in lines):
+                raise BadInput(f"{where} is damaged", remedy)
             self._take(record)
         self._size = len(whole)
 
@@ -101,8 +100,8 @@ class History:
 
     def base(self, item: str) -> int:
         """The number of the last edit that may have changed an item."""
-        records = self.of(item)
-        return max(records[-1]["number"] if records else 0, self._reloaded)
+        numbers: list[int] = [record["number"] for record in self.of(item)[-1:]]
+        return max([self._reloaded, *numbers])
 
     def fields(self, item: str) -> dict[str, Any]:
         """The current values of `FIELDS` of an item."""
@@ -114,27 +113,29 @@ class History:
     def append(self, edits: Sequence[NewEdit]) -> list[Record]:
         """Write edits so that they last, all or none, and return their records. Raises OSError."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        records = []
-        for number, edit in enumerate(edits, self.number + 1):
-            optional = {name: getattr(edit, name) for name in ("undoes", "on") if getattr(edit, name) is not None}
-            known = {name: getattr(edit, name) for name in ("author", "item", "action", "before", "after")}
-            records.append({"number": number, "time": now} | known | optional)
-        left = memoryview("".join(map(json_text, records)).encode())
-        size, is_new = self._size, not self.path.exists()
-        length = len(left)
+        records = [
+            {
+                "number": number,
+                "time": now,
+                **{name: value for name, value in edit._asdict().items() if value is not None},
+            }
+            for number, edit in enumerate(edits, self.number + 1)
+        ]
+        data = "".join(map(json_text, records)).encode()
+        is_new = not self.path.exists()
         with self.path.open("wb" if is_new else "r+b", buffering=0) as file:
-            file.truncate(size)  # the rest of a line that was cut short, and nothing else
-            file.seek(size)
+            file.truncate(self._size)  # the rest of a line that was cut short, and nothing else
+            file.seek(self._size)
             try:
-                while left:
-                    left = left[file.write(left) :]
+                if file.write(data) < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(size)
+                file.truncate(self._size)
                 raise
         if is_new:
             sync_folder(self.path.parent)
-        self._size += length
+        self._size += len(data)
         for record in records:
             self._take(record)
         return records
@@ -149,21 +150,18 @@ class History:
 
     def stacks(self, author: str, item: str | None) -> tuple[list[int], list[int]]:
         """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
-        done: list[int] = []
-        undone: list[int] = []
+        stacks: dict[str, list[int]] = {"done": [], "undone": []}
         for record in self.records:
             if record["author"] != author or record["action"] == RELOAD or item not in (None, record["item"]):
                 continue
-            if record["action"] == "undo":
-                done = [number for number in done if number != record["undoes"]]
-                undone.append(record["number"])
-            elif record["action"] == "redo":
-                undone = [number for number in undone if number != record["undoes"]]
-                done.append(record["number"])
-            else:
-                done.append(record["number"])
-                undone.clear()
-        return done, undone
+            pushed = "undone" if record["action"] == "undo" else "done"
+            for numbers in stacks.values():
+                if record.get("undoes") in numbers:
+                    numbers.remove(record["undoes"])
+            if "undoes" not in record:
+                stacks["undone"].clear()
+            stacks[pushed].append(record["number"])
+        return stacks["done"], stacks["undone"]
 
 
 def why_not_writable(folder: Path) -> str | None:

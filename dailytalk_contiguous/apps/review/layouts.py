@@ -1,15 +1,764 @@
-"""Opening a folder that people correct, by its layout."""
+"""Folders whose lines people correct, one class a layout: tagged work folders, clips, training folders for Moshi.
 
+`review` owns the files while it is open: it holds what it has read, and writes a file whole at every edit. If
+another program has written the file meanwhile, `ChangedElsewhere` is raised before anything is written, and
+`decide` keeps one of the two states beside the other.
+"""
+
+import itertools
+import json
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any, ClassVar
 
-from dailytalk_contiguous.apps.review.clips_lines import ClipsLines, audio_below
-from dailytalk_contiguous.apps.review.editable import DISCARDED, Editable, TaggedLines
-from dailytalk_contiguous.apps.review.moshi_lines import MANIFESTS, MoshiLines
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
+from dailytalk_contiguous.apps.review.listing import summary_of
+from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
+from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
+from dailytalk_contiguous.core.documents import (
+    as_text,
+    expect,
+    fits,
+    is_number,
+    numbered_lines,
+    parse_json,
+    read_bytes,
+    with_null,
+)
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER
+from dailytalk_contiguous.core.moshi_words import said_words
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
+from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.publish.items import SMALL, Items
+from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
+
+#: The folder of discarded audio, and the file in it with its entries.
+DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
+
+#: Manifests of a training folder; seconds of a pause that ends a line of one.
+MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
+
+
+class ChangedElsewhere(BadInput):
+    """Another program has written the file of an item since it was read; `file` is its name."""
+
+    def __init__(self, item: str, path: Path) -> None:
+        self.item, self.file = item, as_text(path.name)
+        super().__init__(
+            f"another program has changed {self.file!r} meanwhile", "take its state over, or keep yours"
+        )
+
+
+class Editable(ABC):
+    """A folder with items, whose lines can be edited.
+
+    Attributes:
+        root: the folder of its list of edits.
+        kind: `tagged`, `moshi`, `clips`, or `version` for items that can only be listened to.
+        why_not: why nothing can be changed; None if it can.
+        entries: what the documents of the folder have of each item; discarding moves it to `gone`.
+    """
+
+    kind: str
+    why_not: str | None = None
+    entries: Mapping[str, Any]
+
+    #: The shape of an entry.
+    _shape: ClassVar[Any] = object
+
+    def __init__(self, root: Path, audio: Path) -> None:
+        self.root, self._audio = root, audio
+        self._seen: dict[Path, Sequence[int] | None] = {}
+        self.reread()
+
+    @abstractmethod
+    def reread(self) -> None:
+        """Read the files anew. Raises BadInput, and keeps what it has, for a file that can't be read."""
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """The ids of the items, with the discarded ones, in order. Nothing is opened for each of them."""
+
+    @abstractmethod
+    def lines(self, name: str) -> Lines:
+        """The lines of an item, with times in seconds of the file. Raises BadInput."""
+
+    @abstractmethod
+    def stretch(self, name: str) -> SoundStretch:
+        """The sound of an item. Raises BadInput if it is not at hand."""
+
+    def seconds(self, name: str) -> float | None:
+        """Its duration, if that is known without opening its sound."""
+        return None
+
+    def summary(self, name: str) -> dict[str, Any] | None:
+        """The `summary_of` its lines as they were read; None if they are to be read."""
+        return None
+
+    def offset(self, name: str) -> float:
+        """Seconds of the file at which an item begins: its lines have times of the file."""
+        return 0.0
+
+    def channels(self, name: str) -> Sequence[str]:
+        """The channels that its lines may be on."""
+        return CHANNELS
+
+    def path_of(self, name: str) -> Path:
+        """The file with the lines of an item."""
+        raise NotImplementedError
+
+    def content(self, name: str) -> bytes:
+        """The content of `path_of(name)` that was read or written last."""
+        raise NotImplementedError
+
+    def write(self, name: str, lines: Lines) -> None:
+        """Write the file of an item whole, with other lines of it. Raises OSError and BadInput."""
+        raise NotImplementedError
+
+    def _save(self, entries: Mapping[str, Any]) -> None:
+        """Write the documents of the folder with these entries, which become `entries`."""
+        raise NotImplementedError
+
+    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
+        """The files of an item that discarding moves, each with its path there."""
+        yield from ()
+
+    def _key(self, name: str, entries: Mapping[str, Any]) -> str:
+        """The key of the entry of an item."""
+        return name
+
+    @cached_property
+    def gone(self) -> dict[str, Any]:
+        """The entries of discarded items. Raises BadInput."""
+        path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
+        if not path.exists():
+            return {}
+        limit = whisper_json.MOST_WHISPER_BYTES
+        value = parse_json(read_bytes(path, limit=limit), as_text(path), limit=limit, nan=True)
+        entries: dict[str, Any] = expect(value, {str: self._shape}, as_text(path))
+        return entries
+
+    def is_discarded(self, name: str) -> bool:
+        if files := [*self._files(name)]:
+            here, aside = files[0]
+            return not here.exists() and is_inside(aside, self._audio) and aside.exists()
+        return name in self.gone and name not in self.entries
+
+    def discard(self, names: Sequence[str], discarded: bool) -> None:
+        """Move files and entries of items to the discarded ones, or back. Raises OSError and BadInput.
+
+        Where it is stopped, an entry is in both files, never in none, and each sound in one place.
+        """
+        entries, gone = self.entries, self.gone
+        source = entries if discarded else gone
+        keys = [key for name in names if (key := self._key(name, source)) in source]
+        moved = {key: source[key] for key in keys}
+        files = [pair for name in names for pair in self._files(name)]
+        taken = next((here for here, aside in files if here.exists() and os.path.lexists(aside)), None)
+        if discarded and taken:
+            raise BadInput(f"{DISCARDED} has another {taken.name!r} already", "move that one elsewhere")
+        if discarded:
+            if moved:
+                self._write_gone(gone | moved)
+            self._move(files)
+            self._save({key: entry for key, entry in entries.items() if key not in moved})
+        else:
+            self._save({**entries, **{key: entry for key, entry in moved.items() if key not in entries}})
+            self._move([(aside, here) for here, aside in files])
+            if moved:
+                self._write_gone({key: entry for key, entry in gone.items() if key not in moved})
+
+    def _write_gone(self, entries: dict[str, Any]) -> None:
+        path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
+        write_text(path, whisper_json.whisper_json_text(entries))
+        self.__dict__.pop("gone", None)
+
+    def _move(self, pairs: Sequence[tuple[Path, Path]]) -> None:
+        """Rename files, each to its new path: nothing is overwritten, or leads out of the folder."""
+        for source, target in pairs:
+            stays_inside = is_inside(source, self._audio) and is_inside(target, self._audio)
+            if stays_inside and source.is_file() and not os.path.lexists(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(target)
+                if source in self._seen:
+                    self._seen[target] = self._seen.pop(source)
+
+    def signature(self, name: str) -> Sequence[int] | None:
+        return signature_of(self.path_of(name))
+
+    def refuse_changed(self, name: str) -> None:
+        """Raise ChangedElsewhere if another program has written the file of an item."""
+        path = self.path_of(name)
+        if signature_of(path) != self._seen.get(path):
+            raise ChangedElsewhere(name, path)
+
+    def decide(self, name: str, mine: bool) -> Path:
+        """Take over the file on the disk, or write what is held (`mine`); return where the other one is."""
+        path, held = self.path_of(name), self.content(name)
+        numbered = (path.with_name(f"{path.stem}_backup_{number}{path.suffix}") for number in itertools.count(1))
+        kept = next(free for free in numbered if not os.path.lexists(free))
+        if mine:
+            write_bytes(kept, read_bytes(path) if path.exists() else b"")
+            self._write_file(path, held)
+        else:
+            write_bytes(kept, held)
+            self.reread()
+        return kept
+
+    def _write_file(self, path: Path, data: bytes) -> None:
+        """Write a file whole. What it was before the first edit is kept in a backup, and never written again."""
+        backup = path.with_name(f"{path.stem}_backup{path.suffix}")
+        if path.is_file() and not os.path.lexists(backup):
+            write_bytes(backup, path.read_bytes())
+        write_bytes(path, data)
+        self._seen[path] = signature_of(path)
+
+
+def signature_of(path: Path) -> Sequence[int] | None:
+    """A value that changes when a file does; None without a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_ino, status.st_size, status.st_mtime_ns]
+
+
+class TaggedLines(Editable):
+    """A work folder, tagged or spoken: the lines are those of `transcript.jsonl`.
+
+    Discarding takes lines out of it; the recording is the user's, and is never moved.
+    """
+
+    kind = "tagged"
+    _shape: ClassVar[Any] = [str]
+
+    #: The lines of each conversation, as they are in the file; those of "" are no lines of a transcript.
+    entries: Mapping[str, Sequence[str]]
+
+    def __init__(self, root: Path) -> None:
+        self._path = inside(root, TRANSCRIPT)
+        self._shard: tuple[Path | None, dict[str, dict[str, Any]]] = (None, {})
+        super().__init__(root, root)
+
+    def reread(self) -> None:
+        seen, entries = signature_of(self._path), dict[str, list[str]]()
+        with self._path.open("rb") as file:
+            for data in file:
+                text = data.decode("utf-8", "surrogateescape").removesuffix("\n") + "\n"
+                entries.setdefault(_conversation_of(text), []).append(text)
+        self.entries, self._seen[self._path] = entries, seen
+
+    def names(self) -> Sequence[str]:
+        return [name for name in dict.fromkeys([*self.entries, *self.gone]) if name]
+
+    def summary(self, name: str) -> dict[str, Any] | None:
+        return summary_of(json.loads(text) for text in self._texts(name))
+
+    def _texts(self, name: str) -> Sequence[str]:
+        if name in self.entries:
+            return self.entries[name]
+        return [text for text in self.gone.get(name, ()) if _conversation_of(text)]
+
+    def lines(self, name: str) -> Lines:
+        numbered: Lines = {}
+        for index, text in enumerate(self._texts(name)):
+            line = with_null(parse_json(text, as_text(self._path), nan=True))
+            key = line.get("utterance_id")
+            if not isinstance(key, str) or not key or key in numbered:
+                keys = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
+                key = next(free for free in keys if free not in numbered)
+            numbered[key] = line
+        return numbered
+
+    def stretch(self, name: str) -> SoundStretch:
+        if name not in self._tagged:
+            raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
+        row = at_hand(self._row(name), None)
+        return SoundStretch(row["audio"], row["offset"], row["duration"])
+
+    def seconds(self, name: str) -> float | None:
+        return self._tagged[name][1].duration if name in self._tagged else None
+
+    def offset(self, name: str) -> float:
+        return float(self._row(name)["offset"]) if name in self._tagged else 0.0
+
+    @cached_property
+    def _tagged(self) -> dict[str, tuple[Path, Entry]]:
+        return entries_in(self.root / TAGGED)
+
+    def _row(self, name: str) -> dict[str, Any]:
+        path, _ = self._tagged[name]
+        if self._shard[0] != path:
+            self._shard = path, read_rows(path, BASE)
+        return tagged_row(self._shard[1].get(name))
+
+    def path_of(self, name: str) -> Path:
+        return self._path
+
+    def content(self, name: str) -> bytes:
+        return _numbered(self.entries)
+
+    def write(self, name: str, lines: Lines) -> None:
+        fields: dict[str, Any] = next(
+            (json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {}
+        )
+        texts = []
+        for key, line in in_order(lines):
+            ordered = {field: line.get(field) for field in fields if field in line or field in _IN_ALL_LINES}
+            texts.append(json_text(ordered | line | {"utterance_id": key}))
+        self._save({**self.entries, name: texts})
+
+    def _save(self, entries: Mapping[str, Any]) -> None:
+        self._write_file(self._path, _numbered(entries))
+        self.entries = entries
+
+
+#: The beginning of a line of a transcript: its number among all of them.
+_NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
+
+#: Fields that all lines of a transcript have.
+_IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
+
+
+def _numbered(entries: Mapping[str, Sequence[str]]) -> bytes:
+    """A transcript whose lines are numbered as they follow one another."""
+    numbers = itertools.count()
+    texts = (
+        _NUMBER.sub(lambda _: f'{{"segment_id": {next(numbers)}', text) if name else text
+        for name, texts in entries.items()
+        for text in texts
+    )
+    return "".join(texts).encode("utf-8", "surrogateescape")
+
+
+def _conversation_of(text: str) -> str:
+    """The conversation of a line of a transcript; "" if it is none."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""
+    if (
+        not fits(line, {"channel": str, "text": str, "start": float, "end": float})
+        or line["channel"] not in CHANNELS
+    ):
+        return ""
+    return str(line.get("conversation_id") or line.get("audio_file") or "")
+
+
+class ClipsLines(Editable):
+    """A folder of clips and the JSON with their texts; lines are its segments. Unknown fields are kept."""
+
+    kind = "clips"
+
+    def __init__(self, path: Path) -> None:
+        folder = whisper_json.clips_folder(path)
+        root = path if path.is_dir() else path.parent
+        self._path = folder.json or root / whisper_json.WHISPER_JSON
+        super().__init__(root, folder.audio)
+
+    def reread(self) -> None:
+        seen = signature_of(self._path)
+        self.entries = whisper_json.quick_entries(inside(self.root, self._path.name)) if seen else {}
+        # As the file has them: to encode all of them takes long.
+        self._encoded = whisper_json.entry_texts(self._path) if seen else {}
+        self._seen[self._path] = seen
+        self._matched: dict[bool, tuple[Any, dict[str, str]]] = {}
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        here, aside = audio_below(self._audio, skip=DISCARDED), self._audio / DISCARDED
+        return sorted({*here, *(audio_below(aside) if is_inside(aside, self._audio) else ())}, key=counted_order)
+
+    def _key(self, name: str, entries: Mapping[str, Any]) -> str:
+        """The key of the entry of an audio file; most have its name."""
+        if name in entries or not entries:
+            return name
+        is_here = entries is self.entries
+        if self._matched.get(is_here, (None,))[0] is not entries:
+            self._matched[is_here] = entries, whisper_json.match_names(entries, self._names).keys
+        return self._matched[is_here][1].get(name, name)
+
+    def _entry(self, name: str) -> Any:
+        here = self.entries.get(self._key(name, self.entries))
+        return here if here is not None else self.gone.get(self._key(name, self.gone))
+
+    def lines(self, name: str) -> Lines:
+        entry = with_null(self._entry(name))
+        if entry is None:
+            return {}
+        if problem := whisper_json.entry_problem(self._path.name, name, entry):
+            raise problem
+        if entry.get("segments") is None:
+            text = whisper_json.text_of(entry)
+            return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
+        return {key: _clip_line(segment) for key, segment in _segments(entry).items()}
+
+    def summary(self, name: str) -> dict[str, Any] | None:
+        entry = self._entry(name)
+        entry = entry if isinstance(entry, dict) else {}
+        parts = entry["segments"] if isinstance(entry.get("segments"), list) else [entry]
+        texts = (part for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
+        language = entry.get("language")
+        return summary_of(texts) | {"language": language if isinstance(language, str) else None}
+
+    def stretch(self, name: str) -> SoundStretch:
+        aside = Path(DISCARDED) if self.is_discarded(name) else Path()
+        return whole_sound(inside(self._audio, aside / name))
+
+    def channels(self, name: str) -> Sequence[str]:
+        return CHANNELS[:1]
+
+    def path_of(self, name: str) -> Path:
+        return self._path
+
+    def content(self, name: str) -> bytes:
+        return self._document(self.entries, self._encoded)
+
+    def write(self, name: str, lines: Lines) -> None:
+        key = self._key(name, self.entries)
+        self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
+
+    def _save(self, entries: Mapping[str, Any]) -> None:
+        if entries == self.entries:
+            return
+        kept = {key: text for key, text in self._encoded.items() if entries.get(key) is self.entries.get(key)}
+        encoded = kept | {
+            key: whisper_json.encoded_entry(key, entry) for key, entry in entries.items() if key not in kept
+        }
+        self._write_file(self._path, self._document(entries, encoded))
+        self.entries, self._encoded = entries, encoded
+
+    def _document(self, entries: Mapping[str, Any], encoded: dict[str, str]) -> bytes:
+        for key in entries.keys() - encoded.keys():
+            encoded[key] = whisper_json.encoded_entry(key, entries[key])
+        pieces = ",\n".join(encoded[key] for key in sorted(entries))
+        return (f"{{\n{pieces}\n}}\n" if pieces else "{}\n").encode("utf-8", "surrogatepass")
+
+    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
+        yield self._audio / name, self._audio / DISCARDED / name
+
+    def _length(self, name: str) -> float:
+        try:
+            return round(max(self.stretch(name).seconds, 0.01), 3)
+        except (BadInput, OSError):
+            return 1.0
+
+
+def audio_below(folder: Path, skip: str = "") -> list[str]:
+    """Audio files below a folder, in natural order; no links, and no hidden files."""
+    names: list[str] = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != skip and not name.startswith(".")]
+        for name in files:
+            path = Path(parent, name)
+            if not name.startswith(".") and path.suffix.lower() in AUDIO_SUFFIXES and not path.is_symlink():
+                names.append(as_text(path.relative_to(folder)))
+    return sorted(names, key=counted_order)
+
+
+def counted_order(name: str) -> list[tuple[bool, int, str]]:
+    """A key by which `clip2` comes before `clip10`."""
+    parts = re.split(r"(\d{1,18})", name.casefold())
+    return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _segments(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The segments of an entry by their ids, or by their places where ids are missing or double."""
+    segments: dict[str, dict[str, Any]] = {}
+    for index, segment in enumerate(entry.get("segments") or ()):
+        number = segment.get("id")
+        key = number if isinstance(number, int) and str(number) not in segments else index
+        while str(key) in segments:
+            key += len(entry["segments"])
+        segments[str(key)] = segment
+    return segments
+
+
+def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
+    words = segment.get("words")
+    line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
+    line.pop("id", None)  # its key says it
+    line["end"] = max(line["end"], line["start"] + 0.001)
+    if isinstance(words, list):
+        timed = all(is_number(word.get("start")) and is_number(word.get("end")) for word in words)
+        line["words"] = [{**word, "word": word["word"].strip()} for word in words] if timed else []
+    return line
+
+
+def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
+    old = _segments(entry or {})
+    is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
+    segments = []
+    for key, line in in_order(lines):
+        before = old.get(key, _NEW_SEGMENT)
+        segment = {**before, **line, "id": int(key) if key.isdecimal() else key}
+        for name in _NO_SEGMENTS - before.keys():
+            segment.pop(name, None)
+        if before["text"].strip() == line["text"]:
+            segment["text"] = before["text"]
+        else:
+            segment["text"] = f" {line['text']}" if is_led else line["text"]
+        if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
+            segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
+        segments.append(segment)
+    text = join_words(filter(None, (line["text"].strip() for _, line in in_order(lines))))
+    return {"language": None, **(entry or {}), "text": text, "segments": segments}
+
+
+#: A segment with the fields that Whisper writes, and fields of a line that no segment has.
+_NEW_SEGMENT: dict[str, Any] = dict.fromkeys(("avg_logprob", "compression_ratio", "no_speech_prob"))
+_NEW_SEGMENT |= {"seek": 0, "temperature": 0.0, "tokens": [], "text": ""}
+_NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
+
+
+class MoshiLines(Editable):
+    """A training folder for Moshi: the words of each WAV are in the JSON beside it.
+
+    It has no lines until an edit: words of one speaker without a longer pause are one. Edited lines are kept in
+    the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
+    """
+
+    kind = "moshi"
+    _shape: ClassVar[Any] = {"train.jsonl?": [str], "eval.jsonl?": [str]}
+
+    #: The lines of each item in the manifests, by manifest; those of "" name no file.
+    entries: Mapping[str, Mapping[str, Sequence[str]]]
+
+    def __init__(self, root: Path) -> None:
+        self._contents: dict[str, bytes] = {}
+        super().__init__(root, root / AUDIO_FOLDER)
+
+    def reread(self) -> None:
+        self._read_manifests()
+        self._contents.clear()
+
+    def _read_manifests(self) -> None:
+        entries: dict[str, dict[str, list[str]]] = {}
+        self._durations: dict[str, float] = {}
+        for manifest in MANIFESTS:
+            if not (self.root / manifest).is_file():
+                continue
+            for _, data in numbered_lines(inside(self.root, manifest)):
+                try:
+                    line = parse_json(data, "")
+                except BadInput:
+                    line = None
+                name = line["path"] if fits(line, {"path": str}) else ""
+                entries.setdefault(name, {}).setdefault(manifest, []).append(data.decode("utf-8", "replace"))
+                if name and is_number(line.get("duration"), 0):
+                    self._durations[name] = float(line["duration"])
+        self.entries = entries
+        self.__dict__.pop("_names", None)
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """The WAVs in the manifests, or in the folder without any."""
+        named = [name for name in self.entries if name]
+        if not named:
+            below = {*audio_below(self._audio, skip=DISCARDED), *audio_below(self._audio / DISCARDED)}
+            named = [f"{AUDIO_FOLDER}/{name}" for name in sorted(below, key=counted_order)]
+        return [*dict.fromkeys([*named, *self.gone])]
+
+    def lines(self, name: str) -> Lines:
+        document = self._document(name)
+        words = []
+        for word in said_words(document["alignments"], name, "make that folder again"):
+            timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
+            words.append((CHANNELS[word.channel], timed))
+        lines = _kept_lines(document.get("lines"), words)
+        return lines if lines is not None else _turns(words)
+
+    def stretch(self, name: str) -> SoundStretch:
+        return whole_sound(self._present(name, Path(name).suffix))
+
+    def seconds(self, name: str) -> float | None:
+        return self._durations.get(name)
+
+    def path_of(self, name: str) -> Path:
+        return self._present(name, ".json")
+
+    def content(self, name: str) -> bytes:
+        if name not in self._contents:
+            path = self.path_of(name)
+            self._seen[path] = signature_of(path)
+            self._contents[name] = read_bytes(path)
+        return self._contents[name]
+
+    def write(self, name: str, lines: Lines) -> None:
+        words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
+        words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
+        document = self._document(name) | {
+            "alignments": [
+                [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
+                for word, channel in words
+            ],
+            "lines": [
+                {"id": key, **{field: value for field, value in line.items() if field != "words"}}
+                | {"n_words": len(shown_words(line))}
+                for key, line in in_order(lines)
+            ],
+        }
+        data = json_text(document).encode()
+        self._write_file(self.path_of(name), data)
+        self._contents[name] = data
+
+    def discard(self, names: Sequence[str], discarded: bool) -> None:
+        self._read_manifests()  # another program may have written them: they are no file of an item
+        super().discard(names, discarded)
+
+    def _save(self, entries: Mapping[str, Any]) -> None:
+        for manifest in MANIFESTS:
+            before, after = (
+                [line for sides in listed.values() for line in sides.get(manifest, ())]
+                for listed in (self.entries, entries)
+            )
+            if before != after:
+                self._write_file(inside(self.root, manifest), "".join(after).encode())
+        self.entries = entries
+
+    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
+        parts = Path(name).parts
+        aside = (self._audio / DISCARDED).joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
+        for suffix in (Path(name).suffix, ".json"):
+            yield (self.root / name).with_suffix(suffix), aside.with_suffix(suffix)
+
+    def _present(self, name: str, suffix: str) -> Path:
+        """The path of an item's file, which may be discarded."""
+        here, aside = next(pair for pair in self._files(name) if pair[0].suffix == suffix)
+        present = inside(self.root, here.relative_to(self.root))
+        return present if present.exists() else inside(self.root, aside.relative_to(self.root))
+
+    def _document(self, name: str) -> dict[str, Any]:
+        where = as_text(self.path_of(name))
+        document: dict[str, Any] = expect(parse_json(self.content(name), where), {"alignments": list}, where)
+        return document
+
+
+def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:
+    """The lines that an edit left, with their words; None if the words are not theirs any more."""
+    if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
+        return None
+    left = {channel: iter([word for side, word in words if side == channel]) for channel in CHANNELS}
+    lines: Lines = {}
+    for line in kept:
+        own = [*itertools.islice(left.get(line["channel"], iter(())), max(0, line["n_words"]))]
+        if len(own) != line["n_words"] or (
+            line["text"] and split_words(line["text"]) != [word["word"] for word in own]
+        ):
+            return None
+        lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
+        lines[line["id"]]["words"] = own
+    return None if any([*rest] for rest in left.values()) or len(lines) != len(kept) else lines
+
+
+def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
+    """Lines of the words of each speaker without longer pauses."""
+    lines: Lines = {}
+    for channel in CHANNELS:
+        own = sorted(
+            (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
+        )
+        groups: list[list[dict[str, Any]]] = []
+        for word in own:
+            if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
+                groups[-1].append(word)
+            else:
+                groups.append([word])
+        for number, group in enumerate(groups):
+            start, end = group[0]["start"], max(word["end"] for word in group)
+            stripped = [{**word, "word": word["word"].strip()} for word in group]
+            lines[f"{channel}/{number:04d}"] = {
+                "channel": channel,
+                "start": start,
+                "end": max(end, start + 0.001),
+                "text": join_words(word["word"] for word in stripped),
+                "words": stripped,
+            }
+    return lines
+
+
+class Viewed(Editable):
+    """Items to listen to alone: versions, mixes, finished corpora, conversations without a transcript."""
+
+    kind = "version"
+
+    #: Why each kind can't be edited, and what to do.
+    _WHY: ClassVar[dict[str, str]] = {
+        "version": "a published version never changes: correct its work folder and push that again, or, to train "
+        "on a corrected copy, run dailytalk export {where} --format moshi --out FOLDER and review FOLDER",
+        "mix": "a mix is made of other folders: review those, and mix again",
+        "clips": "finished clips are made of their corpus: review that, and run dailytalk corpus again",
+        "measured": "these clips were only measured: review the folder of their audio",
+        "conversations": "its transcript.jsonl is missing: review the folder that dailytalk tag wrote",
+    }
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self.why_not = self._WHY.get(items.kind, "it can only be listened to").format(where=items.where)
+        root = items.folder or Path(items.name)
+        super().__init__(root, root)
+
+    def reread(self) -> None:
+        rows = (row for row in self._items.rows(SMALL) if not row["problem"])
+        self.entries = {
+            row["conversation_id"]: (row["duration"], summary_of(lines_of(row).values())) for row in rows
+        }
+
+    def names(self) -> Sequence[str]:
+        return [*self.entries]
+
+    def lines(self, name: str) -> Lines:
+        row = self._items.row(name)
+        if row["problem"]:
+            raise BadInput(row["problem"], row["remedy"])
+        return lines_of(row)
+
+    def summary(self, name: str) -> dict[str, Any] | None:
+        summary: dict[str, Any] = self.entries[name][1]
+        return summary
+
+    def stretch(self, name: str) -> SoundStretch:
+        sound = self._items.sound(name)
+        left = read_header(sound.audio).seconds - sound.offset
+        seconds = self.seconds(name)
+        return SoundStretch(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
+
+    def seconds(self, name: str) -> float | None:
+        seconds: float | None = self.entries[name][0]
+        return seconds
+
+    def is_discarded(self, name: str) -> bool:
+        return False
+
+
+def lines_of(row: Mapping[str, Any]) -> Lines:
+    """The audible utterances of a row as lines by their ids, with the words that are in them."""
+    lines: Lines = {}
+    for number, utterance in enumerate(row["utterances"]):
+        start, end = utterance["start"], utterance["end"]
+        if start is None or end is None or end <= start:
+            continue
+        words = words_within(row["alignments"], utterance)
+        key = utterance.get("utterance_id") or ""
+        lines[key if key and key not in lines else f"{number:06d}"] = line_of(
+            {**utterance, "text": utterance["text"] or "", "words": words}
+        )
+    return lines
 
 
 def open_editable(folder: Path) -> Editable | None:
@@ -35,7 +784,5 @@ def open_editable(folder: Path) -> Editable | None:
         return MoshiLines(folder)
     if any((folder / name).exists() for name in (TAGGED, DATASET, CLIPS, MEASURED, RUN)):
         return None
-    clips = whisper_json.clips_folder(folder)
-    if clips.json is not None or audio_below(clips.audio, skip=DISCARDED):
-        return ClipsLines(folder)
-    return None
+    clips = ClipsLines(folder)
+    return clips if clips.entries or clips.names() else None

@@ -14,65 +14,93 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES, Conversion
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
-from dailytalk_contiguous.apps.local_pages import page_file
-from dailytalk_contiguous.apps.review.clips_lines import ClipsLines
+from dailytalk_contiguous.apps.local_pages import refused
 from dailytalk_contiguous.apps.review.history import HISTORY
-from dailytalk_contiguous.apps.review.layouts import open_editable
-from dailytalk_contiguous.apps.review.server import ASSETS, in_json
-from dailytalk_contiguous.core.documents import as_text, parse_json
+from dailytalk_contiguous.apps.review.layouts import ClipsLines, open_editable
+from dailytalk_contiguous.apps.review.server import OpenReview, answering, page_of
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.settings import PlacedSetting, Setting, settings_in
+from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.run.events import RUNNING, run_status
-from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
 _MOST_LINES, _LONGEST_LINE = 400, 2000
 
-#: Seconds in which an open review must have ended.
-_PATIENCE = 30.0
-
 #: The last line of `dailytalk silences`.
 _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
 
+class StepOption(NamedTuple):
+    """An option of a step. The command checks its value; one of `choices` is checked here: it may take a path."""
+
+    name: str
+    about: str
+    value: Any
+    kind: str = "number"
+    choices: Collection[str] = ()
+    shown: str = ""
+    unit: str = ""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    def words(self, value: Any) -> list[str]:
+        """The option with a request's value; none for null and false."""
+        if value is None or value is False:
+            return []
+        if self.choices and value not in self.choices:
+            raise BadInput(f"{self.flag} can't be {str(value)[:40]!r}", "reload the page")
+        return [self.flag] if value is True else [f"{self.flag}={value}"]
+
+
+def _fields(*holders: Any) -> Iterator[StepOption]:
+    """The settings of stages."""
+    for placed in settings_in(*holders):
+        known, hint = placed.setting, get_type_hints(placed.kind)[placed.name]
+        kind = "bool" if hint is bool else "choice" if known.choices else "number"
+        about = known.about.replace("{choices}", " or ".join(known.choices))
+        unit = known.metavar or known.unit
+        yield StepOption(placed.option, about, placed.value, kind, known.choices, known.shown, unit)
+
+
+_RECOGNISER = (
+    StepOption("profile", f"Set of models: {' or '.join(PROFILES)}.", STANDARD, "choice", tuple(PROFILES)),
+    StepOption("asr_model", "Size of Whisper.", "", "choice", ("", *SIZES), "the profile's"),
+)
+
+
 class Step(NamedTuple):
-    """A step: its command, its description in a sentence, and the settings that can be chosen."""
+    """A step: its command, its description in a sentence, and the settings that can be chosen.
+
+    `cuts`: it works on the recordings, before there are clips.
+    """
 
     command: str
     title: str
     about: str
-    settings: tuple[PlacedSetting, ...] = ()
+    fields: tuple[StepOption, ...] = ()
     has_dry_run: bool = True
     cuts: bool = False
 
-
-def _of_command(name: str, value: Any, about: str, **attributes: Any) -> PlacedSetting:
-    return PlacedSetting(Step, name, Setting(about, **attributes), True, value)
-
-
-_RECOGNISER = (
-    _of_command("profile", STANDARD, "Set of models: {choices}.", choices=tuple(PROFILES)),
-    _of_command("asr_model", "", "Size of Whisper.", choices=("", *SIZES), shown="the profile's"),
-)
 
 STEPS = (
     Step(
@@ -80,8 +108,8 @@ STEPS = (
         "Convert",
         "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
         (
-            _of_command("to", "flac", "Format: {choices}.", choices=tuple(CONTAINERS)),
-            *settings_in(Conversion()),
+            StepOption("to", f"Format: {' or '.join(CONTAINERS)}.", "flac", "choice", tuple(CONTAINERS)),
+            *_fields(Conversion()),
         ),
         has_dry_run=False,
         cuts=True,
@@ -99,8 +127,8 @@ STEPS = (
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
         "out: what can't be used is in “Non Usable”, with the reason.",
         (
-            *settings_in(*split_stages()),
-            _of_command("words", 0, "First words of each piece in its name.", metavar="N", least=0, most=50),
+            *_fields(*split_stages()),
+            StepOption("words", "First words of each piece in its name.", 0, unit="N"),
             *_RECOGNISER,
         ),
         cuts=True,
@@ -111,7 +139,7 @@ STEPS = (
         "Recognises what is said in each clip. Clips that have a text are not heard again.",
         (
             *_RECOGNISER,
-            *(placed for placed in settings_in(Transcribe(device="cpu")) if placed.option == "language"),
+            StepOption("language", "Its ISO 639-1 code; it is found in the sound if left out.", "", "text"),
         ),
     ),
     Step(
@@ -120,10 +148,6 @@ STEPS = (
         "Numbers the clips without gaps, once the bad ones are sorted out; texts and lists that name them follow.",
     ),
 )
-_BY_COMMAND = {step.command: step for step in STEPS}
-
-#: What a request to begin a step has.
-_BEGIN = {"step": str, "dry": bool, "cut": bool, "values": dict}
 
 
 def is_unprepared(folder: Path) -> bool:
@@ -131,141 +155,116 @@ def is_unprepared(folder: Path) -> bool:
     if _is_split(folder):
         return True
     editable = open_editable(folder) if folder.is_dir() else None
-    return (
-        isinstance(editable, ClipsLines)
-        and not (folder / HISTORY).exists()
-        and not default_json(folder).exists()
-        and bool(editable.names())
-    )
+    known = (folder / HISTORY).exists() or default_json(folder).exists()
+    return isinstance(editable, ClipsLines) and not known and bool(editable.names())
 
 
 def _is_split(folder: Path) -> bool:
     return (folder / MANIFEST).is_file() and (folder / USABLE).is_dir()
 
 
-@dataclass
 class _Run:
-    step: str
-    dry: bool
-    command: str
-    journal: Path | None
-    process: "subprocess.Popen[bytes]"
-    began: float = field(default_factory=time.monotonic)
-    lines: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
-    code: int | None = None
-    seconds: float = 0.0
+    """A command that runs or has run. `journal`: the folder with the record of its progress."""
 
-    def read(self) -> None:
+    def __init__(self, step: str, words: Sequence[str], dry: bool, journal: Path | None) -> None:
+        self.step, self.dry, self._journal = step, dry, journal
+        self.command = as_text(shlex.join(["dailytalk", *words]))
+        self.lines: deque[str] = deque(maxlen=_MOST_LINES)
+        self.code: int | None = None
+        self._began, self._seconds = time.monotonic(), 0.0
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "dailytalk_contiguous", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
+        )
+        threading.Thread(target=self._read, name="step", daemon=True).start()
+
+    def _read(self) -> None:
         assert self.process.stdout
         while line := self.process.stdout.readline(1 << 16):
             self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
         code = self.process.wait()
-        self.seconds, self.code = time.monotonic() - self.began, code
+        self._seconds, self.code = time.monotonic() - self._began, code
 
     def as_dict(self) -> dict[str, Any]:
-        took = time.monotonic() - self.began if self.code is None else self.seconds
+        """What the page shows; while it runs, `share` of its work from 0 to 1, and the seconds that are `left`."""
+        took = time.monotonic() - self._began if self.code is None else self._seconds
         known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
-        return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
-
-    def progress(self) -> dict[str, Any]:
-        """Its progress by its journal: the share of its work from 0 to 1, and the seconds that are left."""
+        known |= {"text": "\n".join(self.lines), "seconds": round(took, 1), "share": None, "left": None}
         with suppress(DailytalkError, OSError):
-            for known in run_status(self.journal) if self.journal else ():
-                if known.pid == self.process.pid and known.state == RUNNING:
-                    share = known.audio_done / known.audio_seconds if known.done else None
-                    return {"share": share, "left": known.left_seconds(datetime.now(UTC))}
-        return {"share": None, "left": None}
+            for run in run_status(self._journal) if self._journal and self.code is None else ():
+                if run.pid == self.process.pid and run.state == RUNNING:
+                    share = run.audio_done / run.audio_seconds if run.done else None
+                    known |= {"share": share, "left": run.left_seconds(datetime.now(UTC))}
+        return known
 
 
 class Preparation:
     """The steps of one folder, and the review that they lead to.
 
-    `folder` is the opened one. `pieces` is the folder for the results of `dailytalk split`, or the one with them.
+    `root` is the opened folder. `pieces` is the folder for the results of `dailytalk split`, or the one with them.
     """
 
     kind = "recordings"
 
     def __init__(self, folder: Path, author: str) -> None:
-        self.folder, self._author = folder.absolute(), author
-        is_usable = self.folder.name == USABLE and _is_split(self.folder.parent)
-        self.is_cut = is_usable or _is_split(self.folder)
-        self.pieces = self.folder / "pieces"
-        self.converted = self.folder.with_name(f"{self.folder.name}-converted")
+        self.root = folder.absolute()
+        self._author = author
+        is_usable = self.root.name == USABLE and _is_split(self.root.parent)
+        self.is_cut = is_usable or _is_split(self.root)
+        self.pieces = self.root / "pieces"
+        self.converted = self.root.with_name(f"{self.root.name}-converted")
         if self.is_cut:
-            self.pieces = self.folder.parent if is_usable else self.folder
+            self.pieces = self.root.parent if is_usable else self.root
         clips = self._clips(cut=False)
         self._refuse_link(clips)
-        self.n_recordings = len(ClipsLines(clips).names())
+        self.count = len(ClipsLines(clips).names())
         self._lock = threading.Lock()
         self._run: _Run | None = None
         self._outputs: dict[str, _Run] = {}
-        self._review: subprocess.Popen[bytes] | None = None
-
-    def app(self) -> Starlette:
-        """The application; a `Guard` goes before it."""
-        return Starlette(
+        self._review: OpenReview | None = None
+        begin = {"step": str, "dry": bool, "cut": bool, "values": dict}
+        self.app = Starlette(
             routes=[
-                Route("/", _page),
-                Route("/assets/{name}", _page),
-                Route("/api/state", in_json(self._state)),
-                Route("/api/run", in_json(self._begin, _BEGIN), methods=["POST"]),
-                Route("/api/stop", in_json(self._stop, {}), methods=["POST"]),
-                Route("/api/review", in_json(self._open, {"cut": bool}), methods=["POST"]),
+                Route("/", page_of("start.html")),
+                Route("/assets/{name}", page_of("start.html")),
+                Route("/api/state", answering(self._state)),
+                Route("/api/run", answering(self._begin, begin), methods=["POST"]),
+                Route("/api/stop", answering(self._stop, {}), methods=["POST"]),
+                Route("/api/review", answering(self._open, {"cut": bool}), methods=["POST"]),
+                Mount("/review", self._reviewed),
             ]
         )
 
+    async def _reviewed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        closed = refused(404, "no review is open", "open it in the page of the steps")
+        await (self._review.app if self._review else closed)(scope, receive, send)
+
     def close(self) -> None:
-        """End running processes: a step continues when it is started again."""
-        run = self._run
-        if run is not None and run.code is None:
-            run.process.terminate()
-            run.process.wait()
+        """End a running command: a step continues when it is started again."""
+        if self._run is not None and self._run.code is None:
+            self._run.process.terminate()
+            self._run.process.wait()
         self._end_review()
 
     def _state(self, request: Request) -> dict[str, Any]:
         run = self._run
-        running = run is not None and run.code is None
         return {
-            "folder": as_text(self.folder),
+            "folder": as_text(self.root),
             "is_cut": self.is_cut,
             "steps": [self._shown(step) for step in STEPS if not (step.cuts and self.is_cut)],
-            "running": run.as_dict() | run.progress() if run is not None and running else None,
+            "running": run.as_dict() if run is not None and run.code is None else None,
         }
-
-    def _begin(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        if (step := _BY_COMMAND.get(body["step"])) is None:
-            raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
-        self._start(step, body["cut"], body["dry"] and step.has_dry_run, body["values"])
-        return {}
-
-    def _stop(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        run = self._run
-        if run is not None and run.code is None:
-            run.process.send_signal(signal.SIGINT)
-        return {}
-
-    def _open(self, request: Request, body: dict[str, Any]) -> dict[str, Any]:
-        return {"address": self._open_review(self._clips(body["cut"]))}
-
-    def _clips(self, cut: bool) -> Path:
-        """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""
-        return self.pieces / USABLE if cut or self.is_cut else self.folder
-
-    def _refuse_link(self, path: Path) -> None:
-        """Raise BadInput if a folder is a link out of the opened one, which may be from others."""
-        if not is_inside(path, self.pieces if self.is_cut else self.folder):
-            raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
     def _shown(self, step: Step) -> dict[str, Any]:
         output = self._outputs.get(step.command)
         suggested = _SUGGESTED.search(output.lines[-1]) if output and output.lines and step.cuts else None
         return {
             "step": step.command,
-            "title": step.title,
-            "about": step.about,
-            "has_dry_run": step.has_dry_run,
-            "cuts": step.cuts,
-            "fields": [_field(placed) for placed in step.settings],
+            **{name: getattr(step, name) for name in ("title", "about", "has_dry_run", "cuts")},
+            "fields": [{**field._asdict(), "flag": field.flag} for field in step.fields],
             "done": {way: self._done(step.command, way == "cut") for way in ("cut", "whole")},
             "output": output and output.as_dict(),
             "suggested": float(suggested[1]) if suggested else None,
@@ -273,129 +272,73 @@ class Preparation:
 
     def _done(self, command: str, cut: bool) -> str | None:
         clips = self._clips(cut)
-        if command == "convert" and (self.converted / NOTES).is_file():
-            return as_text(self.converted)
-        if command == "split" and _is_split(self.pieces):
-            return as_text(clips)
-        if command == "transcribe" and clips.is_dir() and default_json(clips).exists():
-            return as_text(default_json(clips))
-        if command == "reindex" and (backup := clips.parent / REINDEXED / clips.name).is_dir():
-            return f"as it was: {as_text(backup)}"
-        return None
-
-    def _words(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> list[str]:
-        """The command line of a step, without `dailytalk`. Raises BadInput for an invalid setting."""
-        placed_by_option = {placed.option: placed for placed in step.settings}
-        if unknown := values.keys() - placed_by_option.keys():
-            raise BadInput(f"{step.command} has no setting {sorted(unknown)[0][:40]!r}", "reload the page")
-        if step.command == "convert":
-            values = {"to": placed_by_option["to"].value, **values}
-        targets: dict[str, list[Path | str]] = {
-            "convert": [self.folder, "--out", self.converted],
-            "silences": [self.folder],
-            "split": [self.folder, "--out", self.pieces],
-            "transcribe": [self._clips(cut)],
-            "reindex": [self._clips(cut)],
+        results = {
+            "convert": (self.converted / NOTES, self.converted),
+            "split": (self.pieces / MANIFEST, clips),
+            "transcribe": (default_json(clips) if clips.is_dir() else clips, default_json(clips)),
+            "reindex": (clips.parent / REINDEXED / clips.name, clips.parent / REINDEXED / clips.name),
         }
-        words = [step.command, *map(str, targets[step.command])]
-        words += [flag for name, value in values.items() for flag in _flags(placed_by_option[name], value)]
-        return [*words, "--dry-run"] if dry else words
+        result, shown = results.get(command, (Path("/dev/null/none"), clips))
+        return as_text(shown) if result.exists() else None
 
-    def _start(self, step: Step, cut: bool, dry: bool, values: Mapping[str, Any]) -> None:
-        words, clips = self._words(step, cut, dry, values), self._clips(cut)
-        if step.command == "convert" and self.converted.is_symlink():
+    def _clips(self, cut: bool) -> Path:
+        """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""
+        return self.pieces / USABLE if cut or self.is_cut else self.root
+
+    def _refuse_link(self, path: Path) -> None:
+        """Raise BadInput if a folder is a link out of the opened one, which may be from others."""
+        if not is_inside(path, self.pieces if self.is_cut else self.root):
+            raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
+
+    def _begin(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+        step = next((step for step in STEPS if step.command == body["step"]), None)
+        if step is None:
+            raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
+        clips, fields = self._clips(body["cut"]), {field.name: field for field in step.fields}
+        values = ({"to": fields["to"].value} if "to" in fields else {}) | body["values"]
+        if unknown := values.keys() - fields.keys():
+            raise BadInput(f"{step.command} has no setting {min(unknown)[:40]!r}", "reload the page")
+        words = [step.command, str(self.root if step.cuts else clips)]
+        if target := {"convert": self.converted, "split": self.pieces}.get(step.command):
+            words += ["--out", str(target)]
+        words += [word for name, value in values.items() for word in fields[name].words(value)]
+        if self.converted.is_symlink() and step.command == "convert":
             raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
         for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
             self._refuse_link(folder)
-        journal = self.pieces if step.command == "split" else None
-        if step.command == "transcribe" and clips.is_dir():
+        dry, journal = body["dry"] and step.has_dry_run, None
+        if not dry and step.command == "split":
+            journal = self.pieces
+        elif not dry and step.command == "transcribe" and clips.is_dir():
             journal = transcribe_folder(clips, default_json(clips))
         with self._lock:
-            if self._run is not None and self._run.code is None:
-                raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+            self._refuse_running()
             self._end_review()
-            command = as_text(shlex.join(["dailytalk", *words]))
-            run = _Run(step.command, dry, command, None if dry else journal, _started(words))
-            self._run = self._outputs[step.command] = run
-            threading.Thread(target=run.read, name="step", daemon=True).start()
+            self._run = _Run(step.command, [*words, "--dry-run"] if dry else words, dry, journal)
+            self._outputs[step.command] = self._run
+        return {}
 
-    def _open_review(self, clips: Path) -> str:
-        """The address of the clips' review, which runs in a process of its own. Raises BadInput."""
+    def _refuse_running(self) -> None:
+        if self._run is not None and self._run.code is None:
+            raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+
+    def _stop(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+        run = self._run
+        if run is not None and run.code is None:
+            run.process.send_signal(signal.SIGINT)
+        return {}
+
+    def _open(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Open the review of the clips; the answer has its address, beside that of this page."""
+        clips = self._clips(body["cut"])
         with self._lock:
-            if self._run is not None and self._run.code is None:
-                raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+            self._refuse_running()
             self._end_review()
             self._refuse_link(clips)
-            words = ["review", str(clips), "--as-is", "--author", self._author, "--no-browser", "--json"]
-            self._review = _started(words)
-            output = self._review.stdout
-            assert output
-            line = b""
-            while not line.startswith(b'{"address"'):  # before it there may be warnings
-                reason, line = line, output.readline(_LONGEST_LINE)
-                if not line:
-                    self._end_review()
-                    raise BadInput(reason.decode(errors="replace").strip(), "then open the review again")
-            threading.Thread(target=deque, args=(output, 0), name="step", daemon=True).start()  # drops the rest
-            address: str = parse_json(line, "the review's address")["address"]
-            return address
+            self._review = OpenReview(open_editable(clips) or ClipsLines(clips), self._author)
+        return {"address": "review/"}
 
     def _end_review(self) -> None:
         review, self._review = self._review, None
         if review is not None:
-            review.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                review.wait(_PATIENCE)
-
-
-def _page(request: Request) -> Response:
-    return page_file(ASSETS, request.path_params.get("name", "start.html"))
-
-
-def _started(words: Sequence[str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "dailytalk_contiguous", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1"},
-    )
-
-
-def _field(placed: PlacedSetting) -> dict[str, Any]:
-    known = placed.setting
-    return {
-        "name": placed.option,
-        "flag": _flag(placed),
-        "metavar": known.metavar or known.unit,
-        "kind": _kind(placed),
-        "about": known.about.replace("{choices}", " or ".join(known.choices)),
-        "value": placed.value,
-        "shown": known.shown,
-        "choices": list(known.choices),
-        "least": known.least,
-        "most": known.most,
-    }
-
-
-def _flag(placed: PlacedSetting) -> str:
-    return "--" + placed.option.replace("_", "-")
-
-
-def _kind(placed: PlacedSetting) -> str:
-    hint = get_type_hints(placed.kind).get(placed.name)
-    if hint is bool:
-        return "bool"
-    return "choice" if placed.setting.choices else "language" if placed.option == "language" else "number"
-
-
-def _flags(placed: PlacedSetting, value: Any) -> list[str]:
-    """The option of a setting with a request's value; none for null and false.
-
-    The command checks the value, and one that is a choice is checked here: an option may take a path, too.
-    """
-    if value is None or value is False:
-        return []
-    if placed.setting.choices and value not in placed.setting.choices:
-        raise BadInput(f"{_flag(placed)} can't be {str(value)[:40]!r}", "reload the page")
-    return [_flag(placed)] if value is True else [f"{_flag(placed)}={value}"]
+            review.close()

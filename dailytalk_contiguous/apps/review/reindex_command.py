@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.review.reindexing import reindex_folder, undo_reindex
+from dailytalk_contiguous.apps.review.reindexing import UNDONE, reindex_folder, undo_reindex
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, option
@@ -29,7 +29,8 @@ def reindex(
     if undo:
         backup = undo_reindex(folder, dry_run)
         said = f"{as_text(folder)} {'would be' if dry_run else 'is'} as it was before it was reindexed"
-        return Outcome({"backup": as_text(backup)}, said, next=DRY_RUN_NEXT if dry_run else "")
+        kept = "" if dry_run else f"; as it was until now: {as_text(backup / UNDONE)}"
+        return Outcome({"backup": as_text(backup)}, said + kept, next=DRY_RUN_NEXT if dry_run else "")
     done = reindex_folder(folder, digits, dry_run)
     record: dict[str, Any] = {
         "files": done.files,

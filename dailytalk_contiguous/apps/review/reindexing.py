@@ -6,7 +6,6 @@ Discarded files, and names that are mentioned and whose files are missing, are n
 loses its name to another.
 """
 
-import hashlib
 import json
 import os
 import posixpath
@@ -15,29 +14,29 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from dailytalk_contiguous.apps.review.editable import DISCARDED, signature_of
 from dailytalk_contiguous.apps.review.history import HISTORY
+from dailytalk_contiguous.apps.review.layouts import DISCARDED
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import as_text, expect, parse_json, read_bytes, read_json
+from dailytalk_contiguous.core.documents import as_text, parse_json, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.whisper_json import clips_folder
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 
-#: In a backup: the old folder, the old documents of the folder above, and the state that both were left in.
-_OLD, _ABOVE, _STATE = "folder", "above", "state.json"
+#: In a backup: the folder and the documents of the folder above as they were, and both as an undo found them.
+_OLD, _ABOVE, UNDONE, _UNDONE_ABOVE = "folder", "above", "undone", "undone-above"
 
 #: Words in the names of JSON files that are never changed.
 _KEPT = ("backup", "unsanitized")
 
-#: Fields of a manifest or transcript that name a recording, and those that hold an id made of its name.
-FILE_FIELDS = ("file", "path", "audio_file", "audio", "audio_filepath", "wav")
-ID_FIELDS = ("id", "item", "conversation_id", "recording_id", "utterance_id")
+#: Fields of a manifest or transcript that name a recording, or hold an id made of its name.
+_FIELDS: tuple[str, ...] = ("file", "path", "audio_file", "audio", "audio_filepath", "wav")
+_FIELDS += ("id", "item", "conversation_id", "recording_id", "utterance_id")
 
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
@@ -90,8 +89,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
     """
     with _held(folder) as root:
         contents = _Contents(root)
-        names = _numbered(contents, digits)
-        documents = _changed_documents(contents, names)
+        names = contents.numbered(digits)
+        documents = contents.renamed_documents(names)
         renamed = {path: new for path, new in names.items() if new != posixpath.basename(path)}
         result = Reindexed({posixpath.relpath(path, root.name): new for path, new in renamed.items()})
         result.files = sum(_new_path(names, path) != path for path in contents.files)
@@ -105,35 +104,22 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
 def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
     """Put the folder, and the documents above it, back as they were before the last `reindex_folder`.
 
-    Returns the backup that it was. Raises DailytalkError if there is none, or if anything was changed since.
+    Their state until then is kept in the backup, which is returned. Raises DailytalkError if there is none.
     """
     with _held(folder) as root:
         backup = _last_backup(root)
         if backup is None:
             raise DailytalkError(f"{as_text(folder)!r} has no reindex to undo", "leave --undo out")
-        shape = {"files": {str: [int]}, "above": {str: str}}
-        path = backup / _STATE
-        state = expect(read_json(path, limit=LARGEST_DOCUMENT), shape, as_text(path))
-        old_above = {
-            name: read_bytes(files.inside(root.parent, (backup / _ABOVE / name).relative_to(root.parent)))
-            for name in state["above"]
-        }
-        above = {name: read_bytes(files.inside(root.parent, name)) for name in old_above}
-        is_same = all(
-            _digest(above[name]) == digest or above[name] == old_above[name]
-            for name, digest in state["above"].items()
-        )
-        if not is_same or _signatures(root) != state["files"]:
-            raise DailytalkError(
-                f"{as_text(folder)!r} was changed since it was reindexed",
-                f"take what you need out of {as_text(backup / _OLD)!r}, or reindex it as it is now",
-            )
         if not dry_run:
-            root.rename(backup / "undone")
+            names = [old.name for old in (backup / _ABOVE).glob("*")]
+            where = (backup / _ABOVE).relative_to(root.parent)
+            above = {name: read_bytes(files.inside(root.parent, where / name)) for name in names}
+            for name in names:
+                kept = files.inside(root.parent, where.with_name(_UNDONE_ABOVE) / name)
+                files.write_bytes(kept, read_bytes(files.inside(root.parent, name)))
+                files.write_bytes(root.parent / name, above[name])
+            root.rename(backup / UNDONE)
             (backup / _OLD).rename(root)
-            for name, data in old_above.items():
-                files.write_bytes(root.parent / name, data)
-            shutil.rmtree(backup)
         return backup
 
 
@@ -144,7 +130,6 @@ def _held(folder: Path) -> Iterator[Path]:
     backup = _last_backup(root)
     if backup and not os.path.lexists(root):
         (backup / _OLD).rename(root)  # a call was killed between its two renames
-        shutil.rmtree(backup)
     if not root.is_dir():
         raise DailytalkError(f"{as_text(folder)!r} is no folder", "name the folder of the recordings")
     with ExitStack() as stack:
@@ -154,45 +139,41 @@ def _held(folder: Path) -> Iterator[Path]:
         yield root
 
 
+def _backups(root: Path) -> list[Path]:
+    """The backups of a folder that are no links, the latest first."""
+    folders = (root.parent / files.REINDEXED / root.name).glob("[0-9][0-9][0-9][0-9]")
+    return sorted((path for path in folders if files.is_inside(path, root.parent)), reverse=True)
+
+
 def _last_backup(root: Path) -> Path | None:
-    """The latest backup of a folder; a link is none, for it may lead anywhere."""
-    folders = sorted((root.parent / files.REINDEXED / root.name).glob("[0-9][0-9][0-9][0-9]"), reverse=True)
-    whole = (path for path in folders if (path / _OLD).is_dir() and not (path / _OLD).is_symlink())
-    return next((path for path in whole if files.is_inside(path, root.parent)), None)
+    """The latest backup that was not put back; a link is none, for it may lead anywhere."""
+    olds = (path / _OLD for path in _backups(root))
+    return next((old.parent for old in olds if old.is_dir() and not old.is_symlink()), None)
 
 
 def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]) -> Path:
     """Copy the folder with new names, put the copy in its place and return the backup."""
-    root, top = contents.folder, contents.folder.parent
-    last = _last_backup(root)
-    backup = top / files.REINDEXED / root.name / f"{int(last.name) + 1 if last else 1:04d}"
-    above = {path: data for path, data in documents.items() if path in contents.above}
-    copy = backup / "new"
-    made: list[tuple[str, Path]] = []
+    root, top = contents.root, contents.root.parent
+    number = max((int(path.name) for path in _backups(root)), default=0) + 1
+    backup = top / files.REINDEXED / root.name / f"{number:04d}"
     if not files.is_inside(backup, top):
         raise DailytalkError(f"{as_text(backup)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
-    shutil.rmtree(backup, ignore_errors=True)  # of a call that was killed before it changed anything
+    copy, above = backup / "new", [path for path in documents if "/" not in path]
     try:
-        for parent, folders, found in os.walk(root, onerror=_raise):
-            where = Path(parent).relative_to(top).as_posix()
-            target = copy / Path(parent).relative_to(root)
-            target.mkdir(parents=True)
-            made.append((parent, target))
-            for name in [*found, *(name for name in folders if (Path(parent) / name).is_symlink())]:
-                path = posixpath.join(where, name)
-                to = target / posixpath.basename(_new_path(names, path))
-                if os.path.lexists(to):
-                    raise DailytalkError(f"the name {to.name!r} is taken", "move that file away")
-                if path in documents:
-                    files.write_bytes(to, documents[path])
-                elif name != files.FOLDER_LOCK:
-                    _copy(top / path, to)
-        for parent, target in reversed(made):
-            shutil.copymode(parent, target)
-        for name in above:
-            files.write_bytes(backup / _ABOVE / name, contents.documents[name])
-        state = {"files": _signatures(copy), "above": {name: _digest(data) for name, data in above.items()}}
-        files.write_text(backup / _STATE, json.dumps(state))
+        for path in contents.folders:
+            (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
+        for path in contents.files:
+            target = copy / Path(_new_path(names, path)).relative_to(root.name)
+            if os.path.lexists(target):
+                raise DailytalkError(f"the name {target.name!r} is taken", "move that file away")
+            if path in documents:
+                files.write_bytes(target, documents[path])
+            elif target.name != files.FOLDER_LOCK:
+                _copy(top / path, target)
+        for path in reversed(contents.folders):
+            shutil.copymode(top / path, copy / Path(path).relative_to(root.name))
+        for path in above:
+            files.write_bytes(backup / _ABOVE / path, read_bytes(top / path, limit=LARGEST_DOCUMENT))
         root.rename(backup / _OLD)
         copy.rename(root)
     except BaseException:
@@ -201,8 +182,8 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
         if not (backup / _OLD).exists():
             shutil.rmtree(backup, ignore_errors=True)
         raise
-    for name, data in above.items():
-        files.write_bytes(top / name, data)
+    for path in above:
+        files.write_bytes(top / path, documents[path])
     return backup / _OLD
 
 
@@ -215,14 +196,7 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _signatures(root: Path) -> dict[str, Any]:
-    """The signature of every file below a folder, except the lock."""
-    paths = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name != files.FOLDER_LOCK]
-    return {as_text(path.relative_to(root)): signature_of(path) for path in paths}
-
-
-@dataclass
-class _Item:
+class _Item(NamedTuple):
     """A numbered recording: its folder, and the parts of its name."""
 
     folder: str
@@ -231,79 +205,163 @@ class _Item:
     tail: str
 
     @property
-    def number(self) -> int:
-        return int(self.digits)
-
-    @property
     def path(self) -> str:
         return posixpath.join(self.folder, self.prefix + self.digits + self.tail)
 
     @property
+    def is_discarded(self) -> bool:
+        return posixpath.basename(self.folder) == DISCARDED
+
+    @property
     def series(self) -> tuple[str, str]:
         """The folder whose numbers it shares (a discarded item may be restored), and the start of its name."""
-        is_discarded = posixpath.basename(self.folder) == DISCARDED
-        return posixpath.dirname(self.folder) if is_discarded else self.folder, self.prefix
+        return posixpath.dirname(self.folder) if self.is_discarded else self.folder, self.prefix
 
     @property
     def rank(self) -> tuple[bool, int, str]:
         """The key of its position: discarded ones come last."""
-        return posixpath.basename(self.folder) == DISCARDED, self.number, self.path
+        return self.is_discarded, int(self.digits), self.path
 
 
-def _item(folder: str, stem: str) -> _Item | None:
+def _item(path: str) -> _Item | None:
+    """The item of a path without an ending; None without a number."""
+    folder, stem = posixpath.split(path)
     match = _WITH_WORDS.fullmatch(stem) or _NUMBERED.fullmatch(stem)
     return _Item(folder, match[1], match[2], match[3]) if match else None
 
 
-class _Contents:
-    """The numbered items of a folder by their paths, its files, and the documents in and above it.
+#: A part of a document: its text, and the value of that where it is JSON.
+_Part = tuple[str, Any]
 
-    Paths are relative to the folder above it.
+#: Returns the new text for one that names a recording, otherwise None.
+_Rename = Callable[[str], str | None]
+
+
+class _Contents:
+    """The numbered recordings of a folder by their paths, its files, and the documents in and above it.
+
+    Paths are relative to the folder above it; those of documents in that have no slash.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.top = folder, folder.parent
-        self.items: dict[str, _Item] = {}
+    def __init__(self, root: Path) -> None:
+        self.root, self.top = root, root.parent
+        self.folders: list[str] = []
         self.files: list[str] = []
-        self.unnamed: list[str] = []
-        for parent, folders, names in os.walk(folder, onerror=_raise):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for parent, folders, names in os.walk(root, onerror=_raise):
             where = Path(parent).relative_to(self.top).as_posix()
-            self.files += [posixpath.join(where, name) for name in sorted(names)]
-        for path in self.files:
-            where, name = posixpath.split(path)
-            if name.startswith(".") or Path(name).suffix.lower() not in AUDIO_SUFFIXES:
-                continue
-            if item := _item(where, Path(name).stem):
-                self.items.setdefault(item.path, item)
-            else:
-                self.unnamed.append(posixpath.relpath(path, folder.name))
+            self.folders.append(where)
+            links = [name for name in folders if Path(parent, name).is_symlink()]
+            self.files += [posixpath.join(where, name) for name in sorted([*names, *links])]
+        self.items: dict[str, _Item] = {}
+        self.unnamed: list[str] = []
+        own = len(root.name) + 1
+        shown = [path for path in self.files if "/." not in f"/{path[own:]}"]
+        for path in shown:
+            stem, suffix = posixpath.splitext(path)
+            if suffix.lower() in AUDIO_SUFFIXES:
+                if item := _item(stem):
+                    self.items.setdefault(item.path, item)
+                else:
+                    self.unnamed.append(path[own:])
         self.series = {item.series for item in self.items.values()}
-        self.documents = {path: data for path in self.files if (data := self._read(path, self.folder))}
-        self.above: set[str] = set()
+        records = [f"{root.name}/{name}" for name in (RECORD, HISTORY) if (root / name).exists()]
+        self.documents = {path: parts for path in [*shown, *records] if (parts := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
-                if not (self.top / name).is_symlink() and (data := self._read(name, self.top)):
-                    self.documents[name] = data
-                    self.above.add(name)
+                if not (self.top / name).is_symlink() and (parts := self._read(name, self.top)):
+                    self.documents[name] = parts
 
-    def _read(self, path: str, root: Path) -> bytes | None:
+    def _read(self, path: str, root: Path) -> list[_Part]:
         """A document that may name an item. Raises BadInput for one that can't be read."""
         place, name = self.top / path, posixpath.basename(path)
-        is_table = Path(name).suffix.lower() in (".json", ".jsonl", *_TABLES)
-        if name not in (RECORD, HISTORY) and (
-            name.startswith(".") or not is_table or any(word in name.lower() for word in _KEPT)
+        suffix = place.suffix.lower()
+        is_ours = name in (RECORD, HISTORY)
+        if not is_ours and (
+            suffix not in (".json", ".jsonl", *_TABLES)
+            or name.startswith(".")
+            or any(word in name.lower() for word in _KEPT)
         ):
-            return None
+            return []
         if place.is_symlink() and files.is_inside(place, root):
-            return None  # it changes with what it names
-        data = read_bytes(
-            files.inside(root, place.relative_to(root)), "mend it, or move it away", LARGEST_DOCUMENT
-        )
-        forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
-        return data if any(form.encode("utf-8", "surrogateescape") in data for form in forms) else None
+            return []  # it changes with what it names
+        place = files.inside(root, place.relative_to(root))
+        data = read_bytes(place, "mend it, or move it away", LARGEST_DOCUMENT)
+        text = data.decode("utf-8", "surrogateescape")
+        if not any(form in text for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])):
+            return []
+        rows = re.split(r"(?<=\n)", text)
+        if name == RECORD or suffix in _TABLES:
+            return [(row, None) for row in rows]
+        if suffix == ".json":
+            try:
+                return [(text, parse_json(data, path, limit=len(data), nan=True))]
+            except BadInput:
+                if len(rows) < 3:  # NeMo calls lines of JSON so, too
+                    raise
+        # A last line that was cut short by a crash is dropped by its reader.
+        whole = (row.strip() and (row.endswith("\n") or name != HISTORY) for row in rows)
+        limit = len(data)
+        return [
+            (row, parse_json(row, path, limit=limit, nan=True) if is_whole else None)
+            for row, is_whole in zip(rows, whole, strict=True)
+        ]
 
-    def named(self, mention: str, document: str) -> tuple[_Item, str] | None:
+    def numbered(self, digits: int | None) -> dict[str, str]:
+        """New names of all items, and of names without a recording that are mentioned, by their paths."""
+        series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
+        for item in sorted(self.items.values(), key=lambda item: item.rank):
+            series[item.series].append(item)
+        widths: dict[tuple[str, str], int] = {}
+        for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
+            padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
+            widths[name] = digits or max(padded, default=min(len(item.digits) for item in items))
+        for item in sorted(self._missing(), key=lambda item: item.rank):
+            series[item.series].append(item)
+        return {
+            item.path: f"{item.prefix}{number:0{widths[name]}d}{item.tail}"
+            for name, items in series.items()
+            for number, item in enumerate(items, min(1, int(items[0].digits)))
+        }
+
+    def _missing(self) -> set[_Item]:
+        """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
+        stems = (
+            posixpath.join(posixpath.dirname(path), posixpath.basename(path).partition(".")[0])
+            for path in self.files
+        )
+        missing = {item for path in stems if (item := _item(path)) and item.series in self.series}
+        for document, parts in self.documents.items():
+            named: set[_Item] = set()
+
+            def note(mention: str, document: str = document, named: set[_Item] = named) -> None:
+                if found := self._named(mention, document):
+                    named.add(found[0])
+
+            _renamed(document, parts, note)
+            # A document above may be about other recordings with similar names.
+            if "/" in document or any(item.path in self.items for item in named):
+                missing |= named
+        return {item for item in missing if item.path not in self.items}
+
+    def renamed_documents(self, names: Mapping[str, str]) -> dict[str, bytes]:
+        """The documents that change, as they are with other names."""
+        changed: dict[str, bytes] = {}
+        for document, parts in self.documents.items():
+
+            def rename(mention: str, document: str = document) -> str | None:
+                found = self._named(mention, document)
+                if found is None or found[0].path not in names:
+                    return None
+                item, rest = found
+                before, slash, _ = mention.removesuffix(rest).rpartition("/")
+                return f"{before}{slash}{names[item.path]}{rest}"
+
+            text = _renamed(document, parts, rename)
+            if text != "".join(text for text, _ in parts):
+                changed[document] = text.encode("utf-8", "surrogateescape")
+        return changed
+
+    def _named(self, mention: str, document: str) -> tuple[_Item, str] | None:
         """The item that a document names, and the rest of the text: an ending, a line's number. None for no item.
 
         Raises BadInput for a name that two items have.
@@ -312,8 +370,13 @@ class _Contents:
             if item := self._present(mention[:end], document):
                 return item, mention[end:]
         suffix = Path(mention).suffix if Path(mention).suffix.lower() in AUDIO_SUFFIXES else ""
-        item = self._gone(mention.removesuffix(suffix), document)
-        return (item, suffix) if item else None
+        bare = mention.removesuffix(suffix)
+        gone = _item(posixpath.normpath(posixpath.join(posixpath.dirname(document), bare)))
+        if gone is not None and gone.series not in self.series:
+            others = [folder for folder, prefix in self.series if prefix == gone.prefix]
+            is_known = len(others) == 1 and "/" not in bare and self._is_ours(bare, document)
+            gone = gone._replace(folder=others[0]) if is_known else None
+        return (gone, suffix) if gone else None
 
     def _present(self, bare: str, document: str) -> _Item | None:
         folder = posixpath.dirname(document)
@@ -323,27 +386,16 @@ class _Contents:
         if path in self.items:
             return self.items[path]
         namesakes = self._namesakes.get(bare, [])
-        if not namesakes or not self.is_ours(bare, document):
+        if not namesakes or not self._is_ours(bare, document):
             return None
         of_discarded = posixpath.basename(document).startswith("discarded")
-        fitting = [item for item in namesakes if item.rank[0] == of_discarded] or namesakes
+        fitting = [item for item in namesakes if item.is_discarded == of_discarded] or namesakes
         if len(fitting) > 1:
             raise BadInput(
                 f"{document!r} names {bare!r}, which is in {' and '.join(sorted(repr(o.path) for o in fitting))}",
                 "write the folder before the names in it, or reindex these folders one by one",
             )
         return fitting[0]
-
-    def _gone(self, bare: str, document: str) -> _Item | None:
-        """The item of an existing series whose file is gone."""
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(document), bare))
-        item = _item(*posixpath.split(path))
-        if item is None or item.series in self.series:
-            return item
-        others = [folder for folder, prefix in self.series if prefix == item.prefix]
-        if len(others) != 1 or "/" in bare or not self.is_ours(bare, document):
-            return None
-        return replace(item, folder=others[0])
 
     @cached_property
     def _namesakes(self) -> dict[str, list[_Item]]:
@@ -353,21 +405,20 @@ class _Contents:
             namesakes[posixpath.basename(path)].append(item)
         return namesakes
 
-    def is_ours(self, bare: str, document: str) -> bool:
+    def _is_ours(self, bare: str, document: str) -> bool:
         """Whether a name without a folder, in a document, is that of a recording of this folder.
 
         Raises BadInput if another folder has one of the same name.
         """
-        if document not in self.above or document == HISTORY:
+        if "/" in document or document == HISTORY:
             return True
         with suppress(BadInput):
             audio, texts = clips_folder(self.top)
             if texts is not None and document == texts.name:
-                return audio == self.folder
-        if others := sorted(name for name, stems in self._siblings.items() if bare in stems):
-            both = f"{self.folder.name!r} and {others[0]!r}"
+                return audio == self.root
+        if other := next((name for name, stems in self._siblings.items() if bare in stems), None):
             raise BadInput(
-                f"{as_text(self.top / document)!r} names {bare!r}, which is in {both}",
+                f"{as_text(self.top / document)!r} names {bare!r}, which is in {self.root.name!r} and {other!r}",
                 "write the folder before the names in it, or move it away",
             )
         return True
@@ -375,135 +426,41 @@ class _Contents:
     @cached_property
     def _siblings(self) -> dict[str, set[str]]:
         """The names without endings of recordings in the folder above, and in the others in that."""
-        stems: dict[str, set[str]] = {}
-        for place in (self.top, *files.folders_in(self.top)):
-            if place != self.folder:
-                with suppress(OSError):
-                    names = (path.name for path in place.iterdir() if path.suffix.lower() in AUDIO_SUFFIXES)
-                    stems["." if place == self.top else place.name] = {Path(name).stem for name in names}
-        return stems
+        folders = [self.top, *(folder for folder in sorted(files.folders_in(self.top)) if folder != self.root)]
+        return {
+            folder.name: {path.stem for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES}
+            for folder in folders
+        }
 
 
 def _raise(error: OSError) -> None:
     raise error
 
 
-def _numbered(contents: _Contents, digits: int | None) -> dict[str, str]:
-    """New names of all items, and of names without a recording that are mentioned, by their paths."""
-    series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
-    for item in sorted(contents.items.values(), key=lambda item: item.rank):
-        series[item.series].append(item)
-    widths: dict[tuple[str, str], int] = {}
-    for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
-        padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
-        widths[name] = digits or max(padded, default=min(len(item.digits) for item in items))
-    for item in sorted(_missing(contents).values(), key=lambda item: item.rank):
-        series[item.series].append(item)
-    return {
-        item.path: f"{item.prefix}{number:0{widths[name]}d}{item.tail}"
-        for name, items in series.items()
-        for number, item in enumerate(items, min(1, items[0].number))
-    }
-
-
-def _missing(contents: _Contents) -> dict[str, _Item]:
-    """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
-    present = {path: path for path in contents.items}
-    missing: dict[str, _Item] = {}
-    for path in contents.files:
-        where, name = posixpath.split(path)
-        item = _item(where, name.partition(".")[0])
-        if item and item.series in contents.series and item.path not in present:
-            missing[item.path] = item
-    for path, data in contents.documents.items():
-        mentioned: dict[str, _Item] = {}
-
-        def note(mention: str, path: str = path, mentioned: dict[str, _Item] = mentioned) -> None:
-            if found := contents.named(mention, path):
-                mentioned[found[0].path] = found[0]
-
-        with suppress(*([_Unread] if path in contents.above else [])):
-            _followed(path, data, note)
-        # A document above may be about other recordings with similar names.
-        if path not in contents.above or mentioned.keys() & present.keys():
-            missing |= {path: item for path, item in mentioned.items() if path not in present}
-    return missing
-
-
 def _new_path(names: Mapping[str, str], path: str) -> str:
     """The path of a file with the new name of the item that it belongs to."""
     for dot in sorted((match.start() for match in re.finditer(r"\.(?!.*/)", path)), reverse=True):
         if path[:dot] in names:
-            return posixpath.join(posixpath.dirname(path), posixpath.basename(names[path[:dot]]) + path[dot:])
+            return posixpath.join(posixpath.dirname(path), names[path[:dot]] + path[dot:])
     return path
 
 
-class _Unread(BadInput):
-    """A document has another content than its name says: above the folder it may be another program's."""
-
-
-def _changed_documents(contents: _Contents, names: Mapping[str, str]) -> dict[str, bytes]:
-    documents: dict[str, bytes] = {}
-    for path, data in contents.documents.items():
-
-        def rename(mention: str, path: str = path) -> str | None:
-            found = contents.named(mention, path)
-            if found is None or found[0].path not in names:
-                return None
-            item, rest = found
-            before, slash, _ = mention.removesuffix(rest).rpartition("/")
-            return f"{before}{slash}{names[item.path]}{rest}"
-
-        with suppress(*([_Unread] if path in contents.above else [])):
-            new = _followed(path, data, rename)
-            if new != data:
-                documents[path] = new
-    return documents
-
-
-_Rename = Callable[[str], str | None]
-
-
-def _followed(path: str, data: bytes, rename: _Rename) -> bytes:
-    """A document with other names: keys of objects, fields that name recordings, the first column of a table.
-
-    `rename` returns the new text for one that names a recording, otherwise None. Raises BadInput for a document
-    that can't be read.
-    """
-    name = posixpath.basename(path)
-    if name == RECORD or Path(name).suffix.lower() in _TABLES:
-        pattern = re.compile(r"()(.+)") if name == RECORD else _FIRST_COLUMN
-        rows = re.split(r"(?<=\n)", data.decode("utf-8", "surrogateescape"))
-        for number, row in enumerate(rows):
-            match = pattern.match(row)
+def _renamed(document: str, parts: list[_Part], rename: _Rename) -> str:
+    """A document with other names: keys of objects, fields that name recordings, the first column of a table."""
+    is_record = posixpath.basename(document) == RECORD
+    is_table = is_record or posixpath.splitext(document)[1].lower() in _TABLES
+    pattern = re.compile(r"()(.+)") if is_record else _FIRST_COLUMN
+    texts = []
+    for text, value in parts:
+        if is_table:
+            match = pattern.match(text)
             if match and (other := rename(match[2])) is not None:
-                rows[number] = row[: match.start(2)] + other + row[match.end(2) :]
-        return "".join(rows).encode("utf-8", "surrogateescape")
-    lines = data.splitlines(keepends=True)
-    if name == HISTORY or name.endswith(".jsonl"):
-        return b"".join(_other_line(path, line, rename) for line in lines)
-    try:
-        value = parse_json(data, path, limit=len(data), nan=True)
-    except BadInput as error:
-        if len(lines) < 2:  # NeMo calls lines of JSON so, too
-            raise _Unread(error.reason, error.remedy) from None
-        return b"".join(_other_line(path, line, rename) for line in lines)
-    other = _other(value, rename)
-    text = json.dumps(other, indent=4, sort_keys=True, ensure_ascii=False) + "\n"
-    return data if other == value else text.encode()
-
-
-def _other_line(path: str, line: bytes, rename: _Rename) -> bytes:
-    if not line.strip():
-        return line
-    try:
-        value = parse_json(line, path, limit=len(line), nan=True)
-    except BadInput as error:
-        if line.endswith(b"\n"):
-            raise _Unread(error.reason, error.remedy) from None
-        return line  # cut short by a crash: its reader drops it
-    other = _other(value, rename)
-    return line if other == value else (json.dumps(other, ensure_ascii=False) + "\n").encode()
+                text = text[: match.start(2)] + other + text[match.end(2) :]
+        elif value is not None and (other := _other(value, rename)) != value:
+            whole = len(parts) == 1
+            text = json.dumps(other, ensure_ascii=False, indent=4 if whole else None, sort_keys=whole) + "\n"
+        texts.append(text)
+    return "".join(texts)
 
 
 def _other(value: Any, rename: _Rename) -> Any:
@@ -515,12 +472,8 @@ def _other(value: Any, rename: _Rename) -> Any:
         return value
     other = {}
     for key, part in value.items():
-        if isinstance(part, str) and key in (*FILE_FIELDS, *ID_FIELDS):
+        if isinstance(part, str) and key in _FIELDS:
             other[key] = (None if part.isdecimal() else rename(part)) or part
         else:
             other[(None if key.isdecimal() else rename(key)) or key] = _other(part, rename)
     return other
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -4,7 +4,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
-from dailytalk_contiguous.apps.review.editable import Editable
-from dailytalk_contiguous.apps.review.history import why_not_writable
-from dailytalk_contiguous.apps.review.layouts import open_editable
-from dailytalk_contiguous.apps.review.server import make_app
-from dailytalk_contiguous.apps.review.session import END, Session
-from dailytalk_contiguous.apps.review.viewing import Viewed
+from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
+from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.files import folder_locked, json_document, write_text
+from dailytalk_contiguous.store.files import json_document, write_text
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
@@ -45,19 +41,15 @@ class Serving:
         self._author, self._host, self._password = author, host, password
         self._opened: Editable | Preparation
         preparation = None if as_is else _preparation(source, author)
-        if preparation is None:
-            self._opened = _opened(source)
-            root = self._opened.root
-            where = str(root.absolute() if root.exists() else root)
-        elif password is not None:
+        if preparation is not None and password is not None:
             raise DailytalkError(
                 f"{as_text(source)!r} was not transcribed yet, and commands run for this machine alone",
                 "leave --host and --password-env out, or pass --as-is",
             )
-        else:
-            self._opened = preparation
-            where = f"{self._opened.folder}\0prepared"
-        self._state, self._last = _last_address(where)
+        self._opened = preparation or _opened(source)
+        root = self._opened.root
+        where = str(root.absolute() if root.exists() else root)
+        self._state, self._last = _last_address(f"{where}\0prepared" if preparation else where)
         try:  # on the port of the last time, so that an open page goes on
             self._socket = bound(host, port or self._last["port"])
         except DailytalkError:
@@ -71,28 +63,21 @@ class Serving:
 
         `ready` gets the address, one for a browser that is started with it, the kind of the folder and its items.
         """
-        with ExitStack() as stack:
-            stack.callback(self._socket.close)
-            opened, ending = self._opened, lambda: None
-            if not isinstance(opened, Editable):
-                stack.callback(opened.close)
-                app, count = opened.app(), opened.n_recordings
-            else:
-                if (opened.why_not or why_not_writable(opened.root)) is None:
-                    stack.enter_context(folder_locked(opened.root))
-                session = Session(opened, self._author)
-                stack.callback(session.close)
-                app, count = make_app(session), len(opened.names())
-                ending = partial(session.tell, END, {})
+        with self._socket:
+            opened = self._opened
+            site = OpenReview(opened, self._author) if isinstance(opened, Editable) else opened
             secret = "" if self._password else self._secret()
-            guard = Guard(app, "dailytalk review", self._host, self.port, secret, self._password)
+            guard = Guard(site.app, "dailytalk review", self._host, self.port, secret, self._password)
             config = uvicorn.Config(
                 guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
             )
             address = self._address(f"/{secret}/" if secret else "/")
             browser_address = self._address(guard.hand_over())
-            server = PageServer(config, lambda: ready(address, browser_address, opened.kind, count), ending)
-            server.run(sockets=[self._socket])
+            try:
+                begun = partial(ready, address, browser_address, opened.kind, site.count)
+                PageServer(config, begun, site.close).run(sockets=[self._socket])
+            finally:
+                site.close()
 
     def _secret(self) -> str:
         """The secret of the page: that of the last time only at the same port.

@@ -9,13 +9,13 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.review.editable import SoundStretch
-from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm
+from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm, to_uri
 
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
@@ -32,41 +32,49 @@ MOST_PEAKS = 20_000
 Peaks = NDArray[np.int8]
 
 
+class SoundStretch(NamedTuple):
+    """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
+
+    audio: dict[str, Any]
+    start: float
+    seconds: float
+
+
+def whole_sound(path: Path) -> SoundStretch:
+    """All of a file. Raises BadInput if it is no sound, or can't be read."""
+    audio = {"bytes": None, "path": to_uri(path.absolute())}
+    return SoundStretch(audio, 0.0, read_header(audio).seconds)
+
+
 class Wav(NamedTuple):
-    """A 16-bit WAV of an item: its header, and the position of its samples."""
+    """A 16-bit WAV of an item: its header, and the frames of the recording that it has."""
 
     header: bytes
     stretch: SoundStretch
     sample_rate: int
-    channels: int
+    frame_bytes: int
+    first_frame: int
     frames: int
 
     @property
     def size(self) -> int:
         return WAV_HEADER + self.frames * self.frame_bytes
 
-    @property
-    def frame_bytes(self) -> int:
-        return 2 * self.channels
-
     def read(self, first: int, last: int) -> Iterator[bytes]:
         """The bytes from `first` up to `last`, a block at a time. Raises BadInput as `core.audio.blocks` does."""
         if first < WAV_HEADER:
             yield self.header[first : min(last, WAV_HEADER)]
-            first = WAV_HEADER
-        if last <= first:
+        begin, end = max(0, first - WAV_HEADER), last - WAV_HEADER
+        if end <= begin:
             return
-        begin, end = first - WAV_HEADER, last - WAV_HEADER
-        frame, last_frame = begin // self.frame_bytes, -(-end // self.frame_bytes)
-        skip, left = begin - frame * self.frame_bytes, end - begin
-        # Counted from the start of the file: seconds are rounded to samples there.
-        at = round(self.stretch.start * self.sample_rate) + frame
-        seconds = (last_frame - frame) / self.sample_rate
-        for block in blocks(self.stretch.audio, at / self.sample_rate, seconds):
-            data = to_pcm(block).tobytes()[skip:]
+        frame, skip = divmod(begin, self.frame_bytes)
+        left = end - begin
+        seconds = (math.ceil(end / self.frame_bytes) - frame) / self.sample_rate
+        for block in blocks(self.stretch.audio, (self.first_frame + frame) / self.sample_rate, seconds):
+            data = to_pcm(block).tobytes()[skip : skip + left]
             skip = 0
-            yield data[:left]
-            left -= len(data[:left])
+            left -= len(data)
+            yield data
         while left > 0:  # a recording shorter than its header says: the length was sent already
             yield bytes(min(left, 1 << 16))
             left -= min(left, 1 << 16)
@@ -75,16 +83,17 @@ class Wav(NamedTuple):
 def wav_of(stretch: SoundStretch) -> Wav:
     """The WAV of an item. Raises BadInput if its sound can't be read."""
     info = read_header(stretch.audio)
-    rate, channels = info.sample_rate, info.channels
-    frames = round((stretch.start + stretch.seconds) * rate) - round(stretch.start * rate)
-    frames = max(0, min(frames, round(info.seconds * rate) - round(stretch.start * rate)))
-    size = min(frames * 2 * channels, 0xFFFFFFFF - WAV_HEADER)
+    rate, frame_bytes = info.sample_rate, 2 * info.channels
+    first = round(stretch.start * rate)
+    last = min(round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
+    frames = max(0, last - first)
+    size = min(frames * frame_bytes, 0xFFFFFFFF - WAV_HEADER)
     header = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", size + WAV_HEADER - 8, b"WAVE", b"fmt ", 16, 1, channels, rate),
-        *(rate * 2 * channels, 2 * channels, 16, b"data", size),
+        *(b"RIFF", size + WAV_HEADER - 8, b"WAVE", b"fmt ", 16, 1, info.channels, rate),
+        *(rate * frame_bytes, frame_bytes, 16, b"data", size),
     )
-    return Wav(header, stretch, rate, channels, frames)
+    return Wav(header, stretch, rate, frame_bytes, first, frames)
 
 
 def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
@@ -109,36 +118,31 @@ def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) ->
 
 
 class Overviews:
-    """Peaks of whole items, `OVERVIEW_RATE` a second, held for the latest items."""
+    """Peaks of items, of which long ones are read once and held at `OVERVIEW_RATE`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._peaks: OrderedDict[Hashable, Peaks] = OrderedDict()
+        self._whole: OrderedDict[Hashable, Peaks] = OrderedDict()
 
-    def of(self, item: Hashable, stretch: SoundStretch) -> Peaks:
-        """The peaks of an item, shape (channels, n, 2). Raises BadInput as `window_peaks` does."""
+    def peaks(self, item: Hashable, stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
+        """`window_peaks` of a stretch of an item; coarser where it is longer than `EXACT_SECONDS`."""
+        if min(end, stretch.seconds) - start <= EXACT_SECONDS:
+            return window_peaks(stretch, start, end, count)
         with self._lock:  # requests for several stretches of one item wait for one reading of it
-            if item not in self._peaks:
-                steps = range(max(1, math.ceil(stretch.seconds / STEP_SECONDS)))
+            if item not in self._whole:
+                starts = range(0, max(1, math.ceil(stretch.seconds)), STEP_SECONDS)
                 parts = [
-                    window_peaks(stretch, at * STEP_SECONDS, (at + 1) * STEP_SECONDS, STEP_SECONDS * OVERVIEW_RATE)
-                    for at in steps
+                    window_peaks(stretch, at, at + STEP_SECONDS, STEP_SECONDS * OVERVIEW_RATE) for at in starts
                 ]
-                self._peaks[item] = np.concatenate(parts, axis=1)
-                while len(self._peaks) > HELD_OVERVIEWS:
-                    self._peaks.popitem(last=False)
-            self._peaks.move_to_end(item)
-            return self._peaks[item]
-
-
-def coarser(overview: Peaks, start: float, end: float, count: int) -> Peaks:
-    """`count` peaks of a stretch, from those of the whole item; beyond its end there is silence."""
-    edges = np.linspace(start, end, count + 1) * OVERVIEW_RATE
-    firsts = np.floor(edges[:-1]).astype(int)
-    known = firsts[firsts < overview.shape[1]]
-    part = overview[:, : math.ceil(edges[-1])]
-    peaks = np.zeros((len(overview), count, 2), np.int8)
-    if len(known):
+                self._whole[item] = np.concatenate(parts, axis=1)
+                while len(self._whole) > HELD_OVERVIEWS:
+                    self._whole.popitem(last=False)
+            whole = self._whole[item]
+        edges = (np.linspace(start, end, count + 1) * OVERVIEW_RATE).astype(int)[:-1]
+        known = edges[edges < whole.shape[1]]
+        peaks = np.zeros((len(whole), count, 2), np.int8)
+        part = whole[:, : math.ceil(end * OVERVIEW_RATE)]
         for side, extreme in enumerate((np.minimum, np.maximum)):
-            peaks[:, : len(known), side] = extreme.reduceat(part[..., side], known, axis=1)
-    return peaks
+            if len(known):
+                peaks[:, : len(known), side] = extreme.reduceat(part[..., side], known, axis=1)
+        return peaks

@@ -1,24 +1,32 @@
-"""Possible errors of an item by its sound: words without sound, speech without words, clipping.
+"""Possible errors of an item: by its text at once, by its sound in the background.
 
-Suspects by text are known at once (`apps.review.editable`). Suspects by sound are found in the background, one
-item after another, the opened ones first; nothing waits for them.
+By its sound are words without sound, speech without words, and clipping; items are analysed one after another, the
+opened ones first, and nothing waits for them.
 """
 
+import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.apps.review.editable import SoundStretch
 from dailytalk_contiguous.apps.review.edits import SpokenLine, shown_words
+from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import blocks, pcm_to_float, read_header, read_pcm
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.quality import SideMeter
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import merge_gaps, outside
+from dailytalk_contiguous.core.utterance import no_text_reason
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.speech_activity import speech_probabilities
+
+#: Words a second of a line beyond which it is fast or slow, and the words (the seconds) that it needs for that:
+#: conversations have 2 to 5 a second, in lines of a few words up to 7.
+FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
 
 #: Share of samples in flat tops above which a channel is clipped; `check` has the same limit.
 CLIPPED = 0.001
@@ -33,6 +41,23 @@ _OFF = 0.08
 _HELD = 256
 
 Suspect = dict[str, Any]
+
+
+def line_suspects(line: Mapping[str, Any]) -> list[Suspect]:
+    """Possible errors of a line by its fields: `kind` (empty, fast, slow) and `why`."""
+    text = (line.get("text") or "").strip()
+    start, end = line.get("start"), line.get("end")
+    seconds = end - start if is_number(start) and is_number(end) else 0.0
+    n_words = len(text.split())
+    if not text:
+        return [{"kind": "empty", "why": no_text_reason(line) or "it has no text"}]
+    if seconds > 0 and n_words >= FEWEST_WORDS and n_words / seconds > FAST:
+        why = f"{n_words / seconds:.1f} words a second: is all of it said here?"
+        return [{"kind": "fast", "why": why}]
+    if seconds > SHORTEST_SLOW and n_words / seconds < SLOW:
+        why = f"only {counted(n_words, 'word')} in {seconds:.1f} s: listen for words that are missing"
+        return [{"kind": "slow", "why": why}]
+    return []
 
 
 class HeardItem(NamedTuple):
@@ -53,10 +78,17 @@ def heard_in(stretch: SoundStretch) -> HeardItem:
     return HeardItem([meter.audible() for meter in meters], clipping)
 
 
+class Suspects(NamedTuple):
+    """The suspects by sound of an item, and of its lines by their ids."""
+
+    of_item: Sequence[Suspect] = ()
+    of_line: Mapping[str, Sequence[Suspect]] = {}
+
+
 def sound_suspects(
     lines: Mapping[str, SpokenLine], heard: HeardItem, stretch: SoundStretch, offset: float
-) -> tuple[list[Suspect], dict[str, list[Suspect]]]:
-    """Suspects of an item and of its lines by their ids; `offset` is its start in the file, in seconds."""
+) -> Suspects:
+    """Compare an item's lines with its sound; `offset` is its start in the file, in seconds."""
     suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
     for channel, share in enumerate(heard.clipping):
@@ -66,7 +98,7 @@ def sound_suspects(
     for key, line in lines.items():
         spans = heard.audible[min(CHANNELS.index(line["channel"]), len(heard.audible) - 1)]
         silent = [
-            word["word"]
+            repr(word["word"])
             for word in shown_words(line)
             if not any(
                 first < word["end"] - offset + _OFF and last > word["start"] - offset - _OFF
@@ -74,10 +106,8 @@ def sound_suspects(
             )
         ]
         if silent:
-            named = ", ".join(repr(word) for word in silent[:3]) + (" …" if len(silent) > 3 else "")
-            suspect = {"kind": "silent", "why": f"nothing sounds at {named}"}
-            of_line[key] = [suspect]
-            suspects.append(suspect)
+            named = ", ".join(silent[:3]) + (" …" if len(silent) > 3 else "")
+            of_line[key] = [{"kind": "silent", "why": f"nothing sounds at {named}"}]
     spoken = [(line["start"] - offset, line["end"] - offset) for line in lines.values()]
     for channel, spans in enumerate(heard.audible):
         # While no channel has a line: beside a line it may have leaked from the other speaker.
@@ -88,11 +118,11 @@ def sound_suspects(
             samples = pcm_to_float(pcm[:, channel])
             if len(samples) and float(np.mean(speech_probabilities(samples))) >= LIKELY_SPEECH:
                 suspects.append({"kind": "speech", "why": f"speech without words at {start:.1f} s"})
-    return suspects, of_line
+    return Suspects([*suspects, *itertools.chain(*of_line.values())], of_line)
 
 
 class Listener:
-    """Analyses items in the background; `on_suspects` gets the id of each whose suspects are known.
+    """Analyses items in the background; `on_suspects` gets the id of each, its suspects and its seconds.
 
     `look` returns the lines, the sound and the offset of an item, and raises BadInput for one without a sound.
     """
@@ -100,21 +130,19 @@ class Listener:
     def __init__(
         self,
         look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundStretch, float]],
-        on_suspects: Callable[[str, list[Suspect], dict[str, list[Suspect]], float], None],
+        on_suspects: Callable[[str, Suspects, float], None],
     ) -> None:
         self._look, self._on_suspects = look, on_suspects
         self._heard: OrderedDict[str, HeardItem] = OrderedDict()
         self._waiting: OrderedDict[str, None] = OrderedDict()
         self._ready = threading.Condition()
         self._ended = False
-        self._thread: threading.Thread | None = None
 
     def start(self, names: Iterable[str]) -> None:
         """Start with items in this order."""
         with self._ready:
             self._waiting |= dict.fromkeys(names)
-        self._thread = threading.Thread(target=self._work, name="listen", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._work, name="listen", daemon=True).start()
 
     def first(self, name: str) -> None:
         """Analyse an item next: a person opened or changed it."""
@@ -127,26 +155,22 @@ class Listener:
         """Stop after the current item."""
         with self._ready:
             self._ended = True
-            self._waiting.clear()
             self._ready.notify()
 
     def _work(self) -> None:
         while True:
             with self._ready:
-                while not self._waiting and not self._ended:
-                    self._ready.wait()
+                self._ready.wait_for(lambda: self._waiting or self._ended)
                 if self._ended:
                     return
                 name, _ = self._waiting.popitem(last=False)
             try:
                 lines, stretch, offset = self._look(name)
-                heard = self._heard.get(name) or heard_in(stretch)
-                self._heard[name] = heard
-                while len(self._heard) > _HELD:
+                self._heard[name] = self._heard.get(name) or heard_in(stretch)
+                if len(self._heard) > _HELD:
                     self._heard.popitem(last=False)
-                of_item, of_line = sound_suspects(lines, heard, stretch, offset)
+                suspects, seconds = sound_suspects(lines, self._heard[name], stretch, offset), stretch.seconds
             except (BadInput, OSError) as problem:
                 why = problem.reason if isinstance(problem, BadInput) else problem.strerror or "it can't be read"
-                self._on_suspects(name, [{"kind": "sound", "why": why}], {}, 0.0)
-                continue
-            self._on_suspects(name, of_item, of_line, stretch.seconds)
+                suspects, seconds = Suspects([{"kind": "sound", "why": why}], {}), 0.0
+            self._on_suspects(name, suspects, seconds)

@@ -50,7 +50,7 @@ class Client:
         return self.session.post(f"{self.address}api/{path}", data=data, headers=JSON | headers, timeout=20)
 
     def edit(self, name: str, base: int, **action: Any) -> requests.Response:
-        return self.post("edit", {"id": name, "base": base, "action": action})
+        return self.post("edit", {"name": name, "base": base, "action": action})
 
 
 @pytest.fixture
@@ -92,7 +92,6 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
         server = Server(work)
         ada = Client(server.address)
         killer = threading.Timer(chance.uniform(0.05, 0.4), server.process.kill)
-        killer.start()
         try:
             while True:
                 name = f"call_{chance.randrange(3):06d}"
@@ -105,6 +104,8 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
                 answered.append(answer.json()["number"])
                 known[line] = {text}
                 done += 1
+                if not killer.is_alive():
+                    killer.start()
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             done += 1
         finally:
@@ -165,7 +166,7 @@ def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Pat
         assert (refused.status_code, refused.json()["reason"]) == (422, "Ada has nothing edited")
         texts = [line["text"] for line in ada.post("redo", {}).json()["item"]["lines"][:3]]
         assert texts == ["new 0", "new 1", first[2]["text"]]
-        ben.post("undo", {"id": "call_000000"})
+        ben.post("undo", {"name": "call_000000"})
         ada.post("redo", {})
         assert ada.post("redo", {}).status_code == 422
         ada.post("undo", {})
@@ -227,26 +228,26 @@ def test_peaks_are_the_extremes_of_each_part(ada: Client, work: Path) -> None:
 def test_two_people_see_where_the_other_is_and_what_was_edited(server: Server) -> None:
     ada, ben = Client(server.address), Client(server.address, "Ben")
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    with requests.get(f"{server.address}api/events", params={"since": 0}, stream=True, timeout=20) as events:
+    with requests.get(f"{server.address}api/events", stream=True, timeout=20) as events:
         told = events.iter_lines(chunk_size=1, decode_unicode=True)
         assert next(told) == ": here"
-        assert ben.post("here", {"id": "call_000000"}).ok
+        assert ben.post("here", {"name": "call_000000"}).ok
         ada.edit("call_000000", 0, do="text", line=line, text="new")
-        heard = [text for text in (next(told) for _ in range(8)) if text]
+        heard = [text for text in (next(told) for _ in range(7)) if text]
     assert 'data: {"author":"Ben","id":"call_000000"}' in heard
-    assert 'data: {"number":1,"id":"call_000000","author":"Ada"}' in heard
+    assert 'data: {"number":1,"author":"Ada","count":1,"ids":["call_000000"]}' in heard
     assert ada.get("item", id="call_000000")["here"] == ["Ben"]
 
 
 def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were(ada: Client, work: Path) -> None:
     before = lines_of(work)
-    found = ada.post("discard", {"first": 1, "last": 2}).json()
+    found = ada.post("discard-range", {"first": 1, "last": 2}).json()
     assert found["ids"] == ["call_000001", "call_000002"]
     assert {line["conversation_id"] for line in lines_of(work).values()} == {"call_000000"}
     listed = {item["id"]: item for item in ada.get("items")["items"]}
     assert listed["call_000001"]["discarded"]
     assert listed["call_000001"]["text"]
-    assert ada.post("restore", {"ids": ["call_000002", "call_000001"]}).ok
+    assert ada.post("restore", {"names": ["call_000002", "call_000001"]}).ok
     assert {key: {**line, "segment_id": None} for key, line in lines_of(work).items()} == {
         key: {**line, "segment_id": None} for key, line in before.items()
     }
@@ -266,14 +267,14 @@ def test_another_program_that_writes_the_transcript_is_asked_about_and_neither_s
             ours = (work / "transcript.jsonl").read_text("utf-8")
             (work / "transcript.jsonl").write_text(text, "utf-8")
             for path, body in (
-                ("edit", {"id": "call_000000", "base": base + 1, "action": tagged}),
-                ("discard", {"ids": ["call_000002"]}),
+                ("edit", {"name": "call_000000", "base": base + 1, "action": tagged}),
+                ("discard", {"names": ["call_000002"]}),
                 ("undo", {}),
             ):
                 refused = ada.post(path, body)
                 assert (refused.status_code, refused.json().get("changed")) == (409, "transcript.jsonl")
             assert (work / "transcript.jsonl").read_text("utf-8") == text
-            kept = ada.post("decide", {"id": "call_000000", "mine": mine}).json()["kept"]
+            kept = ada.post("decide", {"name": "call_000000", "mine": mine}).json()["kept"]
             assert (work / kept).read_text("utf-8") == (text if mine else ours)
             assert (work / "transcript.jsonl").read_text("utf-8") == (ours if mine else text)
             item = ada.get("item", id="call_000000")
@@ -343,7 +344,7 @@ def test_other_pages_and_other_names_are_refused(
     refusing: tuple[Client, Path], headers: dict[str, str], status: int
 ) -> None:
     ada, work = refusing
-    answer = ada.post("discard", {"ids": ["call_000000"]}, **headers)
+    answer = ada.post("discard", {"names": ["call_000000"]}, **headers)
     assert answer.status_code == status
     assert {"reason", "remedy"} <= answer.json().keys()
     assert not (work / ".dailytalk-edits").exists()
@@ -364,7 +365,7 @@ def test_nothing_but_the_opened_folder_is_served(refusing: tuple[Client, Path], 
 
 def test_a_request_that_is_broken_or_too_large_is_one_sentence(refusing: tuple[Client, Path]) -> None:
     ada, _ = refusing
-    for data in (b"{", b"[]", b'{"id": "call_000000", "base": "x", "action": {}}', b"[" * 100_000):
+    for data in (b"{", b"[]", b'{"name": "call_000000", "base": "x", "action": {}}', b"[" * 100_000):
         answer = requests.post(f"{ada.address}api/edit", data=data, headers=JSON, timeout=20)
         assert answer.status_code == 422
     large = requests.post(f"{ada.address}api/edit", data=b" " * (9 << 20), headers=JSON, timeout=20)
@@ -377,7 +378,7 @@ def test_who_does_not_know_the_secret_hears_and_edits_nothing(refusing: tuple[Cl
     root = ada.address.rpartition("/")[0].rpartition("/")[0] + "/" + wrong
     for path in ("", "assets/main.js", "api/session", "api/sound?id=call_000000", "api/events"):
         assert requests.get(root + path, timeout=20).status_code == 404
-    edited = requests.post(f"{root}api/discard", json={"ids": ["call_000000"]}, timeout=20)
+    edited = requests.post(f"{root}api/discard", json={"names": ["call_000000"]}, timeout=20)
     assert edited.status_code == 404
     assert not (work / ".dailytalk-edits").exists()
 
@@ -465,7 +466,7 @@ def test_a_signal_ends_it_with_one_sentence(work: Path) -> None:
 def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:
     process, address = begun(work)
     with process:
-        listening = requests.get(f"{address}api/events", params={"since": 0}, stream=True, timeout=20)
+        listening = requests.get(f"{address}api/events", stream=True, timeout=20)
         half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
         assert listening.ok
         assert half_heard.ok
@@ -495,7 +496,7 @@ def begun(work: Path, *words: str) -> "tuple[subprocess.Popen[str], str]":
 
 def accepted(ada: Client, name: str, line: str, what: str) -> dict[str, Any]:
     """The proposal of the stages for a line, which is accepted as the page does it."""
-    answer = ada.post("ask", {"id": name, "line": line, "what": what})
+    answer = ada.post("ask", {"name": name, "line": line, "what": what})
     assert answer.ok, answer.text
     proposal: dict[str, Any] = answer.json()["proposal"]
     base = ada.get("item", id=name)["base"]
@@ -556,14 +557,14 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
         lines = ada.get("item", id=name)["lines"]
         line = next(line for line in lines if line["channel"] == "left")
         other = next(line for line in lines if line["channel"] == "right")
-        kept = ada.post("ask", {"id": name, "line": other["id"], "what": "synthesis"})
+        kept = ada.post("ask", {"name": name, "line": other["id"], "what": "synthesis"})
         assert "keeps the voice of the right side" in kept.json()["reason"]
-        answer = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
+        answer = ada.post("ask", {"name": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
         assert answer["proposal"]["tag"] == "excited"
         wav = requests.get(f"{server.address}{answer['sound']}", timeout=20).content
         assert not (work / ".dailytalk-edits").exists()
         assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
-        refused = ada.post("ask", {"id": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
+        refused = ada.post("ask", {"name": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
         assert refused.status_code == 422
     assert dailytalk(*speak).code == 0
     heard, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
@@ -580,5 +581,5 @@ def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_
     run["speak"]["stages"][0]["settings"] |= {"engine": "openai", "model": "gpt-4o-mini-tts", "voice": "alloy"}
     (work / "run.json").write_text(json.dumps(run), "utf-8")
     with served(work) as server:
-        asked = {"id": name, "line": line["id"], "what": "synthesis"}
+        asked = {"name": name, "line": line["id"], "what": "synthesis"}
         assert "openai is paid for" in Client(server.address).post("ask", asked).json()["reason"]

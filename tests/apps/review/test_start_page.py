@@ -178,7 +178,7 @@ def test_clips_that_are_cut_already_are_transcribed_or_opened_where_they_are(
     server: Server, recordings: Path
 ) -> None:
     opened = requests.post(f"{server.address}api/review", json={"cut": False}, timeout=60).json()
-    review = requests.get(f"{opened['address']}api/items", timeout=20).json()
+    review = requests.get(f"{server.address}{opened['address']}api/items", timeout=20).json()
     assert [item["id"] for item in review["items"]] == ["talk.wav"]
     assert run(server, step="transcribe", cut=False, dry=True, values={"profile": "embedded"}).ok
     assert "1 clip would be heard" in ended(server)["transcribe"]["output"]["text"]

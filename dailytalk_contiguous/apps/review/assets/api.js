@@ -46,16 +46,15 @@ export const post = (path, body, settings = {}) =>
 export const soundAddress = (id, of) => address("api/sound", { id, of });
 
 /**
- * What others do, as it happens; a connection that broke is made again from where it was.
- * @param {() => number} since the number of the last edit that the page knows.
+ * What others do, as it happens; a connection that broke is made again.
  * @param {Record<string, (data: object) => void>} hear by kind of event; `lost` and `back` tell of the connection.
  */
-export const events = (since, hear) => {
+export const events = (hear) => {
   let wait = 500;
   let broken = false;
   const open = () => {
-    const source = new EventSource(address("api/events", { since: since() }));
-    for (const kind of ["edit", "edits", "here", "item"]) {
+    const source = new EventSource("api/events");
+    for (const kind of ["edit", "here", "item"]) {
       source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
     }
     source.addEventListener("open", () => {

@@ -49,7 +49,7 @@ export class List {
     this.current = null;
     this.people = new Map(); // author → id
     this.filters = { ...CLEAR };
-    this.search = { query: "", ids: null, excerpts: {}, timer: 0 };
+    this.search = { query: "", ids: null, timer: 0 };
     this.rows = new VirtualList($("items"), { render: (index) => this.row(this.found[index]), estimate: () => ROW, fixed: true });
     $("items").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
@@ -177,14 +177,14 @@ export class List {
   /** Have the server search all texts. Until it answers, the list shows what is found in its rows. */
   look(query) {
     clearTimeout(this.search.timer);
-    this.search = { query, ids: null, excerpts: {}, timer: 0 };
+    this.search = { query, ids: null, timer: 0 };
     if (!query) return;
     const { search } = this;
     search.timer = setTimeout(async () => {
       try {
-        const { ids, excerpts } = await get("api/search", { q: query });
+        const { ids } = await get("api/search", { q: query });
         if (search !== this.search) return; // another one is wanted by now
-        Object.assign(search, { ids: new Set(ids), excerpts });
+        search.ids = new Set(ids);
         this.filter();
       } catch { /* what the rows show was searched */ }
     }, TYPED);
@@ -265,7 +265,7 @@ export class List {
       item.rate && this.filters.sort === "rate" ? `${item.rate.toFixed(1)} words/s` : ""].filter(Boolean).join(" · ");
     const text = make("div", "snippet");
     if (facts) text.append(make("span", "soft", `${facts} · `));
-    text.append((this.search.ids && this.search.excerpts[item.id]) || item.text || (item.n_lines === null ? "not read yet" : "no words"));
+    text.append(item.text || (item.n_lines === null ? "not read yet" : "no words"));
     if (!item.text) text.classList.add("soft");
     row.append(head, text);
     return row;

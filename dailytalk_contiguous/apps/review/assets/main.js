@@ -17,7 +17,6 @@ const PIXELS_A_SECOND = 130; // of an item that is opened
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
 
 let session = { tags: [], sound_text: "Hhhh", writable: true };
-let number = 0; // of the last edit that the page knows
 let item = null;
 let opening = null; // the id that is on its way
 let edge = null; // "start" or "end", the one that was touched last
@@ -38,7 +37,7 @@ const failed = (error) => {
 
 /** Another program has written the file: nothing is saved before a person has chosen one of the two states. */
 const changedElsewhere = ({ id, changed }) => panels.changed(changed, async (mine) => {
-  const { kept: name } = await post("api/decide", { id, mine });
+  const { kept: name } = await post("api/decide", { name: id, mine });
   await saver.retry();
   if (!mine) await reload();
   notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
@@ -95,7 +94,7 @@ const saver = new Saver({
     panels.conflict({
       entry, newer, answer,
       again: async (state) => {
-        const made = await post("api/edit", { id: entry.id, base: state.base, action: entry.action });
+        const made = await post("api/edit", { name: entry.id, base: state.base, action: entry.action });
         show(made.item);
         showSaving("saved");
       },
@@ -207,7 +206,6 @@ const show = (newer) => {
   // An edit is answered with the recording; what was made of it stays in view, at the state that it has now.
   if (item?.id === newer.id && sound.of && !newer.of) newer = { ...item, base: newer.base, reviewed, reviewed_by, side, discarded };
   item = newer;
-  number = Math.max(number, newer.base ?? 0);
   $("work").hidden = false;
   $("empty").hidden = true;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
@@ -387,7 +385,7 @@ const history_ = async (path) => {
   undoing = true;
   showSaving("saving");
   try {
-    const made = await post(path, item ? { id: item.id } : {});
+    const made = await post(path, item ? { name: item.id } : {});
     undoing = false;
     if (made.item) show(made.item);
     announce(path.endsWith("undo") ? "Undone" : "Done again");
@@ -401,14 +399,14 @@ const history_ = async (path) => {
 
 const discardThese = async (body) => {
   flush();
-  const { ids } = await post("api/discard", body);
+  const { ids } = await post(body.names ? "api/discard" : "api/discard-range", body);
   kept.write("discarded", ids);
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return ids;
 };
 const bringBack = async (ids) => {
-  const answer = await post("api/restore", { ids });
+  const answer = await post("api/restore", { names: ids });
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return answer.ids ?? ids;
@@ -418,7 +416,7 @@ const discard = async () => {
   const next = list.neighbour(1) ?? list.neighbour(-1);
   const { id } = item;
   try {
-    await discardThese({ ids: [id] });
+    await discardThese({ names: [id] });
     if (next) await go(next, false);
     notice(`${id} is discarded. Press b to bring it back.`);
   } catch (error) { failed(error); }
@@ -452,7 +450,7 @@ const ask = () => {
     panels.proposal(asked, "Asking…", {});
     sound.pause();
     try {
-      const answer = await post("api/ask", { id: item.id, line: asked.id, what, tag });
+      const answer = await post("api/ask", { name: item.id, line: asked.id, what, tag });
       if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
       const action = editor.writable ? ACCEPTED[what](answer.proposal, asked) : null;
       const accept = async () => {
@@ -488,7 +486,7 @@ const useSides = async (sides, since) => {
 
 const changeAuthor = async (name) => {
   try {
-    session = { ...session, ...(await post("api/author", { author: name })) };
+    session = { ...session, ...(await post("api/author", { name })) };
     showAuthor();
   } catch (error) { failed(error); }
 };
@@ -565,7 +563,7 @@ const ACTIONS = [
   { name: "side", keys: ["v"], group: "Item", label: "to train, validation or neither", run: () => { if (item) setSide({ train: "validation", validation: null }[item.side ?? ""] ?? (item.side ? null : "train")); } },
   { name: "discard", keys: ["d"], group: "Item", label: "discard", run: discard },
   { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
-  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, { range: (first, last) => discardThese({ first, last }), these: (ids) => discardThese({ ids }), back: bringBack }) },
+  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, { range: (first, last) => discardThese({ first, last }), these: (ids) => discardThese({ names: ids }), back: bringBack }) },
   { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
   { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
 
@@ -765,7 +763,6 @@ let listed = 0; // the last edit that the list knows, one's own too
 const changedItems = async () => {
   const answer = await get("api/items", { since: listed });
   listed = answer.number;
-  number = Math.max(number, answer.number);
   list.take(answer.items);
   list.mark(false);
   if (item) showItem();
@@ -775,19 +772,16 @@ const soon = () => { asking ??= setTimeout(() => { asking = null; changedItems()
 const arrived = new Map();
 let collecting = null;
 
-const listen = () => events(() => number, {
-  edit: ({ number: latest, id, author }) => {
-    newest.set(id, Math.max(latest, newest.get(id) ?? 0));
+const listen = () => events({
+  edit: ({ number: latest, ids, count, author }) => {
+    for (const id of ids) newest.set(id, Math.max(latest, newest.get(id) ?? 0));
     soon();
-    if (id === item?.id && latest > item.base) {
-      if (author !== session.author) announce(`${author} edited this item.`);
+    const isMine = author === session.author;
+    if (count > 1 && !isMine) announce(`${author} edited ${counted(count, "item")}.`);
+    if (!ids.length || (ids.includes(item?.id) && latest > item.base)) {
+      if (!isMine) announce(`${author} edited this item.`);
       reload();
     }
-  },
-  edits: ({ count, author }) => {
-    soon();
-    if (author !== session.author) announce(`${author} edited ${counted(count, "item")}.`);
-    reload();
   },
   here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
   item: ({ id, ...measured }) => {
@@ -814,7 +808,7 @@ const listen = () => events(() => number, {
 });
 
 // Others see where one is; who is not heard of for long is taken for gone.
-const isHere = () => { if (item) post("api/here", { id: item.id }).catch(() => {}); };
+const isHere = () => { if (item) post("api/here", { name: item.id }).catch(() => {}); };
 setInterval(() => { if (!document.hidden) isHere(); }, 40_000);
 
 const start = async () => {
@@ -822,8 +816,7 @@ const start = async () => {
     const [opened, all] = await Promise.all([get("api/session"), get("api/items")]);
     session = opened;
     kept.load(session.title);
-    number = all.number;
-    listed = number;
+    listed = all.number;
     say($("title"), session.title);
     document.title = session.title;
     say($("sound-text").firstChild, session.sound_text);

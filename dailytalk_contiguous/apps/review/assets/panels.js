@@ -1,6 +1,6 @@
 // The dialogs: keys, a conflict, whole text, discarding, proposals, progress, train and validation, one's name.
 
-import { get, post } from "./api.js";
+import { get } from "./api.js";
 import { $, clock, counted, kept, make, options, percent, say, speakerOf } from "./page.js";
 
 const open = (id) => { if (!$(id).open) $(id).showModal(); };
@@ -307,7 +307,7 @@ export const sides = (apply) => {
   $("propose").onclick = async () => {
     say($("sides-done"), "");
     $("undo-sides").hidden = true;
-    const answer = await load(() => post("api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
+    const answer = await load(() => get("api/sides", { by: $("divide-by").value, share: $("share").valueAsNumber, seed: $("seed").valueAsNumber }));
     $("apply-sides").hidden = !answer;
     $("apply-sides").onclick = () => use(Object.fromEntries(["train", "validation"].flatMap((side) => answer[side].map((id) => [id, side]))), answer.number, false);
   };

@@ -67,7 +67,7 @@ export class Saver {
 
   async send(entry) {
     try {
-      const { item } = await post("api/edit", { id: entry.id, base: entry.base, action: entry.action });
+      const { item } = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
       // Edits that wait were made on what this one has just become.
       for (const later of this.queue) if (later !== entry && later.id === entry.id && later.base === entry.base) later.base = item.base;
       this.leave(entry, item);

@@ -1,4 +1,4 @@
-"""The progress of a review, and the items on each side of a division."""
+"""The list of items: a summary of each, the progress of a review, and a division into train and validation."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,9 +6,14 @@ from typing import Any
 
 from dailytalk_contiguous.apps.review.edits import SIDES
 from dailytalk_contiguous.apps.review.history import Record
+from dailytalk_contiguous.apps.review.suspects import line_suspects
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.publish.splits import Speakers, split_two
+
+#: Characters of a text that a list shows.
+SHOWN_TEXT = 200
 
 #: Ways to divide: no speaker on both sides, no sentence on both sides, or by length alone.
 WAYS_TO_DIVIDE = ("speaker", "sentence", "length")
@@ -20,10 +25,52 @@ MOST_WARNINGS = 20
 _NO_CORRECTIONS = frozenset({"reviewed", "side", "undo", "redo", "discard", "restore"})
 
 
+def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarise an item's lines, which are in order, for a list; null is unknown.
+
+    `whole` is the whole text, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
+    in words a second of speech.
+    """
+    said = [*lines]
+    spans = [(line.get("start"), line.get("end")) for line in said]
+    seconds = sum(max(0.0, end - start) for start, end in spans if is_number(start) and is_number(end))
+    levels = defaultdict[str, Counter[str]](Counter)
+    for line in said:
+        for name, level in {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})}.items():
+            if isinstance(level, str) and level:
+                levels[name][level] += 1
+
+    def values(field: str) -> list[str]:
+        return [*dict.fromkeys(line[field] for line in said if isinstance(line.get(field), str) and line[field])]
+
+    whole = " ".join(line["text"] for line in said if line.get("text"))
+    suspects = {suspect["kind"]: suspect for line in reversed(said) for suspect in line_suspects(line)}
+    confidences = [line["confidence"] for line in said if is_number(line.get("confidence"))]
+    return {
+        "n_lines": len(said),
+        "whole": whole,
+        "text": whole[:SHOWN_TEXT],
+        "speakers": values("speaker"),
+        "tags": values("tag"),
+        "emotions": values("emotion_class"),
+        "buckets": {name: counts.most_common(1)[0][0] for name, counts in levels.items()},
+        "confidence": min(confidences, default=None),
+        "rate": round(len(whole.split()) / seconds, 3) if seconds > 0 else None,
+        "language": next(iter(values("language")), None),
+        "suspects": [*suspects.values()] if said else line_suspects({}),
+    }
+
+
+#: The summary of an item whose lines were not read yet.
+UNREAD: dict[str, Any] = dict.fromkeys(summary_of(())) | {
+    "text": "", "whole": "", "speakers": [], "tags": [], "emotions": [], "buckets": {}, "suspects": [],
+}  # fmt: skip
+
+
 def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -> dict[str, Any]:
     """The reviewed and discarded items, and the work of each person."""
     kept = [item for item in items if not item["discarded"]]
-    seconds = {item["id"]: item["duration"] or 0.0 for item in items}
+    reviewed = [item for item in kept if item["reviewed"]]
     by_author: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         counts = by_author[record["author"]]
@@ -32,19 +79,16 @@ def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -
         counts["reviewed"] += bool(record["after"].get("reviewed"))
     return {
         "items": len(kept),
-        "reviewed": sum(item["reviewed"] for item in kept),
+        "reviewed": len(reviewed),
         "discarded": len(items) - len(kept),
-        "hours": round(sum(seconds[item["id"]] for item in kept) / 3600, 3),
-        "hours_reviewed": round(sum(seconds[item["id"]] for item in kept if item["reviewed"]) / 3600, 3),
-        "authors": [
-            {"author": author, **{name: counts[name] for name in ("reviewed", "corrections", "discarded")}}
-            for author, counts in sorted(by_author.items())
-        ],
+        "hours": round(sum(item["duration"] or 0.0 for item in kept) / 3600, 3),
+        "hours_reviewed": round(sum(item["duration"] or 0.0 for item in reviewed) / 3600, 3),
+        "authors": [{"author": author, **by_author[author]} for author in sorted(by_author)],
     }
 
 
 def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: int) -> dict[str, str]:
-    """A side for each item. Raises DailytalkError for a way, a share or items that can't be divided.
+    """A side for each item. Raises DailytalkError for a way or a share that can't be.
 
     Args:
         items: as the list has them; one without a duration counts as the mean of the others.
@@ -54,13 +98,11 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     """
     if by not in WAYS_TO_DIVIDE:
         raise BadInput(f"there is no way to divide by {by!r}"[:120], f"choose one of {', '.join(WAYS_TO_DIVIDE)}")
-    if not 0 < share < 1:
-        raise BadInput(f"a share of {share:g} is not between 0 and 1", "give one such as 0.1")
     seconds = _seconds(items)
     groups: dict[str, Speakers] = {}
     for item in items:
-        sentence = _sentence(item) if by == "sentence" else ""
-        groups[item["id"]] = (next(iter(_people(item)), None) if by == "speaker" else sentence or None,)
+        names = {"speaker": _people(item), "sentence": _sentences(item, 1 << 30), "length": []}[by]
+        groups[item["id"]] = (next(iter(names), None),)
     division = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
     return {name: "validation" if side == "eval" else "train" for name, side in division.side.items()}
 
@@ -83,20 +125,16 @@ def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> 
 def _on_both(
     by_side: Mapping[str, Sequence[Mapping[str, Any]]], what: str, values: Callable[[Mapping[str, Any]], list[str]]
 ) -> list[str]:
-    first: dict[str, dict[str, str]] = {name: {} for name in SIDES}
-    for name, part in by_side.items():
-        for item in part:
-            for value in values(item):
-                first[name].setdefault(value, item["id"])
-    train, validation = first.values()
+    train, validation = (
+        {value: item["id"] for item in reversed(part) for value in values(item)} for part in by_side.values()
+    )
     shared = sorted(train.keys() & validation.keys())
     warnings = [
         f"the {what} {value[:60]!r} is on both sides, in {train[value]!r} and {validation[value]!r}"
         for value in shared[:MOST_WARNINGS]
     ]
-    if len(shared) > MOST_WARNINGS:
-        warnings.append(f"{len(shared) - MOST_WARNINGS:,} more of the kind {what} are on both sides")
-    return warnings
+    more = len(shared) - MOST_WARNINGS
+    return [*warnings, f"{more:,} more of the kind {what} are on both sides"] if more > 0 else warnings
 
 
 def _people(item: Mapping[str, Any]) -> list[str]:
@@ -104,13 +142,10 @@ def _people(item: Mapping[str, Any]) -> list[str]:
     return [who for who in item["speakers"] if not who.endswith(("/left", "/right"))]
 
 
-def _sentence(item: Mapping[str, Any]) -> str:
-    return " ".join(filter(None, map(normalise, item["text"].split())))
-
-
-def _sentences(item: Mapping[str, Any]) -> list[str]:
-    """The text of an item of one line, for comparison; several lines are hardly said twice alike."""
-    return [sentence] if item["n_lines"] == 1 and (sentence := _sentence(item)) else []
+def _sentences(item: Mapping[str, Any], most_lines: int = 1) -> list[str]:
+    """The text of an item, for comparison; by default of one line, for several are hardly said twice alike."""
+    sentence = " ".join(filter(None, map(normalise, item["text"].split())))
+    return [sentence] if sentence and (item["n_lines"] or 0) <= most_lines else []
 
 
 def _seconds(items: Sequence[Mapping[str, Any]]) -> dict[str, float]:
