@@ -820,8 +820,7 @@ def spoil_edits(draw: Callable[[Any], Any], layout: str, root: Path, private: Pa
 
 
 def spoil_backup(draw: Callable[[Any], Any], layout: str, root: Path, private: Path) -> str:
-    """A backup of a reindex by a stranger; what it names."""
-    named = draw(st.sampled_from(hostile.paths(private)) | st.just("whisper.json"))
+    """A backup of a reindex by a stranger."""
     folder = root.parent / ".dailytalk-reindex" / root.name / "0001"
     (folder / "folder").mkdir(parents=True)
     match draw(st.integers(0, 2)):
@@ -830,8 +829,11 @@ def spoil_backup(draw: Callable[[Any], Any], layout: str, root: Path, private: P
             (folder / "above" / "whisper.json").symlink_to(private / "credentials.json")
         case 1:
             (folder / "above").symlink_to(private)
-    (folder / "state.json").write_bytes(as_json({"files": {}, "above": {named: "0" * 64}}))
-    return draw(spoilt_file(folder / "state.json", private)) if draw(st.booleans()) else named
+        case 2:
+            (folder / "above").mkdir()
+            (folder / "above" / "whisper.json").write_bytes(b"{}")
+            (folder / "undone-above").symlink_to(private)
+    return "0001"
 
 
 def state(root: Path) -> dict[str, tuple[int, ...]]:

@@ -104,7 +104,7 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
                 answered.append(answer.json()["number"])
                 known[line] = {text}
                 done += 1
-                if not killer.is_alive():
+                if killer.ident is None:
                     killer.start()
         except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
             done += 1
