@@ -245,11 +245,8 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     counts = record["counts"]
     details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
     details += [f"transcript  {as_text(out / work_folder.TRANSCRIPT)}"]
-    if (out / work_folder.NEW_TRANSCRIPT).is_file():
-        details.append(
-            "  (some lines that people changed also came out differently: theirs stay, those of this run are in "
-            f"{work_folder.NEW_TRANSCRIPT}, and speak asks for a choice)"
-        )
+    if edits := counts["edits_that_differ"]:
+        details.append(f"  ({counted(edits, 'line')} that people changed also came out differently: theirs stay)")
     details.append(f"shards      {as_text(out / TAGGED)}")
     if kept := record.get("unpublished"):
         details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")

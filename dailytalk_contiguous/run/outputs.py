@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import TableMaker, Tables
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     GIVEN,
@@ -33,7 +34,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run.merge import write_merged
-from dailytalk_contiguous.shards import Entry, Shard, audio_digest, is_held, read_rows, read_shard
+from dailytalk_contiguous.shards import Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -97,97 +98,78 @@ def lines(
         yield line
 
 
-# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json and run.json.
+# What a finished run leaves beside its shards: transcript.jsonl, rejects.jsonl, corpus-stats.json, run.json, and
+# of the second half sound files and transcript_shifted.jsonl.
 #
-# All are made from the shards in one pass, a shard at a time, so that they do not depend on who made the
-# shards and in which order. A transcript that a person has edited is never overwritten.
+# All are made from the shards in one pass, a shard at a time, so that they do not depend on who made the shards
+# and in which order. A work folder may hold both halves of the work: the record of the second is the key `speak`
+# of run.json, and rejects.jsonl holds the rejects of both.
 
 
 #: Files with figures of all conversations.
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 1
+OUTPUTS_VERSION = 2
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
 
 
 class Results:
-    """What run.json says of the shards of `tag` or `speak`: rows, rejects, and seconds of the stages."""
+    """What run.json says of the shards of `tag` or `speak`: rejects, and seconds of the stages."""
 
-    def __init__(self, stages: Sequence[Stage], rejects: Sequence[Reject], maker: TableMaker) -> None:
-        self.stages = stages
-        self.rejects = [*rejects]
-        self.maker = maker
-        self.n_utterances = 0
-        self.notes: list[dict[str, str]] = []
-        self.n_notes = 0
-        self.seconds: dict[str, float] = defaultdict(float)
-        self.audio: dict[str, float] = defaultdict(float)
-        self.rejected = {"conversations": 0, "of_conversations": 0, "seconds": 0.0, "of_seconds": 0.0}
-        self.reasons: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
-        self.remedies = {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)}
-        self.given_languages: Counter[str] = Counter()
-        self.fitted_words = 0
+    def __init__(self, paths: Iterable[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> None:
+        self.shards = {path: finished_shard(path) for path in paths}
+        self.stages, self.rejects = stages, [*rejects]
+        self._taken: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._seconds: dict[str, float] = {}
+        self._lost: dict[str, float] = defaultdict(float)
+        self._remedies = {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)}
+        self._rejected = 0
 
-    def add_shard(self, shard: Shard) -> None:
-        """Count what the stages took for a shard."""
-        for stage, (took, audio) in shard.seconds.items():
-            self.seconds[stage] += took
-            self.audio[stage] += audio
+    def rows(self, columns: Iterable[str]) -> Iterator[Row]:
+        """The rows of all shards, with these columns; counts their conversations and rejects on the way."""
+        columns = tuple(columns)
+        for path, shard in self.shards.items():
+            for stage, (took, audio) in shard.seconds.items():
+                self._taken[stage][0] += took
+                self._taken[stage][1] += audio
+            rows = read_rows(path, columns)
+            for name, entry in shard.entries.items():
+                self._seconds[name] = entry.duration
+                if not entry.reject:
+                    yield rows[name]
+                    continue
+                kind = kind_of(entry.reject.reason)
+                self.rejects.append(entry.reject)
+                self._rejected += 1
+                self._lost[kind] += entry.duration
+                self._remedies.setdefault(kind, entry.reject.remedy)
 
-    def add(self, entry: Entry) -> bool:
-        """Count a conversation of a shard; returns whether it has a row."""
-        for part in ("of_", "") if entry.reject else ("of_",):
-            self.rejected[f"{part}conversations"] += 1
-            self.rejected[f"{part}seconds"] += entry.duration
-        if entry.reject:
-            self.rejects.append(entry.reject)
-            kind = kind_of(entry.reject.reason)
-            self.reasons[kind][kind_of(entry.reject.reason, quotes=True)] += entry.duration
-            self.remedies.setdefault(kind, entry.reject.remedy)
-        return not entry.reject
+    def record(self) -> dict[str, Any]:
+        """For run.json: the stages, with wall seconds in all and for a second of audio, and what was rejected.
 
-    def add_tagged(self, row: Row) -> None:
-        """Count a tagged row, with its rejected utterances and its notes."""
-        # As a finished conversation that was not rebuilt.
-        words = [word | {"source": None} for words in row["words"] for word in words]
-        languages = Counter(filter(None, row["language"])).most_common(1)
-        finished = {"timeline": None, "provenance": None, "source_duration": row["duration"], "alignments": words}
-        finished |= {"language": languages[0][0] if languages else None}
-        finished |= {"utterances": tagged_utterances(row, (*FIELDS, *self.maker.fields))}
-        self.add_finished(row | finished)
-        self.rejects += [Reject(**item) for item in (*row["rejected"], *row["unmatched"])]
-        given = [index for index, name in enumerate(row["recogniser"]) if name == GIVEN]
-        self.given_languages.update({row["language"][index] for index in given})
-        self.fitted_words += sum(word.get("fitted") is True for index in given for word in row["words"][index])
-        self.n_notes += len(row["notes"])
-        notes = row["notes"][: max(0, NOTES_KEPT - len(self.notes))]
-        self.notes += [{"conversation_id": row["conversation_id"], "note": note} for note in notes]
-
-    def add_finished(self, row: Row) -> None:
-        self.n_utterances += len(row["utterances"] or ())
-        self.maker.add(row)
-
-    def measured(self, stage: Stage) -> dict[str, float | None]:
-        """Wall seconds of a stage, in all and for a second of audio."""
-        seconds, audio = self.seconds.get(stage.name, 0.0), self.audio.get(stage.name, 0.0)
-        return {"seconds": round(seconds, 3), "realtime_factor": round(seconds / audio, 5) if audio else None}
-
-    def rejected_record(self) -> dict[str, Any]:
-        """How many conversations were rejected, and their seconds, beside those of all, for run.json.
-
-        `reasons`: seconds by kind of reason, the longest first; a kind of which all quote the same has the quote.
-        `remedies`: what to do about each kind, and about recordings that the source rejected.
+        `rejected`: conversations and their seconds beside those of all; `reasons`: seconds by kind of reason, the
+        longest first; `remedies`: what to do about each kind, and about recordings that the source rejected.
         """
-        rounded: dict[str, Any] = {name: round(value, 3) for name, value in self.rejected.items()}
-        remedies = dict(self.remedies)
-        reasons = {}
-        for kind, quoted in sorted(self.reasons.items(), key=lambda item: (-sum(item[1].values()), item[0])):
-            name = next(iter(quoted)) if len(quoted) == 1 else kind
-            reasons[name], remedies[name] = round(sum(quoted.values()), 3), remedies.pop(kind)
-        return rounded | {name: value for name, value in (("reasons", reasons), ("remedies", remedies)) if value}
+        stages = []
+        for stage in self.stages:
+            took, audio = self._taken.get(stage.name, (0.0, 0.0))
+            factor = round(took / audio, 5) if audio else None
+            stages.append(stage_record(stage, {"seconds": round(took, 3), "realtime_factor": factor}))
+        rejected: dict[str, Any] = {
+            "conversations": self._rejected,
+            "of_conversations": len(self._seconds),
+            "seconds": round(sum(self._lost.values()), 3),
+            "of_seconds": round(sum(self._seconds.values()), 3),
+        }
+        if self._lost:
+            longest = sorted(self._lost, key=lambda kind: -self._lost[kind])
+            rejected["reasons"] = {kind: round(self._lost[kind], 3) for kind in longest}
+        if self._remedies:
+            rejected["remedies"] = self._remedies
+        return {"stages": stages, "rejected": rejected}
 
 
 def write_outputs(
@@ -203,44 +185,108 @@ def write_outputs(
     `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
     are from; `people` name the speakers. If nothing changed since run.json was written, nothing is written.
     """
-    failed = [problem.as_dict() for problem in problems]
     named = sorted((*key, *person) for key, person in people.items())
-    fingerprint = fingerprint_of(paths, failed, named)
+    fingerprint = fingerprint_of(paths, [problem.as_dict() for problem in problems], named)
     before = read_run(out)
     same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
     exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
     if before and same and exist:
         return before
     published = published_by(stages)
-    spoken = (before or {}).get("speak")
+    fields, spoken = (*FIELDS, *published), (before or {}).get("speak")
+    results, notes = Results(paths, stages, problems), list[dict[str, str]]()
+    languages, fitted, n_utterances = Counter[str](), 0, 0
+
+    def transcript(maker: TableMaker) -> Iterator[dict[str, Any]]:
+        nonlocal fitted, n_utterances
+        for row in results.rows(transcript_columns(published)):
+            yield from lines(row, n_utterances, people, fields)
+            n_utterances += len(row["utterance_id"])
+            maker.add(row | _as_finished(row, fields))
+            results.rejects.extend(Reject(**item) for item in (*row["rejected"], *row["unmatched"]))
+            given = [index for index, name in enumerate(row["recogniser"]) if name == GIVEN]
+            languages.update({row["language"][index] for index in given})
+            fitted += sum(word.get("fitted") is True for index in given for word in row["words"][index])
+            notes.extend({"conversation_id": row["conversation_id"], "note": note} for note in row["notes"])
+
     # The tables are of what is finished, once something is.
     writing = nullcontext(TableMaker(False, published)) if spoken else tables_in(out, False, published)
     with writing as maker:
-        results = Results(stages, problems, maker)
-        write_merged(out, _transcript(paths, results, people, published))
+        edits = write_merged(out, transcript(maker))
     made = maker.tables()
-    rejects = [json_text(reject.as_dict()) for reject in results.rejects]
-    after = [json_text(reject) for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
-    write_lines(out / REJECTS, [*rejects, *after])
-    record = _record(results, made, len(problems), about) | {
+    after = [reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
+    _write_rejects(out, [reject.as_dict() for reject in results.rejects], after)
+    whole, said = figures.totals(made), made.utterances
+    tags, emotions = (
+        Counter(figures.sums(made, name)["utterances"].to_dict()) for name in ("tag", "emotion_class")
+    )
+    recognisers = figures.counts(said["recogniser"])
+    facts = facts_of_run(about, stages)
+    recogniser = facts["models"].get("recogniser")
+    if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
+        del facts["models"]["recogniser"]
+    hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
+    record: dict[str, Any] = {
+        **facts,
+        "packages": {name: version(name) for name in PACKAGES},
+        **results.record(),
+        "counts": {
+            "conversations": int(whole["conversations"]),
+            "utterances": int(whole["utterances"]),
+            "utterances_by_channel": dict(sorted(figures.counts(said["channel"]).items())),
+            "utterances_by_recogniser": dict(recognisers.most_common()),
+            "conversations_by_given_language": dict(languages.most_common()),
+            "words_fitted": fitted,
+            "short_utterances": figures.counts(said["kind"])["short"],
+            "utterances_without_text": dict(figures.without_text(made).most_common()),
+            "recordings_rejected": len(problems),
+            "rejects": len(results.rejects),
+            "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
+            "tags": dict(tags.most_common()),
+            **({"emotions": dict(emotions.most_common())} if emotions else {}),
+            "notes": len(notes),
+            "edits_that_differ": edits,
+        },
+        "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
+        "notes": notes[:NOTES_KEPT],
         "transcript_sha256": sha256_of(out / TRANSCRIPT),
         "fingerprint": fingerprint,
+        **({"fields": described(published)} if published else {}),
+        **({"unpublished": unpublished} if (unpublished := _unpublished(stages, published)) else {}),
     }
-    record |= {"fields": described(published)} if published else {}
-    # Columns that people's own stages add and do not publish stay in the shards.
-    names = {field.name for field in published} | set(UTTERANCE)
-    unpublished = []
-    for stage in (stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages):
-        if not type(stage).__module__.startswith(f"{__package__.partition('.')[0]}."):
-            unpublished += [name for name in stage.adds if name not in names]
-    if unpublished:
-        record["unpublished"] = unpublished
     if spoken:
         record["speak"] = spoken
     else:
         write_text(out / STATS, json_document(figures.corpus_stats(made)))
     write_text(out / RUN, json_document(record))
     return record
+
+
+def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
+    """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
+    languages = Counter(filter(None, row["language"])).most_common(1)
+    return {
+        "timeline": None,
+        "provenance": None,
+        "source_duration": row["duration"],
+        "alignments": [word | {"source": None} for words in row["words"] for word in words],
+        "language": languages[0][0] if languages else None,
+        "utterances": tagged_utterances(row, fields),
+    }
+
+
+def _unpublished(stages: Sequence[Stage], published: Sequence[Field]) -> list[str]:
+    """Columns that people's own stages add and do not publish: they stay in the shards."""
+    names = {field.name for field in published} | set(UTTERANCE)
+    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+    ours = f"{__package__.partition('.')[0]}."
+    own = [stage for stage in inner if not type(stage).__module__.startswith(ours)]
+    return [name for stage in own for name in stage.adds if name not in names]
+
+
+def _write_rejects(out: Path, *parts: Iterable[Mapping[str, str]]) -> None:
+    rejects = [*itertools.chain(*parts)]  # some are read from the file
+    write_lines(out / REJECTS, map(json_text, rejects))
 
 
 def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
@@ -251,19 +297,6 @@ def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
     """
     files = [(path.name, path.stat().st_mtime_ns if is_held(path) else 0) for path in paths]
     return hashlib.sha256(json.dumps([OUTPUTS_VERSION, files, *parts]).encode()).hexdigest()[:20]
-
-
-def note_stop(out: Path, kind: str, command: str, error: BaseException, money: Mapping[str, Any]) -> None:
-    """Write into run.json, as `stopped`, why a run that spends money ended early, and what it spent.
-
-    Everything else in run.json is about the last run that finished; the next one that does removes `stopped`.
-    """
-    stopped = isinstance(error, KeyboardInterrupt)
-    reason = error.sentence if isinstance(error, DailytalkError) else "Ctrl-C" if stopped else type(error).__name__
-    stop = {"run": kind, "command": command, "reason": reason, "money": dict(money)}
-    # If a full disk stopped the run, that error is the one to report.
-    with suppress(OSError):
-        write_text(out / RUN, json_document((read_run(out) or {}) | {"stopped": stop}))
 
 
 def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
@@ -285,29 +318,11 @@ def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, An
     return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
 
 
-def _transcript(
-    paths: Sequence[Path], results: Results, people: "People", published: Sequence[Field]
-) -> Iterator[dict[str, Any]]:
-    """The lines of the transcript; `results` counts them as they are read."""
-    for path in paths:
-        rows, shard = read_rows(path, transcript_columns(published)), finished_shard(path)
-        results.add_shard(shard)
-        for name, entry in shard.entries.items():
-            if results.add(entry):
-                row = rows[name]
-                yield from lines(row, results.n_utterances, people, (*FIELDS, *published))
-                results.add_tagged(row)
-
-
-def _settled(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
-    """How a run was started, with the settings of its stages."""
-    return {**about, "settings": settings_of(*stages) | dict(about.get("settings") or {})}
-
-
 def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
     """The facts in run.json on every run: how it was started, when, by which version, models and stages."""
     return {
-        **_settled(about, stages),
+        **about,
+        "settings": settings_of(*stages) | dict(about.get("settings") or {}),
         "date": today(),
         "version": version("dailytalk-contiguous"),
         "models": models_of(stages),
@@ -315,53 +330,9 @@ def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str,
     }
 
 
-def _record(results: Results, made: Tables, n_problems: int, about: Mapping[str, Any]) -> dict[str, Any]:
-    whole, said = figures.totals(made), made.utterances
-    hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
-    tags, emotions = (
-        Counter(figures.sums(made, name)["utterances"].to_dict()) for name in ("tag", "emotion_class")
-    )
-    recognisers = figures.counts(said["recogniser"])
-    facts = facts_of_run(about, results.stages)
-    recogniser = facts["models"].get("recogniser")
-    if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
-        del facts["models"]["recogniser"]
-    return {
-        **facts,
-        "packages": {name: version(name) for name in PACKAGES},
-        "stages": [stage_record(stage, results.measured(stage)) for stage in results.stages],
-        "counts": {
-            "conversations": int(whole["conversations"]),
-            "utterances": int(whole["utterances"]),
-            "utterances_by_channel": dict(sorted(figures.counts(said["channel"]).items())),
-            "utterances_by_recogniser": dict(recognisers.most_common()),
-            "conversations_by_given_language": dict(results.given_languages.most_common()),
-            "words_fitted": results.fitted_words,
-            "short_utterances": figures.counts(said["kind"])["short"],
-            "utterances_without_text": dict(figures.without_text(made).most_common()),
-            "recordings_rejected": n_problems,
-            "rejects": len(results.rejects),
-            "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
-            "tags": dict(tags.most_common()),
-            **({"emotions": dict(emotions.most_common())} if emotions else {}),
-            "notes": results.n_notes,
-        },
-        "rejected": results.rejected_record(),
-        "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
-        "notes": results.notes,
-    }
-
-
 def today() -> str:
     """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
-
-
-# What `dailytalk speak` leaves beside its shards: sound files, transcript_shifted.jsonl, rejects, the record.
-#
-# A work folder may hold both halves of the work, so what the first half wrote is kept: the record of the second is
-# the key `speak` of run.json, and rejects.jsonl holds the rejects of both. Sound is read only if its file is
-# missing, and lines are written only if something changed.
 
 
 def write_spoken(
@@ -379,78 +350,77 @@ def write_spoken(
     are those that stages publish, by default those of `Finish`. If nothing changed since the record was written,
     only its description of the run (`about`) is replaced.
     """
-    shards = {path: finished_shard(path) for path in paths}
-    if any(not entry.reject for shard in shards.values() for entry in shard.entries.values()):
-        mark(out / AUDIO, "audio")
-    failed = [reject.as_dict() for reject in rejects]
-    fingerprint = fingerprint_of(paths, failed)
+    results = Results(paths, stages, rejects)
+    fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects])
     before = (read_run(out) or {}).get("speak", {})
     if fields is None:
         finish = find_stage(Finish, stages)
         fields = finish.fields if finish else ()
-    about_run = {**_settled(about, stages), "models": models_of(stages)}
-    if before.get("fingerprint") == fingerprint and _speak_outputs_exist(out, shards):
-        record = {**before, **about_run}
-    else:
-        written = _written(out, shards, stages, rejects, fields)
+    about_run = {
+        **about,
+        "settings": settings_of(*stages) | dict(about.get("settings") or {}),
+        "models": models_of(stages),
+    }
+    changed = _write_sounds(out, results.shards)
+    exist = all((out / name).is_file() for name in (SHIFTED, REJECTS, *_FIGURES))
+    record = {**before, **about_run}
+    if changed or not exist or before.get("fingerprint") != fingerprint:
+        written = _write_finished(out, results, (*FIELDS, *fields))
         record = {**about_run, **written, "fingerprint": fingerprint}
     whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
-    whole.pop("stopped", None)
     whole |= {"fields": described(fields)} if fields else {}
     write_text(out / RUN, json_document(whole))
     return record
 
 
-def _written(
-    out: Path,
-    shards: Mapping[Path, Shard],
-    stages: Sequence[Stage],
-    rejects: Sequence[Reject],
-    fields: Sequence[Field],
-) -> dict[str, Any]:
-    """Write sound, lines and rejects; returns their part of the record."""
-    wanted: set[Path] = set()
+def _write_sounds(out: Path, shards: Mapping[Path, Shard]) -> bool:
+    """Write the sound files that are missing or of other rows, and remove those of none; whether there were any.
 
-    def shifted_lines(results: Results) -> Iterator[str]:
-        for path, shard in shards.items():
-            results.add_shard(shard)
-            missing = [
-                name
-                for name, entry in shard.entries.items()
-                if not entry.reject and not _is_current(out, name, entry)
-            ]
-            for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
-                if name in missing and made_from(out, wav_path(Path(), name)) != audio_digest(row):
-                    flac = io.BytesIO(row["audio"]["bytes"])
-                    samples, rate = soundfile.read(flac, dtype="int16", always_2d=True)
-                    with replacing(wav_path(out, name)) as wav:
-                        wav_writer([samples], rate, samples.shape[1], digest=audio_digest(row))(wav)
-            rows = read_rows(path, [column for column in built((*FIELDS, *fields)) if column != "audio"])
-            for name, entry in shard.entries.items():
-                if not results.add(entry):
-                    continue
-                wanted.add(wav_path(out, name))
-                # An utterance without text is no reject: its row has a reason, and it is counted.
-                remedy = "the original voice is kept there, flagged"
-                results.rejects += [
-                    Reject(utterance["utterance_id"], "Speak", utterance["reason"], remedy)
-                    for utterance in rows[name]["utterances"]
-                    if utterance["status"] == "kept-original" and utterance["text"].strip()
-                ]
-                yield from map(json_text, shifted(rows[name], results.n_utterances, (*FIELDS, *fields)))
-                results.add_finished(rows[name])
-
-    with tables_in(out, fields=fields) as maker:
-        results = Results(stages, rejects, maker)
-        write_lines(out / SHIFTED, shifted_lines(results))
-    made = maker.tables()
+    Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
+    differ, and are set back.
+    """
+    wanted, changed = set[Path](), False
+    for path, shard in shards.items():
+        sounds = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
+        wanted |= {wav_path(out, name) for name in sounds}
+        missing = [name for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest]
+        if missing:
+            changed = True
+            mark(out / AUDIO, "audio")
+        for name, row in (read_rows(path, ["audio"]) if missing else {}).items():
+            if name in missing:
+                samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
+                with replacing(wav_path(out, name)) as wav:
+                    wav_writer([samples], rate, samples.shape[1], digest=sounds[name])(wav)
     for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
         if path not in wanted:
+            changed = True
             path.unlink()
-    ours = [json_text(reject.as_dict()) for reject in results.rejects]
-    spoken = SPOKEN_STAGES | {stage.name for stage in stages}
-    before = [json_text(reject) for reject in rejects_in(out) if reject["stage"] not in spoken]
-    write_lines(out / REJECTS, [*before, *ours])
+    return changed
+
+
+def _write_finished(out: Path, results: Results, fields: Sequence[Field]) -> dict[str, Any]:
+    """Write lines, tables and rejects; returns their part of the record."""
+
+    def shifted_lines(maker: TableMaker) -> Iterator[str]:
+        n_utterances = 0
+        for row in results.rows(column for column in built(fields) if column != "audio"):
+            # An utterance without text is no reject: its row has a reason, and it is counted.
+            results.rejects += [
+                Reject(utterance["utterance_id"], "Speak", utterance["reason"], "its original voice is kept")
+                for utterance in row["utterances"]
+                if utterance["status"] == "kept-original" and utterance["text"].strip()
+            ]
+            yield from map(json_text, shifted(row, n_utterances, fields))
+            n_utterances += len(row["utterances"])
+            maker.add(row)
+
+    with tables_in(out, fields=[field for field in fields if field not in FIELDS]) as maker:
+        write_lines(out / SHIFTED, shifted_lines(maker))
+    made = maker.tables()
+    spoken = SPOKEN_STAGES | {stage.name for stage in results.stages}
+    before = [reject for reject in rejects_in(out) if reject["stage"] not in spoken]
+    _write_rejects(out, before, [reject.as_dict() for reject in results.rejects])
     write_text(out / STATS, json_document(figures.corpus_stats(made)))
     statuses = {name.replace("-", "_"): n for name, n in figures.counts(made.utterances["status"]).items()}
     whole, means, lost = figures.totals(made), figures.timeline_means(made), figures.lost_in_rebuild(made)
@@ -458,26 +428,19 @@ def _written(
     return {
         "date": today(),
         "counts": {**counts, **statuses, "rejects": len(results.rejects)},
-        "rejected": results.rejected_record(),
+        **results.record(),
         "hours": round(whole["seconds"] / 3600, 5),
         "cost": round(figures.cost(made), 6),
         "mean": {name: round(mean, 4) for name, mean in means.items()} or None,
         "lost_speech_seconds": lost["speech"],
         "lost_sound_seconds": lost["sound"],
-        "stages": [stage_record(stage, results.measured(stage)) for stage in stages],
     }
 
 
 def edited_since(out: Path) -> bool:
     """Whether the transcript of a work folder differs from the one that its conversations were made from."""
-    spoken_digest = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
-    return bool(spoken_digest) and _transcript_digest(out) not in (None, spoken_digest)
-
-
-def _transcript_digest(out: Path) -> str | None:
-    if not (out / TRANSCRIPT).exists():
-        return None
-    return sha256_of(inside(out, TRANSCRIPT))
+    spoken = (read_run(out) or {}).get("speak", {}).get("transcript_sha256")
+    return bool(spoken) and (out / TRANSCRIPT).exists() and sha256_of(inside(out, TRANSCRIPT)) != spoken
 
 
 def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
@@ -505,21 +468,3 @@ def finished_shard(path: Path) -> Shard:
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard
-
-
-def _speak_outputs_exist(out: Path, shards: Mapping[Path, Shard]) -> bool:
-    sounds = {
-        name: entry for shard in shards.values() for name, entry in shard.entries.items() if not entry.reject
-    }
-    files = all((out / name).is_file() for name in (SHIFTED, REJECTS, *_FIGURES))
-    n_sounds = sum(1 for _ in (out / AUDIO).rglob(f"*{EDITED}"))
-    return files and all(_is_current(out, *sound) for sound in sounds.items()) and n_sounds == len(sounds)
-
-
-def _is_current(out: Path, name: str, entry: Entry) -> bool:
-    """Whether a sound file belongs to its row: an earlier run may have made the row and been stopped before the
-    file.
-
-    Decided by the digest of its source in the file, never by its date: clocks differ, and are set back.
-    """
-    return bool(entry.audio) and made_from(out, wav_path(Path(), name)) == entry.audio

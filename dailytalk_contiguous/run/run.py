@@ -117,16 +117,10 @@ class Runner:
         device = local.networks_device(stages)
         if device is not None and not self.elsewhere:
             resolve_device(device)
-        lacking = lacking_weights(stages)
-        if lacking and fetch:
+        if fetch and (lacking := lacking_weights(stages)):
             log.warning("to be downloaded once: %s", lacking)
-        try:
-            for stage in stages:
-                stage.preflight(fetch)
-        except ModelMissing as error:
-            if not lacking:
-                raise
-            raise ModelMissing(f"{lacking}: not on this machine, and {error.reason}", error.remedy) from None
+        for stage in stages:
+            stage.preflight(fetch)
 
     def run(
         self,
@@ -409,7 +403,7 @@ def run(
     """
     started = time.perf_counter()
     spec.check(options)
-    runner, budget, command = options.runner, spec.budget, str(spec.about.get("command", ""))
+    runner, budget = options.runner, spec.budget
     spent = (lambda: budget.spent) if budget else None
     results: dict[Path, set[Path]] = {}
     with (
@@ -428,8 +422,6 @@ def run(
             make_writable(step.folder)
             if not results:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
-                if budget:
-                    on_exit.enter_context(noted_spending(spec, command, budget))
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
             whole = sum(row["duration"] for rows in step.groups for row in rows)
             journal.planned(plan, outcome.n_conversations, whole, [stage.name for stage in step.stages])
@@ -452,26 +444,6 @@ def run(
         spec.close()
     outcome.wall_seconds = time.perf_counter() - started
     return outcome
-
-
-@contextlib.contextmanager
-def noted_spending(spec: Spec, command: str, budget: "Budget") -> Iterator[None]:
-    """If the block ends early, write to run.json what was spent until then, including purchases under way.
-
-    If the limit on spending ended it, the message says so too: other purchases were under way when one reached the
-    limit.
-    """
-    from dailytalk_contiguous.models.budget import SpendingLimit
-    from dailytalk_contiguous.run import outputs
-
-    try:
-        yield
-    except BaseException as error:
-        limit = SpendingLimit(error.limit, budget.spent) if isinstance(error, SpendingLimit) else None
-        outputs.note_stop(spec.out, spec.kind, command, limit or error, budget.as_dict())
-        if limit:
-            raise limit from None
-        raise
 
 
 def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunPlan, Stages]:

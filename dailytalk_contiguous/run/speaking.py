@@ -21,7 +21,6 @@ from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
-from dailytalk_contiguous.run.merge import refuse_conflicts
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
@@ -69,10 +68,8 @@ def read_synthesis_input(
 ) -> SynthesisInput:
     """Read the transcript of a work folder, or another one.
 
-    Raises DailytalkError if it is empty, and as `refuse_conflicts` does.
+    Raises DailytalkError if it is empty.
     """
-    if transcript is None:
-        refuse_conflicts(folder)
     rejects: list[Reject] = []
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}

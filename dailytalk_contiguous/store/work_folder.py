@@ -22,7 +22,8 @@ MEASURED, CLIPS = "measured", "clips"
 #: The training folder of a corpus.
 DATA = "data"
 
-#: Beside the transcript: a digest of each line that a run wrote, and lines that wait for a choice (`run.merge`).
+#: Beside the transcript: a digest of each line that a run wrote (`run.merge`), and a run's transcript where
+#: somebody has edited the one in a store meanwhile.
 TRANSCRIPT, LINE_DIGESTS, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.sha256", "transcript.new.jsonl"
 SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
 REJECTS, RUN = "rejects.jsonl", "run.json"

@@ -125,7 +125,6 @@ def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
     before = state(work)
     edited(work, 2, text="The bicycle makes another noise.")
     before |= {"transcript.jsonl": state(work)["transcript.jsonl"]}
-    record = json.loads((work / "run.json").read_text())
     server.word, server.fault = "another", status
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.out) == (1, "")
@@ -133,11 +132,14 @@ def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
     assert refusal.startswith(f"dailytalk: Fish Audio answered {status}")
     assert told in refusal
     assert TOKEN not in done.err
-    after = json.loads((work / "run.json").read_text())
-    stopped = after.pop("stopped")
-    assert (after, stopped["run"], stopped["money"]["spent"]) == (record, "speak", 0.0)
-    assert told in stopped["reason"]
-    assert state(work) | {"run.json": None} == before | {"run.json": None}
+    assert state(work) == before | {"events.jsonl": state(work)["events.jsonl"]}
+    (failed,) = json.loads(dailytalk("status", work, "--json").out)["runs"]
+    assert (failed["kind"], failed["state"], failed["spent"], told in failed["reason"]) == (
+        "speak",
+        "failed",
+        0.0,
+        True,
+    )
 
 
 def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(

@@ -307,7 +307,7 @@ def test_rules_can_be_changed_where_the_transcript_was_edited_beyond_reading(
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert (done.code, done.err) == (0, "")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed")
-    assert "transcript.new.jsonl" in done.out
+    assert "lines that people changed also came out differently: theirs stay" in done.out
     assert (tmp_path / "out/transcript.jsonl").read_text() == "my notes\n"
 
 

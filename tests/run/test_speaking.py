@@ -203,13 +203,8 @@ def test_money_is_told_by_events_and_by_a_stop_where_speech_costs_any(
     with pytest.raises(KeyboardInterrupt):
         say(work, settings(tmp_path, tts=tts), progress=stop)
     events = read_events(work / EVENTS)
-    assert [event["event"] for event in events] == ["started", "stopped"]
+    assert [event["event"] for event in events] == ["planned", "stopped"]
     assert ["spent" in event for event in events] == [paid, paid]
-    assert (work / "run.json").exists() == paid
-    if paid:
-        stopped = json.loads((work / "run.json").read_text())["stopped"]
-        assert (stopped["run"], stopped["command"], stopped["reason"]) == ("speak", "", "Ctrl-C")
-        assert stopped["money"]["spent"] == events[-1]["spent"]
 
 
 def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) -> None:
