@@ -30,7 +30,7 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.manifest import Packed
+from dailytalk_contiguous.publish.version import Packed
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard
@@ -118,7 +118,7 @@ def _versions(folder: Path) -> Iterable[bool]:
     names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
     _work_folder(folder / "work", names, SECONDS)
     started = time.perf_counter()
-    first = pack_version(folder / "work", folder / "first", shard_bytes=SHARD_BYTES)
+    first = pack_version(folder / "work", folder / "first", file_bytes=SHARD_BYTES)
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
@@ -126,7 +126,7 @@ def _versions(folder: Path) -> Iterable[bool]:
         f"packing: {speed:.0f} times real time (goal: at least {SPEED_GOAL:g})", speed >= SPEED_GOAL
     )
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
-    second = pack_version(folder / "work", folder / "second", shard_bytes=SHARD_BYTES)
+    second = pack_version(folder / "work", folder / "second", file_bytes=SHARD_BYTES)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)

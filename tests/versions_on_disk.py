@@ -14,7 +14,7 @@ from datasets import Features
 from huggingface_hub import HfApi
 
 from dailytalk_contiguous.core.schema import PROVENANCE, conversations
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest, manifest_text
+from dailytalk_contiguous.publish.version import DataFile, Packed, manifest_text
 
 REPO = "tester/talks"
 
@@ -70,7 +70,7 @@ def write_version(
             files.append(DataFile(name, path, config, split, sha256, path.stat().st_size, len(rows), seconds))
     if tag:
         packed = Packed(tuple(files), 24000, "conversations")
-        (folder / "manifest.json").write_text(manifest_text(manifest(packed, tag, changes or {})))
+        (folder / "manifest.json").write_text(manifest_text(packed.manifest(tag, changes or {})))
     return folder
 
 

@@ -23,7 +23,6 @@ from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.published_rows import origin
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, work_folder_of
@@ -80,7 +79,7 @@ def export(
                 choice.add(row)
             settings["clips"] = choice.ids
         if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
-            settings["licence"] = origin(dataset).source_licence
+            settings["licence"] = ((read_run(dataset) or {}).get("source") or {}).get("licence")
     if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
         raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     run = read_run(work_folder_of(Path(source))) or {}

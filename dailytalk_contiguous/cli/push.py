@@ -137,8 +137,10 @@ def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Ta
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
-    if pr and branch != MAIN:
-        raise DailytalkError("--pr proposes to main and does not go with --branch", "leave one of them out")
+    if pr and (branch != MAIN or create):
+        raise DailytalkError(
+            "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
+        )
     if private and not create:
         raise DailytalkError(
             "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
-from dailytalk_contiguous.core.changes import MOVED, Shifts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
+from dailytalk_contiguous.publish.compare import MOVED, Changes, compare_versions, count_in_words, shifts
 from dailytalk_contiguous.publish.version import Listed, list_versions, open_version
 from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
 
@@ -130,23 +129,20 @@ def _details(changes: Changes) -> list[str | Figures]:
     details += _table(("field", ">conversations"), fields)
     tags = [(a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()]
     details += _table(("tag before", "tag after", ">utterances"), tags)
-    return [*details, *_shifts("utterances", changes.utterance_times), *_shifts("words", changes.word_times)]
+    for what, times in (("utterances", changes.utterance_times), ("words", changes.word_times)):
+        if (moved := shifts(times))["share_moved"]:
+            details.append(
+                f"{what} in changed conversations: {moved['share_moved']:.1%} of {moved['matched']} begin more "
+                f"than {1000 * MOVED:.0f} ms earlier or later (median {moved['median_seconds']:.3f} s, at most "
+                f"{moved['largest_seconds']:.3f} s)"
+            )
+    return details
 
 
 def _ids(kind: str, names: Sequence[str]) -> str:
     left = f", … {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     first_names = f": {', '.join(names[:SHOWN])}{left}" if names else ""
     return f"{kind}: {len(names)}{first_names}"
-
-
-def _shifts(what: str, shifts: Shifts) -> list[str]:
-    if not shifts.moved:
-        return []
-    return [
-        f"{what} in changed conversations: {shifts.moved.total()} of {shifts.matched} ({shifts.share:.1%}) "
-        f"begin more than {1000 * MOVED:.0f} ms earlier or later (median {shifts.median:.3f} s, "
-        f"at most {shifts.largest:.3f} s)"
-    ]
 
 
 def _table(head: Sequence[str], rows: Sequence[Iterable[str | int]]) -> list[str | Figures]:

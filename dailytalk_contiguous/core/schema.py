@@ -336,7 +336,7 @@ OPTIONAL = frozenset({"sides", *(column.name for column in COLUMNS)})
 # `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
 # same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings,
 # `interactivity` clips of events between both speakers.
-# A column that disappears or changes its type breaks readers, and takes a major version (`core.changes`).
+# A column that disappears or changes its type breaks readers, and takes a major version (`publish.compare`).
 
 
 #: The configs in the order in which a card lists them; the first is the default.

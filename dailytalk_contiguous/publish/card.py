@@ -31,13 +31,12 @@ from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish import conversation_sections, corpus_sections
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
 from dailytalk_contiguous.publish.conversation_sections import ROLES
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
 from dailytalk_contiguous.publish.templates import Link, Strong, TableCell, environment, escaped
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.files import json_document
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import STATS

@@ -35,11 +35,10 @@ from dailytalk_contiguous.publish.findings import (
     word_findings,
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, Items
-from dailytalk_contiguous.publish.manifest import MANIFEST
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.version import Version, file_differences
+from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
 from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
@@ -181,9 +180,9 @@ def check_version(
     if MANIFEST not in version.names:
         what = "nothing says which files this version has"
         findings.append(advice("no-manifest", MANIFEST, what, _PUBLISH_AGAIN))
-    for difference in file_differences(version) if MANIFEST in version.names else ():
-        what = f"it is not what {MANIFEST} names: {difference.what}"
-        findings.append(error("not-in-manifest", difference.name, what, _PUBLISH_AGAIN))
+    for name, difference in file_differences(version) if MANIFEST in version.names else ():
+        what = f"it is not what {MANIFEST} names: {difference}"
+        findings.append(error("not-in-manifest", name, what, _PUBLISH_AGAIN))
     maker, ids, splits = TableMaker(), set[str](), Counter[str]()
     for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
         splits[row["split"]] += 1

@@ -2,29 +2,34 @@
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. Memory holds a short entry of each conversation, and the order of neither version matters. The
-rows that differ are read again, some at a time.
+rows that differ are read again, some at a time, and compared value by value.
 """
 
 import hashlib
 import json
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core import changes as row_changes
+import numpy as np
+from datasets import List, Value
+
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, parent_of
-from dailytalk_contiguous.publish.version import DEFAULT, Version
+from dailytalk_contiguous.core.schema import CONFIGS, Row, parent_of
+from dailytalk_contiguous.publish.items import Place, VersionItems
+from dailytalk_contiguous.publish.version import Version
+
+#: Seconds by which a start has to shift to count as moved; less is inaudible, and within a frame of any aligner.
+MOVED = 0.010
 
 #: Rows that are compared at a time.
 _AT_A_TIME = 256
 
 _CARD = "README.md"
 _ID = "conversation_id"
-_AUDIO_DIGEST = "audio_sha256"
 
 
 @dataclass
@@ -35,13 +40,15 @@ class Changes:
         previous: tag, branch or commit of the older version; None without one.
         added, removed, changed: ids; changed are those with another value in a field that both versions have.
         moved: split before and after of each id that changed it.
-        fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`).
+        fields: in how many conversations a field changed, by dotted name (`utterances.tag`, `audio`). A list that
+            has other items, or in another order, is named itself (`utterances`).
         broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
         derived: how many of the added were made of a conversation (`origin`).
         utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
-        utterance_times, word_times: shifts of starts in changed conversations.
+        utterance_times, word_times: seconds by which each start shifted in changed conversations. Utterances are
+            matched by id, words by their text and speaker, in order.
         repacked: the files or the card differ, even if the rows do not.
     """
 
@@ -56,8 +63,8 @@ class Changes:
     derived: int = 0
     utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
-    utterance_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
-    word_times: row_changes.Shifts = field(default_factory=row_changes.Shifts)
+    utterance_times: "array[float]" = field(default_factory=lambda: array("d"))
+    word_times: "array[float]" = field(default_factory=lambda: array("d"))
     repacked: bool = False
 
     @property
@@ -67,7 +74,11 @@ class Changes:
 
     @property
     def bump(self) -> str:
-        """The bump of the version, of `core.changes.BUMPS`."""
+        """What the version counts up: `major`, `minor`, `patch`, or nothing.
+
+        A column that is gone or changed its type breaks readers: major. New or different rows or columns are
+        minor, all else is a patch.
+        """
         values = any(name.partition(".")[0] != "provenance" for name in self.fields)
         if self.broken:
             return "major"
@@ -85,26 +96,22 @@ class Changes:
             **({"derived": self.derived} if self.derived else {}),
             "utterances": {kind: self.utterances[kind] for kind in ("added", "removed")},
             "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
-            "utterance_times": self.utterance_times.as_dict(),
-            "word_times": self.word_times.as_dict(),
+            "utterance_times": shifts(self.utterance_times),
+            "word_times": shifts(self.word_times),
             "bump": self.bump,
         }
 
 
-class _Entry(NamedTuple):
-    """A conversation of a version.
-
-    Attributes:
-        split: of it. file, place: where its row is: a data file, a row group, and a number in that.
-        digest: of the row without its sound; empty in a file that both versions have.
-        is_derived: whether it was made of another conversation.
-    """
-
-    split: str
-    file: str
-    place: tuple[int, int]
-    digest: bytes
-    is_derived: bool
+def shifts(seconds: Sequence[float]) -> dict[str, float]:
+    """Return how many starts were matched, the share that moved, the median of those, and the largest shift."""
+    all_shifts = np.asarray(seconds)
+    moved = all_shifts[all_shifts > MOVED]
+    return {
+        "matched": len(all_shifts),
+        "share_moved": round(len(moved) / max(1, len(all_shifts)), 6),
+        "median_seconds": round(float(np.median(moved)), 3) if len(moved) else 0.0,
+        "largest_seconds": round(float(all_shifts.max(initial=0.0)), 6),
+    }
 
 
 def compare_versions(before: Version | None, after: Version) -> Changes:
@@ -112,143 +119,151 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
+    new_items = VersionItems(after)
     if before is None or not before.configs():
-        return Changes(added=sorted(_entries(after, set())))
+        return Changes(added=sorted(_entries(new_items, _columns(after), ())))
+    old_items = VersionItems(before)
     # A folder is named by the tag in its manifest, since its path is private.
-    if isinstance(before.where, Path):
-        changes = Changes((before.manifest() or {}).get("version"))
-    else:
-        changes = Changes(before.where.revision or before.commit)
+    where = before.where
+    name = before.manifest.get("version") if isinstance(where, Path) else where.revision or before.commit
+    changes = Changes(name)
     _compare_columns(before, after, changes)
-    shared = {*_digests(before).values()} & {*_digests(after).values()}
-    old, new = _entries(before, shared), _entries(after, shared)
+    old_columns = _columns(before)
+    columns = [name for name in _columns(after) if name in old_columns]
+    shared = {*before.digests().values()} & {*after.digests().values()} - {None}
+    old, new = _entries(old_items, columns, shared), _entries(new_items, columns, shared)
     changes.added, changes.removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     changes.derived = sum(new[name].is_derived for name in changes.added)
     both = sorted(old.keys() & new.keys())
     splits = {name: (old[name].split, new[name].split) for name in both}
     changes.moved = {name: pair for name, pair in splits.items() if pair[0] != pair[1]}
-    # The rows of a file that both have are the same.
-    differing = [name for name in both if b"" != old[name].digest != new[name].digest != b""]
+    differing = [name for name in both if old[name].digest != new[name].digest]
     for start in range(0, len(differing), _AT_A_TIME):
         names = differing[start : start + _AT_A_TIME]
-        old_rows, new_rows = _rows(before, old, names), _rows(after, new, names)
+        rows = [
+            {row[_ID]: row for row in items.rows_at(sorted(entries[name].place for name in names), columns)}
+            for items, entries in ((old_items, old), (new_items, new))
+        ]
         for name in names:
-            _compare_rows(old_rows[name], new_rows[name], name, changes)
-    changes.repacked = _is_repacked(before, after)
+            old_row, new_row = ({column: of[name][column] for column in columns} for of in rows)
+            _compare_rows(name, old_row, new_row, changes)
+    cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
+    changes.repacked = before.digests() != after.digests() or len(cards) > 1
     return changes
 
 
 def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
+    """Compare the splits and columns of each config. Fields of structs and lists are named by dots."""
     old_configs, new_configs = before.configs(), after.configs()
     for config in dict.fromkeys([*old_configs, *new_configs]):
-        old, new = before.features(config), after.features(config)
-        if new is None:
+        if config not in new_configs:
             changes.broken[config] = ["all of it is gone"]
-        elif old is None:
-            changes.columns[config] = list(new)
+            continue
+        new = dict(_types(after.features(config) or {}))
+        old = dict(_types(before.features(config) or {}))
+        lost_splits = [split for split in old_configs.get(config, ()) if split not in new_configs[config]]
+        broken = [f"the split {split} is gone" for split in lost_splits]
+        other = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
+        # Of what is new, gone or of another type, its fields are not named too.
+        outermost = [name for name in {**old, **new} if name in other and name.rpartition(".")[0] not in other]
+        for name in outermost:
+            if name in old:
+                broken.append(f"{name} was {old[name]} and is {new[name]}" if name in new else f"{name} is gone")
+        added = [name for name in outermost if name not in old]
+        changes.broken |= {config: broken} if broken else {}
+        changes.columns |= {config: added} if added else {}
+
+
+def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """The columns, and the fields in them, by dotted name, with the type of each in words."""
+    for name, feature in fields.items():
+        kind = ""
+        while isinstance(feature, List):
+            feature, kind = feature.feature, f"{kind}a list of "
+        if isinstance(feature, dict):
+            yield f"{prefix}{name}", f"{kind}a struct"
+            yield from _types(feature, f"{prefix}{name}.")
         else:
-            lost_splits = [split for split in old_configs[config] if split not in new_configs[config]]
-            lost = [f"the split {split} is gone" for split in lost_splits] + row_changes.breaking(old, new)
-            changes.broken |= {config: lost} if lost else {}
-            new_columns = row_changes.added(old, new)
-            changes.columns |= {config: new_columns} if new_columns else {}
+            yield f"{prefix}{name}", kind + (str(feature.dtype) if isinstance(feature, Value) else repr(feature))
 
 
-def _compare_rows(old: dict[str, Any], new: dict[str, Any], name: str, changes: Changes) -> None:
-    fields = row_changes.changed_fields(old, new)
-    if not fields:  # only one of them has the columns that differ
-        return
-    changes.changed.append(name)
-    changes.fields.update(fields)
-    added, removed = row_changes.utterance_counts(old, new)
-    changes.utterances.update(added=added, removed=removed)
-    changes.tags.update(row_changes.tag_moves(old, new))
-    row_changes.add_utterance_shifts(changes.utterance_times, old, new)
-    row_changes.add_word_shifts(changes.word_times, old, new)
+class _Entry(NamedTuple):
+    """A conversation of a version.
+
+    Attributes:
+        split: of it. place: where its row is.
+        digest: of the row without its sound; empty in a file that both versions have.
+        is_derived: whether it was made of another conversation.
+    """
+
+    split: str
+    place: Place
+    digest: bytes
+    is_derived: bool
 
 
-def _is_repacked(before: Version, after: Version) -> bool:
-    """Whether data files have other names or digests, or the card another text, if both versions have one."""
-    names = [{name for name in version.names if name.endswith(".parquet")} for version in (before, after)]
-    old, new = _digests(before), _digests(after)
-    cards = []
-    for version in (before, after):
-        if _CARD in version.names:
-            with version.open(_CARD) as file:
-                cards.append(file.read())
-    other_data = names[0] != names[1] or any(old[name] != new[name] for name in old.keys() & new.keys())
-    return other_data or (len(cards) == 2 and cards[0] != cards[1])
-
-
-def _entries(version: Version, shared: Collection[str]) -> dict[str, _Entry]:
-    """The conversations of a version by id; of files with a digest in `shared` only the ids are read."""
-    config, columns = _conversations(version)
-    digests = _digests(version)
+def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str | None]) -> dict[str, _Entry]:
+    """The conversations of a version by id; of the files with `shared` digests only the ids are read."""
     entries: dict[str, _Entry] = {}
-    for split in version.configs()[config]:
-        for file in version.files(config, split):
-            is_shared = digests.get(file) in shared
-            wanted = [_ID] if is_shared else columns
-            with version.parquet(file, wanted) as opened:
-                places = ((group, n) for group, size in enumerate(opened.group_sizes) for n in range(size))
-                for place, row in zip(places, opened.rows(wanted), strict=True):
-                    name = row[_ID]
-                    if not isinstance(name, str):
-                        reason = f"{file} of {version} holds a conversation whose {_ID} is no text"
-                        raise DailytalkError(reason, "publish it again")
-                    if name in entries:
-                        raise DailytalkError(
-                            f"{version} holds the conversation {name!r} twice", "publish it again"
-                        )
-                    text = b"" if is_shared else json.dumps(_fields(row), sort_keys=True, default=str).encode()
-                    digest = hashlib.blake2b(text, digest_size=16).digest() if text else b""
-                    is_derived = not is_shared and parent_of(row) != name
-                    entries[name] = _Entry(split, file, place, digest, is_derived)
+    digests = items.version.digests()
+    for file, split in items.split_of.items():
+        is_shared = digests[str(file)] in shared
+        for place, row in items.rows_of(file, [_ID] if is_shared else columns):
+            name = row[_ID]
+            if not name or name in entries:
+                raise DailytalkError(
+                    f"{items.version} holds the conversation {name!r} twice, or without an id", "publish it again"
+                )
+            text = json.dumps([row[column] for column in columns], default=str) if not is_shared else ""
+            digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+            entries[name] = _Entry(split, place, digest, not is_shared and parent_of(row) != name)
     return entries
 
 
-def _rows(version: Version, entries: Mapping[str, _Entry], names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Rows of some conversations by id, as JSON has them."""
-    _, columns = _conversations(version)
-    rows: dict[str, dict[str, Any]] = {}
-    in_order = sorted(names, key=lambda name: (entries[name].file, entries[name].place))
-    for file, of_file in groupby(in_order, key=lambda name: entries[name].file):
-        some = [*of_file]
-        with version.parquet(file, columns) as opened:
-            for name, row in zip(
-                some, opened.rows_at([entries[name].place for name in some], columns), strict=True
-            ):
-                rows[name] = json.loads(json.dumps(_fields(row or {}), default=str))
-    return rows
+def _columns(version: Version) -> list[str]:
+    """The columns of the conversations of a version, without their audio, of which there is a digest."""
+    return [name for name in version.features(CONFIGS[0]) or () if name != "audio"]
 
 
-def _conversations(version: Version) -> tuple[str, list[str]]:
-    """The config of the conversations, and its columns without audio where there is a digest of it."""
-    configs = version.configs()
-    config = next((name for name in (CONFIGS[0], DEFAULT) if name in configs), None)
-    columns = list(version.features(config) or ()) if config else []
-    if config is None or _ID not in columns:
-        raise DailytalkError(
-            f"{version} holds no conversations with a column {_ID}",
-            "name a dataset that `dailytalk push` published",
-        )
-    return config, [name for name in columns if name != "audio" or _AUDIO_DIGEST not in columns]
+def _compare_rows(name: str, old_row: Row, new_row: Row, changes: Changes) -> None:
+    old, new = dict(_values(old_row)), dict(_values(new_row))
+    both = old.keys() & new.keys()
+    # A NaN equals none, itself included.
+    differing = [key for key in both if old[key] != new[key] and (old[key] == old[key] or new[key] == new[key])]
+    if not differing:  # only one of them has the fields that differ
+        return
+    changes.changed.append(name)
+    changes.fields.update({"audio" if field == "audio_sha256" else field for field, _ in differing})
+    ids = [{item for field, item in values if field == "utterances.utterance_id"} for values in (old, new)]
+    changes.utterances.update(added=len(ids[1] - ids[0]), removed=len(ids[0] - ids[1]))
+    tags = [(old[key] or "", new[key] or "") for key in differing if key[0] == "utterances.tag"]
+    changes.tags.update(pair for pair in tags if pair[0] != pair[1])
+    for start, times in (("utterances.start", changes.utterance_times), ("alignments.start", changes.word_times)):
+        pairs = [(old[key], new[key]) for key in both if key[0] == start]
+        times.extend(abs(after - before) for before, after in pairs if None not in (before, after))
 
 
-def _fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row with the digest of its sound in place of the sound."""
-    fields = {name: value for name, value in row.items() if name not in ("audio", _AUDIO_DIGEST)}
-    audio = row.get("audio")
-    if _AUDIO_DIGEST in row:
-        fields["audio"] = row[_AUDIO_DIGEST]
-    elif audio and audio["bytes"] is not None:
-        fields["audio"] = hashlib.sha256(audio["bytes"]).hexdigest()
-    return fields
+def _values(value: Any, field: str = "", item: str = "") -> Iterator[tuple[tuple[str, str], Any]]:
+    """All values in a row, each with the dotted name of its field and the item of a list that it is in.
 
-
-def _digests(version: Version) -> dict[str, str]:
-    manifest = version.manifest() or {}
-    return {name: file["sha256"] for name, file in manifest.get("files", {}).items() if name in version.names}
+    An item is named by its id, a word by its text, its speaker and how often that came before it. The value of
+    a list is the names of its items.
+    """
+    if isinstance(value, dict):
+        yield (field, item), True
+        for name, part in value.items():
+            yield from _values(part, f"{field}.{name}" if field else name, item)
+    elif isinstance(value, list) and all(isinstance(part, dict) for part in value):
+        seen: Counter[str] = Counter()
+        names = []
+        for part in value:
+            key = part.get("utterance_id") or f"{part.get('speaker')} {part.get('word')}"
+            names.append(f"{key} {seen[key]}")
+            seen[key] += 1
+            yield from _values(part, field, f"{item} {names[-1]}")
+        yield (field, item), names
+    else:
+        yield (field, item), value
 
 
 def count_in_words(changes: Mapping[str, Any]) -> str:

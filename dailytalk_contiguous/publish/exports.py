@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings
-from dailytalk_contiguous.publish.splits import as_given, split_two
+from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.files import inside, json_document, json_text
@@ -282,7 +282,7 @@ def write_export(
     rate = chosen.sample_rate or format.sample_rate
     run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
     entries: dict[str, list[FileEntry]] = {}
-    voices: list[tuple[str, tuple[str, ...], float]] = []
+    voices: list[SplitVoice] = []
     parents: dict[str, str] = {}
     rejects: list[Reject] = []
     made: Counter[str] = Counter()
@@ -300,7 +300,7 @@ def write_export(
         entries[name] = written
         made[provenance_of_row(row)] += 1
         if written:
-            voices.append((name, item.apart, sum(entry.seconds for entry in written)))
+            voices.append(SplitVoice(name, item.apart, name, sum(entry.seconds for entry in written)))
             parents[name] = parent_of(row)
     if not voices:
         target.abandon()
@@ -309,19 +309,22 @@ def write_export(
         remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
         raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
     if len(format.sides) == 1:
-        run.side, disjoint = dict.fromkeys(entries, format.sides[0]), True
+        run.side = dict.fromkeys(entries, format.sides[0])
     elif sides is not None:
-        run.side, disjoint = as_given(voices, sides)
+        run.side = {voice.id: sides[voice.id] for voice in voices}
+        if "train" not in run.side.values():
+            raise DailytalkError("no conversation is left to train on", "give an eval share to divide them again")
     else:
         if before is None:
             before = {} if chosen.divide_anew else divided_before(out)
-        run.side, disjoint = split_two(voices, chosen.eval_share or EVAL_SHARE, chosen.seed, parents, before)
+        shares = {"eval": chosen.eval_share or EVAL_SHARE}
+        run.side = split_conversations(voices, shares, before, chosen.seed, parents)
         if kept := len(entries.keys() & before.keys()):
             run.facts["divided_before"] = kept
             run.notes.append(f"{kept:,} on the side that they had (--divide-anew divides all)")
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
-    for name, _, _ in voices:
-        lists[run.side[name]] += entries[name]
+    for voice in voices:
+        lists[run.side[voice.id]] += entries[voice.id]
     texts = format.finish(run, lists)
     if len(format.sides) > 1:  # those that this export lacks may come back in the next one
         target.write_text(DIVISION, json_document({**(before or {}), **run.side}))
@@ -329,7 +332,7 @@ def write_export(
         with suppress(BadInput):  # a link
             target.claim([README])  # which keeps it
     elif readme:
-        seconds = length_text(sum(written for *_, written in voices))
+        seconds = length_text(sum(voice.seconds for voice in voices))
         about = (
             f"{counted(len(voices), format.noun)}, {seconds}, for {format.reader}, as "
             f"`dailytalk export --format {format.name}` writes them. It holds {format.holds}. "
@@ -350,4 +353,5 @@ def write_export(
         target.write_text(README, readme(about, made, load))
     target.finish(texts)
     files = {side: len(listed) for side, listed in lists.items()}
+    disjoint = disjoint_in(voices, run.side) == "speakers"
     return Exported(files, disjoint, rejects, run.facts, run.notes, run.left_out)

@@ -42,8 +42,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_folder import listed_clips
-from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import COPY, Version
+from dailytalk_contiguous.publish.version import COPY, MANIFEST, Version
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -269,11 +268,23 @@ class Items(ABC):
 
     def measures(self) -> Iterator[Row]:
         """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
-        return iter(())
+        for path in clip_shards(self.folder / MEASURED) if self.folder else ():
+            with open_parquet(path, _CORPUS_AGAIN) as opened:
+                yield from opened.rows(["conversation_id", "duration", *NAMES])
 
     def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Return the sound of measured clips, kept or not, by id, if their files still exist."""
-        return {}
+        """Return the sound of measured clips, kept or not, by id, if their files still exist.
+
+        The author of a shared folder may have put the path of another recording into a shard, so a file is taken
+        only if it measures the same.
+        """
+        sounds: dict[str, dict[str, Any]] = {}
+        for path in clip_shards(self.folder / MEASURED) if self.folder and names else ():
+            with open_parquet(path, _CORPUS_AGAIN) as opened:
+                for row in opened.rows(["conversation_id", "audio", "peak_dbfs", "dc_offset"]):
+                    if row["conversation_id"] in names and _is_as_measured(row):
+                        sounds[row["conversation_id"]] = row["audio"]
+        return sounds
 
     def splits(self) -> dict[str, str]:
         """Return the splits by id, of rows that have one; no other column is read."""
@@ -305,16 +316,30 @@ class Place(NamedTuple):
 
 
 class FiledItems(Items):
-    """Items in Parquet: a folder of shards, or a version. `files`: their paths or names, in order."""
+    """Items in Parquet: a folder of shards, or a version.
+
+    Attributes:
+        files: their paths or names, in order.
+        split_of: the split of each file that is of one.
+        provenance: that of all rows, where it is not in them.
+    """
 
     files: Sequence[Path | str]
+    split_of: Mapping[Path | str, str]
+    provenance: str | None = None
+
+    def __init__(self, where: Path | Version) -> None:
+        super().__init__(where)
+        self.split_of = {}
+        self._places: dict[str, Place] = {}  # of the rows that were read
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         wanted = None if columns is None else {*columns, "split"}
         for file in self.files:
-            for _, row in self.rows_of(file, wanted) if self._may_hold(file, splits) else ():
-                if splits is None or row["split"] in splits:
-                    yield row
+            if splits is None or self.split_of.get(file) in (None, *splits):
+                for _, row in self.rows_of(file, wanted):
+                    if splits is None or row["split"] in splits:
+                        yield row
 
     def row(self, name: str) -> Row:
         return self.at(self._place_of(name), SMALL)
@@ -331,7 +356,7 @@ class FiledItems(Items):
             rows = opened.rows(self._stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
                 item = self._item(row, file, wanted, count)
-                self._latest = item["conversation_id"], place
+                self._places[item["conversation_id"]] = place
                 yield place, item
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
@@ -352,11 +377,16 @@ class FiledItems(Items):
 
     def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
         lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
-        item = {"labels": None, "split": None, **lacking, **row, **self._known(row, file)}
+        item = {"labels": None, "split": None, **lacking, **row}
+        if file in self.split_of:
+            item["split"] = self.split_of[file]
         if "audio" in row:
             item["audio"] = embedded(row["audio"])
-        name = f"row {number} of {self._named(file)}"
-        return judged(item, name) if item.keys() >= _JUDGED else item
+        if self.provenance and "provenance" in row:
+            item["provenance"] = self.provenance
+        elif isinstance(row.get("provenance"), dict):  # as it is published
+            item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
+        return judged(item, f"row {number} of {Path(file).name}") if item.keys() >= _JUDGED else item
 
     def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
         """The columns of a file, which has `names`, that an item with these columns is made of.
@@ -371,69 +401,29 @@ class FiledItems(Items):
     @abstractmethod
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
 
-    @abstractmethod
-    def _known(self, row: Row, file: Path | str) -> Row:
-        """Columns of an item that the row of a file lacks, or has in another form."""
-
-    @abstractmethod
-    def _named(self, file: Path | str) -> str: ...
-
-    def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
-        return True
-
-    #: The row that was read last, whose sound is asked for most often: no index is needed for that.
-    _latest: tuple[str | None, Place] | None = None
-
     def _place_of(self, name: str) -> Place:
-        if self._latest and self._latest[0] == name:
-            return self._latest[1]
+        if name not in self._places:
+            for file in self.files:
+                for _ in self.rows_of(file, ["conversation_id"]):
+                    pass
         if name not in self._places:
             raise self._missing(name)
         return self._places[name]
 
-    @cached_property
-    def _places(self) -> dict[str, Place]:
-        pairs = (pair for file in self.files for pair in self.rows_of(file, ["conversation_id"]))
-        return {row["conversation_id"]: place for place, row in pairs}
-
 
 class Shards(FiledItems):
-    """A work folder of finished conversations or clips, or a folder of shards of conversations.
-
-    `provenance` is that of all clips, which have none in their rows; None of conversations.
-    """
+    """A work folder of finished conversations or clips, or a folder of shards of conversations."""
 
     files: Sequence[Path]
 
     def __init__(self, folder: Path, labelled: bool) -> None:
         super().__init__(folder)
-        self._root = folder
         self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
-        self.provenance = None
-        if labelled:
+        if labelled:  # clips have no provenance of their own
             run = read_run(folder) or {}
             tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
             self.provenance = json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
-
-    def measures(self) -> Iterator[Row]:
-        for path in clip_shards(self._root / MEASURED):
-            with open_parquet(path, _CORPUS_AGAIN) as opened:
-                yield from opened.rows(["conversation_id", "duration", *NAMES])
-
-    def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Return the sounds as in `Items`.
-
-        The author of a shared folder may have put the path of another recording into a shard, so a file is taken
-        only if it measures the same.
-        """
-        sounds: dict[str, dict[str, Any]] = {}
-        for path in clip_shards(self._root / MEASURED) if names else ():
-            with open_parquet(path, _CORPUS_AGAIN) as opened:
-                for row in opened.rows(["conversation_id", "audio", "peak_dbfs", "dc_offset"]):
-                    if row["conversation_id"] in names and _is_as_measured(row):
-                        sounds[row["conversation_id"]] = row["audio"]
-        return sounds
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
@@ -452,13 +442,6 @@ class Shards(FiledItems):
         """Return the splits as in `Items`: only clips have splits before they are published."""
         return super().splits() if self.labelled else {}
 
-    def audio_bytes(self) -> int:
-        total = 0
-        for path in self.files:
-            with self._opened(path, None) as opened:
-                total += opened.column_bytes("audio.bytes")
-        return total
-
     @cached_property
     def _typed(self) -> Features:
         own = {column.name: column.feature for column in columns_among(self.fields)}
@@ -475,12 +458,6 @@ class Shards(FiledItems):
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
-
-    def _known(self, row: Row, file: Path | str) -> Row:
-        return {"provenance": self.provenance} if self.labelled and "provenance" in row else {}
-
-    def _named(self, file: Path | str) -> str:
-        return Path(file).name
 
 
 def _is_as_measured(row: Row) -> bool:
@@ -499,30 +476,33 @@ def _is_as_measured(row: Row) -> bool:
 
 
 class VersionItems(FiledItems):
+    """The conversations or clips of a version."""
+
     kind = "version"
 
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
-        self._version, config = version, schema.CONFIGS[0]
+        self.version, config = version, schema.CONFIGS[0]
         if config not in version.configs():
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
             )
-        names = {split: version.files(config, split) for split in version.configs()[config]}
-        self._split_of = {name: split for split, files in names.items() for name in files}
-        self.files = list(self._split_of)
+        self.split_of = {
+            name: split for split in version.configs()[config] for name in version.files(config, split)
+        }
+        self.files = [*self.split_of]
 
     @cached_property
     def labelled(self) -> bool:
-        return "labels" in (self._version.features(schema.CONFIGS[0]) or {})
+        return "labels" in (self.version.features(schema.CONFIGS[0]) or {})
 
     @property
     def name(self) -> str:
-        return str(self._version)
+        return str(self.version)
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        return published((self._version.manifest() or {}).get("fields") or (), MANIFEST)
+        return published(self.version.manifest.get("fields") or (), MANIFEST)
 
     def rejects(self) -> Iterator[dict[str, str]]:
         """Yield none: rejects are not published line by line."""
@@ -530,18 +510,7 @@ class VersionItems(FiledItems):
 
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
         required = set(schema.BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
-        return self._version.parquet(str(file), required - schema.OPTIONAL)
-
-    def _known(self, row: Row, file: Path | str) -> Row:
-        provenance = row.get("provenance")
-        made = {"provenance": json.dumps(provenance, ensure_ascii=False, sort_keys=True)}
-        return {"split": self._split_of[str(file)]} | (made if "provenance" in row else {})
-
-    def _named(self, file: Path | str) -> str:
-        return f"{schema.CONFIGS[0]}/{self._split_of[str(file)]}"
-
-    def _may_hold(self, file: Path | str, splits: Collection[str] | None) -> bool:
-        return splits is None or self._split_of[str(file)] in splits
+        return self.version.parquet(str(file), required - schema.OPTIONAL)
 
 
 def clip_shards(folder: Path) -> list[Path]:

@@ -5,13 +5,11 @@ keeps its channels, files can be verified against the manifest, and a stream res
 is that of `load_dataset`: all its methods work.
 """
 
-import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from glob import escape
 from itertools import islice
 from pathlib import Path
@@ -21,7 +19,7 @@ import datasets
 import numpy as np
 import soxr
 import torch
-from datasets import Audio, Features, load_dataset
+from datasets import Audio, load_dataset
 from datasets.exceptions import DatasetBuildError
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -30,33 +28,13 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.stereo_audio import StereoAudio, StereoFeature
 from dailytalk_contiguous.publish.items import AlignedWord, Shards, words_between
-from dailytalk_contiguous.publish.manifest import MANIFEST
-from dailytalk_contiguous.publish.version import DEFAULT, Version, file_differences, open_version
-from dailytalk_contiguous.stages.base import undecoded
+from dailytalk_contiguous.publish.version import DEFAULT, MANIFEST, Version, file_differences, open_version
 from dailytalk_contiguous.store.hub import Reference, hub_errors, reference
 from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
-
-
-def verify_version(version: Version, config: str, token: str | None, download: bool) -> None:
-    """Raise DailytalkError unless the data files of a config are those of the manifest at the same commit.
-
-    `download` fetches the files into the Hub's cache, as `load_dataset` does, and hashes them there; otherwise the
-    Hub is asked for the SHA-256 under which it stores them, so that a stream can be checked without reading it.
-    """
-    difference = next(file_differences(version, config, token, download), None)
-    if difference:
-        raise DailytalkError(
-            f"{difference.name} of {version} is not what {MANIFEST} names: {difference.what}",
-            "delete it from the cache and load it again" if download else "load another version",
-        )
-
 
 #: Bytes that a stream reads ahead. The client's own 5 MB would bring the audio along with every
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
-
-#: Clips that are written to the cache at a time: a clip has some 200 kB, and a column 2 GB at most.
-_CLIPS_AT_A_TIME = 64
 
 #: The beginnings of ValueErrors of `datasets` that list the names that exist.
 _NAMES = ("BuilderConfig", "Unknown split", "Bad split")
@@ -107,7 +85,13 @@ def load(
     differs from the manifest or is damaged, or `state` comes without a stream of a fixed version. A stream
     reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
-    version = _version(where, revision, token)
+    if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
+        if revision is not None:
+            raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
+        version = open_version(Path(where))
+    else:
+        named = where if isinstance(where, Reference) else reference(where)
+        version = open_version(named.at(revision, "revision="), token)
     if state is not None and (not streaming or split is None):
         raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
     if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
@@ -115,74 +99,61 @@ def load(
             "a state holds only for the version that it was taken from, and the main branch moves",
             "give revision= the tag or commit, both before and after the stop",
         )
-    items = None
-    if isinstance(version.where, Path) and not version.configs():
+    configs, items = version.configs(), None
+    if isinstance(version.where, Path) and not configs:
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
 
         items = finished_items(version.where)
+        configs = {schema.CONFIGS[0]: ["train"]}
     if config == schema.CONFIGS[0] and _is_pushed_alone(version):
         config = DEFAULT
-        if version.manifest() is None:
+        if not version.manifest:
             warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
-    if items is None:
-        _refuse_unknown(version, config, columns)
-    elif config != schema.CONFIGS[0]:
+    if configs and config not in configs:  # a dataset with another layout is left to `datasets`
+        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
+    features = version.features(config) if columns else None
+    if features and (missing := [name for name in columns or () if name not in features]):
         raise DailytalkError(
-            f"{version} has no config {config!r}", f"load {schema.CONFIGS[0]}, or publish it first"
+            f"the config {config} of {version} has no column {', '.join(missing)}",
+            f"choose among {', '.join(features)}",
         )
     if verify:
-        verify_version(version, config, token, download=not streaming)
-    if items is not None and items.labelled:
-        with _name_in_errors(version):
-            clips = _clips(items, split, streaming, columns)
-        if state is not None:
-            clips.load_state_dict(dict(state))
-        return clips
-    source: dict[str, Any] = {"path": "parquet"}
-    if items is not None:
-        source["data_files"] = {"train": [escape(str(path)) for path in items.files]}
-    elif isinstance(version.where, Path):
-        source["data_files"] = {
-            name: [escape(str(version.path(file))) for file in version.files(config, name)]
-            for name in version.configs()[config]
-        }
-    else:
-        source = {"path": version.where.repo, "name": config, "revision": version.commit, "token": token}
-        source |= {"storage_options": {"hf": {"block_size": _READ_AHEAD_BYTES}}}
+        for name, difference in file_differences(version, config, token, download=not streaming):
+            raise DailytalkError(
+                f"{name} of {version} is not what {MANIFEST} names: {difference}",
+                "load another version" if streaming else "delete it from the cache and load it again",
+            )
+    options: dict[str, Any] = {"streaming": streaming, "columns": list(columns) if columns else None}
     with _name_in_errors(version), hub_errors(version):
-        data = load_dataset(**source, split=split, streaming=streaming, columns=list(columns) if columns else None)
+        if items is not None and items.labelled:
+            data = _clips(items, split, options)
+        elif items is not None:
+            data = load_dataset("parquet", data_files={"train": _paths(items.files)}, split=split, **options)
+        elif isinstance(version.where, Path):
+            files = {
+                name: _paths(version.path(file) for file in version.files(config, name))
+                for name in configs[config]
+            }
+            data = load_dataset("parquet", data_files=files, split=split, **options)
+        else:
+            data = load_dataset(
+                version.where.repo,
+                config,
+                revision=version.commit,
+                token=token,
+                storage_options={"hf": {"block_size": _READ_AHEAD_BYTES}},
+                split=split,
+                **options,
+            )
     data = _with_stereo(data, version)
     if state is not None:
         data.load_state_dict(dict(state))
     return data
 
 
-def _version(where: str | Path | Reference, revision: str | None, token: str | None) -> Version:
-    local = where if isinstance(where, Path) else Path(where) if isinstance(where, str) else None
-    if local is not None and (isinstance(where, Path) or local.is_dir()):
-        if revision is not None:
-            raise DailytalkError(f"the folder {where} has no revision {revision!r}", "leave revision out")
-        return open_version(local)
-    named_version = where if isinstance(where, Reference) else reference(str(where))
-    if revision is not None and named_version.revision is not None:
-        raise DailytalkError(
-            f"{named_version} names a revision, and so does revision={revision!r}", "give one of them"
-        )
-    return open_version(Reference(named_version.repo, revision or named_version.revision), token)
-
-
-def _refuse_unknown(version: Version, config: str, columns: Sequence[str] | None) -> None:
-    """Raise before any download. A dataset with another layout is left to `datasets`."""
-    configs = version.configs()
-    if configs and config not in configs:
-        raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
-    features = version.features(config) if columns else None
-    missing = [name for name in columns or () if features is not None and name not in features]
-    if missing:
-        raise DailytalkError(
-            f"the config {config} of {version} has no column {', '.join(missing)}",
-            f"choose among {', '.join(features or ())}",
-        )
+def _paths(paths: Iterable[Path]) -> list[str]:
+    """Paths for `datasets`, which takes them for patterns."""
+    return [escape(str(path)) for path in paths]
 
 
 def _is_pushed_alone(version: Version) -> bool:
@@ -195,36 +166,25 @@ def _is_pushed_alone(version: Version) -> bool:
     return schema.wrong_type(features.arrow_schema, schema.BUILT, columns) is None
 
 
-def _clips(items: Shards, split: str | None, streaming: bool, columns: Sequence[str] | None) -> Any:
-    present = set(items.splits().values())
+def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
+    """The clips of a work folder in the splits that they have, of which a shard holds several."""
+    present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
-    features = Features({**schema.LABELLED, "audio": StereoFeature()})
-    shown = [name for name in features if name != "split"]
     if split is not None and split not in names:
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
-    if missing := [name for name in columns or () if name not in shown]:
+    shown = [name for name in schema.LABELLED if name != "split"]
+    if missing := [name for name in options["columns"] or () if name not in shown]:
         raise DailytalkError(
             f"{items.where} has no column {', '.join(missing)}", f"choose among {', '.join(shown)}"
         )
-    clips = load_dataset(
-        "parquet", data_files=[escape(str(path)) for path in items.files], split="train", streaming=streaming
-    )
-    made = partial(_made_by, items.provenance)
-    parts = {}
-    for name in names if split is None else [split]:
-        part = undecoded(clips).filter(partial(operator.eq, name), input_columns=["split"])
-        if streaming:  # a stream does not decode what a map with features gives
-            part = part.map(made).cast(features)
-        else:
-            part = part.map(made, features=features, writer_batch_size=_CLIPS_AT_A_TIME)
-        parts[name] = part.select_columns(list(columns or shown))
+    options = {**options, "columns": options["columns"] or shown, "data_files": _paths(items.files)}
+    parts = {
+        name: load_dataset("parquet", split="train", filters=[("split", "==", name)], **options)
+        for name in ([split] if split else names)
+    }
     if split is not None:
         return parts[split]
-    return datasets.IterableDatasetDict(parts) if streaming else datasets.DatasetDict(parts)
-
-
-def _made_by(provenance: str | None, row: schema.Row) -> schema.Row:
-    return {"provenance": provenance}
+    return datasets.IterableDatasetDict(parts) if options["streaming"] else datasets.DatasetDict(parts)
 
 
 @contextmanager

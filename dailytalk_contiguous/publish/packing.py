@@ -1,59 +1,57 @@
 """Packs a work folder into the Parquet files of a version on this disk: all of a push except the Hub.
 
-Every conversation is read twice: once without its audio, to decide its split and its file, and once with its
-audio. The first pass (`index_folder`) rejects rows that can't be published, and keeps a few hundred bytes of a
-conversation, so that a corpus of any length fits in memory. The second writes rows in the order of their ids,
-split by split, and the files of all configs side by side. Threads cut and encode: decoding, encoding and hashing
-release the interpreter lock.
+Every conversation is read twice: once without its audio, to decide its split, and once with its audio. The first
+pass rejects rows that can't be published, and keeps a few hundred bytes of a conversation, so that a corpus of any
+length fits in memory. The second writes rows in the order of their ids, split by split, and the files of all
+configs side by side. Threads cut and encode: decoding, encoding and hashing release the interpreter lock.
 
 A version that adds, changes or drops a few conversations moves the borders of files. Their content is cut into
 chunks by what is in it (content-defined chunking of Parquet, and Xet's own), so the Hub gets the new chunks alone.
 """
 
-import errno
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from operator import attrgetter
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 from datasets import Features
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.interaction import AFTER, CONTEXT
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, kept_speakers, parent_of, published_features
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.publish import opening
 from dailytalk_contiguous.publish.interactivity import ClipChoice
 from dailytalk_contiguous.publish.items import SMALL, Place, Shards
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.published_rows import (
-    PackedRecording,
     PublishedRows,
-    RowOrigin,
-    origin,
     published_rows,
-    recording_of,
     recording_row,
     row_provenance,
 )
-from dailytalk_contiguous.publish.splits import SplitVoice, as_decided, split_three
-from dailytalk_contiguous.shards import Shard, read_entries, read_rows, read_shard
+from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
+from dailytalk_contiguous.publish.version import DataFile, Packed
+from dailytalk_contiguous.shards import Shard, entries_in, read_rows, read_shard
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row
 from dailytalk_contiguous.store.files import locked, sha256_of, write_text
 from dailytalk_contiguous.store.parquet import writing_parquet
-from dailytalk_contiguous.store.work_folder import TAGGED
+from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
 #: The stage that rejects of a push name.
 STAGE = "push"
 
-#: Bytes of a file at most: `datasets` and the viewer of the Hub are at ease with 100 to 250 MB.
-SHARD_BYTES = 250_000_000
+#: Bytes of audio of a file at most: `datasets` and the viewer of the Hub are at ease with 100 to 250 MB.
+FILE_BYTES = 250_000_000
 
 #: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
 ROW_GROUP_BYTES = 8_000_000
+
+#: Seconds of conversations that are read at once, in the order of the folder: short conversations share row
+#: groups, and to read one of them is to read its neighbours.
+READ_SECONDS = 3600.0
 
 #: Bytes that are left free on the disk: for the footers of files, and for other programs.
 _SPARE = 200_000_000
@@ -63,11 +61,11 @@ MARK = ".dailytalk-stage"
 
 
 class Finished(NamedTuple):
-    """A finished conversation, and where its row is.
+    """A finished conversation that is published, and where its row is.
 
     Attributes:
         voice: what decides its split. parent: what it was made of, or its own id.
-        heard_seconds: total length of its audible utterances; None where it has none.
+        is_heard: whether it has audible utterances.
         chain: digest of each stage of the spoken half, from its shard; empty where the shard has none.
         split: of a clip; None of a conversation, whose split is still to be decided.
         place: where the row is.
@@ -76,7 +74,7 @@ class Finished(NamedTuple):
 
     voice: SplitVoice
     parent: str
-    heard_seconds: float | None
+    is_heard: bool
     chain: tuple[str, ...]
     split: str | None
     place: Place
@@ -87,123 +85,67 @@ class Finished(NamedTuple):
         return self.voice.id
 
 
-@dataclass(frozen=True)
-class Index:
-    """All finished conversations of a work folder.
+class Index(NamedTuple):
+    """The conversations that are published, by id; the rates of their audio in Hz; and the rows that can't be."""
 
-    Attributes:
-        items: their reader.
-        conversations: sorted by id.
-        sample_rate: Hz of all of them, or None where they differ.
-        bytes_per_second: of their encoded audio, on average.
-        rejects: rows that can't be published.
-    """
-
-    items: Shards
-    conversations: tuple[Finished, ...]
-    sample_rate: int | None
-    bytes_per_second: float
-    rejects: tuple[Reject, ...] = ()
+    finished: dict[str, Finished]
+    rates: set[int]
+    rejects: list[Reject]
 
 
-def index_folder(folder: Path, per_kind: int = 0) -> Index:
+def index_folder(items: Shards, per_kind: int = 0) -> Index:
     """Index the finished conversations of a work folder, reading no audio.
 
     `per_kind`: clips of interaction that are published of each kind, at most.
 
     Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
     """
-    items = opening.finished_items(folder)
-    finished: dict[str, Finished] = {}
-    rejects: list[Reject] = []
-    rates: set[int] = set()
-    chains: dict[tuple[str, ...], tuple[str, ...]] = {}  # most rows share one, and memory should too
+    index = Index({}, set(), [])
     choice = ClipChoice(per_kind)
     for path in items.files:
         shard = read_shard(path) or Shard()
         for place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
-            try:
-                _check(row)
-            except BadInput as problem:
-                rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
-                continue
-            if name in finished:
+            if name in index.finished:
                 raise DailytalkError(
-                    f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
+                    f"the conversation {name!r} is in {index.finished[name].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
+            try:
+                if row["problem"]:
+                    raise BadInput(row["problem"], row["remedy"])
+                if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
+                    raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
+                if row["labels"] and row["split"] not in SPLITS:
+                    known = ", ".join(SPLITS)
+                    raise BadInput(f"its split is {row['split']!r}, not {known}", "run `dailytalk corpus` again")
+                row_provenance(row)
+            except BadInput as problem:
+                index.rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
+                continue
             if per_kind:
                 choice.add(row)
-            rates.add(row["sample_rate"])
-            audible = heard_utterances(row)
-            chain = shard.digests if name in shard.entries else ()
-            finished[name] = Finished(
+            index.rates.add(row["sample_rate"])
+            index.finished[name] = Finished(
                 SplitVoice(name, kept_speakers(row), row["recording_id"], row["duration"]),
                 parent_of(row),
-                sum((part["end"] or 0.0) - (part["start"] or 0.0) for part in audible) if audible else None,
-                chains.setdefault(chain, chain),
+                bool(heard_utterances(row)),
+                shard.digests if name in shard.entries else (),
                 row["split"] if row["labels"] else None,
                 place,
             )
-    if not finished:
-        why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
+    if not index.finished:
+        first = next(iter(index.rejects), None)
+        why = f" that can be published ({first.id}: {first.reason})" if first else ""
         raise DailytalkError(
-            f"{folder} holds no finished conversations{why}",
+            f"{items.where} holds no finished conversations{why}",
             "see its rejects.jsonl, and run dailytalk speak again",
         )
     for clip_id in sorted(choice.ids):
         name = clip_id.rsplit("/", 2)[0]
-        finished[name] = finished[name]._replace(interactions=(*finished[name].interactions, clip_id))
-    seconds = sum(item.voice.seconds for item in finished.values())
-    return Index(
-        items,
-        tuple(finished[name] for name in sorted(finished)),
-        rates.pop() if len(rates) == 1 else None,
-        max(items.audio_bytes(), 1) / max(seconds, 1e-3),
-        tuple(rejects),
-    )
-
-
-def _check(row: Row) -> None:
-    """Raise BadInput for a row that can't be published."""
-    if row["problem"]:
-        raise BadInput(row["problem"], row["remedy"])
-    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
-        raise BadInput("it has no recording_id or no sample_rate", "build the conversation again")
-    if row["labels"] and row["split"] not in SPLITS:
-        known = ", ".join(SPLITS)
-        raise BadInput(f"its split is {row['split']!r}, not {known}", "run `dailytalk corpus` again")
-    row_provenance(row)
-
-
-def recordings(folder: Path, conversations: Iterable[Finished]) -> list[PackedRecording]:
-    """Return the recordings of finished conversations, for the config `source`, by id.
-
-    Raises DailytalkError if one is not known, and as `recording_of` does.
-    """
-    tagged: dict[str, Row] = {}
-    for path in sorted((folder / TAGGED).glob("shard-*.parquet")):
-        if read_entries(path) is not None:
-            tagged |= read_rows(path, BASE)
-    parts: dict[str, list[Row]] = {}
-    for finished in conversations:
-        if finished.id not in tagged:
-            raise DailytalkError(
-                f"{folder / 'tagged'} does not say from which recording {finished.id!r} is",
-                "run dailytalk tag again, or push without --include-source",
-            )
-        parts.setdefault(finished.voice.recording_id, []).append(tagged_row(tagged[finished.id]))
-    return [recording_of(name, parts[name]) for name in sorted(parts)]
-
-
-def split_of(recording: PackedRecording, side: Mapping[str, str]) -> str:
-    splits = {side[part["conversation_id"]] for part in recording.parts}
-    return next(name for name in SPLITS if name in splits)
-
-
-#: Called after each file with the file, how many are done, and how many there are.
-PackProgress = Callable[[DataFile, int, int], None]
+        made = index.finished[name]
+        index.finished[name] = made._replace(interactions=(*made.interactions, clip_id))
+    return index
 
 
 def pack_version(
@@ -216,9 +158,9 @@ def pack_version(
     valid_share: float = 0.05,
     test_share: float = 0.05,
     seed: int = 0,
-    shard_bytes: float = SHARD_BYTES,
+    file_bytes: float = FILE_BYTES,
     workers: int = 2,
-    progress: PackProgress = lambda file, done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Packed:
     """Pack the finished conversations of a work folder into the files of one version.
 
@@ -227,209 +169,158 @@ def pack_version(
         stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`. What an earlier push left there is
         removed. per_kind: clips of interaction of each kind at most, as the config `interactivity`. splits_before:
         conversation id to its split in the version before. valid_share, test_share, seed: as in
-        `publish.splits.split_three`. Clips keep the split that they have. shard_bytes: bytes of a file at most.
-        workers: threads that cut and encode. progress: called after each file.
+        `publish.splits.split_conversations`. Clips keep the split that they have. file_bytes: of audio in a file
+        at most. workers: threads that cut and encode. progress: called as conversations are packed, with their
+        number, and that of all.
 
     Raises DailytalkError: the folder holds no row that can be published, a recording is missing or another one
     than was tagged, the disk is too small, or the stage holds files that no push wrote.
     """
-    index = index_folder(folder, per_kind)
+    items = opening.finished_items(folder)
+    finished, rates, rejects = index_folder(items, per_kind)
     claim(stage)
-    voices = [finished.voice for finished in index.conversations]
-    if index.items.labelled:
+    voices = [conversation.voice for conversation in finished.values()]
+    if items.labelled:
         if include_source:
             raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
-        given = {finished.id: finished.split for finished in index.conversations if finished.split}
-        side, disjoint = as_decided(voices, given)
+        split_of = {name: conversation.split or "" for name, conversation in finished.items()}
     else:
-        parents = {finished.id: finished.parent for finished in index.conversations}
-        side, disjoint = split_three(voices, splits_before, valid_share, test_share, seed, parents)
-    if per_kind and not any(finished.interactions for finished in index.conversations):
+        parents = {name: conversation.parent for name, conversation in finished.items()}
+        shares = {"validation": valid_share, "test": test_share}
+        split_of = split_conversations(voices, shares, splits_before, seed, parents)
+    if per_kind and not any(conversation.interactions for conversation in finished.values()):
         raise DailytalkError(f"nothing in {folder} can be a clip of interaction", "push with --clips 0")
-    sources = recordings(folder, index.conversations) if include_source else []
-    planned = [*_planned(index, sources, side, shard_bytes)]
-    size = sum(file.size for file in planned)
-    free = shutil.disk_usage(stage).free
-    if size + _SPARE > free:
+    # Each second is in a conversation, on two channels, and mostly in one utterance, on one.
+    size = 2 * sum(path.stat().st_size for path in items.files) + _SPARE
+    if size > (free := shutil.disk_usage(stage).free):
         raise DailytalkError(
-            f"packing needs about {(size + _SPARE) / 1e9:.1f} GB in {stage}, and {free / 1e9:.1f} GB are free",
+            f"packing needs about {size / 1e9:.1f} GB in {stage}, and {free / 1e9:.1f} GB are free",
             "make room, or name a folder on another disk",
         )
-    files: list[DataFile] = []
-    try:
-        for file in _packed(planned, stage, index, sources, origin(folder), workers):
-            files.append(file)
-            progress(file, len(files), len(planned))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DailytalkError(f"the disk of {stage} is full", "make room and push again") from None
-    in_order = tuple(sorted(files, key=attrgetter("name")))
-    return Packed(in_order, index.sample_rate, disjoint, index.rejects, index.items.fields)
-
-
-class PlannedFile(NamedTuple):
-    """A file of a version: its name, config and split, the ids of conversations or recordings, about its bytes."""
-
-    name: str
-    config: str
-    split: str
-    ids: tuple[str, ...]
-    size: float
-
-
-def _planned(
-    index: Index, sources: Sequence[PackedRecording], side: Mapping[str, str], most: float
-) -> Iterator[PlannedFile]:
-    """The files of a version. A split without rows has none: `datasets` fails on one."""
-    rate = index.bytes_per_second
-    sizes: dict[tuple[str, str], dict[str, float]] = {}
-    for finished in index.conversations:
-        split, clips = side[finished.id], len(finished.interactions)
-        # One speaker of two takes most of a second's bytes, so counts as both.
-        of_config = {"conversations": rate * finished.voice.seconds}
-        if finished.heard_seconds is not None:
-            of_config["utterances"] = rate * finished.heard_seconds
-        if clips:
-            of_config["interactivity"] = rate * clips * (CONTEXT + AFTER)
-        for config, size in of_config.items():
-            sizes.setdefault((config, split), {})[finished.id] = size
-    for recording in sources:
-        sizes.setdefault(("source", split_of(recording, side)), {})[recording.id] = recording.size
-    for (config, split), of_ids in sizes.items():
-        files: list[tuple[list[str], float]] = []
-        for name, size in of_ids.items():
-            if not files or files[-1][1] + size > most:
-                files.append(([], 0.0))
-            files[-1][0].append(name)
-            files[-1] = files[-1][0], files[-1][1] + size
-        for number, (ids, size) in enumerate(files):
-            # As `Dataset.push_to_hub` names it.
-            path = f"{config}/{split}-{number:05d}-of-{len(files):05d}.parquet"
-            yield PlannedFile(path, config, split, tuple(ids), size)
-
-
-def _packed(
-    planned: Sequence[PlannedFile],
-    stage: Path,
-    index: Index,
-    sources: Sequence[PackedRecording],
-    made_by: RowOrigin,
-    workers: int,
-) -> Iterator[DataFile]:
-    """Write the files, and yield each when it is on disk."""
-    from dailytalk_contiguous.sources.folder import side_by_side  # here, for it imports all that reads recordings
-
-    conversations = {finished.id: finished for finished in index.conversations}
-    by_id = {recording.id: recording for recording in sources}
-    columns = {
-        config: published_features(config, index.sample_rate, index.items.labelled, (*FIELDS, *index.items.fields))
-        for config in CONFIGS
-    }
-
-    def make(read: tuple[Finished, Row]) -> tuple[str, PublishedRows]:
-        finished, row = read
-        heard = finished.heard_seconds is not None
-        return finished.id, published_rows(row, finished.chain, made_by, finished.interactions, heard)
-
-    for split in SPLITS:
-        of_split = {
-            config: [file for file in planned if (file.config, file.split) == (config, split)]
+    run = read_run(folder) or {}
+    sample_rate = min(rates) if len(rates) == 1 else None
+    fields = (*FIELDS, *items.fields)
+    features = {config: published_features(config, sample_rate, items.labelled, fields) for config in CONFIGS}
+    with ExitStack() as opened, ThreadPoolExecutor(workers, "pack") as pool:
+        files = {
+            (config, split): PackedFiles(opened, stage, config, split, features[config], file_bytes)
+            for split in SPLITS
             for config in CONFIGS
         }
-        for file in of_split.pop("source"):
-            with _writing(stage, file, columns["source"]) as written:
-                for name in file.ids:
-                    written.add([(recording_row(by_id[name], made_by), by_id[name].seconds)])
-            yield written.file()
-        members = (conversations[name] for file in of_split["conversations"] for name in file.ids)
-        with ExitStack() as opened:
-            writing: dict[str, tuple[ExitStack, _File]] = {}
-            for name, rows in side_by_side(make, _read_ahead(index, members), workers):
-                for config, of_config in rows.items():
-                    file = of_split[config][0]
-                    if config not in writing:
-                        stack = opened.enter_context(ExitStack())
-                        writing[config] = stack, stack.enter_context(_writing(stage, file, columns[config]))
-                    stack, written = writing[config]
-                    written.add(of_config)
-                    if name == file.ids[-1]:
-                        stack.close()
-                        yield written.file()
-                        del writing[config], of_split[config][0]
+        for parts in _recordings(folder, finished) if include_source else ():
+            splits = {split_of[part["conversation_id"]] for part in parts}
+            files["source", min(splits, key=SPLITS.index)].add([recording_row(parts, run)])
+
+        def make(conversation: Finished, row: Row) -> PublishedRows:
+            chain, clips = conversation.chain, conversation.interactions
+            return published_rows(row, chain, run, clips, conversation.is_heard)
+
+        done = 0
+        for split in SPLITS:
+            of_split = [finished[name] for name in sorted(finished) if split_of[name] == split]
+            for some in _batches(of_split):
+                for rows in pool.map(make, some, _read(items, some)):
+                    for config, of_config in rows.items():
+                        files[config, split].add(of_config)
+                    done += 1
+                    progress(done, len(finished))
+        written = sorted(file for of_split in files.values() for file in of_split.finish())
+    return Packed(tuple(written), sample_rate, disjoint_in(voices, split_of), tuple(rejects), items.fields)
 
 
-def _read_ahead(index: Index, members: Iterable[Finished]) -> Iterator[tuple[Finished, Row]]:
-    """Members with their rows, in this order.
-
-    About as many as a published file holds are read at once, in the order of the folder: short conversations share
-    row groups, and to read one of them is to read its neighbours.
-    """
-    some: list[Finished] = []
-    size = 0.0
-    for finished in members:
-        some.append(finished)
-        size += index.bytes_per_second * finished.voice.seconds
-        if size >= SHARD_BYTES:
-            yield from zip(some, _rows_of(index.items, some), strict=True)
-            some, size = [], 0.0
-    yield from zip(some, _rows_of(index.items, some), strict=True)
-
-
-def _rows_of(items: Shards, members: Sequence[Finished]) -> list[Row]:
-    by_place = sorted(members, key=attrgetter("place"))
-    rows: dict[str, Row] = {}
-    try:
-        for finished, row in zip(by_place, items.rows_at([member.place for member in by_place]), strict=True):
-            if row["conversation_id"] != finished.id or not (row["audio"] or {}).get("bytes"):
-                raise BadInput("another row", "")
-            rows[finished.id] = row
-    except BadInput as problem:
-        changed = by_place[len(rows)]
+def _recordings(folder: Path, finished: Mapping[str, Finished]) -> Iterator[list[Row]]:
+    """The tagged rows of the finished conversations of each recording, by its id."""
+    tagged: dict[str, Row] = {}
+    for path in sorted({path for path, _ in entries_in(folder / TAGGED).values()}):
+        tagged |= read_rows(path, BASE)
+    if missing := sorted(finished.keys() - tagged.keys()):
         raise DailytalkError(
-            f"the conversation {changed.id!r} is not whole in {changed.place.file} any more ({problem.reason})",
-            "wait until the run that writes there has ended, and push again",
-        ) from None
-    return [rows[finished.id] for finished in members]
+            f"{folder / TAGGED} does not say from which recording {missing[0]!r} is",
+            "run dailytalk tag again, or push without --include-source",
+        )
+    rows = sorted((tagged_row(tagged[name]) for name in finished), key=itemgetter("recording_id"))
+    for _, parts in groupby(rows, itemgetter("recording_id")):
+        yield [*parts]
 
 
-class _File:
-    """A file that is being written, its row groups cut behind `ROW_GROUP_BYTES` of audio."""
+def _batches(conversations: Sequence[Finished]) -> Iterator[list[Finished]]:
+    some: list[Finished] = []
+    seconds = 0.0
+    for conversation in conversations:
+        some.append(conversation)
+        seconds += conversation.voice.seconds
+        if seconds >= READ_SECONDS:
+            yield some
+            some, seconds = [], 0.0
+    if some:
+        yield some
 
-    def __init__(self, stage: Path, planned: PlannedFile, write: Callable[[Sequence[Row]], object]) -> None:
-        self._path, self._planned, self._write = stage / planned.name, planned, write
+
+def _read(items: Shards, conversations: Sequence[Finished]) -> list[Row]:
+    """The rows of some conversations. Raises DailytalkError if one is not where it was."""
+    rows = items.rows_at(sorted(conversation.place for conversation in conversations))
+    by_id = {row["conversation_id"]: row for row in rows if (row["audio"] or {}).get("bytes")}
+    for conversation in conversations:
+        if conversation.id not in by_id:
+            raise DailytalkError(
+                f"the conversation {conversation.id!r} is not whole in {conversation.place.file} any more",
+                "wait until the run that writes there has ended, and push again",
+            )
+    return [by_id[conversation.id] for conversation in conversations]
+
+
+class PackedFiles:
+    """The files of a split of a config, written one after another: the next begins where one would be too large.
+
+    They are named once their number is known. What `opened` still holds when it is left by an error is removed.
+    """
+
+    def __init__(
+        self, opened: ExitStack, stage: Path, config: str, split: str, features: Features, file_bytes: float
+    ) -> None:
+        self._opened, self._file = opened, ExitStack()
+        self._folder, self._config, self._split = stage / config, config, split
+        self._features, self._most = features, file_bytes
+        self._written: list[tuple[Path, int, float]] = []  # path, rows, seconds
         self._group: list[Row] = []
-        self._bytes = self._rows = 0
-        self._seconds = 0.0
+        self._file_bytes = self._group_bytes = 0
 
-    def add(self, rows: Iterable[tuple[Row, float]]) -> None:
+    def add(self, rows: Sequence[tuple[Row, float]]) -> None:
         """Add rows, each with the seconds of its audio."""
         for row, seconds in rows:
+            size = len(row["audio"]["bytes"])
+            if not self._written or self._file_bytes + size > self._most:
+                self._close()
+                path = self._folder / f"{self._split}-{len(self._written):05d}.parquet"
+                self._file = self._opened.enter_context(ExitStack())
+                self._write = self._file.enter_context(writing_parquet(path, self._features, audio="audio.bytes"))
+                self._written.append((path, 0, 0.0))
+                self._file_bytes = 0
+            path, n_rows, total = self._written[-1]
+            self._written[-1] = path, n_rows + 1, total + seconds
             self._group.append(row)
-            self._bytes += len(row["audio"]["bytes"])
-            self._rows += 1
-            self._seconds += seconds
-            if self._bytes >= ROW_GROUP_BYTES:
-                self.end_group()
+            self._file_bytes += size
+            self._group_bytes += size
+            if self._group_bytes >= ROW_GROUP_BYTES:
+                self._end_group()
 
-    def end_group(self) -> None:
+    def _end_group(self) -> None:
         if self._group:
             self._write(self._group)
-        self._group, self._bytes = [], 0
+        self._group, self._group_bytes = [], 0
 
-    def file(self) -> DataFile:
-        """What was written; only after its context."""
-        name, config, split, *_ = self._planned
-        size = self._path.stat().st_size
-        return DataFile(name, self._path, config, split, sha256_of(self._path), size, self._rows, self._seconds)
+    def _close(self) -> None:
+        self._end_group()
+        self._file.close()
 
-
-@contextmanager
-def _writing(stage: Path, planned: PlannedFile, features: Features) -> Iterator[_File]:
-    with writing_parquet(stage / planned.name, features, audio="audio.bytes") as write:
-        file = _File(stage, planned, write)
-        yield file
-        file.end_group()
+    def finish(self) -> Iterator[DataFile]:
+        """Close the last file; yield all of them by the names that `Dataset.push_to_hub` gives."""
+        self._close()
+        for number, (path, n_rows, seconds) in enumerate(self._written):
+            name = f"{self._config}/{self._split}-{number:05d}-of-{len(self._written):05d}.parquet"
+            path = path.rename(self._folder.parent / name)
+            size = path.stat().st_size
+            yield DataFile(name, path, self._config, self._split, sha256_of(path), size, n_rows, seconds)
 
 
 def claim(stage: Path) -> None:

@@ -5,9 +5,8 @@ import hashlib
 import io
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from pathlib import PurePosixPath
+from typing import Any
 
 import soundfile
 
@@ -20,7 +19,6 @@ from dailytalk_contiguous.publish.interactivity import clips_of, cut_clips
 from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.sources.transcribed import at_hand
 from dailytalk_contiguous.store.owned_folder import file_name
-from dailytalk_contiguous.store.work_folder import read_run
 
 #: The fields of a row's provenance that are read (see `core.documents.expect`).
 _PROVENANCE: dict[str, Any] = {
@@ -36,60 +34,43 @@ _AGAIN = "build the conversation again"
 LARGEST_BYTES = 1_900_000_000
 
 
-@dataclass(frozen=True)
-class RowOrigin:
-    """What `run.json` of a work folder says of all its rows.
-
-    Attributes:
-        source: the dataset that the recordings are from, as `NAME@REVISION`, or None.
-        source_licence: its licence, or None.
-        tag_stages: name and digest of each stage of the first half.
-        speak_stages: names of those of the second half; the rows have their digests.
-    """
-
-    source: str | None = None
-    source_licence: str | None = None
-    tag_stages: tuple[tuple[str, str], ...] = ()
-    speak_stages: tuple[str, ...] = ()
-
-
-def origin(folder: Path) -> RowOrigin:
-    run = read_run(folder) or {}
+def source_of(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dataset of the recordings of a work folder (`NAME@REVISION`), and its licence, or None."""
     source = run.get("source") or {}
     repository, revision = source.get("repository"), source.get("revision")
-    return RowOrigin(
-        f"{repository}@{revision}" if repository and revision else repository,
-        source.get("licence"),
-        tuple((stage["name"], stage["digest"]) for stage in run.get("stages") or ()),
-        tuple(stage["name"] for stage in (run.get("speak") or {}).get("stages") or ()),
-    )
+    name = f"{repository}@{revision}" if repository and revision else repository
+    return {"source": name, "source_licence": source.get("licence")}
 
 
 def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
-    text = expect(row["provenance"] or "{}", str, "its provenance", _AGAIN)
-    record: dict[str, Any] = expect(
-        parse_json(text, "its provenance", _AGAIN), _PROVENANCE, "its provenance", _AGAIN
-    )
-    return record
+    record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
+    return dict(expect(record, _PROVENANCE, "its provenance", _AGAIN))
 
 
-def provenance(row: Mapping[str, Any], chain: Sequence[str], made_by: RowOrigin) -> dict[str, Any]:
-    """Return the provenance of a published row; `chain` are the digests after the stages of the spoken half.
+def provenance(row: Mapping[str, Any], chain: Sequence[str], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of a published row.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
+
+    Args:
+        chain: the digests after the stages of the spoken half.
+        run: run.json of the work folder, which names the stages.
     """
     record = row_provenance(row)
-    settings, labels = record.get("settings"), row["labels"] or {}
-    stages: list[dict[str, Any]] = [{"name": name, "digest": digest} for name, digest in made_by.tag_stages]
-    if not labels:  # all stages of clips are in run.json, by both names
+    settings, labels = record.get("settings"), row["labels"]
+    stages = [{name: stage[name] for name in ("name", "digest")} for stage in run.get("stages") or ()]
+    origin = source_of(run)
+    if labels:  # all stages of clips are in run.json, by both names
+        origin = {"source": labels.get("corpus") or origin["source"], "source_licence": labels.get("licence")}
+    else:
+        names = [stage["name"] for stage in (run.get("speak") or {}).get("stages") or ()]
         # A record of other stages than the row went through would give their names to the wrong digests.
-        names = made_by.speak_stages if len(made_by.speak_stages) == len(chain) else (None,) * len(chain)
+        names = names if len(names) == len(chain) else [None] * len(chain)
         stages += [{"name": name, "digest": digest} for name, digest in zip(names, chain, strict=True)]
     return {
         "source_id": row["recording_id"],
-        "source": labels.get("corpus") or made_by.source,
-        "source_licence": labels.get("licence") if labels else made_by.source_licence,
+        **origin,
         "tool": record.get("tool"),
         "voice": portable(record.get("voice")),
         "models": [
@@ -111,7 +92,7 @@ PublishedRows = dict[str, list[tuple[Row, float]]]
 
 
 def published_rows(
-    row: Row, chain: Sequence[str], made_by: RowOrigin, clips: Collection[str], utterances: bool
+    row: Row, chain: Sequence[str], run: Mapping[str, Any], clips: Collection[str], utterances: bool
 ) -> PublishedRows:
     """Return the rows of a finished conversation by config, each with its seconds.
 
@@ -119,7 +100,7 @@ def published_rows(
 
     Args:
         row: with its audio.
-        chain: as in `provenance`.
+        chain, run: as in `provenance`.
         clips: ids of the clips of interaction that are published of it.
         utterances: whether it has rows of `utterances`.
 
@@ -127,83 +108,59 @@ def published_rows(
     outside it.
     """
     name, data, rate = row["conversation_id"], row["audio"]["bytes"], row["sample_rate"]
-    published = row | {
-        "audio": encoded(name, data),
-        "audio_sha256": hashlib.sha256(data).hexdigest(),
-        "utterances": [_portable(utterance) for utterance in row["utterances"] or ()],
-        "provenance": provenance(row, chain, made_by),
-    }
+    published = row | _sound(name, data) | {"provenance": provenance(row, chain, run)}
+    published["utterances"] = [
+        utterance
+        if (synthesis := utterance["synthesis"]) is None
+        else utterance | {"synthesis": synthesis | {key: portable(synthesis[key]) for key in ("model", "voice")}}
+        for utterance in row["utterances"] or ()
+    ]
     rows: PublishedRows = {"conversations": [(published, row["duration"])]}
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
-                raise _unusable(name, f"it has {sound.channels} channel(s) at {sound.samplerate} Hz")
+                raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
             pcm: Pcm = sound.read(-1 if utterances or clips else 0, dtype="int16")
-    except soundfile.LibsndfileError as error:
-        raise _unusable(name, str(error)) from None
-    if utterances:
-        rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
-    if clips:
-        try:
+        if utterances:
+            rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
+        if clips:
             of_row = [clip for clip in clips_of(row)[0] if clip.id in clips]
             rows["interactivity"] = [
-                (facts | _sound(clip.id, part, rate), facts["duration"])
-                for clip, part, facts in cut_clips(row, of_row, pcm, rate, made_by.source_licence)
+                (facts | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}, facts["duration"])
+                for clip, part, facts in cut_clips(row, of_row, pcm, rate, source_of(run)["source_licence"])
             ]
-        except BadInput as problem:
-            raise _unusable(name, problem.reason) from None
+    except (soundfile.LibsndfileError, BadInput) as problem:
+        reason = problem.reason if isinstance(problem, BadInput) else str(problem)
+        raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", _AGAIN) from None
     return rows
-
-
-def _portable(utterance: Mapping[str, Any]) -> dict[str, Any]:
-    synthesis = utterance["synthesis"]
-    if synthesis is None:
-        return dict(utterance)
-    return {**utterance, "synthesis": synthesis | {name: portable(synthesis[name]) for name in ("model", "voice")}}
 
 
 def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[tuple[Row, float]]:
     for utterance in row["utterances"]:
         if utterance["status"] == "dropped":
             continue
-        part = _cut(utterance, pcm, rate)
-        seconds = len(part) / rate
+        start, end, seconds = utterance["start"], utterance["end"], len(pcm) / rate
+        if not -TOLERANCE <= start < end <= seconds + TOLERANCE:
+            raise BadInput(
+                f"the utterance {utterance['utterance_id']!r} at {start}-{end} s has no length, or is outside its "
+                f"{seconds:.3f} s",
+                _AGAIN,
+            )
+        first = min(max(round(start * rate), 0), len(pcm) - 1)
+        part = pcm[first : max(round(end * rate), first + 1), CHANNELS.index(utterance["channel"])]
+        length = len(part) / rate
         published = {
             **utterance,
-            **_sound(utterance["utterance_id"], part, rate),
+            **_sound(utterance["utterance_id"], _flac(part, rate)),
+            "sample_rate": rate,
             "conversation_id": row["conversation_id"],
             "recording_id": row["recording_id"],
-            "duration": seconds,
+            "duration": length,
             "language": utterance.get("language") or row["language"],
-            "words": list(words_of(utterance, row["alignments"] or (), seconds)),
+            "words": [*words_of(utterance, row["alignments"] or (), length)],
             "labels": row["labels"],
         }
-        yield published, seconds
-
-
-def _cut(fields: Mapping[str, Any], pcm: Pcm, rate: int) -> Pcm:
-    start, end, seconds = fields["start"], fields["end"], len(pcm) / rate
-    if fields["channel"] not in CHANNELS:
-        raise DailytalkError(
-            f"the utterance {fields['utterance_id']!r} is of the channel {fields['channel']!r}",
-            f"name {' or '.join(CHANNELS)}, or build the conversation again",
-        )
-    if start is None or end is None or not -TOLERANCE <= start < end <= seconds + TOLERANCE:
-        raise DailytalkError(
-            f"the utterance {fields['utterance_id']!r} at {start}-{end} s has no length, or is outside the "
-            f"{seconds:.3f} s of its conversation",
-            "build the conversation again, or run `dailytalk check` on it",
-        )
-    first = min(max(round(start * rate), 0), len(pcm) - 1)
-    return pcm[first : max(round(end * rate), first + 1), CHANNELS.index(fields["channel"])]
-
-
-def _sound(name: str, pcm: Pcm, rate: int) -> Row:
-    file = io.BytesIO()
-    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
-    data = file.getvalue()
-    digest = hashlib.sha256(data).hexdigest()
-    return {"audio": encoded(name, data), "audio_sha256": digest, "sample_rate": rate}
+        yield published, length
 
 
 def words_of(
@@ -223,76 +180,54 @@ def words_of(
             yield {"word": word["word"], "start": start, "end": end, **about}
 
 
-def encoded(name: str, data: bytes, ending: str = ".flac") -> dict[str, Any]:
-    """Return the value of an audio column: the bytes, and a plain file name made from a row's id."""
-    return {"bytes": data, "path": file_name(name) + ending}
+def _flac(pcm: Pcm, rate: int) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, pcm, rate, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
 
 
-def _unusable(name: str, cause: str) -> DailytalkError:
-    return DailytalkError(f"the audio of {name!r} can't be used ({cause})", _AGAIN)
+def _sound(name: str, data: bytes, ending: str = ".flac") -> Row:
+    """The columns of encoded audio, with a plain file name made from a row's id."""
+    audio = {"bytes": data, "path": file_name(name) + ending}
+    return {"audio": audio, "audio_sha256": hashlib.sha256(data).hexdigest()}
 
 
-class PackedRecording(NamedTuple):
-    """A recording that finished conversations were cut from.
-
-    Attributes:
-        id: its `recording_id`.
-        path: its file. size: bytes. seconds: of its audio.
-        fields: the tagged row without its audio.
-        parts: `conversation_id`, `offset` and `duration` of the conversations that were tagged in it and finished.
-    """
-
-    id: str
-    path: Path
-    size: int
-    seconds: float
-    fields: Row
-    parts: tuple[dict[str, Any], ...]
-
-
-def recording_of(name: str, rows: Sequence[Row]) -> PackedRecording:
-    """Return the recording of tagged rows that were cut from it.
+def recording_row(parts: Sequence[Row], run: Mapping[str, Any]) -> tuple[Row, float]:
+    """Return the row of config `source` of a recording, and the seconds of its audio.
 
     It is read from its tagged path, and only if it is still the one that was tagged: published beside
-    conversations that were made from another file, it would be a false source. Raises DailytalkError if it is
-    gone, not the one that was tagged, or too large for Parquet.
+    conversations that were made from another file, it would be a false source.
+
+    Args:
+        parts: the tagged rows of the conversations that were cut from it and finished.
+        run: run.json of the work folder.
+
+    Raises DailytalkError if it is gone, not the one that was tagged, or too large for Parquet.
     """
-    first, *others = rows
+    first = parts[0]
     try:
-        for other in others:
-            if other["audio_identity"] != first["audio_identity"]:
-                raise BadInput("its parts were tagged in different versions of it", "run dailytalk tag again")
-        located = at_hand(first, None)
-        path = from_uri(located["audio"]["path"])
-        size = path.stat().st_size
-        if size > LARGEST_BYTES:
+        if any(part["audio_identity"] != first["audio_identity"] for part in parts):
+            raise BadInput("its parts were tagged in different versions of it", "run dailytalk tag again")
+        audio = at_hand(first, None)["audio"]
+        path = from_uri(audio["path"])
+        if (size := path.stat().st_size) > LARGEST_BYTES:
             raise BadInput(
                 f"it has {size / 1e9:.2f} GB, and a row of Parquet can hold {LARGEST_BYTES / 1e9:.1f}",
                 "convert it to FLAC and run dailytalk tag again, or push without --include-source",
             )
-        seconds = read_header(located["audio"]).seconds
+        seconds = read_header(audio).seconds
     except BadInput as error:
         raise DailytalkError(
             f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy
         ) from None
-    parts = sorted(rows, key=lambda row: (row["offset"], row["conversation_id"]))
-    of_parts = tuple({part: row[part] for part in ("conversation_id", "offset", "duration")} for row in parts)
-    return PackedRecording(name, path, size, seconds, first, of_parts)
-
-
-def recording_row(recording: PackedRecording, made_by: RowOrigin) -> Row:
-    """Return the row of config `source`. Raises DailytalkError if the recording has changed."""
-    data = recording.path.read_bytes()
-    if len(data) != recording.size:
-        raise DailytalkError(f"the recording {recording.fields['audio_file']!r} changed just now", "push again")
-    return {
-        "recording_id": recording.id,
-        "audio": encoded(recording.id, data, PurePosixPath(recording.fields["audio_file"]).suffix.lower()),
-        "audio_sha256": hashlib.sha256(data).hexdigest(),
-        "audio_file": recording.fields["audio_file"],
-        "sample_rate": recording.fields["sample_rate"],
-        "channels": recording.fields["channels"],
-        "conversations": list(recording.parts),
-        "source": made_by.source,
-        "source_licence": made_by.source_licence,
+    ordered = sorted(parts, key=lambda part: (part["offset"], part["conversation_id"]))
+    row = {
+        "recording_id": first["recording_id"],
+        **_sound(first["recording_id"], path.read_bytes(), PurePosixPath(first["audio_file"]).suffix.lower()),
+        **{name: first[name] for name in ("audio_file", "sample_rate", "channels")},
+        "conversations": [
+            {name: part[name] for name in ("conversation_id", "offset", "duration")} for part in ordered
+        ],
+        **source_of(run),
     }
+    return row, seconds

@@ -12,38 +12,39 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.changes import is_version_tag, latest, next_tag, parse_tag
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
 from dailytalk_contiguous.publish.interactivity import PER_KIND
-from dailytalk_contiguous.publish.manifest import (
-    LAYOUT,
-    MANIFEST,
-    MANIFEST_SHAPE,
-    DataFile,
-    Packed,
-    manifest,
-    manifest_text,
-)
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.packing import exclusive, pack_version
-from dailytalk_contiguous.publish.version import Version, list_versions, open_version
+from dailytalk_contiguous.publish.version import (
+    LAYOUT,
+    MANIFEST,
+    Packed,
+    Version,
+    is_version_tag,
+    latest,
+    list_versions,
+    manifest_text,
+    next_tag,
+    open_version,
+    parse_tag,
+)
 from dailytalk_contiguous.store.files import write_text
-from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
 MAIN = "main"
@@ -60,13 +61,6 @@ STAGE = ".publish"
 AUTO = "auto"
 
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
-
-_READ_ONLY = "make one with the right to write in your settings there, and set HF_TOKEN to it"
-
-_AGAIN = "run the same command again: what was uploaded is not sent again"
-
-#: Errors of a request. The base of the client's own is the error of its HTTP library, which changed with 2.0.
-FAILURES: tuple[type[Exception], ...] = (HfHubHTTPError.__bases__[0], ConnectionError, TimeoutError)
 
 Say = Callable[[str], None]
 
@@ -114,24 +108,28 @@ class PushSettings:
     contact: str | None = None
 
 
-class RepositoryState(NamedTuple):
+@dataclass(frozen=True)
+class RepositoryState:
     """The repository on the Hub, at one moment.
 
     Attributes:
-        exists: whether there is such a repository.
-        head: commit of the branch, or of `main` where the branch is still to be made; None in an empty repository.
+        head: commit of the branch, or of `main` where the branch is still to be made; None without one.
         branches: names. tags: the commit of each.
         files: of `head`, by name.
-        manifest: of `head`; None if there is none of ours. card: of `head`; None if there is none.
+        manifest: of `head`; empty if there is none. card: of `head`; None if there is none.
     """
 
-    exists: bool = False
     head: str | None = None
     branches: tuple[str, ...] = ()
-    tags: Mapping[str, str] = {}
-    files: Mapping[str, RepoFile] = {}
-    manifest: dict[str, Any] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, RepoFile] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     card: str | None = None
+
+    def has(self, packed: Packed) -> bool:
+        """Whether the manifest names just these data files."""
+        published = {name: file["sha256"] for name, file in self.manifest.get("files", {}).items()}
+        return published == {file.name: file.sha256 for file in packed.files}
 
 
 class Change(NamedTuple):
@@ -150,7 +148,7 @@ class Release:
         target: where it is published. before: the repository that it was planned against.
         packed: its data files. changes: against the version before.
         tag: its name; None for none.
-        card: with its pictures; None if just this version is there already. manifest: of all files.
+        card: with its pictures; None if just this version is there already.
         message: of the commit.
         commit: its id, once it is published. url: of its page, or of the pull request's.
     """
@@ -161,7 +159,6 @@ class Release:
     changes: Changes
     tag: str | None
     card: Card | None = None
-    manifest: Mapping[str, Any] | None = None
     message: str = ""
     commit: str | None = None
     url: str = ""
@@ -169,9 +166,10 @@ class Release:
     @cached_property
     def texts(self) -> dict[str, bytes]:
         """Files that are no data, by name."""
-        if self.card is None or self.manifest is None:
+        if self.card is None:
             return {}
-        return {CARD: self.card.text.encode(), MANIFEST: manifest_text(self.manifest).encode(), **self.card.assets}
+        manifest = self.packed.manifest(self.tag, self.changes.as_dict(), self.card.assets)
+        return {CARD: self.card.text.encode(), MANIFEST: manifest_text(manifest).encode(), **self.card.assets}
 
     @cached_property
     def plan(self) -> list[Change]:
@@ -182,59 +180,41 @@ class Release:
         """
         if self.card is None:
             return []
-        files, known = self.before.files, self.before.manifest or {}
-        same = {file.name: _is_stored(file, files.get(file.name)) for file in self.packed.files}
-        same |= {name: _is_text(data, files.get(name)) for name, data in self.texts.items()}
-        sizes = {file.name: file.size for file in self.packed.files} | {
-            name: len(data) for name, data in self.texts.items()
-        }
-        owned = {*known.get("files", {}), *(known.get(ASSETS) or ())}
-        stale = [name for name in files if (name in owned or _OURS.fullmatch(name)) and name not in same]
+        files, manifest = self.before.files, self.before.manifest
+        owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
+        sizes = {file.name: file.size for file in self.packed.files}
+        sizes |= {name: len(data) for name, data in self.texts.items()}
+        sha256_of = {file.name: file.sha256 for file in self.packed.files}
         changes = [
-            Change("keep" if is_same else "replace" if name in files else "add", name, sizes[name])
-            for name, is_same in same.items()
+            Change("delete", name, file.size)
+            for name, file in files.items()
+            if name not in sizes and (name in owned or _OURS.fullmatch(name))
         ]
-        changes += [Change("delete", name, files[name].size) for name in stale]
+        for name, size in sizes.items():
+            data, remote = self.texts.get(name, b""), files.get(name)
+            if remote is None:
+                what = "add"
+            elif remote.lfs:
+                digest = sha256_of.get(name) or hashlib.sha256(data).hexdigest()
+                what = "keep" if remote.lfs.sha256 == digest else "replace"
+            else:  # plain files have Git's own SHA-1
+                blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+                what = "keep" if remote.blob_id == blob else "replace"
+            changes.append(Change(what, name, size))
         return sorted(changes, key=lambda change: change.name)
 
     @property
     def to_send(self) -> int:
         """Bytes of changed files whose content the branch has under no name."""
-        present = {file.lfs.sha256 for file in self.before.files.values() if file.lfs}
-        there = {file.name for file in self.packed.files if file.sha256 in present}
+        stored = {file.lfs.sha256 for file in self.before.files.values() if file.lfs}
+        there = {file.name for file in self.packed.files if file.sha256 in stored}
         return sum(
             change.size for change in self.plan if change.what in ("add", "replace") and change.name not in there
         )
 
-    @property
-    def is_committed(self) -> bool:
-        """Whether the head is this very version, from a push that stopped before its tag."""
-        known = self.before.manifest
-        return same_data(known, self.packed) and known is not None and known.get("version") == self.tag
-
-
-def _is_stored(file: DataFile, remote: RepoFile | None) -> bool:
-    return bool(remote and remote.lfs and remote.lfs.sha256 == file.sha256)
-
-
-def _is_text(data: bytes, remote: RepoFile | None) -> bool:
-    """Whether a small file is there: plain files have Git's own SHA-1, others a SHA-256."""
-    if remote is None or remote.size != len(data):
-        return False
-    if remote.lfs:
-        return remote.lfs.sha256 == hashlib.sha256(data).hexdigest()
-    blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False)
-    return remote.blob_id == blob.hexdigest()
-
-
-def same_data(known: Mapping[str, Any] | None, packed: Packed) -> bool:
-    """Whether a manifest names just these data files."""
-    published = {name: file.get("sha256") for name, file in (known or {}).get("files", {}).items()}
-    return published == {file.name: file.sha256 for file in packed.files}
-
 
 def check_request(api: HfApi, target: Target, settings: PushSettings, dry_run: bool = False) -> bool:
-    """Return whether the repository exists. Creates nothing. A dry run needs no token: it sends nothing.
+    """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
     Raises DailytalkError for what can be refused before any work: a tag that is no version, values that the card
     can't hold, no token, a wrong one, or one that may not write there, no such repository if `create` is not set,
@@ -243,51 +223,27 @@ def check_request(api: HfApi, target: Target, settings: PushSettings, dry_run: b
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
     CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
-    anonymous = dry_run and get_token() is None
-    if not anonymous:
+    if not dry_run:
         check_token()
     with hub_errors(target.repo):
-        user = None if anonymous else api.whoami()
+        if target.create and not dry_run:
+            api.create_repo(target.repo, repo_type=KIND, private=target.private, exist_ok=True)
         try:
             info = api.dataset_info(target.repo, timeout=TIMEOUTS)
         except RepositoryNotFoundError:
-            _check_creation(target, user)
-            return False
+            if target.create:
+                return False
+            raise DailytalkError(
+                f"there is no dataset {target.repo} on the Hub, or you may not see it",
+                "check the name, or pass --create to make it",
+            ) from None
         if target.private and not info.private:
             raise DailytalkError(
                 f"{target.repo} is public already", "make it private in its settings, or leave --private out"
             )
-        if user is not None:
-            try:
-                # Read access is enough for a pull request.
-                api.auth_check(target.repo, repo_type=KIND, write=not target.pull_request)
-            except HfHubHTTPError as error:
-                if error.response.status_code != 403:
-                    raise
-                raise DailytalkError(
-                    f"the token of {user.get('name')} may not write to {target.repo}", _READ_ONLY
-                ) from None
+        if not dry_run:  # read access is enough for a pull request
+            api.auth_check(target.repo, repo_type=KIND, write=not target.pull_request)
     return True
-
-
-def _check_creation(target: Target, user: dict[str, Any] | None) -> None:
-    if not target.create:
-        raise DailytalkError(
-            f"there is no dataset {target.repo} on the Hub, or you may not see it",
-            "check the name, or pass --create to make it",
-        )
-    if target.pull_request:
-        raise DailytalkError(f"{target.repo} does not exist: there is nothing to propose to", "leave --pr out")
-    if user is None:
-        return
-    owner, _, name = target.repo.partition("/")
-    if owner not in [user.get("name"), *(group.get("name") for group in user.get("orgs") or ())]:
-        raise DailytalkError(
-            f"you are {user.get('name')} on the Hub and can't make a dataset of {owner}",
-            f"name one of your own, such as {user.get('name')}/{name}",
-        )
-    if ((user.get("auth") or {}).get("accessToken") or {}).get("role") == "read":
-        raise DailytalkError(f"the token of {user.get('name')} may only read", _READ_ONLY)
 
 
 def read_repository(api: HfApi, target: Target) -> RepositoryState:
@@ -295,29 +251,23 @@ def read_repository(api: HfApi, target: Target) -> RepositoryState:
     with hub_errors(target.repo):
         refs = api.list_repo_refs(target.repo, repo_type=KIND)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
-        head = branches.get(target.branch, branches.get(MAIN))
         tags = {ref.name: ref.target_commit for ref in refs.tags}
+        head = branches.get(target.branch, branches.get(MAIN))
         if head is None:
-            return RepositoryState(True, None, tuple(branches), tags)
+            return RepositoryState(None, tuple(branches), tags)
         tree = api.list_repo_tree(target.repo, recursive=True, revision=head, repo_type=KIND)
         files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-        version = open_version(Reference(target.repo, head))
-        texts = {}
-        for name in (MANIFEST, CARD):
-            if name in files:
-                with version.open(name) as file:
-                    texts[name] = file.read(MOST_OWN_BYTES)
-    known: dict[str, Any] = {}
-    if MANIFEST in texts:
-        with suppress(BadInput, UnicodeDecodeError):
-            known = parse_json(texts[MANIFEST].decode(), MANIFEST, limit=MOST_OWN_BYTES)
-        if not fits(known, MANIFEST_SHAPE | {"files": dict}) or known.get("layout") != LAYOUT:
-            raise DailytalkError(
-                f"the repository has a {MANIFEST} that is not ours",
-                "rename it there, or publish to another repository",
-            )
-    card = texts[CARD].decode() if CARD in texts else None
-    return RepositoryState(True, head, tuple(branches), tags, files, known or None, card)
+    version = open_version(Reference(target.repo, head))
+    manifest: dict[str, Any] = {}
+    with suppress(BadInput):  # of another shape
+        manifest = version.manifest
+    if MANIFEST in files and manifest.get("layout") != LAYOUT:
+        raise DailytalkError(
+            f"the repository has a {MANIFEST} that is not ours",
+            "rename it there, or publish to another repository",
+        )
+    card = version.read(CARD).decode() if CARD in files else None
+    return RepositoryState(head, tuple(branches), tags, files, manifest, card)
 
 
 def push_version(
@@ -340,10 +290,22 @@ def push_version(
         exists = check_request(api, target, settings, dry_run)
         before = read_repository(api, target) if exists else RepositoryState()
         packed = _packed(folder, stage, target, before, settings, say)
-        release = _release(folder, stage, packed, target, before, settings, defaults)
-        if not dry_run:
-            if release.card:
+        write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
+        after = open_version(stage)
+        changes = compare_versions(_version_before(target.repo, before, settings.tag), after)
+        other_card = _asks_other_card(before.card, settings)
+        changes.repacked |= other_card
+        tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
+        release = Release(target, before, packed, changes, tag)
+        if _is_published(release, after, other_card):
+            release = replace(release, tag=tag or before.manifest.get("version"))
+        else:
+            card = _card(folder, release, settings, after, defaults)
+            message = f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+            release = replace(release, card=card, message=settings.message or message)
+            if not dry_run:
                 release = publish(api, release, say)
+        if not dry_run:
             shutil.rmtree(stage)
     return release
 
@@ -352,25 +314,25 @@ def _packed(
     folder: Path, stage: Path, target: Target, before: RepositoryState, settings: PushSettings, say: Say
 ) -> Packed:
     """The data files of the new version; what was divided and published before stays so."""
-    sides: dict[str, str] = {}
-    configs = {name.partition("/")[0] for name in (before.manifest or {}).get("files", ())}
+    splits: dict[str, str] = {}
+    configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
     if before.head and CONFIGS[0] in configs:
         with hub_errors(target.repo):
             items = open_items(open_version(Reference(target.repo, before.head)))
-            sides = items.splits()
+            splits = items.splits()
             # One that is gone decides for what was made of the same conversation.
-            sides |= {parent: sides[name] for name, parent in items.parents().items() if name in sides}
+            splits |= {parent: splits[name] for name, parent in items.parents().items() if name in splits}
 
-    def say_packed(file: DataFile, done: int, of: int) -> None:
-        if done * 10 // of > (done - 1) * 10 // of:  # hundreds of files should not print hundreds of lines
-            say(f"packed {done} of {counted(of, 'file')}")
+    def say_packed(done: int, of: int) -> None:
+        if done * 10 // of > (done - 1) * 10 // of:
+            say(f"packed {done} of {counted(of, 'conversation')}")
 
     return pack_version(
         folder,
         stage,
         include_source="source" in configs if settings.include_source is None else settings.include_source,
         per_kind=PER_KIND * ("interactivity" in configs) if settings.clips is None else settings.clips,
-        splits_before=sides,
+        splits_before=splits,
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,
@@ -378,85 +340,13 @@ def _packed(
     )
 
 
-def _release(
-    folder: Path,
-    stage: Path,
-    packed: Packed,
-    target: Target,
-    before: RepositoryState,
-    settings: PushSettings,
-    defaults: Mapping[str, Any],
-) -> Release:
-    """Compare with the version before, choose the tag, write the card."""
-    write_text(stage / MANIFEST, manifest_text(manifest(packed, None, {})))  # which `compare` need not read
-    after = open_version(stage)
-    changes = compare_versions(_version_before(target.repo, before, settings.tag), after)
-    other_card = _asks_other_card(before.card, settings)
-    changes.repacked |= other_card
-    tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
-    release = Release(target, before, packed, changes, tag)
-    if _is_there(release, after, other_card):
-        return replace(release, tag=tag or (before.manifest or {}).get("version"))
-    _refuse_broken(tag, before, changes)
-    record = changes.as_dict()
-    facts = CardFacts(
-        target.repo,
-        tag,
-        licence=settings.licence,
-        pretty_name=settings.title,
-        history=tuple(_history(target.repo, tag, record, before)),
-        changes=record,
-        contact=settings.contact,
-    )
-    rows = CardRows(packed.fields)
-    for row in open_items(after).listed():
-        rows.add(row)
-    for reject in (*rejects_in(folder), *(reject.as_dict() for reject in packed.rejects)):
-        rows.maker.add_reject(reject)
-    card = render_card(before.card, packed, after, rows, facts, read_run(folder) or {}, defaults)
-    return replace(
-        release,
-        card=card,
-        manifest=manifest(packed, tag, record) | {ASSETS: sorted(card.assets)},
-        message=settings.message or f"Publish {tag or 'conversations'}: {push_in_words(record)}",
-    )
-
-
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
     """The highest version below a tag, else the head, if there is one that this tool published."""
-    below = [
-        name
-        for name in before.tags
-        if is_version_tag(name) and (tag in (None, AUTO) or parse_tag(name) < parse_tag(str(tag)))
-    ]
+    limit = None if tag in (None, AUTO) else parse_tag(str(tag))
+    below = [name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) < limit)]
     revision = latest(below) or (before.head if before.manifest else None)
     version = open_version(Reference(repo, revision)) if revision else None
-    return version if version and version.manifest() else None
-
-
-def _is_there(release: Release, after: Version, other_card: bool) -> bool:
-    """Whether exactly this is already published.
-
-    Raises DailytalkError if the tag exists and names other data or another card.
-    """
-    target, before, tag = release.target, release.before, release.tag
-    if tag is None or target.pull_request:
-        on_branch = target.branch in before.branches and not other_card
-        return tag is None and on_branch and same_data(before.manifest, release.packed)
-    if tag not in before.tags:
-        return False
-    with hub_errors(target.repo):
-        tagged = open_version(Reference(target.repo, before.tags[tag]))
-        same = same_data(tagged.manifest(), release.packed)
-        # Files may be others with the same rows, as another version of a library writes them.
-        same = same or compare_versions(tagged, after).same_rows
-    if same and not other_card:
-        return True
-    raise DailytalkError(
-        f"{tag} of {target.repo} names commit {before.tags[tag][:10]} with "
-        f"{'another card' if same else 'other data'}, and a tag is never moved",
-        f"pass --tag {next_tag(before.tags, release.changes.bump or 'patch')}, or --tag auto",
-    )
+    return version if version and version.manifest else None
 
 
 def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
@@ -467,60 +357,100 @@ def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
     return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
 
 
-def _refuse_broken(tag: str | None, before: RepositoryState, changes: Changes) -> None:
-    previous = changes.previous
-    if tag is None or previous is None or not changes.broken or not is_version_tag(previous):
-        return
-    if parse_tag(tag).major == parse_tag(previous).major:
+def _is_published(release: Release, after: Version, other_card: bool) -> bool:
+    """Whether exactly this is already published.
+
+    Raises DailytalkError if the tag exists and names other data or another card, or would break readers of the
+    version before, which only a major version may.
+    """
+    target, before, tag, changes = release.target, release.before, release.tag, release.changes
+    if tag is None:
+        return target.branch in before.branches and not other_card and before.has(release.packed)
+    if tag in before.tags and not target.pull_request:
+        # Files may be others with the same rows, as another version of a library writes them.
+        same = compare_versions(open_version(Reference(target.repo, before.tags[tag])), after).same_rows
+        if same and not other_card:
+            return True
+        raise DailytalkError(
+            f"{tag} of {target.repo} names commit {before.tags[tag][:10]} with "
+            f"{'another card' if same else 'other data'}, and a tag is never moved",
+            f"pass --tag {next_tag(before.tags, changes.bump or 'patch')}, or --tag auto",
+        )
+    previous = changes.previous or ""
+    if changes.broken and is_version_tag(previous) and parse_tag(tag)[0] == parse_tag(previous)[0]:
         config, sentences = next(iter(changes.broken.items()))
         raise DailytalkError(
             f"{tag} would break readers of {previous} ({config}: {sentences[0]})",
             f"pass --tag {next_tag(before.tags, 'major')}",
         )
+    return False
 
 
-def _history(
-    repo: str, tag: str | None, record: dict[str, Any], before: RepositoryState
-) -> Iterator[tuple[str, str, str]]:
-    """Tag, date and changes of each version, the newest first."""
-    if tag:
-        yield tag, datetime.now(UTC).date().isoformat(), push_in_words(record)
-    for version in list_versions(repo) if before.tags else ():
+def _card(
+    folder: Path, release: Release, settings: PushSettings, after: Version, defaults: Mapping[str, Any]
+) -> Card:
+    """Describe a version: its rows, its rejects, and the versions before it."""
+    repo, tag, changes = release.target.repo, release.tag, release.changes.as_dict()
+    history = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes))] if tag else []
+    for version in list_versions(repo) if release.before.tags else ():
         if version.kind == "version":
             date = version.date.date().isoformat() if version.date else ""
-            yield version.name, date, push_in_words(version.changes or {})
+            history.append((version.name, date, push_in_words(version.changes or {})))
+    facts = CardFacts(
+        repo,
+        tag,
+        licence=settings.licence,
+        pretty_name=settings.title,
+        history=tuple(history),
+        changes=changes,
+        contact=settings.contact,
+    )
+    rows = CardRows(release.packed.fields)
+    for row in open_items(after).listed():
+        rows.add(row)
+    for reject in (*rejects_in(folder), *(reject.as_dict() for reject in release.packed.rejects)):
+        rows.maker.add_reject(reject)
+    return render_card(release.before.card, release.packed, after, rows, facts, read_run(folder) or {}, defaults)
 
 
 def publish(api: HfApi, release: Release, say: Say) -> Release:
-    """Make the repository and the branch if need be, commit, read a row of each split back, tag.
+    """Make the branch if need be, commit, read a row of each split back, tag.
 
     Returns the release with its commit and address. Raises DailytalkError: somebody else published meanwhile, or
     the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
     """
     target, before, tag = release.target, release.before, release.tag
+    sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
+    operations = [
+        CommitOperationDelete(change.name, is_folder=False)
+        if change.what == "delete"
+        else CommitOperationAdd(change.name, sources[change.name])
+        for change in release.plan
+        if change.what != "keep"
+    ]
     with hub_errors(target.repo), client_errors(target.repo):
-        head = before.head
-        if not before.exists:
-            api.create_repo(target.repo, repo_type=KIND, private=target.private, exist_ok=True)
-            head = api.dataset_info(target.repo, timeout=TIMEOUTS).sha
         if target.branch not in (*before.branches, MAIN) and not target.pull_request:
-            api.create_branch(target.repo, branch=target.branch, revision=head, repo_type=KIND, exist_ok=True)
-        if release.is_committed and not target.pull_request and head:
+            api.create_branch(
+                target.repo, branch=target.branch, revision=before.head, repo_type=KIND, exist_ok=True
+            )
+        if before.head and not operations:
             say("the commit is there already")
-            commit, url = head, f"{api.endpoint}/{KIND}s/{target.repo}/commit/{head}"
+            commit, url = before.head, f"{api.endpoint}/{KIND}s/{target.repo}/commit/{before.head}"
         else:
             say(f"sending {release.to_send / 1e6:.1f} MB at most")
             made = api.create_commit(
                 target.repo,
-                _operations(release),
+                operations,
                 commit_message=release.message,
                 repo_type=KIND,
                 revision=None if target.pull_request else target.branch,
                 create_pr=target.pull_request,
-                parent_commit=head,
+                parent_commit=before.head,
             )
             commit, url = made.oid, made.pr_url or made.commit_url
-        _read_back(target.repo, commit)
+        version = open_version(Reference(target.repo, commit))
+        for split in version.configs().get(CONFIGS[0], ()):
+            _read_back(version, version.files(CONFIGS[0], split)[0])
         if tag and not target.pull_request and before.tags.get(tag) != commit:
             try:
                 api.create_tag(target.repo, tag=tag, revision=commit, repo_type=KIND)
@@ -535,29 +465,16 @@ def publish(api: HfApi, release: Release, say: Say) -> Release:
     return replace(release, commit=commit, url=url)
 
 
-def _operations(release: Release) -> list[CommitOperationAdd | CommitOperationDelete]:
-    sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
-    return [
-        CommitOperationDelete(change.name, is_folder=False)
-        if change.what == "delete"
-        else CommitOperationAdd(change.name, sources[change.name])
-        for change in release.plan
-        if change.what != "keep"
-    ]
-
-
-def _read_back(repo: str, commit: str) -> None:
-    """Read a row of each split with its sound. Raises DailytalkError if it is not what its own digest says."""
-    version = open_version(Reference(repo, commit))
-    for split in version.configs().get(CONFIGS[0], ()):
-        name = version.files(CONFIGS[0], split)[0]
-        row = next(version.rows_of(name), None)
-        sound = (row or {}).get("audio")
-        if row is None or (sound and hashlib.sha256(sound["bytes"]).hexdigest() != row["audio_sha256"]):
-            raise DailytalkError(
-                f"commit {commit[:10]} of {repo} does not hold {name} as it was sent; it got no tag",
-                "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
-            )
+def _read_back(version: Version, name: str) -> None:
+    """Read a row with its sound. Raises DailytalkError if it is not what its own digest says."""
+    with version.parquet(name) as file:
+        row = next(file.rows(), None)
+    sound = (row or {}).get("audio")
+    if row is None or (sound and hashlib.sha256(sound["bytes"]).hexdigest() != row["audio_sha256"]):
+        raise DailytalkError(
+            f"{version} does not hold {name} as it was sent; it got no tag",
+            "run the same command again; if it stays so, look at .gitattributes and .gitignore there",
+        )
 
 
 @contextmanager
@@ -570,12 +487,15 @@ def client_errors(repo: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, FAILURES):
+        if isinstance(error, EXPECTED):
             raise
-        if isinstance(error.__cause__, FAILURES):
+        if isinstance(error.__cause__, EXPECTED):
             raise error.__cause__ from None
         reason = " ".join(without_tokens(str(error.__cause__ or error)).split())
-        raise DailytalkError(f"{repo} can't take what is sent ({reason})", _AGAIN) from None
+        raise DailytalkError(
+            f"{repo} rejected the upload ({reason})",
+            "run the same command again: what was uploaded is not sent again",
+        ) from None
 
 
 def push_model(repo: str, folder: Path, names: Sequence[str], message: str, private: bool = False) -> str:

@@ -1,13 +1,16 @@
-"""A published version, on the Hub or in a folder: its files, read without a clone, and the versions before it.
+"""Versions of a published dataset: their tags, the manifest of their files, and how they are read without a clone.
 
-On the Hub the revision is resolved to a commit once, and every read names that commit: even during a push a reader
-never sees parts of two versions. Files are read by ranges, a row group at a time and only the requested columns,
-without read-ahead: pyarrow already joins the ranges of neighbouring columns.
+The manifest is in the repository beside the data, so that users can verify a download, list versions without
+opening a data file, and recognise versions that this tool published. On the Hub the revision is resolved to a
+commit once, and every read names that commit: even during a push a reader never sees parts of two versions. Files
+are read by ranges, a row group at a time and only the requested columns, without read-ahead: pyarrow already joins
+the ranges of neighbouring columns.
 """
 
-import hashlib
+import importlib.metadata
+import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,20 +19,143 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from datasets import Features
-from huggingface_hub import GitRefInfo, HfApi, HfFileSystem
+from huggingface_hub import HfApi, HfFileSystem
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.audio import embedded
-from dailytalk_contiguous.core.changes import is_version_tag, parse_tag
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
-from dailytalk_contiguous.publish.manifest import MANIFEST, MANIFEST_SHAPE
+from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.store.files import is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import work_folder_of
+
+_TAG = re.compile(r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+
+#: The first version is published for others to read: it isn't a draft.
+FIRST = "v1.0.0"
+
+
+def is_version_tag(text: str) -> bool:
+    """Return whether a tag names a version, such as `v1.2.3`: written in one way, so that tags sort."""
+    return _TAG.fullmatch(text) is not None
+
+
+def parse_tag(text: str) -> tuple[int, int, int]:
+    """Return the numbers of a version, of https://semver.org. Raises DailytalkError for another tag."""
+    match = _TAG.fullmatch(text)
+    if match is None:
+        raise DailytalkError(f"the tag {text!r} is no version", f"write v and three numbers, such as {FIRST}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def latest(tags: Iterable[str]) -> str | None:
+    """Return the tag of the highest version, or None if no tag is a version; other tags are skipped."""
+    return max(filter(is_version_tag, tags), key=parse_tag, default=None)
+
+
+def next_tag(tags: Iterable[str], bump: str) -> str:
+    """Return the tag after the highest version for a `publish.compare.Changes.bump`; `FIRST` without a version."""
+    newest = latest(tags)
+    if newest is None:
+        return FIRST
+    major, minor, patch = parse_tag(newest)
+    bumped = {"major": (major + 1, 0, 0), "minor": (major, minor + 1, 0), "patch": (major, minor, patch + 1)}
+    return "v" + ".".join(map(str, bumped.get(bump, (major, minor, patch))))
+
+
+#: Name of the manifest in a repository, and the version of its layout.
+MANIFEST = "manifest.json"
+LAYOUT = 1
+
+#: The fields of a manifest that are read (see `core.documents.expect`).
+MANIFEST_SHAPE: dict[str, Any] = {
+    "version?": str,
+    "changes?": dict,
+    "assets?": [str],
+    "fields?": DESCRIBED,
+    "totals?": {str: {"rows?": int, "hours?": float, "size": int}},
+    "files?": {str: {"sha256": str, "size?": int, "rows?": int, "seconds?": float}},
+}
+
+
+class DataFile(NamedTuple):
+    """A Parquet file of a version.
+
+    Attributes:
+        name: in the repository, `CONFIG/SPLIT-00000-of-00004.parquet`. path: where it is on this machine.
+        sha256: in hexadecimal. size: bytes. seconds: of audio in its rows.
+    """
+
+    name: str
+    path: Path
+    config: str
+    split: str
+    sha256: str
+    size: int
+    rows: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A version that is ready to be sent.
+
+    Attributes:
+        files: all data files, sorted by name.
+        sample_rate: Hz of all conversations, or None where they differ.
+        disjoint: the kind that no two splits share: `speakers` (of the kept side), `recordings`, `conversations`.
+        rejects: conversations that could not be published.
+        fields: those of utterances that people's own stages publish.
+    """
+
+    files: tuple[DataFile, ...]
+    sample_rate: int | None
+    disjoint: str
+    rejects: tuple[Reject, ...] = ()
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def configs(self) -> dict[str, dict[str, list[DataFile]]]:
+        files_of: dict[str, dict[str, list[DataFile]]] = {}
+        for file in self.files:
+            files_of.setdefault(file.config, {}).setdefault(file.split, []).append(file)
+        return files_of
+
+    def manifest(self, tag: str | None, changes: Mapping[str, Any], assets: Iterable[str] = ()) -> dict[str, Any]:
+        """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
+        totals: dict[str, dict[str, Any]] = {}
+        for file in self.files:
+            total = totals.setdefault(file.config, {"rows": 0, "hours": 0.0, "size": 0})
+            total["rows"] += file.rows
+            total["hours"] += file.seconds / 3600
+            total["size"] += file.size
+        return {
+            "layout": LAYOUT,
+            "tool": f"dailytalk-contiguous {importlib.metadata.version('dailytalk-contiguous')}",
+            "version": tag,
+            "splits_disjoint_in": self.disjoint,
+            "changes": dict(changes),
+            **({"fields": described(self.fields)} if self.fields else {}),
+            "totals": {config: total | {"hours": round(total["hours"], 5)} for config, total in totals.items()},
+            "files": {
+                file.name: {
+                    "sha256": file.sha256,
+                    "size": file.size,
+                    "rows": file.rows,
+                    "seconds": round(file.seconds, 3),
+                }
+                for file in self.files
+            },
+            "assets": sorted(assets),
+        }
+
+
+def manifest_text(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
 _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
@@ -61,14 +187,33 @@ class Version:
         return str(self.where)
 
     def configs(self) -> dict[str, list[str]]:
-        return {config: list(splits) for config, splits in self._layout().items()}
+        """Return the splits of each config. Raises DailytalkError: some of the files of one are missing."""
+        return {config: list(splits) for config, splits in self._layout.items()}
 
     def files(self, config: str, split: str) -> list[str]:
-        """Return the names of the data files of a split, in order; none where there is no such split.
+        """Return the names of the data files of a split, in order; none where there is no such split."""
+        return self._layout.get(config, {}).get(split, [])
 
-        Raises DailytalkError: some are missing, or are of another number of files.
-        """
-        return self._layout().get(config, {}).get(split, [])
+    @cached_property
+    def _layout(self) -> dict[str, dict[str, list[str]]]:
+        layout: dict[str, dict[str, list[str]]] = {}
+        order = [*CONFIGS, *SPLITS]
+        known = {name: number for number, name in enumerate(order)}
+        matches = [match for name in sorted(self.names) if (match := _DATA_FILE.fullmatch(name))]
+        matches.sort(key=lambda match: [known.get(match[part], len(order)) for part in ("config", "split")])
+        for match in matches:
+            config = DEFAULT if match["config"] == _DEFAULT_FOLDER else match["config"]
+            layout.setdefault(config, {}).setdefault(match["split"], []).append(match.string)
+        for config, splits in layout.items():
+            for split, files in splits.items():
+                ends = [f"{number:05d}-of-{len(files):05d}.parquet" for number in range(len(files))]
+                if not all(file.endswith(end) for file, end in zip(files, ends, strict=True)):
+                    raise DailytalkError(
+                        f"{self} has {len(files)} files of {config}/{split}, "
+                        "of which some are missing or of another version",
+                        "publish or download it again",
+                    )
+        return layout
 
     def path(self, name: str) -> Path:
         """Return the path of a file of a version in a folder.
@@ -92,39 +237,40 @@ class Version:
             path = f"datasets/{self.where.repo}@{self.commit}/{name}"
             return cast(BinaryIO, self._files.open(path, "rb", cache_type="none"))
 
-    def manifest(self) -> dict[str, Any] | None:
-        """Return the manifest (`publish.manifest.manifest`), or None without one. A damaged one is an error."""
-        return self._read_manifest
+    def read(self, name: str) -> bytes:
+        """Return the content of a file that is no data, up to a limit. Raises DailytalkError."""
+        with hub_errors(self), self.open(name) as file:
+            return file.read(MOST_OWN_BYTES + 1)
 
     @cached_property
-    def _read_manifest(self) -> dict[str, Any] | None:
+    def manifest(self) -> dict[str, Any]:
+        """The manifest (`Packed.manifest`); empty without one. Raises DailytalkError for a damaged one."""
         if MANIFEST not in self.names:
-            return None
-        with hub_errors(self), self.open(MANIFEST) as file:
-            text = file.read(MOST_OWN_BYTES + 1)
+            return {}
         name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
-        record = expect(parse_json(text, name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy)
+        record = expect(
+            parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy
+        )
         return {key: value for key, value in record.items() if value is not None}
+
+    def digests(self) -> dict[str, str | None]:
+        """Return the SHA-256 of each Parquet file by the manifest; None for one that it does not name."""
+        files = self.manifest.get("files", {})
+        return {name: files.get(name, {}).get("sha256") for name in self.names if name.endswith(".parquet")}
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""
-        for names in self._layout().get(config, {}).values():
+        for names in self._layout.get(config, {}).values():
             with self.parquet(names[0]) as file:
                 return Features.from_arrow_schema(file.schema)
         return None
 
-    def rows_of(self, name: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the rows of one data file, with these columns, or all; holds one row group. Audio is `embedded`.
+    @contextmanager
+    def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
+        """Open a data file, which has the `required` columns.
 
         Raises DailytalkError if a column is missing, the file is damaged, or the Hub can't be read.
         """
-        with self.parquet(name, columns or ()) as file:
-            for row in file.rows(columns):
-                yield row | {"audio": embedded(row["audio"])} if "audio" in row else row
-
-    @contextmanager
-    def parquet(self, name: str, required: Iterable[str] = ()) -> Iterator[ParquetReader]:
-        """Open a data file, which has the `required` columns. Raises DailytalkError as `rows_of` does."""
         config = name.partition("/")[0]
         features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
         remedy = "publish or download this version again"
@@ -135,33 +281,6 @@ class Version:
         ):
             file.check(features, required, "name a dataset that this tool published")
             yield file
-
-    def _layout(self) -> dict[str, dict[str, list[str]]]:
-        matches_of: dict[str, dict[str, list[re.Match[str]]]] = {}
-        for name in sorted(self.names):
-            match = _DATA_FILE.fullmatch(name)
-            if match:
-                folder = match["config"]
-                config = DEFAULT if folder == _DEFAULT_FOLDER else folder
-                matches_of.setdefault(config, {}).setdefault(match["split"], []).append(match)
-        return {
-            config: {
-                split: self._complete(matches_of[config][split]) for split in _in_order(matches_of[config], SPLITS)
-            }
-            for config in _in_order(matches_of, CONFIGS)
-        }
-
-    def _complete(self, matches: Sequence[re.Match[str]]) -> list[str]:
-        count = int(matches[0]["count"])
-        if [(int(match["number"]), int(match["count"])) for match in matches] != [
-            (at, count) for at in range(count)
-        ]:
-            raise DailytalkError(
-                f"{self} has {len(matches)} files of {matches[0]['config']}/{matches[0]['split']}, "
-                "of which some are missing or of another version",
-                "publish or download it again",
-            )
-        return [match.string for match in matches]
 
 
 def open_version(where: Reference | Path, token: str | None = None) -> Version:
@@ -203,17 +322,10 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
             raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
         version = open_version(path) if path.is_dir() else None
         return version if version and CONFIGS[0] in version.configs() else path
-    if revision is not None and named.revision is not None:
-        raise DailytalkError(f"{source} names a revision, and so does --revision {revision!r}", "give one of them")
     try:
-        return open_version(Reference(named.repo, revision or named.revision))
+        return open_version(named.at(revision, "--revision "))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
-
-
-def _in_order(names: Mapping[str, Any], order: Sequence[str]) -> list[str]:
-    """Known names first, in their order; the rest by the alphabet."""
-    return [name for name in order if name in names] + sorted(set(names) - set(order))
 
 
 class Listed(NamedTuple):
@@ -255,84 +367,65 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
             if ref.target_commit not in dates:
                 history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
                 dates |= {commit.commit_id: commit.created_at for commit in history}
-    versions = sorted((ref for ref in refs.tags if is_version_tag(ref.name)), key=lambda ref: parse_tag(ref.name))
-    others = sorted((ref for ref in refs.tags if not is_version_tag(ref.name)), key=lambda ref: ref.name)
-    branches = sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))
-    kinds = {"version": versions[::-1], "tag": others, "branch": branches}
-    return [_listed(repo, token, ref, kind, dates) for kind, refs_of_kind in kinds.items() for ref in refs_of_kind]
-
-
-def _listed(repo: str, token: str | None, ref: GitRefInfo, kind: str, dates: dict[str, datetime]) -> Listed:
-    manifest = open_version(Reference(repo, ref.target_commit), token).manifest() or {}
-    totals: dict[str, dict[str, Any]] = manifest.get("totals", {})
-    totals_of_conversations = totals.get(CONFIGS[0], {})
-    size = sum(config_totals["size"] for config_totals in totals.values()) if totals else None
-    date = dates.get(ref.target_commit)
-    return Listed(
-        ref.name,
-        kind,
-        date,
-        ref.target_commit,
-        totals_of_conversations.get("rows"),
-        totals_of_conversations.get("hours"),
-        size,
-        manifest.get("changes"),
-    )
-
-
-# What a version is beside its manifest.
-
-
-class Difference(NamedTuple):
-    name: str
-    what: str
+    tags = sorted(refs.tags, key=lambda ref: ref.name)
+    versions = [ref for ref in tags if is_version_tag(ref.name)]
+    kinds = [("version", ref) for ref in sorted(versions, key=lambda ref: parse_tag(ref.name), reverse=True)]
+    kinds += [("tag", ref) for ref in tags if ref not in versions]
+    kinds += [("branch", ref) for ref in sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))]
+    listed = []
+    for kind, ref in kinds:
+        manifest = open_version(Reference(repo, ref.target_commit), token).manifest
+        totals = manifest.get("totals", {})
+        conversations = totals.get(CONFIGS[0], {})
+        listed.append(
+            Listed(
+                ref.name,
+                kind,
+                dates.get(ref.target_commit),
+                ref.target_commit,
+                conversations.get("rows"),
+                conversations.get("hours"),
+                sum(total["size"] for total in totals.values()) if totals else None,
+                manifest.get("changes"),
+            )
+        )
+    return listed
 
 
 def file_differences(
     version: Version, config: str | None = None, token: str | None = None, download: bool = False
-) -> Iterator[Difference]:
-    """Yield the files that differ from the manifest, by name; arguments as of `publish.loading.verify_version`.
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each file that differs from the manifest, and how; of one config, or of all.
 
-    `config`: None for all.
+    `download` fetches the files into the Hub's cache, as `load_dataset` does, and hashes them there; otherwise the
+    Hub is asked for the SHA-256 under which it stores them, so that a stream can be checked without reading it.
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    manifest = version.manifest()
-    if manifest is None:
-        raise DailytalkError(f"{version} has no {MANIFEST}", "load it without checking, or a version that has one")
-    if not (files := manifest.get("files")):
-        raise DailytalkError(f"the {MANIFEST} of {version} names no files", "publish this version again")
+    if not (files := version.manifest.get("files")):
+        reason = f"{version} has no {MANIFEST}, or one that names no files"
+        raise DailytalkError(reason, "load it without checking, or a version that has one")
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
     splits = [(name, split) for name, splits in version.configs().items() for split in splits]
     present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
-    digest_of = _digests(version, token, download)
-    for name in sorted(listed | dict.fromkeys(present)):
-        if name not in listed:
-            yield Difference(name, "it names no such file")
-        elif name not in present:
-            yield Difference(name, "the file is missing")
-        elif (digest := digest_of(name)) != listed[name].get("sha256"):
-            yield Difference(name, f"its SHA-256 is {digest}, not {listed[name].get('sha256')}")
-
-
-def _digests(version: Version, token: str | None, download: bool) -> Callable[[str], str]:
-    where, api = version.where, HfApi(token=token)
-    stored = {}
+    where, api, stored = version.where, HfApi(token=token), dict[str, str]()
     if isinstance(where, Reference) and not download:
         with hub_errors(version):
             tree = api.list_repo_tree(where.repo, recursive=True, revision=version.commit, repo_type="dataset")
             stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
-
-    def digest(name: str) -> str:
-        if name in stored:
-            return stored[name]
-        if isinstance(where, Path):
-            return sha256_of(version.path(name))
-        if download:
-            with hub_errors(version):
-                path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
-            return sha256_of(Path(path))
-        with version.open(name) as file:  # a file that is in git itself has no SHA-256 there
-            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-
-    return digest
+    for name in sorted({*listed, *present}):
+        if name not in listed:
+            yield name, "it names no such file"
+        elif name not in present:
+            yield name, "the file is missing"
+        else:
+            if isinstance(where, Path):
+                digest = sha256_of(version.path(name))
+            elif name in stored:
+                digest = stored[name]
+            else:
+                with hub_errors(version):
+                    path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
+                digest = sha256_of(Path(path))
+            if digest != listed[name]["sha256"]:
+                yield name, f"its SHA-256 is {digest}, not {listed[name]['sha256']}"

@@ -39,6 +39,12 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
+    def at(self, revision: str | None, option: str) -> "Reference":
+        """The repository at the revision of an option, or its own. Raises DailytalkError if both name one."""
+        if revision and self.revision:
+            raise DailytalkError(f"{self} names a revision, and so does {option}{revision!r}", "give one of them")
+        return Reference(self.repo, revision or self.revision)
+
 
 def parse_reference(text: str) -> Reference | None:
     """The dataset that a text names, or None for a text that can't be one (a path, a single word).
@@ -81,7 +87,7 @@ def model_reference(text: str) -> Reference:
 #: huggingface_hub 2.0.
 _HTTP_ERROR: type[Exception] = errors.HfHubHTTPError.__bases__[0]
 
-_EXPECTED = (
+EXPECTED = (
     _HTTP_ERROR,
     errors.HFValidationError,
     errors.LocalTokenNotFoundError,
@@ -181,11 +187,11 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
         yield
     except BrokenPipeError:  # a ConnectionError, but of the reader of our output
         raise
-    except _EXPECTED as error:
+    except EXPECTED as error:
         raise hub_error(error, str(what), kind) from None
     except (OSError, errors.EntryNotFoundError, DatasetsError) as error:
         # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
-        cause = error.__cause__ if isinstance(error.__cause__, (*_EXPECTED, OSError)) else error
+        cause = error.__cause__ if isinstance(error.__cause__, (*EXPECTED, OSError)) else error
         if isinstance(cause, OSError) and cause.errno in _FULL:
             raise DailytalkError(
                 f"the disk has no room for what is read of {what}",
@@ -193,7 +199,7 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
                 "again",
             ) from None
         if isinstance(cause, DatasetBuildError) or not isinstance(
-            cause, (*_EXPECTED, errors.EntryNotFoundError, DatasetsError)
+            cause, (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
         ):
             raise
         raise hub_error(cause, str(what), kind) from None

@@ -156,9 +156,9 @@ def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServ
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--tag", "v1"), "the tag 'v1' is no version: name it v1.0.0"),
+        (("--tag", "v1"), "the tag 'v1' is no version: write v and three numbers, such as v1.0.0"),
         (("--tag", "v1.0.0"), "pass --create to make it"),
-        (("--create", "--private", "--pr"), "nothing to propose to"),
+        (("--create", "--private", "--pr"), "--pr proposes to main of a dataset that exists"),
         (("--private",), "--private is for a dataset that --create makes"),
         (("--pr", "--branch", "next"), "--pr proposes to main"),
         (("--create", "--licence", "CC-BY-4.0"), "write 'cc-by-4.0'"),
@@ -190,8 +190,8 @@ def test_capitals_in_a_name_are_kept(hub: HubServer, push: Any) -> None:
     [
         (None, "there is no token for the Hub: log in"),
         ("hf_wrongWrongWrong", "does not accept the token"),
-        (HubServer.read_token, "may not write to tester/talk"),
-        (HubServer.stranger_token, "may not write to tester/talk"),
+        (HubServer.read_token, "has no right to do this with tester/talk"),
+        (HubServer.stranger_token, "has no right to do this with tester/talk"),
     ],
 )
 def test_token_that_may_not_write_is_refused_before_any_work(

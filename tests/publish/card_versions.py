@@ -13,9 +13,8 @@ from reports import render_card
 
 from dailytalk_contiguous.core.schema import conversations
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows
-from dailytalk_contiguous.publish.manifest import DataFile, Packed
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish.version import DataFile, Packed, Version, open_version
 
 MODELS = (
     {"role": "recogniser", "name": "medium", "licence": "MIT", "url": "https://github.com/openai/whisper"},

@@ -10,8 +10,8 @@ from hub.server import HubServer
 
 from dailytalk_contiguous.publish.card import Card
 from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.pushing import Release, RepositoryState, Target
+from dailytalk_contiguous.publish.version import DataFile, Packed
 
 REPO = "tester/talk"
 
@@ -47,9 +47,8 @@ def release(
         for n in range(shards)
     )
     packed = Packed(files, 24000, "conversations")
-    told = manifest(packed, tag, {}) | {"assets": sorted(assets or {})}
     card = Card(CARD.format(words), dict(assets or {}), ())
-    return Release(Target(REPO), RepositoryState(), packed, Changes(), tag, card, told, f"Publish {tag}")
+    return Release(Target(REPO), RepositoryState(), packed, Changes(), tag, card, f"Publish {tag}")
 
 
 def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict[str, str]:

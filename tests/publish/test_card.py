@@ -20,9 +20,8 @@ from reports import render_card
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations, published_features
 from dailytalk_contiguous.publish.card import SAMPLE, Card, CardFacts, CardRows
-from dailytalk_contiguous.publish.manifest import Packed
 from dailytalk_contiguous.publish.templates import asset
-from dailytalk_contiguous.publish.version import Version
+from dailytalk_contiguous.publish.version import Packed, Version
 from dailytalk_contiguous.store.work_folder import STATS
 
 FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02", "first"),))

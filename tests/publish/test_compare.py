@@ -1,20 +1,21 @@
 import copy
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Features, Value
+from datasets import Features, List, Value
 from hub.server import HubServer
 from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.compare import Changes, compare_versions
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.compare import Changes, compare_versions, shifts
+from dailytalk_contiguous.publish.version import is_version_tag, latest, next_tag, open_version, parse_tag
 from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -88,11 +89,14 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
         "alignments.end": 2,
     }
     assert found.tags == {("calm", "excited"): 2, ("calm", ""): 1}
-    assert (found.utterance_times.matched, found.utterance_times.share) == (8, 0.25)
-    assert (found.utterance_times.median, found.utterance_times.largest) == (0.25, 0.25)
-    assert found.word_times.share == 0
-    assert found.word_times.largest == pytest.approx(0.005)
     told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert told["utterance_times"] == {
+        "matched": 8,
+        "share_moved": 0.25,
+        "median_seconds": 0.25,
+        "largest_seconds": 0.25,
+    }
+    assert (told["word_times"]["share_moved"], told["word_times"]["largest_seconds"]) == (0, 0.005)
     assert told["tags"] == [
         {"from": "calm", "to": "excited", "count": 2},
         {"from": "calm", "to": "", "count": 1},
@@ -100,9 +104,35 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
     assert (told["added"], told["changed"], told["bump"], told["previous"]) == (0, 2, "minor", "v1.0.0")
 
 
+def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itself(tmp_path: Path) -> None:
+    def change(made: list[Row]) -> None:
+        made[0]["utterances"] = [made[0]["utterances"][1] | {"text": "Well."}, *made[0]["utterances"][2:]]
+        made[0]["utterances"][0]["utterance_id"], dropped = "a/left/new", made[0]["utterances"].pop()
+        assert dropped
+        first, *rest = made[1]["alignments"]
+        made[1]["alignments"] = [first | {"word": "Oh"}, *rest]
+        made[2]["timeline"]["offset_median"] = math.nan
+
+    found = changed(tmp_path, rows(), after(change))
+    assert found.fields == {"utterances": 1, "alignments": 1, "timeline.offset_median": 1}
+    assert found.utterances == {"added": 1, "removed": 3}
+    assert len(found.word_times) == 3 * len(rows()[0]["alignments"]) - 1  # no word is matched twice
+    nan = after(lambda made: made[2]["timeline"].update(offset_median=math.nan))
+    assert changed(tmp_path / "again", nan, nan).changed == []
+
+
+def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
+    assert shifts([0.0, 0.010, 0.011, 0.0124, 0.02]) == {
+        "matched": 5,
+        "share_moved": 0.6,
+        "median_seconds": 0.012,
+        "largest_seconds": 0.02,
+    }
+
+
 def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
     found = changed(tmp_path, rows(), after(lambda made: made[0]["provenance"].update(tool="0.2")))
-    assert (found.changed, found.fields, found.bump) == (["a"], {"provenance.tool": 1}, "patch")
+    assert (found.changed, found.fields, found.bump) == (["a"], {"provenance": 1}, "patch")
 
 
 def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
@@ -161,15 +191,59 @@ def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) 
     full = write_version(tmp_path / "full", {"train": [rows()]})
     (tmp_path / "empty").mkdir()
     for strange in (tmp_path, tmp_path / "empty"):
-        with pytest.raises(DailytalkError, match="holds no conversations"):
+        with pytest.raises(DailytalkError, match="has no config 'conversations'"):
             compare_versions(open_version(full), open_version(strange))
-
-
-def test_conversation_without_an_id_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="a conversation whose conversation_id is no text"):
-        changed(tmp_path, rows(), [*rows(), row("b") | {"conversation_id": None}])
 
 
 def test_conversation_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="'a' twice"):
         changed(tmp_path, rows(), [*rows(), row("a")])
+
+
+TEXT = Value("string")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "broken", "added"),
+    [
+        ({"a": TEXT}, {"new": {"z": TEXT}, "a": TEXT}, [], ["new"]),
+        ({"a": List({"x": TEXT})}, {"a": List({"y": TEXT, "x": TEXT})}, [], ["a.y"]),
+        (
+            {"a": TEXT, "list": List({"x": TEXT, "in": {"deep": TEXT, "b": TEXT}}), "gone": {"x": TEXT}},
+            {"a": TEXT, "list": List({"in": {"b": TEXT}})},
+            ["list.x is gone", "list.in.deep is gone", "gone is gone"],
+            [],
+        ),
+        ({"a": TEXT}, {"a": Value("int32")}, ["a was string and is int32"], []),
+        ({"a": TEXT}, {"a": List(TEXT)}, ["a was string and is a list of string"], []),
+        ({"a": {"x": TEXT}}, {"a": List({"x": TEXT})}, ["a was a struct and is a list of a struct"], []),
+    ],
+)
+def test_columns_and_fields_that_readers_would_miss_are_told_once_each_and_new_ones_harm_nobody(
+    tmp_path: Path, old: dict[str, Any], new: dict[str, Any], broken: list[str], added: list[str]
+) -> None:
+    folders = []
+    for name, features in (("old", old), ("new", new)):
+        folders.append(write_version(tmp_path / name, {"train": [rows()]}))
+        write_file(folders[-1] / "other/train-00000-of-00001.parquet", [], Features(features))
+    found = compare_versions(*map(open_version, folders))
+    assert (found.broken, found.columns) == (
+        {"other": broken} if broken else {},
+        {"other": added} if added else {},
+    )
+
+
+@pytest.mark.parametrize("text", ["v1", "1.2.3", "V1.2.3", "v01.2.3", "final", "v1.2.3-rc1", "v1.2.3\n", ""])
+def test_other_tag_is_refused_and_a_right_one_named(text: str) -> None:
+    assert not is_version_tag(text)
+    with pytest.raises(DailytalkError, match=r"is no version: write v and three numbers, such as v1\.0\.0"):
+        parse_tag(text)
+
+
+def test_next_tag_counts_up_from_the_highest_number_what_the_change_calls_for() -> None:
+    tags = ["v1.2.3", "v0.9.9", "old"]
+    bumps = ("major", "minor", "patch", "")
+    assert [next_tag(tags, bump) for bump in bumps] == ["v2.0.0", "v1.3.0", "v1.2.4", "v1.2.3"]
+    assert next_tag([], "minor") == next_tag(["old"], "major") == "v1.0.0"
+    assert latest(["v1.9.0", "v1.10.0", "v999", "main"]) == "v1.10.0"
+    assert latest(["main", "v1"]) is None

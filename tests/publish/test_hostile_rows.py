@@ -294,7 +294,7 @@ def test_links_out_of_a_dataset_are_refused(dailytalk: Command, tmp_path: Path) 
     with pytest.raises(DailytalkError, match=f"{name} of .* is a symbolic link out"):
         load(str(folder), split="train")
     with pytest.raises(DailytalkError, match="is a symbolic link out"):
-        next(open_version(folder).rows_of(name))
+        open_version(folder).path(name)
 
 
 def test_snapshot_in_the_cache_of_the_hub_is_read_through_its_links(dailytalk: Command, tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from datasets import Audio, load_dataset
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, published_features
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.manifest import DataFile, Packed, manifest
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.published_rows import words_of
+from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -57,7 +57,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
-    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", shard_bytes=1_500_000)
+    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", file_bytes=1_500_000)
 
 
 def table(packed: Packed, config: str) -> list[dict[str, Any]]:
@@ -221,7 +221,7 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
 ) -> None:
     mixed = random.Random(1).sample(rows, len(rows))
     write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
-    again = pack_version(tmp_path / "work", tmp_path / "stage", shard_bytes=1_500_000, workers=1)
+    again = pack_version(tmp_path / "work", tmp_path / "stage", file_bytes=1_500_000, workers=1)
     assert digests(again) == digests(packed)
     assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
 
@@ -240,7 +240,7 @@ def ids(path: Path) -> list[str]:
 
 
 def test_files_that_an_earlier_push_left_are_removed(work: Path, tmp_path: Path) -> None:
-    pack_version(work, tmp_path, shard_bytes=1_500_000)
+    pack_version(work, tmp_path, file_bytes=1_500_000)
     (tmp_path / "conversations" / ".train-00000-of-00004.parquet.abc.tmp").write_bytes(b"half")
     packed = pack_version(work, tmp_path)
     assert set(tmp_path.rglob("*.parquet")) == {file.path for file in packed.files}
@@ -387,10 +387,11 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
         DataFile(f"{config}/{split}-0", tmp_path, config, split, f"{n}", 100 + n, n, 1234.5678 * n)
         for n, (config, split) in enumerate((("c", "test"), ("c", "train"), ("u", "train")))
     ]
-    told = manifest(Packed(tuple(files), 24000, "speakers"), "v1.0.0", {"added": 1})
+    told = Packed(tuple(files), 24000, "speakers").manifest("v1.0.0", {"added": 1}, ["b", "a"])
     assert told.pop("tool").startswith("dailytalk-contiguous ")
     assert told == {
         "layout": 1,
+        "assets": ["a", "b"],
         "version": "v1.0.0",
         "splits_disjoint_in": "speakers",
         "changes": {"added": 1},

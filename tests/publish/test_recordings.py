@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.packing import pack_version, split_of
-from dailytalk_contiguous.publish.published_rows import LARGEST_BYTES, PackedRecording
+from dailytalk_contiguous.publish.packing import pack_version
+from dailytalk_contiguous.publish.published_rows import LARGEST_BYTES
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -91,17 +90,19 @@ def test_conversation_of_an_unknown_recording_is_refused(work: Path, tmp_path: P
         pack_version(work, tmp_path / "stage", include_source=True)
 
 
-@pytest.mark.parametrize(
-    ("side", "split"),
-    [
-        ({"a": "test", "b": "train"}, "train"),
-        ({"a": "test", "b": "validation"}, "validation"),
-        ({"a": "test", "b": "test"}, "test"),
-    ],
-)
-def test_recording_of_several_splits_is_in_the_first_of_them(side: Mapping[str, str], split: str) -> None:
-    parts = tuple({"conversation_id": name} for name in side)
-    assert split_of(PackedRecording("r", Path("r.wav"), 1, 1.0, {}, parts), dict(side)) == split
+@pytest.mark.parametrize(("other", "split"), [("train", "train"), ("validation", "validation"), ("test", "test")])
+def test_recording_of_several_splits_is_in_the_first_of_them(
+    work: Path, tmp_path: Path, other: str, split: str
+) -> None:
+    before = {"long.000": "test", "long.001": other}
+    packed = pack_version(work, tmp_path / "stage", include_source=True, splits_before=before)
+    splits = {
+        name: file.split
+        for file in packed.files
+        if file.config == "source"
+        for name in pq.read_table(file.path, columns=["recording_id"])["recording_id"].to_pylist()
+    }
+    assert splits["long"] == split
 
 
 def test_parts_of_a_recording_that_were_tagged_in_two_versions_of_it_are_refused(

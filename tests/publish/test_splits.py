@@ -1,112 +1,174 @@
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.splits import Speakers, as_given, split_two
+from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
+
+#: Of an export, and of a version.
+TWO, THREE = {"eval": 0.1}, {"validation": 0.05, "test": 0.05}
 
 CONVERSATIONS = st.lists(
-    st.tuples(
+    st.builds(
+        SplitVoice,
         st.integers(0, 10**6).map(str),
         st.lists(st.sampled_from([None, *"abcdefgh"]), min_size=1, max_size=2).map(tuple),
-        st.floats(1, 600, allow_nan=False),
+        st.sampled_from("stuvwxyz"),
+        st.floats(1, 600),
     ),
-    min_size=2,
+    min_size=1,
     max_size=40,
-    unique_by=lambda one: one[0],
+    unique_by=lambda one: one.id,
 )
 
 
-@given(CONVERSATIONS, st.sampled_from([0.05, 0.1, 0.3, 0.5]), st.integers(0, 3))
-def test_both_sides_have_conversations_and_the_claim_about_speakers_is_true(conversations, share, seed):
-    side, disjoint = split_two(conversations, share, seed)
-    assert set(side) == {name for name, _, _ in conversations}
-    assert set(side.values()) == {"train", "eval"}
-    sides = defaultdict(set)
-    for name, speakers, _ in conversations:
-        for speaker in speakers:
-            sides[speaker].add(side[name])
-    sides.pop(None, None)
-    assert disjoint == all(len(found) == 1 for found in sides.values())
+def voice(name: str, speaker: str | None, seconds: float = 60.0) -> SplitVoice:
+    """A conversation that is a recording of its own."""
+    return SplitVoice(name, (speaker,), name, seconds)
+
+
+def many(count: int, speakers: int = 10**6) -> list[SplitVoice]:
+    return [
+        SplitVoice(f"call{n:04d}", (f"person{n // 2 % speakers}",), f"recording{n // 3}", 60.0)
+        for n in range(count)
+    ]
+
+
+def divided(
+    voices: Sequence[SplitVoice], shares: Mapping[str, float] = THREE, **options: object
+) -> tuple[dict[str, str], str]:
+    split_of = split_conversations(voices, shares, **options)  # type: ignore[arg-type]
+    return split_of, disjoint_in(voices, split_of)
+
+
+def share(split_of: Mapping[str, str], split: str) -> float:
+    return [*split_of.values()].count(split) / len(split_of)
+
+
+@pytest.mark.parametrize("shares", [TWO, THREE])
+@given(CONVERSATIONS, st.integers(0, 3))
+def test_splits_are_full_and_disjoint_as_they_say(
+    shares: Mapping[str, float], voices: list[SplitVoice], seed: int
+) -> None:
+    split_of, disjoint = divided(voices, shares, seed=seed)
+    assert set(split_of) == {one.id for one in voices}
+    assert set(split_of.values()) == {*["train", *shares][: len(voices)]}
+    speakers, recordings = defaultdict(set), defaultdict(set)
+    for one in voices:
+        for speaker in one.kept_speakers:
+            speakers[speaker].add(split_of[one.id])
+        recordings[one.recording_id].add(split_of[one.id])
+    assert (disjoint == "conversations") == any(len(found) > 1 for found in recordings.values())
+    if disjoint == "speakers":
+        assert None not in speakers
+        assert all(len(found) == 1 for found in speakers.values())
 
 
 @given(CONVERSATIONS, st.randoms())
-def test_the_order_of_conversations_changes_nothing(conversations, random):
-    mixed = list(conversations)
+def test_order_of_conversations_changes_no_split(voices: list[SplitVoice], random: Random) -> None:
+    mixed = list(voices)
     random.shuffle(mixed)
-    assert split_two(mixed).side == split_two(conversations).side
+    assert divided(mixed) == divided(voices)
 
 
-def many(count: int, first: int = 0) -> list[tuple[str, Speakers, float]]:
-    return [(f"call{number}", (f"speaker{number // 3}",), 60.0) for number in range(first, count)]
+@given(CONVERSATIONS, CONVERSATIONS)
+def test_what_was_published_stays_in_its_split(first: list[SplitVoice], more: list[SplitVoice]) -> None:
+    before, _ = divided(first)
+    after, _ = divided([*first, *(one for one in more if one.id not in before)], before=before)
+    assert {name: after[name] for name in before} == before
 
 
-def test_many_speakers_are_divided_disjointly_near_the_share() -> None:
-    side, disjoint = split_two(many(300), 0.1)
-    assert disjoint
-    assert 0.08 <= list(side.values()).count("eval") / 300 <= 0.12
+def test_many_speakers_are_kept_apart_near_the_shares() -> None:
+    chains = [one._replace(recording_id=one.id) for one in many(600)]
+    split_of, disjoint = divided(chains)
+    assert disjoint == "speakers"
+    assert 0.04 <= share(split_of, "validation") <= 0.06
+    assert 0.04 <= share(split_of, "test") <= 0.06
+    assert 0.08 <= share(divided(chains, TWO)[0], "eval") <= 0.12
 
 
-def test_everybody_whose_own_voice_is_in_a_conversation_is_kept_on_one_side() -> None:
-    pairs = [(f"call{n}", (f"p{n // 4}", f"q{n // 4}")[:: 1 if n % 2 else -1], 60.0) for n in range(200)]
-    side, disjoint = split_two(pairs, 0.1)
-    assert disjoint
-    assert all(side[f"call{n}"] == side[f"call{n - n % 4}"] for n in range(200))
+def test_groups_are_linked_through_speakers_and_recordings() -> None:
+    linked = [
+        SplitVoice("a", ("ann", "bea"), "r1", 9.0),
+        SplitVoice("b", (None,), "r1", 9.0),
+        SplitVoice("c", ("carl", "ann"), "r2", 9.0),
+    ]
+    for seed in range(20):
+        split_of, _ = divided([*linked, *many(200)], seed=seed)
+        assert split_of["a"] == split_of["b"] == split_of["c"]
 
 
-def test_two_speakers_in_all_are_divided_by_conversation_and_it_is_said() -> None:
-    conversations = [(f"call{number}", ("ab"[number % 2],), 60.0) for number in range(50)]
-    side, disjoint = split_two(conversations, 0.1)
-    assert not disjoint
-    assert list(side.values()).count("eval") == 5
+def test_two_speakers_in_all_are_divided_by_recording_and_it_is_said() -> None:
+    split_of, disjoint = divided(many(300, speakers=2))
+    assert disjoint == "recordings"
+    assert 0.03 <= share(split_of, "test") <= 0.07
+    split_of, disjoint = divided([voice(f"call{n}", "ab"[n % 2]) for n in range(50)], TWO)
+    assert (disjoint, share(split_of, "eval")) == ("recordings", 0.1)
 
 
-def test_two_conversations_of_one_speaker_give_one_to_each_side() -> None:
-    assert sorted(split_two([("a", ("x",), 10.0), ("b", ("x",), 500.0)]).side.values()) == ["eval", "train"]
+def test_one_recording_in_all_is_divided_by_conversation_and_it_is_said() -> None:
+    split_of, disjoint = divided([one._replace(recording_id="r") for one in many(100)])
+    assert disjoint == "conversations"
+    assert [share(split_of, split) for split in ("train", "validation", "test")] == [0.9, 0.05, 0.05]
 
 
 def test_shortest_of_one_speakers_conversations_evaluates_the_first_by_id_of_equal_ones() -> None:
-    side = split_two([("c", ("x",), 500.0), ("b", ("x",), 10.0), ("a", ("x",), 10.0)], 0.001).side
-    assert side == {"c": "train", "b": "train", "a": "eval"}
+    voices = [voice("c", "x", 500.0), voice("b", "x", 10.0), voice("a", "x", 10.0)]
+    assert divided(voices, {"eval": 0.001})[0] == {"c": "train", "b": "train", "a": "eval"}
 
 
 def test_group_after_which_the_share_is_as_far_off_as_before_evaluates_and_so_does_one_of_twice_the_share() -> (
     None
 ):
-    six = [(f"call{number}", (f"speaker{number}",), 60.0) for number in range(6)]
-    assert list(split_two(six, 0.25).side.values()).count("eval") == 2
-    sides = {split_two([("a", ("x",), 200.0), ("b", ("y",), 200.0)], 0.25, seed).side["b"] for seed in range(9)}
-    assert sides == {"train", "eval"}
-
-
-def test_one_conversation_trains() -> None:
-    assert split_two([("a", (None,), 10.0)]) == ({"a": "train"}, True)
+    six = [voice(f"call{number}", f"speaker{number}") for number in range(6)]
+    assert share(divided(six, {"eval": 0.25})[0], "eval") == 2 / 6
+    pair = [voice("a", "x", 200.0), voice("b", "y", 200.0)]
+    assert {divided(pair, {"eval": 0.25}, seed=seed)[0]["b"] for seed in range(9)} == {"train", "eval"}
 
 
 def test_more_conversations_move_few() -> None:
-    before, after = split_two(many(300)).side, split_two(many(330)).side
+    before, after = (
+        divided([voice(f"call{n}", f"s{n // 3}") for n in range(count)], TWO)[0] for count in (300, 330)
+    )
     assert sum(before[name] != after[name] for name in before) <= 9
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0])
-def test_a_share_outside_zero_and_one_is_refused(share: float) -> None:
-    with pytest.raises(DailytalkError, match="eval share"):
-        split_two(many(9), share)
+def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
+    first = [one._replace(recording_id=one.id) for one in many(200)]
+    before, _ = divided(first)
+    new = [SplitVoice(f"new{one.id}", one.kept_speakers, f"new{one.id}", 60.0) for one in first[::7]]
+    after, disjoint = divided([*first, *new], before=before)
+    assert disjoint == "speakers"
+    assert all(after[f"new{one.id}"] == before[one.id] for one in first[::7])
 
 
-def test_settled_division_is_taken_as_it_is_and_needs_something_to_train_on() -> None:
-    given = [("a", ("x",), 10.0), ("b", ("x",), 20.0)]
-    assert as_given(given, {"a": "train", "b": "eval", "c": "eval"}) == ({"a": "train", "b": "eval"}, False)
-    assert as_given(given, {"a": "train", "b": "train"}).disjoint
-    with pytest.raises(DailytalkError, match="no conversation is left to train on"):
-        as_given(given, {"a": "eval", "b": "eval"})
+@pytest.mark.parametrize("shares", [(0.0, 0.1), (0.1, -0.1), (0.5, 0.5)])
+def test_shares_that_leave_a_split_nothing_are_refused(shares: tuple[float, float]) -> None:
+    with pytest.raises(DailytalkError, match="shares of"):
+        divided(many(9), dict(zip(THREE, shares, strict=True)))
 
 
-def test_variants_of_a_conversation_are_on_one_side_however_few_there_are() -> None:
-    parents = {f"{name}{n}": name for name in "abc" for n in range(3)}
-    for seed in range(5):
-        side = split_two([(name, (None,), 60.0) for name in parents], 0.1, seed, parents).side
-        assert all(len({side[each] for each in parents if parents[each] == name}) == 1 for name in "abc")
-        assert set(side.values()) == {"train", "eval"}
+def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> None:
+    voices = [voice("a", "a", 60.0), voice("b", "b", 50.0), voice("c", "c", 40.0)]
+    for before, given_voices, wanted in (
+        ({"a": "train"}, voices[:2], {"a": "train", "b": "validation"}),
+        ({"a": "train"}, voices, {"a": "train", "b": "test", "c": "validation"}),
+        ({"a": "test"}, voices, {"a": "test", "b": "train", "c": "validation"}),
+        ({"a": "validation"}, voices, {"a": "validation", "b": "train", "c": "test"}),
+    ):
+        assert divided(given_voices, before=before)[0] == wanted
+
+
+def test_variants_follow_their_parent_and_the_version_that_had_it() -> None:
+    parents = {f"{name}.retimed-{n}": name for name in "abcdefgh" for n in (1, 2)}
+    voices = [SplitVoice(name, (None,), parent, 60.0) for name, parent in parents.items()]
+    for before in ({}, {"a": "test", "b": "train", "c": "validation"}, {"a.retimed-1": "test"}):
+        split_of, _ = divided(voices, before=before, parents=parents)
+        assert all(split_of[f"{name}.retimed-1"] == split_of[f"{name}.retimed-2"] for name in "abcdefgh")
+        for name, split in before.items():
+            assert split_of[f"{name.partition('.')[0]}.retimed-2"] == split
+    assert {*divided(voices[:6], TWO, parents=parents)[0].values()} == {"train", "eval"}

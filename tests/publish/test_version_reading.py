@@ -29,7 +29,8 @@ def rows_in(
     """Split and row, in the order of the files."""
     for split in version.configs().get(config, ()):
         for name in version.files(config, split):
-            yield from ((split, one) for one in version.rows_of(name, columns))
+            with version.parquet(name, columns or ()) as file:
+                yield from ((split, one) for one in file.rows(columns))
 
 
 def ids(where: Reference | Path, config: str = "conversations") -> list[tuple[str, str]]:
@@ -51,13 +52,7 @@ def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path
     assert version.features("conversations") == conversations(24000)
     assert (version.features("none"), version.commit) == (None, None)
     assert ids(tmp_path) == [("train", "b"), ("train", "a"), ("test", "c")]
-    manifest = version.manifest()
-    assert manifest is not None
-    assert manifest["version"] == "v1.0.0"
-
-
-def pathless(made: Row) -> Row:
-    return made | {"audio": made["audio"] | {"path": None}}
+    assert version.manifest["version"] == "v1.0.0"
 
 
 def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path) -> None:
@@ -70,7 +65,7 @@ def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path
         second,
     )
     made = next(one for _, one in rows_in(open_version(Reference(REPO)), "conversations"))
-    assert made == pathless(row("b"))
+    assert made == row("b")
 
 
 def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Path) -> None:
@@ -80,9 +75,7 @@ def test_reader_stays_with_the_commit_it_began_with(hub: HubServer, tmp_path: Pa
     assert next(rows)[1]["conversation_id"] == "a"
     upload(write_version(tmp_path / "two", {"train": [[row("x")], [row("y")]]}, tag="v2.0.0"))
     assert [one["conversation_id"] for _, one in rows] == ["b"]
-    manifest = version.manifest()
-    assert manifest is not None
-    assert manifest["version"] == "v1.0.0"
+    assert version.manifest["version"] == "v1.0.0"
 
 
 def heavy(number: int) -> Row:
@@ -179,7 +172,7 @@ def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, t
 def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
     version = open_version(Reference(REPO))
-    assert (version.configs(), version.manifest()) == ({}, None)
+    assert (version.configs(), version.manifest) == ({}, {})
 
 
 def test_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
@@ -205,7 +198,7 @@ def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None
     for told in ("{", json.dumps([1])):
         (tmp_path / "manifest.json").write_text(told)
         with pytest.raises(DailytalkError, match="is damaged"):
-            open_version(tmp_path).manifest()
+            _ = open_version(tmp_path).manifest
 
 
 def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence(tmp_path: Path) -> None:
@@ -213,23 +206,23 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
     nulls = dict.fromkeys(("version", "changes", "assets", "totals", "files"))
     (tmp_path / "manifest.json").write_text(json.dumps({"layout": 1} | nulls))
     version = open_version(tmp_path)
-    assert version.manifest() == {"layout": 1}
+    assert version.manifest == {"layout": 1}
     assert compare_versions(version, version) == Changes()
     for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, {"assets": {}}, {"files": {"a": {}}}):
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
-            open_version(tmp_path).manifest()
+            _ = open_version(tmp_path).manifest
 
 
 def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None:
     write_version(tmp_path, {"train": [[row("a")], [row("b"), row("c")]]})
     version = open_version(tmp_path)
-    name = version.files("conversations", "train")[1]
-    assert list(version.rows_of(name, ["conversation_id"])) == [{"conversation_id": "b"}, {"conversation_id": "c"}]
+    alone = rows_in(version, "conversations", ["conversation_id"])
+    assert [one for _, one in alone] == [{"conversation_id": name} for name in "abc"]
     assert [set(one) for _, one in rows_in(version, "conversations")] == 3 * [set(conversations(24000))]
     assert list(rows_in(version, "none")) == []
     with pytest.raises(DailytalkError, match="has no column x, y"):
-        list(version.rows_of(name, ["x", "conversation_id", "y"]))
+        list(rows_in(version, "conversations", ["x", "conversation_id", "y"]))
 
 
 def test_published_version_is_checked_row_by_row_and_file_by_file(tmp_path: Path) -> None:

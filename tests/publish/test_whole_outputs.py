@@ -35,13 +35,12 @@ from dailytalk_contiguous.publish.checking import check_folder, check_version
 from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
-from dailytalk_contiguous.publish.manifest import manifest, manifest_text
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of
 from dailytalk_contiguous.publish.verdict import all_findings
-from dailytalk_contiguous.publish.version import open_version
+from dailytalk_contiguous.publish.version import manifest_text, open_version
 
 GOLDENS = Path(__file__).with_name("goldens")
 
@@ -422,7 +421,7 @@ def checked_corpus(folder: Path) -> str:
 def checked_version(folder: Path) -> str:
     packed = pack_version(work(folder / "talks"), folder / "version", valid_share=0.3, test_share=0.3)
     version = folder / "version"
-    (version / "manifest.json").write_text(manifest_text(manifest(packed, None, {})))
+    (version / "manifest.json").write_text(manifest_text(packed.manifest(None, {})))
     rows = pq.read_table(packed.files[0].path)
     pq.write_table(
         rows.set_column(rows.schema.get_field_index("audio_sha256"), "audio_sha256", [["0"]]), packed.files[0].path

@@ -10,7 +10,7 @@ from dailytalk_contiguous.apps.review.suspects import line_suspects
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.word_times import normalise
-from dailytalk_contiguous.publish.splits import Speakers, split_two
+from dailytalk_contiguous.publish.splits import SplitVoice, split_conversations
 
 #: Characters of a text that a list shows.
 SHOWN_TEXT = 200
@@ -99,12 +99,11 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     if by not in WAYS_TO_DIVIDE:
         raise BadInput(f"there is no way to divide by {by!r}"[:120], f"choose one of {', '.join(WAYS_TO_DIVIDE)}")
     seconds = _seconds(items)
-    groups: dict[str, Speakers] = {}
+    voices = []
     for item in items:
         names = {"speaker": _people(item), "sentence": _sentences(item, 1 << 30), "length": []}[by]
-        groups[item["id"]] = (next(iter(names), None),)
-    division = split_two([(name, groups[name], seconds[name]) for name in groups], share, seed)
-    return {name: "validation" if side == "eval" else "train" for name, side in division.side.items()}
+        voices.append(SplitVoice(item["id"], (next(iter(names), None),), item["id"], seconds[item["id"]]))
+    return split_conversations(voices, {"validation": share}, seed=seed)
 
 
 def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
