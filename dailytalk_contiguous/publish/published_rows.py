@@ -34,7 +34,7 @@ _AGAIN = "build the conversation again"
 LARGEST_BYTES = 1_900_000_000
 
 
-def source_of(run: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dataset of the recordings of a work folder (`NAME@REVISION`), and its licence, or None."""
     source = run.get("source") or {}
     repository, revision = source.get("repository"), source.get("revision")
@@ -60,7 +60,7 @@ def provenance(row: Mapping[str, Any], chain: Sequence[str], run: Mapping[str, A
     record = row_provenance(row)
     settings, labels = record.get("settings"), row["labels"]
     stages = [{name: stage[name] for name in ("name", "digest")} for stage in run.get("stages") or ()]
-    origin = source_of(run)
+    origin = recorded_from(run)
     if labels:  # all stages of clips are in run.json, by both names
         origin = {"source": labels.get("corpus") or origin["source"], "source_licence": labels.get("licence")}
     else:
@@ -127,7 +127,7 @@ def published_rows(
             of_row = [clip for clip in clips_of(row)[0] if clip.id in clips]
             rows["interactivity"] = [
                 (facts | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}, facts["duration"])
-                for clip, part, facts in cut_clips(row, of_row, pcm, rate, source_of(run)["source_licence"])
+                for clip, part, facts in cut_clips(row, of_row, pcm, rate, recorded_from(run)["source_licence"])
             ]
     except (soundfile.LibsndfileError, BadInput) as problem:
         reason = problem.reason if isinstance(problem, BadInput) else str(problem)
@@ -228,6 +228,6 @@ def recording_row(parts: Sequence[Row], run: Mapping[str, Any]) -> tuple[Row, fl
         "conversations": [
             {name: part[name] for name in ("conversation_id", "offset", "duration")} for part in ordered
         ],
-        **source_of(run),
+        **recorded_from(run),
     }
     return row, seconds
