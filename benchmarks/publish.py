@@ -30,9 +30,9 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.publish import verdict
-from dailytalk_contiguous.publish.version import Packed
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
+from dailytalk_contiguous.publish.version import Packed
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 
 SAMPLE_RATE = 24000
