@@ -6,19 +6,11 @@ import sys
 from typing import NoReturn
 
 from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.errors import is_out_of_memory
 
 _TOO_LITTLE = (
     "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v), or use fewer "
     "--workers, and run the same command again: what is finished is kept."
-)
-
-#: The dynamic linker, torch, and an import in Python that fails without a word.
-_NO_MEMORY = (
-    "failed to map segment",
-    "annot allocate memory",
-    "can't start new thread",
-    "can't allocate memory",
-    "NULL without setting an exc",
 )
 
 
@@ -33,9 +25,8 @@ def entry_point() -> NoReturn:
         from dailytalk_contiguous.cli.main import run_command
 
         run_command()
-    except (MemoryError, ImportError, RuntimeError, SystemError) as error:
-        # Libraries say in words of their own that there is no memory.
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         print(_TOO_LITTLE, file=sys.stderr)
         sys.exit(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.settings import with_settings
@@ -44,7 +44,6 @@ def check(
         metavar="NAME|FILE.py",
         show_default="what the folder shows",
     ),
-    verbose: bool = option(False, Panel.RESULT, "All figures and findings.", "--verbose", "-v"),
     **options: Any,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
@@ -82,7 +81,7 @@ def check(
         },
         judged,
         1 if errors else 0,
-        [judged, *_all(facts, verdict)] if verbose else _few(facts, others, against is not None),
+        [judged, *_all(facts, verdict)] if verbose() else _few(facts, others, against is not None),
         next=first_step,
     )
 

@@ -1,6 +1,5 @@
 """`dailytalk doctor`: installed packages, cached models, and the needs of each profile."""
 
-import inspect
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
+from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
-from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
@@ -47,7 +45,6 @@ def doctor(
     ),
     tts_model: str = option("", Panel.VOICE, TTS_MODEL.about, metavar="NAME", show_default=TTS_MODEL.shown),
     voice: str = option("", Panel.VOICE, "Its voice.", metavar="NAME", show_default=TTS_MODEL.shown),
-    **options: Any,
 ) -> Outcome:
     """Say what this machine has, and what each profile needs.
 
@@ -56,17 +53,7 @@ def doctor(
     """
     if not tts:
         return doctor_outcome(examine())
-    own = engine_named(tts).options
-    if options:
-        from dailytalk_contiguous.cli.options import chosen, setting_options
-
-        (own,) = with_settings((own,), chosen(options, setting_options(own)))
-    return try_voice(tts, VoiceSettings(tts_model, voice, options=own))
-
-
-with_parameters(
-    doctor, {name: known for name, known in inspect.signature(doctor).parameters.items() if name != "options"}
-)
+    return try_voice(tts, VoiceSettings(tts_model, voice))
 
 
 #: The line to try a synthesiser with, and the dBFS of its loudest sample under which it is silent.

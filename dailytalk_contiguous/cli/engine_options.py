@@ -24,10 +24,10 @@ SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.
 SHARD_MINUTES = option(
     RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
 )
-PRUNE = option(False, Panel.RUN, "Drop results of what is no longer in the input.", "--prune")
+PRUNE = option(False, Panel.RARE, "Drop results of what is no longer in the input.", "--prune")
 FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
-PROFILE_STAGES = option(False, Panel.RUN, "Say how long each stage took.", "--profile-stages")
+PROFILE_STAGES = option(False, Panel.RARE, "Say how long each stage took.", "--profile-stages")
 
 
 def work_option(default: Any = ..., **settings: Any) -> Any:

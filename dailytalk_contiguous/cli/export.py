@@ -59,8 +59,7 @@ def export(
     if not source or out is None:
         raise DailytalkError("export needs a folder or dataset, and --out", "name them, or give --list")
     layout = format_named(format)
-    own = cli_options.setting_options(layout.settings)
-    settings = cli_options.chosen(options, EXPORT_SETTINGS | own)
+    settings = cli_options.chosen(options, EXPORT_SETTINGS)
     cli_options.on_this_machine("--out", out)
     if rows := layout.source(Path(source)):
         if split:

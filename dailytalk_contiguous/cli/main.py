@@ -8,8 +8,9 @@ import ast
 import gc
 import inspect
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
@@ -19,11 +20,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.terminal import Console, Panel, guarded, printing
+from dailytalk_contiguous.cli.terminal import VERBOSE, Console, Panel, guarded, printing, say
 from dailytalk_contiguous.core.apps import additions
-from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.interrupts import STOPPED
-from dailytalk_contiguous.core.own_file import is_own_file
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -54,18 +53,17 @@ GROUPS |= {name: about for _, groups in additions("GROUPS") for name, about in g
 
 _PACKAGE = __name__.partition(".")[0]
 
-#: Removed options, the commands that had them, and the remedy.
-GONE = {
-    "--corpus": (("plan",), "run dailytalk corpus NAME INPUT --out DIR --report-only, which measures the clips"),
-}
-
 #: New objects after which Python collects garbage. Its default of 700 took a tenth of the time of a run that has
 #: nothing to do.
 WASTE_AFTER = 10_000
 
 
+#: Panels whose options `--help` leaves to `--help-all`, so that a command's help is one screen.
+SELDOM = {Panel.STYLE, Panel.QUALITY, Panel.RESULT, Panel.BALANCE, Panel.HUB, Panel.CLUSTER, Panel.RARE}
+
+
 class OneCommand(TyperCommand):
-    """A command whose help has its options in panels, `--help` among them."""
+    """A command whose help lists its options by panel: `--help` those of every day, `--help-all` all of them."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return arguments, then options by panel; within a panel they keep their order."""
@@ -77,8 +75,35 @@ class OneCommand(TyperCommand):
 
     def get_help_option(self, ctx: Any) -> Any:
         if shown := super().get_help_option(ctx):
-            shown.metavar, shown.rich_help_panel = "", Panel.RUN.value
+            shown.opts, shown.metavar, shown.rich_help_panel = ["--help", "--help-all"], "", Panel.RUN.value
+            shown.help = "Show this message, or all options, and exit."
         return shown
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write usage, what the command does, and a list of options for each panel, in plain text."""
+        whole = "--help-all" in sys.argv
+        self.format_usage(ctx, formatter)
+        about = (self.help or "").split("\n\n")
+        with formatter.indentation():
+            for paragraph in about if whole else about[:1]:
+                formatter.write_paragraph()
+                formatter.write_text(paragraph)
+        by_panel: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
+            if record := parameter.get_help_record(ctx):
+                names, text = record
+                by_panel.setdefault(panel, []).append(
+                    (names, re.sub(r"\[default: \(?(.*?)\)?(;|])", r"[\1\2", text))
+                )
+        for panel, records in by_panel.items():
+            if whole or panel not in SELDOM:
+                with formatter.section(panel):
+                    formatter.write_dl(records)
+        formatter.write_paragraph()
+        formatter.write_text("In brackets: what holds if the option is left out, and its range.")
+        if not whole and (left_out := [panel for panel in by_panel if panel in SELDOM]):
+            formatter.write_text(f"--help-all also shows: {', '.join(left_out)}.")
 
 
 class Commands(TyperGroup):
@@ -113,27 +138,17 @@ class Commands(TyperGroup):
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
             return name, kind(name=name, help=GROUPS[name], no_args_is_help=True), rest
-        # A person's own files must be read before the options can be: some may be theirs.
-        words = [part for word in rest for part in (word.split("=", 1) if word.startswith("--") else [word])]
-        named = [(word[2:], value) for word, value in pairwise(words) if word[:2] == "--" and is_own_file(value)]
-        return name, command_of(f"{self.first}{name}", named), rest
+        return name, command_of(f"{self.first}{name}"), rest
 
 
-def command_of(name: str, named: Sequence[tuple[str, str]] = ()) -> TyperCommand:
-    """Return a command with all its options, those in a person's own files too; imports its module.
-
-    `named` are options and the files that they name.
-    """
+def command_of(name: str) -> TyperCommand:
+    """Return a command with all its options; imports its module."""
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False)
     function = next(
         getattr(module, function_name) for function_name in _functions(name) if hasattr(module, function_name)
     )
     about = "\n\n".join(_paragraphs(function.__doc__ or ""))
-    if named:
-        from dailytalk_contiguous.cli.options import with_own_options
-
-        function = with_own_options(function, named)
     alone.command(name.rpartition(" ")[2], cls=OneCommand, help=about)(printing(function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
@@ -182,6 +197,12 @@ def _options(
             help="Send tokens over plain http, too; of any command.",
         ),
     ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", metavar="", help="Say more, and show where an error is from; of any command."
+        ),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -214,21 +235,17 @@ def run_command() -> NoReturn:
 
 
 def _command() -> int:
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), "")
-    for option, (commands, instead) in GONE.items():
-        if command in commands and any(word.partition("=")[0] == option for word in sys.argv[1:]):
-            raise BadValue(f"{command} no longer has {option}", instead)
+    # Options of all commands, which may come after the command's name, too.
+    everywhere = {"--insecure", *VERBOSE}
+    words = [word for word in sys.argv[1:] if word not in everywhere]
     try:
-        # An option of all commands, which may come after the command's name, too.
-        words = [word for word in sys.argv[1:] if word != "--insecure"]
-        insecure = len(words) < len(sys.argv) - 1
-        code = app(["--insecure", *words] if insecure else words, standalone_mode=False)
+        code = app([*(word for word in sys.argv[1:] if word in everywhere), *words], standalone_mode=False)
     except Exception as error:
-        if not (type(error).__module__.startswith(("click", "typer")) and hasattr(error, "show")):
+        if not hasattr(error, "format_message"):
             raise
         if similar := getattr(error, "possibilities", None):
-            error.possibilities = similar[:1]  # type: ignore[attr-defined]  # the nearest, which would be sorted away
-        error.show()  # wrong usage: click prints its own message
+            error.possibilities = similar[:1]  # type: ignore[attr-defined]  # the nearest
+        say(f"dailytalk: {error.format_message()}")  # wrong usage, in the words of typer
         return int(error.exit_code)  # type: ignore[attr-defined]
     if code == STOPPED:
         raise KeyboardInterrupt  # typer takes Ctrl-C for itself, and says nothing

@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -11,17 +11,26 @@ from typing import Any, get_type_hints
 import typer
 
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
-from dailytalk_contiguous.models.contracts import NO_OPTIONS
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
+
+#: The default of an option for a setting: the profile or the stage decides its value.
+NOT_GIVEN: Any = object()
+
+#: Seconds of each unit that a time may have on the command line.
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+#: The metavar of a time.
+TIME = "TIME"
+
+#: Types of settings that are numbers, and the number that is read for each.
+_NUMBERS: dict[Any, type[int] | type[float]] = {int: int, int | None: int, float: float, float | None: float}
 
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
@@ -31,44 +40,35 @@ def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-#: Seconds of each unit that a time may have on the command line.
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+def time_of(words: Mapping[str, Any], least: float = 0.0, needs_unit: bool = True) -> Callable[[Any], Any]:
+    """Return a parser of times: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
-#: The metavar of a time.
-TIME = "TIME"
-
-
-def time_of(
-    flag: str, words: Mapping[str, float], least: float = 0.0, needs_unit: bool = True
-) -> Callable[[str | float], float]:
-    """Return a parser of times for typer: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, floats, stay.
-
-    The parser raises DailytalkError.
+    The parser raises typer.BadParameter.
 
     Args:
-        flag: the option, for the error.
-        words: words in place of a time, such as `never`, and how many seconds each is.
+        words: words in place of a time, such as `never`, and the value of each.
         least: the shortest time in seconds.
         needs_unit: whether a number alone is refused, except 0, because 15 may mean minutes or seconds; else it is
             seconds.
 
-    >>> time_of("--max-length", {"never": 0.0})("1.5m")
+    >>> time_of({"never": 0.0})("1.5m")
     90.0
     """
 
-    def parse(text: str | float) -> float:
+    def parse(text: Any) -> Any:
         if not isinstance(text, str):
             return text
         bare = text.strip().lower()
         if bare in words:
             return words[bare]
-        match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})\s*([a-z]*)", bare)
-        if needs_unit and match and not match[2] and float(match[1]):
-            raise BadValue(f"{flag} {bare} has no unit", f"give {bare}m for minutes or {bare}s for seconds")
-        seconds = float(match[1]) * UNITS.get(match[2] or "s", math.nan) if match else math.nan
+        match = re.fullmatch(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(ms|s|m|h|)", bare, re.ASCII)
+        if match and needs_unit and not match[2] and float(match[1]):
+            raise typer.BadParameter(f"{bare} has no unit: give {bare}m for minutes or {bare}s for seconds")
+        seconds = float(match[1]) * UNITS[match[2] or "s"] if match else math.nan
         if not seconds >= least:
-            remedy = " or ".join(filter(None, ("give a time such as 15m, 90s or 1h", ", ".join(words))))
-            raise BadValue(f"{flag} can't be {text!r}", remedy)
+            shortest = f" of {time_text(least)} or more" if least else ""
+            allowed = [f"a time{shortest} such as 15m, 90s or 1h", *words]
+            raise typer.BadParameter(f"{text!r} is not {' or '.join(allowed)}")
         return seconds
 
     return parse
@@ -86,9 +86,9 @@ def time_text(seconds: float) -> str:
 
 
 def on_this_machine(flag: str, path: Path | None) -> None:
-    """Raise DailytalkError for an address in a store or on the Web: the command writes to a local disk only."""
+    """Raise BadValue for an address in a store or on the Web: the command writes to a local disk only."""
     if path is not None and is_address(path):
-        raise BadValue(f"{flag} can't be {as_text(path)!r}", "name a folder of this machine, and copy it after")
+        raise BadValue(f"{flag} can't be {str(path)!r}", "name a folder of this machine, and copy it after")
 
 
 def size_text(count: float) -> str:
@@ -108,37 +108,57 @@ def load_stages(files: Iterable[Path]) -> Stages:
         example = "STAGES = (PerUtterance(MyStage()),)"
         listed = from_own_file("--stage", file, "STAGES", tuple | list, example)
         if not listed or not all(isinstance(stage, Stage) for stage in listed):
-            raise DailytalkError(f"--stage {as_text(file)!r} has no list of stages", f"end it with {example}")
+            raise DailytalkError(f"--stage {str(file)!r} has no list of stages", f"end it with {example}")
         for stage in listed:
             if not is_dataclass(inner := getattr(stage, "stage", stage)):
                 raise DailytalkError(
-                    f"--stage {as_text(file)!r}: {type(inner).__name__} is no dataclass",
+                    f"--stage {str(file)!r}: {type(inner).__name__} is no dataclass",
                     "write @dataclass(frozen=True) above it",
                 )
         stages += listed
     return tuple(stages)
 
 
-class NotGiven:
-    """The default of a setting's option, as the help shows it; the profile or the stage decides its value."""
-
-    def __init__(self, shown: str) -> None:
-        self.shown = shown
-
-    def __str__(self) -> str:
-        return self.shown
-
-
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
     """Return a parameter of a command for each setting of stages and other dataclasses, once each, by its name.
 
-    Its value is `NotGiven`, or a value of the setting's type. `without`: options that are left out.
+    Its value is `NOT_GIVEN`, or a value of the setting's type. `without`: options that are left out.
     """
-    taken: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for placed in settings_in(*holders):
-        if placed.option not in without:
-            taken.setdefault(placed.option, _parameter(placed))
-    return taken
+        if placed.option not in without and placed.option not in parameters:
+            parameters[placed.option] = _parameter(placed)
+    return parameters
+
+
+def _parameter(placed: PlacedSetting) -> inspect.Parameter:
+    setting, value, flag = placed.setting, placed.value, "--" + placed.option.replace("_", "-")
+    panel, hint = Panel[setting.panel.upper()], get_type_hints(placed.kind)[placed.name]
+    about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
+    kind: Any = Any
+    if hint is bool:
+        kind, default = bool, option(False, panel, about, flag)
+    elif hint == tuple[tuple[str, str], ...]:
+        kind = list[Any]
+        default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
+    else:
+        words = {meant: word for word, meant in setting.words.items()}
+        text = f"{value:g}" if isinstance(value, float) else str(value)
+        shown = time_text(value) if setting.unit and not setting.shown else text
+        shown = setting.shown or str(words.get(value, "" if value in (None, ()) else shown))
+        metavar = TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"
+        if metavar == "N" and setting.least is not None:
+            least, most = f"{setting.least:.15g}", setting.most
+            metavar += f" [x>={least}]" if most is None else f" [{least}<=x<={most:.15g}]"
+        default = option(
+            NOT_GIVEN,
+            panel,
+            about,
+            metavar=setting.metavar or metavar,
+            parser=value_of(setting, hint),
+            show_default=shown or False,
+        )
+    return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -146,138 +166,50 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters = inspect.signature(command, eval_str=True).parameters
-        taken = {
-            name: parameters[name] for name in parameters if parameters[name].kind != inspect.Parameter.VAR_KEYWORD
-        }
-        return with_parameters(command, {**taken, **settings})
+        own = {name: known for name, known in parameters.items() if known.kind != known.VAR_KEYWORD}
+        return with_parameters(command, {**own, **settings})
 
     return add
 
 
-def _format_options(file: Path) -> dict[str, inspect.Parameter]:
-    """The options that a format in a person's own file adds to those of `export`."""
-    from dailytalk_contiguous.publish.formats import format_named
-
-    settings = format_named(str(file)).settings
-    bundled = (kind for kind in type(settings).__mro__ if kind.__module__.split(".")[0] == __name__.split(".")[0])
-    inherited = {name for kind in bundled for name in getattr(kind, "__annotations__", ())}
-    return setting_options(settings, without=inherited)
-
-
-#: Options that name a person's own files, and the settings in these that are options of the command, too.
-OWN_OPTIONS: dict[str, Callable[[Path], Mapping[str, inspect.Parameter]]] = {
-    "stage": lambda file: setting_options(*load_stages([file])),
-    "tts": lambda file: setting_options(engine_named(str(file)).options),
-    "format": _format_options,
-}
-
-
-def own_voice(options: Mapping[str, Any]) -> Any:
-    """Return the settings of a synthesiser of `--tts` in a person's own file; none for any other."""
-    name = options.get("tts")
-    return engine_named(name).options if isinstance(name, str) and is_own_file(name) else NO_OPTIONS
-
-
-def with_own_options(command: Callable[..., Any], named: Sequence[tuple[str, str]]) -> Callable[..., Any]:
-    """Return the command with an option for each setting in a person's own files.
-
-    `named` are options of the command and the files that they name. Raises DailytalkError for a name that is
-    taken, and as `load_stages` and `engine_named` do.
-    """
-    known = inspect.signature(command).parameters
-    files = [(name, Path(value)) for name, value in named if name in OWN_OPTIONS.keys() & known.keys()]
-    settings = {option: of for name, file in files for option, of in OWN_OPTIONS[name](file).items()}
-    if not settings:
-        return command
-    if taken := sorted(settings.keys() & known.keys()):
-        flag = "--" + taken[0].replace("_", "-")
-        raise DailytalkError(f"{flag} is an option already", f"give the field {taken[0]!r} another name")
-
-    def extended(**options: Any) -> Any:
-        return command(**options)
-
-    return with_parameters(extended, {**known, **settings})
-
-
-def chosen(options: Mapping[str, Any], settings: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
-    """Return the `options` that are settings and have a value."""
-    values = {
-        name: options[name]
-        for name, parameter in settings.items()
-        if name in options
-        and options[name] is not parameter.default.default
-        and not isinstance(options[name], NotGiven)
+def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
+    """Return the `options` that are settings and were given."""
+    given = {name: options[name] for name in settings if name in options}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not NOT_GIVEN and value is not False and value != []
     }
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-#: Types of settings that are numbers, or none.
-_NUMBERS = (int, float, int | None, float | None)
+def value_of(setting: Setting, hint: Any) -> Callable[[Any], Any]:
+    """Return a parser of the values of a setting, whose type is `hint`; it raises typer.BadParameter.
 
-
-def _parameter(placed: PlacedSetting) -> inspect.Parameter:
-    setting, value, flag = placed.setting, placed.value, "--" + placed.option.replace("_", "-")
-    about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
-    hint = get_type_hints(placed.kind)[placed.name]
-    kind: Any = Any
-    if hint is bool:
-        kind, default = bool, option(False, Panel[setting.panel.upper()], about, flag)
-    else:
-        if setting.unit:
-            shown, metavar = setting.shown or time_text(value), TIME
-        else:
-            words = {meant: word for word, meant in setting.words.items()}
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            shown = setting.shown or str(words.get(value, "" if value in (None, ()) else text))
-            metavar = "N" if hint in _NUMBERS else "NAME"
-            if hint in _NUMBERS and (least := setting.least) is not None:
-                most = setting.most
-                metavar += f" [x>={least:.15g}]" if most is None else f" [{least:.15g}<=x<={most:.15g}]"
-        several = hint == tuple[tuple[str, str], ...]
-        kind = list[Any] | None if several else Any
-        default = option(
-            None if several else NotGiven(shown),
-            Panel[setting.panel.upper()],
-            about,
-            metavar=setting.metavar or metavar,
-            parser=pair_of(flag) if several else value_of(flag, setting, hint),
-            show_default=bool(shown),
-        )
-    return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-
-
-def value_of(flag: str, setting: Setting, hint: Any) -> Callable[[Any], Any]:
-    """Return a parser of the values of a setting, whose type is `hint`.
-
-    It raises DailytalkError for a value that is not a choice, and typer.BadParameter for one that is not a number.
-
-    >>> value_of("--sample-rate", SAMPLE_RATE, int)("source")
+    >>> value_of(SAMPLE_RATE, int)("source")
     0
     """
-    if setting.unit:
-        return time_of(flag, setting.words, setting.least or 0.0, needs_unit=setting.unit == "time")
-    number = next((kind for kind in (int, float) if hint in (kind, kind | None)), None)
+    time = time_of(setting.words, setting.least or 0.0, needs_unit=setting.unit == "time")
 
     def parse(text: Any) -> Any:
         if not isinstance(text, str):
             return text
         if text in setting.words:
             return setting.words[text]
-        if number is not None:
-            return _number_of(flag, text, number, setting)
-        if hint == tuple[str, ...]:
-            names = [name.strip() for name in text.split(",")]
-            return tuple(
-                one_of(flag, name, setting.choices) if setting.choices else name for name in names if name
-            )
-        if setting.own and is_own_file(text):
-            return text
-        return one_of(flag, text, setting.choices) if setting.choices else text
+        if setting.unit:
+            return time(text)
+        if hint in _NUMBERS:
+            return _number_of(text, _NUMBERS[hint], setting)
+        several = hint == tuple[str, ...]
+        names = [name.strip() for name in text.split(",") if name.strip()] if several else [text]
+        for name in names:
+            if setting.choices and name not in setting.choices and not (setting.own and is_own_file(name)):
+                raise typer.BadParameter(f"{name!r} is not {either(setting.choices)}")
+        return tuple(names) if several else text
 
     return parse
 
 
-def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Setting) -> float:
+def _number_of(text: str, kind: type[int] | type[float], setting: Setting) -> float:
     least = -math.inf if setting.least is None else setting.least
     most = math.inf if setting.most is None else setting.most
     try:
@@ -287,23 +219,17 @@ def _number_of(flag: str, text: str, kind: type[int] | type[float], setting: Set
     if not least <= number <= most:
         named = "a whole number" if kind is int else "a number"
         ends = [f"from {least:.15g}" if least > -math.inf else "", f"to {most:.15g}" if most < math.inf else ""]
-        allowed = " ".join(filter(None, (named, *ends)))
-        if not setting.words:
-            raise typer.BadParameter(f"{text!r} is not {allowed}")  # worded as typer does for its own numbers
-        raise BadValue(f"{flag} can't be {text!r}", f"give {allowed}, or {' or '.join(setting.words)}")
+        allowed = [" ".join(filter(None, (named, *ends))), *setting.words]
+        raise typer.BadParameter(f"{text!r} is not {either(allowed)}")
     return number
 
 
-def pair_of(flag: str) -> Callable[[Any], Any]:
-    """Return a parser of `TAG=OTHER`; it raises DailytalkError for any other text."""
-
-    def parse(text: Any) -> Any:
-        name, sign, other = text.partition("=")
-        if not sign or not name or not other:
-            raise BadValue(f"{flag} can't be {text!r}", "give TAG=OTHER, such as determined=confident")
-        return name, other
-
-    return parse
+def pair_of(text: Any) -> Any:
+    """Parse `TAG=OTHER`; raises typer.BadParameter for any other text."""
+    name, _, other = text.partition("=")
+    if not name or not other:
+        raise typer.BadParameter(f"{text!r} is not TAG=OTHER, such as determined=confident")
+    return name, other
 
 
 def either(choices: Iterable[str]) -> str:
@@ -350,7 +276,7 @@ SOURCE_LICENCE = option(
 STAGE = option(
     None,
     Panel.RARE,
-    "Your own file of Python whose list STAGES is run after the others; with --help, its options.",
+    "Your own file of Python whose list STAGES is run after the others.",
     "--stage",
     metavar="FILE.py",
 )

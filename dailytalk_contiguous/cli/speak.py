@@ -55,7 +55,7 @@ def speak(
     out: Path | None = engine_options.work_option(None, show_default="DIR"),
     recordings: Path | None = terminal.option(
         None,
-        terminal.Panel.INPUT,
+        terminal.Panel.RARE,
         "Where recordings are that were moved, or that only the transcript names.",
         metavar="DIR",
         show_default="where tag read them",
@@ -247,9 +247,7 @@ def build(**options: Any) -> Outcome:
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(options, stages_of(options), stages, options["max_conversation"])
-    own = cli_options.setting_options(cli_options.own_voice(options)).keys()
-    of_speak = _OF_SPEAK | own
-    tagged: Outcome = tag(**{name: options[name] for name in options if name not in of_speak})
+    tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
     has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
@@ -258,8 +256,7 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, f"then, to speak: {names}"]
         return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    passed = inspect.signature(speak).parameters.keys() | own
-    spoken = {name: options[name] for name in passed if name in options}
+    spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.
     spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})
     done: Outcome = speak(folder=options["out"], **spoken)
@@ -288,9 +285,7 @@ terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != 
 
 
 def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    return cli_options.chosen(
-        options, SPEAK_SETTINGS | cli_options.setting_options(cli_options.own_voice(options))
-    )
+    return cli_options.chosen(options, SPEAK_SETTINGS)
 
 
 def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:

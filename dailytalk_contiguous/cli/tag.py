@@ -10,7 +10,6 @@ from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_li
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
-from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
@@ -59,14 +58,14 @@ def tag(
     ),
     tier: list[str] | None = option(
         None,
-        Panel.INPUT,
+        Panel.RARE,
         "Tier (or its linguistic type) of TextGrids and ELAN files that holds speech; may be repeated.",
         metavar="NAME",
         show_default="found by its labels",
     ),
     speakers: Path | None = option(
         None,
-        Panel.INPUT,
+        Panel.RARE,
         "Table of who speaks, with columns recording, channel, speaker (and gender, language).",
         metavar="FILE.csv",
     ),
@@ -75,7 +74,7 @@ def tag(
         Panel.INPUT,
         "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
         metavar=cli_options.TIME,
-        parser=cli_options.time_of("--max-conversation", {"never": 0.0}, least=1.0),
+        parser=cli_options.time_of({"never": 0.0}, least=1.0),
         show_default=cli_options.time_text(MAX_CONVERSATION),
     ),
     source_licence: str = cli_options.SOURCE_LICENCE,
@@ -191,11 +190,9 @@ def tag(
 def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
     """Return the stages of the options of `tag`, a person's own last, for the devices of `engine`."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
-    own_stages = cli_options.load_stages(options["stage"] or ())
     if engine:
         settings |= {"device": engine.device(settings.get("device", "auto"))}
-    own_stages = with_settings(own_stages, cli_options.chosen(options, cli_options.setting_options(*own_stages)))
-    return (*tag_stages(options["profile"], **settings), *own_stages)
+    return (*tag_stages(options["profile"], **settings), *cli_options.load_stages(options["stage"] or ()))
 
 
 def say_what_is_fetched(repository: Repository) -> None:

@@ -4,11 +4,10 @@ Lines while a command works go to stderr, its outcome to stdout. This is the onl
 outside is shown there, and never obeyed. Names, transcripts, reasons and a server's messages may hold control
 characters, which a terminal takes for commands (its title, its colours, its clipboard), and marks that reverse the
 direction of writing, so that a line does not read as it is. Both are written out, `\\x1b` and `\\u202e`. In JSON
-they are escapes, so that a program reads the original text. On a terminal lines are broken between words, and
-never inside a path; a file or a pipe gets each of them whole, because logs are searched line by line.
+they are escapes, so that a program reads the original text. A line is printed whole, wherever it goes.
 
 Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wrong usage; 130 stopped by Ctrl-C.
-An error that a user can mend is one sentence; a bug has a traceback.
+An error is one sentence; with -v, one that we did not foresee has its traceback.
 """
 
 import errno
@@ -28,16 +27,14 @@ from typing import Any
 
 import typer
 from rich import console as rich_console
-from rich.cells import cell_len
 from rich.console import ConsoleOptions, RenderableType
-from rich.measure import Measurement
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, is_out_of_memory
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
@@ -110,6 +107,9 @@ def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
 #: separators; halves of surrogate pairs, which no terminal's encoding has.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
+#: Flags of all commands for more lines, and for the traceback of an error.
+VERBOSE = {"-v", "--verbose"}
+
 #: Columns of a line that does not go to a terminal, unless a width is set.
 _WIDE = 10_000
 
@@ -141,39 +141,12 @@ def print_json(value: Any, one_line: bool = False) -> None:
 
 
 class Console(rich_console.Console):
-    """rich's console; all text is made `visible`, in lines, tables and progress bars."""
+    """rich's console; all text is made `visible`, in lines, tables and progress bars, and lines are never cut."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**({"highlight": False, "emoji": False} | options))
         if "width" not in options and not self.is_terminal:
             self.width = _WIDE
-
-    def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does; a single text is broken between words on a terminal, and elsewhere not at all.
-
-        A table that is wider than the terminal is printed a row at a time, a line for each of its cells.
-        """
-        alone = objects[0] if len(objects) == 1 else None
-        if isinstance(alone, Table) and self.is_terminal:
-            wide = self.options.update(max_width=_WIDE)
-            if Measurement.get(self, wide, alone).maximum > self.width:
-                self._print_stacked(alone)
-                return
-        if isinstance(alone, str | Text):
-            text = alone
-            if isinstance(text, str):
-                markup = options.pop("markup", self._markup)
-                text = Text.from_markup(text, emoji=False) if markup else Text(text)
-            objects = (_broken(text, self.width) if self.is_terminal else text,)
-            options = {"soft_wrap": True} | options
-        super().print(*objects, **options)
-
-    def _print_stacked(self, table: Table) -> None:
-        heads = [column.header for column in table.columns]
-        for row in zip(*(column.cells for column in table.columns), strict=True):
-            for number, (head, cell) in enumerate(zip(heads, row, strict=True)):
-                if str(cell):
-                    self.text(f"  {head}: {cell}" if number and head else f"{'  ' if number else ''}{cell}")
 
     def text(self, text: str) -> None:
         """Print a line without markup; a label at its beginning (`error: `, `next: `) in its colour."""
@@ -181,19 +154,19 @@ class Console(rich_console.Console):
         line = Text(text)
         if colon and label.strip() in _COLOURS:
             line.stylize(_COLOURS[label.strip()], 0, len(label))
-        self.print(line)
+        self.print(line, soft_wrap=True)
 
     def detail(self, detail: str | Judgement | Figures) -> None:
         if isinstance(detail, str):
             self.text(detail)
         elif isinstance(detail, Judgement):
-            self.print(
-                Text(detail.text, {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good])
-            )
+            colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good]
+            self.print(Text(detail.text, colour), soft_wrap=True)
         else:
             table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))
             for heading in detail.head:
-                table.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+                right = heading.startswith(">")
+                table.add_column(heading.removeprefix(">"), justify="right" if right else "left", overflow="fold")
             for row in detail.rows:
                 table.add_row(*map(Text, row))
             self.print(table)
@@ -201,28 +174,6 @@ class Console(rich_console.Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
-
-
-def _broken(text: Text, width: int) -> Text:
-    """The text with line breaks where a word would pass the width; a word that is longer than a line stays whole.
-
-    The rest of an indented line is indented further.
-    """
-    lines = Text()
-    for line in text.split("\n", allow_blank=True):
-        breaks: list[int] = []
-        start = 0
-        moved_in = len(line.plain) - len(line.plain.lstrip(" "))
-        hanging = " " * (moved_in + 2 if moved_in else 0)
-        for word in re.finditer(r"\S+", line.plain):
-            room = width - (len(hanging) if breaks else 0)
-            if cell_len(line.plain[start : word.end()]) > room and line.plain[start : word.start()].strip():
-                start = word.start()
-                breaks.append(start)
-        for number, part in enumerate(line.divide(breaks)):
-            part.rstrip()
-            lines = lines + (hanging if number else "") + part + "\n"
-    return lines[:-1]
 
 
 def _escape(character: re.Match[str]) -> str:
@@ -305,33 +256,12 @@ def shown_steps() -> Iterator[None]:
             yield
 
 
-#: The remedy for each error of the disk.
-_DISK: dict[int | None, str] = {
-    errno.ENOSPC: "free some space and run the same command again: what is finished is kept",
-    errno.EDQUOT: "free some space and run the same command again: what is finished is kept",
-    errno.EFBIG: "raise the limit on the size of files and run the same command again: what is finished is kept",
-    errno.EIO: "check the disk and run the same command again: what is finished is kept",
-    errno.EROFS: "choose a place that can be written to",
-    errno.EACCES: "choose a place that you may write to",
-    errno.EPERM: "choose a place that you may write to",
-    errno.ENAMETOOLONG: "shorten that name, or choose a place with a shorter path",
-    errno.ELOOP: "take out the symbolic link that leads back to itself",
-    errno.E2BIG: "shorten the text of the longest utterance",
-    errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
-    errno.ENFILE: "close other programs and run the same command again",
-    errno.ENOMEM: "free some memory, or use fewer --workers, and run the same command again",
-    errno.ENOENT: "check the path; if another program removed it, run the same command again",
-    errno.ENOTDIR: "choose another path: a file is where a folder should be",
-    errno.EISDIR: "choose another path: a folder is where a file should be",
-    errno.EEXIST: "choose another path: it is taken",
-}
-
-#: The remedy for any other error of a system call (ESTALE of a network disk, ENXIO of a socket, …).
-_ANYTHING = "check the disk and the path, and run the same command again: what is finished is kept"
+#: Errors of a disk without room.
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def guarded(program: str, command: Callable[[], int]) -> int:
-    """Run a command; returns its exit code. Errors that a user can mend are a sentence of `program` on stderr."""
+    """Run a command and return its exit code. An error is one sentence on stderr; with -v it has its traceback."""
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")
@@ -352,13 +282,21 @@ def guarded(program: str, command: Callable[[], int]) -> int:
         return 1
     except DailytalkError as error:
         return failed(error.sentence, 2 if isinstance(error, BadValue) else 1)
-    except OSError as error:
-        if error.errno is None:  # raised by Python code, not by the system
+    except Exception as error:
+        if verbose() or is_out_of_memory(error):
             raise
-        where = f" ({as_text(error.filename)})" if error.filename else ""
-        return failed(
-            f"{(error.strerror or 'the disk failed').lower()}{where}: {_DISK.get(error.errno, _ANYTHING)}"
-        )
+        if isinstance(error, OSError) and error.strerror:
+            where = f" ({as_text(error.filename)})" if error.filename else ""
+            remedy = "free some space" if error.errno in _FULL else "check the disk and the path"
+            sentence = f"{error.strerror.lower()}{where}: {remedy}, and run the same command again"
+            return failed(f"{sentence}: what is finished is kept")
+        reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
+        return failed(f"{reason} (-v shows where)")
+
+
+def verbose() -> bool:
+    """Return whether the command line has -v: more is shown, and an error has its traceback."""
+    return not VERBOSE.isdisjoint(sys.argv[1:])
 
 
 def opened(address: str) -> bool:

@@ -31,6 +31,20 @@ def on_command_line(text: str) -> str:
     return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
 
 
+#: What libraries say without memory: the dynamic linker, torch, and an import in Python that fails without a word.
+_NO_MEMORY = (
+    "failed to map segment",
+    "annot allocate memory",
+    "can't start new thread",
+    "can't allocate memory",
+    "NULL without setting an exc",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
+
+
 class DailytalkError(Exception):
     """A problem that the user can fix. Stops the run unless it is a `BadInput`.
 

@@ -36,7 +36,6 @@ AUTO, NO_ALIGNER = "auto", "none"
 ALIGNER = Setting(
     "Who says when words are spoken: {choices}, or your own FILE.py that defines ALIGNER; auto: by language.",
     option="aligner",
-    panel="models",
     choices=(AUTO, NO_ALIGNER, *ALIGNERS),
     own=True,
     metavar="NAME|FILE.py",

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
     CLONE,
+    NO_OPTIONS,
     Engine,
     Line,
     Reserve,
@@ -44,7 +45,7 @@ LOUDEST = 2.0
 # Settings that `speak`, `build` and `converse` have.
 
 TTS = Setting(
-    "Synthesiser: {choices}, or your own FILE.py that defines ENGINE; with --help, its options.",
+    "Synthesiser: {choices}, or your own FILE.py that defines ENGINE.",
     option="tts",
     panel="voice",
     choices=ENGINES,
@@ -100,7 +101,10 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
         cloning = " or ".join(other for other in ENGINES if engine_named(other).clones)
         reason = f"{engine.name} can't speak in the voice of a sample"
         raise DailytalkError(reason, f"use --tts {cloning} with --voice clone")
-    chosen = chosen._replace(model=chosen.model or engine.model, voice=chosen.voice or engine.voice)
+    options = engine.options if chosen.options == NO_OPTIONS else chosen.options
+    chosen = chosen._replace(
+        model=chosen.model or engine.model, voice=chosen.voice or engine.voice, options=options
+    )
     with one_sentence(engine.name):
         synthesiser = engine.load(chosen)
         for attribute, value in (("engine", engine.name), ("model", chosen.model), ("voice", chosen.voice)):

@@ -72,9 +72,7 @@ ASR_MODEL = Setting(
     shown="the profile's",
     reference=True,
 )
-COMPUTE_TYPE = Setting(
-    "Whisper's precision; auto: int8 on CPU, float16 on CUDA.", panel="models", metavar="TYPE", shown="auto"
-)
+COMPUTE_TYPE = Setting("Whisper's precision; auto: int8 on CPU, float16 on CUDA.", metavar="TYPE", shown="auto")
 
 
 class Stage:

@@ -32,7 +32,6 @@ _Shares = tuple[float, ...]
 EMOTION_MODEL = Setting(
     f"Classifier of emotion: {VOICE_LINEAR} (bundled), a folder of dailytalk emotion train, a checkpoint.",
     option="emotion",
-    panel="models",
     metavar="NAME|DIR",
     reference=True,
 )

@@ -58,7 +58,6 @@ class JoinSentences(Stage):
         1.0,
         "Utterances of one sentence with less than this between them are joined; 0: none.",
         option="join_sentences",
-        panel="input",
         unit="s",
         least=0,
     )

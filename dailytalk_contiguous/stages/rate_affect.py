@@ -73,7 +73,6 @@ class RateAffect(Stage):
         "auto",
         f"The affect model's precision: {', '.join(affect.PRECISIONS)}; auto: bfloat16 where the device has it.",
         option="affect_precision",
-        panel="models",
         choices=("auto", *affect.PRECISIONS),
         metavar="TYPE",
         shown="auto",

@@ -104,9 +104,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
-    channel: str = setting(
-        "both", "Whose utterances are tagged: {choices}.", panel="input", choices=tuple(CHANNEL_CHOICES)
-    )
+    channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     again: float = unlisted(0.3)
     min_speech: float = unlisted(0.25)
@@ -114,9 +112,7 @@ class Segment(Stage):
     pad: float = unlisted(0.03)
     longest: float = unlisted(12.0)
     short: float = unlisted(0.8)
-    min_duration: float = setting(
-        0.0, "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.", panel="input", unit="s"
-    )
+    min_duration: float = setting(0.0, "Shorter utterances are rejected: 0.8s. 0 keeps every mm-hm.", unit="s")
     crosstalk: bool = unlisted(True)
     mono: bool = unlisted(False)
 

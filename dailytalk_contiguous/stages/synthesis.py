@@ -156,22 +156,17 @@ class Speak(Stage):
     revoice: str = setting(schema.CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     options: Any = NO_OPTIONS
-    temperature: float = setting(
-        0.7, "Sampling temperature, for engines that have one.", panel="voice", least=0, most=1
-    )
-    top_p: float = setting(0.7, "Nucleus sampling, for engines that have it.", panel="voice", least=0, most=1)
+    temperature: float = setting(0.7, "Sampling temperature, for engines that have one.", least=0, most=1)
+    top_p: float = setting(0.7, "Nucleus sampling, for engines that have it.", least=0, most=1)
     tag_map: tuple[tuple[str, str], ...] = setting(
         (),
         "Send OTHER where a line has TAG; as often as you like.",
         option="map_tag",
-        panel="voice",
         metavar="TAG=OTHER",
     )
-    variants: int = setting(1, "Takes that utterances of one text are spread over.", panel="voice", least=1)
-    candidates: int = setting(1, "Good takes to verify and choose the best of.", panel="voice", least=1)
-    tries: int = setting(
-        3, "Takes that may be refused, in all runs, before an utterance has failed.", panel="voice", least=1
-    )
+    variants: int = setting(1, "Takes that utterances of one text are spread over.", least=1)
+    candidates: int = setting(1, "Good takes to verify and choose the best of.", least=1)
+    tries: int = setting(3, "Takes that may be refused, in all runs, before an utterance has failed.", least=1)
     verify: str = unlisted("")
     compute_type: str = setting("auto", COMPUTE_TYPE)
     worst: float = unlisted(0.34)

@@ -34,7 +34,6 @@ WORD_PROSODY = {
 CODEBOOK = Setting(
     "Prosodic tokens by a codebook: bundled, or a folder that dailytalk tokens cluster has written.",
     option="prosodic_tokens",
-    panel="models",
     metavar="bundled|DIR",
     reference=True,
 )

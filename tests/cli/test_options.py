@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import soundfile
+import typer
 from built_conversations import built_row, work_with_recordings, write_dataset
 from command import EMBEDDED, Command
 from finished_corpora import clip_row, corpus_folder
@@ -19,7 +20,6 @@ from recordings import save
 from scripted import SHORT, Stubborn, folder, loopback
 
 from dailytalk_contiguous.cli.options import value_of
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import INSECURE
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 
@@ -90,11 +90,11 @@ def test_options_of_a_paid_voice_reach_its_service(tmp_path: Path, dailytalk: Co
     [("source", 0), ("8000", 8000), ("96000", 96000), ("7999", None), ("96001", None), ("x", None)],
 )
 def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: int | None) -> None:
-    rate_of = value_of("--sample-rate", SAMPLE_RATE, int)
+    rate_of = value_of(SAMPLE_RATE, int)
     if rate is not None:
         assert rate_of(text) == rate
         return
-    with pytest.raises(DailytalkError, match="from 8000 to 96000, or source"):
+    with pytest.raises(typer.BadParameter, match="from 8000 to 96000 or source"):
         rate_of(text)
 
 

@@ -1,4 +1,4 @@
-"""A stage in a person's own file runs by command; its fields are options, lines of run.json and of the report.
+"""A stage in a person's own file runs by command; its fields are lines of run.json and of the report.
 
 That it runs in other processes is seen in tests/test_chain.py.
 """
@@ -29,24 +29,20 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_file(tmp_path, monkeypatch)
 
 
-def test_field_of_an_own_stage_is_an_option_a_setting_and_a_line_of_the_report(
+def test_field_of_an_own_stage_is_a_setting_and_a_line_of_the_report(
     file: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
-    shown = dailytalk("tag", "--stage", file, "--help")
-    assert (shown.code, "--letters" in shown.out) == (0, True)
-    assert re.search(r"--letters +N +Letters of CountWords\. \[default: 4\]", shown.out)
+    file.write_text(OWN_STAGE.replace("letters=4", "letters=5"), encoding="utf-8")
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
-    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file, "--letters")
-    assert dailytalk(*command, "5").code == 0
+    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file)
+    assert dailytalk(*command).code == 0
     (row,) = miscounts(tmp_path / "out", letters=5)
     assert not any(row)
     record: dict[str, Any] = read_run(tmp_path / "out") or {}
     assert (record["settings"]["letters"], record["stages"][-1]["name"]) == (5, "CountWords")
-    assert "nothing to do" in dailytalk(*command, "5").out
+    assert "nothing to do" in dailytalk(*command).out
     assert dailytalk("report", tmp_path / "out", "--out", tmp_path / "page.html").code == 0
     assert '<td>letters</td><td class="number">5</td>' in (tmp_path / "page.html").read_text(encoding="utf-8")
-    done = dailytalk(*command, "6", "--dry-run")
-    assert "stages to run: Bucket, Tag, Punctuate, CountWords\n" in done.out
 
 
 @pytest.mark.needs("espeakng_loader")
@@ -186,7 +182,6 @@ def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, da
         (OWN_STAGE.replace("int32", "timestamp[s]"), "of the type"),
         (OWN_STAGE.replace("@dataclass(frozen=True)\n", "").replace("(letters=4)", "()"), "is no dataclass"),
         (OWN_STAGE.replace("STAGES =", "OTHERS =").replace("*STAGES", ""), "defines no STAGES"),
-        (OWN_STAGE.replace("letters", "beam"), "--beam is an option already"),
         (None, "is no file of Python"),
     ],
 )

@@ -17,7 +17,8 @@ LINES = re.findall(r"## Add an export.*?```python\n(.*?)```", PAGE, re.DOTALL)[0
 
 @pytest.fixture
 def own_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return own_file(tmp_path, monkeypatch, LINES)
+    code = LINES.replace("settings=LineSettings()", "settings=LineSettings(upper=True, shortest=2.5)")
+    return own_file(tmp_path, monkeypatch, code)
 
 
 def test_own_format_is_written_with_its_options_and_checked(
@@ -27,17 +28,14 @@ def test_own_format_is_written_with_its_options_and_checked(
     work, out = tmp_path / "work", tmp_path / "lines"
     kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
     assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
-    shown = dailytalk("export", "--format", own_format, "--help")
-    assert re.search(r"--shortest +TIME +Lines that last less are left out\.", shown.out)
     export = ("export", work, "--format", own_format, "--out", out)
-    done = dailytalk(*export, "--upper", "--shortest", "2.5s")
+    done = dailytalk(*export)
     assert (done.code, "1 line as lines in" in done.out) == (0, True), done.err
     assert "left out: shorter than --shortest: 1" in done.out
     (line,) = map(json.loads, (out / "lines.jsonl").read_text(encoding="utf-8").splitlines())
     assert line["text"].isupper()
     readme = (out / "README.md").read_text(encoding="utf-8")
     assert "a trainer of one voice" in readme
-    assert "Options: upper, shortest 2.5." in readme
     check = ("check", out, "--format", own_format)
     assert f"next: dailytalk check {out} --format {own_format}" in done.out
     checked = dailytalk(*check, "--json")
@@ -57,21 +55,9 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert both["facts"]["words"] == alone["facts"]["words"]
     kinds, kinds_alone = ({finding["kind"] for finding in found["findings"]} for found in (both, alone))
     assert kinds == {"empty-text", "missing-audio"} | kinds_alone
-    # Nothing in the folder tells what it is, and what only this format takes no other does.
-    assert "neither a work folder" in dailytalk("check", out).err
+    assert "neither a work folder" in dailytalk("check", out).err  # nothing in the folder tells what it is
     other = dailytalk("export", work, "--format", "csm", "--out", tmp_path / "csm", "--main", "right")
     assert other.code == 0, other.err
-    assert "No such option: --upper" in dailytalk("export", work, "--format", "csm", "--out", out, "--upper").err
-
-
-def test_own_format_may_have_the_settings_of_one_of_the_package(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    code = LINES.replace("settings=LineSettings()", "settings=MoshiSettings()")
-    code = code.replace("\n\n\n", "\nfrom dailytalk_contiguous.publish.moshi_folder import MoshiSettings\n\n\n", 1)
-    file = own_file(tmp_path, monkeypatch, code)
-    done = dailytalk("export", "--format", file, "--help")
-    assert (done.code, done.out.count("--both-speakers"), "--shortest" in done.out) == (0, 1, False), done.err
 
 
 @pytest.mark.parametrize(
@@ -79,7 +65,6 @@ def test_own_format_may_have_the_settings_of_one_of_the_package(
     [
         (LINES.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
         (LINES.replace('"lines",\n', '"moshi",\n'), "there is a format 'moshi'"),
-        (LINES.replace("upper", "both_speakers"), "--both-speakers is an option already"),
         (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
         (
             LINES.replace("settings=LineSettings()", "settings=LineSettings"),

@@ -78,10 +78,11 @@ def spoken_by(work: Path) -> set[tuple[str, str]]:
 def test_own_voice_speaks_is_checked_exported_and_published(
     parrot: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
+    parrot.write_text(PARROT.replace("Options())", 'Options(variant="+f3"))'), encoding="utf-8")
     save(tmp_path / "in/call.wav", excerpt(seconds=5.8))
     work = tmp_path / "work"
     build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--source-licence", "CC0-1.0", "--tts", parrot)
-    done = dailytalk(*build, "--variant", "+f3")
+    done = dailytalk(*build)
     assert done.code == 0, done.err
     assert "parrot takes no style tags: lines are said without theirs" in done.err
     assert spoken_by(work) == {("parrot", "+f3")}
@@ -113,8 +114,10 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     # The options of a later run are those of the file, which has to be named: run.json may be somebody else's.
     again = dailytalk("speak", work)
     assert (again.code, "name that file with --tts" in again.err) == (1, True)
-    assert "nothing to do" in dailytalk("speak", work, "--tts", parrot, "--variant", "+f3").out
-    other = dailytalk("speak", work, "--tts", parrot, "--dry-run")
+    assert "nothing to do" in dailytalk("speak", work, "--tts", parrot).out
+    other_options = parrot.with_name("other_parrot.py")
+    other_options.write_text(PARROT, encoding="utf-8")
+    other = dailytalk("speak", work, "--tts", other_options, "--dry-run")
     assert "1 shard, 1 of them to make" in other.out, other.out
 
 
@@ -177,9 +180,9 @@ def test_engine_that_can_not_be_loaded_is_one_sentence(
 
 @pytest.mark.needs("espeakng_loader")
 def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -> None:
-    done = dailytalk("doctor", "--tts", parrot, "--variant", "+f3", "--json")
+    done = dailytalk("doctor", "--tts", parrot, "--json")
     told = json.loads(done.out)
-    assert (done.code, told["engine"], told["voice"], told["sample_rate"]) == (0, "parrot", "+f3", 22050)
+    assert (done.code, told["engine"], told["voice"], told["sample_rate"]) == (0, "parrot", "+m3", 22050)
     assert (told["words"], told["same_again"]) == (None, True)
     assert 1.0 < told["speech_seconds"] <= told["seconds"] < 3.0
 
@@ -189,7 +192,6 @@ def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -
     [
         (PARROT.replace("ENGINE =", "VOICE ="), "defines no ENGINE: end it with ENGINE = Engine(...)"),
         (PARROT.replace('Engine("parrot"', 'Engine("fish"'), "there is an engine 'fish'"),
-        (PARROT.replace("variant", "temperature"), "--temperature is an option already"),
         (PARROT.replace("options=Options()", "options=3"), "its options are no frozen dataclass"),
         (PARROT.replace("options=Options()", "options=Options"), "the class Options: write options=Options()"),
         (PARROT.replace("(frozen=True)", ""), "its options are no frozen dataclass"),
@@ -222,10 +224,11 @@ def test_voice_of_the_page_speaks_with_a_model_of_transformers(
     page = (ROOT / "docs/voices.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(code.splitlines()) < 40
-    voice, model = own_voice(code), tiny_vits(tmp_path / "model")
+    model = tiny_vits(tmp_path / "model")
     rates = []
     for rate in ("0.5", "2"):
-        done = dailytalk("doctor", "--tts", voice, "--tts-model", model, "--speaking-rate", rate, "--json")
+        voice = own_voice(code.replace("options=Options()", f"options=Options(speaking_rate={rate})"))
+        done = dailytalk("doctor", "--tts", voice, "--tts-model", model, "--json")
         told = json.loads(done.out)
         assert (told["engine"], told["sample_rate"], told["words"]) == ("mms", 16000, None)
         rates.append(told["seconds"])

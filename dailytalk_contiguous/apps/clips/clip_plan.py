@@ -190,7 +190,7 @@ class ClipPlan:
         "", "Only clips in this language (ISO 639-1).", panel="input", metavar="CODE", shown="all"
     )
     limits: QualityLimits = QualityLimits()
-    agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).", panel="input")
+    agreed_only: bool = setting(False, "Only where raters heard what was intended (crema_d).")
     rate_affect: bool = unlisted(True)
     emotion: ClassifyEmotion | None = unlisted(None)
     split: str = setting(

@@ -63,7 +63,7 @@ def converse(
     web: bool = option(False, Panel.RUN, "Talk in a page of your browser.", "--web"),
     port: int = cli_options.PORT,
     no_browser: bool = cli_options.NO_BROWSER,
-    play: bool = option(False, Panel.RUN, "With --input: play the voice, too.", "--play"),
+    play: bool = option(False, Panel.RARE, "With --input: play the voice, too.", "--play"),
     consent: bool = option(
         False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
     ),
@@ -89,9 +89,7 @@ def converse(
             f"{'--input' if input else '--sound-device'} does not go with --web",
             "leave one of them out: the page has a microphone of its own",
         )
-    voice_options = cli_options.own_voice(options)
-    chosen = cli_options.chosen(options, CONVERSE_SETTINGS | cli_options.setting_options(voice_options))
-    (settings,) = with_settings((TalkSettings(options=voice_options),), chosen)
+    (settings,) = with_settings((TalkSettings(),), cli_options.chosen(options, CONVERSE_SETTINGS))
     settings = settings.of(profile or STANDARD) if profile or settings.tts else _with_voice(settings)
     console = Console(stderr=as_json)
     instructions = talk_setup.read_instructions(system)

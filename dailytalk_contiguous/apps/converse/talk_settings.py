@@ -36,12 +36,12 @@ class TalkSettings:
         reference=True,
     )
     chat_temperature: float | None = setting(
-        None, "Randomness of answers, 0 for none.", panel="models", least=0.0, most=2.0, shown="the model's"
+        None, "Randomness of answers, 0 for none.", least=0.0, most=2.0, shown="the model's"
     )
     seed: int | None = setting(None, SEED)
-    reply_tokens: int = setting(200, "Tokens of a reply at most.", panel="models", least=16)
+    reply_tokens: int = setting(200, "Tokens of a reply at most.", least=16)
     memory_tokens: int = setting(
-        2000, "Tokens that the chat model reads at most; older turns are summed up.", panel="models", least=256
+        2000, "Tokens that the chat model reads at most; older turns are summed up.", least=256
     )
     reply_within: float = setting(
         30.0, "Without a first word for so long, a reply is given up.", panel="rare", unit="s", least=1.0
@@ -64,10 +64,8 @@ class TalkSettings:
     speech_from: float = setting(
         0.5, "Probability from which a sound is speech.", panel="rare", least=0.05, most=0.95
     )
-    pause: float = setting(0.5, "Silence that ends a finished sentence.", panel="run", unit="s", least=0.2)
-    long_pause: float = setting(
-        1.2, "Silence that ends a sentence that seems unfinished.", panel="run", unit="s", least=0.2
-    )
+    pause: float = setting(0.5, "Silence that ends a finished sentence.", unit="s", least=0.2)
+    long_pause: float = setting(1.2, "Silence that ends a sentence that seems unfinished.", unit="s", least=0.2)
     longest_turn: float = setting(
         120.0, "A longer turn is answered as it is by then.", panel="rare", unit="s", least=5.0
     )

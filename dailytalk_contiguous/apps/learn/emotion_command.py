@@ -47,7 +47,7 @@ TRAIN_EMOTION_SETTINGS = cli_options.setting_options(
     *(kind() for kind in _SETTINGS.values()), without=("class_weights",)
 )
 
-LISTEN = cli_options.time_of("--listen", {}, 0.5)
+LISTEN = cli_options.time_of({}, 0.5)
 
 #: The note beside every emotion.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"

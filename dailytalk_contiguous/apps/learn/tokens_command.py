@@ -40,7 +40,7 @@ SHOWN_WEIGHTS = ", ".join(f"{name}={weight:g}" for name, weight in WEIGHTS.items
 #: Suffixes of the files of pictures.
 PICTURES = (".png", ".svg", ".pdf")
 
-START, END = cli_options.time_of("--start", {}), cli_options.time_of("--end", {})
+START = END = cli_options.time_of({})
 
 INPUTS = argument(
     "INPUT", "Recordings or folders of them (s3:// too); or a work folder, a corpus, or OWNER/NAME on the Hub."
