@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.errors import is_out_of_memory
+from dailytalk_contiguous.core.errors import lacks_memory
 
 _TOO_LITTLE = (
     "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v), or use fewer "
@@ -26,7 +26,7 @@ def entry_point() -> NoReturn:
 
         run_command()
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not lacks_memory(error):
             raise
         print(_TOO_LITTLE, file=sys.stderr)
         sys.exit(1)

@@ -34,7 +34,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError, is_out_of_memory
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, lacks_memory
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
@@ -283,7 +283,7 @@ def guarded(program: str, command: Callable[[], int]) -> int:
     except DailytalkError as error:
         return failed(error.sentence, 2 if isinstance(error, BadValue) else 1)
     except Exception as error:
-        if verbose() or is_out_of_memory(error):
+        if verbose() or lacks_memory(error):
             raise
         if isinstance(error, OSError) and error.strerror:
             where = f" ({as_text(error.filename)})" if error.filename else ""

@@ -41,7 +41,8 @@ _NO_MEMORY = (
 )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
+def lacks_memory(error: BaseException) -> bool:
+    """Return whether this process, not a GPU, ran out of memory."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)
 
 
