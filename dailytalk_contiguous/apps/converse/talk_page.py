@@ -6,14 +6,12 @@ this run: without it nothing is served, not even the page.
 """
 
 import asyncio
-import json
 import queue
 import struct
 import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from importlib.resources import files
 from typing import Any
 
@@ -27,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
-from dailytalk_contiguous.apps.converse.talk_screen import latency_text, median_steps
+from dailytalk_contiguous.apps.converse.talk_screen import aside_text, latency_text, median_steps
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
@@ -54,29 +52,11 @@ _MOST_BYTES = 4096
 _WAITS_AFTER = 3.0
 
 
-class _Window:
-    """An open page: its waiting messages, and the samples of the voice that it got and has finished."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket = socket
-        self.waiting: asyncio.Queue[Mapping[str, Any] | bytes | None] = asyncio.Queue()
-        self.sent = self.done = 0
-        self.sending = asyncio.create_task(self._send())
-
-    async def _send(self) -> None:
-        while (message := await self.waiting.get()) is not None:
-            if isinstance(message, bytes):
-                await self.socket.send_bytes(message)
-            else:
-                await self.socket.send_text(json.dumps(message))
-        await self.socket.close()
-
-
 class TalkPage:
     """A page as microphone and loudspeaker (`SoundBlocks`), and as a screen (`show`).
 
-    One window talks; another one gets a notice, and may take over. Blocks are read and played in the thread of the
-    talk; the server has a thread of its own.
+    The window that was opened last talks; the one before it gets a notice, and may take over. Blocks are read and
+    played in the thread of the talk; the server has a thread of its own.
 
     Args:
         port: on this machine; 0 takes a free one.
@@ -99,7 +79,9 @@ class TalkPage:
         self._arrived = time.monotonic()
         self._told_closed = True
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
-        self._windows: list[_Window] = []  # the first one talks
+        self._window: WebSocket | None = None
+        self._waiting: asyncio.Queue[Mapping[str, Any] | bytes | None] = asyncio.Queue()
+        self._sent = self._done = 0  # samples of the voice that the window got, and has played or dropped
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def serve(self, talk: Talk, note: str, push_to_talk: bool) -> None:
@@ -116,7 +98,7 @@ class TalkPage:
             routes=[
                 Route("/", self._file),
                 Route("/assets/{name}", self._file),
-                WebSocketRoute("/talk", self._window),
+                WebSocketRoute("/talk", self._serve_window),
             ]
         )
         self._guard = Guard(app, "dailytalk converse", _HOST, self._port, self._secret)
@@ -153,7 +135,7 @@ class TalkPage:
             try:
                 arrived = self._ring.get(timeout=0.25)
             except queue.Empty:
-                if self._windows:
+                if self._window:
                     self._told_closed = False
                 elif not self._told_closed and time.monotonic() - self._arrived > _WAITS_AFTER:
                     self._told_closed = True
@@ -169,7 +151,7 @@ class TalkPage:
         self._send(to_pcm(block).astype("<i2").tobytes())
 
     def hush(self) -> float:
-        unheard = max((window.sent - window.done for window in self._windows[:1]), default=0)
+        unheard = self._sent - self._done
         self._send({"kind": "hush"})
         return min(unheard, TALK_RATE) / TALK_RATE
 
@@ -182,8 +164,11 @@ class TalkPage:
             return
         kept = f"It is kept in {as_text(self._talk.kept)}." if self._talk.kept else "Nothing is kept."
         ending = {"kind": "ended", "text": f"The talk has ended after {length_text(self._talk.time)}. {kept}"}
-        with suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(self._end(ending), self._loop).result(5.0)
+        self._send(ending)
+        self._send(None)
+        deadline = time.monotonic() + 2.0
+        while self._window and time.monotonic() < deadline:
+            time.sleep(0.02)
         self._server.should_exit = True
         self._thread.join(5.0)
 
@@ -194,20 +179,22 @@ class TalkPage:
     def show(self, event: TalkEvent) -> None:
         if event.kind == "level":  # the page has its own
             return
-        message = {**event.data, "kind": event.kind, "time": event.time, "text": event.text}
+        message: dict[str, Any] = {"kind": event.kind, "text": event.text}
         if event.kind == "latency":
             message["text"] = latency_text(event.data)
             message["medians"] = latency_text(median_steps(self._talk.latencies))
+        elif event.kind in ("user", "reply"):
+            message["soft"] = aside_text(event)
         self._send(message)
 
-    def _send(self, message: dict[str, Any] | bytes) -> None:
+    def _send(self, message: dict[str, Any] | bytes | None) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._pass_on, message)
 
-    # The windows, in the thread of the server.
+    # In the thread of the server.
 
-    def _pass_on(self, message: dict[str, Any] | bytes) -> None:
-        """Send a message to the window that talks, and keep what a later one should show."""
+    def _pass_on(self, message: dict[str, Any] | bytes | None) -> None:
+        """Send a message to the window (None closes it), and keep what a later one should show."""
         if isinstance(message, dict):
             if message["kind"] == "cleared":
                 self._history.clear()
@@ -215,76 +202,59 @@ class TalkPage:
                 self._about["state"] = message["text"]
             elif message["kind"] in _KEPT:
                 self._history.append(message)
-        for window in self._windows[:1]:
-            window.waiting.put_nowait(message)
-            window.sent += BLOCK if isinstance(message, bytes) else 0
-
-    async def _end(self, ending: dict[str, Any]) -> None:
-        windows = list(self._windows)
-        for window in windows:
-            window.waiting.put_nowait(ending)
-            window.waiting.put_nowait(None)
-        if windows:
-            await asyncio.wait([window.sending for window in windows], timeout=2.0)
+        if self._window:
+            self._waiting.put_nowait(message)
+            self._sent += BLOCK if isinstance(message, bytes) else 0
 
     async def _file(self, request: Request) -> Response:
         return page_file(_ASSETS, request.path_params.get("name", "index.html"))
 
-    async def _window(self, socket: WebSocket) -> None:
+    async def _serve_window(self, socket: WebSocket) -> None:
         await socket.accept()
-        window = _Window(socket)
-        self._windows.append(window)
-        if window is self._windows[0]:
-            self._welcome()
-        else:
-            window.waiting.put_nowait({"kind": "elsewhere"})
+        self._pass_on({"kind": "elsewhere"})
+        self._pass_on(None)
+        self._window, self._waiting = socket, asyncio.Queue()
+        self._sent = self._done = 0
+        if self._about["push"]:  # the button may have been held in the window before
+            self._talk.later(self._talk.press, False)
+        self._pass_on({"kind": "welcome", **self._about, "history": list(self._history)})
+        sending = asyncio.create_task(self._send_waiting(socket, self._waiting))
         try:
             while (message := await socket.receive())["type"] != "websocket.disconnect":
-                self._take(window, message.get("bytes"), message.get("text") or "")
+                if socket is self._window:
+                    self._take(message.get("bytes"), message.get("text") or "")
         except BadInput:
             await socket.close(1008)
         except (WebSocketDisconnect, RuntimeError):  # it is gone
             pass
         finally:
-            window.sending.cancel()
-            talked = window is self._windows[0]
-            self._windows.remove(window)
-            if talked:
-                self._welcome()
+            sending.cancel()
+            if socket is self._window:
+                self._window = None
 
-    def _welcome(self) -> None:
-        """Let the first window talk. A button that was held in another one is let go."""
-        if self._about["push"]:
-            self._talk.later(self._talk.press, False)
-        for window in self._windows[:1]:
-            window.sent = window.done = 0
-            window.waiting.put_nowait({"kind": "welcome", **self._about, "history": list(self._history)})
+    async def _send_waiting(self, socket: WebSocket, waiting: "asyncio.Queue[Any]") -> None:
+        while (message := await waiting.get()) is not None:
+            await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_json(message))
+        await socket.close()
 
-    def _take(self, window: _Window, sound: bytes | None, text: str) -> None:
+    def _take(self, sound: bytes | None, text: str) -> None:
         """Take a block of sound or a request. Raises BadInput for what is neither."""
-        talks = window is self._windows[0]
         if sound is not None:
             if len(sound) != _HEADER.size + 2 * BLOCK:
                 raise BadInput("that is no block of sound", "reload the page")
-            if talks:
-                window.done = min(_HEADER.unpack_from(sound)[0], window.sent)
-                self._ring.put((pcm_to_float(sound[_HEADER.size :]), time.monotonic()))
+            self._done = min(_HEADER.unpack_from(sound)[0], self._sent)
+            self._ring.put((pcm_to_float(sound[_HEADER.size :]), time.monotonic()))
             return
         wanted = expect(parse_json(text, "the message"), {"kind": str}, "the message")
         kind, is_so, talk = wanted["kind"], wanted.get("is_so") is True, self._talk
-        if kind == "take":
-            self._windows[0].waiting.put_nowait({"kind": "elsewhere"})
-            self._windows.remove(window)
-            self._windows.insert(0, window)
-            self._welcome()
-        elif kind not in ("clear", "press", "push", "end"):
-            raise BadInput("the message asks for nothing that is known", "reload the page")
-        elif talks and kind == "clear":
+        if kind == "clear":
             talk.later(talk.clear)
-        elif talks and kind == "press":
+        elif kind == "press":
             talk.later(talk.press, is_so)
-        elif talks and kind == "push":
+        elif kind == "push":
             self._about["push"] = is_so
             talk.later(talk.push_to_talk, is_so)
-        elif talks:
+        elif kind == "end":
             self.stop()
+        else:
+            raise BadInput("the message asks for nothing that is known", "reload the page")

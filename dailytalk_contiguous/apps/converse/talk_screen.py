@@ -59,20 +59,23 @@ class TalkScreen:
 
 def _line(event: TalkEvent) -> Text:
     """The line of an event that stays on the screen."""
-    data = event.data
     if event.kind == "user":
-        feeling = ""
-        if "emotion" in data:
-            named = "unsure" if data["emotion"] == "unsure" else f"{data['emotion']} {data['confidence']:.0%}"
-            feeling = f"  [{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
-        return Text.assemble(("you: ", "bold cyan"), event.text, (feeling, "dim"))
+        return Text.assemble(("you: ", "bold cyan"), event.text, (f"  {aside_text(event)}", "dim"))
     if event.kind == "reply":
-        tag = f"({data['tag']}) " if data.get("tag") else ""
-        return Text.assemble(("voice: ", "bold magenta"), (tag, "dim"), event.text)
+        return Text.assemble(("voice: ", "bold magenta"), (aside_text(event), "dim"), event.text)
     if event.kind == "notice":
         return Text.assemble(("note: ", "yellow"), event.text)
-    texts = {"heard": "interrupted", "latency": latency_text(data), "cleared": "starting afresh"}
+    texts = {"heard": "interrupted", "latency": latency_text(event.data), "cleared": "starting afresh"}
     return Text(f"  {texts[event.kind]}", "dim")
+
+
+def aside_text(event: TalkEvent) -> str:
+    """The emotion of a turn of the person, or the tag of a sentence of the voice, in brackets; empty without."""
+    data = event.data
+    if "emotion" in data:
+        named = "unsure" if data["emotion"] == "unsure" else f"{data['emotion']} {data['confidence']:.0%}"
+        return f"[{named}, valence {data['valence']:.2f}, arousal {data['arousal']:.2f}]"
+    return f"({data['tag']}) " if data.get("tag") else ""
 
 
 def latency_text(steps: Mapping[str, float]) -> str:

@@ -12,19 +12,18 @@ export const reasonOf = (error) => REASONS[error.name]
   ?? `The microphone can't be opened (${error.name}): try another browser, or talk without --web.`;
 
 export class Sound {
+  context = null;
+  node = null;
+  stream = null;
+
   /**
    * @param heard gets { block, level, done } for every 32 ms: samples, their peak, and samples of the voice played.
    * @param lost is called when the microphone is gone.
    */
-  constructor(heard, lost) {
-    this.heard = heard;
-    this.lost = lost;
-    this.context = this.node = this.stream = null;
-  }
+  constructor(heard, lost) { Object.assign(this, { heard, lost }); }
 
   /** Open a microphone, by its id, or the one that the browser prefers. Throws what the browser throws. */
-  async open(id = "") {
-    if (!navigator.mediaDevices?.getUserMedia) throw new DOMException("no microphone in this page", "NotSupportedError");
+  async open(id) {
     const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: false, channelCount: 1 };
     if (id) audio.deviceId = { exact: id };
     this.context ??= new AudioContext({ latencyHint: "interactive" }); // later than the click it may have to be silent
@@ -36,42 +35,24 @@ export class Sound {
       this.node.connect(this.context.destination);
     }
     await this.context.resume();
-    this.closeMicrophone();
+    this.close();
     this.stream = stream;
     this.source = this.context.createMediaStreamSource(stream);
     this.source.connect(this.node);
-    const [track] = stream.getTracks();
-    track.addEventListener("ended", () => {
+    stream.getTracks()[0].addEventListener("ended", () => {
       if (stream !== this.stream) return;
-      this.closeMicrophone();
+      this.close();
       this.lost();
     });
-    return track.getSettings().deviceId ?? "";
   }
 
-  get isOpen() { return this.stream !== null; }
+  /** Play a block of samples; "hush" drops what was not played, "forget" begins with another connection. */
+  play(block) { this.node?.port.postMessage(block); }
 
-  play(block) { this.node?.port.postMessage(block, [block.buffer]); }
-
-  hush() { this.node?.port.postMessage("hush"); }
-
-  /** Begin with another connection. */
-  forget() { this.node?.port.postMessage("forget"); }
-
-  closeMicrophone() {
+  /** Close the microphone. */
+  close() {
     this.source?.disconnect();
     this.stream?.getTracks().forEach((track) => track.stop());
     this.source = this.stream = null;
   }
-
-  close() {
-    this.closeMicrophone();
-    this.context?.close();
-    this.context = this.node = null;
-  }
 }
-
-export const microphones = async () => {
-  const devices = await navigator.mediaDevices?.enumerateDevices() ?? [];
-  return devices.filter((device) => device.kind === "audioinput");
-};

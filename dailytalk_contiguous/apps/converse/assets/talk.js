@@ -1,10 +1,10 @@
 // The page of `dailytalk converse --web`: shows the talk, and passes sound between it and this machine's program.
 
 import { $, make, options, press, say } from "./elements.js";
-import { Sound, microphones, reasonOf } from "./microphone.js";
+import { Sound, reasonOf } from "./microphone.js";
 
 const LOST = "The connection is lost: see whether dailytalk converse still runs in its terminal.";
-const UNPLUGGED = "The microphone was unplugged: plug it in again, or choose another one.";
+const UNPLUGGED = "The microphone was unplugged: plug it in again, or choose another one, then press Start.";
 
 /** Decibels below full scale at the left end of the meter. */
 const FLOOR = -48;
@@ -13,7 +13,6 @@ let socket = null;
 let state = "connecting"; // then here, elsewhere, lost or ended
 let pushing = false;
 let held = false;
-let missing = false;
 
 const problem = (text) => { say($("notice"), text); $("notice").hidden = !text; };
 
@@ -23,86 +22,46 @@ const ask = (kind, isSo = true) => {
 
 // Sound.
 
-const heard = ({ block, level, done }) => {
+const sound = new Sound(({ block, level, done }) => {
   const decibels = 20 * Math.log10(Math.max(level, 1e-6));
-  $("level").value = Math.max(sound.isOpen ? 1 - decibels / FLOOR : 0, 0.85 * $("level").value);
+  $("level").value = Math.max(sound.stream ? 1 - decibels / FLOOR : 0, 0.85 * $("level").value);
   if (state !== "here" || socket.readyState !== WebSocket.OPEN) return;
-  const message = new ArrayBuffer(4 + 2 * block.length);
-  const view = new DataView(message);
-  view.setUint32(0, done % 2 ** 32, true);
-  block.forEach((sample, at) => view.setInt16(4 + 2 * at, sample, true));
+  const message = new DataView(new ArrayBuffer(4 + 2 * block.length));
+  message.setUint32(0, done, true);
+  block.forEach((sample, at) => message.setInt16(4 + 2 * at, sample, true));
   socket.send(message);
-};
-
-const sound = new Sound(heard, () => {
-  missing = true;
-  problem(UNPLUGGED);
-  showControls();
-  listMicrophones();
-});
+}, () => { problem(UNPLUGGED); show(); listMicrophones(); });
 
 const listMicrophones = async () => {
-  const found = await microphones();
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  const found = devices.filter((device) => device.kind === "audioinput");
   options($("microphone"), found.map((device, at) => [device.deviceId, device.label || `Microphone ${at + 1}`]));
-  return found.length;
 };
 
-let opening = false;
-
-const start = async (id = "") => {
-  if (opening) return;
-  opening = true;
+const start = async () => {
   try {
-    const used = await sound.open(id);
-    missing = false;
+    await sound.open($("microphone").value);
     problem("");
     await listMicrophones();
-    if (used) $("microphone").value = used;
   } catch (error) {
     problem(reasonOf(error));
   }
-  opening = false;
-  showControls();
+  show();
 };
 
 // The talk.
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const WHO = { user: "You", reply: "Voice" };
+const KEPT = ["user", "reply", "heard", "latency", "notice"];
 
-const feeling = ({ emotion, confidence, valence, arousal }) => {
-  if (emotion === undefined) return "";
-  const named = emotion === "unsure" ? "emotion unsure" : `sounds ${emotion}, ${percent(confidence)} sure`;
-  return `${named} · valence ${valence.toFixed(2)} · arousal ${arousal.toFixed(2)}`;
-};
-
-const LINES = {
-  user: (told) => [make("b", "who right", "You"), make("span", "said", told.text), make("span", "soft", feeling(told))],
-  reply: (told) => {
-    const words = make("span");
-    if (told.tag) words.append(make("span", "soft", `(${told.tag}) `));
-    words.append(make("span", "said", told.text));
-    return [make("b", "who left", "Voice"), words];
-  },
-  heard: () => [make("span", "soft aside", "interrupted")],
-  latency: (told) => [make("span", "soft aside figures", told.text)],
-  notice: (told) => [make("span", "note aside", told.text)],
-};
-
-/** Stay at the end of what was said, unless somebody reads what came before. */
-let follows = true;
-const follow = () => { if (follows) $("log").scrollTop = $("log").scrollHeight; };
-$("log").addEventListener("scroll", () => {
-  follows = $("log").scrollHeight - $("log").scrollTop - $("log").clientHeight < 60;
-});
-new ResizeObserver(follow).observe($("log"));
-
-const add = (told) => {
-  const line = make("li", `line ${told.kind}`);
-  line.append(...LINES[told.kind](told));
-  if (told.kind === "latency") line.setAttribute("aria-hidden", "true");
+const add = ({ kind, text, soft = "", medians = "" }) => {
+  const line = make("li", `line ${kind}`);
+  if (kind in WHO) line.append(make("b", "who", WHO[kind]), make("span", "said", text), make("span", "soft", soft));
+  else line.append(make("span", "soft aside", text));
+  if (kind === "latency") line.setAttribute("aria-hidden", "true");
+  if (kind === "user") say($("partial"), "");
   $("lines").append(line);
-  follow();
-  if (told.medians) say($("medians"), `Medians: ${told.medians}`);
+  if (medians) say($("medians"), `Medians: ${medians}`);
   $("empty").hidden = true;
 };
 
@@ -113,68 +72,49 @@ const empty = (text) => {
   $("empty").hidden = false;
 };
 
-const STATES = { "press Enter to talk": "hold Space to talk" };
-
-const showState = (text) => { say($("state"), STATES[text] ?? text); $("state").dataset.state = text; };
-
-const showControls = () => {
+/** Show the state of the talk, and the controls that it has. */
+const show = (text = $("state").dataset.state) => {
   const here = state === "here";
+  const shown = here && !sound.stream ? "microphone off" : text;
+  say($("state"), shown === "press Enter to talk" ? "hold Space to talk" : shown);
+  $("state").dataset.state = text;
   document.documentElement.dataset.talk = state;
   $("elsewhere").hidden = state !== "elsewhere";
-  $("start").hidden = sound.isOpen || !here;
   $("sound").hidden = !here;
-  $("level").parentElement.hidden = !sound.isOpen;
+  $("start").hidden = Boolean(sound.stream);
+  $("level").parentElement.hidden = !sound.stream;
   $("microphone").parentElement.hidden = !$("microphone").options.length;
-  $("hold").hidden = !here || !pushing || !sound.isOpen;
+  $("hold").hidden = !pushing || !sound.stream;
   for (const name of ["clear", "end"]) $(name).disabled = !here;
   press($("hands-free"), !pushing);
   press($("push"), pushing);
   press($("hold"), held);
-  if (here && !sound.isOpen) showState("microphone off");
+};
+
+const leave = (where, text) => {
+  [state, held] = [where, false];
+  sound.play("hush");
+  if (where !== "lost") sound.close();
+  show(where);
+  problem(text);
 };
 
 const HEARD = {
   welcome(told) {
-    state = "here";
-    pushing = told.push;
-    held = false;
-    sound.forget();
+    [state, pushing, held] = ["here", told.push, false];
+    sound.play("forget");
     problem("");
     say($("privacy"), told.note);
     empty("Press Start, allow the microphone, and speak.");
     told.history.forEach(add);
-    if (sound.isOpen || missing) showState(told.state || "listening");
+    show(told.state || "listening");
   },
-  elsewhere() {
-    state = "elsewhere";
-    release();
-    sound.close();
-    showState("elsewhere");
-    if (!$("lines").children.length) say($("empty"), "");
-  },
-  ended(told) {
-    state = "ended";
-    release();
-    sound.close();
-    showState("ended");
-    problem(told.text);
-  },
-  hush() { sound.hush(); },
-  state(told) { showState(told.text); if (told.text !== "hearing you") say($("partial"), ""); },
-  partial(told) { say($("partial"), told.text); },
+  elsewhere() { leave("elsewhere", ""); },
+  ended({ text }) { leave("ended", text); },
+  hush() { sound.play("hush"); },
+  state({ text }) { show(text); if (text !== "hearing you") say($("partial"), ""); },
+  partial({ text }) { say($("partial"), text); },
   cleared() { empty("The talk starts afresh."); },
-};
-
-const hear = ({ data }) => {
-  if (data instanceof ArrayBuffer) { sound.play(new Int16Array(data)); return; }
-  const told = JSON.parse(data);
-  if (told.kind in HEARD) {
-    HEARD[told.kind](told);
-    showControls();
-  } else if (told.kind in LINES) {
-    if (told.kind === "user") say($("partial"), "");
-    add(told);
-  }
 };
 
 const connect = () => {
@@ -182,14 +122,14 @@ const connect = () => {
   address.protocol = "ws:";
   socket = new WebSocket(address);
   socket.binaryType = "arraybuffer";
-  socket.addEventListener("message", hear);
+  socket.addEventListener("message", ({ data }) => {
+    if (data instanceof ArrayBuffer) return sound.play(new Int16Array(data));
+    const told = JSON.parse(data);
+    return KEPT.includes(told.kind) ? add(told) : HEARD[told.kind](told);
+  });
   socket.addEventListener("close", () => {
-    if (state === "ended") return;
-    state = "lost";
-    sound.hush();
-    showState("not connected");
-    problem(LOST);
-    showControls();
+    if (state === "ended" || state === "elsewhere") return;
+    leave("lost", LOST);
     setTimeout(connect, 1500);
   });
 };
@@ -197,51 +137,38 @@ const connect = () => {
 // What people do.
 
 const hold = (isHeld) => {
-  if (held === isHeld || !pushing || state !== "here" || !sound.isOpen) return;
+  if (held === isHeld || !pushing || state !== "here" || !sound.stream) return;
   held = isHeld;
   ask("press", held);
-  press($("hold"), held);
+  show();
 };
-const release = () => hold(false);
 
 const choosePush = (isPush) => {
-  release();
+  hold(false);
   pushing = isPush;
   ask("push", pushing);
-  showControls();
+  show();
 };
 
 const PLAIN = "input, select, textarea, a, summary, button:not(#hold)";
 
-addEventListener("keydown", (event) => {
+for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => {
   if (event.code !== "Space" || !pushing || event.target.closest?.(PLAIN)) return;
   event.preventDefault();
-  if (!event.repeat) hold(true);
+  if (!event.repeat) hold(kind === "keydown");
 });
-addEventListener("keyup", (event) => {
-  if (event.code !== "Space" || !held) return;
-  event.preventDefault();
-  release();
-});
-addEventListener("blur", release);
-$("hold").addEventListener("pointerdown", (event) => {
-  $("hold").setPointerCapture(event.pointerId);
-  hold(true);
-});
-for (const end of ["pointerup", "pointercancel"]) $("hold").addEventListener(end, release);
+$("hold").addEventListener("pointerdown", () => hold(true));
+for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => hold(false));
 // A screen reader clicks without a pointer: once to begin, once to end.
 $("hold").addEventListener("click", (event) => { if (!event.detail && !event.pointerType) hold(!held); });
 
-$("start").addEventListener("click", () => start($("microphone").value));
-$("microphone").addEventListener("change", () => start($("microphone").value));
+$("start").addEventListener("click", start);
+$("microphone").addEventListener("change", start);
 $("hands-free").addEventListener("click", () => choosePush(false));
 $("push").addEventListener("click", () => choosePush(true));
-$("clear").addEventListener("click", () => ask("clear"));
-$("end").addEventListener("click", () => ask("end"));
-$("take").addEventListener("click", () => ask("take"));
-navigator.mediaDevices?.addEventListener("devicechange", async () => {
-  if (await listMicrophones() && missing && state === "here") start();
-});
+for (const kind of ["clear", "end"]) $(kind).addEventListener("click", () => ask(kind));
+$("take").addEventListener("click", connect);
+navigator.mediaDevices?.addEventListener("devicechange", listMicrophones);
 
-showControls();
+show();
 connect();
