@@ -39,8 +39,8 @@ CHAT_TRIES = 3
 #: Chinese 3, and an estimate that is too high only forgets a little earlier.
 BYTES_A_TOKEN = 3
 
-#: Models that an error names, and characters of a model's name.
-_NAMED, _LONGEST_NAME = 5, 200
+#: Models that an error names.
+_NAMED = 5
 
 #: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read. A server
 #: that does not stream sends one, with a `message` in place of the `delta`.
@@ -193,11 +193,9 @@ def _read_models(reply: Reply) -> list[str]:
         answer = expect(parse_json(reply.body, ""), {"data": [{"id": str}]}, "its list of models")
     except BadInput as error:
         raise ShortRead(error.reason) from None
-    names = [model["id"] for model in answer["data"]]
-    usable = [name for name in names if name.isprintable() and 0 < len(name) <= _LONGEST_NAME]
-    if not usable:
+    if not answer["data"]:
         raise ShortRead("it names no model")
-    return usable
+    return [model["id"] for model in answer["data"]]
 
 
 def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:

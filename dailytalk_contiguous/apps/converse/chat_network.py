@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 
 from dailytalk_contiguous.apps.converse.dialogue import ReplyText
-from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_folder
-from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
-from dailytalk_contiguous.models.devices import is_out_of_memory, resolve_device, within_memory
+from dailytalk_contiguous.models.contracts import ChatMessage, NotAnswered
+from dailytalk_contiguous.models.devices import resolve_device, within_memory
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
@@ -30,18 +28,6 @@ _REMEDY = "name a model for chats with its own template and safetensors, on the 
 #: Files of a model that are fetched from the Hub, and those among them that are other forms of the same.
 _FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 _OTHER_FILES = ["*/*", "consolidated*"]
-
-#: The errors of transformers for a bad checkpoint.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    RuntimeError,
-    TypeError,
-    KeyError,
-    AttributeError,
-    ImportError,
-    SafetensorError,
-)
 
 
 class ChatNetwork:
@@ -54,10 +40,14 @@ class ChatNetwork:
 
     def __init__(self, source: str, temperature: float | None, seed: int | None, device: str) -> None:
         self.name = portable(source) or source
-        self._source, self._temperature, self._seed, self._device = source, temperature, seed, device
+        self._source, self._seed, self._device = source, seed, device
+        self._sampling: dict[str, Any] = {}
+        if temperature == 0:
+            self._sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        elif temperature is not None:
+            self._sampling = {"do_sample": True, "temperature": temperature}
         self._tokenizer: Any = None
         self._network: Any = None
-        self._marks = re.compile("(?!)")
         self._loading, self._answering = threading.Lock(), threading.Lock()
 
     def preflight(self) -> None:
@@ -68,18 +58,21 @@ class ChatNetwork:
             folder = find_folder(self._source, _FILES, _OTHER_FILES)  # only files that are read are fetched
             try:
                 with quiet_transformers():
-                    self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                    if not self._tokenizer.chat_template:
+                    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+                    if not tokenizer.chat_template:
                         raise ModelMissing(f"{self._source!r} has no chat template", _REMEDY)
                     self._network = within_memory(lambda: self._read(folder), f"the model {self._source!r}")
-            except _UNREADABLE as error:
-                raise ModelMissing(
-                    f"{self._source!r} can't be loaded as a model that chats ({_first_line(error)})", _REMEDY
-                ) from error
+            except DailytalkError:
+                raise
+            except Exception as error:  # transformers has one for each way in which a checkpoint is none
+                reason = f"{self._source!r} can't be loaded as a model that chats ({_first_line(error)})"
+                raise ModelMissing(reason, _REMEDY) from error
             # Texts that the tokenizer reads as tokens of their own, the longest first.
-            marks = {*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}
-            pattern = "|".join(re.escape(mark) for mark in sorted(marks, key=len, reverse=True) if mark.strip())
-            self._marks = re.compile(pattern or "(?!)")
+            marks = {
+                mark for mark in (*tokenizer.all_special_tokens, *tokenizer.get_added_vocab()) if mark.strip()
+            }
+            self._marks = re.compile("|".join(map(re.escape, sorted(marks, key=len, reverse=True))) or "(?!)")
+            self._tokenizer = tokenizer
 
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         return Pieces(lambda feed: self._answer(messages, most_tokens, feed), "chat")
@@ -104,47 +97,28 @@ class ChatNetwork:
         return network.to(device).eval()
 
     def _answer(self, messages: Sequence[ChatMessage], most_tokens: int, feed: Feed[str]) -> None:
-        """Deliver an answer. Raises NotAnswered for a conversation that the template or the memory can't take."""
+        """Deliver an answer. Raises NotAnswered without one, and for a conversation that the template refuses.
+
+        What PyTorch raises where the memory is too small is raised as it is.
+        """
         self.preflight()
         prompt = self._tokenizer(self._rendered(messages), add_special_tokens=False, return_tensors="pt")
-        n_tokens = prompt["input_ids"].shape[1]
-        context = getattr(self._network.config.get_text_config(), "max_position_embeddings", None) or 1 << 20
-        if n_tokens >= context:
-            raise NotAnswered(
-                f"the conversation has {n_tokens:,} tokens, and {self.name} takes {context:,}",
-                "start it afresh, or set a smaller budget of tokens",
-            )
-        sampling: dict[str, Any] = {}
-        if self._temperature == 0:
-            sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        elif self._temperature is not None:
-            sampling = {"do_sample": True, "temperature": self._temperature}
-        streamer = _Streamer(self._tokenizer, feed)
-        seed = self._seed
+        streamer, seed = _Streamer(self._tokenizer, feed), self._seed
         with self._answering, torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:  # another for every place in the conversation: not always the same answer
                 torch.manual_seed(seed + len(messages))
-            try:
-                self._network.generate(
-                    **prompt.to(self._network.device),
-                    **sampling,
-                    max_new_tokens=min(most_tokens, context - n_tokens),
-                    num_beams=1,
-                    pad_token_id=self._tokenizer.pad_token_id if self._tokenizer.pad_token_id is not None else 0,
-                    streamer=streamer,
-                )
-                if rest := streamer.reply.end():
-                    feed.put(rest)
-                if streamer.reply.said:
-                    return
-                reason, remedy = f"{self.name} gave no answer", "say it again"
-            except (RuntimeError, MemoryError) as error:
-                if isinstance(error, RuntimeError) and not is_out_of_memory(error):
-                    raise
-                reason = f"the answer of {self.name} does not fit into memory"
-                remedy = "start the conversation afresh, or name a smaller model"
-        # Here the tensors of the traceback are gone.
-        raise (BrokenOff if feed.n_pieces else NotAnswered)(reason, remedy)
+            self._network.generate(
+                **prompt.to(self._network.device),
+                **self._sampling,
+                max_new_tokens=most_tokens,
+                num_beams=1,
+                pad_token_id=self._tokenizer.pad_token_id or 0,
+                streamer=streamer,
+            )
+        if rest := streamer.reply.end():
+            feed.put(rest)
+        if not streamer.reply.said:
+            raise NotAnswered(f"{self.name} gave no answer", "say it again")
 
     def _rendered(self, messages: Sequence[ChatMessage]) -> str:
         """The conversation by the template; instructions that it refuses go into the first message.
@@ -162,7 +136,7 @@ class ChatNetwork:
                 text: str = self._tokenizer.apply_chat_template(
                     conversation, tokenize=False, add_generation_prompt=True, enable_thinking=False
                 )
-            except (TemplateError, TypeError, ValueError, KeyError) as error:
+            except Exception as error:  # a template may fail in any way
                 reason = _first_line(error)
                 continue
             if conversation[0]["content"].strip() in text:

@@ -29,6 +29,9 @@ class ListeningRule(NamedTuple):
     tag: str
     replies: tuple[str, ...]
 
+    def reply(self, number: int, echo: str) -> str:
+        return self.replies[number % len(self.replies)].format(echo=echo, Echo=echo[:1].upper() + echo[1:])
+
 
 RULES = (
     ListeningRule(
@@ -106,17 +109,13 @@ RULES = (
     ),
 )
 
-_HEARD_REPLIES = ("You sound {echo} as you say that.", "Your voice sounds {echo} to me.")
-
 _SWAPPED = {
     "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "am": "are", "i'm": "you're",
-    "i've": "you've", "i'll": "you'll", "i'd": "you'd", "we": "you", "us": "you", "our": "your", "you": "me",
-    "your": "my", "yours": "mine", "yourself": "myself", "you're": "I'm",
+    "i've": "you've", "we": "you", "us": "you", "our": "your", "you": "me", "your": "my", "you're": "I'm",
 }  # fmt: skip
 
 _HEARD_LINE = re.compile(r"\[sounds ([a-z][a-z -]*?) \(confidence [0-9.]+\)[^\]\n]*\]")
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-_SLOT = re.compile(r"\{\w+\}")
 
 
 def listen(turns: Sequence[tuple[str, str]]) -> str:
@@ -133,23 +132,16 @@ def listen(turns: Sequence[tuple[str, str]]) -> str:
     heard = _HEARD_LINE.findall(asked[-1])
     earlier = _HEARD_LINE.findall(asked[-2]) if len(asked) > 1 else []
     words = [word.lower() for word in _WORD.findall(_HEARD_LINE.sub(" ", asked[-1]).replace("’", "'"))]
-    tag, replies, echoed = "", RULES[-1].replies, list[str]()
     for rule in RULES:
-        if match := re.search(rule.pattern, " ".join(words)):
-            echoed = match[1].split() if match.re.groups else []
-            if len(echoed) <= MOST_ECHOED_WORDS and all(len(word) <= 20 for word in echoed):
-                tag, replies = rule.tag, rule.replies
-                break
-    answer = _next(replies, said, " ".join(_SWAPPED.get(word, word) for word in echoed))
+        match = re.search(rule.pattern, " ".join(words))
+        echoed = match[1].split() if match and match.re.groups else []
+        if match and len(echoed) <= MOST_ECHOED_WORDS and all(len(word) <= 20 for word in echoed):
+            break
+    echo = " ".join(_SWAPPED.get(word, word) for word in echoed)
+    answer = rule.reply(len(said), echo)
     if said and said[-1].endswith(answer):
-        answer = _next(RULES[-1].replies, said)
+        answer = rule.reply(len(said) + 1, echo)
+    tag = rule.tag
     if heard and heard != earlier and heard[-1] != "neutral":
-        tag, answer = tag or "soft tone", f"{_next(_HEARD_REPLIES, said, heard[-1])} {answer}"
+        tag, answer = tag or "soft tone", f"You sound {heard[-1]} as you say that. {answer}"
     return f"({tag}) {answer}" if tag else answer
-
-
-def _next(replies: Sequence[str], said: Sequence[str], echo: str = "") -> str:
-    """The first of several replies that was not used yet, otherwise the one used longest ago."""
-    fixed = [max(_SLOT.split(reply), key=len) for reply in replies]
-    last = [max((index for index, old in enumerate(said) if part in old), default=-1) for part in fixed]
-    return replies[last.index(min(last))].format(echo=echo, Echo=echo[:1].upper() + echo[1:])

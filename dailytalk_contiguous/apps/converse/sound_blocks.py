@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, read_at, read_header, to_uri
+from dailytalk_contiguous.core.audio import Samples, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
@@ -98,24 +98,24 @@ class FileBlocks:
         paths: recordings of one speaker; of several channels the mean is taken.
         loudspeaker: plays the voice, if there is one.
 
-    `rejects` has the files that turn out to be damaged; the next one is played. Raises BadInput for a file that is
-    no sound.
+    `rejects` has the files that can't be heard; the others are played.
     """
 
     lag = 0.0
     echoes = False
 
     def __init__(self, paths: Sequence[Path], loudspeaker: "Loudspeaker | None" = None) -> None:
-        for path in paths:
-            try:
-                read_header({"bytes": None, "path": to_uri(path)})
-            except (BadInput, OSError) as error:
-                raise BadInput(
-                    f"{as_text(path)} can't be heard ({_problem(error)[0]})", "name a sound file"
-                ) from None
         self.name = ", ".join(as_text(path.name) for path in paths)
         self.rejects: list[Reject] = []
-        self._parts = self._played(paths)
+        sounds: list[Samples] = []
+        for path in paths:
+            try:
+                sounds.append(read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1))
+            except BadInput as error:
+                self.rejects.append(Reject(as_text(path.name), "converse", error.reason, error.remedy))
+            except OSError as error:
+                self.rejects.append(Reject(as_text(path.name), "converse", f"{error.strerror}", "check the path"))
+        self._parts = self._played(sounds)
         self._loudspeaker = loudspeaker
         self._idle = False
         self._due = 0.0
@@ -143,27 +143,15 @@ class FileBlocks:
         if self._loudspeaker:
             self._loudspeaker.close()
 
-    def _played(self, paths: Sequence[Path]) -> Iterator[Samples | str]:
-        for path in paths:
-            try:
-                sound = read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1, dtype=np.float32)
-            except (BadInput, OSError) as error:
-                reject = Reject(as_text(path.name), "converse", *_problem(error))
-                self.rejects.append(reject)
-                yield f"{reject.id} can't be heard ({reject.reason}): {reject.remedy}"
-                continue
+    def _played(self, sounds: Sequence[Samples]) -> Iterator[Samples | str]:
+        for reject in self.rejects:
+            yield f"{reject.id} can't be heard ({reject.reason}): {reject.remedy}"
+        for sound in sounds:
             yield from np.pad(sound, (0, -len(sound) % BLOCK)).reshape(-1, BLOCK)
             quiet = 0.0
             while quiet < BETWEEN_FILES:
                 yield np.zeros(BLOCK, np.float32)
                 quiet = quiet + BLOCK_SECONDS if self._idle else 0.0
-
-
-def _problem(error: BadInput | OSError) -> tuple[str, str]:
-    """The reason why a file can't be read, and the remedy."""
-    if isinstance(error, BadInput):
-        return error.reason, error.remedy
-    return error.strerror or "the disk failed", "check the path"
 
 
 def _open_stream(kind: str, device: str, instead: str, callback: Callable[..., None]) -> Any:
@@ -296,11 +284,8 @@ class DeviceBlocks:
 
 
 def sound_devices() -> list[str]:
-    """A line for each sound device of this machine: its number, name, and channels in and out.
+    """A line for each sound device of this machine, as sounddevice shows it: its number, name and channels.
 
     Raises DailytalkError if sounddevice is not installed, or finds no library of PortAudio.
     """
-    return [
-        f"{number}: {device['name']} ({device['max_input_channels']} in, {device['max_output_channels']} out)"
-        for number, device in enumerate(sound_library("list of sound devices").query_devices())
-    ]
+    return str(sound_library("list of sound devices").query_devices()).splitlines()

@@ -1,5 +1,4 @@
 import io
-import json
 import threading
 import traceback
 import tracemalloc
@@ -295,8 +294,7 @@ def test_listener_listens_in_three_turns_without_anything() -> None:
         said.append(ChatMessage("assistant", "".join(listener.reply(said, 100))))
     assert [message.content for message in said if message.role == "assistant"] == [
         "(calm) Hello. I am listening. How are you today?",
-        "(soft tone) You sound sad as you say that. You had a fight with your sister. How was that for you?",
-        "(soft tone) You feel guilty. What brought it about?",
+        "(soft tone) You sound sad as you say that. So you had a fight with your sister. Tell me more.",
+        "(soft tone) You say openly that you feel guilty. What would you need now?",
     ]
     assert len("".join(listener.reply(said[:3], 4)).split()) == 4
-    json.dumps(said)
