@@ -4,11 +4,18 @@ import ctypes
 import ipaddress
 import os
 import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from dailytalk_contiguous.core.errors import DailytalkError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
@@ -96,3 +103,22 @@ def is_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """`map` in order, by so many threads, at most twice as many items ahead of the caller.
+
+    For work that lets go of the interpreter, as decoding and ONNX Runtime do. What it raises is raised in its
+    item's turn; then, and where the caller stops early, no further item is begun.
+    """
+    pool = ThreadPoolExecutor(threads, "side-by-side")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            if len(pending) > 2 * threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

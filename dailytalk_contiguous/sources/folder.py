@@ -3,14 +3,13 @@
 import hashlib
 import json
 import os
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import datasets
 import numpy as np
@@ -30,7 +29,7 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
-from dailytalk_contiguous.core.machine import cache_folder, cores
+from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
@@ -142,10 +141,6 @@ MAX_CONVERSATION = 900.0
 #: Recordings that are read in parallel, at most: the search for a cut without pauses may take 200 MB.
 AT_ONCE = 8
 
-_Item = TypeVar("_Item")
-_Found = TypeVar("_Found")
-
-
 #: Values of `channel` with which a file is a recording by itself, also if its name says that it is one side.
 _ONE_FILE = ("mix", "any")
 
@@ -254,25 +249,6 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
                 if why and entry.is_file() and os.path.abspath(entry.path) not in read:
                     unread[why].append(as_text(relative / entry.name))
     return {why: sorted(names) for why, names in sorted(unread.items()) if names}
-
-
-def side_by_side(work: Callable[[_Item], _Found], items: Iterable[_Item], threads: int) -> Iterator[_Found]:
-    """`map` in order, by so many threads, at most twice as many items ahead of the caller.
-
-    For work that lets go of the interpreter, as decoding and ONNX Runtime do. What it raises is raised in its
-    item's turn; then, and where the caller stops early, no further item is begun.
-    """
-    pool = ThreadPoolExecutor(threads, "side-by-side")
-    pending: deque[Future[_Found]] = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > 2 * threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def recording_rows(

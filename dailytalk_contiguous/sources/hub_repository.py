@@ -9,7 +9,6 @@ import re
 import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import astuple, dataclass, fields
 from functools import cached_property, partial
@@ -26,7 +25,7 @@ from huggingface_hub.utils.tqdm import tqdm
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cache_folder
+from dailytalk_contiguous.core.machine import cache_folder, side_by_side
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
@@ -157,8 +156,8 @@ class _Silent(tqdm):
 # in the Hub's own cache, which other programs share, and are used from there as a local folder would be.
 
 
-#: Recordings that are fetched together, and how many files at a time: the Hub's own client takes as many.
-_TOGETHER, _AT_A_TIME = 32, 8
+#: Files that are fetched at a time: the Hub's own client takes as many.
+_AT_A_TIME = 8
 
 
 def audio_files(paths: Iterable[str]) -> list[str]:
@@ -202,25 +201,18 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     }
 
 
-class HubRecording(NamedTuple):
-    """A recording on this machine: its file, and the root of its name."""
-
-    path: Path
-    root: Path
-
-
-def fetch_files(repository: Repository) -> Iterator[HubRecording]:
-    """Fetch the recordings, several at a time."""
+def needed_files(repository: Repository) -> list[str]:
+    """The recordings that the choice asks for, each with what may be its transcript."""
     recordings = chosen_files(repository)
     beside = companions(recordings, repository.files)
-    with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
-        for first in range(0, len(recordings), _TOGETHER):
-            group = recordings[first : first + _TOGETHER]
-            needed = list(dict.fromkeys(path for name in group for path in (name, *beside[name])))
-            local = dict(zip(needed, pool.map(lambda path: fetch_file(repository, path), needed), strict=True))
-            for path in group:
-                above = len(path.split("/")) - 1 - _depth(path, repository.choice.split)
-                yield HubRecording(local[path], local[path].parents[above])
+    return list(dict.fromkeys(path for name in recordings for path in (name, *beside[name])))
+
+
+def fetch_files(repository: Repository, paths: Iterable[str]) -> dict[str, Path]:
+    """Fetch files into the Hub's cache, several at a time."""
+    paths = list(paths)
+    fetched = side_by_side(partial(fetch_file, repository), paths, _AT_A_TIME)
+    return dict(zip(paths, fetched, strict=True))
 
 
 def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
@@ -232,18 +224,9 @@ def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
     if not paths:
         endings = ", ".join(sorted(suffixes))
         raise DailytalkError(f"{repository.reference} has no file of the kinds {endings}", "name another dataset")
-    with hub_errors(repository.reference), ThreadPoolExecutor(_AT_A_TIME) as pool:
-        local = list(pool.map(lambda path: fetch_file(repository, path), paths))
-    return local[0].parents[len(PurePosixPath(paths[0]).parts) - 1]
-
-
-def missing_files(repository: Repository) -> list[str]:
-    recordings = chosen_files(repository)
-    beside = companions(recordings, repository.files)
-    needed = dict.fromkeys(path for name in recordings for path in (name, *beside[name]))
-    kind = {"repo_type": "dataset", "revision": repository.commit}
-    cached = {path: try_to_load_from_cache(repository.reference.repo, path, **kind) for path in needed}
-    return [path for path in needed if not isinstance(cached[path], str)]
+    with hub_errors(repository.reference):
+        local = fetch_files(repository, paths)
+    return local[paths[0]].parents[paths[0].count("/")]
 
 
 def chosen_files(repository: Repository) -> list[str]:
@@ -523,26 +506,6 @@ class TablePlan(NamedTuple):
         return [name for name in dict.fromkeys([self.audio, self.named_by, *self.words]) if name]
 
 
-def fetch_tables(repository: Repository) -> Iterator[HubRecording | Reject]:
-    """Write the recordings to files, and yield each with its folder; rows that can't be used are Rejects."""
-    with hub_errors(repository.reference):
-        folder = _tables_folder(repository)
-        record = _finished(folder)
-        if record is None:
-            yield from _write_all(plan_of(repository, folder), repository)
-        else:
-            yield from (HubRecording(folder / name, folder) for name in record["recordings"])
-            yield from (Reject(**problem) for problem in record["problems"])
-
-
-def missing_tables(repository: Repository) -> list[str]:
-    """Shards that `fetch_tables` would have to read: all, or none."""
-    with hub_errors(repository.reference):
-        if _finished(_tables_folder(repository)) is not None:
-            return []
-        return [path for paths in _shards(repository).values() for path in paths]
-
-
 def table_file_name(name: str) -> str:
     """A recording's name as a path without an ending: what no file may be called is percent-encoded.
 
@@ -583,26 +546,24 @@ def write_row(
         return Reject(name, "Hub", error.reason, error.remedy)
 
 
-def _write_all(plan: TablePlan, repository: Repository) -> Iterator[HubRecording | Reject]:
+def _write_all(plan: TablePlan, repository: Repository) -> dict[str, Any]:
+    """Write the recordings of all rows, and then the list of them and of the rows that can't be used."""
     written: dict[str, Path] = {}
     problems: list[Reject] = []
     for split, shards in plan.shards.items():
-        number = 0
-        for shard in shards:
-            for row, _ in rows_of(repository, shard, plan.columns):
-                written_row = write_row(plan, row, split, number, written)
-                number += 1
-                if isinstance(written_row, Reject):
-                    problems.append(written_row)
-                    yield written_row
-                else:
-                    written[written_row[0]] = written_row[1]
-                    yield HubRecording(written_row[1], plan.folder)
+        rows = (row for shard in shards for row, _ in rows_of(repository, shard, plan.columns))
+        for number, row in enumerate(rows):
+            written_row = write_row(plan, row, split, number, written)
+            if isinstance(written_row, Reject):
+                problems.append(written_row)
+            else:
+                written[written_row[0]] = written_row[1]
     record = {
         "recordings": [path.relative_to(plan.folder).as_posix() for path in written.values()],
         "problems": [problem.as_dict() for problem in problems],
     }
     write_text(plan.folder / _DONE, json.dumps(record, indent=1, ensure_ascii=False))
+    return record
 
 
 def _name(row: Row, plan: TablePlan, split: str) -> str | None:
@@ -738,9 +699,7 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 # A dataset repository as INPUT: fetched as files and then treated as a folder.
 #
-# Audio files, Parquet and WebDataset shards all become one local file a recording, fetched once. `hub_recordings`
-# yields them one by one, so that a run over a corpus larger than the disk can use and drop each before it asks for
-# the next.
+# Audio files, Parquet and WebDataset shards all become one local file a recording, fetched once.
 
 
 class Fetched(NamedTuple):
@@ -783,30 +742,40 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
         ) from None
 
 
-def hub_recordings(repository: Repository) -> Iterator[HubRecording | Reject]:
-    """Fetch the recordings one after another; a row whose audio is missing or has no name is a Reject.
+def fetch(repository: Repository) -> Fetched:
+    """Fetch all recordings; a row whose audio is missing or has no name is a Reject.
 
     Raises DailytalkError if there is nothing to fetch, if a column, config or split has to be chosen, and for what
     the Hub, the network or the disk refuses.
     """
-    yield from fetch_tables(repository) if in_tables(repository) else fetch_files(repository)
-
-
-def fetch(repository: Repository) -> Fetched:
-    """Fetch all recordings. Raises as `hub_recordings` does."""
-    folders: dict[str, None] = {}
-    problems: list[Reject] = []
-    for recording in hub_recordings(repository):
-        if isinstance(recording, Reject):
-            problems.append(recording)
-        else:
-            folders[str(recording.root)] = None
-    return Fetched(tuple(folders), problems)
+    with hub_errors(repository.reference):
+        if in_tables(repository):
+            folder = _tables_folder(repository)
+            record = _finished(folder) or _write_all(plan_of(repository, folder), repository)
+            folders = (str(folder),) if record["recordings"] else ()
+            return Fetched(folders, [Reject(**problem) for problem in record["problems"]])
+        local = fetch_files(repository, needed_files(repository))
+        roots = (
+            local[path].parents[path.count("/") - _depth(path, repository.choice.split)]
+            for path in chosen_files(repository)
+        )
+        return Fetched(tuple(dict.fromkeys(map(str, roots))), [])
 
 
 def to_fetch(repository: Repository) -> ToFetch:
-    """The files that `fetch` would download, as far as sizes are known. Raises as `hub_recordings` does."""
-    missing = missing_tables(repository) if in_tables(repository) else missing_files(repository)
+    """The files that `fetch` would download, as far as sizes are known. Raises as `fetch` does."""
+    with hub_errors(repository.reference):
+        if not in_tables(repository):
+            kind = {"repo_type": "dataset", "revision": repository.commit}
+            missing = [
+                path
+                for path in needed_files(repository)
+                if not isinstance(try_to_load_from_cache(repository.reference.repo, path, **kind), str)
+            ]
+        elif _finished(_tables_folder(repository)) is not None:
+            missing = []
+        else:
+            missing = [path for paths in _shards(repository).values() for path in paths]
     return ToFetch(len(missing), sum(repository.files[path].size for path in missing))
 
 
@@ -852,7 +821,7 @@ class PendingRecording(NamedTuple):
 class HubStream:
     """The recordings of a repository, in its own order.
 
-    What is the same for all of them is asked of the Hub once. Raises as `hub_recordings` does.
+    What is the same for all of them is asked of the Hub once. Raises as `fetch` does.
     """
 
     repository: Repository

@@ -23,17 +23,16 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import (
     HubChoice,
     HubFile,
-    HubRecording,
     Repository,
     companions,
     fetch,
-    hub_recordings,
     in_tables,
     repository_of,
     suffix_of,
     table_file_name,
     to_fetch,
 )
+from dailytalk_contiguous.sources.recordings import find_recordings
 from dailytalk_contiguous.store.hub import parse_reference
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -97,6 +96,12 @@ def rows(text: str = REPO, **choice: str) -> list[dict[str, Any]]:
     """What a folder makes of a fetched repository."""
     folders = fetch(repository(text, **choice)).folders
     return list(folder_rows(FolderConfig(inputs=folders, language="en")))
+
+
+def fetched_files(text: str = REPO) -> tuple[list[Path], list[Reject]]:
+    """The recordings of a fetched repository, by name, and its rejects."""
+    fetched = fetch(repository(text))
+    return [found.path for found in find_recordings(fetched.folders)], fetched.problems
 
 
 def names(found: list[dict[str, Any]]) -> list[str]:
@@ -244,15 +249,15 @@ def test_finished_table_is_not_fetched_again(hub: HubServer) -> None:
     assert hub.requests == []
 
 
+@pytest.mark.usefixtures("impatient")
 def test_stopped_table_goes_on(hub: HubServer) -> None:
-    publish({"data/train-0.parquet": parquet({"id": ["a", "b"], "audio": [struct(wav()), struct(wav(2.0))]})})
-    stopped = hub_recordings(repository())
-    first = next(stopped)
-    stopped.close()
-    assert isinstance(first, HubRecording)
-    modified = first.path.stat().st_mtime
-    assert names(rows()) == ["a", "b"]
-    assert first.path.stat().st_mtime == modified
+    for number in range(2):
+        publish({f"data/train-{number}.parquet": parquet({"id": [f"{number}"], "audio": [struct(wav())]})})
+    hub.faults.arm("500", times=math.inf, method="GET", path="/resolve/.*train-1.parquet")
+    with pytest.raises(DailytalkError):
+        fetch(repository())
+    hub.faults.clear()
+    assert names(rows()) == ["0", "1"]
 
 
 def test_row_without_usable_audio_is_rejected_with_its_id(hub: HubServer) -> None:
@@ -385,9 +390,8 @@ def test_sides_of_a_webdataset_are_columns_of_one_sample(hub: HubServer) -> None
 def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: HubServer) -> None:
     whole = tar({"a.wav": wav(), "b.wav": wav(), "c.wav": wav()})
     publish({"data/train-0000.tar": whole[: len(whole) // 2], "data/train-0001.tar": tar({"d.wav": wav()})})
-    found = list(hub_recordings(repository()))
-    assert [one.path.name for one in found if not isinstance(one, Reject)] == ["a.wav", "d.wav"]
-    (reject,) = [one for one in found if isinstance(one, Reject)]
+    found, (reject,) = fetched_files()
+    assert [path.name for path in found] == ["a.wav", "d.wav"]
     assert reject.id == "train-000001"
     assert "data/train-0000.tar of tester/calls is damaged from here on" in reject.reason
 
@@ -395,8 +399,8 @@ def test_damaged_shard_is_rejected_from_there_on_and_the_others_are_read(hub: Hu
 def test_parquet_that_is_damaged_is_rejected_and_the_others_are_read(hub: HubServer) -> None:
     good = parquet({"id": ["a"], "audio": [struct(wav())]})
     publish({"data/train-0.parquet": b"PAR1" + b"x" * 40 + b"PAR1", "data/train-1.parquet": good})
-    found = list(hub_recordings(repository()))
-    assert [getattr(one, "path", Path("reject")).name for one in found] == ["reject", "a.wav"]
+    (path,), rejects = fetched_files()
+    assert (path.name, len(rejects)) == ("a.wav", 1)
 
 
 def test_row_whose_text_is_not_utf8_is_rejected_and_the_others_are_read(hub: HubServer) -> None:
@@ -405,10 +409,8 @@ def test_row_whose_text_is_not_utf8_is_rejected_and_the_others_are_read(hub: Hub
     file = io.BytesIO()
     pq.write_table(pa.table({"id": ids, "audio": pa.array([struct(wav()), struct(wav(2.0))])}), file)
     publish({"data/train-0.parquet": file.getvalue()})
-    found = list(hub_recordings(repository()))
-    assert isinstance(found[0], Reject)
-    assert (found[0].id, found[0].reason[:20]) == ("train-000000", "its id can't be read")
-    assert [one.path.name for one in found[1:] if not isinstance(one, Reject)] == ["b.wav"]
+    (path,), (reject,) = fetched_files()
+    assert (path.name, reject.id, reject.reason[:20]) == ("b.wav", "train-000000", "its id can't be read")
 
 
 def test_neither_audio_nor_tables_is_refused(hub: HubServer) -> None:
@@ -471,11 +473,9 @@ def held(sound: bytes, name: str) -> bytes:
 def test_recording_whose_transfer_broke_off_once_comes_whole(hub: HubServer, name: str) -> None:
     sound = wav(3.0)
     publish({name: held(sound, name)})
-    found = repository()
     cut = hub.faults.arm("cut", method="GET", path=f"/resolve/.*{Path(name).name}")
-    (one,) = hub_recordings(found)
-    assert isinstance(one, HubRecording)
-    assert (cut.struck, one.path.read_bytes() == sound) == (1, True)
+    (path,), _ = fetched_files()
+    assert (cut.struck, path.read_bytes() == sound) == (1, True)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -494,7 +494,7 @@ def test_transfer_that_never_succeeds_is_told(hub: HubServer, name: str, kind: s
     with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:\d+ (can't be reached|failed)|the connection to 127"):
         fetch(found)
     hub.faults.clear()
-    assert [type(one) for one in hub_recordings(found)] == [HubRecording]
+    assert len(fetched_files()[0]) == 1
 
 
 # Pure parts

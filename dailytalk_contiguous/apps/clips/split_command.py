@@ -14,14 +14,14 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.outcome import WITH_JSON, Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.shards import expand_row
-from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
+from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.store.files import write_bytes

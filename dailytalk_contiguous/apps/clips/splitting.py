@@ -24,7 +24,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cores, give_back_memory
+from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run import outputs
@@ -32,7 +32,7 @@ from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
 from dailytalk_contiguous.shards import expand_row, read_rows
-from dailytalk_contiguous.sources.folder import AT_ONCE, side_by_side
+from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import (

@@ -24,13 +24,13 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.publish.items import FiledItems, Items, ItemSound, Place
-from dailytalk_contiguous.sources.folder import side_by_side
 
 #: The source of an utterance's emotion: the acted one, the one most raters perceived, or the votes of each.
 Labels = Literal["acted", "perceived", "votes"]
