@@ -355,7 +355,7 @@ def find_recordings(
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
-    walk = _Walk(exclude)
+    skipped, leading_out = LeftOut(), set[Path]()
     # Every recording and its input's folder, by its path under what all inputs have in common.
     tops = [path if path.is_dir() else path.parent for path in paths_given]
     bases = [os.path.realpath(top) for top in tops]
@@ -363,79 +363,67 @@ def find_recordings(
     paths = {
         Path(os.path.relpath(base, root), path.relative_to(top)): (path, top)
         for path_given, top, base in zip(paths_given, tops, bases, strict=True)
-        for path in (walk(path_given) if path_given.is_dir() else [path_given])
+        for path in (_walk(path_given, exclude, skipped, leading_out) if path_given.is_dir() else [path_given])
     }
-    inner = {relative: path for relative, (path, _) in paths.items() if path not in walk.leading_out}
+    inner = {relative: path for relative, (path, _) in paths.items() if path not in leading_out}
     together = pairs(inner) if sides else {}
+    pair_at: dict[Path, Pair] = {}
     for joined, (pair, replaced) in together.items():
         folders = [paths.pop(relative)[1] for relative in replaced]
         paths[joined] = pair.files[0].with_name(joined.name), folders[0]
+        pair_at[joined] = pair
     if left_out is not None:
-        left_out.hidden += sorted(walk.left_out.hidden)
-        left_out.made += sorted(walk.left_out.made)
+        left_out.hidden += sorted(skipped.hidden)
+        left_out.made += sorted(skipped.made)
         left_out.paired += sorted(
-            as_text(joined.with_suffix("")) for joined, (pair, _) in together.items() if len(pair.files) == 2
+            as_text(joined.with_suffix("")) for joined, pair in pair_at.items() if len(pair.files) == 2
         )
-    names = {path: as_text(relative) for relative, (path, _) in paths.items()}
+    names = {relative: as_text(relative) for relative in paths}
     counts = Counter(names.values())
     if twice := [name for name, count in counts.items() if count > 1]:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
-    roots = dict(paths.values())
-    made_of = {paths[joined][0]: pair for joined, (pair, _) in together.items()}
     recordings = [
-        Recording(path, name, called[name], roots[path], path in walk.leading_out, made_of.get(path))
-        for path, name in names.items()
+        Recording(path, names[relative], called[names[relative]], top, path in leading_out, pair_at.get(relative))
+        for relative, (path, top) in paths.items()
     ]
     return sorted(recordings, key=lambda recording: recording.audio_file)
 
 
-class _Walk:
-    """Finds what is called like a recording in folders, and remembers what it did not go into."""
+def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: set[Path]) -> Iterator[Path]:
+    """Every recording of a folder, and every folder in it that can't be searched or leads out of it.
 
-    def __init__(self, exclude: Path | None) -> None:
-        self._exclude = exclude
-        self.left_out = LeftOut()
-        self.leading_out: set[Path] = set()
-
-    def __call__(self, folder: Path) -> Iterator[Path]:
-        """Every recording of a folder, and every folder in it that can't be searched or leads out of it."""
-        barred = {os.path.realpath(self._exclude)} if self._exclude else set()
-        unreadable: list[OSError] = []
-        top = folder.absolute()
-        is_named = any(map(is_marked, (top, *top.parents)))
-        for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-            real = os.path.realpath(parent)
-            if real in barred:
-                folders.clear()
-                continue
-            if not is_named and is_marked(Path(parent)):
-                folders.clear()
-                self.left_out.made.append(f"{as_text(Path(parent).relative_to(folder))}/")
-                continue
-            barred.add(real)  # a link that leads back up would be walked for ever
-            paths = [Path(parent, name) for name in sorted(folders)]
-            hiding = [path for path in paths if _hides_recordings(path)]
-            self.left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
-            shown = [path for path in paths if not path.name.startswith(".")]
-            out = [path for path in shown if self._leads_out(path, folder)]
-            yield from out
-            folders[:] = [path.name for path in shown if path not in self.leading_out]
-            for path in (Path(parent, name) for name in sorted(files) if is_recording(name)):
-                if path.name.startswith("."):
-                    self.left_out.hidden.append(as_text(path.relative_to(folder)))
-                elif not is_named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
-                    self.left_out.made.append(as_text(path.relative_to(folder)))
-                else:
-                    self._leads_out(path, folder)
-                    yield path
-        yield from (Path(error.filename) for error in unreadable)
-
-    def _leads_out(self, path: Path, folder: Path) -> bool:
-        if not path.is_symlink() or not leads_out(path, folder):
-            return False
-        self.leading_out.add(path)
-        return True
+    `left_out` gets what is skipped, `leading_out` what leads out.
+    """
+    barred = {os.path.realpath(exclude)} if exclude else set()
+    unreadable: list[OSError] = []
+    top = folder.absolute()
+    is_named = any(map(is_marked, (top, *top.parents)))
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
+        real, inside = os.path.realpath(parent), Path(parent)
+        is_made = not is_named and is_marked(inside)
+        if is_made and real not in barred:
+            left_out.made.append(f"{as_text(inside.relative_to(folder))}/")
+        if is_made or real in barred:
+            folders.clear()
+            continue
+        barred.add(real)  # a link that leads back up would be walked for ever
+        paths = [inside / name for name in sorted(folders)]
+        hiding = [path for path in paths if _hides_recordings(path)]
+        left_out.hidden += [f"{as_text(path.relative_to(folder))}/" for path in hiding]
+        found = [inside / name for name in sorted(files) if is_recording(name)]
+        leading_out |= {path for path in (*paths, *found) if path.is_symlink() and leads_out(path, folder)}
+        shown = [path for path in paths if not path.name.startswith(".")]
+        yield from (path for path in shown if path in leading_out)
+        folders[:] = [path.name for path in shown if path not in leading_out]
+        for path in found:
+            if path.name.startswith("."):
+                left_out.hidden.append(as_text(path.relative_to(folder)))
+            elif not is_named and path.name.endswith(EDITED) and made_from(path.parent, path.name):
+                left_out.made.append(as_text(path.relative_to(folder)))
+            else:
+                yield path
+    yield from (Path(error.filename) for error in unreadable)
 
 
 def is_recording(name: str) -> bool:

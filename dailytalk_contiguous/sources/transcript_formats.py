@@ -95,8 +95,8 @@ class Passage(NamedTuple):
 #: A part of a file as a dict, with its position in it.
 TranscriptRecord = tuple[str, Mapping[str, Any]]
 
-#: Chooses among the recordings that a file names.
-Pick = Callable[[Iterable[str]], Sequence[str]]
+#: Chooses among the recordings that a file names; those of a whisper.json are its `EntryNames`.
+Pick = Callable[[Any], Sequence[str]]
 
 
 def field_of(item: Mapping[str, Any], field: str) -> Any:
@@ -415,7 +415,7 @@ def _clips(path: Path, pick: Pick) -> Iterator[TranscriptRecord]:
 @lru_cache(maxsize=2)
 def _entries(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
     entries = whisper_json.read_whisper_json(path).entries
-    return whisper_json.EntryNames(entries), entries
+    return whisper_json.EntryNames(entries.keys()), entries
 
 
 # Of all formats

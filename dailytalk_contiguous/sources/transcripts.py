@@ -411,7 +411,7 @@ def _read(
     ]
 
 
-def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
+def _about(names: Iterable[str] | EntryNames, path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by the end of their paths; "" is one without a name.
 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -60,11 +60,6 @@ class WhisperJson:
     path: Path
     entries: dict[str, Any]
     rejects: tuple[Reject, ...]
-
-    def usable(self) -> dict[str, dict[str, Any]]:
-        """The entries without the rejected ones."""
-        rejected = {reject.id for reject in self.rejects}
-        return {name: entry for name, entry in self.entries.items() if name not in rejected}
 
 
 def read_whisper_json(path: Path) -> WhisperJson:
@@ -237,18 +232,11 @@ def begins_with_clip(path: Path) -> bool:
         return False
 
 
-class EntryNames(Sequence[str]):
+class EntryNames:
     """The names of the entries of a file, to be asked for one recording after another."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = [*names]
-        self._alike = [_grouped(self._names, form) for form in _FORMS]
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._names[index]
-
-    def __len__(self) -> int:
-        return len(self._names)
+        self._alike = [_grouped(names, form) for form in _FORMS]
 
     def about(self, recording: str) -> list[str]:
         """The entry about a recording, by its path; none where there is none.

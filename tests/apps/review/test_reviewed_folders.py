@@ -88,7 +88,7 @@ def test_a_clip_without_an_entry_gets_one(tmp_path: Path) -> None:
     assert session.item("a.wav")["lines"] == []
     edit(session, "a.wav", do="insert", channel="left", start=0.1, end=1.5, text="hello there")
     session.close()
-    entry = read_whisper_json(tmp_path / "whisper.json").usable()["a.wav"]
+    entry = read_whisper_json(tmp_path / "whisper.json").entries["a.wav"]
     assert (entry["text"], [part["id"] for part in entry["segments"]]) == ("hello there", [0])
 
 
