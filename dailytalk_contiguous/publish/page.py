@@ -6,18 +6,19 @@ those that the user names, are read once more for the player, with their sound.
 """
 
 import itertools
+import math
 import os
-from collections import Counter, defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import numpy as np
+import pandas as pd
 
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.apps import parts as parts_of_apps
@@ -41,22 +42,13 @@ from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import Table, environment, page
-from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
-from dailytalk_contiguous.store.work_folder import (
-    CLIPS,
-    DATA,
-    DATASET,
-    MEASURED,
-    TABLES,
-    TAGGED,
-    TRANSCRIPT,
-    read_run,
-)
+from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED, read_run
 
-_T = TypeVar("_T")
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
@@ -103,27 +95,18 @@ def compare_folders(
     # Their names are the shortest ends of their paths that differ.
     parts, other_parts = (path.resolve().parts for path in (folder, other))
     n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
-    names = as_text(Path(*parts[-n:])), as_text(Path(*other_parts[-n:]))
-    return _compared(folder, names[0]), _compared(other, names[1])
+    return _compared(folder, parts[-n:]), _compared(other, other_parts[-n:])
 
 
-def _compared(folder: Path, name: str) -> comparison_sections.Compared:
+def _compared(folder: Path, name: Sequence[str]) -> comparison_sections.Compared:
     """All conversations or clips of a folder; copies are no recordings and don't count."""
-    if not is_mix(folder) and not any((folder / part).exists() for part in (CLIPS, MEASURED, TRANSCRIPT, DATASET)):
-        raise DailytalkError(
-            f"{as_text(folder)!r} has neither clips nor conversations to compare",
-            "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
-        )
     items = open_items(folder)
     unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    made = TableMaker(items.rebuilt, items.fields)
-    for row in items.rows(SMALL):
-        if not row.get("problem"):
-            made.add(row)
-    side = comparison_sections.Compared(name, unit, made.tables())
+    side = comparison_sections.Compared(as_text(Path(*name)), unit, items.tables())
     if not side.n:
         raise DailytalkError(
-            f"{as_text(folder)!r} has no finished {side.unit} to compare", "let the command that makes it finish"
+            f"{as_text(folder)!r} has no finished {side.unit} to compare",
+            "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
         )
     return side
 
@@ -270,12 +253,6 @@ def _write_clips(
     return WrittenReport(path, path.stat().st_size, n, tuple(heard), True, measured, verdict)
 
 
-class _Listed(NamedTuple):
-    judged: judging.Judged
-    seconds: float
-    source_seconds: float
-
-
 def _write_conversations(
     items: Items,
     path: Path,
@@ -290,48 +267,44 @@ def _write_conversations(
     for row in steps("conversations read", items.rows(SMALL)):
         if row.get("problem"):
             refused.append(_refusal(row))
-            continue
-        made.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
-    tables = made.tables()
+        else:
+            made.add(row | {"labels": None})  # a file of a training folder has some, and may be a conversation
+    tables, run = made.tables(), common["run"]
     rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
     judged = judging.judged_conversations(tables.conversations, limits)
-    source_seconds = tables.conversations["source_duration"].fillna(0.0)
-    listed = [
-        _Listed(entry, entry.values["duration"] or 0.0, source)
-        for entry, source in zip(judged, source_seconds, strict=True)
-    ]
-    seconds = sum(entry.seconds for entry in listed)
-    examples = _chosen(items, listed, shown)
-    numbers = range(len(listed)) if shown == ALL else examples.keys()
-    played = sum(min(listed[number].seconds, player.LONGEST) for number in numbers)
+    examples = _chosen(items, judged, shown)
+    in_player = judged if shown == ALL else judged.loc[[*examples]]
     recordings = _recordings(items) if tables.is_rebuilt else None
-    as_recorded = examples if recordings else ()
-    recorded = sum(min(listed[number].source_seconds, player.LONGEST) for number in as_recorded)
-    mode = audio or ("inside" if (played + recorded) * player.BYTES_A_SECOND < MOST_INSIDE else "beside")
-    names = Counter(entry.judged.name for entry in listed)
-    sounds = _Sounds(mode, path, {name for name, n in names.items() if n > 1})
-    parts = _Parts(items, recordings, sounds, player.FINE if played <= MOST_FINE else player.COARSE)
-    details = parts.of_examples({number: listed[number].judged.name for number in examples})
-    run = common["run"]
-    findings = _as_checked(items, seconds, limits)
+    seconds = in_player["duration"].fillna(0.0).clip(upper=player.LONGEST).sum()
+    recorded = judged.loc[[*examples], "source_duration"].fillna(0.0).clip(upper=player.LONGEST).sum()
+    n_bytes = (seconds + (recorded if recordings else 0.0)) * player.BYTES_A_SECOND
+    sounds = _Sounds(audio or ("inside" if n_bytes < MOST_INSIDE else "beside"), path)
+    parts = _Parts(items, recordings, sounds, player.FINE if seconds <= MOST_FINE else player.COARSE)
+    names = judged["conversation_id"].astype(str)
+    details = dict(steps("examples ready", parts.of_examples(names[[*examples]]), len(examples)))
+    findings = _as_checked(items, tables.conversations["duration"].sum(), limits)
     if findings is None:
-        twice = [occurs_twice(name, name) for name, n in names.items() if n > 1]
+        twice = [occurs_twice(name, name) for name in names[names.duplicated()].unique()]
         of_apps = findings_of_apps(items.folder) if items.folder else []
-        found = judging.all_findings(tables, run, limits)
-        findings = [*twice, *_checked(items, tables.n, seconds), *found, *of_apps]
+        checked = _checked(items, tables.n, tables.conversations["duration"].sum())
+        findings = [*twice, *checked, *judging.all_findings(tables, run, limits), *of_apps]
     verdict = judging.verdict_of(findings, tables.n)
-    comparisons = conversation_sections.comparisons_of(tables, references)
-    cards = [{"why": why, **details[number]} for number, why in examples.items()]
 
     def data() -> Iterator[tuple[str, Any]]:
         for number, part in details.items():
             # Sound that is in the page is in the element of its example, and not twice.
             in_page = {"sound": None, "recorded": part["recorded"] | {"sound": None}}
-            yield f"detail-{number}", part | (in_page if mode == "inside" else {})
+            yield f"detail-{number}", part | (in_page if sounds.mode == "inside" else {})
         if shown == ALL:
-            yield from parts.of_all(listed, details.keys())
+            others = parts.of_others(details)
+            yield from (
+                (f"detail-{number}", part)
+                for number, part in steps("conversations ready", others, len(judged) - len(details))
+            )
         sounds.finish()
 
+    ordered = judged.sort_values("badness", ascending=False, kind="stable")
+    listed = ordered[(np.arange(len(ordered)) < MOST_LISTED) | ordered.index.isin(in_player.index)]
     context = {
         **common,
         "tables": tables,
@@ -339,16 +312,17 @@ def _write_conversations(
         "emotions": corpus_sections,
         "verdict": verdict,
         "made": judging.made_facts(run, tables),
-        "comparisons": comparisons,
-        "examples": cards,
-        "listed": _table(listed, set(numbers)),
+        "comparisons": conversation_sections.comparisons_of(tables, references),
+        "examples": [{"why": why, **details[number]} for number, why in examples.items()],
+        "measures": {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()},
+        "listed": listed.to_dict("index"),
+        "in_player": {*in_player.index},
         "furthest": parts.of_furthest(tables),
         "rejects": rejects,
         "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
     }
-    write_lines(path, page(items.name, "conversations.html", data=data(), media=_MEDIA[mode], **context))
-    ids = tuple(listed[number].judged.name for number in numbers)
-    files = sounds.folder if sounds.written else None
+    write_lines(path, page(items.name, "conversations.html", data=data(), media=_MEDIA[sounds.mode], **context))
+    ids, files = tuple(names[in_player.index]), sounds.folder if sounds.written else None
     return WrittenReport(path, path.stat().st_size, tables.n, ids, verdict=verdict, files=files)
 
 
@@ -380,9 +354,9 @@ def _checked(items: Items, n: int, seconds: float) -> list[Finding]:
     if items.folder is None or items.kind != "conversations" or seconds > MOST_DECODED:
         return [_not_decoded(counted(n, "conversation"))]
     usable = (row for row in items.rows() if not row["problem"])
-    jobs = enumerate(partial(lambda row: [*row_findings(row["conversation_id"], row)], row) for row in usable)
-    of_rows = steps("conversations checked", _in_threads(jobs), n)
-    return [*file_findings(items.folder), *(finding for _, findings in of_rows for finding in findings)]
+    of_rows = _in_threads(lambda row: [*row_findings(row["conversation_id"], row)], usable)
+    findings = itertools.chain.from_iterable(steps("conversations checked", of_rows, n))
+    return [*file_findings(items.folder), *findings]
 
 
 def _not_decoded(what: str) -> Finding:
@@ -418,16 +392,11 @@ def _default_path(folder: Path | Version) -> Path:
     return folder / REPORT
 
 
-def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence[str]) -> dict[int, str]:
-    if shown == ALL:
-        return examples_of([entry.judged for entry in listed], SHOWN)
-    if isinstance(shown, int):
-        return examples_of([entry.judged for entry in listed], shown)
-    numbers: dict[str, int] = {}
-    for number, entry in enumerate(listed):
-        numbers.setdefault(entry.judged.name, number)
-    missing = [name for name in dict.fromkeys(shown) if name not in numbers]
-    if missing:
+def _chosen(items: Items, judged: pd.DataFrame, shown: int | str | Sequence[str]) -> dict[int, str]:
+    if isinstance(shown, int) or shown == ALL:
+        return examples_of(judged, shown if isinstance(shown, int) else SHOWN)
+    numbers = {name: number for number, name in [*judged["conversation_id"].items()][::-1]}
+    if missing := [name for name in dict.fromkeys(shown) if name not in numbers]:
         raise DailytalkError(
             f"{items.where} has no conversation {', '.join(map(repr, missing))}",
             "give conversation ids as the dataset has them, or a number of conversations",
@@ -435,66 +404,54 @@ def _chosen(items: Items, listed: Sequence[_Listed], shown: int | str | Sequence
     return {numbers[name]: "chosen by its id" for name in shown}
 
 
-def examples_of(judged: Sequence[judging.Judged], count: int) -> dict[int, str]:
-    """Choose the numbers of `count` conversations at most, as examples of all of them, with the reason for each.
+#: Measures of which the conversation with the most or the least is an example: its title, whether it is the most,
+#: and beyond which value it is none.
+_EXTREMES = {
+    "overlap": ("most overlap", True, 0.0),
+    "length_ratio": ("most shortened", False, 1.0),
+    "confidence": ("lowest confidence", False, math.inf),
+    "delivery": ("delivered least like the source", True, -math.inf),
+}
+
+
+def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
+    """Choose the numbers of `most` conversations at most, as examples of all of them, with the reason for each.
 
     The worst, the most typical (whose measures are nearest to the middle of all, by rank), the one with most
     overlap, the most shortened, the one with the lowest confidence, the one that is delivered least like its
     source; then the next worst, and the next typical.
+
+    `judged`: of `publish.verdict.judged_conversations`.
     """
-    worst = sorted(range(len(judged)), key=lambda number: -judged[number].badness)
-    typical = _typical(judged)
-    candidates: list[tuple[int, str]] = []
-    if judged and judged[worst[0]].badness:
-        candidates.append((worst[0], f"worst: {_beyond(judged[worst[0]])}"))
-        typical = [number for number in typical if number != worst[0]]
+    bad = judged[judged["badness"] > 0].sort_values("badness", ascending=False, kind="stable")
+    worst = [(number, _beyond(of)) for number, of in bad[: most + 1].iterrows()]
+    measures = judged[[*CONVERSATION_MEASURES]].astype(float)
+    ranks = (measures.rank(method="first") - 0.5) / measures.count() - 0.5
+    distances = ranks.abs().fillna(0.25).sum(axis=1)  # an unknown one counts half
+    typical = [*distances.sort_values(kind="stable").index.difference(bad.index[:1], sort=False)]
+    candidates = [(number, f"worst: {beyond}") for number, beyond in worst[:1]]
     candidates += [(number, "typical: nearest to the middle of all measures") for number in typical[:1]]
-    for name, title, highest in (
-        ("overlap", "most overlap", True),
-        ("length_ratio", "most shortened", False),
-        ("confidence", "lowest confidence", False),
-        ("delivery", "delivered least like the source", True),
-    ):
-        known = [
-            (value, number) for number, entry in enumerate(judged) if is_number(value := entry.values.get(name))
-        ]
-        if known:
-            value, number = max(known, key=lambda pair: pair[0] if highest else -pair[0])
-            if not (name == "length_ratio" and value >= 1) and not (name == "overlap" and value <= 0):
+    for name, (title, is_most, limit) in _EXTREMES.items():
+        if len(known := measures[name].dropna()):
+            number = known.idxmax() if is_most else known.idxmin()
+            if known[number] > limit if is_most else known[number] < limit:
                 unit = " of the recorded length" if name == "length_ratio" else ""
-                candidates.append((number, f"{title}: {measured_text(name, value)}{unit}"))
-    chosen: dict[int, list[str]] = {}
+                candidates.append((number, f"{title}: {measured_text(name, known[number])}{unit}"))
+    chosen: dict[Any, list[str]] = {}
     for number, why in candidates:
-        if number in chosen or len(chosen) < count:
+        if number in chosen or len(chosen) < most:
             chosen.setdefault(number, []).append(why)
-    further = itertools.chain(
-        ((number, f"next worst: {_beyond(judged[number])}") for number in worst[1:] if judged[number].badness),
-        ((number, "next typical") for number in typical[1:]),
-    )
-    while len(chosen) < count and (candidate := next(further, None)):
-        chosen.setdefault(candidate[0], [candidate[1]])
+    further = [(number, f"next worst: {beyond}") for number, beyond in worst[1:]]
+    for number, why in [*further, *((number, "next typical") for number in typical[1:])]:
+        if len(chosen) < most:
+            chosen.setdefault(number, [why])
     return {number: "; ".join(reasons) for number, reasons in chosen.items()}
 
 
-def _beyond(judged: judging.Judged) -> str:
-    name = judged.breaches[0]
-    value = judged.values.get(name)
-    figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, value)}" if is_number(value) else name
-    more = len(judged.breaches) - 1
-    return f"{figure}, and beyond {counted(more, 'more limit')}" if more else figure
-
-
-def _typical(judged: Sequence[judging.Judged]) -> list[int]:
-    """All numbers, those first whose measures are in the middle of the ranks; an unknown one counts half."""
-    distances = np.zeros(len(judged))
-    for name in CONVERSATION_MEASURES if judged else ():
-        values = np.array([entry.values.get(name) for entry in judged], np.float64)  # None becomes NaN
-        known = np.isfinite(values)
-        ranks = np.full(len(judged), np.nan)
-        places = np.argsort(np.argsort(values[known], kind="stable"), kind="stable")
-        ranks[known] = (places + 0.5) / max(1, known.sum()) - 0.5
-        distances += np.where(known, np.abs(ranks), 0.25)
-    return [int(number) for number in np.argsort(distances, kind="stable")]
+def _beyond(judged: "pd.Series[Any]") -> str:
+    name, *more = judged["breaches"]
+    figure = f"{CONVERSATION_MEASURES[name].title} {measured_text(name, judged[name])}"
+    return f"{figure}, and beyond {counted(len(more), 'more limit')}" if more else figure
 
 
 def measured_text(name: str, value: float) -> str:
@@ -502,121 +459,69 @@ def measured_text(name: str, value: float) -> str:
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
-def _table(listed: Sequence[_Listed], detailed: Collection[int]) -> dict[str, Any]:
-    """The measures that are known, and of each conversation, the worst first, its measures and what is beyond."""
-    order = sorted(range(len(listed)), key=lambda number: -listed[number].judged.badness)
-    shown = [number for number in order[:MOST_LISTED] if number not in detailed]
-    rows = sorted({*shown, *detailed}, key=lambda number: (-listed[number].judged.badness, number))
-    known = [
-        name for name in CONVERSATION_MEASURES if any(is_number(entry.judged.values.get(name)) for entry in listed)
-    ]
-    return {
-        "measures": {name: CONVERSATION_MEASURES[name] for name in known},
-        "hidden": len(listed) - len(rows),
-        "rows": [
-            {
-                "name": judged.name,
-                "seconds": listed[number].seconds,
-                "number": number if number in detailed else None,
-                "cells": [
-                    (value * CONVERSATION_MEASURES[name].factor, name in judged.breaches)
-                    if is_number(value := judged.values.get(name))
-                    else (None, False)
-                    for name in known
-                ],
-            }
-            for number in rows
-            for judged in (listed[number].judged,)
-        ],
-    }
-
-
 class _Sounds:
-    """Puts the sound into the page, into a folder beside it, which we own, or nowhere."""
+    """Puts sound, as MP3, into the page, into a folder beside it, which we own, or nowhere."""
 
-    def __init__(self, mode: str, page: Path, repeated: Collection[str]) -> None:
-        self.mode, self.folder, self.repeated = mode, page.with_name(f"{page.stem}_files"), repeated
-        self.written = False
+    def __init__(self, mode: str, page: Path) -> None:
+        self.mode, self.folder, self.written = mode, page.with_name(f"{page.stem}_files"), False
         is_wanted = mode == "beside" or is_marked(self.folder)
         self._files = OwnedFolder(self.folder, "sound of a report", ()) if is_wanted else None
 
-    def place(
-        self, row: Row, number: int, samples: Samples, kind: str = "", flac: bytes = b"", with_sides: bool = True
-    ) -> dict[str, Any]:
-        """Keep the sound of a conversation: its address, and beside the page also that of each side.
-
-        `flac`: the same sound as it is in the dataset, where that is known.
-        """
-        if self.mode == "inside":
-            return {"sound": mp3_address(_mp3(samples)), "sides": []}
-        name = file_name(row["conversation_id"]) + kind
-        name += f"--{number}" if row["conversation_id"] in self.repeated else ""
-        address = self._put(f"{name}.flac", flac) if flac else self._put(f"{name}.mp3", _mp3(samples))
-        channels = enumerate(CHANNELS if with_sides else ())
-        # A page from a disk may play a file beside it, and not read it: one side alone has to be a file, too.
-        sides = [self._put(f"{name}--{channel}.mp3", _mp3(samples[:, [n]])) for n, channel in channels]
-        return {"sound": address, "sides": sides}
-
-    def place_line(self, samples: Samples, place: int, how: str) -> str:
-        mp3 = _mp3(samples)
-        return mp3_address(mp3) if self.mode == "inside" else self._put(f"line-{place}--{how}.mp3", mp3)
+    def place(self, name: str, samples: Samples) -> str:
+        """Keep samples of the player's rate under a name; returns their address."""
+        mp3 = to_mp3(samples, player.RATE)
+        if self.mode == "inside" or self._files is None:
+            return mp3_address(mp3)
+        self._files.write_bytes(f"{name}.mp3", mp3)
+        self.written = True
+        return f"{quote(os.fsencode(self.folder.name))}/{name}.mp3"
 
     def finish(self) -> None:
         if self._files is not None:
             self._files.finish({})
 
-    def _put(self, name: str, data: bytes) -> str:
-        assert self._files is not None
-        self._files.write_bytes(name, data)
-        self.written = True
-        return f"{quote(os.fsencode(self.folder.name))}/{name}"
-
-
-def _mp3(samples: Samples) -> bytes:
-    return to_mp3(samples, player.RATE)
-
 
 @dataclass(frozen=True)
 class _Parts:
+    """What the page plays and shows of conversations, by their numbers."""
+
     items: Items
     recordings: Items | None
     sounds: _Sounds
     levels: int
 
-    def of_examples(self, names: Mapping[int, str]) -> dict[int, dict[str, Any]]:
-        """The details of examples, by number. One whose sound can't be read names the problem instead."""
-
-        def example(row: Row, number: int, sound: ItemSound | str) -> dict[str, Any]:
-            return self._made(row, number, True, sound) | {"recorded": self._recorded(row, number)}
-
+    def of_examples(self, names: "pd.Series[str]") -> Iterator[tuple[int, dict[str, Any]]]:
+        """The details of examples. One whose sound can't be read names the problem instead."""
         rows = ((number, self.items.row(name)) for number, name in names.items())
-        jobs = ((number, partial(example, row, number, self._sound(row))) for number, row in rows)
-        return dict(steps("examples ready", _in_threads(jobs), len(names)))
+        return _in_threads(
+            lambda job: (job[0], self._made(*job) | {"recorded": self._recorded(*job[:2])}),
+            ((number, row, self._sound(row)) for number, row in rows),
+        )
 
-    def of_all(self, listed: Sequence[_Listed], done: Collection[int]) -> Iterator[tuple[str, Any]]:
+    def of_others(self, done: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
         rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
-        usable = (row for row in rows if not row.get("problem"))
-        left = ((number, row) for number, row in enumerate(usable) if number not in done)
-        jobs = ((number, partial(self._made, row, number, False, self._sound(row))) for number, row in left)
-        for number, part in steps("conversations ready", _in_threads(jobs), len(listed) - len(done)):
-            yield f"detail-{number}", part
+        usable = enumerate(row for row in rows if not row.get("problem"))
+        left = ((number, row, self._sound(row)) for number, row in usable if number not in done)
+        return _in_threads(lambda job: (job[0], self._made(*job)), left)
 
     def of_furthest(self, tables: Tables) -> list[dict[str, Any]]:
         """The lines whose delivery is furthest from the source, these first: source and take to listen to."""
-        lines = figures.furthest(tables) if self.sounds.mode != "none" else tables.utterances[:0]
         samples = []
-        for place, line in enumerate(lines.itertuples(), 1):
+        for place, line in enumerate(figures.furthest(tables).itertuples(), 1):
+            if self.sounds.mode == "none":
+                break
             name = str(line.conversation_id)
             said = self.items.row(name)["utterances"][line.number]
-            source = (said["source_channel"] or said["channel"], said["source_start"], said["source_end"])
-            sounds = [
-                (how, *self._line_sound(items, name, span, place, how))
-                for how, items, span in (
-                    ("recorded", self.recordings, source),
-                    ("rebuilt", self.items, (said["channel"], said["start"], said["end"])),
-                )
-                if items is not None
-            ]
+            sounds = []
+            for how, items, timeline in (("recorded", self.recordings, "source_"), ("rebuilt", self.items, "")):
+                if items is not None:
+                    start, end = said[f"{timeline}start"], said[f"{timeline}end"]
+                    side = CHANNELS.index(said[f"{timeline}channel"] or said["channel"])
+                    found, problem = player.NO_SAMPLES, "No sound: its times are not known."
+                    if has_length(start, end):
+                        found, problem = _decoded(items, name, start, min(end - start, LONGEST_LINE))
+                    address = "" if problem else self.sounds.place(f"line-{place}--{how}", found[:, [side]])
+                    sounds.append((how, address, problem))
             synthesis = said["synthesis"]
             facts = [f"distance {synthesis['delivery_distance']:.2f}"]
             for title, unit, key in (("pitch", "st", "semitones"), ("level", "dB", "decibels")):
@@ -626,35 +531,20 @@ class _Parts:
             samples.append(sound_card(said["utterance_id"], " · ".join(facts), said["text"] or "", *sounds))
         return samples
 
-    def _line_sound(
-        self, items: Items, name: str, span: tuple[str, float | None, float | None], place: int, how: str
-    ) -> tuple[str, str]:
-        """One side of a conversation between two seconds: its address, and why there is none."""
-        channel, start, end = span
-        if start is None or end is None or not has_length(start, end):
-            return "", "No sound: its times are not known."
-        try:
-            sound = items.sound(name)
-        except BadInput as error:
-            return "", f"No sound: {public(error.reason)}."
-        samples, problem = player.sound_of(sound.audio, sound.offset + start, min(end - start, LONGEST_LINE))
-        side = CHANNELS.index(channel)
-        return ("", public(problem)) if problem else (self.sounds.place_line(samples[:, [side]], place, how), "")
-
-    def _made(self, row: Row, number: int, is_example: bool, sound: ItemSound | str) -> dict[str, Any]:
+    def _made(self, number: int, row: Row, sound: ItemSound | str) -> dict[str, Any]:
         samples, problem = player.NO_SAMPLES, sound if isinstance(sound, str) else ""
-        kept = {}
         if isinstance(sound, ItemSound):
             samples, problem = player.sound_of(sound.audio, sound.offset, player.shown_seconds(row))
-            data = sound.audio.get("bytes") or b""
-            is_as_played = data.startswith(b"fLaC") and not sound.offset
-            flac = data if is_as_played and (row["duration"] or 0.0) <= player.LONGEST else b""
-            kept = {} if problem else self.sounds.place(row, number, samples, "", flac, is_example)
-        why = "As recorded, the examples alone can be heard." if self.items.is_rebuilt(row) else ""
-        empty = {"number": number, "problem": problem, "sound": None, "sides": [], "recorded": _nothing(why)}
-        return empty | player.detail(row, self.items.is_rebuilt(row), samples, self.levels) | kept
+        address = (
+            self.sounds.place(f"{file_name(row['conversation_id'])}--{number}", samples) if len(samples) else None
+        )
+        is_rebuilt = self.items.is_rebuilt(row)
+        why = "As recorded, the examples alone can be heard." if is_rebuilt else ""
+        known = {"number": number, "problem": problem, "sound": address, "recorded": _recording(None, why)}
+        return known | player.detail(row, is_rebuilt, samples, self.levels)
 
     def _sound(self, row: Row) -> ItemSound | str:
+        """Its encoded sound, or why there is none."""
         if self.sounds.mode == "none":
             return ""
         try:
@@ -662,42 +552,42 @@ class _Parts:
         except BadInput as error:
             return f"No sound: {error.reason}."
 
-    def _recorded(self, row: Row, number: int) -> dict[str, Any]:
-        """The sound of its recording as `_Sounds.place` returns it, and `why` there is none."""
+    def _recorded(self, number: int, row: Row) -> dict[str, Any]:
         if not self.items.is_rebuilt(row) or self.sounds.mode == "none":
-            return _nothing()
+            return _recording(None)
         if self.recordings is None:
-            return _nothing("As recorded it can't be heard: only the work folder knows its recording.")
-        try:
-            sound = self.recordings.sound(row["conversation_id"])
-        except BadInput as error:
-            return _nothing(f"As recorded it can't be heard: {public(error.reason)}.")
-        samples, problem = player.sound_of(sound.audio, sound.offset, player.recorded_seconds(row))
+            return _recording(None, "As recorded it can't be heard: only the work folder knows its recording.")
+        samples, problem = _decoded(self.recordings, row["conversation_id"], 0.0, player.recorded_seconds(row))
         if problem:
-            return _nothing(public(problem))
-        samples = samples[:, ::-1] if player.is_turned(row) else samples
-        return _nothing() | self.sounds.place(row, number, samples, "--recorded")
+            return _recording(None, problem)
+        name = f"{file_name(row['conversation_id'])}--{number}--recorded"
+        return _recording(self.sounds.place(name, samples[:, ::-1] if player.is_turned(row) else samples))
 
 
-def _nothing(why: str = "") -> dict[str, Any]:
-    return {"sound": None, "sides": [], "why": why}
+def _recording(sound: str | None, why: str = "") -> dict[str, Any]:
+    """The address of a recording, and why there is none."""
+    return {"sound": sound, "why": why}
 
 
-def _in_threads(jobs: Iterable[tuple[int, Callable[[], _T]]]) -> Iterator[tuple[int, _T]]:
-    """The results of numbered jobs, in their order: decoding and compressing sound release the interpreter.
+def _decoded(items: Items, name: str, start: float, seconds: float) -> tuple[Samples, str]:
+    """A part of a conversation, shape (n, 2), at the player's rate, and why there is none."""
+    try:
+        sound = items.sound(name)
+    except BadInput as error:
+        return player.NO_SAMPLES, f"No sound: {public(error.reason)}."
+    samples, problem = player.sound_of(sound.audio, sound.offset + start, seconds)
+    return samples, public(problem)
+
+
+def _in_threads(function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
+    """Yield the result of each job, in order: decoding and compressing sound release the interpreter.
 
     A few jobs, with their rows, are in memory.
     """
-    at_once = cores()
+    jobs, at_once = iter(jobs), cores()
     with ThreadPoolExecutor(at_once) as pool:
-        waiting: deque[tuple[int, Future[_T]]] = deque()
-        for number, job in jobs:
-            waiting.append((number, pool.submit(job)))
-            if len(waiting) > 2 * at_once:
-                first, done = waiting.popleft()
-                yield first, done.result()
-        for number, done in waiting:
-            yield number, done.result()
+        while batch := [*itertools.islice(jobs, 2 * at_once)]:
+            yield from pool.map(function, batch)
 
 
 #: Clips to listen to, and seconds of one that is beyond a limit.
@@ -712,7 +602,7 @@ def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, A
             name,
             "",
             f"{reasons[name]}.",
-            mp3_address(_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2])),
+            mp3_address(to_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2], player.RATE)),
         )
         for name in reasons
         if name in sounds

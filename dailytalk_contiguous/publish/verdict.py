@@ -27,7 +27,7 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.buckets import MIN_VALUES
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, MeasuredConversation
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
@@ -378,22 +378,6 @@ ONLY_TAGGED = advice(
 )
 
 
-class Judged(NamedTuple):
-    """A conversation compared with the limits.
-
-    Attributes:
-        name: its id.
-        values: its measures.
-        breaches: names of the measures that are beyond a limit, the worst first.
-        badness: 0 within all limits; the larger, the worse.
-    """
-
-    name: str
-    values: MeasuredConversation
-    breaches: tuple[str, ...]
-    badness: float
-
-
 class Verdict(NamedTuple):
     """The level, a sentence with the level and its reason, and the findings, the worst first."""
 
@@ -416,23 +400,25 @@ _MOST_EXCESS = 3.0
 _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
-def judged_conversations(conversations: pd.DataFrame, limits: FitnessLimits | None = None) -> list[Judged]:
-    """Compare each row of a table of conversations with the limits, in the order of the table."""
+def judged_conversations(conversations: pd.DataFrame, limits: FitnessLimits | None = None) -> pd.DataFrame:
+    """Compare each row of a table of conversations with the limits.
+
+    Returns its id, its source's duration and its measures, with `badness` (0 within all limits; the larger, the
+    worse) and `breaches` (names of the measures that are beyond a limit, the worst first).
+    """
     weights: dict[str, pd.Series[float]] = {}
     for bound in bounds_of(limits or FitnessLimits()):
-        if bound.fewest > 1:
-            continue
-        excess = bound.beyond(conversations[bound.figure])
-        weight = (_WEIGHTS[bound.severity] * (1 + excess.clip(upper=_MOST_EXCESS))).where(excess > 0, 0.0)
-        weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
+        if bound.fewest == 1:
+            excess = bound.beyond(conversations[bound.figure])
+            weight = (_WEIGHTS[bound.severity] * (1 + excess.clip(upper=_MOST_EXCESS))).where(excess > 0, 0.0)
+            weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
     badness = pd.DataFrame(weights)
-    measured = conversations[[*CONVERSATION_MEASURES]].astype(object)
-    values = measured.where(measured.notna(), None).to_dict("records")
-    judged = []
-    for name, known, of in zip(conversations["conversation_id"], values, badness.to_dict("records"), strict=True):
-        breaches = sorted((figure for figure in of if of[figure]), key=lambda figure: -of[figure])
-        judged.append(Judged(str(name), known, tuple(breaches), sum(of.values())))
-    return judged
+    breaches = [
+        tuple(sorted((figure for figure in of if of[figure]), key=lambda figure: -of[figure]))
+        for of in badness.to_dict("records")
+    ]
+    columns = conversations[["conversation_id", "source_duration", *CONVERSATION_MEASURES]]
+    return columns.assign(badness=badness.sum(axis=1), breaches=breaches)
 
 
 def all_findings(

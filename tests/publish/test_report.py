@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 
 import built_conversations
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
@@ -26,7 +28,7 @@ from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.templates import Link, environment
-from dailytalk_contiguous.publish.verdict import Judged, verdict_of
+from dailytalk_contiguous.publish.verdict import verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
@@ -170,9 +172,10 @@ def test_conversations_are_chosen_by_id_in_that_order(tmp_path):
         write_report(folder, shown=["a", "x"])
 
 
-def judged(name: str, badness: float = 0.0, **values: float | None) -> Judged:
+def judged(name: str, badness: float = 0.0, **values: float | None) -> dict[str, Any]:
     breaches = tuple(values)[:1] if badness else ()
-    return Judged(name, dict.fromkeys(CONVERSATION_MEASURES) | values, breaches, badness)
+    known = {"conversation_id": name, "badness": badness, "breaches": breaches}
+    return dict.fromkeys(CONVERSATION_MEASURES, math.nan) | known | values
 
 
 def test_examples_are_chosen_for_a_reason_that_they_say():
@@ -183,14 +186,15 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
         judged("short", overlap=0.03, length_ratio=0.5, confidence=0.75),
         judged("vague", overlap=0.0, length_ratio=1.0, confidence=0.2),
     ]
-    reasons = {entries[number].name: why for number, why in examples_of(entries, 5).items()}
+    table = pd.DataFrame(entries)
+    reasons = {entries[number]["conversation_id"]: why for number, why in examples_of(table, 5).items()}
     assert reasons["noisy"] == "worst: signal to noise 2 dB"
     assert reasons["plain"] == "typical: nearest to the middle of all measures"
     assert reasons["busy"] == "most overlap: 50.0 %"
     assert reasons["short"] == "most shortened: 0.50 of the recorded length"
     assert reasons["vague"] == "lowest confidence: 0.20"
-    assert [entries[number].name for number in examples_of(entries, 1)] == ["noisy"]
-    assert examples_of(entries, 0) == examples_of([], 5) == {}
+    assert [*examples_of(table, 1)] == [1]
+    assert examples_of(table, 0) == examples_of(table[:0], 5) == {}
 
 
 def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
@@ -198,10 +202,10 @@ def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
     assert write_report(folder, shown="all").conversations == 2
     assert write_report(folder, shown=["a"]).shown == ("a",)
     beside = write_report(folder, shown="all", audio="beside").files
-    assert sorted(path.name for path in beside.glob("*.flac")) == ["a--0.flac", "a--1.flac"]
+    assert sorted(path.name for path in beside.glob("*.mp3")) == ["a--0.mp3", "a--1.mp3"]
 
 
-def test_sound_beside_the_page_is_the_sound_of_the_dataset_in_a_folder_that_belongs_to_it(tmp_path):
+def test_sound_beside_the_page_is_in_a_folder_that_belongs_to_it(tmp_path):
     row, other = built_row("../../Ünsafe <name>"), built_row("b")
     folder = write_dataset(tmp_path / "work", [row, other])
     page = tmp_path / "page.html"
@@ -211,22 +215,20 @@ def test_sound_beside_the_page_is_the_sound_of_the_dataset_in_a_folder_that_belo
     parts = shown_of(page.read_text())
     for one in (row, other):
         named = parts[one["conversation_id"]]["sound"]
-        assert re.fullmatch(r"page_files/[\w-]+\.flac", named)
-        assert (tmp_path / named).read_bytes() == one["audio"]["bytes"]
+        assert re.fullmatch(r"page_files/[\w-]+\.mp3", named)
+        assert soundfile.read(tmp_path / named)[0].shape == (6 * 24000, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page_files", "work"]
-    left, right = (soundfile.read(tmp_path / name)[0] for name in parts["b"]["sides"])
-    assert left.shape == right.shape == (6 * 24000,)
     assert re.search(r"media-src 'self' data:;", page.read_text())
     write_report(folder, page, ["b"], audio="beside")
-    assert sorted(path.name for path in files.glob("*.flac")) == ["b.flac"]
+    assert sorted(path.name for path in files.glob("*.mp3")) == ["b--1.mp3"]
     write_report(folder, page, audio="inside")
-    assert not list(files.glob("*.flac"))
+    assert not list(files.glob("*.mp3"))
 
 
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
     work = work_folder(tmp_path, 1)
     part = shown_of(page_of(work, audio="inside"))["secret0"]
-    assert part["recorded"] == {"sound": None, "sides": [], "why": ""}
+    assert part["recorded"] == {"sound": None, "why": ""}
     (rebuilt, _), (recorded, rate) = sounds((work / "report.html").read_text())
     spectrum = np.abs(np.fft.rfft(recorded[2 * rate : 5 * rate, 0]))
     assert np.argmax(spectrum) / 3 == pytest.approx(RECORDED_HZ, abs=1)

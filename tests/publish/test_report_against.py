@@ -98,7 +98,7 @@ def test_two_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     ("kind", "sentence"),
     [
         ("itself", "can't be compared with itself"),
-        ("empty", "neither clips nor"),
+        ("empty", "no finished"),
         ("measured", "no finished clips"),
     ],
 )

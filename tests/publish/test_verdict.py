@@ -267,7 +267,8 @@ def found_in(*rows, run=None):
 
 def test_good_conversation_has_no_finding_and_its_verdict_is_good():
     assert found_in(talk()) == {}
-    assert judged_conversations(tables_from([talk()]).conversations)[0][2:] == ((), 0)
+    judged = judged_conversations(tables_from([talk()]).conversations)
+    assert judged[["badness", "breaches"]].values.tolist() == [[0, ()]]
     assert verdict_of([], 1)[:2] == ("good", "good: nothing speaks against training on it")
 
 
@@ -330,9 +331,10 @@ def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_firs
         talk("b", sides=sides(snr_db=5.0)),
         talk("c", sides=sides(snr_db=5.0), utterances=changed(confidence=0.1)),
     )
-    fine, noisy, both = judged_conversations(tables_from(rows).conversations)
-    assert fine.badness == 0 < noisy.badness < both.badness
-    assert both.breaches == ("confidence", "snr")
+    judged = judged_conversations(tables_from(rows).conversations)
+    fine, noisy, both = judged["badness"]
+    assert fine == 0 < noisy < both
+    assert judged["breaches"][2] == ("confidence", "snr")
 
 
 def test_limit_that_is_taken_away_finds_nothing():

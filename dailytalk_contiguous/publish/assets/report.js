@@ -60,17 +60,16 @@ const startPlayer = (player) => {
   const toggle = () => (sound.paused ? play() : sound.pause());
   const trouble = (text) => { $("trouble").hidden = !text; say($("trouble"), text); };
 
-  // A browser gives a script no samples of a file beside a page that was opened from a disk: where one side alone
-  // can't be made here, it is a file of its own, or can't be heard.
+  // A browser gives a script no samples of a file beside a page that was opened from a disk.
   const hasSamples = () => sound.src.startsWith("data:") || location.protocol.startsWith("http");
   const load = (at) => {
     const goesOn = !sound.paused;
     const side = SIDES.indexOf($("side").value);
     const take = recorded ? detail.recorded : detail;
-    const file = take.sides[side] || $(`${recorded ? "recorded" : "sound"}-${number}`)?.src || take.sound;
+    const file = $(`${recorded ? "recorded" : "sound"}-${number}`)?.src || take.sound;
     if (file) sound.src = file; else sound.removeAttribute("src");
     sound.hidden = !file;
-    $("side").disabled = !file || !(take.sides.length || hasSamples());
+    $("side").disabled = !file || !hasSamples();
     $("sides-note").hidden = !file || !$("side").disabled;
     if (file) sound.currentTime = recorded ? recordedTime(at) : at;
     if (file && hasSamples() && (source || side >= 0)) {
