@@ -335,6 +335,12 @@ def models(tables: Tables) -> Counter[Origin]:
     return made
 
 
+def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
+    """The models that a run.json names."""
+    named = (run.get("models") or {}).items()
+    return [Origin(role, of["name"], of.get("licence"), of.get("url") or "") for role, of in named]
+
+
 def origins(tables: Tables) -> list[Origin]:
     """The models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])

@@ -6,7 +6,7 @@ A training folder keeps the measures of each conversation that do not follow fro
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
@@ -22,7 +22,6 @@ class ConversationMeasure(NamedTuple):
         title: the head of its column.
         unit: of the shown value; empty for a plain number.
         digits: decimals that are shown.
-        worse: the worse end: `high`, `low`, or `far` (from 1, either way).
         about: its definition in a sentence.
         factor: from a value to the shown value.
     """
@@ -30,92 +29,82 @@ class ConversationMeasure(NamedTuple):
     title: str
     unit: str
     digits: int
-    worse: Literal["high", "low", "far"]
     about: str
     factor: float = 1.0
 
 
 #: The measures of a conversation by name, in the order of the table. Of two sides the worse one counts.
 CONVERSATION_MEASURES = {
-    "duration": ConversationMeasure("length", "s", 0, "low", "Length of the conversation."),
+    "duration": ConversationMeasure("length", "s", 0, "Length of the conversation."),
     "confidence": ConversationMeasure(
         "confidence",
         "",
         2,
-        "low",
         "How sure the recogniser is of its words, 0 to 1, over the time they take; empty where it says nothing.",
     ),
     "without_text": ConversationMeasure(
-        "without text", "%", 0, "high", "Share of the time in speech in which nobody knows what is said.", 100.0
+        "without text", "%", 0, "Share of the time in speech in which nobody knows what is said.", 100.0
     ),
     "words_per_second": ConversationMeasure(
         "fastest words",
         "words/s",
         1,
-        "high",
         f"Words a second of the utterance with most, of more than {EXTRA_WORDS} words.",
     ),
     "unheard_words": ConversationMeasure(
-        "unheard words", "%", 1, "high", "Share of the words that are timed where nothing is heard.", 100.0
+        "unheard words", "%", 1, "Share of the words that are timed where nothing is heard.", 100.0
     ),
     "bandwidth": ConversationMeasure(
-        "bandwidth", "kHz", 1, "low", "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
+        "bandwidth", "kHz", 1, "Highest frequency with energy; a telephone ends at 3.4 to 4 kHz.", 0.001
     ),
     "level_difference": ConversationMeasure(
-        "level difference", "dB", 1, "high", "How much louder one speaker is than the other."
+        "level difference", "dB", 1, "How much louder one speaker is than the other."
     ),
-    "snr": ConversationMeasure(
-        "signal to noise", "dB", 0, "low", "Power of speech over that of what is beside it."
-    ),
-    "clipping": ConversationMeasure("clipped", "%", 2, "high", "Share of the samples that are clipped.", 100.0),
+    "snr": ConversationMeasure("signal to noise", "dB", 0, "Power of speech over that of what is beside it."),
+    "clipping": ConversationMeasure("clipped", "%", 2, "Share of the samples that are clipped.", 100.0),
     "leak": ConversationMeasure(
-        "leak", "dB", 0, "high", "Level of the other speaker's voice in a channel, against its source."
+        "leak", "dB", 0, "Level of the other speaker's voice in a channel, against its source."
     ),
     "length_ratio": ConversationMeasure(
         "new/recorded length",
         "",
         2,
-        "far",
         "New over recorded length of the resynthesised utterances, median: 0.5 is twice as fast.",
     ),
     "delivery": ConversationMeasure(
         "delivery",
         "",
         2,
-        "high",
         "Distance in melody and loudness of what was resynthesised from its source, median: 0 is alike.",
     ),
     "as_recorded": ConversationMeasure(
         "not resynthesised",
         "%",
         0,
-        "high",
         "Share of the utterances to resynthesise that still have the recorded voice.",
         100.0,
     ),
     "least_talk": ConversationMeasure(
-        "quieter side", "%", 0, "low", "Share of the speech that is of the speaker who says less.", 100.0
+        "quieter side", "%", 0, "Share of the speech that is of the speaker who says less.", 100.0
     ),
     "main_talk": ConversationMeasure(
-        "main side speaks", "%", 0, "low", "Share of the time in which the left side, Moshi's, speaks.", 100.0
+        "main side speaks", "%", 0, "Share of the time in which the left side, Moshi's, speaks.", 100.0
     ),
-    "overlap": ConversationMeasure("overlap", "%", 1, "low", "Share of the time in which both speak.", 100.0),
+    "overlap": ConversationMeasure("overlap", "%", 1, "Share of the time in which both speak.", 100.0),
     "overlapping_turns": ConversationMeasure(
-        "overlapping turns", "%", 0, "low", "Share of the turns that touch speech of the other.", 100.0
+        "overlapping turns", "%", 0, "Share of the turns that touch speech of the other.", 100.0
     ),
     "response": ConversationMeasure(
-        "response", "s", 2, "high", "From one speaker's end to the other's start, median; below 0: overlap."
+        "response", "s", 2, "From one speaker's end to the other's start, median; below 0: overlap."
     ),
     "turns_per_window": ConversationMeasure(
-        "turns", "per 100 s", 0, "low", "How often the floor is taken in a window of the trainer."
+        "turns", "per 100 s", 0, "How often the floor is taken in a window of the trainer."
     ),
-    "longest_turn": ConversationMeasure(
-        "longest turn", "s", 1, "high", "Longest stretch of one speaker without a pause."
-    ),
+    "longest_turn": ConversationMeasure("longest turn", "s", 1, "Longest stretch of one speaker without a pause."),
     "longest_monologue": ConversationMeasure(
-        "longest monologue", "s", 0, "high", "Longest time in which one speaker holds the floor, with pauses."
+        "longest monologue", "s", 0, "Longest time in which one speaker holds the floor, with pauses."
     ),
-    "first_turn": ConversationMeasure("silent start", "s", 1, "high", "Seconds until somebody speaks."),
+    "first_turn": ConversationMeasure("silent start", "s", 1, "Seconds until somebody speaks."),
 }
 
 #: Values by the names of `CONVERSATION_MEASURES`; None where unknown.

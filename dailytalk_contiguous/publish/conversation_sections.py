@@ -13,7 +13,6 @@ import pandas as pd
 
 from dailytalk_contiguous.core import figures, scorecard
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.licensing import Origin
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
@@ -101,22 +100,13 @@ def median_text(values: "pd.Series[float]") -> str:
     return f"median {middle:.2f}, 80 % from {low:.2f} to {high:.2f}"
 
 
-def models_of_run(run: Mapping[str, Any], conversations: int) -> dict[Origin, int]:
-    """Return the models in run.json, each with all the conversations."""
-    models = (run.get("models") or {}).items()
-    return {
-        Origin(role, model["name"], model.get("licence"), model.get("url") or ""): conversations
-        for role, model in models
-    }
-
-
 def made_tables(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[Table]:
     """Return the models, and the chosen settings that decide the content of the data.
 
     Rows that were not rebuilt name no models; then they are those of run.json, `run`. `defaults` are the values of
     settings that were not chosen (`cli.defaults.default_settings`).
     """
-    models = figures.models(tables) or models_of_run(run, tables.n)
+    models = figures.models(tables) or dict.fromkeys(figures.models_of_run(run), tables.n)
     rows = [
         (ROLES.get(model.role, model.role), Link(model_name(model.name), model.url), model.licence or UNKNOWN, n)
         for model, n in sorted(models.items())

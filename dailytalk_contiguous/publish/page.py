@@ -242,7 +242,7 @@ def _write_clips(
         "parts": corpus_sections,
         "shared": conversation_sections,
         "verdict": verdict,
-        "made": judging.made_facts(common["run"], tables) if verdict else [],
+        "made": judging.made_facts(common["run"], tables) if verdict else {},
         "rejects": rejects,
     }
     beyond = _beyond_limits(items, dict(quality.to_hear())) if quality else []

@@ -51,7 +51,7 @@ def readme(
     if source and not any(origin.name or origin.licence for origin in sources):
         name = portable(source.get("repository") or source.get("name")) or ""
         sources = [licensing.Origin("source", name, source.get("licence"))]
-    models = models or sorted(conversation_sections.models_of_run(run, 0))
+    models = models or sorted(figures.models_of_run(run))
     licence = derived([origin.licence for origin in sources], models)
     licences, notes = licence_rows([*sources, *models])
     settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})

@@ -13,10 +13,9 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 
 import math
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -34,68 +33,11 @@ from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, portable, public
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, public
 from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
-
-
-def _limit(limit: float, about: str, option: str, metavar: str = "SHARE", off: str = "", unit: str = "") -> Any:
-    off = off or ("0" if option.startswith("min_") else "inf")
-    about = f"{about}; {off} sets no limit."
-    return setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, unit=unit)
-
-
-_seconds = partial(_limit, metavar="", unit="s")
-
-
-@dataclass(frozen=True)
-class FitnessLimits:
-    """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
-
-    `bounds_of` says of each where it is from.
-    """
-
-    lowest_confidence: float | None = _limit(0.6, "Lowest confidence of the recogniser", "min_confidence")
-    most_without_text: float | None = _limit(0.2, "Share of speech without text", "max_without_text")
-    fastest_words: float | None = _limit(MAX_WORDS_PER_SECOND, "Most words a second", "max_words_rate", "N")
-    most_unheard_words: float | None = _limit(0.05, "Share of words that can't be heard", "max_unheard_words")
-    lowest_bandwidth_hz: float | None = _limit(6500.0, "Lowest bandwidth", "min_bandwidth", "HZ")
-    most_level_difference_db: float | None = _limit(
-        10.0, "How much louder one side may be", "max_level_difference", "DB"
-    )
-    lowest_snr_db: float | None = _limit(10.0, "Lowest signal-to-noise ratio", "min_snr", "DB", off="-inf")
-    most_clipping: float | None = _limit(0.005, "Share of clipped samples", "max_clipping")
-    most_leak_db: float | None = _limit(-20.0, "Loudest leak of the other side", "max_leak", "DB")
-    least_length_ratio: float | None = _limit(
-        0.7, "Shortest new length, as a share of the recorded", "min_length_ratio", "RATIO"
-    )
-    most_length_ratio: float | None = _limit(
-        1.4, "Longest new length, as a share of the recorded", "max_length_ratio", "RATIO"
-    )
-    most_as_recorded: float | None = _limit(0.1, "Share of utterances left in the old voice", "max_as_recorded")
-    least_talk_share: float | None = _limit(0.05, "Share of the speech of who says less", "min_talk_share")
-    least_main_talk: float | None = _limit(
-        0.36, "Share of the time in which the main side speaks", "min_main_talk"
-    )
-    longest_turn: float | None = _seconds(10.0, "Longest turn", "max_turn")
-    longest_monologue: float | None = _seconds(60.0, "Longest monologue", "max_monologue")
-    least_turns: float | None = _limit(3.0, "Fewest turns in 100 s", "min_turns", "N")
-    latest_start: float | None = _seconds(5.0, "Longest silence at the start", "max_start")
-    slowest_response: float | None = _seconds(2.0, "Slowest response, median", "max_response")
-    least_overlap: float | None = _limit(0.1, "Share of turns that touch an overlap, median", "min_overlap")
-    most_same_gaps: float | None = _limit(
-        0.6, "Share of a side's changes of speaker that come at one moment", "max_same_gaps"
-    )
-    voice_hours: float | None = _limit(20.0, "Hours that a voice should have", "voice_hours", "N", off="0")
-    language_hours: float | None = _limit(
-        400.0, "Hours that a language except English should have", "language_hours", "N", off="0"
-    )
-    most_lost: float | None = _limit(0.1, "Share of the input's hours that may be rejected", "max_lost")
-    least_heard_as_meant: float | None = _limit(
-        0.5, "Share of clips heard as they were meant", "min_heard_as_meant"
-    )
 
 
 class Bound(NamedTuple):
@@ -104,10 +46,10 @@ class Bound(NamedTuple):
     Attributes:
         name: kind of the finding.
         figure: column of the table of conversations.
-        low, high: the least and the most that it may be; None where that is not limited.
         clause: what conversations beyond it are or do; `{}` is the limit as it is shown.
         advice: what to do.
         source: where the limit is from.
+        low, high: the least and the most that it may be; None where that is not limited.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
         step: how far beyond the limit weighs 1, in units of the figure; None: as far as the limit is from 0.
         median: whether the median over all conversations is compared with the limit, not each of them.
@@ -116,23 +58,38 @@ class Bound(NamedTuple):
 
     name: str
     figure: str
-    low: float | None
-    high: float | None
     clause: str
     advice: str
     source: str
+    low: float | None = None
+    high: float | None = None
     severity: Severity = "doubtful"
     step: float | None = None
     median: bool = False
     fewest: int = 1
 
+    @property
+    def limit(self) -> float:
+        limit = self.high if self.low is None else self.low
+        return math.nan if limit is None else limit
+
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
         """How far beyond the limit each value is, in steps; at most 0 within, NaN where one is unknown."""
-        limit = self.high if self.low is None else self.low
-        if limit is None:
-            return values * math.nan
-        return (limit - values if self.low is not None else values - limit) / (self.step or abs(limit) or 1.0)
+        excess = self.limit - values if self.low is not None else values - self.limit
+        return excess / (self.step or abs(self.limit) or 1.0)
 
+
+def _limit(
+    limit: float, about: str, option: str, bound: Bound | None = None, metavar: str = "SHARE", **more: Any
+) -> Any:
+    """A limit as a setting; `bound` is the one that it is of."""
+    off = more.pop("off", "0" if option.startswith("min_") else "inf")
+    about = f"{about}; {off} sets no limit."
+    known = setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, **more)
+    return field(default=limit, metadata={**known.metadata, "bound": bound})
+
+
+_seconds = partial(_limit, metavar="", unit="s")
 
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
@@ -146,145 +103,200 @@ FEWEST_CONVERSATIONS = 10
 FEWEST_CHANGES, SAME_GAP = 20, 0.05
 
 _QUALITY = "core.quality.QualityLimits"
+_SQUARE_ROOT = "a choice: about the square root of 2 either way"
 _MOSHI_USERS = (
     "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
 _OUT = "leave them out where there are many"
 
 
-def bounds_of(limits: FitnessLimits) -> tuple[Bound, ...]:
-    """The bounds of conversations, in the order of their findings."""
-    return (
+@dataclass(frozen=True)
+class FitnessLimits:
+    """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
+
+    The bound of a limit says what it is of, what to do, and where it is from. An option that begins with `min_` is
+    of a bound's least.
+    """
+
+    lowest_confidence: float | None = _limit(
+        0.6,
+        "Lowest confidence of the recogniser",
+        "min_confidence",
         Bound(
             "low-confidence",
             "confidence",
-            limits.lowest_confidence,
-            None,
             "have words of which the recogniser is less than {} sure",
             "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
             "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
             "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
             severity="bad",
         ),
+    )
+    most_unheard_words: float | None = _limit(
+        0.05,
+        "Share of words that can't be heard",
+        "max_unheard_words",
         Bound(
             "unheard-words",
             "unheard_words",
-            None,
-            limits.most_unheard_words,
             "have over {} of their words where nothing is heard",
             "transcribe them again, or give transcripts whose times are better",
             "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
             severity="bad",
         ),
+    )
+    fastest_words: float | None = _limit(
+        MAX_WORDS_PER_SECOND,
+        "Most words a second",
+        "max_words_rate",
         Bound(
             "fast-words",
             "words_per_second",
-            None,
-            limits.fastest_words,
             "have an utterance with more than {}, which nobody says",
             "correct its text or its times in transcript.jsonl",
             "auctioneers reach 6 to 7 words a second; beyond core.hallucination.EXTRA_WORDS",
         ),
+        "N",
+    )
+    most_without_text: float | None = _limit(
+        0.2,
+        "Share of speech without text",
+        "max_without_text",
         Bound(
             "without-text",
             "without_text",
-            None,
-            limits.most_without_text,
             "have no text for over {} of their speech",
             "transcribe them with a better recogniser, or leave them out",
             "a choice: a model is trained on speech that it has no words for",
         ),
+    )
+    lowest_bandwidth_hz: float | None = _limit(
+        6500.0,
+        "Lowest bandwidth",
+        "min_bandwidth",
         Bound(
             "telephone",
             "bandwidth",
-            limits.lowest_bandwidth_hz,
-            None,
             "have a side that ends below {}, as a telephone does",
             "keep them only if the model is to hear telephones",
             "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         ),
+        "HZ",
+    )
+    most_level_difference_db: float | None = _limit(
+        10.0,
+        "How much louder one side may be",
+        "max_level_difference",
         Bound(
             "level-difference",
             "level_difference",
-            None,
-            limits.most_level_difference_db,
             "have one speaker more than {} louder than the other",
             "bring both sides to one level before tagging",
             'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
             step=10.0,
         ),
+        "DB",
+    )
+    lowest_snr_db: float | None = _limit(
+        10.0,
+        "Lowest signal-to-noise ratio",
+        "min_snr",
         Bound(
             "noise",
             "snr",
-            limits.lowest_snr_db,
-            None,
             "have a side with less than {} between speech and noise",
             "record or denoise them again, or leave them out",
             _QUALITY,
             step=10.0,
         ),
+        "DB",
+        off="-inf",
+    )
+    most_clipping: float | None = _limit(
+        0.005,
+        "Share of clipped samples",
+        "max_clipping",
         Bound(
             "clipping",
             "clipping",
-            None,
-            limits.most_clipping,
             "have a side of which over {} is clipped",
             "record them at a lower level, or leave them out",
             _QUALITY,
         ),
+    )
+    most_leak_db: float | None = _limit(
+        -20.0,
+        "Loudest leak of the other side",
+        "max_leak",
         Bound(
             "leakage",
             "leak",
-            None,
-            limits.most_leak_db,
             "have a side in which the other is heard above {}",
             "use headsets, or leave them out",
             "a headset beside a loudspeaker picks up the other side 20 to 30 dB down (core.crosstalk); louder "
             "leaks are taken for speech of this side",
             step=10.0,
         ),
+        "DB",
+    )
+    least_length_ratio: float | None = _limit(
+        0.7,
+        "Shortest new length, as a share of the recorded",
+        "min_length_ratio",
         Bound(
             "fast-synthesis",
             "length_ratio",
-            limits.least_length_ratio,
-            None,
             "have a new voice that takes less than {} of the recorded time",
             "choose a slower voice, and look for words that the recogniser missed",
-            "a choice: about the square root of 2 either way",
+            _SQUARE_ROOT,
         ),
+        "RATIO",
+    )
+    most_length_ratio: float | None = _limit(
+        1.4,
+        "Longest new length, as a share of the recorded",
+        "max_length_ratio",
         Bound(
             "slow-synthesis",
             "length_ratio",
-            None,
-            limits.most_length_ratio,
             "have a new voice that takes over {} of the recorded time",
             "choose a faster voice, and look for words that the recogniser made up",
-            "a choice: about the square root of 2 either way",
+            _SQUARE_ROOT,
         ),
+        "RATIO",
+    )
+    most_as_recorded: float | None = _limit(
+        0.1,
+        "Share of utterances left in the old voice",
+        "max_as_recorded",
         Bound(
             "not-resynthesised",
             "as_recorded",
-            None,
-            limits.most_as_recorded,
             "have over {} of the lines to resynthesise in their old voice",
             "see their `reason`, and run dailytalk speak again",
             "a choice",
         ),
+    )
+    least_talk_share: float | None = _limit(
+        0.05,
+        "Share of the speech of who says less",
+        "min_talk_share",
         Bound(
             "one-sided",
             "least_talk",
-            limits.least_talk_share,
-            None,
             "have a side with less than {} of the speech",
             "leave them out: there is nobody to listen to",
             "a choice: below it there is no talk",
             step=0.05,
         ),
+    )
+    least_main_talk: float | None = _limit(
+        0.36,
+        "Share of the time in which the main side speaks",
+        "min_main_talk",
         Bound(
             "agent-silent",
             "main_talk",
-            limits.least_main_talk,
-            None,
             "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
             "leave out those in which it says least, or let the model learn the other side",
             "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
@@ -293,61 +305,73 @@ def bounds_of(limits: FitnessLimits) -> tuple[Bound, ...]:
             median=True,
             fewest=FEWEST_CONVERSATIONS,
         ),
-        Bound(
-            "long-turns",
-            "longest_turn",
-            None,
-            limits.longest_turn,
-            "have a turn over {}",
-            _OUT,
-            _MOSHI_USERS,
-            severity="note",
-        ),
+    )
+    longest_turn: float | None = _seconds(
+        10.0,
+        "Longest turn",
+        "max_turn",
+        Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, severity="note"),
+    )
+    least_turns: float | None = _limit(
+        3.0,
+        "Fewest turns in 100 s",
+        "min_turns",
         Bound(
             "few-turns",
             "turns_per_window",
-            limits.least_turns,
-            None,
             "have fewer than {} turns a window",
             _OUT,
             _MOSHI_USERS,
             severity="note",
         ),
+        "N",
+    )
+    longest_monologue: float | None = _seconds(
+        60.0,
+        "Longest monologue",
+        "max_monologue",
         Bound(
             "monologue",
             "longest_monologue",
-            None,
-            limits.longest_monologue,
             "have a monologue over {}",
             "leave them out: the loss became unstable on such data",
             _MOSHI_USERS,
         ),
+    )
+    latest_start: float | None = _seconds(
+        5.0,
+        "Longest silence at the start",
+        "max_start",
         Bound(
             "late-start",
             "first_turn",
-            None,
-            limits.latest_start,
             "begin with over {} of silence",
             "keep the greeting, cut the silence before it",
             "a choice: Moshi speaks first and has to learn a greeting",
             severity="note",
         ),
+    )
+    slowest_response: float | None = _seconds(
+        2.0,
+        "Slowest response, median",
+        "max_response",
         Bound(
             "slow-responses",
             "response",
-            None,
-            limits.slowest_response,
             "the median response takes {} (natural talk: about 0.2 s)",
             "shorten pauses, or leave out what was read aloud",
             'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
             'in conversation", PNAS 106:10587); above, the model learns to be silent',
             median=True,
         ),
+    )
+    least_overlap: float | None = _limit(
+        0.1,
+        "Share of turns that touch an overlap, median",
+        "min_overlap",
         Bound(
             "little-overlap",
             "overlapping_turns",
-            limits.least_overlap,
-            None,
             "{} of the turns touch an overlap (natural talk: over 40 %)",
             "build with --timeline anchor, and keep backchannels",
             'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
@@ -355,6 +379,25 @@ def bounds_of(limits: FitnessLimits) -> tuple[Bound, ...]:
             median=True,
         ),
     )
+    most_same_gaps: float | None = _limit(
+        0.6, "Share of a side's changes of speaker that come at one moment", "max_same_gaps"
+    )
+    voice_hours: float | None = _limit(20.0, "Hours that a voice should have", "voice_hours", None, "N", off="0")
+    language_hours: float | None = _limit(
+        400.0, "Hours that a language except English should have", "language_hours", None, "N", off="0"
+    )
+    most_lost: float | None = _limit(0.1, "Share of the input's hours that may be rejected", "max_lost")
+    least_heard_as_meant: float | None = _limit(
+        0.5, "Share of clips heard as they were meant", "min_heard_as_meant"
+    )
+
+
+def bounds_of(limits: FitnessLimits) -> Iterator[Bound]:
+    """The bounds of conversations, in the order of their findings."""
+    for each in fields(limits):
+        if bound := each.metadata["bound"]:
+            end = "low" if each.metadata["setting"].option.startswith("min_") else "high"
+            yield bound._replace(**{end: getattr(limits, each.name)})
 
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
@@ -494,33 +537,33 @@ def _of_transcripts(tables: Tables, rows: pd.DataFrame, unit: str) -> Iterator[F
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
         what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound and were corrected: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
-        severity: Severity = "doubtful" if n >= WIDESPREAD * len(rows) else "note"
-        yield advice("repaired-transcripts", ".", what, remedy, severity)
+        yield advice("repaired-transcripts", ".", what, remedy, _spread(n, len(rows)))
     uncovered = rows[["conversation_id", "uncovered_sound"]].dropna().explode("uncovered_sound").dropna()
-    if len(uncovered):
-        stretches = [
-            (sound["end"] - sound["start"], name, sound) for name, sound in uncovered.itertuples(index=False)
-        ]
-        longest = sorted(stretches, key=lambda stretch: -stretch[0])
-        lasted = math.fsum(seconds for seconds, *_ in longest)
+    stretches = [(of["end"] - of["start"], name, of) for name, of in uncovered.itertuples(index=False)]
+    if stretches:
+        stretches.sort(key=lambda stretch: -stretch[0])
+        seconds = math.fsum(seconds for seconds, *_ in stretches)
         where = ", ".join(
             f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
-            for _, name, sound in longest[:3]
+            for _, name, sound in stretches[:3]
         )
-        what = f"{length_text(lasted)} of the recordings sound without an utterance: {where}"
-        what += ", …" if longest[3:] else ""
-        severity = "doubtful" if lasted >= WIDESPREAD * rows["duration"].sum() else "note"
+        more = ", …" if stretches[3:] else ""
+        what = f"{length_text(seconds)} of the recordings sound without an utterance: {where}{more}"
         remedy = (
             "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
         )
-        yield advice("uncovered-sound", ".", what, remedy, severity)
+        yield advice("uncovered-sound", ".", what, remedy, _spread(seconds, rows["duration"].sum()))
     apart = rows[["conversation_id", "out_of_step"]].dropna()
-    if n := len(apart):
+    if len(apart):
         where = "; ".join(f"{name}: {how}" for name, how in apart.head(3).itertuples(index=False))
-        what = f"the sides of {_share(n, rows, unit)} may not be in step ({where})"
+        what = f"the sides of {_share(len(apart), rows, unit)} may not be in step ({where})"
         remedy = "listen to some: one may begin late, drift or lack buffers; export both from one clock"
-        severity = "doubtful" if n >= WIDESPREAD * len(rows) else "note"
-        yield advice("sides-out-of-step", ".", what, remedy, severity)
+        yield advice("sides-out-of-step", ".", what, remedy, _spread(len(apart), len(rows)))
+
+
+def _spread(part: float, whole: float) -> Severity:
+    """How much a problem of a part of the data weighs."""
+    return "doubtful" if part >= WIDESPREAD * whole else "note"
 
 
 def _of_affect(tables: Tables) -> Iterator[Finding]:
@@ -586,8 +629,7 @@ def _of_conversations(rows: pd.DataFrame, limits: FitnessLimits, unit: str) -> I
             ["excess", "conversation_id"], ascending=[False, True]
         )
         name, way = worst["conversation_id"].iloc[0], "up to" if bound.low is None else "down to"
-        limit = bound.high if bound.low is None else bound.low
-        clause = _figure(bound.clause, bound, limit, is_limit=True)
+        clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
         furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
         what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
         severity = bound.severity
@@ -643,14 +685,12 @@ def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 
 def _of_losses(lost: "LostHours | None", tables: Tables, limits: FitnessLimits) -> Iterator[Finding]:
-    if lost and limits.most_lost is not None and lost.share > limits.most_lost:
+    if lost and limits.most_lost is not None and lost.seconds > limits.most_lost * lost.of_seconds:
         kinds = [*lost.reasons] or [kind for (_, kind), _ in tables.rejects.most_common()]
         why = f": {kinds[0]}" if kinds else ""
-        lengths = f"{lost.seconds:.1f} of {lost.of_seconds:.1f} s"
-        if lost.of_seconds >= 600:
-            lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
-        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
         share = percent(lost.seconds, lost.of_seconds)
+        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
+        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
         what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
         yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
     if lost and lost.recordings:
@@ -709,10 +749,9 @@ def _share(some: int, rows: pd.DataFrame, unit: str) -> str:
     return f"{some:,} of {counted(len(rows), unit)}"
 
 
-def _figure(clause: str, bound: Bound, value: float | None, is_limit: bool = False) -> str:
+def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> str:
     """A clause with a value of a bound's figure: a limit as it was set, a measured one in the figure's digits."""
     measure = CONVERSATION_MEASURES[bound.figure]
-    assert value is not None
     is_count = bound.figure == "turns_per_window"
     digits = 1 if is_count else measure.digits
     text = f"{value * measure.factor:g}" if is_limit else f"{value * measure.factor:.{digits}f}"
@@ -725,7 +764,7 @@ class LostHours(NamedTuple):
     Attributes:
         conversations, of_conversations: their number, of all.
         seconds, of_seconds: their length, of all. Recordings that can't be read have no length.
-        reasons: seconds by kind of reason, the longest first.
+        reasons: seconds by kind of reason, the longest first. remedies: what to do, by kind of reason.
         recordings: number of recordings that can't be used, which are none of these conversations.
     """
 
@@ -734,12 +773,8 @@ class LostHours(NamedTuple):
     seconds: float
     of_seconds: float
     reasons: Mapping[str, float]
-    recordings: int = 0
-    remedies: Mapping[str, str] = {}
-
-    @property
-    def share(self) -> float:
-        return self.seconds / self.of_seconds if self.of_seconds else 0.0
+    remedies: Mapping[str, str]
+    recordings: int
 
 
 def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
@@ -748,18 +783,19 @@ def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
     A conversation that tagging rejected is not spoken, so that no second is counted twice.
     """
     halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
-    whole = next((half for half in halves if half.get("of_seconds")), None)
+    whole = next((half for half in halves if half.get("of_seconds")), {})
     recordings = (run.get("counts") or {}).get("recordings_rejected") or 0
-    if whole is None and not recordings:
+    if not whole and not recordings:
         return None
-    reasons: Counter[str] = Counter()
-    remedies: dict[str, str] = {}
+    reasons, remedies = Counter[str](), dict[str, str]()
     for half in halves:
         reasons.update(half.get("reasons") or {})
         remedies |= half.get("remedies") or {}
-    n, seconds = (sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds"))
-    of_n, of_seconds = ((whole or {}).get(name) or 0 for name in ("of_conversations", "of_seconds"))
-    return LostHours(n, of_n, seconds, of_seconds, dict(reasons.most_common()), recordings, remedies)
+    lost = {name: sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds")}
+    of_all = {name: whole.get(name) or 0 for name in ("of_conversations", "of_seconds")}
+    return LostHours(
+        **lost, **of_all, reasons=dict(reasons.most_common()), remedies=remedies, recordings=recordings
+    )
 
 
 def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
@@ -772,49 +808,35 @@ def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
 _PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
 
 
-def made_facts(run: Mapping[str, Any], tables: Tables) -> list[tuple[str, str]]:
+def made_facts(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
     """Return the origin of the data as names and values: models with their notes, profile, licence, date, command.
 
     `run` is run.json, empty without one, as for a version: then the facts are those of the rows.
     """
-    speak = run.get("speak") or {}
-    named = {
-        role: (model["name"], model.get("licence"))
-        for half in (run, speak)
-        for role, model in (half.get("models") or {}).items()
-    } or {}
-    named |= {origin.role: (origin.name, origin.licence) for origin in sorted(figures.models(tables))}
+    halves = [run, run.get("speak") or {}]
+    models = [model for half in halves for model in figures.models_of_run(half)] + sorted(figures.models(tables))
     made = {}
-    for role, (name, licence) in named.items():
-        extra = "; ".join(filter(None, (licence, licence_of(name).note)))
-        made[role] = f"{model_name(name)} ({extra})" if extra else model_name(name)
+    for model in models:  # those of the rows replace those of the run
+        extra = "; ".join(filter(None, (model.licence, licence_of(model.name).note)))
+        made[model.role] = f"{model_name(model.name)} ({extra})" if extra else model_name(model.name)
     used = figures.counts(tables.utterances["recogniser"])
     if given := used[GIVEN]:
         n, recogniser = used.total(), made.get("recogniser")
         some = f" ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
         made["recogniser"] = "given transcripts" + ("" if given == n or not recogniser else some)
-    facts = [(title, made[role]) for role, title in _PARTS.items() if role in made]
-    voices_used = figures.named_in_provenance(tables, "voice")
-    if voices_used:
-        more = f" and {len(voices_used) - 3:,} more" if len(voices_used) > 3 else ""
-        facts.append(("voice", ", ".join(voices_used[:3]) + more))
-    profile = (run.get("settings") or {}).get("profile")
-    facts += [("profile", str(profile))] if profile else []
+    voices = figures.named_in_provenance(tables, "voice")
     recorded = [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
-    tools = figures.named_in_provenance(tables, "tool") or recorded
-    facts += [("made with", " and ".join(tools))] if tools else []
-    licences = {str(licence) for _, licence in figures.sources(tables) if licence} | (
-        {str(licence)} if (licence := (run.get("source") or {}).get("licence")) else set()
-    )
+    licences = {licence for _, licence in figures.sources(tables)} | {(run.get("source") or {}).get("licence")}
     licences |= {*tables.conversations["licence"].dropna()}  # of clips
-    facts.append(("licence of the recordings", ", ".join(sorted(licences)) or "unknown"))
-    dates = list(dict.fromkeys(str(half["date"]) for half in (run, speak) if half.get("date")))
-    facts += [("date", " and ".join(dates))] if dates else []
-    commands = dict.fromkeys(str(half["command"]) for half in (run, speak) if half.get("command"))
-    for command in commands:  # with the last parts of paths only, and without names in addresses
-        try:
-            words = [portable(word) or "" for word in shlex.split(command)]
-        except ValueError:  # quotes that do not close, after an edit of run.json
-            words = command.split()
-        facts.append(("command", public(re.sub(r"//[^/@\s]*@", "//", shlex.join(words)))))
-    return facts
+    commands = dict.fromkeys(half.get("command") for half in halves)
+    facts: dict[str, Iterable[Any]] = {title: [made.get(role)] for role, title in _PARTS.items()} | {
+        "voice": [*voices[:3], f"{len(voices) - 3:,} more" if len(voices) > 3 else None],
+        "profile": [(run.get("settings") or {}).get("profile")],
+        "made with": figures.named_in_provenance(tables, "tool") or recorded,
+        "licence of the recordings": sorted(map(str, licences - {None, ""})) or ["unknown"],
+        "date": dict.fromkeys(half.get("date") for half in halves),
+        # Without paths, and without names and passwords in addresses.
+        "command": [public(re.sub(r"//[^/@\s]*@", "//", str(command))) for command in commands if command],
+    }
+    shown = {title: ", ".join(str(value) for value in values if value) for title, values in facts.items()}
+    return {title: text for title, text in shown.items() if text}

@@ -290,7 +290,7 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     finding = found_in(talk(), run=run)["lost-hours"]
     assert finding.severity == "doubtful"
     assert finding.what == (
-        "59 % of the input was rejected (119.8 of 202.7 s, 1 of 2 conversations): its takes are too short"
+        "59 % of the input was rejected (119.8 s of 3.4 min, 1 of 2 conversations): its takes are too short"
     )
     assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
 
@@ -362,13 +362,12 @@ RUN = {
 
 def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     tables = tables_from([talk()])
-    facts = dict(made_facts(RUN, tables))
+    facts = made_facts(RUN, tables)
     assert facts["words"] == "base (MIT)"
     assert facts["new voice"].startswith("espeak (GPL-3.0")
     assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
     assert facts["licence of the recordings"] == "CC0-1.0"
-    commands = [value for name, value in made_facts(RUN, tables) if name == "command"]
-    assert commands == ["dailytalk tag calls --out work", "dailytalk speak work"]
+    assert facts["command"] == "dailytalk tag (a file) --out work, dailytalk speak work"
     assert "/home" not in str(facts)
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
     assert "secret" not in str(made_facts(secret, tables))
