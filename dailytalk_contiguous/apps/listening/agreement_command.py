@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.listening import listening
-from dailytalk_contiguous.apps.listening.agreement import Rater, Scored
+from dailytalk_contiguous.apps.listening.agreement import judged_clips, judged_pairs, ratings_of, read_test
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -64,12 +64,12 @@ class ListeningTest:
         if out is None or markdown:
             raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
-        test = write(source, out, self.listening_test, self.seed)
-        page, key = as_text(test.page), as_text(test.key)
+        clips = write(source, out, self.listening_test, self.seed)
+        page, key = as_text(out), as_text(listening.key_path(out))
         return Outcome(
-            {"out": page, "key": key, "clips": test.clips},
-            f"test  {page} ({counted(test.clips, 'clip')}); its key, not for listeners: {key}",
-            next=to_run("agreement", test.key, "ANSWERS.json"),
+            {"out": page, "key": key, "clips": clips},
+            f"test  {page} ({counted(clips, 'clip')}); its key, not for listeners: {key}",
+            next=to_run("agreement", listening.key_path(out), "ANSWERS.json"),
         )
 
 
@@ -83,83 +83,86 @@ def agreement(
     natural, and whether the tags are heard, each with Wilson's interval of 95 % and what guessing gives. Clips
     that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
     """
-    test = listening.read_test(key, answers)
-    record: dict[str, Any] = {"clips": len(test.clips), "raters": sorted(test.answers)}
-    headline = f"{counted(len(test.clips), 'clip')}, {counted(len(test.answers), 'listener')}"
-    if test.paired:
-        pairs = listening.pairs_of(test)
-        return Outcome(record | pairs.as_dict(), headline, details=_of_pairs(pairs))
-    judgements = {what: listening.agreement_of(test, what) for what in ("emotion", "style")}
-    details = [detail for what, judged in judgements.items() for detail in clips_judged(what, judged)]
-    return Outcome(
-        record | {what: judged.as_dict() for what, judged in judgements.items()}, headline, details=details
-    )
+    test, answers_of = read_test(key, answers)
+    record: dict[str, Any] = {"clips": len(test["clips"]), "raters": sorted(answers_of)}
+    headline = f"{counted(len(test['clips']), 'clip')}, {counted(len(answers_of), 'listener')}"
+    if test["kind"] == listening.PAIRS_KEY_KIND:
+        pairs = judged_pairs(test, answers_of)
+        return Outcome(record | pairs, headline, details=_of_pairs(pairs["natural"], pairs["tag"]))
+    details: list[str | Figures] = []
+    for what in ("emotion", "style"):
+        record[what] = judged_clips(ratings_of(test, answers_of, what))
+        details += clips_judged(what, record[what])
+    return Outcome(record, headline, details=details)
 
 
-def clips_judged(what: str, judged: listening.JudgedClip) -> list[str | Figures]:
-    kappa, against = judged.kappa, judged.against
-    if kappa.overall is None:
-        details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa.reason}"]
-    else:
-        used = f"{counted(kappa.n_clips, 'clip')} with two ratings or more, {counted(kappa.n_ratings, 'rating')}"
-        details = [f"{what}: Fleiss' kappa {kappa.overall:.3f} ({used})"]
-    details.append(f"ratings that match the label: {_percent(against.accuracy)}")
-    if judged.sure:
-        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in judged.sure.items())
+def clips_judged(what: str, judged: Mapping[str, Any]) -> list[str | Figures]:
+    kappa, against = judged["kappa"], judged["against_labels"]
+    details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa['reason']}"]
+    if kappa["overall"] is not None:
+        ratings = counted(kappa["n_ratings"], "rating")
+        used = f"{counted(kappa['n_clips'], 'clip')} with two ratings or more, {ratings}"
+        details = [f"{what}: Fleiss' kappa {kappa['overall']:.3f} ({used})"]
+    details.append(f"ratings that match the label: {_percent(against['accuracy'])}")
+    if sure := judged["accuracy_by_confidence"]:
+        by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in sure.items())
         details.append(f"  by how sure they were: {by_sureness}")
-    if names := sorted({*kappa.by_category, *against.confusion}):
+    if names := sorted({*kappa["by_category"], *against["confusion"]}):
         rows = []
         for name in names:
-            of_category = kappa.by_category.get(name)
-            shares = (against.recall.get(name), against.precision.get(name))
+            of_category = kappa["by_category"].get(name)
+            shares = (against["recall"].get(name), against["precision"].get(name))
             rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
         details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
-    if chosen := sorted({name for heard in against.confusion.values() for name in heard}):
+    if chosen := sorted({name for heard in against["confusion"].values() for name in heard}):
         rows = [
-            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against.confusion.items()
+            (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against["confusion"].items()
         ]
         details += ["", Figures(("label \\ heard", *(f">{name}" for name in chosen)), rows)]
-        details += ["", _of_raters(judged.raters, "rated", "match the label")]
+        details += ["", _of_raters(judged["raters"], "rated", "match the label")]
     return [*details, ""]
 
 
-def _of_raters(raters: Mapping[str, Rater], *heads: str) -> Figures:
+def _of_raters(raters: Mapping[str, Any], *heads: str) -> Figures:
     rows = [
-        (name, str(rater.n_clips), _percent(rater.accuracy), _percent(rater.with_others))
-        for name, rater in raters.items()
+        (name, str(of["n_clips"]), _percent(of["accuracy"]), _percent(of["with_others"]))
+        for name, of in raters.items()
     ]
     return Figures(("listener", *(f">{head}" for head in heads), ">match the others"), rows)
 
 
-def _of_pairs(pairs: listening.JudgedPairs) -> list[str | Figures]:
-    natural, tag = pairs.natural, pairs.tag
-    ratings = f"{counted(natural.score.n_ratings, 'rating')} of {counted(natural.score.n_clips, 'pair')}"
-    shares = (("rebuilt", natural.rebuilt), ("the same", natural.same), ("recorded", natural.recorded))
+def _of_pairs(natural: Mapping[str, Any], tag: Mapping[str, Any]) -> list[str | Figures]:
+    score, heard = natural["score"], tag["heard"]
     details: list[str | Figures] = [
-        f"which is more natural ({ratings})",
-        *(f"  {name} {_percent(share)}" for name, share in shares),
-        f"  the rebuilt gets {_interval(natural.score)}, and would if nobody could tell",
+        f"which is more natural ({counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'pair')})",
+        *(
+            f"  {name.replace('same', 'the same')} {_percent(natural[name])}"
+            for name in ("rebuilt", "same", "recorded")
+        ),
+        f"  the rebuilt gets {_interval(score)}, and would if nobody could tell",
     ]
-    if natural.kappa.overall is not None:
-        details.append(f"  Fleiss' kappa of the listeners {natural.kappa.overall:.3f}")
-    ratings = f"{counted(tag.heard.n_ratings, 'rating')} of {counted(tag.heard.n_clips, 'line')}"
-    details += ["", f"tags that are heard ({ratings})", f"  {_interval(tag.heard)}"]
+    if natural["kappa"]["overall"] is not None:
+        details.append(f"  Fleiss' kappa of the listeners {natural['kappa']['overall']:.3f}")
+    ratings = f"{counted(heard['n_ratings'], 'rating')} of {counted(heard['n_clips'], 'line')}"
+    details += ["", f"tags that are heard ({ratings})", f"  {_interval(heard)}"]
     rows = []
-    for name, value in tag.by_tag.items():
-        instead = {heard: n for heard, n in tag.against.confusion.get(name, {}).items() if heard != name}
-        common = ", ".join(sorted(instead, key=lambda heard: (-instead[heard], heard))[:2])
-        bounds = f"{100 * value.low:.0f}–{100 * value.high:.0f} %"
-        rows.append((name, _percent(value.mean), bounds, _percent(value.chance), str(value.n_clips), common))
+    for name, value in tag["by_tag"].items():
+        instead = {other: n for other, n in tag["confusion"].get(name, {}).items() if other != name}
+        common = ", ".join(sorted(instead, key=lambda other: (-instead[other], other))[:2])
+        bounds = f"{100 * value['low']:.0f}–{100 * value['high']:.0f} %"
+        rows.append(
+            (name, _percent(value["mean"]), bounds, _percent(value["chance"]), str(value["n_clips"]), common)
+        )
     if rows:
         details.append(Figures(("tag", ">heard", ">95 %", ">by guessing", ">lines", "heard instead"), rows))
-    if tag.raters:
-        details += ["", _of_raters(tag.raters, "lines", "heard the tag")]
+    if tag["raters"]:
+        details += ["", _of_raters(tag["raters"], "lines", "heard the tag")]
     return [*details, "intervals of 95 % are Wilson's, as if all listeners of a clip were one"]
 
 
-def _interval(value: Scored) -> str:
-    bounds = f"95 % from {100 * value.low:.0f} to {100 * value.high:.0f} %"
-    return f"{_percent(value.mean)} ({bounds}; guessing gives {_percent(value.chance)})"
+def _interval(value: Mapping[str, Any]) -> str:
+    bounds = f"95 % from {100 * value['low']:.0f} to {100 * value['high']:.0f} %"
+    return f"{_percent(value['mean'])} ({bounds}; guessing gives {_percent(value['chance'])})"
 
 
 def _percent(share: float | None) -> str:

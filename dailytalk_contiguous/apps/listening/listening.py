@@ -1,4 +1,4 @@
-"""Listening tests: the page, its key, and the evaluation of the answers.
+"""Listening tests: the page, and its key.
 
 People label shuffled clips of a corpus without their labels; conversations are compared in pairs, recorded against
 rebuilt, and people choose the tag of a resynthesised line. Nothing in the page shows a clip's name, path or label:
@@ -10,18 +10,16 @@ import base64
 import hashlib
 import heapq
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.apps.listening import agreement
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
-from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import levelled
 from dailytalk_contiguous.core.sampling import order_key
@@ -33,7 +31,7 @@ from dailytalk_contiguous.publish.page import left_channels, stratified_sample
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.templates import rendered
-from dailytalk_contiguous.store.files import inside, json_document, write_text
+from dailytalk_contiguous.store.files import json_document, write_text
 
 #: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
 KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
@@ -42,237 +40,20 @@ PAIRS_KEY_KIND, PAIRS_ANSWERS_KIND = (
     "dailytalk paired listening test answers",
 )
 
-#: The kind of the answers to a test, by that of its key.
-_ANSWERS_OF = {KEY_KIND: ANSWERS_KIND, PAIRS_KEY_KIND: PAIRS_ANSWERS_KIND}
-
-_SHAPES: dict[str, Any] = {
-    KEY_KIND: {
-        "test": str,
-        "clips": {str: {"emotion?": str, "style?": str}},
-        "emotions": [str],
-        "styles": [str],
-    },
-    ANSWERS_KIND: {"test": str, "answers": {str: {"emotion?": str, "style?": str, "confidence?": str}}},
-    PAIRS_KEY_KIND: {"test": str, "clips": {str: {"recorded?": str, "tag?": str, "choices?": [str]}}},
-    PAIRS_ANSWERS_KIND: {"test": str, "answers": {str: {"natural?": str, "tag?": str}}},
-}
-
 #: The answers to a pair, and the words of the key for the first and the last.
 PREFERENCES = ("A", "same", "B")
-
-
-@dataclass(frozen=True)
-class Test:
-    """A test: labels of each clip by its opaque id, and the choices of each listener.
-
-    `paired`: it is of conversations in pairs; its clips have either `recorded` (A or B) or a `tag` and `choices`.
-    """
-
-    __test__ = False  # else pytest collects it
-
-    clips: Mapping[str, Mapping[str, Any]]
-    answers: Mapping[str, Mapping[str, Mapping[str, Any]]]
-    paired: bool = False
-
-
-@dataclass(frozen=True)
-class JudgedClip:
-    """The result of the ratings of one kind, `emotion` or `style`.
-
-    `sure` is the share that matches the labels among the answers of each confidence.
-    """
-
-    kappa: agreement.Kappa
-    against: agreement.Against
-    raters: dict[str, agreement.Rater]
-    sure: dict[str, float]
-
-    def as_dict(self) -> dict[str, Any]:
-        record: dict[str, Any] = {"kappa": self.kappa._asdict(), "against_labels": self.against._asdict()}
-        record |= {"raters": {name: rater._asdict() for name, rater in self.raters.items()}}
-        return record | {"accuracy_by_confidence": self.sure}
-
-
-def read_test(key: Path, answers: Sequence[Path]) -> Test:
-    """Read a key and answers.
-
-    An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
-    disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, two files of one
-    listener, and the same answers under two names: counted twice, they would be perfect agreement.
-    """
-    key_record = _read(key, KEY_KIND, PAIRS_KEY_KIND)
-    answers_of: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for path in answers:
-        record = _read(path, _ANSWERS_OF[key_record["kind"]])
-        if record.get("test") != key_record["test"]:
-            raise DailytalkError(
-                f"{as_text(path)!r} answers another test", "give the key that was beside its page"
-            )
-        name = str(record.get("listener") or "").strip() or path.stem
-        if name in answers_of:
-            raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
-        choices = _answers(path, record["answers"], key_record)
-        for listener, other_choices in answers_of.items():
-            if choices and other_choices == choices:
-                raise DailytalkError(
-                    f"{as_text(path)!r} holds the answers of {listener!r} under the name {name!r}",
-                    "leave out the file of the one who did not rate",
-                )
-        answers_of[name] = choices
-    return Test(key_record["clips"], answers_of, key_record["kind"] == PAIRS_KEY_KIND)
-
-
-def agreement_of(test: Test, what: str) -> JudgedClip:
-    """Agreement on `emotion` or on `style`; null labels and skipped clips are left out."""
-    ratings = {clip: _choices(test, clip, what) for clip in test.clips}
-    labels = {clip: str(fields[what]) for clip, fields in test.clips.items() if fields[what]}
-    sure: dict[str, list[bool]] = defaultdict(list)
-    for clip, choices in ratings.items():
-        for name, choice in choices.items():
-            if clip in labels and (confidence := test.answers[name][clip].get("confidence")):
-                sure[confidence].append(choice == labels[clip])
-    return JudgedClip(
-        agreement.fleiss_kappa(agreement.tallied(ratings)),
-        agreement.against_labels(ratings, labels),
-        agreement.raters(ratings, labels),
-        {name: sum(right) / len(right) for name, right in sorted(sure.items())},
-    )
-
-
-class Preference(NamedTuple):
-    """The preferences of listeners in pairs.
-
-    Attributes:
-        rebuilt, same, recorded: shares of the ratings that preferred the one, neither or the other as more
-        natural;
-            None without any.
-        score: of the rebuilt: 1 for a preference, 0.5 for neither; 0.5 by chance, and without an audible
-            difference.
-        kappa: agreement of the listeners.
-    """
-
-    rebuilt: float | None
-    same: float | None
-    recorded: float | None
-    score: agreement.Scored
-    kappa: agreement.Kappa
-
-
-class HeardTags(NamedTuple):
-    heard: agreement.Scored
-    by_tag: dict[str, agreement.Scored]
-    against: agreement.Against
-    raters: dict[str, agreement.Rater]
-
-
-@dataclass(frozen=True)
-class JudgedPairs:
-    natural: Preference
-    tag: HeardTags
-
-    def as_dict(self) -> dict[str, Any]:
-        natural = self.natural._asdict()
-        natural |= {"score": self.natural.score._asdict(), "kappa": self.natural.kappa._asdict()}
-        return {
-            "natural": natural,
-            "tag": {
-                "heard": self.tag.heard._asdict(),
-                "by_tag": {name: value._asdict() for name, value in self.tag.by_tag.items()},
-                "confusion": self.tag.against.confusion,
-                "raters": {name: rater._asdict() for name, rater in self.tag.raters.items()},
-            },
-        }
-
-
-def pairs_of(test: Test) -> JudgedPairs:
-    pairs = {clip: fields["recorded"] for clip, fields in test.clips.items() if fields.get("recorded")}
-    preferred = {
-        clip: {
-            name: choice if choice == "same" else "recorded" if choice == recorded else "rebuilt"
-            for name, choice in _choices(test, clip, "natural").items()
-        }
-        for clip, recorded in pairs.items()
-    }
-    all_of_them = Counter(choice for choices in preferred.values() for choice in choices.values())
-    worth = {"rebuilt": 1.0, "same": 0.5, "recorded": 0.0}
-    total = all_of_them.total()
-    shares = {name: all_of_them[name] / total if total else None for name in worth}
-    score = agreement.scored(
-        [[worth[choice] for choice in choices.values()] for choices in preferred.values()], 0.5
-    )
-    tags = {clip: fields["tag"] for clip, fields in test.clips.items() if fields.get("tag")}
-    ratings = {clip: _choices(test, clip, "tag") for clip in tags}
-    return JudgedPairs(
-        Preference(**shares, score=score, kappa=agreement.fleiss_kappa(agreement.tallied(preferred))),
-        HeardTags(
-            _heard(test, ratings, tags),
-            {
-                tag: _heard(test, ratings, {clip: of_clip for clip, of_clip in tags.items() if of_clip == tag})
-                for tag in sorted(set(tags.values()))
-            },
-            agreement.against_labels(ratings, tags),
-            agreement.raters(ratings, tags),
-        ),
-    )
-
-
-def _choices(test: Test, clip: str, what: str) -> dict[str, str]:
-    return {name: choices[clip][what] for name, choices in test.answers.items() if choices.get(clip, {}).get(what)}
-
-
-def _heard(test: Test, ratings: Mapping[str, Mapping[str, str]], tags: Mapping[str, str]) -> agreement.Scored:
-    """The score of recognised tags of some clips; chance is one of the offered tags of each."""
-    rated = [clip for clip in tags if ratings[clip]]
-    offered = [1 / len(test.clips[clip]["choices"]) for clip in rated or tags]
-    chance = sum(offered) / len(offered) if offered else 0.0
-    return agreement.scored(
-        [[float(choice == tags[clip]) for choice in ratings[clip].values()] for clip in rated], chance
-    )
-
-
-def _answers(path: Path, answers: dict[str, Any], key: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    for clip, answer in answers.items():
-        if clip not in key["clips"]:
-            raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
-        fields, pair = key["clips"][clip], PREFERENCES if key["clips"][clip].get("recorded") else ()
-        asked = {"natural": pair, "tag": fields.get("choices") or ()}
-        if key["kind"] == KEY_KIND:
-            asked = {"emotion": key["emotions"], "style": key["styles"]}
-        for what, offered in asked.items():
-            choice = answer.get(what)
-            if choice and choice not in offered:
-                raise DailytalkError(
-                    f"{as_text(path)!r} says {choice!r}, which is no {what} of the test",
-                    f"choose one of {', '.join(offered)}" if offered else "leave it out",
-                )
-    return dict(answers)
-
-
-def _read(path: Path, *kinds: str) -> dict[str, Any]:
-    record = read_json(inside(path.parent, path.name), "give what the page saved")
-    kind = record.get("kind") if isinstance(record, dict) else None
-    if kind not in kinds:
-        raise DailytalkError(f"{as_text(path)!r} is no {kinds[0]}", "first the key, then the answers")
-    return expect(record, _SHAPES[kind], as_text(path), "give what the page saved")  # type: ignore[no-any-return]
 
 
 #: Facts on a clip that the key keeps.
 _KEPT = ("id", "corpus", "speaker", "emotion", "label", "style", "style_source", "intensity", "split")
 
 
-@dataclass(frozen=True)
-class WrittenTest:
-    page: Path
-    key: Path
-    clips: int
-
-
 def key_path(page: Path) -> Path:
     return page.with_name(f"{page.stem}.key.json")
 
 
-def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) -> WrittenTest:
-    """Write the page and the key of a test of `count` recorded clips, spread over emotions.
+def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) -> int:
+    """Write the page and the key of a test of `count` recorded clips, spread over emotions; returns their number.
 
     The same folder, count and seed give the same files. Fewer clips are taken where there are no more.
 
@@ -311,7 +92,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
         "clips": {number: {column: rows[name][column] for column in _KEPT} for number, name in numbers.items()},
     }
     _write(page, shown, key)
-    return WrittenTest(page, key_path(page), len(order))
+    return len(order)
 
 
 def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None:
@@ -352,8 +133,8 @@ class _Candidate(NamedTuple):
     lines: list[Row]
 
 
-def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> WrittenTest:
-    """Write the page and the key of a test of `count` conversations and of their tags.
+def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> int:
+    """Write the page and the key of a test of `count` conversations and their tags; returns the number of clips.
 
     An excerpt of each is played as recorded and as rebuilt, in a drawn order, and then one resynthesised line of
     each with its tag among others. Both sides of a pair have one loudness, one sample rate and one channel: the
@@ -398,7 +179,7 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Wr
         {"kind": PAIRS_ANSWERS_KIND, "test": test, "clips": [{"id": clip} | clips[clip] for clip in clips]},
         {"kind": PAIRS_KEY_KIND, "test": test, "seed": seed, "clips": keys},
     )
-    return WrittenTest(page, key_path(page), len(clips))
+    return len(clips)
 
 
 def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]:

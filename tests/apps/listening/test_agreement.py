@@ -1,6 +1,7 @@
+import pandas as pd
 import pytest
 
-from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, raters, scored, tallied
+from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, raters, scored
 
 #: The example of Wikipedia's article on Fleiss' kappa: 14 raters put 10 subjects into 5 categories.
 TEN_SUBJECTS = (
@@ -9,28 +10,49 @@ TEN_SUBJECTS = (
 )
 
 
-def counts(*lines: tuple[int, ...]) -> list[dict[str, int]]:
-    return [dict(zip("abcde", line, strict=False)) for line in lines]
+def table(ratings: dict[str, dict[str, str]], labels: dict[str, str] | None = None) -> pd.DataFrame:
+    rows = [
+        (clip, name, choice, (labels or {}).get(clip))
+        for clip, of in ratings.items()
+        for name, choice in of.items()
+    ]
+    return pd.DataFrame(rows, columns=["clip", "listener", "choice", "label"], dtype=object)
+
+
+def counted(*lines: dict[str, int]) -> pd.DataFrame:
+    """Ratings of clips by how often each category was chosen for each."""
+    chosen = [[name for name, count in line.items() for _ in range(count)] for line in lines]
+    return table({f"c{n}": {f"l{i}": choice for i, choice in enumerate(of)} for n, of in enumerate(chosen)})
 
 
 def test_the_worked_example_comes_out_as_published() -> None:
-    found = fleiss_kappa(counts(*TEN_SUBJECTS))
-    assert found.overall == pytest.approx(0.210, abs=5e-4)
-    assert (found.n_clips, found.n_ratings) == (10, 140)
+    found = fleiss_kappa(counted(*(dict(zip("abcde", line, strict=True)) for line in TEN_SUBJECTS)))
+    assert found["overall"] == pytest.approx(0.210, abs=5e-4)
+    assert (found["n_clips"], found["n_ratings"]) == (10, 140)
 
 
 def test_a_clip_with_one_rating_has_no_part_in_it() -> None:
-    assert fleiss_kappa([*counts((2, 1), (0, 3)), {"c": 1}, {}]) == fleiss_kappa(counts((2, 1), (0, 3)))
+    two = ({"a": 2, "b": 1}, {"b": 3})
+    assert fleiss_kappa(counted(*two, {"c": 1}, {})) == fleiss_kappa(counted(*two))
 
 
-def test_one_listener_alone_has_no_kappa_and_the_reason_is_told() -> None:
-    assert fleiss_kappa([{"a": 1}, {"b": 1}]) == (None, {}, 0, 0, "no clip was rated by two listeners or more")
-    assert fleiss_kappa([]) == fleiss_kappa([{}])
+def test_kappa_that_is_not_defined_has_a_reason() -> None:
+    alone = fleiss_kappa(counted({"a": 1}, {"b": 1}))
+    assert (alone["overall"], alone["reason"]) == (None, "no clip was rated by two listeners or more")
+    assert fleiss_kappa(counted({})) == alone
+    same = fleiss_kappa(counted({"a": 3}, {"a": 2}))
+    assert (same["overall"], same["by_category"], same["n_ratings"]) == (None, {"a": None}, 5)
+    assert same["reason"] == "everybody always chose a, so agreement can't be distinguished from chance"
 
 
-def test_where_everybody_always_says_the_same_chance_can_not_be_told() -> None:
-    reason = "everybody always chose a, so agreement can't be distinguished from chance"
-    assert fleiss_kappa([{"a": 3}, {"a": 2}]) == (None, {"a": None}, 2, 5, reason)
+def test_kappa_of_a_few_clips_in_all_its_figures() -> None:
+    found = fleiss_kappa(counted({"b": 1, "a": 2}, {"b": 3}, {"c": 1}, {"a": 1, "c": 1}))
+    # p = 3/8, 4/8, 1/8; pairs alike 1/3, 1, 0; chance (9 + 16 + 1)/64
+    assert found["overall"] == pytest.approx((4 / 9 - 26 / 64) / (1 - 26 / 64))
+    assert found["by_category"] == pytest.approx(
+        {"a": (2 / 5 - 3 / 8) / (5 / 8), "b": (6 / 8 - 1 / 2) / (1 / 2), "c": (0 - 1 / 8) / (7 / 8)}
+    )
+    assert (found["n_clips"], found["n_ratings"], found["reason"]) == (3, 8, "")
 
 
 RATINGS = {"c1": {"ann": "a", "bob": "a"}, "c2": {"ann": "a", "bob": "b"}, "c3": {"ann": "c"}, "c4": {}}
@@ -38,53 +60,29 @@ LABELS = {"c1": "a", "c2": "b", "c3": "b", "c4": "a"}
 
 
 def test_ratings_are_held_against_the_labels() -> None:
-    found = against_labels(RATINGS, LABELS)
-    assert found.confusion == {"a": {"a": 2}, "b": {"a": 1, "b": 1, "c": 1}}
-    assert found.accuracy == pytest.approx(3 / 5)
-    assert found.recall == pytest.approx({"a": 1.0, "b": 1 / 3})
-    assert found.precision == pytest.approx({"a": 2 / 3, "b": 1.0})
-
-
-def test_choices_are_tallied_clip_by_clip() -> None:
-    assert tallied(RATINGS) == [{"a": 2}, {"a": 1, "b": 1}, {"c": 1}, {}]
-
-
-def test_kappa_of_a_few_clips_in_all_its_figures() -> None:
-    found = fleiss_kappa([{"b": 1, "a": 2}, {"b": 3, "c": 0}, {"c": 1}, {"a": 1, "c": 1}])
-    # p = 3/8, 4/8, 1/8; pairs alike 1/3, 1, 0; chance (9 + 16 + 1)/64
-    assert found.overall == pytest.approx((4 / 9 - 26 / 64) / (1 - 26 / 64))
-    assert found.by_category == pytest.approx(
-        {"a": (2 / 5 - 3 / 8) / (5 / 8), "b": (6 / 8 - 1 / 2) / (1 / 2), "c": (0 - 1 / 8) / (7 / 8)}
-    )
-    assert [*found.by_category] == ["a", "b", "c"]
-    assert (found.n_clips, found.n_ratings, found.reason) == (3, 8, "")
-
-
-def test_labels_without_ratings_of_their_own_have_no_precision_or_recall() -> None:
-    found = against_labels(
-        {"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c3": {}, "c9": {"ann": "x"}}, LABELS | {"c3": "c"}
-    )
-    assert found == (
-        0.0,
-        {"a": {"b": 1}, "b": {"a": 1}, "c": {}},
-        {"a": 0.0, "b": 0.0, "c": None},
-        {"a": 0.0, "b": 0.0, "c": None},
-    )
-    assert against_labels({}, LABELS) == (None, {}, {}, {})
+    found = against_labels(table(RATINGS, LABELS))
+    assert found["confusion"] == {"a": {"a": 2}, "b": {"a": 1, "b": 1, "c": 1}}
+    assert found["accuracy"] == pytest.approx(3 / 5)
+    assert found["recall"] == pytest.approx({"a": 1.0, "b": 1 / 3})
+    assert found["precision"] == pytest.approx({"a": 2 / 3, "b": 1.0})
+    never = against_labels(table({"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c9": {"ann": "x"}}, LABELS))
+    assert (never["accuracy"], never["precision"]) == (0.0, {"a": 0.0, "b": 0.0})
+    assert against_labels(table({})) == {"accuracy": None, "confusion": {}, "recall": {}, "precision": {}}
 
 
 def test_listeners_come_by_name_and_clips_without_a_label_count_for_nothing_but_agreement() -> None:
-    found = raters({"c1": {"zoe": "a", "bob": "b", "ann": "a"}, "x": {"zoe": "c", "ann": "c"}}, LABELS)
+    ratings = {"c1": {"zoe": "a", "bob": "b", "ann": "a"}, "x": {"zoe": "c", "ann": "c"}}
+    found = {name: tuple(of.values()) for name, of in raters(table(ratings, LABELS)).items()}
     assert [*found] == ["ann", "bob", "zoe"]
     assert found == {
         "ann": (2, 1.0, pytest.approx(2 / 3)),
         "bob": (1, 0.0, 0.0),
         "zoe": (2, 1.0, pytest.approx(2 / 3)),
     }
-    assert raters({"x": {"ann": "a"}}, LABELS)["ann"] == (1, None, None)
+    assert raters(table({"x": {"ann": "a"}}, LABELS))["ann"]["with_others"] is None
 
 
 def test_interval_of_a_share_is_that_of_wilson() -> None:
-    told = scored([[1.0]] * 8 + [[0.0]] * 2, 0.25)
-    assert (told.mean, told.chance, told.n_clips, told.n_ratings) == (0.8, 0.25, 10, 10)
-    assert (told.low, told.high) == pytest.approx((0.490, 0.943), abs=5e-4)
+    told = scored(pd.Series(list("abcdefghij")), pd.Series([1.0] * 8 + [0.0] * 2), 0.25)
+    assert (told["mean"], told["chance"], told["n_clips"], told["n_ratings"]) == (0.8, 0.25, 10, 10)
+    assert (told["low"], told["high"]) == pytest.approx((0.490, 0.943), abs=5e-4)

@@ -15,15 +15,9 @@ from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 from paired_conversations import LATER, RECORDED_HZ, TAGS, rebuilt, work_folder
 
-from dailytalk_contiguous.apps.listening.listening import (
-    agreement_of,
-    excerpts,
-    key_path,
-    pairs_of,
-    read_test,
-    write_listening_test,
-    write_paired_test,
-)
+from dailytalk_contiguous.apps.listening import listening
+from dailytalk_contiguous.apps.listening.agreement import judged_clips, judged_pairs, ratings_of, read_test
+from dailytalk_contiguous.apps.listening.listening import excerpts, key_path
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import loudness
 
@@ -76,6 +70,16 @@ else {
 </script>"""
 
 
+def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) -> Path:
+    listening.write_listening_test(folder, page, count, seed)
+    return page
+
+
+def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> Path:
+    listening.write_paired_test(folder, page, count, seed)
+    return page
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     rows = [
@@ -104,7 +108,7 @@ def answers(path: Path, page: Path, choices: dict[str, Any], listener: str = "an
 
 
 def test_the_page_tells_nothing_of_its_clips(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 9)
     text = page.read_text(encoding="utf-8")
     assert len(shown(page)["clips"]) == 9
     assert {name for clip in shown(page)["clips"] for name in clip} == {"id", "sound"}
@@ -114,13 +118,13 @@ def test_the_page_tells_nothing_of_its_clips(tmp_path: Path, corpus: Path) -> No
 
 
 def test_nothing_in_the_sound_tells_its_clip(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 9)
     # These clips differ by their labels alone: what is heard of them has to be the same to the byte.
     assert len({clip["sound"] for clip in shown(page)["clips"]}) == 1
 
 
 def test_clips_are_spread_over_emotions_and_speakers_and_are_no_copies(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 9).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 9)
     clips = key(page)["clips"].values()
     assert Counter(one["emotion"] for one in clips) == dict.fromkeys(EMOTIONS, 3)
     for emotion in EMOTIONS:
@@ -129,9 +133,7 @@ def test_clips_are_spread_over_emotions_and_speakers_and_are_no_copies(tmp_path:
 
 
 def test_the_order_is_shuffled_by_the_seed_and_by_nothing_else(tmp_path: Path, corpus: Path) -> None:
-    pages = [
-        write_listening_test(corpus, tmp_path / f"{n}.html", 15, seed).page for n, seed in enumerate((1, 1, 2))
-    ]
+    pages = [write_listening_test(corpus, tmp_path / f"{n}.html", 15, seed) for n, seed in enumerate((1, 1, 2))]
     orders = [[one["id"] for one in key(page)["clips"].values()] for page in pages]
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert sorted(orders[0]) == sorted(orders[2])
@@ -148,10 +150,10 @@ def test_a_corpus_without_emotions_has_no_test(tmp_path: Path) -> None:
 
 @needs_chromium
 def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     (tmp_path / "saved.json").write_text(acted(page, LISTENER))
     first, second = shown(page)["emotions"][:2]
-    found = read_test(key_path(page), [tmp_path / "saved.json"]).answers["Ann B"]
+    found = read_test(key_path(page), [tmp_path / "saved.json"])[1]["Ann B"]
     assert found == {
         "c001": {"emotion": first, "style": "normal", "confidence": "certain"},
         # Enter does not go on before all is said: the second one did nothing.
@@ -163,7 +165,7 @@ def test_a_listener_with_a_keyboard_saves_answers_that_can_be_read(tmp_path: Pat
 def test_answers_are_kept_for_the_listener_who_gave_them_and_shown_to_nobody_else(
     tmp_path: Path, corpus: Path
 ) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     ann_first, bob, ann_again, ann_anew = json.loads(acted(page, VISITS))
     assert ann_first == {"asked": False, "at": "Clip 3 of 3", "chosen": 0, "answers": ["c001", "c002"]}
     assert bob == {"asked": False, "at": "Clip 1 of 3", "chosen": 0, "answers": []}
@@ -184,23 +186,23 @@ def test_answers_are_kept_for_the_listener_who_gave_them_and_shown_to_nobody_els
 def test_answers_that_do_not_belong_to_the_test_are_refused(
     tmp_path: Path, corpus: Path, choices: dict[str, Any], more: dict[str, Any], word: str
 ) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     with pytest.raises(DailytalkError, match=word):
         read_test(key_path(page), [answers(tmp_path / "a.json", page, choices, **more)])
 
 
 def test_same_answers_under_two_names_are_refused(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     given = {"c001": {"emotion": "sad", "style": "normal", "confidence": "certain"}}
     files = [answers(tmp_path / f"{name}.json", page, given, name) for name in ("ann", "bob")]
     with pytest.raises(DailytalkError, match=r"bob.json' holds the answers of 'ann' under the name 'bob'"):
         read_test(key_path(page), files)
     skipped = [answers(tmp_path / f"{name}.json", page, {}, name) for name in ("ann", "bob")]
-    assert set(read_test(key_path(page), skipped).answers) == {"ann", "bob"}
+    assert set(read_test(key_path(page), skipped)[1]) == {"ann", "bob"}
 
 
 def test_answers_are_not_read_through_a_link_out_of_their_folder(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     answers(tmp_path / "ann.json", page, {})
     (tmp_path / "sent").mkdir()
     (tmp_path / "sent" / "bob.json").symlink_to(tmp_path / "ann.json")
@@ -209,7 +211,7 @@ def test_answers_are_not_read_through_a_link_out_of_their_folder(tmp_path: Path,
 
 
 def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
     right = {name: one["emotion"] for name, one in key(page)["clips"].items()}
     wrong = {name: next(one for one in EMOTIONS if one != emotion) for name, emotion in right.items()}
     sure = dict(zip(right, ("guessing", "fairly", "certain"), strict=True))
@@ -219,9 +221,8 @@ def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Pat
         "cem": {name: {"emotion": None, "style": "normal"} for name in right},
     }
     files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in choices.items()]
-    found = agreement_of(read_test(key_path(page), files), "emotion")
-    assert list(found.sure.items()) == [("certain", 1.0), ("fairly", 1.0), ("guessing", 0.25)]
-    told = found.as_dict()
+    told = judged_clips(ratings_of(*read_test(key_path(page), files), "emotion"))
+    assert told["accuracy_by_confidence"] == {"certain": 1.0, "fairly": 1.0, "guessing": 0.25}
     assert set(told) == {"kappa", "against_labels", "raters", "accuracy_by_confidence"}
     assert (told["kappa"]["n_clips"], told["kappa"]["n_ratings"], set(told["raters"])) == (3, 6, {"ann", "bob"})
     assert told["against_labels"]["accuracy"] == 0.5
@@ -230,8 +231,8 @@ def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Pat
 def test_listener_without_a_name_has_that_of_the_file_and_two_of_one_name_are_refused(
     tmp_path: Path, corpus: Path
 ) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3).page
-    assert set(read_test(key_path(page), [answers(tmp_path / "x.json", page, {}, " ")]).answers) == {"x"}
+    page = write_listening_test(corpus, tmp_path / "page.html", 3)
+    assert set(read_test(key_path(page), [answers(tmp_path / "x.json", page, {}, " ")])[1]) == {"x"}
     files = [answers(tmp_path / f"{name}.json", page, {}, "ann") for name in "yz"]
     with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
         read_test(key_path(page), files)
@@ -265,7 +266,7 @@ def is_recorded(sound: str) -> bool:
 
 
 def test_a_pair_is_the_recording_and_what_was_rebuilt_of_it_equally_loud(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4)
     pairs = {clip["id"]: clip["sounds"] for clip in shown(page)["clips"] if "sounds" in clip}
     assert len(pairs) == 4
     for name, sounds in pairs.items():
@@ -280,7 +281,7 @@ def test_a_pair_is_the_recording_and_what_was_rebuilt_of_it_equally_loud(tmp_pat
 
 
 def test_the_page_of_pairs_tells_nothing_of_what_is_recorded(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4)
     assert {frozenset(clip) for clip in shown(page)["clips"]} == {
         frozenset(("id", "sounds")),
         frozenset(("id", "sound", "choices")),
@@ -289,7 +290,7 @@ def test_the_page_of_pairs_tells_nothing_of_what_is_recorded(tmp_path: Path) -> 
 
 
 def test_a_line_is_offered_with_its_tag_and_three_others_of_the_dataset(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path, 5), tmp_path / "page.html", 5).page
+    page = write_paired_test(work_folder(tmp_path, 5), tmp_path / "page.html", 5)
     lines = [fields for fields in key(page)["clips"].values() if "tag" in fields]
     assert Counter(line["tag"] for line in lines) == dict.fromkeys(TAGS, 1)
     for line in lines:
@@ -302,13 +303,13 @@ def test_a_line_is_offered_with_its_tag_and_three_others_of_the_dataset(tmp_path
 
 
 def test_of_a_dataset_with_one_tag_none_is_asked(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path, 3, ("calm", None)), tmp_path / "page.html", 3).page
+    page = write_paired_test(work_folder(tmp_path, 3, ("calm", None)), tmp_path / "page.html", 3)
     assert [sorted(clip) for clip in shown(page)["clips"]] == [["id", "sounds"]] * 3
 
 
 def test_the_same_seed_draws_the_same_pairs_and_another_does_not(tmp_path: Path) -> None:
     work = work_folder(tmp_path, 8)
-    pages = [write_paired_test(work, tmp_path / f"{n}.html", 4, seed).page for n, seed in enumerate((1, 1, 2))]
+    pages = [write_paired_test(work, tmp_path / f"{n}.html", 4, seed) for n, seed in enumerate((1, 1, 2))]
     ids = [[fields["id"] for fields in key(page)["clips"].values()] for page in pages]
     assert pages[0].read_bytes() == pages[1].read_bytes()
     assert ids[0] == ids[1] != ids[2]
@@ -347,7 +348,7 @@ def test_stretch_begins_and_ends_in_pauses_of_both_timelines() -> None:
 
 
 def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chance(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4).page
+    page = write_paired_test(work_folder(tmp_path), tmp_path / "page.html", 4)
     clips = key(page)["clips"]
     pairs = [name for name in clips if name.startswith("p")]
     lines = [name for name in clips if name.startswith("t")]
@@ -358,18 +359,20 @@ def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chanc
     wrong = next(choice for choice in clips[lines[0]]["choices"] if choice != clips[lines[0]]["tag"])
     bob |= {lines[0]: {"tag": wrong}}
     files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in (("ann", ann), ("bob", bob))]
-    told = pairs_of(read_test(key_path(page), files))
-    natural, tag = told.natural, told.tag
-    assert (natural.rebuilt, natural.same, natural.recorded) == (1 / 6, 1 / 6, 4 / 6)
+    told = json.loads(json.dumps(judged_pairs(*read_test(key_path(page), files))))
+    natural, tag = told["natural"], told["tag"]
+    assert (natural["rebuilt"], natural["same"], natural["recorded"]) == (1 / 6, 1 / 6, 4 / 6)
+    score, heard_tags = natural["score"], tag["heard"]
     # By clip: (0 + 1)/2, (0 + 0.5)/2, 0, 0.
-    assert natural.score[:1] + natural.score[3:] == (pytest.approx(0.75 / 4), 0.5, 4, 6)
-    assert tag.heard[:1] + tag.heard[3:] == (pytest.approx(3.5 / 4), 0.25, 4, 5)
-    assert 0 < natural.score.low < natural.score.mean < natural.score.high < 1
-    own = tag.by_tag[clips[lines[0]]["tag"]]
-    assert (own.mean, own.n_clips, own.n_ratings) == (0.5, 1, 2)
-    assert tag.against.confusion[clips[lines[0]]["tag"]] == {clips[lines[0]]["tag"]: 1, wrong: 1}
-    assert (tag.raters["ann"].accuracy, tag.raters["bob"].accuracy) == (1.0, 0.0)
-    assert json.loads(json.dumps(told.as_dict()))["tag"]["heard"]["chance"] == 0.25
+    assert score["mean"] == pytest.approx(0.75 / 4)
+    assert 0 < score["low"] < score["mean"] < score["high"] < 1
+    assert (score["chance"], score["n_clips"], score["n_ratings"]) == (0.5, 4, 6)
+    assert heard_tags["mean"] == pytest.approx(3.5 / 4)
+    assert (heard_tags["chance"], heard_tags["n_clips"], heard_tags["n_ratings"]) == (0.25, 4, 5)
+    own = tag["by_tag"][clips[lines[0]]["tag"]]
+    assert (own["mean"], own["n_clips"], own["n_ratings"]) == (0.5, 1, 2)
+    assert tag["confusion"][clips[lines[0]]["tag"]] == {clips[lines[0]]["tag"]: 1, wrong: 1}
+    assert (tag["raters"]["ann"]["accuracy"], tag["raters"]["bob"]["accuracy"]) == (1.0, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -385,18 +388,18 @@ def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chanc
 def test_answers_that_a_pair_or_a_line_does_not_offer_are_refused(
     tmp_path: Path, choices: dict[str, Any], word: str
 ) -> None:
-    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
+    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2)
     with pytest.raises(DailytalkError, match=word):
         read_test(key_path(page), [answers(tmp_path / "a.json", page, choices)])
 
 
 @needs_chromium
 def test_a_listener_answers_pairs_and_tags_with_the_keyboard(tmp_path: Path) -> None:
-    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2).page
+    page = write_paired_test(work_folder(tmp_path, 2), tmp_path / "page.html", 2)
     (tmp_path / "saved.json").write_text(acted(page, PAIRED_LISTENER))
     choices = {clip["id"]: clip["choices"] for clip in shown(page)["clips"] if "choices" in clip}
     assert {len(offered) for offered in choices.values()} == {2}  # there are two tags
-    assert read_test(key_path(page), [tmp_path / "saved.json"]).answers["Ann B"] == {
+    assert read_test(key_path(page), [tmp_path / "saved.json"])[1]["Ann B"] == {
         "p001": {"natural": "B"},
         "p002": {"natural": "same"},
         "t001": {"tag": choices["t001"][0]},  # 4 is no choice: Enter did nothing until 1 was pressed
