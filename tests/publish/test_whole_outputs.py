@@ -188,9 +188,7 @@ def report_of_clips(folder: Path) -> str:
 
 
 def listening_test(folder: Path) -> str:
-    from_app("listening.listening").write_listening_test(
-        corpus(folder / "acted"), folder / "page.html", 5, seed=3
-    )
+    from_app("listening.listening").write_listening_test(corpus(folder / "acted"), folder / "page.html", 5, seed=3)
     return (folder / "page.key.json").read_text()
 
 
