@@ -118,7 +118,7 @@ def fit_voice(versions: Numbers, labels: NDArray[np.intp], speakers: NDArray[np.
 
 
 def logits_of(arrays: dict[str, Numbers], numbers: Numbers, speakers: NDArray[np.str_]) -> Numbers:
-    guesses = LinearEmotion("", SIX, "contours", arrays).of_measures(numbers, speakers.tolist())
+    guesses = LinearEmotion("", SIX, arrays).of_measures(numbers, speakers.tolist())
     return np.log(np.maximum([guess.probabilities for guess in guesses], 1e-9)).astype(np.float64)
 
 

@@ -477,11 +477,11 @@ ASSETS = ROOT / "dailytalk_contiguous/models/assets"
 def make_emotion(folder: Path) -> None:
     """A folder of `dailytalk emotion train`, of random weights."""
     rng = np.random.default_rng(0)
-    arrays = {name: rng.normal(0, 0.1, shape) for name, shape in linear_shapes("contours", len(SIX)).items()}
+    arrays = {name: rng.normal(0, 0.1, shape) for name, shape in linear_shapes(len(SIX)).items()}
     arrays["usual"] = np.zeros(len(MEASURES))
     for head in ("alone", "relative"):
         arrays[f"spread_{head}"] = np.ones(len(MEASURES))
-    write_emotion_folder(LinearEmotion("random", SIX, "contours", arrays, 1.5), folder, {"utterances": 12})
+    write_emotion_folder(LinearEmotion("random", SIX, arrays, 1.5), folder, {"utterances": 12})
 
 
 #: Kinds of models: what writes a valid one into a folder, and what opens one there and uses it.

@@ -1,4 +1,4 @@
-"""Classifiers of emotion that are networks: on spectrograms, on encoders of speech, and checkpoints of others.
+"""Classifiers of emotion that are networks: on spectrograms, and those of transformers on encoders of speech.
 
 A sound of more than `LONGEST_SECONDS` is cut into windows of about equal length, whose logits are averaged. On a
 CPU each window is computed by itself, in one thread, so that a guess has the same bits in any company and on any
@@ -7,31 +7,32 @@ mean, so that they get what they get alone (to 1e-5).
 """
 
 import inspect
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import fits, is_number, shown
+from dailytalk_contiguous.core.documents import as_text, fits, is_number, shown
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models import speech_models
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
+from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel, find_checkpoint
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched
-from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
+from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, nothing_said, why_unheard
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, windows_of
-from dailytalk_contiguous.models.stored_weights import load_weights, shapes_of
+from dailytalk_contiguous.models.stored_weights import load_weights, read_weights, shapes_of
 
 #: Seconds that a network hears at a time, unless it takes fewer.
 LONGEST_SECONDS = 20.0
@@ -62,18 +63,8 @@ CROP_SECONDS = 6.0
 #: Spreads from the usual beyond which loudness and length count no more.
 _FARTHEST = 4.0
 
-#: Frames of an encoder (20 ms each) that are averaged to one before anything else: mood does not change in less
-#: than 200 ms, and features of a corpus take a tenth of the disk.
-POOLED_FRAMES = 10
-
-#: Width of the frames of an encoder after the sum of its layers.
-PROJECTED = 256
-
 #: Added to a variance over frames before its root, whose slope at 0 is infinite.
 _LEAST_VARIANCE = 1e-4
-
-#: Version of what a model folder's weights mean.
-LAYOUT = 1
 
 #: Checkpoints whose batches may be padded, for their attention and means leave it out.
 _MASKED = ("wav2vec2", "hubert", "wavlm")
@@ -90,28 +81,32 @@ _MOST_LABELS, _LEAST_EMOTIONS = 256, 2
 #: The largest number that how a checkpoint's spectrograms are made may have.
 _MOST_SETTING = 1e5
 
-_ENCODER_SETTINGS = {"encoder": str, "model_type": str, "config": dict, "normalises": bool}
+#: Settings of a classifier on an encoder: no part of it is dropped or masked at random by itself, its layers are
+#: summed by learned weights, and brought to so many numbers before they are averaged over time (Yang et al. 2021,
+#: "SUPERB").
+_CLASSIFIER = {
+    "layerdrop": 0.0,
+    "encoder_layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "add_adapter": False,
+    "use_weighted_layer_sum": True,
+    "classifier_proj_size": 256,
+}
 
-_RETRAIN = "name a folder that `dailytalk emotion train` made"
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
-
-
-class WindowAnswer(NamedTuple):
-    """A network's output for a window: logits, float64 (labels,), and an embedding, float32 (width,)."""
-
-    logits: NDArray[np.float64]
-    embedding: NDArray[np.float32]
 
 
 class NetworkEmotions:
     """The base of classifiers that are networks.
 
     Attributes:
+        network: the module. temperature: over 0; its probabilities are the softmax of its logits over this.
         room: how large its batches may be, as far as is known.
     """
 
-    def __init__(self, name: str, classes: Sequence[str], device: str) -> None:
+    def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         self.name, self.classes, self.device = name, tuple(classes), device
+        self.network: Any = network.to(device).eval()
         self.longest = round(LONGEST_SECONDS * ANALYSIS_RATE)
         self.temperature = 1.0
         self.room = Room()
@@ -121,26 +116,26 @@ class NetworkEmotions:
     ) -> list[EmotionGuess]:
         reasons = [why_unheard(sound) for sound in sounds]
         windows = [
-            windows_of(sound, self.longest) if not reason else []
+            [] if reason else windows_of(sound, self.longest)
             for sound, reason in zip(sounds, reasons, strict=True)
         ]
-        heard = iter(self.run([window for own in windows for window in own], self.hear))
+        answers = iter(self._run([window for own in windows for window in own]))
         guesses = []
         for own, reason in zip(windows, reasons, strict=True):
-            answers = [next(heard) for _ in own]
-            if not answers:
+            heard = [next(answers) for _ in own]
+            if not heard:
                 guesses.append(nothing_said(reason))
                 continue
-            logits = np.mean([answer.logits for answer in answers], axis=0)
-            embedding = np.mean([answer.embedding for answer in answers], axis=0).astype(np.float32)
+            logits, embedding = (np.mean(part, axis=0) for part in zip(*heard, strict=True))
             if np.isfinite(logits).all() and np.isfinite(embedding).all():
-                guesses.append(EmotionGuess(self.probabilities(logits).astype(np.float32), embedding))
+                shares = self.probabilities(logits).astype(np.float32)
+                guesses.append(EmotionGuess(shares, embedding.astype(np.float32)))
             else:
                 guesses.append(nothing_said("its sound is too loud for numbers"))
         return guesses
 
-    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        """Run the network on windows as one batch."""
+    def hear(self, windows: list[Samples]) -> tuple[Tensor, Tensor]:
+        """Logits (n, labels) and embeddings (n, width) of windows as one batch."""
         raise NotImplementedError
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -149,47 +144,19 @@ class NetworkEmotions:
 
     def kind_of_batch(self, window: Samples) -> Hashable:
         """Only windows of the same kind share a batch."""
-        del window
         return None
 
-    def run(self, windows: Sequence[Samples], call: Callable[[list[Samples]], Sequence[Any]]) -> list[Any]:
-        """Return the results of `call` for batches of windows, in their order."""
-        seconds = [len(window) / ANALYSIS_RATE for window in windows]
-        kinds = [self.kind_of_batch(window) for window in windows]
-
-        def without_gradients(batch: list[Samples]) -> Sequence[Any]:
+    def _run(self, windows: Sequence[Samples]) -> list[tuple[NDArray[np.float64], NDArray[np.float32]]]:
+        def call(batch: list[Samples]) -> list[Any]:
             # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
             with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return call(batch)
+                logits, embedded = self.hear(batch)
+            return [*zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)]
 
+        seconds = [len(window) / ANALYSIS_RATE for window in windows]
+        kinds = [self.kind_of_batch(window) for window in windows]
         pool = threads_of_one() if self.device == "cpu" else None
-        return run_batched(windows, seconds, BATCH_SECONDS[self.device], without_gradients, self.room, kinds, pool)
-
-
-def heard_of(logits: Tensor, embedded: Tensor) -> list[WindowAnswer]:
-    """The outputs for each window of a batch."""
-    rows = zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)
-    return [WindowAnswer(*row) for row in rows]
-
-
-class TrainedNetwork(NetworkEmotions):
-    """A classifier of `dailytalk emotion train` that is a network.
-
-    Attributes:
-        training: what came of its training: JSON.
-    """
-
-    kind = ""
-
-    def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
-        super().__init__(name, classes, device)
-        # With channels last a CPU convolves spectrograms in 0.6 of the time, and trains on them in half.
-        self.network = network.to(device=device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.training: dict[str, Any] = {}
-
-    def settings(self) -> dict[str, Any]:
-        """The settings to build it again with its weights: JSON."""
-        return {"layout": LAYOUT}
+        return run_batched(windows, seconds, BATCH_SECONDS[self.device], call, self.room, kinds, pool)
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """Its weights by name, float32."""
@@ -357,170 +324,95 @@ class SpectrogramNetwork(nn.Module):
         return self.classifier(self.dropout(known)), known
 
 
-class SpectrogramEmotions(TrainedNetwork):
+class SpectrogramEmotions(NetworkEmotions):
+    """A `SpectrogramNetwork` as a classifier."""
+
     kind = "spectrogram"
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
         super().__init__(name, classes, network, device)
-        self.log_mel = LogMel()
+        self._log_mel = LogMel()
 
-    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        bands, lengths = padded_frames([self.log_mel(window) for window in windows])
-        return heard_of(*self.network(bands.to(self.device), lengths.to(self.device)))
+    def settings(self) -> dict[str, Any]:
+        return {}
 
-
-def padded_frames(sequences: Sequence[NDArray[Any]]) -> tuple[Tensor, Tensor]:
-    """Frames (n, …, longest, width) of sequences (…, frames, width) with zeros behind each, and their lengths."""
-    lengths = [sequence.shape[-2] for sequence in sequences]
-    shape = (*sequences[0].shape[:-2], max(lengths), sequences[0].shape[-1])
-    frames = np.zeros((len(sequences), *shape), np.float32)
-    for row, sequence, length in zip(frames, sequences, lengths, strict=True):
-        row[..., :length, :] = sequence
-    return torch.from_numpy(frames), torch.tensor(lengths)
+    def hear(self, windows: list[Samples]) -> tuple[Tensor, Tensor]:
+        bands, lengths = padded_frames([self._log_mel(window) for window in windows])
+        logits, embedded = self.network(bands.to(self.device), lengths.to(self.device))
+        return logits, embedded
 
 
-def pooled_layers(layers: Sequence[Tensor], n_frames: Tensor) -> tuple[Tensor, Tensor]:
-    """Layers of an encoder, normalised and averaged over `POOLED_FRAMES`: what emotion is told by.
+def padded_frames(sequences: Sequence[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
+    """Frames (n, longest, width) of sequences (frames, width) with zeros behind each, and their lengths."""
+    lengths = torch.tensor([len(sequence) for sequence in sequences])
+    return pad_sequence([torch.from_numpy(sequence) for sequence in sequences], batch_first=True), lengths
 
-    Layers differ in scale by orders of magnitude, so each frame is brought to mean 0 and variance 1.
+
+class TransformersEmotions(NetworkEmotions):
+    """A model of `AutoModelForAudioClassification`: a checkpoint of others, or trained here as `ssl`.
 
     Args:
-        layers: each (n, frames, width). n_frames: how many of each row count, (n,).
-
-    Returns (n, layers, frames / `POOLED_FRAMES`, width), and how many of these frames count, (n,).
+        labels: of the network's outputs. classes: of each label; the probabilities of equal ones are summed.
+        checkpoint: tells how sound is prepared.
     """
-    longest = int(n_frames.max())
-    inside = frames_inside(n_frames, longest)
-    missing = -longest % POOLED_FRAMES
-    counts = functional.pad(inside.float(), (0, missing)).view(len(inside), -1, POOLED_FRAMES).sum(dim=2)
-    pooled = []
-    for layer in layers:
-        frames = functional.layer_norm(layer[:, :longest].float(), layer.shape[-1:]) * inside[:, :, None]
-        tens = functional.pad(frames, (0, 0, 0, missing)).view(*counts.shape, POOLED_FRAMES, -1)
-        sums = tens.sum(dim=2)
-        pooled.append(sums / counts.clamp(min=1)[:, :, None])
-    return torch.stack(pooled, dim=1), (n_frames + POOLED_FRAMES - 1) // POOLED_FRAMES
-
-
-class LayersHead(nn.Module):
-    """From an encoder's layers to classes: a learnt weighted sum of them, attentive pooling, a linear layer."""
-
-    def __init__(self, n_layers: int, width: int, n_classes: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.layer_weights = nn.Parameter(torch.zeros(n_layers))
-        self.project = nn.Linear(width, PROJECTED)
-        self.pooling = AttentivePooling(PROJECTED)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(2 * PROJECTED, n_classes)
-
-    def forward(self, layers: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n, classes) and embeddings (n, 2 `PROJECTED`) of layers (n, layers, frames, width).
-
-        `lengths` (n,) are the frames of each that count.
-        """
-        summed = (layers * self.layer_weights.softmax(dim=0)[:, None, None]).sum(dim=1)
-        frames = functional.relu(self.project(self.dropout(summed)))
-        pooled = self.pooling(frames, frames_inside(lengths, frames.shape[1]))
-        return self.classifier(self.dropout(pooled)), pooled
-
-
-class EncoderNetwork(nn.Module):
-    """An encoder of speech with a `LayersHead`."""
-
-    def __init__(self, encoder: speech_models.SpeechEncoder, head: LayersHead) -> None:
-        super().__init__()
-        self.encoder, self.head = encoder, head
-
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and embeddings of what `SpeechEncoder.prepare` gives."""
-        logits, pooled = self.head(*pooled_layers(*self.encoder(inputs, lengths)))
-        return logits, pooled
-
-
-class EncoderEmotions(TrainedNetwork):
-    """An `EncoderNetwork` as a classifier of emotion; `encoder_name` is that of its encoder before training."""
 
     kind = "ssl"
 
     def __init__(
-        self, name: str, classes: Sequence[str], network: EncoderNetwork, device: str, encoder_name: str
+        self, checkpoint: StoredModel, labels: Sequence[str], classes: Sequence[str], network: Any, device: str
     ) -> None:
-        super().__init__(name, classes, network, device)
-        self.encoder_name = encoder_name
-        self.longest = min(self.longest, network.encoder.longest or self.longest)
+        super().__init__(checkpoint.name, sorted({*classes}), network, device)
+        self._to_classes = np.array([[name == own for own in self.classes] for name in classes], float)
+        self._type, self._normalises = checkpoint.model_type, checkpoint.normalises
+        if self._type in _MASKED:
+            base = getattr(network, network.base_model_prefix)
+            base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
+        elif self._type == "whisper":
+            self.longest = min(self.longest, network.config.max_source_positions * speech_models.WHISPER_FRAME)
+        elif self._type not in _RAW:
+            self.longest = round(_SPECTROGRAM_SECONDS * ANALYSIS_RATE)
+            self._extract = _feature_extractor(checkpoint, network.config)
 
     def settings(self) -> dict[str, Any]:
-        encoder: Any = self.network.encoder
-        return super().settings() | {
-            "encoder": self.encoder_name,
-            "model_type": encoder.kind,
-            "config": speech_models.own_settings(encoder.encoder.config),
-            "normalises": encoder.normalises,
-        }
-
-    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        encoder: Any = self.network.encoder
-        inputs, lengths = encoder.prepare(windows)
-        return heard_of(*self.network(inputs.to(self.device), lengths.to(self.device)))
-
-
-class CheckpointEmotions(NetworkEmotions):
-    """A checkpoint of `AutoModelForAudioClassification`, its labels in our words where they are known.
-
-    Probabilities of labels that mean the same class are summed. Raises ModelMissing for a checkpoint that lacks
-    weights of its head or any other, and for one of something else than emotion.
-    """
-
-    def __init__(self, checkpoint: StoredModel, device: str) -> None:
-        labels = _labels(checkpoint)
-        classes = sorted({class_of_label(label) for label in labels})
-        super().__init__(checkpoint.name, classes, device)
-        self._to_classes = np.array(
-            [[class_of_label(label) == name for name in classes] for label in labels], float
-        )
-        self._kind, self._normalises = checkpoint.model_type, checkpoint.normalises
-        module: Any = _classifier(checkpoint, labels)
-        if self._kind in _MASKED:
-            base = getattr(module, module.base_model_prefix)
-            base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
-        elif self._kind == "whisper":
-            self.longest = min(self.longest, module.config.max_source_positions * speech_models.WHISPER_FRAME)
-        elif self._kind not in _RAW:
-            self.longest = round(_SPECTROGRAM_SECONDS * ANALYSIS_RATE)
-            self._extract = _feature_extractor(checkpoint, module.config)
-        self._module = module.to(device).eval()
+        own = speech_models.own_settings(self.network.config)
+        return {"config": own | {"model_type": self._type}, "normalises": self._normalises}
 
     def probabilities(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
-        shares: NDArray[np.float64] = softmax(logits) @ self._to_classes
+        shares: NDArray[np.float64] = super().probabilities(logits) @ self._to_classes
         return shares
 
     def kind_of_batch(self, window: Samples) -> Hashable:
-        return None if self._kind in (*_MASKED, "whisper") else len(window)
+        return None if self._type in (*_MASKED, "whisper") else len(window)
 
-    def hear(self, windows: list[Samples]) -> list[WindowAnswer]:
-        config = self._module.config
-        if self._kind == "whisper":
-            frames, lengths = speech_models.whisper_frames(windows, config)
-            out = self._module(frames.to(self.device), output_hidden_states=True)
-            n_frames = (lengths + speech_models.WHISPER_FRAME - 1) // speech_models.WHISPER_FRAME
-        elif self._kind in _RAW:
-            samples, lengths = speech_models.padded_samples(
-                windows, self._normalises, speech_models.receptive_field(config)
-            )
-            inside = frames_inside(lengths, samples.shape[1]).long().to(self.device)
-            masks = {"attention_mask": inside} if self._kind in _MASKED else {}
-            out = self._module(samples.to(self.device), output_hidden_states=True, **masks)
-            n_frames = self._module._get_feat_extract_output_lengths(lengths)
+    def inputs_of(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
+        """What the network takes for windows as one batch."""
+        config = self.network.config
+        if self._type == "whisper":
+            inputs = {"input_features": speech_models.whisper_frames(windows, config)[0]}
+        elif self._type in _RAW:
+            shortest = speech_models.receptive_field(config)
+            samples, lengths = speech_models.padded_samples(windows, self._normalises, shortest)
+            inputs = {"input_values": samples}
+            if self._type in _MASKED:
+                inputs["attention_mask"] = frames_inside(lengths, samples.shape[1]).long()
         else:
-            inputs = self._extract(windows, sampling_rate=ANALYSIS_RATE, return_tensors="pt")
-            out = self._module(
-                **{name: value.to(self.device) for name, value in inputs.items()}, output_hidden_states=True
-            )
-            n_frames = torch.full((len(windows),), out.hidden_states[-1].shape[1])
-        hidden = out.hidden_states[-1].float()
-        inside = frames_inside(n_frames.to(self.device), hidden.shape[1])
-        means = hidden.masked_fill(~inside[:, :, None], 0).sum(dim=1) / inside.sum(dim=1, keepdim=True)
-        return heard_of(out.logits, means)
+            inputs = dict(self._extract([*windows], sampling_rate=ANALYSIS_RATE, return_tensors="pt"))
+        return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def layers(self, windows: Sequence[Samples]) -> tuple[Tensor, Tensor]:
+        """Logits (n, labels) of windows, and the means over time of all layers (n, layers, width)."""
+        inputs = self.inputs_of(windows)
+        out = self.network(**inputs, output_hidden_states=True)
+        hidden = torch.stack(out.hidden_states, dim=1).float()
+        if "attention_mask" not in inputs:
+            return out.logits, hidden.mean(dim=2)
+        inside = self.network._get_feature_vector_attention_mask(hidden.shape[2], inputs["attention_mask"])
+        sums = hidden.masked_fill(~inside.bool()[:, None, :, None], 0).sum(dim=2)
+        return out.logits, sums / inside.sum(dim=1)[:, None, None]
+
+    def hear(self, windows: list[Samples]) -> tuple[Tensor, Tensor]:
+        logits, means = self.layers(windows)
+        return logits, means[:, -1]
 
 
 def _labels(checkpoint: StoredModel) -> list[str]:
@@ -546,26 +438,6 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     return labels
 
 
-def _classifier(checkpoint: StoredModel, labels: Sequence[str]) -> nn.Module:
-    kind = checkpoint.model_type
-    classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
-    configs = {config.model_type: config for config in classifiers}
-    if kind not in configs:
-        raise ModelMissing(f"{checkpoint.name!r} is {kind or 'nothing'!r}, no classifier of sound", _CHECKPOINT)
-    try:
-        config = speech_models.own_config(configs[kind], checkpoint.config, id2label=dict(enumerate(labels)))
-        module_class = classifiers[configs[kind]]
-        module: nn.Module = speech_models.build_module(module_class, config)
-    except ValueError as error:
-        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
-    load_weights(checkpoint.weights, module, checkpoint.name, speech_models.WHOLE)
-    if any(buffer.is_meta for buffer in module.buffers()):  # what is computed and not stored
-        weights = module.state_dict()
-        module = module_class(config)
-        module.load_state_dict(weights)
-    return speech_models.multiplied_out(module)
-
-
 def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
     """Make a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
     extractors: Any = FEATURE_EXTRACTOR_MAPPING
@@ -579,46 +451,94 @@ def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
     return kind(**numbers)
 
 
+def _network(checkpoint: StoredModel, labels: Sequence[str]) -> Any:
+    """The classifier of a checkpoint with all of its weights."""
+    kind, config = _configured(checkpoint, checkpoint.config, labels, _CHECKPOINT)
+    try:
+        network: Any = speech_models.build_module(kind, config)
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
+    load_weights(checkpoint.weights, network, checkpoint.name, speech_models.WHOLE)
+    if any(buffer.is_meta for buffer in network.buffers()):  # what is computed and not stored
+        weights = network.state_dict()
+        network = kind(config)
+        network.load_state_dict(weights)
+    return speech_models.multiplied_out(network)
+
+
+def _configured(checkpoint: StoredModel, values: dict[str, Any], labels: Sequence[str], remedy: str) -> Any:
+    """The class of a checkpoint's classifier, and its configuration for these labels."""
+    classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    configs = {config.model_type: config for config in classifiers}
+    model_type = checkpoint.model_type
+    if model_type not in configs:
+        raise ModelMissing(f"{checkpoint.name!r} is {model_type or 'nothing'!r}, no classifier of sound", remedy)
+    try:
+        config = speech_models.own_config(configs[model_type], values, id2label=dict(enumerate(labels)))
+    except ValueError as error:
+        raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", remedy) from None
+    return classifiers[configs[model_type]], config
+
+
+@quiet_transformers()
+def classifier_on(encoder: str, classes: Sequence[str], device: str) -> TransformersEmotions:
+    """A classifier on an encoder of speech (wav2vec2, HuBERT, WavLM, Whisper) whose head is not trained yet.
+
+    Raises ModelMissing for an encoder that is not there, is of another kind, or lacks weights.
+    """
+    checkpoint = find_checkpoint(encoder)
+    prefixes = speech_models.ENCODERS.get(checkpoint.model_type)
+    if prefixes is None:
+        kinds = ", ".join(speech_models.ENCODERS)
+        raise ModelMissing(f"{encoder!r} is {checkpoint.model_type!r}, no encoder of {kinds}", FIND_REMEDY)
+    kind, config = _configured(checkpoint, checkpoint.config | _CLASSIFIER, classes, FIND_REMEDY)
+    with torch.device("meta"):
+        base = encoder_in(kind(config))
+    weights = read_weights(checkpoint.weights, shapes_of(base), encoder, speech_models.WHOLE, prefixes[2], False)
+    network = kind(config)
+    encoder_in(network).load_state_dict(weights)
+    return TransformersEmotions(checkpoint, classes, classes, network, device)
+
+
+def encoder_in(network: Any) -> Any:
+    """The encoder in a classifier of transformers."""
+    return network.encoder if hasattr(network, "encoder") else getattr(network, network.base_model_prefix)
+
+
 @quiet_transformers()
 def checkpoint_of(name: str, device: str) -> EmotionModel:
     """A classifier of emotion of transformers: in a folder, or OWNER/NAME of the Hub, with @TAG for a version.
 
     Raises ModelMissing for what is not there, lacks weights, or is for something else.
     """
-    return speech_models.load_network(lambda: CheckpointEmotions(find_checkpoint(name), device), name, device)
+
+    def load() -> TransformersEmotions:
+        checkpoint = find_checkpoint(name)
+        labels = _labels(checkpoint)
+        classes = [class_of_label(label) for label in labels]
+        return TransformersEmotions(checkpoint, labels, classes, _network(checkpoint, labels), device)
+
+    return speech_models.load_network(load, name, device)
 
 
 @quiet_transformers()
 def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
-    return speech_models.load_network(lambda: _network_of(folder, device), folder.name, device)
 
+    def load() -> NetworkEmotions:
+        classes, settings = folder.classes, folder.settings
+        if folder.kind == "spectrogram":
+            with torch.device("meta"):
+                network = SpectrogramNetwork(len(classes))
+            load_weights([folder.weights_path], network, as_text(folder.weights_path), RETRAIN)
+            return SpectrogramEmotions(folder.name, classes, network, device)
+        if not fits(settings, {"config": dict, "normalises": bool}):
+            raise ModelMissing(f"{shown(folder.about)}: its settings are not those of an encoder", RETRAIN)
+        preparation = {"do_normalize": settings["normalises"]}
+        checkpoint = StoredModel(folder.name, settings["config"], preparation, [folder.weights_path])
+        return TransformersEmotions(checkpoint, classes, classes, _network(checkpoint, classes), device)
 
-def _network_of(folder: EmotionFolder, device: str) -> TrainedNetwork:
-    name = folder.name
-    try:
-        if folder.settings.get("layout") != LAYOUT:
-            raise ValueError(f"its layout is {folder.settings.get('layout')!r}, not {LAYOUT}")
-        with torch.device("meta"):
-            if folder.kind == "spectrogram":
-                network: nn.Module = SpectrogramNetwork(len(folder.classes))
-            else:
-                settings = folder.settings
-                if not fits(settings, _ENCODER_SETTINGS):
-                    raise ValueError("its settings are not those of an encoder")
-                config = speech_models.encoder_config(settings["model_type"], settings["config"])
-                encoder = speech_models.SpeechEncoder(settings["model_type"], config, settings["normalises"])
-                encoder.ready()
-                head = LayersHead(encoder.n_layers, encoder.width, len(folder.classes))
-                network = EncoderNetwork(encoder, head)
-    except ValueError as error:
-        raise ModelMissing(f"{shown(folder.about)} can't be loaded ({error})", _RETRAIN) from None
-    weights = folder.weights(shapes_of(network))
-    network.load_state_dict({key: torch.from_numpy(array) for key, array in weights.items()}, assign=True)
-    model: TrainedNetwork
-    if isinstance(network, EncoderNetwork):
-        model = EncoderEmotions(name, folder.classes, network, device, folder.settings["encoder"])
-    else:
-        model = SpectrogramEmotions(name, folder.classes, network, device)
+    model: Any = speech_models.load_network(load, folder.name, device)
     model.temperature = folder.temperature
-    return model
+    trained: TrainedEmotionModel = model
+    return trained

@@ -17,17 +17,13 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.core.emotions import SIX, VOICE_LINEAR, softmax
-from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess
-from dailytalk_contiguous.models.egemaps import EGEMAPS_NUMBERS, check_egemaps, egemaps
-from dailytalk_contiguous.models.emotion_folder import EmotionFolder, nothing_said, why_unheard
+from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, nothing_said, why_unheard
 
 #: The weights of the model that comes with the package: `benchmarks/voice_linear.py` made them from the Berlin
 #: database (Burkhardt et al. 2005; CC0-1.0).
 BUNDLED_WEIGHTS = Path(__file__).with_name("assets") / "voice_linear" / "model.safetensors"
-
-#: What may be measured of an utterance: by this package, or by opensmile.
-FEATURE_KINDS = ("contours", "egemaps")
 
 #: Utterances of a speaker, beyond the first, whose mean counts as much as the usual of the training set.
 SHRINKAGE = 4.0
@@ -41,20 +37,11 @@ _UNHEARD = "no sound in it stands out"
 Numbers = NDArray[np.floating[Any]]
 
 
-def measure_voice(features: str, samples: Samples) -> Numbers:
-    """The numbers of an utterance by one of `FEATURE_KINDS`; all NaN for one of which nothing can be said.
-
-    Raises BadInput for features that are not known, DailytalkError where opensmile is needed and missing.
-    """
-    if features not in FEATURE_KINDS:
-        raise BadInput(f"there are no features {features!r}", f"choose among {', '.join(FEATURE_KINDS)}")
+def measure_voice(samples: Samples) -> Numbers:
+    """The numbers of an utterance (`MEASURES`); all NaN for one of which nothing can be said."""
     if why_unheard(samples):
-        return np.full(measure_count(features), np.nan, np.float32)
-    return egemaps(samples) if features == "egemaps" else emotion_features(samples)
-
-
-def measure_count(features: str) -> int:
-    return EGEMAPS_NUMBERS if features == "egemaps" else len(MEASURES)
+        return np.full(len(MEASURES), np.nan, np.float32)
+    return emotion_features(samples)
 
 
 def own_share(count: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -108,7 +95,7 @@ class LinearEmotion:
     """A trained regression. Its embedding is how far each measure is from what is usual of the speaker.
 
     Args:
-        name: as it is written into rows. classes: sorted. features: of `FEATURE_KINDS`.
+        name: as it is written into rows. classes: sorted.
         arrays: by the names and of the shapes of `linear_shapes`, all finite.
         temperature: over 0.
     """
@@ -119,33 +106,24 @@ class LinearEmotion:
         self,
         name: str,
         classes: Sequence[str],
-        features: str,
         arrays: Mapping[str, NDArray[np.floating[Any]]],
         temperature: float = 1.0,
     ) -> None:
-        self.name, self.classes, self.features, self.temperature = name, tuple(classes), features, temperature
-        self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(features, len(classes))}
+        self.name, self.classes, self.temperature = name, tuple(classes), temperature
+        self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(len(classes))}
 
     @classmethod
     def of_folder(cls, folder: EmotionFolder) -> "LinearEmotion":
-        """The model of a folder. Raises ModelMissing for settings or weights that are not of this kind."""
-        features = folder.settings.get("features")
-        if features not in FEATURE_KINDS:
-            raise ModelMissing(f"{folder.about}: settings.features is {features!r}", folder.REMEDY)
-        if features == "egemaps":
-            check_egemaps()
-        elif folder.settings.get("measures") != [*MEASURES]:
-            raise ModelMissing(f"{folder.about}: it was trained on other measures", folder.REMEDY)
-        weights = folder.weights(linear_shapes(features, len(folder.classes)))
-        for spread in ("spread_alone", "spread_relative"):
-            if not (weights[spread] > 0).all():
-                raise ModelMissing(
-                    f"{folder.weights_path}: {spread} has numbers that are not over 0", folder.REMEDY
-                )
-        return cls(folder.name, folder.classes, features, weights, folder.temperature)
+        """The model of a folder. Raises ModelMissing for weights that are not of this kind."""
+        if folder.settings.get("measures") != [*MEASURES]:
+            raise ModelMissing(f"{folder.about}: it was trained on other measures", RETRAIN)
+        weights = folder.weights(linear_shapes(len(folder.classes)))
+        if not all((weights[name] > 0).all() for name in ("spread_alone", "spread_relative")):
+            raise ModelMissing(f"{folder.weights_path}: its spreads are not over 0", RETRAIN)
+        return cls(folder.name, folder.classes, weights, folder.temperature)
 
     def settings(self) -> dict[str, Any]:
-        return {"features": self.features} | ({"measures": [*MEASURES]} if self.features == "contours" else {})
+        return {"measures": [*MEASURES]}
 
     def weights(self) -> dict[str, NDArray[np.float32]]:
         return {key: array.astype(np.float32) for key, array in self._arrays.items()}
@@ -155,20 +133,12 @@ class LinearEmotion:
     ) -> list[EmotionGuess]:
         if not len(sounds):
             return []
-        guesses = self.of_measures(np.stack([self.measure(sound) for sound in sounds]), speakers)
+        guesses = self.of_measures(np.stack([measure_voice(sound) for sound in sounds]), speakers)
         reasons = map(why_unheard, sounds)
         return [nothing_said(reason) if reason else guess for reason, guess in zip(reasons, guesses, strict=True)]
 
-    @property
-    def measure_name(self) -> str:
-        """The measures of `measure`, by name: equal for all models that measure the same."""
-        return f"voice/{self.features}"
-
-    def measure(self, sound: Samples) -> Numbers:
-        return measure_voice(self.features, sound)
-
     def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
-        """Guesses of what `measure` gave, shape (n, measures); none where all of it is missing."""
+        """Guesses of what `measure_voice` gave, shape (n, measures); none where all of it is missing."""
         logits, offsets = self._logits(measured, speakers)
         shares = softmax(logits, self.temperature).astype(np.float32)
         heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
@@ -201,8 +171,8 @@ class LinearEmotion:
         return logits, relative
 
 
-def linear_shapes(features: str, classes: int) -> dict[str, tuple[int, ...]]:
-    count = measure_count(features)
+def linear_shapes(classes: int) -> dict[str, tuple[int, ...]]:
+    count = len(MEASURES)
     shapes: dict[str, tuple[int, ...]] = {"usual": (count,)}
     for head in ("alone", "relative"):
         shapes |= {f"spread_{head}": (count,), f"weights_{head}": (count, classes), f"bias_{head}": (classes,)}
@@ -222,7 +192,7 @@ class BundledVoice(LinearEmotion):
     """
 
     def __init__(self, arrays: Mapping[str, NDArray[np.floating[Any]]]) -> None:
-        super().__init__(VOICE_LINEAR, SIX, "contours", arrays)
+        super().__init__(VOICE_LINEAR, SIX, arrays)
         self.affect_error = arrays["affect_error"].astype(np.float64)
         self._affect = arrays["affect"].astype(np.float64)
         self._usual_shares = softmax(arrays["bias_relative"].astype(np.float64))

@@ -7,7 +7,7 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
+from dailytalk_contiguous.models.linear_emotion import measure_voice
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -19,4 +19,4 @@ class MeasureVoice(Stage):
     adds: ClassVar[Features] = Features({"voice": List(Value("float32"))})
 
     def row(self, row: Row) -> Row:
-        return {"voice": bundled_voice().measure(pcm_to_float(row["speech"])).tolist()}
+        return {"voice": measure_voice(pcm_to_float(row["speech"])).tolist()}

@@ -17,35 +17,34 @@ from dailytalk_contiguous.apps.learn.emotion_evaluation import (
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import SETTINGS_OF_KIND, NetworkSettings
 from dailytalk_contiguous.apps.learn.model_cards import DataSource
-from dailytalk_contiguous.apps.learn.mood import mood_sentence
-from dailytalk_contiguous.apps.learn.moods import Mood, MoodReader, RecordingMoods
+from dailytalk_contiguous.apps.learn.moods import Mood, RecordingMoods, mood_sentence, moods_of, row_of
 from dailytalk_contiguous.apps.learn.probes import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.settings import chosen_for, settings_in, settings_of
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import chosen_for, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.egemaps import EGEMAPS_TERMS
 from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, synthesise
 from dailytalk_contiguous.publish.pushing import push_model
-from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
+from dailytalk_contiguous.sources.recordings import LeftOut
+from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
+from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import wav_writer
 
 #: The settings of each kind.
 _SETTINGS: dict[str, type[Any]] = {"linear": emotion_training.LinearSettings, **SETTINGS_OF_KIND}
 
-TRAIN_EMOTION_SETTINGS = cli_options.setting_options(
-    *(kind() for kind in _SETTINGS.values()), without=("class_weights",)
-)
+TRAIN_EMOTION_SETTINGS = cli_options.setting_options(*(kind() for kind in _SETTINGS.values()))
 
 LISTEN = cli_options.time_of({}, 0.5)
 
@@ -53,16 +52,11 @@ LISTEN = cli_options.time_of({}, 0.5)
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
 
 
-@cli_options.with_options(TRAIN_EMOTION_SETTINGS)
+@cli_options.with_options({**TRAIN_EMOTION_SETTINGS, **emotion_evaluate.EXAMPLE_OPTIONS})
 def emotion_train(
     inputs: list[str] = emotion_evaluate.INPUTS,
     out: Path = cli_options.out_option(),
     kind: str = emotion_evaluate.kind_option("linear"),
-    classes: str = emotion_evaluate.CLASSES,
-    labels: str = emotion_evaluate.LABELS_OPTION,
-    mapping: list[str] | None = emotion_evaluate.MAP,
-    agreement: float = emotion_evaluate.AGREEMENT,
-    votes: Path | None = emotion_evaluate.VOTES,
     folds: int | None = emotion_evaluate.folds_option(None, 0, f"{FOLDS} for linear; else 0, none"),
     save_spectrograms: Path | None = option(
         None, Panel.RARE, "Write train/CLASS/NAME.png and validation/…, of other speakers, too.", metavar="DIR"
@@ -82,22 +76,24 @@ def emotion_train(
     """
     cli_options.on_this_machine("--out", out)
     cli_options.one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
-    settings = _settings_of(kind, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
+    asked = {name: options.pop(name) for name in emotion_evaluate.EXAMPLE_OPTIONS}
+    chosen = cli_options.chosen(options, TRAIN_EMOTION_SETTINGS)
+    if foreign := [name for name in chosen if not chosen_for(_SETTINGS[kind], {name: chosen[name]})]:
+        raise DailytalkError(f"--{foreign[0].replace('_', '-')} is not for {kind}", "leave it out")
+    settings = _SETTINGS[kind](**chosen_for(_SETTINGS[kind], chosen))
     repo = cli_options.model_to_push(push, private)
     emotion_folder.check_new(out)
     resolved = resolve_device(device)
-    examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes)
-    notes = []
-    present = [name for label, name in enumerate(examples.classes) if (examples.labels == label).any()]
+    examples = emotion_evaluate.examples_asked(inputs, None, **asked)
+    notes = left_out_sentences(examples)
+    present = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
     missing = [name for name in examples.classes if name not in present]
-    if missing and not classes and len(present) > 1:  # named classes must be present
+    if missing and not asked["classes"] and len(present) > 1:  # named classes must be present
         examples = examples.of_classes(present, "")
         notes.append(f"no utterance is {cli_options.either(missing)}: not told apart")
 
-    work = None if kind == "linear" else out / emotion_folder.CHECKPOINTS
-
-    def fit(known: EmotionExamples) -> TrainedEmotionModel:
-        return emotion_training.fit_emotion(kind, known, settings, resolved, settings.seed, work, _say_epoch)
+    def fit(known: EmotionExamples, work: Path | None = None) -> TrainedEmotionModel:
+        return emotion_training.fit_emotion(kind, known, settings, resolved, settings.seed, work)
 
     if save_spectrograms is not None:
         from dailytalk_contiguous.apps.learn.emotion_networks_training import (
@@ -107,15 +103,13 @@ def emotion_train(
         share = getattr(settings, "valid_share", NetworkSettings.valid_share)
         pictures = write_pictures(examples, save_spectrograms, share, settings.seed)
         notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
-    model = fit(examples)
+    model = fit(examples, None if kind == "linear" else out / emotion_folder.CHECKPOINTS)
     count = (FOLDS if kind == "linear" else 0) if folds is None else folds
     evaluation: EmotionEvaluation | None = None
-    if count < 2:
-        notes += left_out_sentences(examples)
-    else:
+    if count > 1:
         try:
-            progress = emotion_evaluate.say_nothing if kind == "linear" else emotion_evaluate.say_fold
-            evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed, progress=progress)
+            evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed)
+            notes = [*notes[len(examples.left_out) :], *evaluation.sentences()]
         except BadInput as problem:
             notes.append(f"not tested: {problem.reason}")
     terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
@@ -124,75 +118,37 @@ def emotion_train(
     emotion_training.save_emotion(model, out, facts)
     shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
     address = _pushed(repo, out, kind, private)
-    if getattr(settings, "features", "") == "egemaps":
-        notes.append(f"it needs {EGEMAPS_TERMS}")
     known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
-    people = counted(len(np.unique(examples.speakers)), "speaker")
-    trained = (
-        f"{kind}: {counted(len(examples), 'utterance')} of {people}, "
-        f"{len(model.classes)} classes, temperature {model.temperature:.2f}"
-    )
+    details = [f"note: {sentence}" for sentence in notes]
+    if evaluation is not None:
+        recall, interval = evaluation.figures.recall.shown()
+        details.append(
+            f"speakers that it had not heard: mean recall {recall} % ({interval}), "
+            f"chance {evaluation.chance:.1%}, calibration error {evaluation.figures.calibration_error:.3f}"
+        )
     return Outcome(
         known | facts | {"notes": notes, "published": address},
-        f"{trained}, in {as_text(out)}" + (f", published as {address}" if address else ""),
-        details=[*(f"note: {sentence}" for sentence in notes), *(_figures(evaluation) if evaluation else ())],
+        f"{kind}: {counted(len(examples), 'utterance')} of {counted(facts['speakers'], 'speaker')}, "
+        f"{len(model.classes)} classes, temperature {model.temperature:.2f}, in {as_text(out)}"
+        + (f", published as {address}" if address else ""),
+        details=details,
         next=to_run("emotion", "predict", "FILE", "--model", out),
     )
 
 
-def _settings_of(kind: str, options: dict[str, Any]) -> Any:
-    """The settings of a kind. Raises DailytalkError for an option that this kind does not have."""
-    known = {placed.option for placed in settings_in(_SETTINGS[kind]())}
-    for name in options:
-        if name not in known:
-            of = [
-                other
-                for other, settings in _SETTINGS.items()
-                if name in {p.option for p in settings_in(settings())}
-            ]
-            raise DailytalkError(
-                f"--{name.replace('_', '-')} is for {cli_options.either(of)}, not for {kind}", "leave it out"
-            )
-    return _SETTINGS[kind](**chosen_for(_SETTINGS[kind], options))
-
-
-def _say_epoch(number: int, most: int, loss: float, held_out: float) -> None:
-    say(f"epoch {number} of at most {most}: loss {loss:.3f}, on held-out speakers {held_out:.3f}")
-
-
-def _figures(evaluation: EmotionEvaluation) -> list[str]:
-    recall = evaluation.figures.recall
-    interval = ""
-    if recall.low is not None and recall.high is not None:
-        interval = f" ({recall.low:.1%} to {recall.high:.1%})"
-    return [
-        f"speakers that it had not heard: mean recall {recall.value:.1%}{interval}, "
-        f"chance {evaluation.chance:.1%}, calibration error {evaluation.figures.calibration_error:.3f}",
-        *(f"note: {sentence}" for sentence in evaluation.sentences()),
-    ]
-
-
 def _pushed(repo: str | None, folder: Path, kind: str, private: bool) -> str | None:
-    return repo and push_model(
-        repo,
-        folder,
-        (emotion_folder.CARD, emotion_folder.ABOUT, emotion_folder.WEIGHTS),
-        f"Classifier of emotion ({kind})",
-        private,
-    )
+    files = (emotion_folder.CARD, emotion_folder.ABOUT, emotion_folder.WEIGHTS)
+    return repo and push_model(repo, folder, files, f"Classifier of emotion ({kind})", private)
 
 
+@cli_options.with_options(emotion_evaluate.EXAMPLE_OPTIONS)
 def emotion_calibrate(
     model: Path = argument("MODEL", "Folder of dailytalk emotion train; its emotion.json is changed."),
     inputs: list[str] = emotion_evaluate.INPUTS,
-    classes: str = emotion_evaluate.CLASSES,
-    labels: str = emotion_evaluate.LABELS_OPTION,
-    mapping: list[str] | None = emotion_evaluate.MAP,
-    agreement: float = emotion_evaluate.AGREEMENT,
-    votes: Path | None = emotion_evaluate.VOTES,
     push: str | None = cli_options.PUSH_MODEL,
     private: bool = cli_options.PRIVATE,
     device: str = cli_options.DEVICE_OPTION,
+    **asked: Any,
 ) -> Outcome:
     """Make a classifier as sure as it is right.
 
@@ -201,11 +157,10 @@ def emotion_calibrate(
     """
     repo = cli_options.model_to_push(push, private)
     trained = emotion_models.model_of_folder(model, resolve_device(device))
-    examples = emotion_evaluate.examples_asked(inputs, classes, labels, mapping, agreement, votes, trained)
-    learned = emotion_models.emotion_facts(str(model)).get("corpora")
-    heard = sorted({*learned} & {*examples.corpora.tolist()}) if isinstance(learned, dict) else []
+    examples = emotion_evaluate.examples_asked(inputs, trained, **asked)
     notes = left_out_sentences(examples)
-    if heard:
+    learned = emotion_models.emotion_facts(str(model)).get("corpora", ())
+    if heard := sorted({*learned} & {*examples.corpora.tolist()}):
         notes.append(f"it was trained on {', '.join(heard)}: of speakers that it knows it comes out too sure")
     done = emotion_training.calibrate_emotion(trained, examples)
     emotion_folder.set_temperature(model, done.temperature, {"calibration": done._asdict()})
@@ -230,7 +185,9 @@ def emotion_predict(
         f"Affect model: a name on the Hub, a folder, or {emotions.VOICE_LINEAR}.",
         metavar="NAME|DIR",
     ),
-    emotion_confidence: float = option(LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1),
+    emotion_confidence: float = option(
+        emotions.LEAST_CONFIDENCE, Panel.STYLE, CONFIDENCE.about, metavar="N", min=0, max=1
+    ),
     mic: bool = option(False, Panel.INPUT, "Listen to the microphone; Ctrl-C ends it.", "--mic"),
     listen: Any = option(
         10.0,
@@ -259,17 +216,29 @@ def emotion_predict(
 
         check_loudspeaker()
     resolved = resolve_device(device)
+    classify = ClassifyEmotion(model, emotion_confidence, resolved)
     classifier = emotion_models.load_emotion_model(model, resolved)
-    reader = MoodReader(classifier, emotion_confidence, affect_model, resolved)
+    rate, left_out = RateAffect(affect_model, device=resolved), LeftOut()
+    recordings: dict[str, list[Row]] = {}
+    rejects, heard = list[Reject](), list[RecordingMoods]()
     if mic:
         from dailytalk_contiguous.models.sound_card import record_sound
 
         say(f"listening for {listen:g} s; Ctrl-C ends it")
-        heard = [reader.of_samples("microphone", record_sound(listen))]
+        recordings["microphone"] = [row_of("microphone", record_sound(listen))]
     else:
-        heard = [*reader.read(inputs or [])]
-    show.say_left_out(reader.left_out)
-    sentences = [sentence for recording in heard for sentence in spoken_moods(recording)]
+        for row in folder_rows(FolderConfig(inputs=tuple(inputs or ()), channel="any", given=False), left_out):
+            if row["problem"]:
+                rejects.append(Reject(row["recording_id"], "listen", row["problem"], row["remedy"]))
+            else:
+                recordings.setdefault(row["recording_id"], []).append(row)
+    for name, rows in recordings.items():
+        try:
+            heard.append(moods_of(rows, classify, rate))
+        except BadInput as problem:
+            rejects.append(Reject(name, "listen", problem.reason, problem.remedy))
+    show.say_left_out(left_out)
+    sentences = [sentence for recording in heard for sentence in _spoken_moods(recording)]
     if voice is not None and sentences:
         _speak(voice, sentences, say_to)
     record = {
@@ -281,12 +250,12 @@ def emotion_predict(
             {
                 "recording": as_text(recording.name),
                 "seconds": round(recording.seconds, 3),
-                "utterances": [_mood_dict(mood) for mood in recording.utterances],
-                "speakers": [_mood_dict(mood) for mood in recording.speakers],
+                "utterances": recording.utterances,
+                "speakers": recording.speakers,
             }
             for recording in heard
         ],
-        "rejects": [reject.as_dict() for reject in reader.rejects],
+        "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
         "note": NO_DIAGNOSIS,
     }
@@ -294,35 +263,32 @@ def emotion_predict(
     return Outcome(
         record,
         f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
-        exit_code(len(heard), len(reader.rejects)),
+        exit_code(len(heard), len(rejects)),
         [*details, f"note: {NO_DIAGNOSIS}"],
-        rejected_of(reader.rejects),
+        rejected_of(rejects),
     )
 
 
 def _of_recording(recording: RecordingMoods) -> list[str | Figures]:
     if not recording.utterances:
         return [as_text(recording.name), "  nobody speaks in it"]
-    two = len({mood.speaker for mood in recording.utterances}) > 1
-    head = ("  time", *(["who"] if two else []), "emotion", ">sure", ">valence", ">arousal")
     rows = [
-        (f"  {_clock(mood.start)}–{_clock(mood.end)}", *([mood.speaker] if two else []), *_cells(mood))
+        (f"  {_clock(mood['start'])}–{_clock(mood['end'])}", mood["speaker"], *_cells(mood))
         for mood in recording.utterances
     ]
-    lines = []
-    for mood in recording.speakers:
-        whose = f"{mood.speaker}: " if two else ""
-        emotion, sure, valence, arousal = _cells(mood)
-        affect = f"valence {valence}, arousal {arousal}"
-        lines.append(f"  {whose}in all {emotion} ({sure}), {affect}: {_spoken(mood)}")
+    lines = [
+        "  {}: in all {} ({}), valence {}, arousal {}: ".format(mood["speaker"], *_cells(mood))
+        + mood_sentence(mood["emotion"], mood["arousal"])
+        for mood in recording.speakers
+    ]
+    head = ("  time", "who", "emotion", ">sure", ">valence", ">arousal")
     return [as_text(recording.name), Figures(head, rows), *lines]
 
 
-def _cells(mood: Mood) -> tuple[str, str, str, str]:
-    affect = [f"{value:.2f}" if np.isfinite(value) else "–" for value in (mood.valence, mood.arousal)]
-    if mood.emotion is None:
-        return f"– ({mood.reason})", "–", *affect  # type: ignore[return-value]
-    return mood.emotion, f"{mood.confidence:.0%}", *affect  # type: ignore[return-value]
+def _cells(mood: Mood) -> tuple[str, ...]:
+    affect = [mood[name] for name in ("valence", "arousal")]
+    shown = ["–" if value is None or np.isnan(value) else f"{value:.2f}" for value in affect]
+    return mood["emotion"] or "–", f"{mood['confidence']:.0%}", *shown
 
 
 def _clock(seconds: float) -> str:
@@ -330,23 +296,13 @@ def _clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
-def _mood_dict(mood: Mood) -> dict[str, Any]:
-    known = mood._asdict()
-    for name in ("start", "end", "confidence", "valence", "arousal"):
-        known[name] = round(known[name], 4) if np.isfinite(known[name]) else None
-    known["probabilities"] = {name: round(share, 4) for name, share in mood.probabilities.items()}
-    return known
-
-
-def spoken_moods(recording: RecordingMoods) -> list[str]:
+def _spoken_moods(recording: RecordingMoods) -> list[str]:
     if not recording.speakers:
         return [mood_sentence(None)]
-    two = len(recording.speakers) > 1
-    return [f"On the {mood.speaker}: {_spoken(mood)}" if two else _spoken(mood) for mood in recording.speakers]
-
-
-def _spoken(mood: Mood) -> str:
-    return mood_sentence(mood.emotion, mood.arousal if np.isfinite(mood.arousal) else None)
+    sentences = {mood["speaker"]: mood_sentence(mood["emotion"], mood["arousal"]) for mood in recording.speakers}
+    if len(sentences) == 1:
+        return [*sentences.values()]
+    return [f"On the {speaker}: {sentence}" for speaker, sentence in sentences.items()]
 
 
 def _voice() -> Synthesiser:

@@ -1,16 +1,17 @@
 """`dailytalk emotion evaluate`: evaluate a classifier of emotion on speakers outside its training."""
 
+import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 from dailytalk_contiguous.apps.learn import emotion_evaluation
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Labels, read_examples
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.apps.learn.probes import FOLDS
-from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, PNG, SEED_OPTION, either, on_this_machine, one_of
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.options import either, one_of
+from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
@@ -25,23 +26,6 @@ from dailytalk_contiguous.store.files import write_bytes, write_lines
 LABELS: tuple[str, ...] = get_args(Labels)
 
 INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
-LABELS_OPTION = option("acted", Panel.INPUT, f"What says the emotion: what was {either(LABELS)}.", metavar="NAME")
-MAP = option(
-    None, Panel.INPUT, "The class of a label that is none, such as calm=neutral.", "--map", metavar="LABEL=CLASS"
-)
-AGREEMENT = option(
-    0.0, Panel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0
-)
-VOTES = option(
-    None, Panel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes of rows without votes.", metavar="FILE"
-)
-CLASSES = option(
-    "",
-    Panel.INPUT,
-    f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral.",
-    metavar="NAMES",
-    show_default="six, or the model's",
-)
 
 
 def model_option(default: str | None) -> Any:
@@ -61,46 +45,59 @@ def folds_option(default: int | None, least: int, show_default: str | bool = Tru
 
 def examples_asked(
     inputs: list[str],
-    classes: str,
-    labels: str,
-    mapping: list[str] | None,
-    agreement: float,
-    votes: Path | None,
-    model: EmotionModel | None = None,
+    model: EmotionModel | None,
+    *,
+    classes: str = option(
+        "",
+        Panel.INPUT,
+        f"Classes: {either(CLASS_SETS)}, or a list such as angry,happy,sad. five is six without neutral.",
+        metavar="NAMES",
+        show_default="six, or the model's",
+    ),
+    labels: str = option(
+        "acted", Panel.INPUT, f"What says the emotion: what was {either(LABELS)}.", metavar="NAME"
+    ),
+    mapping: list[str] | None = option(
+        None,
+        Panel.INPUT,
+        "The class of a label that is none, such as calm=neutral.",
+        "--map",
+        metavar="LABEL=CLASS",
+    ),
+    agreement: float = option(
+        0.0, Panel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0
+    ),
+    votes: Path | None = option(
+        None, Panel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes of rows without votes.", metavar="FILE"
+    ),
 ) -> EmotionExamples:
-    """The examples for a command line; `model`: its classes are used if none are named."""
-    chosen: Any = one_of("--labels", labels, LABELS)
-    named = {}
-    for text in mapping or ():
-        label, _, name = text.partition("=")
-        if not label or not name:
-            raise BadValue(f"--map can't be {text!r}", "give LABEL=CLASS, such as calm=neutral")
-        named[label] = name
-    return read_examples(
-        inputs,
-        model.classes if model is not None and not classes else classes_named(classes or "six"),
-        chosen,
-        named,
-        agreement,
-        votes,
-    )
+    """The examples for a command line; `model`: its classes are used if none are named.
 
-
-def classes_named(text: str) -> tuple[str, ...] | None:
-    """The classes of a set or a list of names; None for all.
-
-    Raises DailytalkError for one class alone, an empty name, or a repeated one.
+    The arguments behind these two are options of each command that reads examples.
     """
-    if text in CLASS_SETS:
-        return CLASS_SETS[text]
-    names = tuple(name.strip() for name in text.split(","))
-    if len(names) < 2 or not all(names) or len({*names}) < len(names):
-        raise BadValue(
-            f"--classes can't be {text!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
-        )
-    return names
+    chosen: Any = one_of("--labels", labels, LABELS)
+    pairs = [text.split("=") for text in mapping or ()]
+    if not all(len(pair) == 2 and all(pair) for pair in pairs):
+        raise BadValue(f"--map can't be {' '.join(mapping or ())!r}", "give LABEL=CLASS, such as calm=neutral")
+    names: Sequence[str] | None = model.classes if model is not None and not classes else None
+    if names is None and (names := CLASS_SETS.get(classes or "six", ())) == ():
+        names = [name.strip() for name in classes.split(",")]
+        if len(names) < 2 or not all(names) or len({*names}) < len(names):
+            raise BadValue(
+                f"--classes can't be {classes!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
+            )
+    return read_examples(inputs, names, chosen, dict(pairs), agreement, votes)
 
 
+#: The options of commands that read examples, each an argument of `examples_asked`.
+EXAMPLE_OPTIONS = {
+    name: parameter
+    for name, parameter in inspect.signature(examples_asked).parameters.items()
+    if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+}
+
+
+@cli_options.with_options(EXAMPLE_OPTIONS)
 def emotion_evaluate(
     inputs: list[str] = INPUTS,
     model: str | None = model_option(None),
@@ -112,18 +109,14 @@ def emotion_evaluate(
         metavar="NAME",
     ),
     folds: int = folds_option(FOLDS, 2),
-    classes: str = CLASSES,
-    labels: str = LABELS_OPTION,
-    mapping: list[str] | None = MAP,
-    agreement: float = AGREEMENT,
-    votes: Path | None = VOTES,
     alone: bool = option(
         False, Panel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
     ),
-    html: Path | None = HTML,
-    png: Path | None = PNG,
-    device: str = DEVICE_OPTION,
-    seed: int = SEED_OPTION,
+    html: Path | None = cli_options.HTML,
+    png: Path | None = cli_options.PNG,
+    device: str = cli_options.DEVICE_OPTION,
+    seed: int = cli_options.SEED_OPTION,
+    **asked: Any,
 ) -> Outcome:
     """Say how well a classifier does on unheard speakers.
 
@@ -131,34 +124,26 @@ def emotion_evaluate(
     what they keep apart. The picture is of what was taken for what. Emotion is a guess from sound, and no
     diagnosis. Needs the extra tokens.
     """
-    if model is not None and kind is not None:
-        raise DailytalkError("--model is trained, and --kind is trained here", "leave one of both out")
-    if model is not None and protocol != "speakers":
-        raise DailytalkError("--protocol says what is trained on, and --model is trained", "leave one of both out")
-    kind, protocol = (
-        one_of("--kind", kind or "linear", EMOTION_KINDS),
-        one_of("--protocol", protocol, emotion_evaluation.PROTOCOLS),
-    )
+    if model is not None and (kind is not None or protocol != "speakers"):
+        raise DailytalkError(
+            "--model is trained, and --kind and --protocol are of a training", "leave one of both out"
+        )
+    kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
+    one_of("--protocol", protocol, emotion_evaluation.PROTOCOLS)
     check_file("--html", html, (".html", ".htm"))
     check_file("--png", png, (".png",))
-    with TemporaryDirectory() as work:
-        resolved = resolve_device(device)
-        tested = None if model is None else load_emotion_model(model, resolved)
-        examples = examples_asked(inputs, classes, labels, mapping, agreement, votes, tested)
-        if tested is not None:
-            corpora = emotion_facts(str(model)).get("corpora")
-            known = [*corpora] if isinstance(corpora, dict) else []
-            evaluation = emotion_evaluation.evaluate_model(tested, examples, seed, alone, known)
-        else:
+    resolved = resolve_device(device)
+    tested = None if model is None else load_emotion_model(model, resolved)
+    examples = examples_asked(inputs, tested, **asked)
+    if tested is not None:
+        known = emotion_facts(str(model)).get("corpora", ())
+        evaluation = emotion_evaluation.evaluate_model(tested, examples, seed, alone, known)
+    else:
 
-            def fit(known: EmotionExamples) -> EmotionModel:
-                # Folds share what frozen encoders compute.
-                return fit_emotion(kind, known, None, resolved, seed, Path(work))
+        def fit(known: EmotionExamples) -> EmotionModel:
+            return fit_emotion(kind, known, None, resolved, seed)
 
-            progress = say_nothing if kind == "linear" else say_fold
-            evaluation = emotion_evaluation.evaluate_protocol(
-                fit, examples, protocol, folds, seed, alone, progress
-            )
+        evaluation = emotion_evaluation.evaluate_protocol(fit, examples, protocol, folds, seed, alone)
     if html is not None:
         write_lines(html, evaluation.page())
     if png is not None:
@@ -177,17 +162,9 @@ def emotion_evaluate(
     )
 
 
-def say_fold(name: str) -> None:
-    say(f"fold {name}")
-
-
-def say_nothing(name: str) -> None:
-    """Print nothing on a fold: `linear` takes seconds for all."""
-
-
 def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
     """Raise DailytalkError for a path that is no file of this kind: a slip must not overwrite an input."""
-    on_this_machine(flag, path)
+    cli_options.on_this_machine(flag, path)
     if path is not None and path.suffix.lower() not in endings:
         raise BadValue(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
 

@@ -7,23 +7,24 @@ sound alone: the same speakers train and test, as in many published figures, so 
 
 import io
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn import probes
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.emotions import calibration_error
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
-from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion, measure_voice
 from dailytalk_contiguous.publish.templates import Bar, Table, TableCell, page
 
 #: Trains a classifier on its examples.
@@ -40,57 +41,42 @@ PROTOCOLS = {
 #: The protocol of a model that was trained before.
 FIXED = "fixed"
 
-#: Seconds of one speaker that a model gets at once.
-MOST_TOGETHER = 1800.0
+#: Utterances of one speaker that a model gets at once.
+MOST_TOGETHER = 500
 
 #: Speakers with the lowest and with the highest recall that a table shows.
 SHOWN_SPEAKERS = 3
 
-
-class EmoBoxFigures(NamedTuple):
-    """EmoBox's (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and
-    Benchmark") report on a corpus: unweighted recall in percent of two frozen encoders, and the division.
-    """
-
-    corpus: str
-    classes: int | None
-    protocol: str
-    whisper: float
-    wavlm: float
-
-
-#: Published figures, for comparison with ours.
-EMOBOX_FIGURES = (
-    EmoBoxFigures("ravdess", 8, "speakers apart, 6 folds", 75.3, 72.0),
-    EmoBoxFigures("savee", 7, "speakers apart, 4 folds", 74.1, 66.7),
-    EmoBoxFigures("esd", 5, "speakers apart, 5 folds", 84.6, 79.1),
-    EmoBoxFigures("crema_d", 6, "speakers mixed: 91 of 91 on both sides", 76.8, 74.5),
-    EmoBoxFigures("tess", 7, "speakers mixed: 2 of 2 on both sides", 99.96, 99.8),
-    EmoBoxFigures("msp_podcast", None, "its own test set, real talk", 22.2, 18.6),
+#: EmoBox's (Ma et al. 2024, "EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and Benchmark")
+#: report: corpus, classes, unweighted recall in percent of frozen Whisper-large-v3 and WavLM-large, the division.
+PUBLISHED = (
+    ("ravdess", "8", "75.3", "72.0", "speakers apart, 6 folds"),
+    ("savee", "7", "74.1", "66.7", "speakers apart, 4 folds"),
+    ("esd", "5", "84.6", "79.1", "speakers apart, 5 folds"),
+    ("crema_d", "6", "76.8", "74.5", "speakers mixed: 91 of 91 on both sides"),
+    ("tess", "7", "99.96", "99.8", "speakers mixed: 2 of 2 on both sides"),
+    ("msp_podcast", "–", "22.2", "18.6", "its own test set, real talk"),
 )
 
 #: The test speakers of each fold of EmoBox with separate speakers, without the corpus before the slash.
 EMOBOX_FOLDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "ravdess": tuple(
-        tuple(f"{actor:02d}" for actor in fold)
-        for fold in (
-            (1, 11, 20, 21),
-            (4, 10, 12, 14),
-            (8, 9, 19, 23),
-            (3, 5, 7, 24),
-            (2, 15, 16, 18),
-            (6, 13, 17, 22),
-        )
+    "ravdess": (
+        ("01", "11", "20", "21"),
+        ("04", "10", "12", "14"),
+        ("08", "09", "19", "23"),
+        ("03", "05", "07", "24"),
+        ("02", "15", "16", "18"),
+        ("06", "13", "17", "22"),
     ),
     "savee": (("DC",), ("JE",), ("JK",), ("KL",)),
-    "esd": tuple(
-        tuple(f"{speaker:04d}" for speaker in fold)
-        for fold in ((5, 11, 16, 18), (12, 14, 15, 19), (3, 4, 6, 9), (7, 8, 13, 20), (1, 2, 10, 17))
+    "esd": (
+        ("0005", "0011", "0016", "0018"),
+        ("0012", "0014", "0015", "0019"),
+        ("0003", "0004", "0006", "0009"),
+        ("0007", "0008", "0013", "0020"),
+        ("0001", "0002", "0010", "0017"),
     ),
 }
-
-#: Corpora whose published splits have the same speakers on both sides, and how many of how many.
-MIXED_IN_EMOBOX = {"crema_d": (91, 91), "tess": (2, 2)}
 
 _ACTED = (
     "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
@@ -117,94 +103,63 @@ def folds_of(
     `protocol` is of `PROTOCOLS`. `count` is the number of parts of `speakers` and `random`, or the number of
     speakers if that is smaller. Raises BadInput if the examples can't be divided so.
     """
-    if protocol not in PROTOCOLS:
-        raise BadInput(f"there is no protocol {protocol!r}", f"choose among {', '.join(PROTOCOLS)}")
-    notes = list[str]()
-    mixed = protocol == "random"
-    kept_apart = (
-        examples.groups if mixed else joined_groups([*zip(examples.groups, examples.speakers, strict=True)])
-    )
-    if protocol in ("speakers", "random"):
-        if not mixed and len(np.unique(kept_apart)) < 2:
-            raise BadInput(
-                f"all {counted(len(examples), 'utterance')} are of one speaker",
-                "add others, or compare within him by --protocol random",
+    notes, people = list[str](), examples.speakers
+    apart = examples.groups
+    if protocol != "random":
+        apart = joined_groups([*zip(examples.groups, people, strict=True)])
+    if protocol == "emobox":
+        tests = {
+            f"{corpus} {', '.join(names)}": np.isin(people, [f"{corpus}/{name}" for name in names])
+            for corpus, folds in EMOBOX_FOLDS.items()
+            for names in folds
+        }
+        of_fold = np.any([*tests.values()], axis=0)
+        for corpus in np.unique(examples.corpora[~of_fold]).tolist():
+            n_left_out = int((~of_fold & (examples.corpora == corpus)).sum())
+            mixed = next((row[-1] for row in PUBLISHED if row[0] == corpus and "mixed" in row[-1]), "")
+            notes.append(f"{corpus}: {counted(n_left_out, 'utterance')} in no fold, {mixed or 'left out'}")
+        folds = [
+            Fold(
+                name, np.flatnonzero((examples.corpora == name.split()[0]) & of_fold & ~test), np.flatnonzero(test)
             )
-        try:
-            parts = probes.divided(examples.labels, kept_apart, count, seed)
-        except BadInput as problem:
-            raise BadInput(problem.reason, "add speakers, or ask for fewer --folds") from None
-        folds = [Fold(f"{number} of {len(parts)}", *part) for number, part in enumerate(parts, 1)]
+            for name, test in tests.items()
+            if test.any()
+        ]
     elif protocol == "corpus":
-        folds = _by_corpus(examples)
+        folds = [
+            Fold(
+                str(name), *(np.flatnonzero(side) for side in (examples.corpora != name, examples.corpora == name))
+            )
+            for name in np.unique(examples.corpora)
+        ]
+    elif protocol in PROTOCOLS:
+        if protocol == "speakers" and len(np.unique(people)) < 2:
+            raise BadInput(
+                f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
+                "add others, or compare within one by --protocol random",
+            )
+        parts = probes.divided(examples.labels, apart, count, seed)
+        folds = [Fold(f"{number} of {len(parts)}", *part) for number, part in enumerate(parts, 1)]
     else:
-        folds = _by_list(examples, notes)
-    made, unheard = [], 0
+        raise BadInput(f"there is no protocol {protocol!r}", f"choose among {', '.join(PROTOCOLS)}")
+    made, used = [], 0
     for name, train, test in folds:
         test = test[~examples.copies[test]]
-        alike = np.isin(kept_apart[train], kept_apart[test])
-        unheard += int(alike.sum())
-        if not len(test):
-            continue
-        if not len(train := train[~alike]):
-            raise BadInput(
-                f"nothing is left to learn from for {name}", "add speakers, or choose another --protocol"
-            )
-        made.append(Fold(name, train, test))
-    if unheard:
-        what = "sound" if mixed else "speaker or sound"
-        notes.append(f"{counted(unheard, 'utterance')} with the {what} of what is tested on were not learned from")
+        alike = np.isin(apart[train], apart[test])
+        used += int(alike.sum())
+        if len(test) and alike.all():
+            raise BadInput(f"nothing is left to learn from for {name}", "add others, or choose another --protocol")
+        if len(test):
+            made.append(Fold(name, train[~alike], test))
+    if used:
+        notes.append(f"{counted(used, 'utterance')} with the speaker or sound of a test were not learned from")
     if not made:
-        raise BadInput("there are only altered copies, and nothing to test on", "add what they were made of")
+        raise BadInput(f"there is nothing to test on by {protocol}", "add speakers, or choose another --protocol")
     return made, notes
 
 
-def _by_corpus(examples: EmotionExamples) -> list[Fold]:
-    names, numbers = np.unique(examples.corpora, return_inverse=True)
-    if len(names) < 2:
-        raise BadInput(
-            f"all utterances are of one corpus ({names[0]})", "add others, or choose --protocol speakers"
-        )
-    return [
-        Fold(str(name), np.flatnonzero(numbers != number), np.flatnonzero(numbers == number))
-        for number, name in enumerate(names)
-    ]
-
-
-def _by_list(examples: EmotionExamples, notes: list[str]) -> list[Fold]:
-    folds = []
-    for corpus in np.unique(examples.corpora).tolist():
-        own = np.flatnonzero(examples.corpora == corpus)
-        if corpus not in EMOBOX_FOLDS:
-            mixed = MIXED_IN_EMOBOX.get(corpus)
-            why = (
-                f"its published split has {mixed[0]} of {mixed[1]} speakers on both sides: see --protocol speakers"
-                if mixed
-                else "there is no list of folds for it"
-            )
-            notes.append(f"{corpus or 'no corpus'}: {counted(len(own), 'utterance')} left out, {why}")
-            continue
-        fold_of = {
-            f"{corpus}/{name}": number for number, names in enumerate(EMOBOX_FOLDS[corpus]) for name in names
-        }
-        numbers = np.array([fold_of.get(name, -1) for name in examples.speakers[own].tolist()])
-        if (numbers < 0).any():
-            unknown = counted(int((numbers < 0).sum()), "utterance")
-            notes.append(f"{corpus}: {unknown} left out, whose speakers are in no fold")
-        for number, names in enumerate(EMOBOX_FOLDS[corpus]):
-            test, train = own[numbers == number], own[(numbers >= 0) & (numbers != number)]
-            if len(test):
-                folds.append(Fold(f"{corpus} {', '.join(names)}", train, test))
-    if not folds:
-        raise BadInput(
-            "no utterance is of a fold of EmoBox whose speakers are apart",
-            f"it has those of {', '.join(EMOBOX_FOLDS)}; for others choose --protocol speakers",
-        )
-    return folds
-
-
 class EmotionFigures(NamedTuple):
-    """The figures of a protocol.
+    """The figures of answers.
 
     Attributes:
         recall: mean recall of the classes. accuracy: share that is right. macro_f1: mean of their F1; all with
@@ -222,77 +177,83 @@ class EmotionFigures(NamedTuple):
     speakers: int
     unanswered: int
 
+    def as_dict(self) -> dict[str, Any]:
+        scores = {name: getattr(self, name)._asdict() for name in ("recall", "accuracy", "macro_f1")}
+        error = self.calibration_error
+        return self._asdict() | scores | {"calibration_error": None if np.isnan(error) else error}
 
-def figures_of(
-    labels: NDArray[np.intp],
-    predicted: NDArray[np.intp],
-    confidences: NDArray[np.float64],
-    speakers: NDArray[np.str_],
-    n_classes: int,
-    seed: int = 0,
-) -> EmotionFigures:
-    """Compute the figures of answers.
 
-    Args:
-        labels: classes, shape (n,). predicted: the answers; -1 for none.
-        confidences: probability of each answer, NaN without one.
-        speakers: of each. seed: of the draws of speakers.
+def figures_of(answers: pd.DataFrame, classes: Sequence[str], seed: int = 0) -> EmotionFigures:
+    """Compute the figures of answers: rows with `label`, `answer` (null for none), `confidence` and `speaker`.
+
+    `seed` is of the draws of speakers.
     """
-    people, owners = np.unique(speakers, return_inverse=True)
-    counts = np.zeros((len(people), n_classes, n_classes + 1))
+    owners, people = pd.factorize(answers["speaker"])
+    labels, predicted = (pd.Categorical(answers[name], classes).codes for name in ("label", "answer"))
+    counts = np.zeros((len(people), len(classes), len(classes) + 1))
     np.add.at(counts, (owners, labels, predicted), 1)  # -1 is the last column
+    right = np.einsum("scc->sc", counts[:, :, :-1])
+    asked, answered = counts.sum(axis=2), counts[:, :, :-1].sum(axis=1)
+
+    @np.errstate(invalid="ignore")  # a class that nobody who was drawn has said
+    def recall(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.nanmean((weights @ right) / (weights @ asked), axis=1))
 
     def accuracy(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        right, all_of = np.einsum("scc->s", counts[:, :, :n_classes]), counts.sum(axis=(1, 2))
-        return np.asarray((weights @ right) / (weights @ all_of))
+        return np.asarray((weights @ right).sum(axis=1) / (weights @ asked).sum(axis=1))
 
+    @np.errstate(invalid="ignore")
     def macro_f1(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        right = weights @ np.einsum("scc->sc", counts[:, :, :n_classes])
-        both = weights @ (counts.sum(axis=2) + counts[:, :, :n_classes].sum(axis=1))
-        return np.asarray(
-            np.nanmean(np.divide(2 * right, both, np.full_like(both, np.nan), where=both > 0), axis=1)
-        )
+        return np.asarray(np.nanmean(2 * (weights @ right) / (weights @ (asked + answered)), axis=1))
 
     said = predicted >= 0
-    return EmotionFigures(
-        probes.mean_recall(labels, predicted, speakers, seed),
-        probes.drawn_score(accuracy, len(people), seed),
-        probes.drawn_score(macro_f1, len(people), seed),
-        calibration_error(confidences[said], predicted[said] == labels[said]),
-        len(labels),
-        len(people),
-        int((~said).sum()),
-    )
+    error = calibration_error(answers["confidence"][said], (labels == predicted)[said])
+    drawn = partial(probes.drawn_score, n_speakers=len(people), seed=seed)
+    counted = len(answers), len(people), int((~said).sum())
+    return EmotionFigures(drawn(recall), drawn(accuracy), drawn(macro_f1), error, *counted)
 
 
 @dataclass(frozen=True, eq=False)
 class EmotionEvaluation:
-    """The figures of a classifier, by one protocol.
+    """The answers of a classifier, by one protocol, and their figures.
 
     Attributes:
         model: its name. protocol: of `PROTOCOLS`, or `FIXED`.
-        classes: those that it distinguishes. figures: of the whole test.
-        beside: figures of the same by other protocols, by name.
-        confusion: counts (classes, classes + 1), by label and answer; last, no answer.
-        by_speaker, by_gender, by_corpus: mean recall of each, with its utterances.
-        folds: of each, utterances of its training and its test, and the mean recall.
-        answers: of every tested utterance: id, label, answer (None for none), confidence.
+        classes: those that it distinguishes.
+        answers: a row for every tested utterance: `id`, `corpus`, `speaker`, `gender`, `label`, `answer` (null for
+            none), `confidence`.
+        folds: of each, utterances of its training and its test.
         licences: of the examples. notes: a sentence on everything that was left out, or limits the result.
+        seed: of the draws of speakers.
+        beside: figures of the same by other protocols, by name.
     """
 
     model: str
     protocol: str
     classes: tuple[str, ...]
-    figures: EmotionFigures
-    beside: Mapping[str, EmotionFigures]
-    confusion: NDArray[np.intp]
-    by_speaker: Mapping[str, tuple[probes.Score, int]]
-    by_gender: Mapping[str, tuple[probes.Score, int]]
-    by_corpus: Mapping[str, tuple[probes.Score, int]]
-    folds: Sequence[tuple[str, int, int, float]]
-    answers: Sequence[tuple[str, str, str | None, float]]
+    answers: pd.DataFrame
+    folds: Sequence[tuple[str, int, int]]
     licences: tuple[str, ...]
     notes: tuple[str, ...]
+    seed: int = 0
+    beside: Mapping[str, EmotionFigures] = field(default_factory=dict)
+
+    @cached_property
+    def figures(self) -> EmotionFigures:
+        return figures_of(self.answers, self.classes, self.seed)
+
+    def by(self, column: str) -> dict[str, tuple[probes.Score, int]]:
+        """Mean recall and utterances of each `corpus`, `gender` or `speaker`."""
+        groups = self.answers.groupby(column)
+        figures = {str(name): figures_of(own, self.classes, self.seed) for name, own in groups}
+        return {name: (own.recall, own.utterances) for name, own in figures.items()}
+
+    @property
+    def confusion(self) -> pd.DataFrame:
+        """Counts by label (rows) and answer (columns, of which the last is `none`)."""
+        answers = self.answers["answer"].fillna("none")
+        counts = pd.crosstab(self.answers["label"], answers)
+        return counts.reindex(index=[*self.classes], columns=[*self.classes, "none"], fill_value=0)
 
     @property
     def chance(self) -> float:
@@ -305,37 +266,67 @@ class EmotionEvaluation:
             "protocol": self.protocol,
             "classes": list(self.classes),
             "chance": self.chance,
-            **_figures_dict(self.figures),
-            "beside": {name: _figures_dict(figures) for name, figures in self.beside.items()},
-            "confusion": self.confusion.tolist(),
+            **self.figures.as_dict(),
+            "beside": {name: figures.as_dict() for name, figures in self.beside.items()},
+            "confusion": self.confusion.to_numpy().tolist(),
             **{
-                name: {key: score._asdict() | {"utterances": n} for key, (score, n) in getattr(self, name).items()}
-                for name in ("by_speaker", "by_gender", "by_corpus")
+                f"by_{column}": {
+                    name: score._asdict() | {"utterances": n} for name, (score, n) in self.by(column).items()
+                }
+                for column in ("speaker", "gender", "corpus")
             },
-            "folds": [dict(zip(("name", "train", "test", "recall"), fold, strict=True)) for fold in self.folds],
-            "published": [row._asdict() for row in self.published()],
+            "folds": [{"name": name, "train": train, "test": test} for name, train, test in self.folds],
+            "published": [list(row) for row in self.published()],
             "licences": list(self.licences),
             "notes": list(self.notes),
         }
 
-    def published(self) -> list[EmoBoxFigures]:
-        rows = [row for row in EMOBOX_FIGURES if row.corpus in self.by_corpus or row.corpus == "msp_podcast"]
-        return rows if len(rows) > 1 or "msp_podcast" in self.by_corpus else []
+    def published(self) -> list[tuple[str, ...]]:
+        corpora = {*self.answers["corpus"]}
+        rows = [row for row in PUBLISHED if row[0] in corpora]
+        return [*rows, PUBLISHED[-1]] if rows else []
 
     def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         """Tables for a terminal: title, head and rows of each; an empty one is left out."""
-        head, confusion = self._confusion_rows()
+        confusion = self._shown_confusion()
+        figures: list[tuple[str, ...]] = [
+            (
+                name,
+                *own.recall.shown(),
+                *own.accuracy.shown(),
+                own.macro_f1.shown()[0],
+                _percent(own.calibration_error),
+                f"{own.utterances:,}",
+            )
+            for name, own in {self.protocol: self.figures, **self.beside}.items()
+        ]
+        shares: list[tuple[str, ...]] = [
+            (str(name), *(f"{100 * n / max(1, row.sum()):.0f}" if n else "·" for n in row), f"{row.sum():,}")
+            for name, row in confusion.iterrows()
+        ]
+        groups: list[tuple[str, ...]] = [
+            (name or "unknown", *score.shown(), f"{n:,}")
+            for column in ("corpus", "gender")
+            if len(own := self.by(column)) > 1
+            for name, (score, n) in own.items()
+        ]
+        people = sorted(self.by("speaker").items(), key=lambda item: item[1][0].value)
+        if len(people) > 2 * SHOWN_SPEAKERS:
+            people = people[:SHOWN_SPEAKERS] + people[-SHOWN_SPEAKERS:]
+        groups += [(name, score.shown()[0], "–", f"{n:,}") for name, (score, n) in people]
+        head = ("protocol", "recall", "interval", "accuracy", "interval", "F1", "ECE", "utterances")
         made: list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]] = [
-            ("figures in percent, with intervals over speakers", _FIGURES, self._figure_rows()),
-            ("recall by class, and what was answered, in percent", head, confusion),
-            ("recall by group", ("group", "recall %", "interval", "utterances"), self._group_rows()),
+            ("figures in percent, with intervals over speakers", head, figures),
+            (
+                "recall by class, and what was answered, in percent",
+                ("label", *(str(name)[:3] for name in confusion.columns), "n"),
+                shares,
+            ),
+            ("recall by group", ("group", "recall %", "interval", "utterances"), groups),
             (
                 "published: unweighted recall of frozen encoders (EmoBox)",
                 ("corpus", "classes", "Whisper-large-v3", "WavLM-large", "protocol"),
-                [
-                    (row.corpus, str(row.classes or "–"), str(row.whisper), str(row.wavlm), row.protocol)
-                    for row in self.published()
-                ],
+                self.published(),
             ),
         ]
         return [table for table in made if table[2]]
@@ -344,21 +335,17 @@ class EmotionEvaluation:
         """Yield the pieces of a page with the same, and a picture of the confusion."""
         tables = [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
         protocol = PROTOCOLS.get(self.protocol, "trained before, tested on everything")
-        error = f"{_share(self.figures.calibration_error)} %"
+        error = f"{_percent(self.figures.calibration_error)} %"
         context: dict[str, Any] = {"evaluation": self, "tables": tables, "protocol": protocol, "error": error}
         return page("Emotion in classes", "emotion.html", __package__, **context)
 
-    def answered(self) -> tuple[str, ...]:
-        """Return the classes that can be answered: the columns of `confusion`."""
-        return (*self.classes, "none") if self.figures.unanswered else self.classes
-
     def confusion_table(self) -> Table:
-        rows: list[tuple[TableCell, ...]] = []
-        for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
-            cells = counts[: len(self.answered())]
-            rows.append((name, *(Bar(f"{n:,}", n / max(1, sum(cells))) for n in cells)))
+        counts = self._shown_confusion()
+        rows: list[tuple[TableCell, ...]] = [
+            (str(name), *(Bar(f"{n:,}", n / max(1, row.sum())) for n in row)) for name, row in counts.iterrows()
+        ]
         title = f"What it is and what was answered ({counted(self.figures.utterances, 'utterance')})"
-        return Table(title, ("", *self.answered()), rows, "Rows: the label; columns: the answer.")
+        return Table(title, ("", *counts.columns), rows, "Rows: the label; columns: the answer.")
 
     def confusion_png(self) -> bytes:
         """Return `confusion` as a picture; the column of no answer is left out."""
@@ -367,7 +354,8 @@ class EmotionEvaluation:
 
         n = len(self.classes)
         figure = Figure((1.5 + 0.6 * n, 1.2 + 0.6 * n), layout="constrained")
-        shown = ConfusionMatrixDisplay(self.confusion[:, :n], display_labels=self.classes)
+        counts = self.confusion.drop(columns="none").to_numpy()
+        shown = ConfusionMatrixDisplay(counts, display_labels=self.classes)
         shown.plot(ax=figure.subplots(), xticks_rotation=40, cmap="Greens", colorbar=False)
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=180, metadata={"Software": None})
@@ -376,53 +364,11 @@ class EmotionEvaluation:
     def sentences(self) -> tuple[str, ...]:
         return (*self.notes, _ACTED, _NO_DIAGNOSIS)
 
-    def _figure_rows(self) -> list[tuple[str, ...]]:
-        return [
-            (
-                name,
-                *figures.recall.shown(),
-                *figures.accuracy.shown(),
-                f"{100 * figures.macro_f1.value:.1f}",
-                _share(figures.calibration_error),
-                f"{figures.utterances:,}",
-            )
-            for name, figures in {self.protocol: self.figures, **self.beside}.items()
-        ]
-
-    def _confusion_rows(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-        columns = (*self.classes, "none") if self.figures.unanswered else self.classes
-        rows = list[tuple[str, ...]]()
-        for name, counts in zip(self.classes, self.confusion.tolist(), strict=True):
-            whole = sum(counts)
-            rows.append(
-                (name, *(f"{100 * n / whole:.0f}" if n else "·" for n in counts[: len(columns)]), f"{whole:,}")
-            )
-        return ("label", *(name[:3] for name in columns), "n"), rows
-
-    def _group_rows(self) -> list[tuple[str, ...]]:
-        rows: list[tuple[str, ...]] = [
-            (name or "unknown", *score.shown(), f"{n:,}")
-            for groups in (self.by_corpus, self.by_gender)
-            if len(groups) > 1
-            for name, (score, n) in groups.items()
-        ]
-        ordered = sorted(self.by_speaker.items(), key=lambda item: item[1][0].value)
-        if len(ordered) > 2 * SHOWN_SPEAKERS:
-            ordered = ordered[:SHOWN_SPEAKERS] + ordered[-SHOWN_SPEAKERS:]
-        rows += [(name, f"{100 * score.value:.1f}", "–", f"{n:,}") for name, (score, n) in ordered]
-        return rows
+    def _shown_confusion(self) -> pd.DataFrame:
+        return self.confusion if self.figures.unanswered else self.confusion.drop(columns="none")
 
 
-_FIGURES = ("protocol", "recall", "interval", "accuracy", "interval", "F1", "ECE", "utterances")
-
-
-def _figures_dict(figures: EmotionFigures) -> dict[str, Any]:
-    scores = {name: getattr(figures, name)._asdict() for name in ("recall", "accuracy", "macro_f1")}
-    error = figures.calibration_error
-    return figures._asdict() | scores | {"calibration_error": None if np.isnan(error) else error}
-
-
-def _share(value: float) -> str:
+def _percent(value: float) -> str:
     return "–" if np.isnan(value) else f"{100 * value:.1f}"
 
 
@@ -433,7 +379,6 @@ def evaluate_protocol(
     folds: int = probes.FOLDS,
     seed: int = 0,
     alone: bool = False,
-    progress: Callable[[str], None] = lambda fold: None,
 ) -> EmotionEvaluation:
     """Train on some speakers, test on others, by a protocol.
 
@@ -442,7 +387,6 @@ def evaluate_protocol(
         protocol: of `PROTOCOLS`. By `random`, figures of `speakers` are beside, if there are several.
         folds: parts of `speakers` and `random`. seed: of the folds and the draws.
         alone: each utterance is classified by itself; otherwise beside others of its speaker.
-        progress: called with the name of each fold at its beginning.
 
     Classes of one speaker or one utterance are left out.
 
@@ -451,26 +395,26 @@ def evaluate_protocol(
     probes.check_sklearn()
     examples, notes = _with_enough(examples, 1 if protocol == "random" else 2)
     parts, more = folds_of(protocol, examples, folds, seed)
-    tested = _Tested(examples)
+    notes += more
+    tables, name = [], ""
     for fold in parts:
         interrupts.check_interrupt()
-        progress(fold.name)
         # If speakers are mixed, the held-out part of a network has them too: otherwise it would stop before it
         # knows their voices, and the effect of mixing would not show.
-        learned = replace(examples.take(fold.train), mixed=protocol == "random")
-        tested.add(fold, fit(learned), alone)
-    beside = {}
+        model = fit(replace(examples.take(fold.train), mixed=protocol == "random"))
+        tables.append(_answers(model, examples.take(fold.test), alone))
+        name = model.name
+    made = _evaluation(name, protocol, examples, tables, notes, seed)
+    made = replace(made, folds=[(fold.name, len(fold.train), len(fold.test)) for fold in parts])
     if protocol == "random":
         try:
-            apart = evaluate_protocol(fit, examples, "speakers", folds, seed, alone, progress)
-            beside = {"speakers": apart.figures}
-            more += [
-                f"the same speakers on both sides are worth "
-                f"{100 * (tested.figures(seed).recall.value - apart.figures.recall.value):+.1f} points of recall"
-            ]
+            apart = evaluate_protocol(fit, examples, "speakers", folds, seed, alone).figures
         except BadInput as problem:
-            more.append(f"speakers apart: not to be shown, {problem.reason}")
-    return tested.evaluation(protocol, beside, [*notes, *more], seed)
+            return replace(made, notes=(*made.notes, f"speakers apart: not to be shown, {problem.reason}"))
+        worth = 100 * (made.figures.recall.value - apart.recall.value)
+        note = f"the same speakers on both sides are worth {worth:+.1f} points of recall"
+        made = replace(made, beside={"speakers": apart}, notes=(*made.notes, note))
+    return made
 
 
 def evaluate_model(
@@ -487,23 +431,40 @@ def evaluate_model(
 
     Raises BadInput if it doesn't know one of their classes.
     """
-    places = np.flatnonzero(~examples.copies)
-    if not len(places):
+    tested = examples.take(~examples.copies)
+    if not len(tested):
         raise BadInput("there are only altered copies, and nothing to test on", "add what they were made of")
-    tested = _Tested(examples)
-    tested.add(Fold("all", np.array([], np.intp), places), model, alone)
-    heard = sorted({*trained_on} & {*examples.corpora.tolist()})
-    if heard:
-        note = f"it was trained on {', '.join(heard)}, so it may have heard these speakers: --kind tests on others"
-    elif trained_on:
-        note = ""
-    else:
-        note = "what it was trained on is not known, and it may have heard these speakers"
-    return tested.evaluation(FIXED, {}, [note] if note else [], seed)
+    notes = []
+    if heard := sorted({*trained_on} & {*examples.corpora.tolist()}):
+        notes = [
+            f"it was trained on {', '.join(heard)}, so it may have heard these speakers: --kind tests on others"
+        ]
+    elif not trained_on:
+        notes = ["what it was trained on is not known, and it may have heard these speakers"]
+    return _evaluation(model.name, FIXED, examples, [_answers(model, tested, alone)], notes, seed)
 
 
 def left_out_sentences(examples: EmotionExamples) -> list[str]:
     return [f"{counted(n, 'utterance')} left out: {why}" for why, n in examples.left_out.items()]
+
+
+def _evaluation(
+    name: str,
+    protocol: str,
+    examples: EmotionExamples,
+    tables: Sequence[pd.DataFrame],
+    notes: Sequence[str],
+    seed: int,
+) -> EmotionEvaluation:
+    answers = pd.concat(tables).sort_values("id", ignore_index=True)
+    notes = [*notes, *left_out_sentences(examples)]
+    people = answers["speaker"].unique().tolist()
+    if len(people) < probes.LEAST_DRAWN:
+        notes.append(f"{counted(len(people), 'speaker')}, too few for an interval")
+    unknown = sorted(name.removesuffix("/?") for name in people if name.endswith("/?"))
+    notes += [f"{corpus}: its speakers are unknown, and taken for one" for corpus in unknown]
+    licences = tuple(sorted({*chain(*examples.licences.values())}))
+    return EmotionEvaluation(name, protocol, examples.classes, answers, (), licences, tuple(notes), seed)
 
 
 def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamples, list[str]]:
@@ -518,148 +479,55 @@ def _with_enough(examples: EmotionExamples, speakers: int) -> tuple[EmotionExamp
             few[name] = counted(n_speakers, "speaker")
     kept = [name for name in examples.classes if name not in few]
     if len(kept) < 2:
-        all_few = ", ".join(f"{name} has {why}" for name, why in few.items())
-        rest = f", what is left is {kept[0]} alone" if kept else ""
-        people = np.unique(examples.speakers)
-        if len(people) == 1 and speakers > 1:
-            raise BadInput(
-                f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
-                "add others, or compare within one by --protocol random",
-            )
+        reasons = ", ".join(f"{name} has {why}" for name, why in few.items())
         raise BadInput(
-            f"too few utterances to tell classes apart: {all_few}{rest}", "add some, or choose --classes"
+            f"too few utterances to tell classes apart: {reasons}",
+            "add some, choose --classes, or compare within one speaker by --protocol random",
         )
-    if not few:
-        return examples, []
     notes = [f"{name} is left out: it has {why}" for name, why in few.items()]
-    return examples.of_classes(kept, "its class has too few"), notes
+    return (examples.of_classes(kept, "its class has too few") if few else examples), notes
 
 
-class _Tested:
-    def __init__(self, examples: EmotionExamples) -> None:
-        self._examples = examples
-        self._places: list[NDArray[np.intp]] = []
-        self._predicted: list[NDArray[np.intp]] = []
-        self._confidences: list[NDArray[np.float64]] = []
-        self._folds: list[tuple[str, int, int, float]] = []
-        self._name = ""
+def _answers(model: EmotionModel, examples: EmotionExamples, alone: bool) -> pd.DataFrame:
+    """What a model answers for each example; an answer outside the examples' classes is none.
 
-    def add(self, fold: Fold, model: EmotionModel, alone: bool) -> None:
-        examples = self._examples
-        predicted, confidences = _answers(model, examples.take(fold.test), alone)
-        self._name = model.name
-        self._places.append(fold.test)
-        self._predicted.append(predicted)
-        self._confidences.append(confidences)
-        recall = probes.recall_of(examples.labels[fold.test], predicted)
-        self._folds.append((fold.name, len(fold.train), len(fold.test), recall))
-
-    def figures(self, seed: int) -> EmotionFigures:
-        places, predicted, confidences = self._all()
-        examples = self._examples
-        return figures_of(
-            examples.labels[places], predicted, confidences, examples.speakers[places], len(examples.classes), seed
-        )
-
-    def evaluation(
-        self, protocol: str, beside: Mapping[str, EmotionFigures], notes: Sequence[str], seed: int
-    ) -> EmotionEvaluation:
-        places, predicted, confidences = self._all()
-        examples, classes = self._examples, self._examples.classes
-        labels, speakers = examples.labels[places], examples.speakers[places]
-        confusion = np.zeros((len(classes), len(classes) + 1), np.intp)
-        np.add.at(confusion, (labels, predicted), 1)
-
-        def recalls(of: NDArray[np.str_]) -> dict[str, tuple[probes.Score, int]]:
-            groups = {name: of == name for name in np.unique(of).tolist()}
-            return {
-                name: (probes.mean_recall(labels[own], predicted[own], speakers[own], seed), int(own.sum()))
-                for name, own in groups.items()
-            }
-
-        left_out = left_out_sentences(examples)
-        people = len(np.unique(speakers))
-        if people < probes.LEAST_DRAWN:
-            left_out.append(f"{counted(people, 'speaker')}, too few for an interval")
-        unknown = sorted({name for name in speakers.tolist() if name.endswith("/?")})
-        left_out += [f"{name.removesuffix('/?')}: its speakers are unknown, and taken for one" for name in unknown]
-        answers = [
-            (examples.ids[place], classes[label], classes[answer] if answer >= 0 else None, float(confidence))
-            for place, label, answer, confidence in zip(places, labels, predicted, confidences, strict=True)
-        ]
-        return EmotionEvaluation(
-            self._name,
-            protocol,
-            classes,
-            self.figures(seed),
-            beside,
-            confusion,
-            recalls(speakers),
-            recalls(examples.genders[places]),
-            recalls(examples.corpora[places]),
-            tuple(self._folds),
-            answers,
-            tuple(sorted({*chain(*examples.licences.values())})),
-            (*notes, *left_out),
-        )
-
-    def _all(self) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-        places = np.concatenate(self._places)
-        order = np.argsort(places, kind="stable")
-        predicted, confidences = np.concatenate(self._predicted), np.concatenate(self._confidences)
-        return places[order], predicted[order], confidences[order]
-
-
-def _answers(
-    model: EmotionModel, examples: EmotionExamples, alone: bool
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """The class that a model answers for each example, -1 for none, and its probability.
-
-    An answer outside the examples' classes is none. Raises BadInput if the model doesn't know a class.
+    Raises BadInput if the model doesn't know a class.
     """
     if missing := [name for name in examples.classes if name not in model.classes]:
         raise BadInput(
             f"{model.name} does not know {', '.join(missing)}, only {', '.join(model.classes)}",
             "choose --classes among its own",
         )
-    place_of = [examples.classes.index(name) if name in examples.classes else -1 for name in model.classes]
-    predicted, confidences = np.full(len(examples), -1), np.full(len(examples), np.nan)
-    for places, guesses in _guesses(model, examples, alone):
-        interrupts.check_interrupt()
-        for place, guess in zip(places, guesses, strict=True):
-            if len(guess.probabilities):
-                best = int(np.argmax(guess.probabilities))
-                predicted[place] = place_of[best]
-                confidences[place] = guess.probabilities[best] if place_of[best] >= 0 else np.nan
-    return predicted.astype(np.intp), confidences
+    shares = [
+        (np.nan,) if not len(guess.probabilities) else guess.probabilities
+        for guess in guesses_of(model, examples, alone)
+    ]
+    answers = [model.classes[int(np.argmax(own))] if np.isfinite(own[0]) else None for own in shares]
+    answers = [answer if answer in examples.classes else None for answer in answers]
+    table = {
+        "id": examples.ids,
+        "corpus": examples.corpora,
+        "speaker": examples.speakers,
+        "gender": examples.genders,
+        "label": np.array(examples.classes)[examples.labels],
+        "answer": pd.array(answers, dtype="string"),
+        "confidence": [float(max(own)) if answer else np.nan for own, answer in zip(shares, answers, strict=True)],
+    }
+    return pd.DataFrame(table)
 
 
-def _guesses(
-    model: EmotionModel, examples: EmotionExamples, alone: bool
-) -> Iterator[tuple[list[int], list[EmotionGuess]]]:
-    """Indices of examples and a model's guesses for them, those of one speaker together."""
-    if isinstance(model, LinearEmotion):  # its measures are known from its training, or kept for the next model
-        measured = examples.measured(model.measure_name, model.measure)
-        for speaker in np.unique(examples.speakers):
-            places = np.flatnonzero(examples.speakers == speaker).tolist()
-            speakers = None if alone else [str(speaker)] * len(places)
-            yield places, model.of_measures(measured[places], speakers)
-        return
-    for places, sounds in examples_together(examples):
-        yield places, model.classify(sounds, None if alone else examples.speakers[places].tolist())
-
-
-def examples_together(examples: EmotionExamples) -> Iterator[tuple[list[int], list[NDArray[np.float32]]]]:
-    """Indices and sounds of examples, those of one speaker together up to `MOST_TOGETHER` seconds."""
-    order = np.argsort(examples.speakers, kind="stable")
-    places, sounds, seconds, speaker = list[int](), list[NDArray[np.float32]](), 0.0, ""
-    for place, sound in zip(order.tolist(), examples.take(order).sounds(), strict=True):
-        if places and (str(examples.speakers[place]) != speaker or seconds > MOST_TOGETHER):
-            yield places, sounds
-            places, sounds, seconds = [], [], 0.0
-        speaker = str(examples.speakers[place])
-        places.append(place)
-        sounds.append(sound)
-        seconds += len(sound) / ANALYSIS_RATE
-    if places:
-        yield places, sounds
+def guesses_of(model: EmotionModel, examples: EmotionExamples, alone: bool = False) -> list[EmotionGuess]:
+    """A model's guess for each example, those of one speaker together unless each is to be `alone`."""
+    guesses: dict[int, EmotionGuess] = {}
+    for speaker in np.unique(examples.speakers):
+        places = np.flatnonzero(examples.speakers == speaker)
+        for part in np.array_split(places, -(-len(places) // MOST_TOGETHER)):
+            interrupts.check_interrupt()
+            speakers = None if alone else [str(speaker)] * len(part)
+            if isinstance(model, LinearEmotion):  # its measures may be known from its training
+                measured = examples.take(part).measured("voice", measure_voice)
+                answers = model.of_measures(measured, speakers)
+            else:
+                answers = model.classify([examples.sounds[place] for place in part], speakers)
+            guesses |= dict(zip(part.tolist(), answers, strict=True))
+    return [guesses[place] for place in range(len(examples))]

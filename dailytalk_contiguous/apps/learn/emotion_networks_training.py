@@ -1,28 +1,22 @@
 """Training of the networks that classify emotion: on spectrograms, and on encoders of speech, frozen or not.
 
-The loop is that of `learn.training`: the view of a step (which utterances, which masks, noise and dropout) follows
-from the seed and the number of the step alone, and a CPU computes in one thread. Held-out speakers decide when to
-stop.
+Held-out speakers decide when the learning rate is halved and when to stop. A frozen encoder hears each utterance
+once: the head of transformers' classifiers is linear before its mean over time, so the mean of each layer over
+time is all that it needs.
 """
 
 import contextlib
-import hashlib
 import io
-import json
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import EarlyStoppingCallback
 
 from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
@@ -32,57 +26,24 @@ from dailytalk_contiguous.apps.learn.emotion_settings import (
     NetworkSettings,
     SpectrogramSettings,
 )
-from dailytalk_contiguous.apps.learn.feature_store import FeatureStore
-from dailytalk_contiguous.apps.learn.probes import recall_of
+from dailytalk_contiguous.apps.learn.probes import divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.checkpoints import find_checkpoint
-from dailytalk_contiguous.models.devices import is_out_of_memory
-from dailytalk_contiguous.models.emotion_networks import (
-    BANDS,
-    CROP_SECONDS,
-    HIGHEST,
-    HOP,
-    LONGEST_SECONDS,
-    LOWEST,
-    TRANSFORM,
-    WINDOW,
-    EncoderEmotions,
-    EncoderNetwork,
-    LayersHead,
-    LogMel,
-    SpectrogramEmotions,
-    SpectrogramNetwork,
-    TrainedNetwork,
-    loudness_and_length,
-    padded_frames,
-    pooled_layers,
-)
+from dailytalk_contiguous.models import emotion_networks as networks
+from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
-from dailytalk_contiguous.models.speech_models import load_speech_encoder
-from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
 log = logging.getLogger(__name__)
 
-#: The highest learning rate without a setting, by kind; of a fine-tuned encoder, and how many times larger that of
-#: its head is.
-LEARNING_RATES, FINE_TUNED_RATE, HEAD_FACTOR = {"spectrogram": 3e-3, "ssl": 1e-3}, 2e-5, 25.0
-
-#: Validations without a smaller loss after which the learning rate is halved, and again after as many more.
-HALVED_AFTER = 2
-
-#: Batches within which utterances are sorted by length.
-POOL = 16
-
-#: The most bytes of spectrograms on disk: those of 174 hours, at 32 kB a second.
-_SPECTROGRAM_BYTES = 20e9
+#: The highest learning rate without a setting: of a spectrogram's network, of the head on an encoder, and of an
+#: encoder.
+SPECTROGRAM_RATE, HEAD_RATE, ENCODER_RATE = 3e-3, 1e-3, 2e-5
 
 #: The least spread of loudness and length (natural logarithms) in the training: similar clips are no scale.
 _LEAST_SPREADS = (0.5, 0.05)
@@ -93,8 +54,8 @@ _DB = 10 / np.log(10)
 #: Mel bands of a picture of a spectrogram, and dB between its softest and its loudest.
 _PICTURE_BANDS, _PICTURE_DB = 128, 80.0
 
-#: Part of the seeds of draws, so that no two draws are the same.
-_HELD_OUT, _EPOCH, _STEP, _WEIGHTS = range(4)
+#: An example's place, and whether it is seen in training or to validate.
+View = tuple[int, bool]
 
 
 def fit_network(
@@ -104,19 +65,13 @@ def fit_network(
     device: str = "cpu",
     seed: int = 0,
     work: Path | None = None,
-    on_epoch: Callable[[int, int, float, float], None] | None = None,
-) -> TrainedNetwork:
+) -> TrainedEmotionModel:
     """Train a network on examples, and calibrate it on the held-out speakers among them.
-
-    The same examples, settings and device give the same network, also when the training was stopped and called
-    again. Its `training` has the results.
 
     Args:
         kind: `spectrogram` or `ssl`. settings: of that kind; None: its defaults, with `seed`.
         device: `cpu` or `cuda`.
-        work: a folder for features and checkpoints, which several trainings may share; None: nothing is kept.
-        on_epoch: is called after each epoch with its number, the number of all at most, the mean loss of its
-            steps, and the loss on held-out speakers, both in nats.
+        work: a folder for checkpoints, from which a training that was stopped goes on; None: nothing is kept.
 
     Raises:
         DailytalkError: nothing can be held out, a disk or memory without room, losses that are no numbers, or the
@@ -126,160 +81,99 @@ def fit_network(
     training.check_installed()
     settings = settings or SETTINGS_OF_KIND[kind](seed=seed)
     with contextlib.ExitStack() as stack:
-        folder = work if work is not None else Path(stack.enter_context(TemporaryDirectory()))
+        folder = work or Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
-        stack.enter_context(training.disk_room("features and checkpoints", folder))
         stack.enter_context(torch.random.fork_rng(devices=[]))
-        if device == "cpu":  # in one thread: with two, PyTorch gives other last bits
+        torch.manual_seed(settings.seed)
+        if device == "cpu":  # small products take longer by several threads
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
         train, valid = held_out(examples, settings.valid_share, settings.seed)
-        task: _Task
-        if isinstance(settings, EncoderSettings):
-            encoder = _Sounds if settings.fine_tune else _Layers
-            task = encoder(examples, settings, device, folder)
-        elif isinstance(settings, SpectrogramSettings):
-            task = _Spectrograms(examples, settings, train, device, folder)
+        task: Any
+        if isinstance(settings, SpectrogramSettings):
+            task = _Spectrograms(examples, train, settings, device)
         else:
-            raise TypeError(f"{settings!r} is for no kind of network")
-        trainer = _EmotionTrainer(task, examples, settings, device, folder, train, valid, on_epoch)
+            assert isinstance(settings, EncoderSettings)
+            task = _Encoder(examples, settings, device)
+        trainer = _EmotionTrainer(task, examples, train, valid, settings, folder, device)
         trainer.run()
-        return trainer.classifier()
+        answers: Any = trainer.predict(trainer.eval_dataset)  # type: ignore[arg-type]
+        model: TrainedEmotionModel = task.model
+        task.model.network.eval()
+        model.temperature = fit_temperature(softmax(answers.predictions.astype(float)), answers.label_ids)
+    return model
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the examples to train on, and of about that share to validate on, of other speakers.
 
-    Equal sound is never on two sides, altered copies are not validated on, and each class stays in training. If no
-    speaker can be held out, or speakers are `mixed` on purpose, utterances are held out.
-
-    Raises DailytalkError if not one utterance can be.
+    Equal sound is never on two sides, and altered copies are not validated on. If no speaker can be held out, or
+    speakers are `mixed` on purpose, utterances are held out. Raises DailytalkError if not one utterance can be.
     """
-    units = examples.groups
+    units = [examples.groups]
     if not examples.mixed:
-        units = joined_groups(list(zip(examples.speakers.tolist(), examples.groups.tolist(), strict=True)))
-    taken = _drawn(examples, units, share, seed)
-    if not taken.any() and not examples.mixed:
-        taken = _drawn(examples, examples.groups, share, seed)
-        log.warning("no speaker can be held out to tell when to stop, so utterances of the same speakers are")
-    valid = np.flatnonzero(taken & ~examples.copies)
-    if not len(valid):
-        raise DailytalkError(
-            f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
-            "add utterances: two of each class, of two speakers, are the least",
-        )
-    return np.flatnonzero(~taken), valid
+        units = [joined_groups([*zip(examples.speakers, examples.groups, strict=True)]), examples.groups]
+    for number, groups in enumerate(units):
+        with contextlib.suppress(BadInput):
+            train, valid = divided(examples.labels, groups, max(2, round(1 / share)), seed)[0]
+            valid = valid[~examples.copies[valid]]
+            is_whole = {*examples.labels[train]} == {*examples.labels}
+            if len(valid) and is_whole:
+                if number:
+                    log.warning("no speaker can be held out to tell when to stop, so utterances of the same are")
+                return train, valid
+    raise DailytalkError(
+        f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
+        "add utterances: two of each class, of two speakers, are the least",
+    )
 
 
-def _drawn(examples: EmotionExamples, units: NDArray[np.intp], share: float, seed: int) -> NDArray[np.bool_]:
-    """A mask of the examples in drawn units, about a share of all; none if no unit can be drawn."""
-    left = np.bincount(examples.labels, minlength=len(examples.classes))
-    taken = np.zeros(len(examples), bool)
-    wanted = share * len(examples)
-    numbers = np.unique(units)
-    for unit in numbers[np.random.default_rng((seed, _HELD_OUT)).permutation(len(numbers))]:
-        own = units == unit
-        counts = np.bincount(examples.labels[own], minlength=len(examples.classes))
-        too_many = taken.any() and taken.sum() + own.sum() > 1.5 * wanted
-        if too_many or ((left - counts <= 0) & (left > 0)).any() or examples.copies[own].all():
-            continue
-        taken |= own
-        left = left - counts
-        if taken.sum() >= wanted:
-            break
-    return taken
-
-
-class _Task(ABC):
-    """A training: its classifier, its network and its data.
-
-    Attributes:
-        classifier: the result. network: its trained part. lengths: of each example, in any unit.
-        digest: of everything that decides the batches.
-        rate: the highest learning rate without a setting.
-    """
-
-    classifier: TrainedNetwork
-    network: nn.Module
-    lengths: NDArray[np.intp]
-    digest: str
-    rate: float
-
-    @abstractmethod
-    def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        """Inputs of the network for examples, altered by `rng` in training."""
-
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        return [{"params": list(self.network.parameters()), "lr": rate}]
-
-
-class _Spectrograms(_Task):
+class _Spectrograms:
     """Spectrograms, cut, coloured and masked anew at each view."""
 
-    rate = LEARNING_RATES["spectrogram"]
-
     def __init__(
-        self,
-        examples: EmotionExamples,
-        settings: SpectrogramSettings,
-        train: NDArray[np.intp],
-        device: str,
-        folder: Path,
+        self, examples: EmotionExamples, train: NDArray[np.intp], settings: SpectrogramSettings, device: str
     ) -> None:
-        self._settings = settings
-        log_mel = LogMel()
-        self._store = FeatureStore(
-            folder / "features",
-            f"log mel 1 {BANDS} {LOWEST} {HIGHEST} {WINDOW} {HOP}",
-            _SPECTROGRAM_BYTES,
-            "train on fewer utterances",
-        )
-        self._keys = self._store.keys(examples.sounds(), lambda sounds: [log_mel(sound) for sound in sounds])
-        self.lengths = np.array([self._store.shape(key)[0] for key in self._keys])
-        self.digest = _digest_of(self._keys)
-        torch.manual_seed(training.seed_of(settings.seed, _WEIGHTS))
-        network = SpectrogramNetwork(len(examples.classes), settings.dropout)
-        self._set_statistics(network, train)
-        self._usual = network.usual.numpy().copy()
-        self.classifier = SpectrogramEmotions(SpectrogramEmotions.kind, examples.classes, network, device)
-        self.network = self.classifier.network
-
-    def _set_statistics(self, network: SpectrogramNetwork, train: NDArray[np.intp]) -> None:
+        self._settings, self._sounds, self._log_mel = settings, examples.sounds, networks.LogMel()
+        network = networks.SpectrogramNetwork(len(examples.classes), settings.dropout)
         count, sums, squares, wholes = 0, np.zeros(1), np.zeros(1), []
         for place in train.tolist():
-            stored = self._store[self._keys[place]]
-            bands = stored.astype(np.float64)
+            interrupts.check_interrupt()
+            bands = self._log_mel(self._sounds[place])
+            wholes.append(networks.loudness_and_length(*networks.padded_frames([bands]))[0].double().numpy())
+            bands = bands.astype(np.float64)
             count, sums, squares = count + len(bands), sums + bands.sum(axis=0), squares + (bands**2).sum(axis=0)
-            wholes.append(loudness_and_length(*padded_frames([stored]))[0].double().numpy())
         usual = sums / count
         network.usual.copy_(torch.from_numpy(usual))
         network.spread.copy_(torch.from_numpy(np.sqrt(np.maximum(squares / count - usual**2, 1e-4))))
         network.usual_whole.copy_(torch.from_numpy(np.mean(wholes, axis=0)))
         network.spread_whole.copy_(torch.from_numpy(np.maximum(np.std(wholes, axis=0), _LEAST_SPREADS)))
+        self._usual = usual.astype(np.float32)
+        self.model = networks.SpectrogramEmotions("spectrogram", examples.classes, network, device)
+        self.network: nn.Module = network
+        self.groups = [{"params": network.parameters(), "lr": settings.learning_rate or SPECTROGRAM_RATE}]
 
-    def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        views = [self._store[self._keys[place]].astype(np.float32) for place in places]
-        if rng is None:
-            return padded_frames([bands[: round(LONGEST_SECONDS * ANALYSIS_RATE / HOP)] for bands in views])
-        longest = round(CROP_SECONDS * ANALYSIS_RATE / HOP)
-        cropped = []
-        for bands in views:
-            start = int(rng.integers(0, max(0, len(bands) - longest) + 1))
-            cropped.append(bands[start : start + longest])
-        return padded_frames([self._masked(coloured(bands, self._settings, rng), rng) for bands in cropped])
+    def inputs(self, places: Sequence[int], is_training: bool) -> dict[str, Tensor]:
+        bands, lengths = networks.padded_frames([self._view(place, is_training) for place in places])
+        return {"bands": bands, "lengths": lengths}
+
+    def _view(self, place: int, is_training: bool) -> NDArray[np.float32]:
+        bands = self._log_mel(self._sounds[place])
+        if not is_training:
+            return bands[: round(networks.LONGEST_SECONDS * ANALYSIS_RATE / networks.HOP)]
+        rng = np.random.default_rng(int(torch.randint(1 << 62, ())))  # a checkpoint keeps PyTorch's state
+        longest = round(networks.CROP_SECONDS * ANALYSIS_RATE / networks.HOP)
+        start = int(rng.integers(0, max(0, len(bands) - longest) + 1))
+        return self._masked(coloured(bands[start : start + longest], self._settings, rng), rng)
 
     def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A view with spans of frames and of bands at their usual value (SpecAugment, without warping of time)."""
-        n_frames, n_bands = bands.shape
-        for _ in range(self._settings.time_masks):
-            width = int(rng.integers(0, int(self._settings.time_share * n_frames) + 1))
-            start = int(rng.integers(0, n_frames - width + 1))
-            bands[start : start + width] = self._usual
-        for _ in range(self._settings.band_masks):
-            width = int(rng.integers(0, self._settings.most_bands + 1))
-            start = int(rng.integers(0, n_bands - width + 1))
-            bands[:, start : start + width] = self._usual[start : start + width]
+        """A view with a span of frames and one of bands at their usual value (SpecAugment)."""
+        most = int(self._settings.time_share * len(bands)), self._settings.most_bands
+        height, width = (int(rng.integers(0, length + 1)) for length in most)
+        top, left = int(rng.integers(len(bands) - height + 1)), int(rng.integers(networks.BANDS - width + 1))
+        bands[top : top + height] = self._usual
+        bands[:, left : left + width] = self._usual[left : left + width]
         return bands
 
 
@@ -291,193 +185,65 @@ def coloured(
     Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), less their mean over
     all power.
     """
-    n_points = -(-BANDS // settings.gain_bands) + 2
-    places = np.arange(BANDS) / settings.gain_bands + rng.random()
+    n_points = -(-networks.BANDS // settings.gain_bands) + 2
+    places = np.arange(networks.BANDS) / settings.gain_bands + rng.random()
     drawn = rng.normal(0.0, settings.gain_spread / _DB, n_points)
-    other = bands + np.interp(places, np.arange(n_points), drawn).astype(np.float32)
-    return np.asarray(other + np.float32(_log_power(bands) - _log_power(other)), np.float32)
+    other = bands + np.interp(places, np.arange(n_points), drawn)
+    before, after = (np.log(np.exp(power.astype(np.float64)).sum()) for power in (bands, other))
+    return np.asarray(other + before - after, np.float32)
 
 
-def _log_power(bands: NDArray[np.float32]) -> float:
-    return float(np.log(np.exp(bands.astype(np.float64)).sum()))
-
-
-class _Encoder(_Task):
-    """The common part of trainings of encoders: the loaded encoder with an untrained head."""
+class _Encoder:
+    """An encoder of speech: its frozen layers, or sounds for an encoder that is trained, too."""
 
     def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str) -> None:
-        self._settings, self._device = settings, device
-        checkpoint = find_checkpoint(settings.encoder)
-        encoder = load_speech_encoder(checkpoint)
-        torch.manual_seed(training.seed_of(settings.seed, _WEIGHTS))
-        head = LayersHead(encoder.n_layers, encoder.width, len(examples.classes), settings.dropout)
-        self.whole = EncoderNetwork(encoder, head)
-        name = Path(settings.encoder).name if Path(settings.encoder).is_dir() else settings.encoder
-        self.classifier = EncoderEmotions(EncoderEmotions.kind, examples.classes, self.whole, device, name)
-        auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
-        self.precision = auto if settings.precision == "auto" else settings.precision
-        files = " ".join(sha256_of(path) for path in checkpoint.weights)
-        self.digest = f"{files} {json.dumps(self.classifier.settings(), sort_keys=True)} {self.precision}"
+        self.model = networks.classifier_on(settings.encoder, examples.classes, device)
+        classifier, self._examples = self.model.network, examples
+        rate = settings.learning_rate
+        self._layers: NDArray[np.float16] | None = None
+        if settings.fine_tune:
+            encoder = networks.encoder_in(classifier)
+            convolutions = (
+                [encoder.conv1, encoder.conv2] if hasattr(encoder, "conv1") else [encoder.feature_extractor]
+            )
+            for part in convolutions:
+                part.requires_grad_(False)
+            own = {id(weight) for weight in encoder.parameters()}
+            head = [weight for weight in classifier.parameters() if id(weight) not in own]
+            tuned = [weight for weight in encoder.parameters() if weight.requires_grad]
+            self.network: nn.Module = classifier
+            self.groups = [{"params": tuned, "lr": rate or ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}]
+            return
+        self._layers = examples.measured(f"{settings.encoder} {device}", self._means)
+        self.network = _Head(classifier, settings.dropout)
+        self.groups = [{"params": self.network.parameters(), "lr": rate or HEAD_RATE}]
 
-    def computing(self) -> Any:
-        return torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bfloat16")
+    @torch.inference_mode()
+    def _means(self, sound: Samples) -> NDArray[np.float16]:
+        _, means = self.model.layers([sound[: self.model.longest]])
+        return means[0].half().cpu().numpy()
 
-    def heard(self, sound: Samples) -> Samples:
-        return sound[: self.classifier.longest]
-
-
-class _Layers(_Encoder):
-    """The layers of a frozen encoder, computed once, also those of altered copies; the head is trained."""
-
-    rate = LEARNING_RATES["ssl"]
-
-    def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str, folder: Path) -> None:
-        super().__init__(examples, settings, device)
-        self._store = FeatureStore(
-            folder / "features",
-            f"layers 1 {self.digest}",
-            settings.cache_gigabytes * 1e9,
-            "pass a larger --cache-gigabytes, fewer --noisy-copies, or another --speech-encoder",
-        )
-        self._keys = [self._store.keys(self._copies(examples, 0), self._layers)]
-        for copy in range(1, settings.augment + 1):
-            self._keys.append(self._store.keys(self._copies(examples, copy), self._layers))
-        self.lengths = np.array([self._store.shape(key)[1] for key in self._keys[0]])
-        self.digest = _digest_of([key for keys in self._keys for key in keys])
-        self.network = self.whole.head
-
-    def _copies(self, examples: EmotionExamples, copy: int) -> Iterator[Samples]:
-        for sound in examples.sounds():
-            if copy:
-                # By the sound itself, so that each training in the folder has the same copy.
-                drawn = hashlib.sha256(np.ascontiguousarray(sound, "<f4").tobytes()).digest()
-                rng = np.random.default_rng((int.from_bytes(drawn[:8]), copy))
-                sound = altered(sound, self._settings, rng)
-            yield self.heard(sound)
-
-    def _layers(self, sounds: list[Samples]) -> list[NDArray[np.float16]]:
-        def compute(batch: list[Samples]) -> list[NDArray[np.float16]]:
-            inputs, lengths = self.whole.encoder.prepare(batch)
-            with self.computing():
-                layers, counts = self.whole.encoder(inputs.to(self._device), lengths.to(self._device))
-            pooled, counts = pooled_layers(layers, counts)
-            rows = zip(pooled.half().cpu().numpy(), counts.tolist(), strict=True)
-            return [row[:, :count] for row, count in rows]
-
-        return self.classifier.run(sounds, compute)
-
-    def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        copies = [0 if rng is None else int(rng.integers(len(self._keys))) for _ in places]
-        return padded_frames(
-            [self._store[self._keys[copy][place]] for copy, place in zip(copies, places, strict=True)]
-        )
+    def inputs(self, places: Sequence[int], is_training: bool) -> dict[str, Tensor]:
+        if self._layers is not None:
+            return {"layers": torch.from_numpy(self._layers[[*places]].astype(np.float32))}
+        return self.model.inputs_of([self._examples.sounds[place][: self.model.longest] for place in places])
 
 
-class _Sounds(_Encoder):
-    """Sounds themselves, altered anew at each view: encoder and head are trained, except its convolutions."""
+class _Head(nn.Module):
+    """The head of a classifier of transformers on the means of an encoder's layers, with dropout."""
 
-    rate = FINE_TUNED_RATE
-
-    def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str, folder: Path) -> None:
-        del folder
-        super().__init__(examples, settings, device)
-        self._examples, digests, lengths = examples, [self.digest], []
-        for sound in examples.sounds():
-            interrupts.check_interrupt()
-            digests.append(hashlib.sha256(np.ascontiguousarray(sound, "<f4").tobytes()).hexdigest())
-            lengths.append(len(self.heard(sound)))
-        self.lengths, self.digest = np.array(lengths), _digest_of(digests)
-        encoder: Any = self.whole.encoder.encoder
-        convolutions = [encoder.conv1, encoder.conv2] if hasattr(encoder, "conv1") else [encoder.feature_extractor]
-        for part in convolutions:
-            part.requires_grad_(False)
-        for name, weight in encoder.named_parameters():  # Whisper's positions are those of a formula
-            if name.endswith(("embed_positions.weight", "masked_spec_embed")):
-                weight.requires_grad_(False)
-        self.network = _Computing(self.whole, self.computing)
-
-    def batch(self, places: Sequence[int], rng: np.random.Generator | None) -> tuple[Tensor, Tensor]:
-        sounds = list(self._examples.source.sounds([int(self._examples.numbers[place]) for place in places]))
-        if rng is not None and self._settings.augment:
-            sounds = [altered(sound, self._settings, rng) for sound in sounds]
-        inputs: tuple[Tensor, Tensor] = self.whole.encoder.prepare([self.heard(sound) for sound in sounds])
-        return inputs
-
-    def groups(self, rate: float) -> list[dict[str, Any]]:
-        encoder = [weight for weight in self.whole.encoder.parameters() if weight.requires_grad]
-        head = list(self.whole.head.parameters())
-        return [{"params": encoder, "lr": rate}, {"params": head, "lr": min(1.0, HEAD_FACTOR * rate)}]
-
-
-class _Computing(nn.Module):
-    def __init__(self, whole: EncoderNetwork, computing: Callable[[], Any]) -> None:
+    def __init__(self, classifier: Any, dropout: float) -> None:
         super().__init__()
-        self.whole, self._computing = whole, computing
+        self.layer_weights, self.dropout = classifier.layer_weights, nn.Dropout(dropout)
+        self.projector, self.classifier = classifier.projector, classifier.classifier
 
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        with self._computing():
-            layers, counts = self.whole.encoder(inputs, lengths)
-        pooled, counts = pooled_layers(layers, counts)
-        logits, embedded = self.whole.head(pooled, counts)
-        return logits, embedded
-
-
-def altered(sound: Samples, settings: EncoderSettings, rng: np.random.Generator) -> Samples:
-    """A sound with noise, and at another speed, which changes its pitch, too.
-
-    The speed is drawn from `least_speed` to its inverse, the ratio of sound to noise from `least_snr` to 20 dB
-    more, and the noise from white to pink.
-    """
-    speed = float(np.exp(rng.uniform(-1, 1) * np.log(settings.least_speed)))
-    faster = soxr.resample(sound, round(ANALYSIS_RATE * speed), ANALYSIS_RATE)
-    spectrum = np.fft.rfft(rng.standard_normal(len(faster)))
-    spectrum /= np.sqrt(np.arange(1, len(spectrum) + 1)) ** rng.uniform(0, 1)
-    noise = np.fft.irfft(spectrum, len(faster))
-    ratio = 10 ** (rng.uniform(settings.least_snr, settings.least_snr + 20) / 20)
-    level = np.sqrt(np.mean(np.square(faster, dtype=np.float64)) / max(np.mean(noise**2), 1e-30)) / ratio
-    return np.asarray(faster + level * noise, np.float32)
+    def forward(self, layers: Tensor) -> Tensor:
+        summed = (layers * self.layer_weights.softmax(dim=0)[:, None]).sum(dim=1)
+        logits: Tensor = self.classifier(self.projector(self.dropout(summed)))
+        return logits
 
 
-class _EmotionBatches(training.Batches):
-    """Batches of utterances of similar length within a random pool, with the label of each."""
-
-    def __init__(
-        self, task: _Task, targets: NDArray[np.float32], train: NDArray[np.intp], settings: NetworkSettings
-    ) -> None:
-        super().__init__(-(-len(train) // settings.batch))
-        self.n_batches = settings.epochs * self.in_epoch
-        self._task, self._targets, self._train, self._settings = task, targets, train, settings
-
-    def plan(self, epoch: int) -> list[list[int]]:
-        rng = np.random.default_rng((self._settings.seed, _EPOCH, epoch))
-        order, size = rng.permutation(self._train), self._settings.batch
-        pools = [order[start : start + POOL * size] for start in range(0, len(order), POOL * size)]
-        ordered = np.concatenate([pool[np.argsort(self._task.lengths[pool], kind="stable")] for pool in pools])
-        batches = [ordered[start : start + size].tolist() for start in range(0, len(ordered), size)]
-        return [batches[place] for place in rng.permutation(len(batches))]
-
-    def batch(self, rows: list[int], number: int) -> dict[str, Any]:
-        step = (self._settings.seed, _STEP, number)
-        inputs, lengths = self._task.batch(rows, np.random.default_rng(step))
-        targets = torch.from_numpy(self._targets[rows])
-        return {"inputs": inputs, "lengths": lengths, "targets": targets, "seed": training.seed_of(*step)}
-
-
-class _Patience(EarlyStoppingCallback):
-    """Halves the learning rate whenever the loss stays: an early stop would come before any low rate."""
-
-    def on_evaluate(  # type: ignore[override]
-        self, args: Any, state: Any, control: Any, metrics: Any, **kwargs: Any
-    ) -> None:
-        super().on_evaluate(args, state, control, metrics, **kwargs)  # type: ignore[no-untyped-call]
-        if self.early_stopping_patience_counter and self.early_stopping_patience_counter % HALVED_AFTER == 0:
-            scheduler = kwargs["lr_scheduler"]
-            scheduler.base_lrs = [rate / 2 for rate in scheduler.base_lrs]
-            for group in kwargs["optimizer"].param_groups:
-                group["lr"] /= 2
-
-
-class _EmotionTrainer(training.RepeatableTrainer):
+class _EmotionTrainer(training.CheckedTrainer):
     """Trains by cross-entropy, in which each class has its weight; validates on held-out utterances."""
 
     memory_remedy = "pass a smaller --batch, or a smaller --speech-encoder"
@@ -485,142 +251,69 @@ class _EmotionTrainer(training.RepeatableTrainer):
 
     def __init__(
         self,
-        task: _Task,
+        task: Any,
         examples: EmotionExamples,
-        settings: NetworkSettings,
-        device: str,
-        folder: Path,
         train: NDArray[np.intp],
         valid: NDArray[np.intp],
-        on_epoch: Callable[[int, int, float, float], None] | None,
+        settings: NetworkSettings,
+        folder: Path,
+        device: str,
     ) -> None:
-        self._task, self._examples, self._device, self._on_epoch = task, examples, device, on_epoch
-        self._train, self._valid, self._epochs, self._part = train, valid, settings.epochs, settings.batch
+        self._task = task
         self._targets = np.eye(len(examples.classes), dtype=np.float32)[examples.labels]
         if examples.votes is not None:
-            self._targets = np.asarray(examples.votes, np.float32)
+            self._targets = examples.votes
         mass = self._targets[train].sum(axis=0)
-        weights = mass.sum() / (len(mass) * np.maximum(mass, 1e-6))
-        self._weights = torch.from_numpy(np.where(mass > 0, weights, 0.0).astype(np.float32))
-        if not settings.class_weights:
-            self._weights = torch.ones(len(mass))
-        execution = ("encoder", "cache_gigabytes")  # an encoder is identified by its weights
-        facts = {
-            "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
-            "device": device,
-            "classes": examples.classes,
-            "ids": examples.ids,
-            "targets": hashlib.sha256(self._targets.tobytes()).hexdigest(),
-            "train": train.tolist(),
-            "valid": valid.tolist(),
-            "shown": task.digest,
-        }
-        batches = _EmotionBatches(task, self._targets, train, settings)
-        planned, warmup = len(batches), max(1, round(settings.warmup_share * len(batches)))
-
-        def share(step: int) -> float:
-            """Of the learning rate: it rises over the warm-up, then falls to 0 as a cosine."""
-            if step < warmup:
-                return (step + 1) / warmup
-            return 0.5 * (1 + float(np.cos(np.pi * (step - warmup) / max(1, planned - warmup))))
-
-        groups = task.groups(settings.learning_rate or task.rate)
-        optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        super().__init__(
-            task.network,
-            batches,
-            folder / f"training-{_digest_of([json.dumps(facts)])[:16]}",
-            planned,
-            batches.in_epoch,
-            _Patience(settings.patience),
+        self._weights = np.where(mass > 0, mass.sum() / (len(mass) * np.maximum(mass, 1e-6)), 0).astype(np.float32)
+        arguments = training.arguments(
+            folder,
             device,
-            optimizers=(optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, share)),
+            per_device_train_batch_size=settings.batch,
+            per_device_eval_batch_size=settings.batch,
+            num_train_epochs=settings.epochs,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            logging_strategy="epoch",
+            metric_for_best_model="valid_loss",
+            lr_scheduler_type="reduce_lr_on_plateau",
+            lr_scheduler_kwargs={"factor": 0.5, "patience": 1},
             max_grad_norm=5.0,
-            logging_steps=1,
+            label_names=["labels"],
             seed=settings.seed,
         )
+        super().__init__(
+            task.network,
+            arguments,
+            settings.patience,
+            train_dataset=[(int(place), True) for place in train],
+            eval_dataset=[(int(place), False) for place in valid],
+            data_collator=self._collated,
+            compute_metrics=self._metrics,
+            optimizers=(torch.optim.AdamW(task.groups, weight_decay=settings.weight_decay), None),
+        )
 
-    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """The gradients of a batch, in parts that fit into memory. Returns its loss in nats."""
-        model.train()
-        batch, seed = self._prepare_inputs(inputs), inputs["seed"]
-        weights = batch["targets"] * self._weights.to(self._device)
-        total = float(weights.cpu().sum())
-        while True:
-            torch.manual_seed(seed)
-            loss = torch.zeros((), device=self._device)
-            try:
-                for start in range(0, len(weights), self._part):
-                    part = slice(start, start + self._part)
-                    logits, _ = model(batch["inputs"][part], batch["lengths"][part])
-                    # Cross-entropy in nats; soft labels count by their shares.
-                    share = -(weights[part] * logits.float().log_softmax(dim=1)).sum() / total
-                    self.accelerator.backward(share)
-                    loss += share.detach()
-                return loss
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or self._device == "cpu" or self._part == 1:
-                    raise
-            model.zero_grad()
-            self._part = -(-self._part // 2)
-            log.warning("a batch did not fit into memory; going on with %d utterances at a time", self._part)
-            torch.cuda.empty_cache()
+    def _collated(self, items: Sequence[View]) -> dict[str, Tensor]:
+        places = [place for place, _ in items]
+        inputs: dict[str, Tensor] = self._task.inputs(places, items[0][1])
+        return inputs | {"labels": torch.from_numpy(self._targets[places])}
 
-    def validate(self) -> dict[str, float]:
-        """The loss at the best temperature of the answers, as in the end, and that of the epoch's steps.
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Cross-entropy in nats; soft labels count by their shares."""
+        labels = inputs.pop("labels")
+        logits = model(**inputs)
+        logits = logits if isinstance(logits, Tensor) else logits[0]
+        targets = labels * torch.from_numpy(self._weights).to(labels.device)
+        loss = -(targets * logits.float().log_softmax(dim=1)).sum() / targets.sum()
+        return (loss, (loss, logits)) if return_outputs else loss
 
-        At its own temperature a network becomes surer with each epoch, and its loss rises while it still learns.
-        """
-        logits, targets = self._answers(), self._targets[self._valid]
-        shares = softmax(logits, fit_temperature(softmax(logits), targets))
-        weights = targets * self._weights.numpy()
-        valid_loss = float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / max(weights.sum(), 1e-12))
-        loss = float(np.mean([entry["loss"] for entry in self.state.log_history if "loss" in entry]))
-        # Single steps are not kept, since every checkpoint holds this.
-        self.state.log_history = [entry for entry in self.state.log_history if "eval_loss" in entry]
-        if self._on_epoch:
-            self._on_epoch(len(self.state.log_history) + 1, self._epochs, loss, valid_loss)
-        return {"loss": valid_loss, "train_loss": loss}
-
-    def _answers(self) -> NDArray[np.float64]:
-        self.model.eval()
-        order = np.argsort(self._task.lengths[self._valid], kind="stable")
-        logits = np.zeros((len(order), len(self._examples.classes)))
-        with torch.inference_mode():
-            for start in range(0, len(order), self._part):
-                interrupts.check_interrupt()
-                part = order[start : start + self._part]
-                inputs, lengths = self._task.batch(self._valid[part].tolist(), None)
-                answer, _ = self.model(inputs.to(self._device), lengths.to(self._device))
-                logits[part] = answer.float().cpu().numpy()
-        return logits
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # safetensors requires contiguous weights, and convolutions with channels last are not.
-        weights = self.model.state_dict()
-        super()._save(output_dir, {name: weight.contiguous() for name, weight in weights.items()})
-
-    def classifier(self) -> TrainedNetwork:
-        """The best network as a classifier, calibrated on the held-out speakers."""
-        logits = self._answers()
-        model = self._task.classifier
-        model.network.eval()
-        model.temperature = fit_temperature(softmax(logits), self._targets[self._valid])
-        epochs = [entry for entry in self.state.log_history if "eval_loss" in entry]
-        model.training = {
-            "epochs": [{"loss": epoch["eval_train_loss"], "valid_loss": epoch["eval_loss"]} for epoch in epochs],
-            "stopped_early": self.state.global_step < self.state.max_steps,
-            "valid_loss": self.state.best_metric,
-            "valid_recall": recall_of(self._examples.labels[self._valid], logits.argmax(axis=1)),
-            "train_utterances": len(self._train),
-            "valid_utterances": len(self._valid),
-            "parameters": sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad),
-        }
-        return model
-
-
-def _digest_of(texts: Sequence[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogateescape")).hexdigest()
+    def _metrics(self, answers: Any) -> dict[str, float]:
+        """The loss at the best temperature: at its own, a network becomes surer as it learns."""
+        logits = answers.predictions.astype(float)
+        shares = softmax(logits, fit_temperature(softmax(logits), answers.label_ids))
+        weights = answers.label_ids * self._weights
+        return {"valid_loss": float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / weights.sum())}
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
@@ -636,12 +329,15 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
     train, valid = held_out(examples, share, seed)
     splits = dict.fromkeys(train.tolist(), "train") | dict.fromkeys(valid.tolist(), "validation")
     target, librosa = OwnedFolder(folder, "spectrograms", ()), import_librosa()
-    for place, sound in enumerate(examples.sounds()):
+    for place, split in splits.items():
         interrupts.check_interrupt()
-        if place not in splits:
-            continue
         power = librosa.feature.melspectrogram(
-            y=sound, sr=ANALYSIS_RATE, n_fft=TRANSFORM, win_length=WINDOW, hop_length=HOP, n_mels=_PICTURE_BANDS
+            y=examples.sounds[place],
+            sr=ANALYSIS_RATE,
+            n_fft=networks.TRANSFORM,
+            win_length=networks.WINDOW,
+            hop_length=networks.HOP,
+            n_mels=_PICTURE_BANDS,
         )
         decibels = librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_DB)
         picture = io.BytesIO()
@@ -649,6 +345,6 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
             picture, decibels, vmin=-_PICTURE_DB, vmax=0, cmap="magma", origin="lower", format="png"
         )
         names = map(file_name, (examples.classes[examples.labels[place]], examples.ids[place]))
-        target.write_bytes("/".join((splits[place], *names)) + ".png", picture.getvalue())
+        target.write_bytes("/".join((split, *names)) + ".png", picture.getvalue())
     target.finish({})
     return len(splits)

@@ -4,15 +4,13 @@ A module of its own, since it loads PyTorch and transformers, which other comman
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 from dailytalk_contiguous.apps.learn.embeddings import EMBEDDINGS, check_codebook, write_embeddings
 from dailytalk_contiguous.apps.learn.masked_tokens import (
@@ -24,7 +22,7 @@ from dailytalk_contiguous.apps.learn.masked_tokens import (
 from dailytalk_contiguous.apps.learn.model_cards import DataSource
 from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option, say
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
@@ -63,8 +61,7 @@ def train(
         raise DailytalkError("a folder of tokens is named twice", "name each of them once")
     sequences, codebook = tokens_of(folders)
     sources = [DataSource(folder.resolve().name, source_licence or None) for folder in folders]
-    with steps_bar("training") as on_step:
-        done = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources, on_step)
+    done = train_encoder(sequences, out, settings, clusters_of(codebook), codebook, sources)
     if not is_main_process():
         raise typer.Exit(0)
     address = None
@@ -72,20 +69,16 @@ def train(
         with prosodic_encoder.quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(done.valid_loss)
-    say_if_too_little([*done.accuracy.values()] or None)
-    fields = {name: value for name, value in done._asdict().items() if name != "losses"}
+    say_if_too_little([*done.accuracy.values()])
     details = ["nothing to do: it is trained"] if done.done_before else []
-    steps = f"{done.steps:,} of {counted(done.planned, 'step')}"
     details += [
-        steps + (", stopped as validation got no better" if done.stopped_early else ""),
-        f"masked frames: loss {done.valid_loss:.4f} nats, perplexity {perplexity:.2f}, "
-        f"{done.valid_accuracy:.1%} predicted",
+        f"{done.steps:,} of {counted(done.planned, 'step')}",
+        f"masked frames: loss {done.valid_loss:.4f} nats, perplexity {perplexity:.2f}",
     ]
-    if done.accuracy:
-        shares = ", ".join(f"{model} {share:.1%}" for model, share in done.accuracy.items())
-        details.append(f"of those of which only the mask is seen: {shares}")
+    shares = ", ".join(f"{model} {share:.1%}" for model, share in done.accuracy.items())
+    details.append(f"predicted of those of which only the mask is seen: {shares}")
     return Outcome(
-        fields | {"out": as_text(out), "perplexity": perplexity, "published": address},
+        done._asdict() | {"out": as_text(out), "perplexity": perplexity, "published": address},
         f"an encoder in {as_text(out)}" + (f", published as {address}" if address else ""),
         details=details,
         next=to_run("tokens", "embed", folders[0], "--encoder", out, "--out", "DIR"),
@@ -140,19 +133,3 @@ def tokens_of(folders: Sequence[Path]) -> tuple[list[NDArray[np.int16]], str]:
     if not sequences:
         raise DailytalkError("there is no utterance with tokens to train on", "encode recordings with speech")
     return sequences, codebook
-
-
-@contextmanager
-def steps_bar(what: str) -> Iterator[Callable[[int, int, float], None]]:
-    """A bar of steps on a terminal, and the function to call after each; elsewhere a line every tenth."""
-    console = Console(stderr=True)
-    shown = console.is_terminal and is_main_process()
-    with Progress(*Progress.get_default_columns(), console=console, transient=True, disable=not shown) as progress:
-        task = progress.add_task(what)
-
-        def on_step(step: int, steps: int, loss: float) -> None:
-            progress.update(task, total=steps, completed=step, description=f"{what}, loss {loss:.4f}")
-            if not shown and is_main_process() and (step == steps or step % max(1, steps // 10) == 0):
-                say(f"{what}: step {step:,} of {steps:,}, loss {loss:.4f}")
-
-        yield on_step

@@ -1,32 +1,42 @@
 """Training of the encoder of prosodic tokens: it predicts masked spans of frames from their surroundings.
 
-The loop is that of `learn.training`. A batch and its masks follow from the seed and the batch's number alone.
+At the end it is compared with counting, on frames that are never visible of utterances that it was not trained on:
+how frequent a token is (unigram), and which follows which (bigram, exact and from both sides of a gap).
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional
-from transformers import EarlyStoppingCallback
 
 from dailytalk_contiguous.apps.learn import training
-from dailytalk_contiguous.apps.learn.masked_scores import digest_of, score_predictions, split_sequences
-from dailytalk_contiguous.apps.learn.model_cards import DataSource, card_opening, source_lines
+from dailytalk_contiguous.apps.learn.model_cards import DataSource, model_card
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
-from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
+from dailytalk_contiguous.models.prosodic_encoder import (
+    MASKED_MODELS,
+    SIZES,
+    ProsodicSequenceEncoder,
+    mask_spans,
+    padded,
+    quiet_transformers,
+    windows_of,
+)
 from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.store import files
 
@@ -42,14 +52,11 @@ CHECKPOINTS = "checkpoints"
 #: The precisions of the training; `auto` is bfloat16 if the device multiplies in it.
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-#: The most losses in the record: of a long training, means of several steps.
-MOST_LOSSES = 10_000
-
-#: Sequences for counts, and scored ones, for a training's record: enough for a percent.
+#: Sequences that are counted, and that are scored, at the end: enough for a percent.
 _MOST_COUNTED, _MOST_SCORED = 5000, 400
 
-#: How much longer than the shortest the longest sequence of a batch may be.
-_LIKE_LENGTHS = 1.1
+#: The reach of a bigram in frames; farther frames count as this far.
+FARTHEST = 64
 
 _RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dict}
 
@@ -58,9 +65,7 @@ _RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dic
 class TrainingSettings:
     """Settings of an encoder's training. Raises DailytalkError for a value out of range."""
 
-    size: str = setting(
-        "default", "Of the encoder: {choices}.", panel="models", choices=tuple(prosodic_encoder.SIZES)
-    )
+    size: str = setting("default", "Of the encoder: {choices}.", panel="models", choices=tuple(SIZES))
     epochs: int = setting(10, "Times that every utterance is seen.", panel="result", least=1)
     steps: int = setting(
         0, "Updates of the weights, in place of epochs.", panel="result", least=0, shown="what the epochs need"
@@ -91,20 +96,16 @@ class TrainingOutcome(NamedTuple):
 
     Attributes:
         out: the folder of the encoder. steps: updates of the weights, of `planned`. valid_loss: the smallest, in
-        nats a masked frame; that of the saved encoder. valid_accuracy: share of masked frames that it predicts.
-        losses: as in `LOSSES`. accuracy: shares of invisible frames that `encoder`, `bigram` (which token follows
-        which) and `unigram` (how frequent each is) predict; empty in a process that writes nothing.
-        stopped_early: whether `patience` ended it. done_before: whether it was finished before.
+        nats a masked frame; that of the saved encoder. accuracy: shares of invisible frames that `encoder`,
+        `bigram` (which token follows which) and `unigram` (how frequent each is) predict; empty in a process that
+        writes nothing. done_before: whether it was finished before.
     """
 
     out: Path
     steps: int
     planned: int
     valid_loss: float
-    valid_accuracy: float
-    losses: list[dict[str, float]]
     accuracy: dict[str, float]
-    stopped_early: bool
     done_before: bool = False
 
 
@@ -115,12 +116,11 @@ def train_encoder(
     n_tokens: int = 120,
     prosody_model: str = "",
     sources: Sequence[DataSource] = (),
-    on_step: Callable[[int, int, float], None] | None = None,
 ) -> TrainingOutcome:
     """Train an encoder on sequences of tokens, and save it, ready for `from_pretrained`.
 
-    The same sequences and settings give the same encoder on the same machine, also when the training was stopped
-    and called again. Under `torchrun` each process calls this and trains on its share of every step's batches.
+    A training that was stopped goes on from its last checkpoint when it is called again. Under `torchrun` each
+    process calls this and trains on its share of every step's batches.
 
     Args:
         sequences: of whole numbers from 0 to `n_tokens` - 1. Those longer than the encoder sees at a time are cut
@@ -128,7 +128,6 @@ def train_encoder(
         out: a new or empty folder, or the one of a training to continue.
         n_tokens: of the codebook. prosody_model: its name, which the encoder's config keeps.
         sources: the data in the model card.
-        on_step: is called after each step with its number, the number of all, and its loss.
 
     Raises:
         BadInput: a token out of range, with its sequence and frame.
@@ -145,62 +144,53 @@ def train_encoder(
         raise DailytalkError(
             f"there are {len(arrays)} sequences to train on", "give two or more, for one is to validate on"
         )
-    with torch.random.fork_rng(devices=[]), prosodic_encoder.quiet_transformers():
-        torch.manual_seed(settings.seed)
-        encoder = prosodic_encoder.ProsodicSequenceEncoder.of_size(
-            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
-        )
-    train, valid = split_sequences(arrays, settings.valid_share, settings.seed)
+    order = np.random.default_rng(settings.seed).permutation(len(arrays))
+    n_valid = min(len(arrays) - 1, max(1, round(settings.valid_share * len(arrays))))
+    valid, train = ([arrays[place] for place in part] for part in np.split(order, [n_valid]))
     execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
+    digest = hashlib.sha256(repr([array.tolist() for array in arrays]).encode()).hexdigest()
     record = {
         # Those that affect the encoder.
         "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
         "data": {
-            "sha256": digest_of(arrays),
+            "sha256": digest,
             "sequences": len(arrays),
             "frames": sum(map(len, arrays)),
-            "valid_sequences": len(valid),
+            "valid_sequences": n_valid,
             "n_tokens": n_tokens,
             "prosody_model": prosody_model,
             "sources": [source._asdict() for source in sources],
         },
     }
-    batches, checks = (
-        TokenBatches(
-            [
-                window
-                for array in side
-                for window in prosodic_encoder.windows_of(array, encoder.config.pos_max_len)
-            ],
-            settings.frames_per_batch,
-            settings.seed + number,
-        )
-        for number, side in enumerate((train, valid))
-    )
     main = is_main_process()
-    with _held(out) if main else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if main:
+            stack.enter_context(_held(out))
         if (finished := _begun(out, record, main)) is not None:
             return finished
-        megabytes = 3 * 4 * encoder.num_parameters() / 1e6
-        with (
-            training.disk_room(f"a checkpoint of {megabytes:,.0f} MB", out),
-            interrupts.deferred(),
-            prosodic_encoder.quiet_transformers(),
-        ):
-            trainer = _trainer(encoder, batches, checks, out, settings, on_step)
-            trainer.run()
-            interrupts.check_interrupt()
-            result = _result(trainer)
-            if main:
-                encoder.eval()  # type: ignore[no-untyped-call]
-                counted = train[:: -(-len(train) // _MOST_COUNTED)]
-                scored = valid[:: -(-len(valid) // _MOST_SCORED)]
-                people = [str(place) for place in range(len(scored))]
-                predictions = score_predictions(encoder, counted, scored, people, settings.seed)
-                accuracy = {prediction.model: prediction.accuracy.value for prediction in predictions}
-                result["accuracy"] = {model: round(accuracy[model], 4) for model in prosodic_encoder.MASKED_MODELS}
-                _finish(encoder, out, record, result)
-    return _outcome(out, result, False)
+        stack.enter_context(interrupts.deferred())
+        stack.enter_context(quiet_transformers())
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        torch.manual_seed(settings.seed)
+        encoder = ProsodicSequenceEncoder.of_size(
+            settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
+        )
+        trainer = _trainer(encoder, train, valid, out, settings)
+        trainer.run()
+        result: dict[str, Any] = {
+            "steps": trainer.state.global_step,
+            "planned": trainer.state.max_steps,
+            "valid_loss": trainer.state.best_metric,
+            "accuracy": {},
+        }
+        if main:
+            encoder.eval()  # type: ignore[no-untyped-call]
+            counted, scored = (
+                side[:: -(-len(side) // most)] for side, most in ((train, _MOST_COUNTED), (valid, _MOST_SCORED))
+            )
+            result["accuracy"] = masked_accuracy(encoder, counted, scored, settings.seed)
+            _finish(encoder, out, record, result, trainer.state.log_history)
+    return TrainingOutcome(out, **result)
 
 
 def is_main_process() -> bool:
@@ -208,85 +198,58 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-class TokenBatches(training.Batches):
-    """Padded batches of sequences of like length, epoch after epoch without end: item i is batch i of all.
-
-    Each item has `x` (batch, frames), `lengths` (batch,) and `seed`, of its masks.
-    """
-
-    def __init__(self, sequences: Sequence[NDArray[Any]], frames_per_batch: int, seed: int) -> None:
-        self._sequences, self._frames_per_batch, self._seed = sequences, frames_per_batch, seed
-        powers = np.ceil(np.log([len(sequence) for sequence in sequences]) / np.log(_LIKE_LENGTHS))
-        self._steps_of_length = np.round(_LIKE_LENGTHS**powers).astype(int)
-        super().__init__(len(plan_batches(self._steps_of_length.tolist(), frames_per_batch)))
-
-    def batch(self, rows: list[int], number: int) -> dict[str, Any]:
-        x, lengths = prosodic_encoder.padded([self._sequences[row] for row in rows], -100)
-        return {"x": x, "lengths": lengths, "seed": training.seed_of(self._seed, number)}
-
-    def plan(self, epoch: int) -> list[list[int]]:
-        rng = np.random.default_rng((self._seed, 1, epoch))
-        order = rng.permutation(len(self._sequences))
-        batches = plan_batches(self._steps_of_length[order].tolist(), self._frames_per_batch)
-        return [order[batches[place]].tolist() for place in rng.permutation(len(batches))]
+def _padded_batches(
+    sequences: Sequence[NDArray[Any]], longest: int, frames_per_batch: int
+) -> list[dict[str, torch.Tensor]]:
+    """Padded batches `x` (batch, frames) with `lengths` (batch,), of sequences of like length."""
+    windows = [window for sequence in sequences for window in windows_of(sequence, longest)]
+    batches = plan_batches([len(window) for window in windows], frames_per_batch)
+    made = [padded([windows[place] for place in batch], -100) for batch in batches]
+    return [{"x": x, "lengths": lengths} for x, lengths in made]
 
 
-class _MaskedTrainer(training.RepeatableTrainer):
+class _MaskedTrainer(training.CheckedTrainer):
     memory_remedy = "pass fewer --frames-per-batch and as many times more to --accumulate, or a smaller --size"
     rate_remedy = "begin again in another folder with a lower --learning-rate, or with --precision float32"
-
-    def __init__(self, *args: Any, checks: TokenBatches, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._checks = checks
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        predicted, truth = _masked(model, inputs)
-        loss = functional.cross_entropy(predicted, truth)
-        return (loss, {"logits": predicted}) if return_outputs else loss
-
-    def validate(self) -> dict[str, float]:
-        """Loss in nats and accuracy of the masked frames of all validation sequences, always masked alike."""
-        loss, right, count = 0.0, 0, 0
-        for place in range(self._checks.in_epoch):
-            predicted, truth = _masked(self.model, self._prepare_inputs(self._checks[place]))
-            loss += float(functional.cross_entropy(predicted, truth, reduction="sum"))
-            right += int((predicted.argmax(dim=-1) == truth).sum())
-            count += len(truth)
-        return {"loss": loss / count, "accuracy": right / count}
-
-
-def _masked(model: Any, inputs: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(inputs["seed"])
-    logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
-    return logits[targets].float(), original[targets]
+        # Validation masks the same frames each time.
+        generator = None if model.training else torch.Generator().manual_seed(self.args.seed)
+        logits, _, targets, original = model(inputs["x"], inputs["lengths"], training=True, generator=generator)
+        loss = functional.cross_entropy(logits[targets].float(), original[targets])
+        return (loss, {"logits": logits}) if return_outputs else loss
 
 
 def _trainer(
-    encoder: prosodic_encoder.ProsodicSequenceEncoder,
-    batches: TokenBatches,
-    checks: TokenBatches,
+    encoder: ProsodicSequenceEncoder,
+    train: Sequence[NDArray[Any]],
+    valid: Sequence[NDArray[Any]],
     out: Path,
     settings: TrainingSettings,
-    on_step: Callable[[int, int, float], None] | None,
 ) -> _MaskedTrainer:
     device = resolve_device(settings.device)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    step = settings.accumulate * processes  # batches of one
-    steps = settings.steps or -(-settings.epochs * batches.in_epoch // step)
-    batches.n_batches = steps * step
+    batches, checks = (
+        _padded_batches(side, encoder.config.pos_max_len, settings.frames_per_batch) for side in (train, valid)
+    )
+    steps = settings.steps or settings.epochs * -(-len(batches) // (settings.accumulate * processes))
+    every = min(settings.check_every, steps)
     auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
-    return _MaskedTrainer(
-        encoder,
-        batches,
+    arguments = training.arguments(
         out / CHECKPOINTS,
-        steps,
-        settings.check_every,
-        EarlyStoppingCallback(settings.patience),
         device,
-        on_step,
-        checks=checks,
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        max_steps=steps,
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=every,
+        save_steps=every,
+        logging_steps=every,
+        metric_for_best_model="loss",
+        label_names=["x"],
         gradient_accumulation_steps=settings.accumulate,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
@@ -294,47 +257,95 @@ def _trainer(
         weight_decay=settings.weight_decay,
         bf16=(auto if settings.precision == "auto" else settings.precision) == "bfloat16",
         ddp_backend="gloo" if device == "cpu" and processes > 1 else None,
-        logging_steps=max(1, steps // MOST_LOSSES),
         seed=settings.seed,
+    )
+    return _MaskedTrainer(
+        encoder,
+        arguments,
+        settings.patience,
+        train_dataset=batches,
+        eval_dataset=checks,
+        data_collator=itemgetter(0),  # of one batch
     )
 
 
-def _result(trainer: _MaskedTrainer) -> dict[str, Any]:
-    names = {"loss": "loss", "learning_rate": "learning_rate"}
-    names |= {"eval_loss": "valid_loss", "eval_accuracy": "valid_accuracy"}
-    losses: dict[int, dict[str, float]] = {}
-    for entry in trainer.state.log_history:
-        row = losses.setdefault(int(entry["step"]), {"step": entry["step"]})
-        row |= {names[name]: value for name, value in entry.items() if name in names}
-    rows = [losses[step] for step in sorted(losses)]
-    best = min((row for row in rows if "valid_loss" in row), key=lambda row: row["valid_loss"])
-    return {
-        "steps": trainer.state.global_step,
-        "planned": trainer.state.max_steps,
-        "valid_loss": best["valid_loss"],
-        "valid_accuracy": best["valid_accuracy"],
-        "losses": rows,
-        "accuracy": {},
-    }
+def masked_accuracy(
+    encoder: ProsodicSequenceEncoder,
+    known: Sequence[NDArray[np.integer]],
+    scored: Sequence[NDArray[np.integer]],
+    seed: int = 0,
+) -> dict[str, float]:
+    """Shares of masked frames of `scored` that the encoder predicts, and counts of `known`, by `MASKED_MODELS`.
+
+    Frames count of which only the mask is seen. `seed` is of the masks.
+    """
+    config = encoder.config
+    n_tokens = config.n_tokens
+    counts = np.bincount(np.concatenate(known), minlength=n_tokens) + 1.0
+    unigram = counts / counts.sum()
+    pairs = np.zeros((n_tokens, n_tokens))
+    for sequence in known:
+        np.add.at(pairs, (sequence[:-1], sequence[1:]), 1)
+    step = (pairs + unigram) / (pairs.sum(axis=1, keepdims=True) + 1)
+    steps = np.array([np.linalg.matrix_power(step, distance) for distance in range(FARTHEST + 1)])
+    right, n_frames = dict.fromkeys(MASKED_MODELS, 0), 0
+    generator = torch.Generator().manual_seed(seed)
+    for window in (window for sequence in scored for window in windows_of(sequence, config.pos_max_len)):
+        interrupts.check_interrupt()
+        x, lengths = padded([window], n_tokens)
+        masked, targets = mask_spans(x, lengths, config.mask_prob, config.vocab_size, generator)
+        hidden = targets[0].numpy()
+        asked = hidden & (masked[0] == config.vocab_size - 1).numpy()
+        with torch.inference_mode():
+            logits = encoder.network(masked.to(encoder.device)).logits[0, :, :n_tokens].float().cpu().numpy()
+        predicted = {
+            "encoder": logits[asked].argmax(axis=1),
+            "bigram": _bigram(steps, unigram, window, ~hidden, np.flatnonzero(asked)),
+            "unigram": np.full(asked.sum(), unigram.argmax()),
+        }
+        n_frames += int(asked.sum())
+        for name in MASKED_MODELS:
+            right[name] += int((predicted[name] == window[asked]).sum())
+    return {name: round(number / max(1, n_frames), 4) for name, number in right.items()}
 
 
-def _finish(encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any]) -> None:
+def _bigram(
+    steps: NDArray[np.float64],
+    unigram: NDArray[np.float64],
+    sequence: NDArray[np.integer],
+    known: NDArray[np.bool_],
+    asked: NDArray[np.intp],
+) -> NDArray[np.intp]:
+    """The likeliest token at each of the `asked` frames: a chain of tokens between its two known neighbours."""
+    places, last = np.arange(len(sequence)), len(sequence) - 1
+    before = np.maximum.accumulate(np.where(known, places, -1))[asked]
+    after = np.minimum.accumulate(np.where(known, places, last + 1)[::-1])[::-1][asked]
+    chain = steps[np.minimum(asked - before, FARTHEST), sequence[np.maximum(before, 0)]]
+    chain[before < 0] = unigram
+    onward = steps[np.minimum(after - asked, FARTHEST), :, sequence[np.minimum(after, last)]]
+    onward[after > last] = 1.0
+    likeliest: NDArray[np.intp] = (chain * onward).argmax(axis=1)
+    return likeliest
+
+
+def _finish(
+    encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any], history: list[dict[str, float]]
+) -> None:
     """Write the encoder, its losses and its card; then the record, which marks it as finished."""
-    encoder.config.masked_accuracy = [*result["accuracy"].values()]
+    encoder.config.masked_accuracy = [result["accuracy"][name] for name in MASKED_MODELS]
     encoder.save_pretrained(out)
-    files.write_text(out / LOSSES, files.json_document(result["losses"]))
-    _draw_losses(result["losses"], out / CURVES)
-    result = {name: value for name, value in result.items() if name != "losses"}
-    result["parameters"] = encoder.num_parameters()
-    files.write_text(out / "README.md", encoder_card(record | {"result": result}))
+    losses = pd.DataFrame(history).groupby("step").first().reindex(columns=["loss", "eval_loss", "learning_rate"])
+    losses = losses.rename(columns={"eval_loss": "valid_loss"})
+    files.write_text(out / LOSSES, losses.reset_index().to_json(orient="records", double_precision=15, indent=1))
+    axes = losses[["loss", "valid_loss"]].plot(marker=".", grid=True, ylabel="loss (nats a masked frame)")
+    axes.figure.savefig(out / CURVES, dpi=120)
+    result = result | {"parameters": encoder.num_parameters()}
+    sources = [DataSource(**source) for source in record["data"]["sources"]]
+    title, tags = "Encoder of prosodic tokens", ("prosody", "speech", "embeddings")
+    card = model_card("encoder_card.md", title, sources, tags, **record | {"result": result, "curves": CURVES})
+    files.write_text(out / "README.md", card)
     files.write_text(out / RECORD, files.json_document(record | {"finished": True, "result": result}))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-
-
-def _outcome(out: Path, result: dict[str, Any], done_before: bool) -> TrainingOutcome:
-    figures = {name: value for name, value in result.items() if name in TrainingOutcome._fields}
-    stopped_early = result["steps"] < result["planned"]
-    return TrainingOutcome(out, **figures, stopped_early=stopped_early, done_before=done_before)
 
 
 def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | None:
@@ -352,8 +363,8 @@ def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | N
                     "name another folder, or pass what it was begun with",
                 )
         if known["finished"]:
-            losses = parse_json((out / LOSSES).read_bytes(), LOSSES, limit=MOST_OWN_BYTES)
-            return _outcome(out, known["result"] | {"losses": losses}, True)
+            result = {name: known["result"][name] for name in ("steps", "planned", "valid_loss", "accuracy")}
+            return TrainingOutcome(out, **result, done_before=True)
     elif main:
         if any(path.name != files.FOLDER_LOCK for path in out.iterdir()):
             raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
@@ -372,68 +383,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     return dict(record)
 
 
-@contextlib.contextmanager
-def _held(out: Path) -> Iterator[None]:
+def _held(out: Path) -> contextlib.AbstractContextManager[Any]:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
     busy = f"{as_text(out)!r} is trained by another command"
-    with files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended"):
-        yield
-
-
-def _draw_losses(losses: list[dict[str, float]], path: Path) -> None:
-    import matplotlib.figure  # takes a second
-
-    figure = matplotlib.figure.Figure((8, 4), layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss (nats a masked frame)")
-    for name, label in (("loss", "training"), ("valid_loss", "validation")):
-        axes.plot(*zip(*((row["step"], row[name]) for row in losses if name in row), strict=True), label=label)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=120)
-
-
-def encoder_card(record: dict[str, Any]) -> str:
-    data, settings, result = record["data"], record["settings"], record["result"]
-    sources = [DataSource(source["name"], source["licence"]) for source in data["sources"]]
-    shares = "\n".join(f"| {model} | {share:.1%} |" for model, share in result["accuracy"].items())
-    opening = "\n".join(card_opening("Encoder of prosodic tokens", sources, ("prosody", "speech", "embeddings")))
-    table = "\n".join(source_lines(sources))
-    return f"""{opening}
-A transformer of size {settings["size"]} ({result["parameters"] / 1e6:.1f} million parameters) that turns the prosodic tokens of an
-utterance ({data["n_tokens"]}, one every 16 ms) into one embedding of how it is said. Words are not part of it.
-
-```python
-from dailytalk_contiguous import ProsodicSequenceEncoder
-
-encoder = ProsodicSequenceEncoder.from_pretrained("OWNER/NAME")
-embeddings = encoder.embed([[0, 17, 17, 40], [0, 3]])  # float32, an embedding a sequence
-```
-
-## Data
-
-{data["sequences"]:,} utterances, {data["frames"] * 0.016 / 3600:,.2f} hours of tokens; {data["valid_sequences"]:,} of them only to validate on.
-
-{table}
-## Training
-
-Spans of 10, 5, 3 and 1 frames are masked ({settings["mask_prob"]:.0%} of all frames) and predicted. {result["steps"]:,} of
-{result["planned"]:,} planned steps with AdamW (learning rate {settings["learning_rate"]:g}, seed {settings["seed"]}); the weights with the
-smallest validation loss are kept.
-
-![Losses]({CURVES})
-
-| on utterances that were not trained on | |
-|---|---|
-| loss of a masked frame | {result["valid_loss"]:.4f} nats |
-| perplexity | {np.exp(result["valid_loss"]):.2f} of {data["n_tokens"]} |
-| of frames of which only the mask is seen, predicted by | |
-{shares}
-
-## Limits
-
-Tokens of another codebook mean something else: encode with the one that this was trained with. An embedding holds
-traces of who speaks, and is no proof of what somebody feels.
-"""  # noqa: E501 (lines of the card)
+    return files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended")

@@ -10,23 +10,19 @@ independent observations.
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn.similar import speaker_of
-from dailytalk_contiguous.apps.learn.token_rows import contour_rows_of, contour_shards, open_sound, utterance_sound
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.contours import CONTOURS, as_features
+from dailytalk_contiguous.core.contours import CONTOURS
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.sentences import sentence_type
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.egemaps import check_egemaps, egemaps
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS
 
 #: Features of utterances, an array with a row each.
@@ -64,14 +60,8 @@ def label_of(target: str, row: Row) -> str | None:
     return str(value) if value else None
 
 
-#: The targets of probes, and the omission of an utterance without each.
-TARGETS = {
-    "emotion": "an emotion",
-    "tag": "a style tag",
-    "sentence": "a text that is a question or a statement",
-    "gender": "a gender",
-    "speaker": "a speaker",
-}
+#: The targets of probes.
+TARGETS = ("emotion", "tag", "sentence", "gender", "speaker")
 
 
 class Score(NamedTuple):
@@ -93,14 +83,13 @@ class LinearProbe(NamedTuple):
 
     Attributes:
         target: one of `TARGETS`. features: its input.
-        recall: mean recall of the classes. chance: its chance level.
-        classes: their names. utterances, speakers: of its test.
+        recall: mean recall of the classes. classes: their names; chance is one in as many.
+        utterances, speakers: of its test.
     """
 
     target: str
     features: str
     recall: Score
-    chance: float
     classes: tuple[str, ...]
     utterances: int
     speakers: int
@@ -122,62 +111,63 @@ def probe_all(
         features: by name, each of shape (len(rows), numbers).
         seed: of the folds, the draws of speakers and the choice among many utterances.
 
-    Raises DailytalkError if scikit-learn is missing, BadInput for features of another number of rows.
+    Raises DailytalkError if scikit-learn is missing.
     """
     check_sklearn()
-    for name, vectors in features.items():
-        if len(vectors) != len(rows):
-            raise BadInput(f"{name} has {len(vectors)} rows for {len(rows)} utterances", "give one for each")
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     probes, notes = list[LinearProbe](), list[str]()
+    people = np.array([speaker_of(row) for row in rows])
     for target in TARGETS:
+        known = pd.DataFrame({"label": [label_of(target, row) for row in rows], "speaker": people}).dropna()
+        counts = known.groupby("label")["speaker"].agg(["size", "nunique"])
+        least = 1 if target == "speaker" else LEAST_SPEAKERS
+        enough = counts[(counts["size"] >= LEAST_UTTERANCES) & (counts["nunique"] >= least)].index
+        if len(enough) < len(counts):
+            notes.append(
+                f"{target}: {', '.join(map(repr, counts.index.difference(enough)[:3]))} left out, of fewer than "
+                f"{LEAST_UTTERANCES} utterances or {least} speakers"
+            )
+        if len(enough) < 2:
+            notes.append(f"{target}: there is nothing to distinguish, with {len(enough)} labels")
+            continue
+        known = known[known["label"].isin(enough)]
+        if len(known) > MOST:
+            notes.append(f"{target}: {MOST:,} of {len(known):,} utterances were drawn")
+            known = known.sample(MOST, random_state=seed).sort_index()
+        labels, speakers = (known[name].to_numpy(str) for name in ("label", "speaker"))
+        groups = None if target == "speaker" else speakers
         try:
-            chosen, labels, speakers = _material(target, rows, seed, notes)
+            folds = divided(labels, groups, FOLDS, seed)
         except BadInput as problem:
             notes.append(f"{target}: {problem.reason}")
             continue
-        disjoint = None if target == "speaker" else speakers
-        folds = divided(labels, disjoint, FOLDS, seed)
+        probe = make_pipeline(
+            StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-3)
+        )
+        grid = {"logisticregression__C": STRENGTHS}
         for name, vectors in features.items():
             interrupts.check_interrupt()
-            inputs, predicted = vectors[chosen].astype(np.float64), np.empty_like(labels)
+            predicted = np.empty_like(labels)
+            inputs = vectors[known.index].astype(np.float64)
             for train, test in folds:
-                trained_on = None if disjoint is None else disjoint[train]
-                predicted[test] = _fitted(inputs[train], labels[train], trained_on, seed).predict(inputs[test])
+                try:  # the strength is the best on the first of three folds within the training
+                    inner = divided(labels[train], None if groups is None else groups[train], 3, seed)[:1]
+                except (BadInput, ValueError):  # too few speakers, or a class with one utterance
+                    inner = [(np.arange(len(train)),) * 2]
+                search = GridSearchCV(probe, grid, scoring="balanced_accuracy", cv=inner)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits change no recall
+                    warnings.simplefilter("ignore", UserWarning)  # a class that the inner fold lacks
+                    predicted[test] = search.fit(inputs[train], labels[train]).predict(inputs[test])
             recall = mean_recall(labels, predicted, speakers, seed)
-            classes = tuple(np.unique(labels).tolist())
-            n_speakers = len(np.unique(speakers))
-            probes.append(LinearProbe(target, name, recall, 1 / len(classes), classes, len(labels), n_speakers))
+            classes = tuple(sorted({*labels.tolist()}))
+            probes.append(LinearProbe(target, name, recall, classes, len(labels), len({*speakers.tolist()})))
     return probes, notes
-
-
-def _material(
-    target: str, rows: Sequence[Row], seed: int, notes: list[str]
-) -> tuple[NDArray[np.intp], NDArray[np.str_], NDArray[np.str_]]:
-    """Indices of the utterances that have a target, their labels and their speakers.
-
-    Raises BadInput, without a remedy, if it can't be probed; omissions are added to `notes`.
-    """
-    labels = np.array([label_of(target, row) or "" for row in rows])
-    speakers = np.array([speaker_of(row) for row in rows])
-    if not labels.any():
-        raise BadInput(f"no utterance has {TARGETS[target]}", "")
-    names, counts = np.unique(labels[labels != ""], return_counts=True)
-    people = np.array([len(np.unique(speakers[labels == name])) for name in names])
-    least = 1 if target == "speaker" else LEAST_SPEAKERS
-    enough = (counts >= LEAST_UTTERANCES) & (people >= least)
-    if not enough.all():
-        few = ", ".join(map(repr, names[~enough][:3].tolist())) + (", …" if (~enough).sum() > 3 else "")
-        or_few = "" if target == "speaker" else f" or {LEAST_SPEAKERS} speakers"
-        notes.append(f"{target}: {few} left out, of fewer than {LEAST_UTTERANCES} utterances{or_few}")
-    if enough.sum() < 2:
-        raise BadInput(f"there is nothing to distinguish, with {counted(int(enough.sum()), 'label')}", "")
-    places = np.flatnonzero(np.isin(labels, names[enough]))
-    if len(places) > MOST:
-        notes.append(f"{target}: {MOST:,} of {len(places):,} utterances were drawn")
-        places = np.sort(np.random.default_rng((seed, len(places))).choice(places, MOST, replace=False))
-    if (n_speakers := len(np.unique(speakers[places]))) < LEAST_DRAWN:
-        notes.append(f"{target}: {counted(n_speakers, 'speaker')}, too few for an interval")
-    return places, labels[places], speakers[places]
 
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -199,7 +189,7 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
         folds = StratifiedKFold(max(2, min(count, int(counts.min()))), shuffle=True, random_state=seed)
         return list(folds.split(dummy, labels))
     n_speakers = len(np.unique(speakers))
-    if n_speakers < 2:
+    if n_speakers < 2 or counts.max() < 2:
         raise BadInput("its speakers can't be divided into folds", "")
     count = max(2, min(count, n_speakers, int(counts.max())))
     best: Folds = []
@@ -219,26 +209,6 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
     return best
 
 
-def _fitted(vectors: NDArray[np.float64], labels: NDArray[Any], speakers: NDArray[Any] | None, seed: int) -> Any:
-    """A probe whose strength of regularisation is the best on the first of three folds within the training."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    probe = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-3))
-    try:
-        fold = divided(labels, speakers, 3, seed)[0]
-        strengths = STRENGTHS if len(np.unique(labels[fold[0]])) > 1 else STRENGTHS[1:2]
-    except (BadInput, ValueError):  # too few speakers, or a class with one utterance
-        fold, strengths = (np.arange(len(labels)),) * 2, STRENGTHS[1:2]
-    grid = {"logisticregression__C": strengths}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights change no recall
-        return GridSearchCV(probe, grid, scoring="balanced_accuracy", cv=[fold]).fit(vectors, labels)
-
-
 def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     from sklearn.metrics import recall_score
 
@@ -246,25 +216,16 @@ def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
 
 
 def mean_recall(labels: NDArray[Any], predicted: NDArray[Any], speakers: NDArray[Any], seed: int) -> Score:
-    """Mean recall of the classes, with its interval over speakers.
+    """Mean recall of the classes, with its interval over speakers."""
+    frame = pd.DataFrame({"label": labels, "speaker": speakers, "right": labels == predicted})
+    cells = frame.groupby(["speaker", "label"])["right"].agg(["size", "sum"]).unstack(fill_value=0)
 
-    If speakers are the classes, each has the weight of its draws.
-    """
-    names, classes = np.unique(labels, return_inverse=True)
-    people, owners = np.unique(speakers, return_inverse=True)
-    shape = len(people), len(names)
-    totals, right = np.zeros(shape), np.zeros(shape)
-    np.add.at(totals, (owners, classes), 1)
-    np.add.at(right, (owners, classes), predicted == labels)
-
+    @np.errstate(invalid="ignore")  # a class that nobody who was drawn has said
     def recall(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        if (np.count_nonzero(totals, axis=0) == 1).all() and len(people) == len(names):
-            return np.asarray(weights @ (right.sum(axis=1) / totals.sum(axis=1)) / weights.sum(axis=1))
-        drawn = weights @ totals
-        shares = np.divide(weights @ right, drawn, np.full_like(drawn, np.nan), where=drawn > 0)
+        shares = (weights @ cells["sum"].to_numpy()) / (weights @ cells["size"].to_numpy())
         return np.asarray(np.nanmean(shares, axis=1))
 
-    return drawn_score(recall, len(people), seed)
+    return drawn_score(recall, len(cells), seed)
 
 
 def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_speakers: int, seed: int) -> Score:
@@ -284,33 +245,20 @@ def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_
     return Score(value, float(low), float(high))
 
 
-def speaker_share(vectors: Vectors, speakers: Sequence[str], seed: int = 0) -> Score | None:
+def speaker_share(vectors: Vectors, speakers: Sequence[str]) -> float | None:
     """The share of the variance of features that is between speakers, beyond chance, in [0, 1].
 
     The adjusted coefficient of determination of all standardised columns together. None for fewer than two
     speakers, and if no speaker says two utterances.
     """
-    people, owners = np.unique(np.asarray(speakers), return_inverse=True)
-    if not 2 <= len(people) < len(vectors):
+    n_speakers = len({*speakers})
+    if not 2 <= n_speakers < len(vectors):
         return None
-    columns = vectors.astype(np.float64)
-    spread = columns.std(axis=0)
-    columns = (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    counts = np.bincount(owners).astype(np.float64)
-    sums = np.zeros((len(people), columns.shape[1]))
-    np.add.at(sums, owners, columns)
-    squares = np.bincount(owners, (columns**2).sum(axis=1))
-    within_means = (sums**2).sum(axis=1) / counts
-
-    def share(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        n = weights @ counts
-        centre = ((weights @ sums) ** 2).sum(axis=1) / n
-        total, between = weights @ squares - centre, weights @ within_means - centre
-        left = np.maximum(n - np.count_nonzero(weights, axis=1), 1)
-        unexplained = np.divide(total - between, total, np.ones_like(total), where=total > 0)
-        return np.asarray(np.clip(1 - unexplained * (n - 1) / left, 0.0, 1.0))
-
-    return drawn_score(share, len(people), seed)
+    columns = pd.DataFrame(vectors.astype(np.float64))
+    columns = (columns - columns.mean()) / columns.std(ddof=0).replace(0, 1)
+    within = columns - columns.groupby(np.asarray(speakers)).transform("mean")
+    unexplained = (within**2).to_numpy().sum() / max((columns**2).to_numpy().sum(), 1e-12)
+    return float(np.clip(1 - unexplained * (len(vectors) - 1) / (len(vectors) - n_speakers), 0, 1))
 
 
 def token_histograms(rows: Sequence[Row], n_tokens: int) -> Vectors:
@@ -337,52 +285,3 @@ def contour_statistics(features: NDArray[np.float32]) -> Vectors:
         columns[5] = centred @ (heard - heard.mean(axis=0)) / (centred @ centred)
     length = math.log(max(len(features), 1) * HOP_SECONDS)
     return np.asarray([*columns.ravel(), voiced.mean() if len(features) else 0.0, length], np.float32)
-
-
-def statistics_in(folder: Path) -> Iterator[tuple[str, Vectors]]:
-    """The id and the `contour_statistics` of each utterance of a folder of `dailytalk tokens extract`.
-
-    Raises DailytalkError for a folder without contours, and BadInput for a damaged file.
-    """
-    for path in contour_shards(folder):
-        for row in contour_rows_of(path):
-            yield row["id"], contour_statistics(as_features(row["contours"]))
-
-
-def egemaps_of(
-    rows: Iterable[Row], folder: Path, source: str | None = None
-) -> Iterator[tuple[str, Vectors | None]]:
-    """The id and the 88 numbers of eGeMAPS (Eyben et al. 2016) of each utterance; None without its sound.
-
-    Sound is that of `open_sound(folder, source)`. Raises DailytalkError if opensmile is not installed, or the
-    source of the sound is unknown.
-    """
-    check_egemaps()
-    items = open_sound(folder, source)
-    for row in rows:
-        interrupts.check_interrupt()
-        try:
-            samples = utterance_sound(items, row, ANALYSIS_RATE)[:, 0]
-        except BadInput:
-            yield row["id"], None
-            continue
-        yield row["id"], egemaps(samples)
-
-
-def joined_features(
-    rows: Sequence[Row], kinds: Mapping[str, Mapping[str, Vectors]]
-) -> tuple[list[Row], dict[str, Vectors], list[str]]:
-    """The rows that have all kinds of features, these as arrays, and a sentence on each incomplete kind.
-
-    `rows` are of `token_rows`, and `kinds` are features by kind and id. A kind that no row has is left out.
-    """
-    notes, used = list[str](), dict[str, Mapping[str, Vectors]]()
-    for kind, vectors in kinds.items():
-        having = sum(row["id"] in vectors for row in rows)
-        if having < len(rows):
-            notes.append(f"{kind}: {having:,} of {counted(len(rows), 'utterance')} have it")
-        if having:
-            used[kind] = vectors
-    kept = [row for row in rows if all(row["id"] in vectors for vectors in used.values())]
-    arrays = {kind: np.stack([vectors[row["id"]] for row in kept]) for kind, vectors in used.items() if kept}
-    return kept, arrays, notes

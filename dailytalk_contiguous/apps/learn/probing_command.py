@@ -6,7 +6,6 @@ from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_
 from dailytalk_contiguous.apps.learn.embeddings import encoder_accuracy, read_embeddings
 from dailytalk_contiguous.apps.learn.encoder_command import encoder_of, encoder_option, say_if_too_little
 from dailytalk_contiguous.apps.learn.evaluation import evaluate_tokens
-from dailytalk_contiguous.apps.learn.masked_tokens import RECORD, read_record
 from dailytalk_contiguous.apps.learn.similar import find_similar, write_similar_page
 from dailytalk_contiguous.apps.learn.token_rows import open_sound
 from dailytalk_contiguous.cli.options import DEVICE_OPTION, HTML, MARKDOWN, SEED_OPTION
@@ -74,33 +73,29 @@ def evaluate(
     contours: Path | None = option(
         None, Panel.INPUT, "What dailytalk tokens extract has written.", metavar="DIR", show_default="those in DIR"
     ),
-    sound: str | None = SOUND,
     markdown: Path | None = MARKDOWN,
     device: str = DEVICE_OPTION,
     seed: int = SEED_OPTION,
 ) -> Outcome:
     """Say what tokens and embeddings know.
 
-    Of emotion, tag, question, gender and speaker, and of masked tokens. Linear probes on speakers that they have
-    not heard, beside chance; how much of the speaker is in each kind of features; an encoder beside counts. Needs
-    the extra `tokens`. With opensmile installed, whose licence forbids commercial use, eGeMAPS is beside them.
+    Of emotion, tag, question, gender and speaker. Linear probes on speakers that they have not heard, beside
+    chance; how much of the speaker is in each kind of features. Needs the extra `tokens`.
     """
     emotion_evaluate.check_file("--markdown", markdown, (".md",))
     if encoder is not None and embeddings is not None:
         raise DailytalkError("--embeddings replaces --encoder", "leave one of both out")
     model = None if encoder is None else encoder_of(encoder, device)
-    is_trained = encoder is not None and (Path(encoder) / RECORD).is_file()
-    training = read_record(Path(str(encoder))) if is_trained else None
-    evaluation = evaluate_tokens(folder, model, training, embeddings, contours, sound, seed)
+    evaluation = evaluate_tokens(folder, model, embeddings, contours, seed)
     if markdown is not None:
         write_text(markdown, evaluation.markdown())
     utterances, speakers = counted(evaluation.utterances, "utterance"), counted(evaluation.speakers, "speaker")
     return Outcome(
         evaluation.as_dict(),
         f"{utterances} of {speakers}" + (f", in {as_text(markdown)}" if markdown else ""),
-        0 if evaluation.probes or evaluation.predictions else 1,
+        0 if evaluation.probes else 1,
         [
-            *emotion_evaluate.tables_of(evaluation.tables(), ("target", "features", "model")),
+            *emotion_evaluate.tables_of(evaluation.tables(), ("target", "features")),
             *(f"note: {note}" for note in evaluation.notes),
         ],
         next="" if encoder or embeddings else to_run("tokens", "train", folder, "--out", "DIR"),

@@ -11,7 +11,7 @@ from finished_corpora import clip_row, corpus_folder
 from hub.server import HubServer
 from recordings import excerpt, save
 
-from dailytalk_contiguous.apps.learn.mood import mood_sentence
+from dailytalk_contiguous.apps.learn.moods import mood_sentence
 from dailytalk_contiguous.core.emotions import SIX, UNSURE
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -111,7 +111,7 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
         ((), "there is nothing to listen to"),
         (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
         (("a.wav", "--say-to", "a.mp3"), "name a file that ends in .wav"),
-        (("a.wav", "--model", "best.pt"), "is a pickle"),
+        (("a.wav", "--model", "best.pt"), "a pickle can run anything"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:

@@ -77,7 +77,7 @@ def test_random_shows_speakers_beside_and_a_model_is_tested_on_all(folder: Path,
 def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path, dailytalk: Command) -> None:
     words = ("emotion evaluate", folder)
     for more, sentence in (
-        (("--protocol", "corpus"), "all utterances are of one corpus (ravdess)"),
+        (("--protocol", "corpus"), "nothing is left to learn from for ravdess"),
         (("--protocol", "speeches"), "choose one of speakers, corpus, emobox, random"),
         (("--classes", "happy,bored"), "bored has 0 utterances"),
         (("--classes", "happy"), "--classes can't be 'happy'"),

@@ -9,14 +9,14 @@ from typing import Any
 import matplotlib.image
 import numpy as np
 import pytest
+import torch
 from emotion_held import held_examples
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_speech_models import make_speech_model
 
-from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, SoundsAt
 from dailytalk_contiguous.apps.learn.emotion_networks_training import (
-    altered,
     fit_network,
     held_out,
     save_spectrograms,
@@ -25,7 +25,6 @@ from dailytalk_contiguous.apps.learn.emotion_settings import EncoderSettings, Sp
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.emotion_networks import TrainedNetwork
 
 CLASSES = ("angry", "happy", "sad")
 SPECTROGRAM = SpectrogramSettings(epochs=3, batch=8)
@@ -58,50 +57,37 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(make_speech_model(tmp_path_factory.mktemp("models") / "encoder", "wavlm"))
 
 
-def same(model: TrainedNetwork, other: TrainedNetwork) -> bool:
-    weights = other.weights()
-    return model.temperature == other.temperature and all(
-        np.array_equal(weight, weights[name]) for name, weight in model.weights().items()
-    )
-
-
 def test_classes_are_learned_for_speakers_who_were_not_heard(examples: EmotionExamples) -> None:
     model = fit_network("spectrogram", examples, SpectrogramSettings(epochs=12, batch=8))
     others = examples_of([0, 1, 2] * 4, [7] * 12)
-    guesses = model.classify(list(others.sounds()))
+    guesses = model.classify([*others.sounds])
     right = [guess.probabilities.argmax() == label for guess, label in zip(guesses, others.labels, strict=True)]
     assert np.mean(right) >= 0.75
-    assert model.training["valid_loss"] == min(epoch["valid_loss"] for epoch in model.training["epochs"])
 
 
 @pytest.mark.parametrize("kind", ["spectrogram", "fine-tuned"])
 def test_ctrl_c_ends_a_training_that_goes_on_to_the_same_network(
-    kind: str, examples: EmotionExamples, encoder: str, tmp_path: Path
+    kind: str, examples: EmotionExamples, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the spectrogram: after the learning rate was halved, and before the loss has stayed for long enough."""
-    name = "spectrogram" if kind == "spectrogram" else "ssl"
-    settings: Any = SpectrogramSettings(epochs=40, batch=5, patience=5, seed=3, learning_rate=0.02)
+    name, settings = "spectrogram", SpectrogramSettings(epochs=4, batch=5, seed=3)
     if kind == "fine-tuned":
-        settings = EncoderSettings(epochs=3, batch=8, encoder=encoder, fine_tune=True)
+        name, settings = "ssl", EncoderSettings(epochs=3, batch=8, encoder=encoder, fine_tune=True)
     whole = fit_network(name, examples, settings)
-    assert whole.training["stopped_early"] == (kind == "spectrogram")
-    n_epochs = len(whole.training["epochs"])
-    epochs: list[int] = []
+    steps: list[int] = []
 
-    def press(epoch: int, *_: object) -> None:
-        epochs.append(epoch)
-        if epoch == n_epochs - 2:
+    def press(watch: Any, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        steps.append(state.global_step)
+        if len(steps) == 4:
             os.kill(os.getpid(), signal.SIGINT)
 
+    monkeypatch.setattr("dailytalk_contiguous.apps.learn.training._Watch.on_step_begin", press)
     with pytest.raises(KeyboardInterrupt), interrupts.watched():
-        fit_network(name, examples, settings, work=tmp_path, on_epoch=press)
-    resumed = fit_network(name, examples, settings, work=tmp_path, on_epoch=press)
-    assert epochs == [*range(1, n_epochs + 1)]
-    assert resumed.training == whole.training
-    assert same(resumed, whole)
-    done = fit_network(name, examples, settings, work=tmp_path, on_epoch=press)
-    assert same(done, whole)
-    assert len(epochs) == n_epochs, "what is finished is not trained again"
+        fit_network(name, examples, settings, work=tmp_path)
+    resumed = fit_network(name, examples, settings, work=tmp_path)
+    assert steps == sorted({*steps}), "no step is done twice"
+    assert resumed.temperature == whole.temperature
+    for key, weight in whole.weights().items():
+        np.testing.assert_array_equal(weight, resumed.weights()[key])
 
 
 def test_without_accelerate_networks_say_what_to_install(
@@ -119,21 +105,30 @@ def test_a_fine_tuned_encoder_keeps_its_convolutions(examples: EmotionExamples, 
         for fine_tune in (True, False)
     )
     moved = {name for name, weight in tuned.items() if not np.array_equal(weight, frozen[name])}
-    assert any(name.startswith("encoder.encoder.encoder.layers.1.") for name in moved)
+    assert any(name.startswith("wavlm.encoder.layers.1.") for name in moved)
     assert not any("feature_extractor" in name for name in moved)
 
 
-def test_rare_classes_and_shares_of_votes_count() -> None:
+def test_a_frozen_encoder_is_trained_on_what_its_classifier_then_hears(
+    examples: EmotionExamples, encoder: str
+) -> None:
+    model: Any = fit_network("ssl", examples, EncoderSettings(epochs=2, batch=8, encoder=encoder))
+    network, sound = model.network, examples.sounds[3]
+    with torch.inference_mode():
+        logits, means = model.layers([sound])
+        summed = (means[0] * network.layer_weights.softmax(dim=0)[:, None]).sum(dim=0)
+        torch.testing.assert_close(network.classifier(network.projector(summed)), logits[0], atol=1e-4, rtol=0)
+
+
+def test_shares_of_votes_count() -> None:
     examples = examples_of([0] * 10 + [1, 2] * 2, [*([0, 1] * 5), 0, 0, 1, 1])
     votes = np.full((14, 3), 0.2, np.float32)
     votes[np.arange(14), examples.labels] = 0.6
-    soft = replace(examples, votes=votes)
-    settings = replace(SPECTROGRAM, epochs=1)
-    losses = {
-        name: fit_network("spectrogram", own, replace(settings, class_weights=weights)).training["valid_loss"]
-        for name, own, weights in (("hard", examples, True), ("plain", examples, False), ("soft", soft, True))
-    }
-    assert len({*losses.values()}) == 3
+    hard, soft = (
+        fit_network("spectrogram", own, SPECTROGRAM).weights()["classifier.bias"]
+        for own in (examples, replace(examples, votes=votes))
+    )
+    assert not np.array_equal(hard, soft)
 
 
 @given(
@@ -163,11 +158,11 @@ SILENT = held_examples([np.zeros(1, np.float32)] * 3, CLASSES, CLASSES)
 def vars_of(labels: Sequence[int], speakers: Sequence[int], copies: Sequence[bool]) -> dict[str, Any]:
     return {
         "labels": np.array(labels),
-        "numbers": np.zeros(len(labels), np.intp),
+        "sounds": SoundsAt(SILENT.sounds.source, np.zeros(len(labels), np.intp)),
         "speakers": np.array([str(speaker) for speaker in speakers]),
         "groups": np.arange(len(labels)),
         "copies": np.array(copies),
-        "ids": tuple(map(str, range(len(labels)))),
+        "ids": np.arange(len(labels)).astype(str),
     }
 
 
@@ -188,22 +183,11 @@ def test_one_speaker_is_said_and_one_clip_of_a_class_is_trained_on(
         held_out(examples.take([0, 1, 2]), 0.2, 0)
 
 
-def test_altered_sound_is_as_loud_and_of_nearly_the_same_length() -> None:
-    sound = spoken(0, 150, np.random.default_rng(1))
-    settings = EncoderSettings()
-    first, second = (altered(sound, settings, np.random.default_rng(seed)) for seed in (1, 2))
-    assert not np.array_equal(first[:4000], second[:4000])
-    for other in (first, second):
-        assert 0.88 < len(other) / len(sound) < 1.13
-        assert 0.9 < np.std(other) / np.std(sound) < 1.1
-    assert not altered(np.zeros(8000, np.float32), settings, np.random.default_rng(0)).any()
-
-
 def test_pictures_are_in_a_folder_a_split_and_a_class_under_safe_names(
     examples: EmotionExamples, tmp_path: Path
 ) -> None:
     names = [f"../{speaker}/{number}" for number, speaker in enumerate(examples.speakers.tolist())]
-    strange = replace(examples, ids=tuple(names), classes=("../x", *examples.classes[1:]))
+    strange = replace(examples, ids=np.array(names), classes=("../x", *examples.classes[1:]))
     assert save_spectrograms(strange, tmp_path / "pictures", 0.2, 0) == len(examples)
     paths = {split: sorted((tmp_path / "pictures" / split).glob("*/*.png")) for split in ("train", "validation")}
     assert sum(map(len, paths.values())) == len(examples) == len([*tmp_path.rglob("*.png")])

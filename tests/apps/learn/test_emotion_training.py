@@ -9,9 +9,7 @@ from emotional_voices import MANNERS
 from dailytalk_contiguous.apps.learn.emotion_evaluation import EmotionEvaluation, evaluate_model
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_training import (
-    LinearSettings,
     calibrate_emotion,
-    emotion_card,
     fit_emotion,
     save_emotion,
     training_facts,
@@ -19,7 +17,7 @@ from dailytalk_contiguous.apps.learn.emotion_training import (
 from dailytalk_contiguous.apps.learn.model_cards import DataSource
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.emotion_folder import CARD, open_emotion_folder
+from dailytalk_contiguous.models.emotion_folder import CARD
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 from dailytalk_contiguous.store.files import write_text
@@ -64,8 +62,7 @@ def test_the_same_examples_make_the_same_model(known: EmotionExamples, model: Li
 
 
 def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, others: EmotionExamples) -> None:
-    weights, settings = model.weights(), model.features
-    boastful = LinearEmotion("boastful", model.classes, settings, weights, model.temperature / 8)
+    boastful = LinearEmotion("boastful", model.classes, model.weights(), model.temperature / 8)
     before = evaluate_model(boastful, others)
     done = calibrate_emotion(boastful, others)
     after = evaluate_model(boastful, others)
@@ -74,7 +71,7 @@ def test_calibration_makes_a_model_as_sure_as_it_is_right(model: LinearEmotion, 
     assert done.error_after < 0.75 * done.error_before
     assert done.loss_after < done.loss_before
     assert boastful.temperature == done.temperature > model.temperature / 8
-    assert [answer[2] for answer in after.answers] == [answer[2] for answer in before.answers]
+    assert after.answers["answer"].equals(before.answers["answer"])
     with pytest.raises(DailytalkError, match="3 utterances of 1 speaker are too few"):
         calibrate_emotion(boastful, others.take(range(3)))
 
@@ -83,33 +80,30 @@ def test_what_can_not_be_learned_is_one_sentence(known: EmotionExamples) -> None
     first = known.take(known.speakers == known.speakers[0])
     with pytest.raises(DailytalkError, match="all 18 utterances are of one speaker"):
         fit_emotion("linear", first)
-    with pytest.raises(DailytalkError, match="of 24 utterances, all are 'angry' alone"):
+    with pytest.raises(DailytalkError, match="all 24 utterances are angry"):
         fit_emotion("linear", known.take(known.labels == 0))
     with pytest.raises(DailytalkError, match="no utterance is 'sad'"):
         fit_emotion("linear", known.take(known.labels != 5))
     with pytest.raises(DailytalkError, match="there is no kind 'forest'"):
         fit_emotion("forest", known)
-    with pytest.raises(DailytalkError, match="needs opensmile, whose licence forbids commercial use"):
-        fit_emotion("linear", known, LinearSettings("egemaps"))
 
 
 def test_a_folder_has_a_card_with_data_licences_and_figures(
     model: LinearEmotion, known: EmotionExamples, tmp_path: Path
 ) -> None:
     evaluation = evaluate_model(model, known)
-    facts = training_facts(known, {"features": "contours"}, [DataSource("acted", "ODbL-1.0")], evaluation)
+    facts = training_facts(known, {"seed": 0}, [DataSource("acted", "ODbL-1.0")], evaluation)
     write_text(tmp_path / "corpus" / CARD, "# A corpus")
     with pytest.raises(DailytalkError, match="holds other things than a model"):
         save_emotion(model, tmp_path / "corpus", facts)
     save_emotion(model, tmp_path / "mood", facts)
     card = (tmp_path / "mood" / CARD).read_text()
-    assert card == emotion_card(open_emotion_folder(tmp_path / "mood"))
     for words in (
         "license: odbl\n",
         "| acted | ODbL-1.0 |",
         "no diagnosis",
         "| sad | 24 |",
-        "Chance is 16.7%",
+        "Chance is 16.7 %",
     ):
         assert words in card, words
     assert load_emotion_model(str(tmp_path / "mood")).classes == tuple(sorted(MANNERS))
@@ -121,6 +115,6 @@ def test_soft_labels_count_by_their_shares(known: EmotionExamples) -> None:
     for name, array in hard.weights().items():
         assert np.allclose(soft.weights()[name], array, atol=1e-5), name
     doubtful = fit_emotion("linear", replace(known, votes=(0.5 * certain + 0.5 / 6).astype(np.float32)))
-    sounds = [*known.take([0, 5]).sounds()]
+    sounds = [*known.take([0, 5]).sounds]
     sure, unsure = (max(made.classify(sounds)[0].probabilities) for made in (hard, doubtful))
     assert unsure < sure

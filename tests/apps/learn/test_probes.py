@@ -14,7 +14,6 @@ from dailytalk_contiguous.apps.learn.probes import (
     LinearProbe,
     contour_statistics,
     divided,
-    joined_features,
     label_of,
     probe_all,
     speaker_share,
@@ -55,13 +54,11 @@ def test_label_that_features_hold_is_found_in_speakers_never_heard() -> None:
     probes, notes = probe_all(rows, {"features": held, "noise": noise(len(rows), seed=1)})
     found, by_chance = only(probes, "emotion"), only(probes, "emotion", "noise")
     assert found.recall.value > 0.75
-    assert found.recall.low > found.chance == by_chance.chance == 0.25
+    assert found.recall.low > 0.25
     assert (found.classes, found.utterances, found.speakers) == (EMOTIONS, 192, 12)
     assert by_chance.recall.low <= 0.25 <= by_chance.recall.high
     assert notes == [
-        "tag: no utterance has a style tag",
-        "sentence: no utterance has a text that is a question or a statement",
-        "gender: no utterance has a gender",
+        f"{target}: there is nothing to distinguish, with 0 labels" for target in ("tag", "sentence", "gender")
     ]
 
 
@@ -78,9 +75,9 @@ def test_where_only_speakers_differ_emotion_is_at_chance_and_the_speaker_is_know
     vectors = np.array(features, np.float32)
     probes, _ = probe_all(rows, {"features": vectors})
     emotion, speaker = only(probes, "emotion"), only(probes, "speaker")
-    assert emotion.recall.low <= emotion.chance <= emotion.recall.high
+    assert emotion.recall.low <= 0.25 <= emotion.recall.high
     assert speaker.recall.value > 0.95
-    assert speaker.chance == 1 / 12
+    assert len(speaker.classes) == 12
 
 
 def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on() -> None:
@@ -104,12 +101,9 @@ def test_each_thing_that_can_not_be_probed_is_one_sentence_and_the_rest_goes_on(
     assert [probe.target for probe in probes] == ["emotion", "sentence", "speaker"]
     assert notes == [
         "emotion: 'fear' left out, of fewer than 5 utterances or 2 speakers",
-        "emotion: 3 speakers, too few for an interval",
-        "tag: there is nothing to distinguish, with 1 label",
-        "sentence: 3 speakers, too few for an interval",
+        "tag: there is nothing to distinguish, with 1 labels",
         "gender: 'f' left out, of fewer than 5 utterances or 2 speakers",
-        "gender: there is nothing to distinguish, with 1 label",
-        "speaker: 3 speakers, too few for an interval",
+        "gender: there is nothing to distinguish, with 1 labels",
     ]
     assert {(probe.recall.low, probe.recall.high) for probe in probes} == {(None, None)}
     assert probe_all([row(0, "ann")], {"features": noise(1)})[0] == []
@@ -158,11 +152,10 @@ def test_share_of_the_speaker_is_all_none_and_what_was_put_in() -> None:
     assert all_of_it is not None
     assert nothing is not None
     assert half is not None
-    assert all_of_it.value == pytest.approx(1.0)
-    assert nothing.value < 0.01
+    assert all_of_it == pytest.approx(1.0)
+    assert nothing < 0.01
     expected = voices.var(axis=0) / (voices + apart).var(axis=0)
-    assert half.value == pytest.approx(expected.mean(), abs=0.08)
-    assert half.low < half.value < half.high
+    assert half == pytest.approx(expected.mean(), abs=0.08)
     assert speaker_share(apart[:10], speakers[:10]) is None
     assert speaker_share(apart[:2], ["ann", "ben"]) is None
 
@@ -179,16 +172,3 @@ def test_statistics_of_contours_are_of_voiced_frames_and_find_a_slope() -> None:
     for silent in (np.zeros((50, 6), np.float32), np.zeros((0, 6), np.float32)):
         assert np.isfinite(contour_statistics(silent)).all()
         assert not contour_statistics(silent)[:36].any()
-
-
-def test_only_utterances_with_all_features_are_compared_and_it_is_said() -> None:
-    rows = [row(number, "ann") for number in range(4)]
-    kinds = {
-        "tokens": {own["id"]: np.float32([1, 2]) for own in rows},
-        "contours": {own["id"]: np.float32([3]) for own in rows[1:]},
-        "nothing": {"of another": np.float32([4])},
-    }
-    kept, features, notes = joined_features(rows, kinds)
-    assert kept == rows[1:]
-    assert {kind: vectors.shape for kind, vectors in features.items()} == {"tokens": (3, 2), "contours": (3, 1)}
-    assert notes == ["contours: 3 of 4 utterances have it", "nothing: 0 of 4 utterances have it"]
