@@ -4,18 +4,12 @@ libsndfile reads what it can, `core.decoding` the rest.
 """
 
 import io
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Literal, NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -24,106 +18,20 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
 from dailytalk_contiguous.core.documents import open_regular
 from dailytalk_contiguous.core.errors import BadInput
 
-# What libsndfile can't read (M4A, AAC, WMA, the sound of videos) is decoded by a process of `core.decoding`.
-#
-# Whosever it is: a path does not say whether the user made the recording or it came from the Hub.
-
-
-#: Seconds of processor time after which a packet of sound that is still not decoded is given up.
-PATIENCE = 60.0
-
-
-class _Decoder:
-    """A process of `core.decoding`. `idle`: whether it has answered all that it was asked."""
-
-    def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        self._answers = self._socket.makefile("rb")
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", Path(__file__).with_name("decoding.py")],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                process_group=0,  # Ctrl-C is for the command; a decoder ended by it would look like a damaged file
-            )
-        self.idle = True
-
-    def ask(self, file: BinaryIO, request: dict[str, Any]) -> Iterator[Any]:
-        """Yield the facts of a file, then each block as bytes. Raises BadInput."""
-        self.idle = False
-        with suppress(ConnectionError):
-            socket.send_fds(self._socket, [json.dumps(request).encode()], [file.fileno()])
-            while line := self._answers.readline():
-                answer = json.loads(line)
-                if "error" in answer:
-                    self.idle = True
-                    if answer["error"]:
-                        raise BadInput(*answer["error"])
-                    return
-                data = self._answers.read(answer.get("bytes", 0))
-                if len(data) == answer.get("bytes", 0):
-                    yield data or answer
-        code = self.process.wait()
-        reason = "is stuck" if code == -signal.SIGPROF else f"crashed (exit code {code})"
-        raise BadInput(f"its decoder {reason}", "convert it to WAV or FLAC")
-
-    def end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._answers.close()
-        self._socket.close()
-
-
-#: Decoders that wait for a file. A process that is forked from this one must start its own.
-_idle: list[_Decoder] = []
-if hasattr(os, "register_at_fork"):  # Windows does not fork
-    os.register_at_fork(after_in_child=_idle.clear)
-
-
-def _decoded(audio: dict[str, Any], **request: Any) -> Iterator[Any]:
-    """Answers of a decoder to a request about encoded audio. Raises BadInput."""
-    with _opened(audio) as (file, _), ExitStack() as stack:
-        if audio["bytes"] is not None:  # a file is all that can be handed to another process
-            file = stack.enter_context(TemporaryFile())
-            file.write(audio["bytes"])
-            file.flush()
-        decoder = None
-        with suppress(IndexError):
-            decoder = _idle.pop()
-        if decoder is None or decoder.process.poll() is not None:
-            decoder = _Decoder()
-        try:
-            yield from decoder.ask(file, {"patience": PATIENCE, **request})
-        finally:
-            if decoder.idle:
-                _idle.append(decoder)
-            else:
-                decoder.end()
-
-
-# Completeness: whether a file has all the audio that its header promises.
-#
-# libsndfile quietly shortens a WAV, RF64, W64, AIFF, CAF or Ogg file that was cut short, and believes the
-# length that an MP3 states or that it guesses from the first frame, so that half a conversation would pass for a
-# whole one. Both are found here without decoding, by walking the headers of chunks, pages and frames.
+# Completeness: libsndfile quietly shortens a WAV, RF64 or AIFF that was cut short, and believes the length that an
+# MP3 states or that it guesses from the first frame, so that half a conversation would pass for a whole one.
 
 
 #: Byte order and name of the chunk with the samples, by the first four bytes of the file.
-CONTAINERS = {b"RIFF": ("little", b"data"), b"RF64": ("little", b"data"), b"FORM": ("big", b"SSND")}
-
-#: The GUID that a W64 begins with (Sonic Foundry; `riff` and twelve bytes), bytes before its first chunk, and the
-#: head of a chunk: a GUID of which the first four bytes are a name, and a length that counts this head, too.
-W64, W64_HEAD, W64_CHUNK = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\x00\x00", 40, 24
-
-#: Chunks of a W64 or CAF among which its samples are looked for: a file may be full of empty ones.
-MOST_CHUNKS = 1000
-
-#: Bytes of an Ogg page: its head before the table of segments, and the most that it has (RFC 3533, section 6).
-OGG_HEAD, OGG_PAGE = 27, 65_307
+CONTAINERS: dict[bytes, tuple[Literal["little", "big"], bytes]] = {
+    b"RIFF": ("little", b"data"),
+    b"RF64": ("little", b"data"),
+    b"FORM": ("big", b"SSND"),
+}
 
 #: A length in a header that means that the program which wrote it did not know (it was streamed): most
 #: write 0xFFFFFFFF (some less the 36 bytes of the header), arecord 0x80000000, SoX 0x7FFFF000 (less what does not
@@ -131,188 +39,35 @@ OGG_HEAD, OGG_PAGE = 27, 65_307
 STREAMED = (0, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x80000000, 0x7FFFFFFF, 2_000_000_000)
 STREAMED += (*range(0x7FFFF000 - 64, 0x7FFFF000 + 64),)
 
-#: Bytes of a chunk of texts at the end of a WAV, at most.
-LONGEST_TEXTS = 1 << 16
-
 #: Seconds by which the frames of an MP3 may differ from its stated length (its first and last frames are padding).
 MP3_TOLERANCE = 1.0
-
-#: Bit rates of MPEG layer III in kbit/s by their code, for MPEG 1 and for MPEG 2 and 2.5 (ISO 11172-3, 13818-3).
-MPEG1_KBITS = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
-MPEG2_KBITS = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
-MPEG1_RATES = (44100, 48000, 32000)
 
 _REMEDY = "copy or export the recording again"
 
 
-def refuse_truncated(file: BinaryIO, size: int) -> None:
-    """Raise BadInput for an empty file, and for one of `size` bytes that lacks samples.
+def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
+    """The bytes of samples that the header of a WAV, RF64 or AIFF promises, and those from their start to its end.
 
-    Of a WAV, RF64, W64, AIFF, CAF or Ogg; with others their decoder fails.
-    `file` is at its beginning, and is left anywhere.
+    None for other files, and where no samples are found. `file` is left anywhere.
     """
-    if not size:
-        raise BadInput("the file is empty (0 bytes)", _REMEDY)
+    file.seek(0)
     begins = file.read(4)
-    if begins == b"OggS":
-        _refuse_half_a_page(_at(file, max(0, size - OGG_PAGE), OGG_PAGE))
-    elif begins == b"riff" and _at(file, 0, 16) == W64:
-        for start, head in _heads(file, W64_HEAD, W64_CHUNK, lambda head: -(-_long(head[16:], "little") // 8) * 8):
-            if head[:4] == b"data":
-                _refuse_less(size - start, _long(head[16:], "little") - W64_CHUNK)
-                return
-    elif begins == b"caff":
-        for start, head in _heads(file, 8, 12, lambda head: 12 + _long(head[4:], "big")):
-            if head[:4] == b"data":
-                _refuse_less(size - start, 0 if head[4] & 0x80 else _long(head[4:], "big"))  # -1: it was streamed
-                return
-    elif begins in CONTAINERS:
-        order, samples = CONTAINERS[begins]
-        for name, start, promised in _chunks(file, size, order == "little"):
-            if name == samples:  # what follows one of unknown length are its samples
-                _refuse_less(size - start, promised)
-                return
-
-
-def _heads(file: BinaryIO, at: int, length: int, size_of: Callable[[bytes], int]) -> Iterator[tuple[int, bytes]]:
-    """Where the content of each chunk begins, and its head of `length` bytes; `size_of` both is in that head."""
-    for _ in range(MOST_CHUNKS):
-        if len(head := _at(file, at, length)) < length:
-            return
-        yield at + length, head
-        at += max(length, size_of(head))
-
-
-def _long(data: bytes, order: Literal["little", "big"]) -> int:
-    return int.from_bytes(data[:8], order)
-
-
-def _refuse_half_a_page(end: bytes) -> None:
-    """Raise BadInput if the last page of an Ogg file, of which this is the end, is not whole.
-
-    A file that stops between two pages can't be distinguished from a recording that was ended there.
-    """
-    at = end.rfind(b"OggS\0")
-    if at < 0:
-        return
-    segments = end[at + OGG_HEAD - 1] if len(end) >= at + OGG_HEAD else 255
-    table = end[at + OGG_HEAD : at + OGG_HEAD + segments]
-    if len(end) < at + OGG_HEAD + segments + sum(table):
-        raise BadInput("the file is cut short: its last page is not whole", _REMEDY)
-
-
-def _refuse_less(held: int, promised: int) -> None:
-    if promised not in STREAMED and held < promised:
-        raise BadInput(
-            f"the file is cut short: it holds {held} of the {promised} bytes that its header promises", _REMEDY
-        )
-
-
-class Mended:
-    """A WAV whose header does not know how many bytes of samples it holds, as a file that says so (`held`).
-
-    Programs write such a header when they stream. libsndfile takes 0 at its word, and what is behind the samples
-    for samples.
-    """
-
-    def __init__(self, file: BinaryIO, offset: int, held: int) -> None:
-        self._file, self._offset, self.held = file, offset, held
-        self._length = min(held, 0xFFFFFFFF).to_bytes(4, "little")
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, count: int = -1) -> bytes:
-        first = self._file.tell()
-        data = bytearray(self._file.read(count))
-        for at, byte in enumerate(self._length, self._offset - first):
-            if 0 <= at < len(data):
-                data[at] = byte
-        return bytes(data)
-
-
-def mended(file: BinaryIO, size: int) -> Mended | None:
-    """`file` of `size` bytes with its header put right if it is a WAV of unknown length (`STREAMED`), else None.
-
-    Its samples end where the file does, or where a last chunk with texts (`LIST`) begins.
-    """
-    if file.read(4) == b"RIFF":
-        for name, start, promised in _chunks(file, size, little=True):
-            if name == b"data":
-                last = _at(file, max(start, size - LONGEST_TEXTS), LONGEST_TEXTS)
-                at = last.rfind(b"LIST")
-                has_texts = at >= 0 and len(last) - at - 8 == int.from_bytes(last[at + 4 : at + 8], "little")
-                held = size - start - (len(last) - at if has_texts else 0)
-                file.seek(0)
-                return Mended(file, start - 4, held) if held and promised in STREAMED else None
-    return None
-
-
-def refuse_wrong_length(file: BinaryIO, stated: float) -> None:
-    """Raise BadInput for an MP3 whose frames are not the `stated` seconds that a decoder will give."""
-    held = sum(_mp3_frames(file))
-    if held and abs(held - stated) > MP3_TOLERANCE:
-        raise BadInput(
-            f"it holds {held:.1f} s but its header makes it {stated:.1f} s",
-            "copy it again, or convert it to WAV or FLAC",
-        )
-
-
-def _chunks(file: BinaryIO, size: int, little: bool) -> Iterator[tuple[bytes, int, int]]:
-    """Name, place and promised bytes of each chunk."""
-    order = "little" if little else "big"
+    if begins not in CONTAINERS:
+        return None
+    order, samples = CONTAINERS[begins]
     at, long_size = 12, None
     while at + 8 <= size:
         file.seek(at)
         head = file.read(8)
         if head[:4] == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
-            return
-        name, promised = head[:4], int.from_bytes(head[4:], order)  # type: ignore[arg-type]
+            return None
+        name, promised = head[:4], int.from_bytes(head[4:], order)
         if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
             long_size = int.from_bytes(file.read(16)[8:], "little")
-        if name == b"data" and long_size is not None:
-            promised = long_size
-        yield name, at + 8, promised
+        if name == samples:
+            return long_size or promised, size - at - 8
         at += 8 + promised + promised % 2
-
-
-def _mp3_frames(file: BinaryIO) -> Iterator[float]:
-    """Seconds of each frame of MPEG layer III; other data (tags) are skipped."""
-    file.seek(0)
-    head = file.read(10)
-    at = 0
-    if head[:3] == b"ID3":
-        at = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    linked = False  # whether the frame before said that one begins here; chance alone looks like a frame, too
-    while True:
-        length, seconds = _mp3_frame(_at(file, at, 4))
-        follows = length > 0 and _mp3_frame(_at(file, at + length, 4))[0] > 0
-        if length and (linked or follows):
-            yield seconds
-            at, linked = at + length, follows
-            continue
-        rest = _at(file, at, 65536)
-        if len(rest) < 4:
-            return
-        sync = rest.find(b"\xff", 1)
-        at, linked = at + (sync if sync > 0 else len(rest)), False
-
-
-def _mp3_frame(head: bytes) -> tuple[int, float]:
-    """Bytes and seconds of the frame that `head` begins; (0, 0.0) if it begins none."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE6 != 0xE2:  # eleven bits of sync, layer III
-        return 0, 0.0
-    version, bits, rate_code, padding = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
-    if version == 1 or bits in (0, 15) or rate_code == 3:
-        return 0, 0.0
-    mpeg1 = version == 3
-    kbits = (MPEG1_KBITS if mpeg1 else MPEG2_KBITS)[bits]
-    rate = MPEG1_RATES[rate_code] // {3: 1, 2: 2, 0: 4}[version]
-    samples = 1152 if mpeg1 else 576
-    return samples // 8 * kbits * 1000 // rate + padding, samples / rate
-
-
-def _at(file: BinaryIO, offset: int, count: int) -> bytes:
-    file.seek(offset)
-    return file.read(count)
+    return None
 
 
 # Reading recordings: the facts of a file, and its samples in blocks, at any rate, never all of it in memory.
@@ -346,6 +101,9 @@ _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", 
 #: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
 _MPEG = {"MP3", "MPEG"}
 
+#: What libsndfile says of a file that it does not know.
+_UNKNOWN = ("not recognised", "unknown format", "unimplemented")
+
 #: libsndfile's number of frames (SF_COUNT_MAX) for a FLAC that was streamed.
 _UNKNOWN_FRAMES = 2**63 - 1
 
@@ -359,8 +117,7 @@ _SPARE = 8192
 #: Seconds for which memory is reserved because a header says so; what is longer has to be read first.
 _LONGEST_PROMISE = 3600.0
 
-#: Recordings whose header and completeness are remembered: every part of one asks for them, and a day of MP3 has
-#: millions of frames to walk.
+#: Recordings whose header and completeness are remembered: every part of one asks for them.
 _REMEMBERED = 1024
 
 #: Beyond what any format means by a sample: floats that hold 32-bit integers reach 2 ** 31, others about 1.
@@ -434,24 +191,29 @@ def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
 
 def _read_header(audio: dict[str, Any]) -> AudioHeader:
     with _opened(audio) as (encoded, size):
-        refuse_truncated(encoded, size)
-        encoded.seek(0)
+        if not size:
+            raise BadInput("the file is empty (0 bytes)", _REMEDY)
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
+        promised, held = promised_samples(encoded, size) or (0, 0)
+        if held < promised and promised not in STREAMED:
+            reason = f"it holds {held} of the {promised} bytes that its header promises"
+            raise BadInput(f"the file is cut short: {reason}", _REMEDY)
         try:
             with _sound_file(audio) as file:
-                description = AudioHeader(
-                    file.samplerate, file.channels, file.frames / file.samplerate, file.format
-                )
-                frames = file.frames
-        except soundfile.LibsndfileError:
-            (facts,) = _decoded(audio)
-            return AudioHeader(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
-        if frames == _UNKNOWN_FRAMES:
-            raise BadInput("its header does not say how long it is (it was streamed)", "convert it to WAV or FLAC")
-        if description.format in _MPEG:
-            refuse_wrong_length(encoded, description.seconds)
-    return description
+                header = AudioHeader(file.samplerate, file.channels, file.frames / file.samplerate, file.format)
+            if header.format not in _MPEG:
+                return header
+        except NotForLibsndfile:
+            header = None
+        facts = read_facts(encoded)
+        found = AudioHeader(facts["sample_rate"], facts["channels"], facts["seconds"], facts["format"])
+        if header and abs(found.seconds - header.seconds) > MP3_TOLERANCE:
+            raise BadInput(
+                f"it holds {found.seconds:.1f} s but its header makes it {header.seconds:.1f} s",
+                "copy it again, or convert it to WAV or FLAC",
+            )
+        return header or found
 
 
 #: Texts that a file may have about its content, by the names of libsndfile.
@@ -466,9 +228,10 @@ def tags(audio: dict[str, Any]) -> dict[str, str]:
     try:
         with _sound_file(audio) as file:
             texts = {name: getattr(file, name) for name in TAGS}
-    except soundfile.LibsndfileError:
+    except NotForLibsndfile:
         try:
-            (facts,) = _decoded(audio)
+            with _opened(audio) as (encoded, _):
+                facts = read_facts(encoded)
         except BadInput:
             return {}
         texts = {name.lower(): text for name, text in facts["tags"].items()}
@@ -483,7 +246,7 @@ def has_over_16_bits(audio: dict[str, Any]) -> bool:
     try:
         with _sound_file(audio) as file:
             return file.subtype in _FINE
-    except soundfile.LibsndfileError:
+    except NotForLibsndfile:
         return False
 
 
@@ -525,17 +288,11 @@ def blocks(
                     "copy or export the recording again",
                 )
             return
-    except soundfile.LibsndfileError as error:
-        message = str(error).lower()
-        if not any(unknown in message for unknown in ("not recognised", "unknown format", "unimplemented")):
-            cause = str(getattr(error, "error_string", error)).rstrip(".")  # without the path before it
-            raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
-    decoded = _decoded(audio, decode=True, start=start, duration=duration, block_seconds=block_seconds)
-    facts = next(decoded)
-    for data in decoded:
-        block = np.frombuffer(data, "<f4").reshape(-1, facts["channels"])
-        yield _finite(block, start)
-        start += len(block) / facts["sample_rate"]
+    except NotForLibsndfile:
+        with _opened(audio) as (encoded, _):
+            for block in decoded_blocks(encoded, start, duration, block_seconds):
+                yield _finite(block, start)
+                start += len(block) / read_header(audio).sample_rate
 
 
 class SampleFormat(NamedTuple):
@@ -565,7 +322,7 @@ def sample_format(audio: dict[str, Any]) -> SampleFormat:
     try:
         with _sound_file(audio) as file:
             return _WHOLE.get(file.subtype, _DECODED)
-    except soundfile.LibsndfileError:
+    except NotForLibsndfile:
         return _OTHERS
 
 
@@ -576,7 +333,7 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
     sample is the same wherever reading starts. Raises BadInput as `blocks` does.
     """
     kept = sample_format(audio)
-    with suppress(soundfile.LibsndfileError), _sound_file(audio) as file:
+    with suppress(NotForLibsndfile), _sound_file(audio) as file:
         if file.subtype in _WHOLE:
             file.seek(start)
             n_samples = round(block_seconds * file.samplerate)
@@ -700,18 +457,32 @@ class _Sequential(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
+class NotForLibsndfile(Exception):
+    """A file that libsndfile doesn't know, or whose length it can't tell: `core.decoding` reads it."""
+
+
 @contextmanager
 def _sound_file(audio: dict[str, Any]) -> Iterator[soundfile.SoundFile]:
+    """Raises NotForLibsndfile, and BadInput for a damaged file of a format that libsndfile knows."""
     with _opened(audio) as (encoded, size):
-        source: Any = mended(encoded, size)
-        if source is None:
-            encoded.seek(0)
-            # The descriptor and not the path, which could be another file by now.
-            source = encoded if audio["bytes"] is not None else encoded.fileno()
-            if isinstance(source, int):
-                os.lseek(source, 0, os.SEEK_SET)
-        with _Sequential(source, closefd=False) as file:
-            yield file
+        promised = promised_samples(encoded, size)
+        if promised and promised[0] == 0 < promised[1]:  # libsndfile takes a length of 0 at its word
+            raise NotForLibsndfile
+        encoded.seek(0)
+        # The descriptor and not the path, which could be another file by now.
+        source: Any = encoded if audio["bytes"] is not None else encoded.fileno()
+        if isinstance(source, int):
+            os.lseek(source, 0, os.SEEK_SET)
+        try:
+            with _Sequential(source, closefd=False) as file:
+                if file.frames == _UNKNOWN_FRAMES:
+                    raise NotForLibsndfile
+                yield file
+        except soundfile.LibsndfileError as error:
+            if any(unknown in str(error).lower() for unknown in _UNKNOWN):
+                raise NotForLibsndfile from None
+            cause = str(error.error_string).rstrip(".")  # without the path before it
+            raise BadInput(f"it can't be decoded ({cause})", "copy or export the file again") from None
 
 
 @contextmanager

@@ -1,23 +1,21 @@
-"""A program that decodes what libsndfile can't read (M4A, AAC, WMA, the sound of videos) for `core.audio`.
+"""Decodes by PyAV, whose libraries are FFmpeg's, what libsndfile can't read: M4A, AAC, WMA, the sound of videos.
 
-PyAV's libraries, which are FFmpeg's, run in this process alone: a crash, an endless loop or too much memory on a
-damaged or hostile file costs that file and not the run. It imports nothing but PyAV, so that it starts in a tenth
-of a second, takes one file after another, and ends with the process that started it.
+A file may come from a stranger's dataset: only formats that are one file each are opened, never a playlist, which
+opens what its text names.
 """
 
-import json
-import os
-import resource
-import signal
-import socket
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, BinaryIO
 
 import av
+import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import BadInput
 
 #: Formats that are one file each, by the names of FFmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
 #: lavfi, which open what their text names.
@@ -30,97 +28,22 @@ FORMATS = (
 #: Those whose header has no length: FFmpeg guesses it from the first bit rate.
 WITHOUT_LENGTH = {"aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts", "mp3"}
 
-#: Bytes of memory that this process may take. The parser would keep all of a file in which no frame begins.
-MOST_MEMORY = 1 << 30
-
 #: Seconds by which the sound may be longer or shorter than promised: a container is as long as its longest track.
 TOLERANCE = 1.0
 
-#: Characters of a tag that are kept.
-LONGEST_TAG = 10_000
-
-_NO_AUDIO = "it holds no audio that can be read"
-_CONVERT = "convert it to WAV or FLAC"
+_NO_AUDIO = BadInput("it holds no audio that can be read", "convert it to WAV or FLAC")
 _COPY = "copy or export the recording again"
 
 
-class Unreadable(Exception):
-    """The reason and the remedy of a `core.errors.BadInput`."""
+def read_facts(file: BinaryIO) -> dict[str, Any]:
+    """Rate in Hz, channels, seconds and tags of the first audio stream, and the name of the format.
 
-
-def serve() -> None:
-    """Answer requests until the process that sends them ends.
-
-    A request is the arguments of `_answers` in JSON, and the descriptor of a file. It is answered by lines of
-    JSON, of which those with `bytes` are followed by so many; the last is an `error`, null for none.
+    Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEMORY, MOST_MEMORY))
-    requests = socket.socket(fileno=0)
-    answers = requests.makefile("wb")
-    while True:
-        request, descriptors, _, _ = socket.recv_fds(requests, 4096, 1)
-        if not request:
-            return
-        error: Any = None
-        try:
-            with os.fdopen(descriptors[0], "rb", buffering=0) as file:
-                for answer, block in _answers(file, **json.loads(request)):
-                    answers.write(json.dumps(answer).encode() + b"\n")
-                    answers.write(block)
-                    answers.flush()
-        except Unreadable as problem:
-            error = problem.args
-        except (av.FFmpegError, OSError, ValueError, MemoryError) as problem:
-            error = f"it can't be decoded ({getattr(problem, 'strerror', problem) or 'out of memory'})", _CONVERT
-        answers.write(json.dumps({"error": error}).encode() + b"\n")
-        answers.flush()
-
-
-def _answers(
-    file: BinaryIO,
-    patience: float,
-    decode: bool = False,
-    start: float = 0.0,
-    duration: float | None = None,
-    block_seconds: float = 1.0,
-) -> Iterator[tuple[dict[str, Any], bytes | bytearray]]:
-    """The facts of a file, then, if `decode` is true, the samples of a part of it as interleaved float32.
-
-    `patience`: seconds of processor time that one packet may take; after them this process ends.
-    """
-    facts = _facts(file, patience)
-    yield facts, b""
-    if not decode:
-        return
-    rate, channels, seconds = facts["sample_rate"], facts["channels"], facts["seconds"]
-    end = seconds + TOLERANCE if duration is None else start + duration
-    first, last, done = round(start * rate), round(end * rate), 0
-    sample_size = 4 * channels
-    block_size = max(1, round(block_seconds * rate)) * sample_size
-    held = bytearray()
-    # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
-    for samples in _samples(file, rate, channels, patience):
-        held += samples[max(0, first - done) * sample_size : max(0, last - done) * sample_size]
-        done += len(samples) // sample_size
-        while len(held) >= block_size:
-            yield {"bytes": block_size}, held[:block_size]
-            del held[:block_size]
-        if done > last:
-            break
-    if held:
-        yield {"bytes": len(held)}, held
-    if duration is None and done > last:
-        raise Unreadable(f"it goes on after the {seconds:.1f} s that its header promises", _COPY)
-    if done / rate < min(seconds, end) - TOLERANCE:
-        raise Unreadable(f"the file ends at {done / rate:.1f} s but its header promises {seconds:.1f} s", _COPY)
-
-
-def _facts(file: BinaryIO, patience: float) -> dict[str, Any]:
-    """Rate in Hz, channels, seconds and tags of the first audio stream, and the name of the format."""
     try:
-        container = _open(file, patience)
-    except (av.FFmpegError, OSError):
-        raise Unreadable(_NO_AUDIO, _CONVERT) from None
+        container = _open(file)
+    except (av.FFmpegError, OSError, ValueError):
+        raise _NO_AUDIO from None
     with container:
         for stream in container.streams.audio[:1]:
             codec = stream.codec_context  # None where there is no decoder
@@ -128,48 +51,78 @@ def _facts(file: BinaryIO, patience: float) -> dict[str, Any]:
             if stream.duration and stream.time_base:
                 seconds = stream.duration * stream.time_base
             if seconds <= 0 or container.format.name in WITHOUT_LENGTH:
-                packets = _packets(container, stream, patience)
+                packets = _packets(container, stream)
                 seconds = sum((packet.duration or 0) * packet.time_base for packet in packets) or Fraction(0)
-            tags = container.metadata | stream.metadata
             if codec and codec.sample_rate and codec.channels and seconds > 0:
                 return {
                     "sample_rate": codec.sample_rate,
                     "channels": codec.channels,
                     "seconds": float(seconds),
                     "format": container.format.name,
-                    "tags": {name: text[:LONGEST_TAG] for name, text in tags.items()},
+                    "tags": container.metadata | stream.metadata,
                 }
-    raise Unreadable(_NO_AUDIO, _CONVERT)
+    raise _NO_AUDIO
 
 
-def _samples(file: BinaryIO, rate: int, channels: int, patience: float) -> Iterator[memoryview]:
-    """The samples of each frame of the first audio stream, as interleaved float32."""
-    with _open(file, patience) as container:
+def decoded_blocks(
+    file: BinaryIO, start: float = 0.0, duration: float | None = None, block_seconds: float = 1.0
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the samples of a part of the first audio stream, float32, shape (n, channels).
+
+    Raises BadInput for a file that is damaged, or longer or shorter than its header says.
+    """
+    facts = read_facts(file)
+    rate, channels, seconds = facts["sample_rate"], facts["channels"], facts["seconds"]
+    end = seconds + TOLERANCE if duration is None else start + duration
+    first, last, done = round(start * rate), round(end * rate), 0
+    size = max(1, round(block_seconds * rate))
+    held: list[NDArray[np.float32]] = []
+    # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
+    for samples in _samples(file, rate, channels):
+        held.append(samples[max(0, first - done) : max(0, last - done)])
+        done += len(samples)
+        if sum(map(len, held)) >= size:
+            whole = np.concatenate(held)
+            yield from (whole[at : at + size] for at in range(0, len(whole) - size + 1, size))
+            held = [whole[len(whole) // size * size :]]
+        if done > last:
+            break
+    if len(rest := np.concatenate([np.zeros((0, channels), np.float32), *held])):
+        yield rest
+    if duration is None and done > last:
+        raise BadInput(f"it goes on after the {seconds:.1f} s that its header promises", _COPY)
+    if done / rate < min(seconds, end) - TOLERANCE:
+        raise BadInput(f"the file ends at {done / rate:.1f} s but its header promises {seconds:.1f} s", _COPY)
+
+
+def _samples(file: BinaryIO, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+    """The samples of each frame of the first audio stream, shape (n, channels)."""
+    with _open(file) as container:
         stream, resampler, done = container.streams.audio[0], av.AudioResampler(format="flt"), 0
-        for packet in _packets(container, stream, patience):
-            for decoded in packet.decode():
-                if (decoded.sample_rate, decoded.layout.nb_channels) != (rate, channels):
-                    raise Unreadable(f"its rate or its channels change at {done / rate:.1f} s", _CONVERT)
-                for frame in resampler.resample(decoded):
-                    yield memoryview(frame.planes[0])[: frame.samples * 4 * channels]
-                    done += frame.samples
+        try:
+            for packet in _packets(container, stream):
+                for decoded in packet.decode():
+                    if (decoded.sample_rate, decoded.layout.nb_channels) != (rate, channels):
+                        reason = f"its rate or its channels change at {done / rate:.1f} s"
+                        raise BadInput(reason, "convert it to WAV or FLAC")
+                    for frame in resampler.resample(decoded):
+                        yield np.frombuffer(bytes(frame.planes[0]), "<f4", frame.samples * channels).reshape(
+                            -1, channels
+                        )
+                        done += frame.samples
+        except av.FFmpegError as error:
+            raise BadInput(f"it can't be decoded ({error.strerror})", "convert it to WAV or FLAC") from None
 
 
-def _open(file: BinaryIO, patience: float) -> InputContainer:
+def _open(file: BinaryIO) -> InputContainer:
     file.seek(0)
-    signal.setitimer(signal.ITIMER_PROF, patience)
     lists = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     return av.open(file, "r", options=lists, metadata_errors="ignore")
 
 
-def _packets(container: InputContainer, stream: AudioStream, patience: float) -> Iterator["Packet[AudioStream]"]:
-    """The packets of a stream up to the one in which the file ends."""
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator["Packet[AudioStream]"]:
+    """The packets of a stream up to the one in which the file ends; of a WAV with that one."""
     for packet in container.demux(stream):
-        signal.setitimer(signal.ITIMER_PROF, patience)
-        if packet.is_corrupt:
+        if packet.is_corrupt and container.format.name != "wav":
             return
         yield packet
-
-
-if __name__ == "__main__":
-    serve()

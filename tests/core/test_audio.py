@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import re
-import signal
 import struct
 from pathlib import Path
 
@@ -195,26 +194,6 @@ def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> 
     assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
 
 
-@pytest.mark.parametrize("kind", ["W64", "CAF"])
-def test_containers_of_long_recordings_that_were_cut_short_are_refused(kind: str) -> None:
-    whole = wav_bytes(tones(SECONDS), kind=kind)
-    probe_and_read(whole)
-    probe_and_read(whole + bytes(7))  # padding behind the last chunk
-    held, promised = re.search(r"it holds (\d+) of the (\d+) bytes", problem(whole[:-40000]).reason).groups()  # type: ignore[union-attr]
-    count_of_edits = 4 if kind == "CAF" else 0  # which a CAF has before its samples
-    assert (int(promised) - count_of_edits, int(promised) - int(held)) == (round(4 * 16000 * SECONDS), 40000)
-
-
-@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_an_ogg_that_was_cut_within_a_page_is_refused(subtype: str) -> None:
-    whole = wav_bytes(tones(10 * SECONDS), kind="OGG", subtype=subtype)
-    probe_and_read(whole)
-    pages = [match.start() for match in re.finditer(rb"OggS\0", whole)]
-    for size in (len(whole) - 1, pages[-1] + 5, pages[-1] + 30, (pages[-2] + pages[-1]) // 2):
-        assert problem(whole[:size]).reason == "the file is cut short: its last page is not whole"
-    assert read_header(struct_of(whole[: pages[-1]])).seconds > 0  # a recording that was stopped has whole pages
-
-
 def test_a_flac_that_was_cut_short_is_refused() -> None:
     audio = (EXAMPLES / "bicycle_repair.flac").read_bytes()
     assert read_header(struct_of(audio[:300000])).seconds == pytest.approx(69.7, abs=0.1)
@@ -244,7 +223,6 @@ def test_tags_around_an_mp3_do_not_count() -> None:
     cover = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
     size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
     assert read_header(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
-    assert read_header(struct_of(audio + b"APETAGEX" + cover)).seconds == pytest.approx(6, abs=0.2)
 
 
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
@@ -300,27 +278,6 @@ def test_rate_that_changes_in_the_midst_is_refused(tmp_path: Path) -> None:
     assert "change at 5." in problem(first.read_bytes() + then.read_bytes()).reason
 
 
-def decoders() -> set[int]:
-    """The processes of this one that decode."""
-    children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
-    return {int(child) for child in children if b"decoding.py" in Path("/proc", child, "cmdline").read_bytes()}
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="this system lists no processes")
-
-
-@needs_proc
-def test_crash_of_the_decoder_costs_one_recording(tmp_path: Path) -> None:
-    path = encode(tmp_path / "call.m4a", tones(60.0), 16000, "alac")
-    reading = blocks(struct_of(path), block_seconds=1.0)
-    next(reading)
-    for decoder in decoders():
-        os.kill(decoder, signal.SIGSEGV)
-    with pytest.raises(BadInput, match="its decoder crashed"):
-        list(reading)
-    assert len(read(path)) / 16000 == pytest.approx(60.0, abs=0.2)
-
-
 def test_two_recordings_are_read_side_by_side(tmp_path: Path) -> None:
     paths = [encode(tmp_path / f"{rate}.m4a", tones(20.0, rate), rate, "alac") for rate in (16000, 48000)]
     together = zip(*(blocks(struct_of(path), block_seconds=1.0) for path in paths), strict=True)
@@ -339,11 +296,12 @@ def test_process_that_is_forked_has_a_decoder_of_its_own(tmp_path: Path) -> None
         assert pool.map(seconds_of, [path] * 8) == [seconds_of(path)] * 8
 
 
-def test_a_flac_that_does_not_say_its_length_is_refused() -> None:
+def test_a_flac_that_does_not_say_its_length_is_read_to_its_end() -> None:
     audio = bytearray(wav_bytes(tones(SECONDS), kind="FLAC"))
     audio[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
     audio[22:26] = bytes(4)
-    assert "how long it is" in problem(bytes(audio)).reason
+    assert read_header(struct_of(bytes(audio))).seconds == pytest.approx(SECONDS)
+    np.testing.assert_array_equal(read(bytes(audio)), read(wav_bytes(tones(SECONDS), kind="FLAC")))
 
 
 def test_samples_that_are_no_numbers_are_refused() -> None:
@@ -358,8 +316,7 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: in
     path = tmp_path / "streamed.wav"
     samples = to_pcm(tones(SECONDS))
     for riff_length in (b"\0\0\0\0", b"\x24\0\0\0", b"\xff\xff\xff\xff"):
-        texts = b"LIST\x10\0\0\0INFOISFT\4\0\0\0tool" if riff_length[0] else b""
-        path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes() + texts)
+        path.write_bytes(b"RIFF" + riff_length + wav_header(promised)[8:] + samples.tobytes())
         for audio in (path, path.read_bytes()):
             assert read_header(struct_of(audio)).seconds == pytest.approx(SECONDS)
             np.testing.assert_array_equal(to_pcm(read(audio)), samples)

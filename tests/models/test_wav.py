@@ -45,7 +45,7 @@ def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
         (b"ID3 an MP3 perhaps", "it is no WAV: it begins with b'ID3 an MP3 p'"),
         (b"RIFF\0\0\0\0WAVX" + b"\0" * 40, "it is no WAV: it begins with b'RIFF\\x00\\x00\\x00\\x00WAVX'"),
         (b"RIFX\0\0\0\0WAVE" + b"\0" * 40, "it is no WAV: it begins with b'RIFX\\x00\\x00\\x00\\x00WAVE'"),
-        (b"RIFF\0\0\0\0WAVE" + b"\0" * 40, "its WAV can't be read: Error in WAV file. No 'data' chunk marker."),
+        (b"RIFF\0\0\0\0WAVE" + b"\0" * 40, "it can't be decoded (Error in WAV file. No 'data' chunk marker)"),
     ],
 )
 def test_what_is_no_wav_is_a_short_read_that_says_what_it_is(data: bytes, reason: str) -> None:
@@ -67,14 +67,13 @@ def test_samples_that_are_not_numbers_are_a_short_read() -> None:
         read_wav(file.getvalue())
 
 
-def test_a_wav_without_audio_a_known_kind_or_a_whole_sample_is_a_short_read() -> None:
+def test_a_wav_without_audio_or_a_known_kind_is_a_short_read() -> None:
     data = wav(TONE, 24000)
     for broken, reason in (
         (data[:40] + bytes(4), "holds no samples"),
-        (data[:40] + bytes(4) + data[44:-1], "ends in the middle of a sample"),
-        (data[:20] + struct.pack("<H", 0x7777) + data[22:], "can't be read"),
+        (data[:20] + struct.pack("<H", 0x7777) + data[22:], "can't be decoded"),
         (data[:-1], "holds 4799 of the 4800 bytes"),
-        (data[:36], "can't be read"),
+        (data[:36], "can't be decoded"),
     ):
         with pytest.raises(ShortRead, match=reason):
             read_wav(broken)
