@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from audio_files import Samples, conversations, example, room_tone, wav_bytes
@@ -63,42 +64,42 @@ def sound_of(encoded: bytes) -> list[dict[str, Any]]:
 @measure
 def plan_of_copies() -> Any:
     copies = from_app("clips.copies")
-    free = copies.CopySource("corpus/a", 120.0, 15.0, 3.0)
-    bound = free._replace(
-        id="corpus/b",
-        f0_mean_thresholds=copies.Thresholds(100.0, 126.0),
-        f0_std_thresholds=copies.Thresholds(16.0, 20.0),
-        speech_rate_thresholds=copies.Thresholds(2.8, 3.2),
-    )
-    narrow = free._replace(f0_mean_thresholds=copies.Thresholds(119.5, 120.5), speech_rate=0.0)
-    plans = [copies.plan_copies(one, copies.KINDS, 6, seed) for one in (free, bound, narrow) for seed in (0, 1)]
-    named = copies.plan_copies(free, ["noise"], 3, 5, ["b.wav", "a.wav"])
+    measured = copies.Measured
+    free = {"f0_mean": measured(120.0), "f0_std": measured(15.0), "speech_rate": measured(3.0)}
+    bound = {"f0_mean": measured(120.0, 100.0, 126.0), "speech_rate": measured(3.0, 2.8, 3.2)}
+    sources = [copies.CopySource("corpus/a", free), copies.CopySource("corpus/b", bound)]
+    plans = [copies.plan_copies(one, copies.KINDS, 6, seed) for one in sources for seed in (0, 1)]
+    plans.append(copies.plan_copies(sources[0], ["noise"], 3, 5, ["b.wav", "a.wav"]))
     return [
-        {
-            "copies": [[copies.copy_id("x", one), one.amount, one.detail] for one in plan.recipes],
-            "not": plan.refused,
-        }
-        for plan in (*plans, named)
+        [[[copies.copy_id("x", one), one.amount, one.detail] for one in recipes], refused]
+        for recipes, refused in plans
     ]
+
+
+def some_clips(speakers: int) -> pd.DataFrame:
+    chance = random.Random(speakers)
+    return pd.DataFrame(
+        {
+            "id": f"c/{number}",
+            "seconds": chance.uniform(0.5, 12.0),
+            "speaker": f"s{number % speakers}",
+            "sentence": f"t{chance.randrange(9)}",
+            "emotion": chance.choice(["happy", "sad", "angry", None]),
+            "sentence_type": "declarative",
+            "length": "medium",
+            "copies": 2,
+            "copied": 10.0,
+        }
+        for number in range(80)
+    )
 
 
 @measure
 def sides_of_a_corpus() -> Any:
     found = {}
-    for speakers in (3, 6, 12, 13, 40):
-        chance = random.Random(speakers)
-        clips = [
-            sampling.SplitItem(
-                f"c/{number}",
-                chance.uniform(0.5, 12.0),
-                f"s{number % speakers}",
-                f"t{chance.randrange(9)}",
-                chance.choice(["happy", "sad", "angry", None]),
-            )
-            for number in range(80)
-        ]
+    for speakers in (3, 12, 40):
         for by in ("speakers", "sentences"):
-            split = sampling.split_corpus(clips, by, 1)
+            split = sampling.split_corpus(some_clips(speakers), by, 1)
             validating = sorted(name for name, side in split.side.items() if side == "validation")
             found[f"{by} {speakers}"] = [split[1:], validating]
     return found
@@ -106,39 +107,9 @@ def sides_of_a_corpus() -> Any:
 
 @measure
 def balance_of_emotions() -> Any:
-    chance = random.Random(7)
-    clips = [
-        sampling.BalanceItem(
-            f"c/{number:03}",
-            chance.choices(["happy", "sad", "angry", None], [6, 3, 1, 1])[0],
-            chance.choice(["normal", None]),
-            chance.choice(["declarative", "interrogative", "exclamatory"]),
-            chance.choice(["short", "medium", "long"]),
-            f"speaker {chance.randrange(4)}",
-            seconds := chance.uniform(0.5, 10.0),
-            (seconds * 1.05, seconds * 0.95),
-        )
-        for number in range(70)
-    ]
-    plans = [
-        sampling.plan_balance(clips, hours, mode, 1) for hours in (0.02, 0.1) for mode in ("sample", "weights")
-    ]
+    clips = some_clips(4)
     return [
-        [plan.times, plan.before, plan.after, [[one, one.to_record()] for one in plan.shortfalls]]
-        for plan in plans
-    ]
-
-
-@measure
-def times_that_clips_are_listed() -> Any:
-    clips = [sampling.Weighted(f"c{number}", 1.0 + number % 5, 1 + number % 3) for number in range(20)]
-    held = {"a": 100.0, "b": 50.0}
-    return [
-        sampling.times(clips, 90.0),
-        sampling.times(clips, 250.0, 3),
-        sampling.goals(held, {"a": 1.0, "b": 3.0}, 0.5),
-        sampling.goals(held, {"a": None, "b": None}, 0.5),
-        sampling.goals(held, {"a": 1.0, "b": 3.0}, None),
+        sampling.plan_balance(clips, hours, mode, 1)[:4] for hours in (0.02, 0.1) for mode in ("sample", "weights")
     ]
 
 

@@ -127,12 +127,10 @@ class CorpusFigures:
             return []
         training = self.training()
         names = sorted(training.keys() - {UNKNOWN, "other"})
-        columns = ["conversation_id", "emotion", "style", "sentence_type", "length", "speaker", "own_seconds"]
-        known = trains[columns].astype(object).where(trains[columns].notna(), None)
-        items = [sampling.BalanceItem(*row) for row in known.itertuples(index=False)]
-        planned = sampling.plan_balance(items, self.target / 3600, "sample", 0, names).shortfalls
-        missing = [short._replace(seconds=self.target - training[short.emotion][0]) for short in planned]
-        return [short for short in missing if short.seconds > 0]
+        lacks = {name: self.target - training[name][0] for name in names if self.target > training[name][0]}
+        columns = ["emotion", "sentence_type", "length"]
+        clips = trains[columns].astype(object).assign(seconds=trains["own_seconds"])
+        return sampling.shortfalls(clips, lacks, names)
 
     def _trained(self) -> pd.DataFrame:
         """Recorded clips that train."""

@@ -69,8 +69,9 @@ def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
         counts[clip_id] = 1
         if row["split"] == "train":
             weight = 1.0 if labels["weight"] is None else labels["weight"]
-            train.append(Weighted(clip_id, own_seconds(row), weight, labels["emotion"] or ""))
-    return counts | times(train, math.fsum(clip.seconds * clip.weight for clip in train))
+            speaker = labels["speaker"] or ""
+            train.append(Weighted(clip_id, own_seconds(row), weight, labels["emotion"] or "", speaker))
+    return counts | times(train)
 
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:

@@ -7,40 +7,47 @@ killed makes the same plan again.
 import hashlib
 import json
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from datasets import Features
 
 from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
+from dailytalk_contiguous.apps.clips.clip_words import TimeWords
 from dailytalk_contiguous.apps.clips.condition import KEEP, Condition
 from dailytalk_contiguous.apps.clips.copies import (
     KINDS,
     CopySource,
+    Measured,
     Recipe,
-    Thresholds,
     copied_seconds,
     copy_id,
     plan_copies,
 )
-from dailytalk_contiguous.apps.clips.corpora.common import Corpus
-from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
-from dailytalk_contiguous.core import sampling
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
-from dailytalk_contiguous.core.sampling import MODES, WAYS, Balance, CorpusSplit, plan_balance, split_corpus
+from dailytalk_contiguous.core.sampling import (
+    HELD_OUT,
+    MODES,
+    WAYS,
+    Balance,
+    CorpusSplit,
+    plan_balance,
+    split_corpus,
+)
 from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.settings import (
@@ -60,7 +67,6 @@ from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion, guess_columns
-from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Tag
 
@@ -95,8 +101,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
         }
         if affect_model == VOICE_LINEAR or emotion:
             voice = bundled_voice()
-            measured = np.array([row["voice"] for row in speaker_rows], np.float32)
-            guesses = voice.of_measures(measured, ["one"] * len(speaker_rows))
+            voices = np.array([row["voice"] for row in speaker_rows], np.float32)
+            guesses = voice.of_measures(voices, ["one"] * len(speaker_rows))
             shares = [guess.probabilities.tolist() for guess in guesses]
             if affect_model == VOICE_LINEAR:
                 rated = dict(zip(AFFECT, voice.affect_of(shares).T.tolist(), strict=True))
@@ -112,18 +118,15 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
         batch |= {name: values[0] for name, values in buckets.items()}
         batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
         batch |= Tag()(batch)
-        thresholds = {name: Thresholds(*percentile(batch[name], name)[1:]) for name in _CHANGED}
+        thresholds = {name: percentile(batch[name], name)[1:] for name in _CHANGED}
         for number, row in enumerate(speaker_rows):
             clip = row | {name: values[number] for name, values in batch.items()}
             clip |= _compared(clip, len(speaker_rows)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
                 "length": length_class(seconds_of(row)),
             }
-            clip["copy_source"] = CopySource(
-                row["id"],
-                *(clip[name] for name in _CHANGED),
-                *(thresholds[name] for name in _CHANGED),
-            )
+            measured = {name: Measured(clip[name], *thresholds[name]) for name in _CHANGED}
+            clip["copy_source"] = CopySource(row["id"], measured)
             described[row["id"]] = clip
     return [described[row["id"]] for row in rows]
 
@@ -173,7 +176,7 @@ MOST_COPIES = 4
 
 #: The default splits: those that corpora publish, where people use them, and splits by speakers elsewhere.
 _OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
-    f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CLIP_CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
+    f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
 )
 
 
@@ -228,13 +231,8 @@ class ClipPlan:
             )
 
     def check(self, stages: Iterable[Stage]) -> None:
-        """Raise DailytalkError for copies without kinds, and if a stage that every clip needs is missing."""
-        kinds = {type(stage): stage for stage in stages}
-        measuring, finishing = (MeasureQuality, CutSpeech, TimeWords, MeasureProsody), (Condition, TakeConditioned)
-        for needed in (*measuring, *finishing, FinishClip):
-            if needed not in kinds:
-                raise DailytalkError(f"the stages lack {needed.__name__}", "put it back into its list")
-        if self.copies and Augment not in kinds:
+        """Raise DailytalkError for copies without kinds."""
+        if self.copies and find_stage(Augment, stages) is None:
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
 
     @property
@@ -318,6 +316,10 @@ class PlannedClips:
     refused: dict[str, int] = field(default_factory=dict)
     unprompted: int = 0
 
+    @property
+    def copies(self) -> list[Row]:
+        return [row for row in self.rows if row["augmentation"] is not None]
+
 
 def filter_clips(
     rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
@@ -347,87 +349,60 @@ def filter_clips(
 def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]) -> PlannedClips:
     """Split, balance, copy and prompt the described clips that were kept, for the stages that finish them.
 
-    If `wanted.split` is empty, clips are split by speakers.
+    If `wanted.split` is empty, clips are split by speakers. Clips that a corpus keeps for testing are rejected by
+    the split `official`: no manifest lists them.
     """
-    planned, augment = PlannedClips(), find_stage(Augment, finishing)
-    if not rows:
-        return planned
-    clips = sorted(rows, key=lambda row: str(row["id"]))
-    split = wanted.split or Corpus.SPLIT
-    if split == "official":
-        clips = _without_tests(clips, planned)
-    names = ("speaker", "sentence", "emotion", "official_split")
-    items = [
-        sampling.SplitItem(row["id"], seconds_of(row), **{name: row[name] for name in names}) for row in clips
-    ]
-    planned.split = split_corpus(items, split, wanted.seed)
-    side = planned.split.side
-    train = [row for row in clips if side[row["id"]] == "train"]
-    copies = _copies(train, wanted, augment, planned) if augment else {}
-    if wanted.balance:
-        planned.balance = _balanced(clips, train, copies, wanted)
-    times = planned.balance.times if planned.balance else {}
-    weighs, samples = wanted.balance == "weights", wanted.balance == "sample"
-    prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
-    for row in clips:
-        own_copies = copies.get(row["id"], [])
-        if samples and row["id"] in times:
-            own_copies = own_copies[: max(0, int(times[row["id"]]) - 1)]
-        if samples and not times.get(row["id"], 1):
-            reason = f"there is more of {row['emotion']} than wanted"
-            planned.rejects.append(Reject(row["id"], BALANCE, reason, "give a higher --target-minutes"))
-            continue
-        columns = _planned_columns(row, side[row["id"]], float(times.get(row["id"], 1.0)) if weighs else 1.0)
-        prompt = prompts.get(row["id"])
-        planned.unprompted += wanted.prompt_channel and prompt is None
-        for copy in (None, *own_copies):
-            planned.rows.append(_to_finish(row, columns, prompt, copy))
-    planned.rows.sort(key=lambda row: str(row["id"]))
-    return planned
-
-
-def _without_tests(clips: Sequence[Row], planned: PlannedClips) -> list[Row]:
-    """The clips that may train or validate; clips for testing are rejected: no manifest lists them."""
-    kept = []
-    for row in clips:
-        if row["official_split"] == sampling.HELD_OUT:
+    planned, augment, split = PlannedClips(), find_stage(Augment, finishing), wanted.split or Corpus.SPLIT
+    clips = []
+    for row in sorted(rows, key=lambda row: str(row["id"])):
+        if split == "official" and row["official_split"] == HELD_OUT:
             reason = "the corpus keeps it for testing"
             planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
         else:
-            kept.append(row)
-    return kept
-
-
-def _copies(
-    rows: Sequence[Row], wanted: ClipPlan, augment: Augment, planned: PlannedClips
-) -> dict[str, list[Recipe]]:
-    most = wanted.most_copies
-    noises = augment.noises()
-    recipes: dict[str, list[Recipe]] = {}
-    refused: dict[str, int] = defaultdict(int)
-    for row in rows:
-        copies = plan_copies(row["copy_source"], augment.kinds, most, wanted.seed, noises)
-        recipes[row["id"]] = copies.recipes
-        for refusal in copies.refused:
-            refused[refusal.kind] += 1
+            clips.append(row)
+    if not clips:
+        return planned
+    columns = ("id", "speaker", "sentence", "emotion", "official_split", "style", "sentence_type", "length")
+    table = pd.DataFrame([{name: row[name] for name in columns} for row in clips], dtype=object)
+    table["seconds"] = list(map(seconds_of, clips))
+    planned.split = split_corpus(table, split, wanted.seed)
+    side = planned.split.side
+    copies: dict[str, list[Recipe]] = {}
+    refused: Counter[str] = Counter()
+    for row in clips:
+        if augment and side[row["id"]] == "train":
+            source, noises = row["copy_source"], augment.noises()
+            copies[row["id"]], no_kinds = plan_copies(
+                source, augment.kinds, wanted.most_copies, wanted.seed, noises
+            )
+            refused.update(no_kinds)
     planned.refused = dict(refused)
-    return recipes
-
-
-def _balanced(
-    clips: Sequence[Row], train: Sequence[Row], copies: Mapping[str, list[Recipe]], wanted: ClipPlan
-) -> Balance:
-    """The balance of the training split; validation keeps only recordings."""
-    items = []
-    for row in train:
-        seconds = seconds_of(row)
-        lengths = tuple(copied_seconds(recipe, seconds) for recipe in copies.get(row["id"], ()))
-        names = ("emotion", "style", "sentence_type", "length", "speaker")
-        cell = {name: row[name] for name in names}
-        items.append(sampling.BalanceItem(row["id"], **cell, seconds=seconds, copies=lengths))
-    hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
-    emotions = {row["emotion"] for row in clips} - {None, "other"}
-    return plan_balance(items, hours, wanted.balance, wanted.seed, emotions)
+    times: dict[str, float] = {}
+    if wanted.balance:
+        lengths = [[copied_seconds(copy, seconds_of(row)) for copy in copies.get(row["id"], ())] for row in clips]
+        table["copies"], table["copied"] = list(map(len, lengths)), list(map(sum, lengths))
+        train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
+        hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
+        emotions = {row["emotion"] for row in clips} - {None, "other"}
+        planned.balance = plan_balance(train, hours, wanted.balance, wanted.seed, emotions)
+        times = planned.balance.times
+    prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
+    for row in clips:
+        name, weight = row["id"], 1.0
+        own_copies, seen = copies.get(name, []), times.get(name, 1.0)
+        if wanted.balance == "weights":
+            weight = float(seen)
+        elif not seen:
+            reason = f"there is more of {row['emotion']} than wanted"
+            planned.rejects.append(Reject(name, BALANCE, reason, "give a higher --target-minutes"))
+            continue
+        elif name in times:
+            own_copies = own_copies[: int(seen) - 1]
+        planned.unprompted += wanted.prompt_channel and name not in prompts
+        for copy in (None, *own_copies):
+            planned.rows.append(_to_finish(row, side[name], weight, prompts.get(name), copy))
+    planned.rows.sort(key=lambda row: str(row["id"]))
+    return planned
 
 
 def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[str, Row]:
@@ -451,28 +426,24 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
     return chosen
 
 
-def _planned_columns(row: Row, side: str, weight: float) -> Row:
+def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:
+    planned = {name: row[name] for name in _WORK} | {name: row.get(name) for name in SAID}
+    planned |= {name: row[name] if math.isfinite(row[name]) else None for name in (*AFFECT, *PROSODY)}
+    planned |= {"id": row["id"], "text": row["text_raw"], "split": side, "augmentation": None}
+    planned["models"] = {"recogniser": None, "affect": row["affect_source"]}
     quality = {name: row[name] for name in NAMES}
-    return {
-        **{name: row.get(name) for name in SAID},
-        **{name: row[name] if math.isfinite(row[name]) else None for name in (*AFFECT, *PROSODY)},
-        "text": row["text_raw"],
-        "models": {"recogniser": None, "affect": row["affect_source"]},
-        "labels": {name: row.get(name) for name in _LABELS}
-        | {"quality": quality, "split": side, "weight": weight},
+    planned["labels"] = {name: row.get(name) for name in _LABELS} | {
+        "quality": quality,
         "split": side,
+        "weight": weight,
+        "prompt_id": prompt and prompt["id"],
     }
-
-
-def _to_finish(row: Row, columns: Row, prompt: Row | None, copy: Recipe | None) -> Row:
-    planned = columns | {name: row[name] for name in _WORK} | {"id": row["id"], "augmentation": None}
-    planned["labels"] = columns["labels"] | {"prompt_id": prompt["id"] if prompt else None}
     if copy is not None:
         planned |= {"id": copy_id(row["id"], copy), "augmentation": copy._asdict(), **dict.fromkeys(PROSODY)}
         planned["labels"] |= {"augmented_from": row["id"], "augmentation": copy._asdict(), "quality": None}
-    seen = [planned | {"audio": None}, row["input_digest"], prompt["input_digest"] if prompt else None]
+    seen = [planned | {"audio": None}, row["input_digest"], prompt and prompt["input_digest"]]
     digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
-    planned |= {"prompt": prompt["audio"] if prompt else None, "input_digest": digest}
+    planned |= {"prompt": prompt and prompt["audio"], "input_digest": digest}
     return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
 
 

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,9 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.corpus_sections import MEASURES, PLOT, plot_quality
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
-from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.run import RUNNERS, Runner, RunOutcome, intended, run
+from dailytalk_contiguous.run.run import Runner, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.sources.hub_repository import HubChoice, fetch_tree, open_repository
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.store.hub import parse_reference
@@ -40,6 +39,8 @@ from dailytalk_contiguous.store.hub import parse_reference
 #: The values of `--as`.
 FORMS = ("clips", "conversations")
 
+#: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
+BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
 
 #: The options of `corpus` that are settings of its stages and of its plan.
 CLIP_SETTINGS = cli_options.setting_options(
@@ -55,7 +56,7 @@ CLIP_SETTINGS = cli_options.setting_options(
 @cli_options.with_options(CLIP_SETTINGS)
 def corpus(
     name: str = argument(
-        "NAME", f"The corpus: {cli_options.either(sorted(registry.CLIP_CORPORA))}; or your own FILE.py."
+        "NAME", f"The corpus: {cli_options.either(sorted(registry.CORPORA))}; or your own FILE.py."
     ),
     source: str = argument("SOURCE", "Its folder, its zip archive, or OWNER/NAME[@TAG] on the Hub.", ""),
     out: Path | None = engine_options.work_option(None),
@@ -71,8 +72,7 @@ def corpus(
     form: str = option(
         FORMS[0],
         Panel.INPUT,
-        f"What to write: {cli_options.either(FORMS)} "
-        f"(a folder for tag; {cli_options.either(clips.CONVERSATION_SOURCES)} only).",
+        f"What to write: {cli_options.either(FORMS)} (a folder for tag; dailytalk only).",
         "--as",
         metavar="NAME",
     ),
@@ -109,35 +109,20 @@ def corpus(
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
     cli_options.one_of("--as", form, FORMS)
     settings = cli_options.chosen(options, CLIP_SETTINGS)
-    if name in registry.CONVERSATION_CORPORA:
-        raise DailytalkError(
-            f"{name} holds conversations, not clips",
-            "run `dailytalk tag` on its folder"
-            if name not in clips.CONVERSATION_SOURCES.values()
-            else "name dailytalk, and add --as conversations",
-        )
-    reference = None if Path(source).exists() else parse_reference(source)
-    folder, hub = (Path(source), None) if reference is None else registry.corpus_on_hub(name, reference)
+    corpus, folder, hub = registry.corpus_named(name), Path(source), None
+    if not folder.exists() and (reference := parse_reference(source)):
+        repository = open_repository(reference, HubChoice())
+        folder, hub = fetch_tree(repository, {*corpus.SUFFIXES, *BESIDE}), repository.about()
     if form == "conversations":
+        if name != "dailytalk":
+            raise DailytalkError(f"the clips of {name} make no conversations", "this is for dailytalk")
+        if others := settings.keys() - {"seed"}:
+            flag = f"--{min(others).replace('_', '-')}"
+            raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         cli_options.on_this_machine("--out", out)
-        clips_only = settings | {
-            "report_only": report_only,
-            "text_conditions": text_conditions,
-            "dry_run": dry_run,
-            "profile_stages": profile_stages,
-            "runner": runner != RUNNERS[0],
-            "address": address,
-            "shard": shard != "1/1",
-        }
-        for parameter, value in clips_only.items():
-            if value and parameter != "seed":
-                flag = "--" + parameter.replace("_", "-")
-                raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        written = clips.write_conversations(name, folder, out, settings.get("seed", ClipPlan.seed))
-        return laid_out(written, out)
-    corpus_pipeline(
-        profile, **settings
-    )  # raises DailytalkError for impossible settings before anything is written
+        return conversations_outcome(out, *clips.write_conversations(folder, out, settings.get("seed", 0)))
+    # Raises DailytalkError for impossible settings before anything is written.
+    corpus_pipeline(profile, **settings)
     work = open_work(out)
     engine = Runner(runner, address, work)
     settings |= {"device": engine.device(settings.get("device", "auto"))}
@@ -151,13 +136,15 @@ def corpus(
         runner=engine,
     )
     show.say_slow_precision(stages[0], settings.get("affect_precision"))
-    if dry_run:
-        spec = clips.CorpusSpec(read, work.folder, stages, clip_plan)
-        return corpus_intended(read, *intended(spec, run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
+    spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions, report_only)
+    if dry_run:
+        plan, left = intended(spec, run_options)
+        record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
+        total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
+        return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
     with work.telling(), show.bar() as run_bar:
-        spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions, report_only)
         done = run(spec, run_options, planned=run_bar.planned)
     work.settle(OF_CORPUS if done.record else ())
     if profile_stages:
@@ -167,7 +154,11 @@ def corpus(
 
 def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     corpus = registry.corpus_named(name)
-    about, source = corpus.ABOUT, corpus.download()
+    about, source = corpus.ABOUT, corpus.DOWNLOAD
+    if source is None:
+        why = "is given to those who sign its terms" if corpus.SIGNED else "can't be downloaded by this command"
+        where = f"get it from {about.homepage}, then" if about.homepage else "leave out --download:"
+        raise DailytalkError(f"{about.title} {why}", f"{where} give its folder")
     say(f"{about.title}: {about.description}")
     say(f"licence: {about.licence}")
     say(f"home page: {about.homepage}")
@@ -269,20 +260,15 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
     return lines
 
 
-def corpus_intended(read: clips.Read, plan: RunPlan, stages: Sequence[Stage]) -> Outcome:
-    record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
-    total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
-    return show.dry_run(plan, stages, record, [total], rejected=_rejected_by_stage(read.problems))
-
-
-def laid_out(done: clips.WrittenConversations, out: Path) -> Outcome:
+def conversations_outcome(out: Path, n_written: int, rejects: Sequence[Reject], counts: str) -> Outcome:
+    record = {"conversations": n_written, "rejects": [reject.as_dict() for reject in rejects]}
     return Outcome(
-        asdict(done) | {"out": str(out)},
-        f"{counted(done.conversations, 'conversation')} in {as_text(out)}",
-        exit_code(done.conversations, len(done.rejects)),
-        done.counts,
-        _rejected_by_stage(done.rejects),
-        to_run("tag", out, "--out", "DIR") if done.conversations else "",
+        record | {"counts": [counts] if counts else [], "out": str(out)},
+        f"{counted(n_written, 'conversation')} in {as_text(out)}",
+        exit_code(n_written, len(rejects)),
+        [counts] if counts else [],
+        _rejected_by_stage(rejects),
+        to_run("tag", out, "--out", "DIR") if n_written else "",
     )
 
 

@@ -1,10 +1,9 @@
 """`dailytalk mix`: several corpora and conversations as one training folder."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings, mix_summary
+from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
@@ -57,40 +56,30 @@ def mix(
 
 
 def mix_outcome(done: Mixed, out: Path) -> Outcome:
-    record = {
-        "out": as_text(out),
-        "lines": done.lines,
-        "folders": {part.place: mix_summary(part) for part in done.parts},
-        "licence": done.licence.licence,
-        "asks": done.licence.asks,
-        "warnings": done.warnings,
-        "rejects": len(done.rejects),
-        "towards": asdict(done.approach) if done.approach else None,
-    }
-    details = []
-    total = sum(part.seconds_listed() for part in done.parts)
+    record, details = done.record, []
+    total = sum(part.seconds_listed for part in done.parts)
     for part in done.parts:
-        seconds = part.seconds_listed()
-        share = f"{seconds / total:.1%}" if total else "–"
-        listed = f"{seconds / 3600:.2f} h of training ({share}), from {part.seconds('train') / 3600:.2f} h"
-        details.append(f"{part.place}: {listed}")
-    if near := done.approach:
-        rarely = f"{near.lost:.2f} h of {near.hours:.2f} h are not seen"
-        seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near.seen.items())
-        details.append(f"towards {near.reference}: {rarely}; of the conversations {seen}")
-        for reached in near.measures:
-            name, of = reached.measure, "" if reached.side == "both" else f" ({reached.side})"
-            values = f"{measure_text(name, reached.before, with_unit=False)} → {measure_text(name, reached.after)}"
-            missed = "" if reached.low <= reached.after <= reached.high else ", not reached"
-            band = measure_text(name, reached.low, reached.high)
-            details.append(f"{TURN_MEASURES[name].title}{of}: {values}, to be {band}{missed}")
-    details.append(f"licence: {done.licence.licence} ({LICENCES} tells all)")
-    lines = f"{counted(done.lines['train'], 'line')} to train on, {done.lines['eval']} to evaluate on"
+        share = f"{part.seconds_listed / total:.1%}" if total else "–"
+        there = record["folders"][part.name]["train_hours"]
+        details.append(f"{part.name}: {part.seconds_listed / 3600:.2f} h of training ({share}), from {there:.2f} h")
+    if near := record.get("towards"):
+        rarely = f"{near['lost']:.2f} h of {near['hours']:.2f} h are not seen"
+        seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near["seen"].items())
+        details.append(f"towards {near['reference']}: {rarely}; of the conversations {seen}")
+        for of in near["measures"]:
+            name, side = of["measure"], "" if of["side"] == "both" else f" ({of['side']})"
+            values = f"{measure_text(name, of['before'], with_unit=False)} → {measure_text(name, of['after'])}"
+            missed = "" if of["low"] <= of["after"] <= of["high"] else ", not reached"
+            band = measure_text(name, of["low"], of["high"])
+            details.append(f"{TURN_MEASURES[name].title}{side}: {values}, to be {band}{missed}")
+    details.append(f"licence: {record['licence']} ({LICENCES} tells all)")
+    lines = f"{counted(record['lines']['train'], 'line')} to train on, {record['lines']['eval']} to evaluate on"
+    known = ("lines", "folders", "licence", "asks", "warnings", "rejects", "towards")
     return Outcome(
-        record,
+        {"out": as_text(out), **{name: record.get(name) for name in known}},
         f"{lines} in {as_text(out)}",
         3 if done.rejects else 0,
-        details + [f"warning: {warning}" for warning in done.warnings],
+        details + [f"warning: {warning}" for warning in record["warnings"]],
         rejected_of(done.rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
         to_run("check", out),
     )

@@ -14,7 +14,7 @@ from vowels import RATE
 
 from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.apps.clips.augment import Augment, change
-from dailytalk_contiguous.apps.clips.copies import KINDS, CopySource, Recipe, copy_id, plan_copies
+from dailytalk_contiguous.apps.clips.copies import KINDS, CopySource, Measured, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp
@@ -70,9 +70,9 @@ def corpus() -> Dataset:
     """Two sources, each with four copies of four kinds, and the sources themselves."""
     rows = []
     for number in range(2):
-        source = CopySource(f"c/{number}", 150.0, 20.0, 3.0)
+        source = CopySource(f"c/{number}", {"f0_mean": Measured(150.0)})
         audio = speech(1.0 + 2 * number)
-        own = [None, *plan_copies(source, KINDS, 4).recipes]
+        own = [None, *plan_copies(source, KINDS, 4)[0]]
         rows += [
             row(recipe, audio) | {"id": copy_id(source.id, recipe) if recipe else source.id} for recipe in own
         ]
@@ -131,7 +131,7 @@ def test_other_changes_leave_words_length_and_the_right_channel(recipe: Recipe) 
 def test_a_copy_is_as_loud_as_its_source(kind: str) -> None:
     left = speech()[:, 0]
     left = left * np.float32(10 ** ((-23 - clip_loudness(left, RATE)) / 20))
-    (recipe,) = plan_copies(CopySource("c/1", 150.0, 20.0, 3.0), [kind], 1).recipes
+    (recipe,), _ = plan_copies(CopySource("c/1", {"f0_mean": Measured(150.0)}), [kind], 1)
     found = decoded(changed(recipe, left[:, None])["audio"])[:, 0]
     assert clip_loudness(found, RATE) == pytest.approx(-23, abs=0.1)
     assert true_peak_dbtp(found, RATE) <= CEILING_DBTP

@@ -199,9 +199,7 @@ def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Co
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("tess2",), "there is no corpus 'tess2' of clips: choose one of clips"),
-        (("dailytalk_contiguous",), "run `dailytalk tag` on its folder"),
-        (("dailytalk_conversations",), "name dailytalk, and add --as conversations"),
+        (("tess2",), "there is no corpus 'tess2': choose one of clips"),
         (("ravdess", "--as", "conversations"), "the clips of ravdess make no conversations"),
         (("dailytalk", "--as", "conversations", "--report-only"), "--report-only is for clips"),
         (("crema_d", "--augment", "echo"), "'--augment': 'echo' is not"),

@@ -1,6 +1,6 @@
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.corpora.common import PublishedCounts, count_differences
+from dailytalk_contiguous.apps.clips.corpora.corpus import PublishedCounts, count_differences
 
 
 def rows(*labels: str, part: str = "") -> list[tuple[str, dict[str, Any]]]:

@@ -9,7 +9,7 @@ from corpus_trees import put
 from spoken_corpora import faults, rows_of, spoken
 
 from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.corpora.registry import CLIP_CORPORA
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 
 RECIPE = ROOT / "builder_scripts" / "corpus.py"
@@ -18,8 +18,8 @@ RECIPE = ROOT / "builder_scripts" / "corpus.py"
 def test_lists_of_the_recipe_are_those_of_the_command() -> None:
     told = runpy.run_path(str(RECIPE))
     assert (told["MEASURE"], told["FINISH"]) == clip_stages("embedded")
-    assert all(name in told["__doc__"] for name in CLIP_CORPORA)
-    assert set(told["FEW_VOICES"]) < set(CLIP_CORPORA)
+    assert all(name in told["__doc__"] for name in CORPORA)
+    assert set(told["FEW_VOICES"]) < set(CORPORA)
 
 
 def test_corpus_of_few_voices_is_divided_by_sentences(tmp_path: Path) -> None:
@@ -60,4 +60,4 @@ def test_recipe_does_and_records_what_its_edited_lists_say(tmp_path: Path) -> No
 def test_recipe_names_the_corpora_that_there_are(tmp_path: Path, corpus: BuilderScript) -> None:
     done = corpus("iemocap", tmp_path, tmp_path / "out")
     assert done.code == 2
-    assert "corpus: there is no corpus 'iemocap' of clips: choose one of clips, crema_d, " in done.err
+    assert "corpus: there is no corpus 'iemocap': choose one of clips, crema_d, " in done.err

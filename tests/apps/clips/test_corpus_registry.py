@@ -2,11 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows, options_of
+from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
 def test_unknown_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match=r"no corpus 'iemocap': choose one of clips, crema_d, dailytalk"):
         list(corpus_rows("iemocap", tmp_path))
-    assert options_of("dailytalk_conversations") == {"seed"}

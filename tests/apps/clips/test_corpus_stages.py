@@ -17,7 +17,7 @@ from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditio
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
@@ -55,13 +55,6 @@ def test_affect_is_rated_by_a_model_or_else_estimated_beside_the_other_clips() -
     (measuring, _), wanted = corpus_pipeline("embedded", affect_model="somebody/model", device="cpu")
     assert measuring[-1] == RateAffect(model="somebody/model", device="cpu")
     assert wanted.affect(measuring) == "somebody/model"
-
-
-@pytest.mark.parametrize("missing", [*MEASURE, *FINISH], ids=lambda stage: stage.name)
-def test_list_without_a_stage_that_others_need_is_refused(missing: Stage) -> None:
-    left = [stage for stage in (*MEASURE, *FINISH) if stage is not missing]
-    with pytest.raises(DailytalkError, match=f"the stages lack {missing.name}"):
-        ClipPlan().check(left)
 
 
 def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path) -> None:

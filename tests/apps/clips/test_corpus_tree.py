@@ -8,7 +8,7 @@ import pytest
 from audio_files import tones, wav_bytes
 from corpus_trees import clip, good, problems, put, read, zipped
 
-from dailytalk_contiguous.apps.clips.corpora.common import open_tree
+from dailytalk_contiguous.apps.clips.corpora.files import open_tree
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.files import LINK_OUT
 
@@ -37,15 +37,14 @@ def test_the_least_deep_file_of_a_name_is_found_whatever_its_capitals(tmp_path: 
         ]
 
 
-def test_links_out_of_the_corpus_and_hidden_recordings_are_rejected_with_their_reason(tmp_path: Path) -> None:
+def test_links_out_of_the_corpus_are_rejected_with_their_reason(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", {"DC_a05.wav": clip(), "DC_a06.wav": clip()})
-    corpus = put(tmp_path / "in", {NAME: clip(), ".DC_a02.wav": clip(), "b/DC_a07.wav": clip()})
+    corpus = put(tmp_path / "in", {NAME: clip(), "b/DC_a07.wav": clip()})
     (corpus / "DC_a05.wav").symlink_to(tmp_path / "elsewhere/DC_a05.wav")
     (corpus / "more").symlink_to(tmp_path / "elsewhere")
     (corpus / "DC_a08.wav").symlink_to("b/DC_a07.wav")
-    hidden = {".DC_a02.wav": "its name begins with a dot, which hides it"}
     rows = read("savee", corpus)
-    assert problems(rows) == {"DC_a05.wav": LINK_OUT, "more": LINK_OUT} | hidden
+    assert problems(rows) == {"DC_a05.wav": LINK_OUT, "more": LINK_OUT}
     assert {rows[name]["remedy"] for name in ("DC_a05.wav", "more")} == {"copy it into the folder"}
     assert [row["audio_file"] for row in good(rows)] == ["DC_a01.wav", "DC_a08.wav", "b/DC_a07.wav"]
 
@@ -58,7 +57,7 @@ def test_what_can_not_be_read_is_rejected(tmp_path: Path) -> None:
     found = problems(read("savee", tmp_path))
     assert found.pop("bad.zip").startswith("it is no zip archive that can be read")
     assert found == {
-        **dict.fromkeys(("DC_a03.wav", "gone.zip", "gone.tar"), "it can't be read (No such file or directory)"),
+        **dict.fromkeys(("DC_a03.wav", "gone.zip", "gone.tar"), "it is a link to a file that is not there"),
         "old.tar.gz": "it is an archive (.gz)",
         "notes.rar": "it is an archive (.rar)",
         "outer.zip/inner.zip": "it is an archive in an archive",

@@ -90,7 +90,7 @@ def test_without_folders_of_emotions_the_text_file_tells_them(tmp_path: Path) ->
     ("text", "reason"),
     [
         ("0011_000001\tHi.\tAngry", "it is Neutral by its folder, Angry by its text file, Neutral by its number"),
-        ("0011_000001\tHi.\tJoyful", "its emotion 'Joyful' in 0011.txt is unknown"),
+        ("0011_000001\tHi.\tJoyful", "it is Neutral by its folder, Joyful by its text file"),
         ("0011_000001\tHi.\tNeutral\n0011_000001\tHo.\tNeutral", "line 2 of '0011/0011.txt' is another text of"),
     ],
 )

@@ -208,7 +208,7 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
     assert reasons["research"] == "LicenseRef-ESD-research-only allows research only"
     assert "an unknown licence" in reasons["nobody"]
     assert "an unknown licence" in reasons["data_stereo"]
-    assert (done.licence.licence, done.licence.warnings) == ("CC-BY-4.0", ())
+    assert (done.record["licence"], done.record["warnings"]) == ("CC-BY-4.0", [])
 
 
 def test_commercial_leaves_out_what_a_model_forbids(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_clips_that_are_listed_more_than_four_times_are_warned_of(
         [(corpus(tmp_path, count=1), share), (corpus(tmp_path, "other", 5), 1.0)], tmp_path / "out", Settings()
     )
     assert max(done.parts[0].listed.values()) == times
-    assert any(f"acted: some clips are listed {times} times" in warning for warning in done.warnings) == warned
+    assert any(f"acted: some clips are listed {times} times" in warning for warning in done.record["warnings"]) == warned
 
 
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")
     second = corpus_folder(tmp_path / "two", [again])
     done = mix_folders([(first, None), (second, None)], tmp_path / "out", Settings())
-    assert any("1 speaker, such as acted/s1" in warning for warning in done.warnings)
+    assert any("1 speaker, such as acted/s1" in warning for warning in done.record["warnings"])
 
 
 def test_the_check_finds_a_file_on_both_sides(tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
@@ -153,7 +152,6 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int,
     total = sum(file.size for file in files)
     arrived = n_fetched = 0
     with requests.Session() as session, ThreadPoolExecutor(AT_A_TIME) as pool:
-        session.max_redirects = 5
         try:
             for file, came in zip(files, pool.map(lambda file: _fetch(session, file, folder), files), strict=True):
                 arrived, n_fetched = arrived + file.size, n_fetched + came
@@ -165,20 +163,12 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int,
 
 def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     path = inside(folder, file.name)
-    if path.is_file() and path.stat().st_size == file.size and _matches(path, file.checksum):
+    if path.is_file() and _matches(path, file.checksum):
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")  # hidden: no reader takes it for a clip
-    part.touch()
-    tries = 0
-    while (begun := part.stat().st_size) != file.size:
-        wait = _more(session, file, part, begun, tries)
-        tries = 0 if part.stat().st_size > begun else tries + 1
-        if tries == TRIES:
-            host = urlsplit(file.address).netloc
-            raise DailytalkError(f"{host} does not give {file.name!r} whole, although asked {TRIES} times", _AGAIN)
-        if part.stat().st_size != file.size:
-            interrupts.sleep(wait if wait is not None else backoff(tries, None))
+    with part.open("ab") as target:
+        _download(session, file.address, target, file.size)
     if not _matches(part, file.checksum):
         part.unlink()
         raise DailytalkError(
@@ -189,87 +179,54 @@ def _fetch(session: "requests.Session", file: CorpusFile, folder: Path) -> bool:
     return True
 
 
-def _more(session: "requests.Session", file: CorpusFile, part: Path, begun: int, tries: int) -> float | None:
-    """Append the content of one answer; returns the seconds that the server asks to wait."""
-    headers = {"Range": f"bytes={begun}-"} if begun else {}
-    with _passing(file.address, tries), _answer(session, file.address, headers) as response:
-        if response.status_code == 416 or (
-            response.status_code == 206
-            and not response.headers.get("Content-Range", "").startswith(f"bytes {begun}-")
-        ):
-            part.write_bytes(b"")  # not what was asked for: from the beginning
-            return 0.0
-        if response.status_code not in (200, 206):
-            return _refused(response, file.name)
-        whole = response.status_code == 200
-        left = file.size if whole else file.size - begun
-        with part.open("wb" if whole else "ab") as target:
-            for piece in _pieces(response, left):
-                target.write(piece)
-    return None
-
-
 def _document(address: str) -> bytes:
     import requests
 
+    body = io.BytesIO()
     with requests.Session() as session:
-        for tries in range(TRIES):
-            wait: float | None = None
-            with _passing(address, tries), _answer(session, address, {}) as response:
-                if response.status_code == 200:
-                    body = b"".join(_pieces(response, MOST_LIST_BYTES + 1))
-                    if len(body) > MOST_LIST_BYTES:
-                        raise DailytalkError(
-                            f"{address} has over {MOST_LIST_BYTES >> 20} MiB", "check the address"
-                        )
-                    return body
-                wait = _refused(response, address)
-            interrupts.sleep(wait if wait is not None else backoff(tries, None))
-    raise DailytalkError(f"{address} does not come whole, although asked for {TRIES} times", _AGAIN)
+        _download(session, address, body, None)
+    return body.getvalue()
 
 
-@contextmanager
-def _answer(session: "requests.Session", address: str, headers: dict[str, str]) -> Iterator["requests.Response"]:
-    plain = headers | {"Accept-Encoding": "identity"}
-    with session.get(address, headers=plain, stream=True, timeout=TIMEOUTS) as response:
-        if address.startswith("https:") and not response.url.startswith("https:"):
-            raise DailytalkError(f"{urlsplit(address).netloc} leads to an address without TLS", "get it by hand")
-        yield response
+def _download(session: "requests.Session", address: str, target: BinaryIO, size: int | None) -> None:
+    """Append to a file what it lacks of `size` bytes; None for a document of any size up to `MOST_LIST_BYTES`.
 
-
-@contextmanager
-def _passing(address: str, tries: int) -> Iterator[None]:
-    """Leave an answer that breaks off, and a server that can't be reached, to the next try, if there is one."""
+    An answer that breaks off is asked for again from there, as long as each brings something.
+    """
     import requests
     from urllib3.exceptions import HTTPError
 
-    try:
-        yield
-    except HTTPError:
-        pass
-    except (requests.ConnectionError, requests.Timeout):
-        if tries + 1 == TRIES:
-            host = urlsplit(address).netloc
-            raise DailytalkError(f"{host} can't be reached", f"check the network, then {_AGAIN}") from None
-    except requests.RequestException as error:
-        raise DailytalkError(f"the server can't be asked ({type(error).__name__})", "get it by hand") from None
-
-
-def _pieces(response: "requests.Response", most: int) -> Iterator[bytes]:
-    while most > 0 and (piece := response.raw.read(min(_PIECE, most), decode_content=False)):
-        interrupts.check_interrupt()
-        most -= len(piece)
-        yield piece
-
-
-def _refused(response: "requests.Response", what: str) -> float | None:
-    """Seconds to wait before another try. Raises DailytalkError for a permanent status."""
-    if response.status_code in (408, 429) or response.status_code >= 500:
-        return min(retry_after(response.headers.get("Retry-After")) or 1.0, 60.0)
-    raise DailytalkError(
-        f"{urlsplit(response.url).netloc} answered {response.status_code} for {quoted(what)}",
-        "see the home page of the corpus, and get it by hand",
-    )
+    host, tries, problem = urlsplit(address).netloc, 0, ""
+    most = MOST_LIST_BYTES if size is None else size
+    while (begun := target.tell()) != size:
+        if tries == TRIES:
+            raise DailytalkError(f"{host} {problem}", f"check the network, then {_AGAIN}")
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={begun}-"} if begun else {})
+        wait = None
+        try:
+            with session.get(address, headers=headers, stream=True, timeout=TIMEOUTS) as response:
+                problem, code = f"does not give {quoted(address)} whole", response.status_code
+                if address.startswith("https:") and not response.url.startswith("https:"):
+                    raise DailytalkError(f"{host} leads to an address without TLS", "get it by hand")
+                if code in (408, 429) or code >= 500:
+                    wait = min(retry_after(response.headers.get("Retry-After")) or 1.0, 60.0)
+                elif code not in (200, 206, 416):
+                    remedy = "see the home page of the corpus, and get it by hand"
+                    raise DailytalkError(f"{host} answered {code} for {quoted(address)}", remedy)
+                else:
+                    if code != 206:  # not from where it broke off: from the beginning
+                        target.truncate(0)
+                        target.seek(0)
+                    while piece := response.raw.read(min(_PIECE, most - target.tell()), decode_content=False):
+                        interrupts.check_interrupt()
+                        target.write(piece)
+                    if size is None:
+                        return
+        except (HTTPError, requests.ConnectionError, requests.Timeout):
+            problem = problem or "can't be reached"
+        tries = 0 if target.tell() > begun else tries + 1
+        if target.tell() != size and tries < TRIES:
+            interrupts.sleep(backoff(tries, None) if wait is None else wait)
 
 
 def _matches(path: Path, checksum: str) -> bool:

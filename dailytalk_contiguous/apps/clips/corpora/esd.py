@@ -1,23 +1,24 @@
 """ESD: ten Mandarin and ten English speakers say the same 350 texts in five emotions.
 
-The folder of a clip names its emotion, and the speaker's text file has its words. These files are in four
-encodings, with tabs, spaces or nothing between text and emotion, so they are read leniently; folder, number and
-text file must agree on a clip, or it is rejected.
+The number of a clip tells its emotion, and so do its folder and the text file of its speaker, which has its words.
+These files are in four encodings, with tabs, spaces or nothing between text and emotion, so they are read
+leniently; folder, number and text file must agree on a clip, or it is rejected.
 """
 
 import codecs
 import contextlib
 import re
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from dailytalk_contiguous.apps.clips.corpora.common import About, Corpus, FoundFile, PublishedCounts, Reader, Tree
+from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader
+from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 
 #: By the name of the folder, in the order in which the clips are numbered: 350 of each.
 EMOTIONS = {"Neutral": "neutral", "Angry": "angry", "Happy": "happy", "Sad": "sad", "Surprise": "surprised"}
-#: The emotions in the text files: in English, or in Chinese for the Mandarin speakers.
+#: The emotions in folders and text files: in English, or in Chinese for the Mandarin speakers.
 WRITTEN = {name.casefold(): name for name in EMOTIONS} | {
     "中立": "Neutral",
     "生气": "Angry",
@@ -32,15 +33,7 @@ _MEN = (4, 5, 6, 8, 10, 11, 12, 13, 14, 20)
 SPEAKERS = {f"{n:04d}": ("zh" if n <= 10 else "en", "male" if n in _MEN else "female") for n in range(1, 21)}
 TEXTS = 350
 
-_NAME = re.compile(r"(\d{4})_(\d{6})")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
-
-
-class EsdLine(NamedTuple):
-    """A line of a text file: the text, and the emotion as written there, if any."""
-
-    text: str
-    emotion: str | None
 
 
 class Esd(Corpus):
@@ -60,65 +53,48 @@ class Esd(Corpus):
     SIGNED = True
     PUBLISHED = (PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),)
     BESIDE = ("*[0-9][0-9][0-9][0-9].txt",)
+    PATTERN = r"(?P<speaker>\d{4})_(?P<number>\d{6})"
+    EXAMPLE = "0011_000001.wav"
+    CODES = {
+        "speaker": {
+            name: {"language": language, "gender": gender} for name, (language, gender) in SPEAKERS.items()
+        },
+        "number": {
+            f"{350 * block + text:06d}": {"label": label, "emotion": emotion, "sentence": f"{text:03d}"}
+            for block, (label, emotion) in enumerate(EMOTIONS.items())
+            for text in range(1, TEXTS + 1)
+        },
+    }
+    COLUMNS = {"speaker": "esd/{speaker}"}
 
     @classmethod
     def reader(cls, tree: Tree, config: Any) -> Reader:
         @cache
-        def lines_of(speaker: str) -> dict[str, EsdLine]:
+        def lines_of(speaker: str) -> dict[str, tuple[str, str]]:
             text = tree.named(f"{speaker}.txt")
             return read_lines(decode(text), text.name) if text else {}
 
         def read(file: FoundFile) -> Row:
-            match = _NAME.fullmatch(file.pure.stem)
-            if match is None:
-                raise BadInput(f"its name {file.pure.name!r} is not like 0011_000001.wav", "rename it")
-            speaker, number = match[1], int(match[2])
-            if speaker not in SPEAKERS:
-                raise BadInput(f"its speaker {speaker!r} is unknown (known are 0001 to 0020)", "correct the name")
-            if not 1 <= number <= TEXTS * len(EMOTIONS):
-                raise BadInput(f"its number {match[2]!r} is unknown (the last is 001750)", "correct the name")
-            line = lines_of(speaker).get(file.pure.stem)
-            language, gender = SPEAKERS[speaker]
-            label = _label(file, number, line)
-            return {
-                "clip": file.pure.stem,
-                "text": line.text if line else None,
-                "language": language,
-                "speaker": f"esd/{speaker}",
-                "gender": gender,
-                "sentence": f"{language}-{(number - 1) % TEXTS + 1:03d}",
-                "emotion": EMOTIONS[label],
-                "label": label,
-                "official_split": next((SPLITS[part] for part in _folders(file) if part in SPLITS), None),
-            }
+            row = cls.by_name(file)
+            text, written = lines_of(file.pure.stem[:4]).get(file.pure.stem, (None, ""))
+            folders = [part.casefold() for part in file.pure.parent.parts]
+            emotions = {}
+            if named := [WRITTEN[part] for part in folders if part in WRITTEN]:
+                emotions["folder"] = named[-1]
+            if written:
+                emotions["text file"] = WRITTEN.get(written.casefold(), written)
+            if not emotions:
+                reason = "neither a folder nor the text file says its emotion"
+                raise BadInput(reason, "keep the folders Neutral, Angry, …")
+            emotions["number"] = row["label"]
+            if len(set(emotions.values())) > 1:
+                disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
+                raise BadInput(f"it is {disagreement}", "put the file where it belongs, or correct the text file")
+            row["sentence"] = f"{row['language']}-{row['sentence']}"
+            split = next((SPLITS[part] for part in folders if part in SPLITS), None)
+            return row | {"text": text, "official_split": split}
 
         return read
-
-
-def _label(file: FoundFile, number: int, line: EsdLine | None) -> str:
-    """The emotion on which folder and text file agree with the number. Raises BadInput if they don't."""
-    emotions: dict[str, str] = {}
-    for part in _folders(file):
-        if part.capitalize() in EMOTIONS:
-            emotions["folder"] = part.capitalize()
-    if line is not None and line.emotion is not None:
-        if line.emotion.casefold() not in WRITTEN:
-            text_file = f"{file.pure.stem[:4]}.txt"
-            raise BadInput(f"its emotion {line.emotion!r} in {text_file} is unknown", f"correct {text_file}")
-        emotions["text file"] = WRITTEN[line.emotion.casefold()]
-    if not emotions:
-        raise BadInput("neither a folder nor the text file says its emotion", "keep the folders Neutral, Angry, …")
-    emotions["number"] = list(EMOTIONS)[(number - 1) // TEXTS]
-    if len(set(emotions.values())) > 1:
-        disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
-        raise BadInput(
-            f"it is {disagreement}", "put the file where it belongs, or correct the text file of its speaker"
-        )
-    return emotions["number"]
-
-
-def _folders(file: FoundFile) -> list[str]:
-    return [part.casefold() for part in file.pure.parent.parts]
 
 
 def decode(file: FoundFile) -> str:
@@ -142,25 +118,17 @@ def decode(file: FoundFile) -> str:
     raise BadInput(f"its text file {file.name!r} is not in {' or '.join(encodings)}", "save it as UTF-8")
 
 
-def read_lines(text: str, name: str) -> dict[str, EsdLine]:
-    """Lines by the clip's id. Raises BadInput if two different lines are of the same clip."""
-    lines: dict[str, EsdLine] = {}
+def read_lines(text: str, name: str) -> dict[str, tuple[str, str]]:
+    """Text and emotion, if one is written, by the clip's id. Raises BadInput if two lines of one clip differ."""
+    lines: dict[str, tuple[str, str]] = {}
     for number, raw in enumerate(text.splitlines(), 1):
-        parts = raw.split(maxsplit=1)
-        if not parts:
-            continue
-        clip, line = parts[0], _line(parts[1] if len(parts) > 1 else "")
-        if lines.setdefault(clip, line) != line:
+        clip, _, rest = raw.strip().replace("\t", " \t ").partition(" ")
+        fields = [" ".join(field.split()) for field in rest.split("\t") if field.strip()]
+        words, _, last = " ".join(fields).rpartition(" ")
+        if len(fields) > 1:
+            line = " ".join(fields[:-1]), fields[-1]
+        else:  # no tab between text and emotion, or no emotion
+            line = (words, last) if words and last.casefold() in WRITTEN else (" ".join(fields), "")
+        if clip and lines.setdefault(clip, line) != line:
             raise BadInput(f"line {number} of {name!r} is another text of {clip}", "keep the right one")
     return lines
-
-
-def _line(rest: str) -> EsdLine:
-    """Text and emotion of the rest of a line: with a tab between them, with a space, or without an emotion."""
-    fields = [field.strip() for field in rest.split("\t") if field.strip()]
-    if len(fields) > 1:
-        return EsdLine(" ".join(" ".join(fields[:-1]).split()), fields[-1])
-    words = " ".join(fields).split()
-    if len(words) > 1 and words[-1].casefold() in WRITTEN:
-        return EsdLine(" ".join(words[:-1]), words[-1])
-    return EsdLine(" ".join(words), None)

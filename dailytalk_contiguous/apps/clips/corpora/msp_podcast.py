@@ -6,8 +6,8 @@ set are not published: its audio is rejected, as is any clip without a line in t
 
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.corpora import common
-from dailytalk_contiguous.core.documents import utf8_text
+from dailytalk_contiguous.apps.clips.corpora import corpus
+from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 
@@ -34,11 +34,11 @@ TABLE = "labels_consensus.csv"
 _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
 
 
-class MspPodcast(common.Corpus):
+class MspPodcast(corpus.Corpus):
     """Speaking turns of MSP-Podcast; `label` is the letter of the consensus."""
 
     NAME = "msp_podcast"
-    ABOUT = common.About(
+    ABOUT = corpus.About(
         title="MSP-Podcast",
         description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
         "valence and dominance",
@@ -49,12 +49,12 @@ class MspPodcast(common.Corpus):
         "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
     )
     #: Turns with published labels, that is without Test3.
-    SIGNED = True
     PUBLISHED = (
-        common.PublishedCounts(149_307, release="1.11", unit="labelled turns"),
-        common.PublishedCounts(203_936, release="1.12", unit="labelled turns"),
-        common.PublishedCounts(264_705, release="2.0", unit="labelled turns"),
+        corpus.PublishedCounts(149_307, release="1.11", unit="labelled turns"),
+        corpus.PublishedCounts(203_936, release="1.12", unit="labelled turns"),
+        corpus.PublishedCounts(264_705, release="2.0", unit="labelled turns"),
     )
+    SIGNED = True
     SPLIT = "official"
     BESIDE = (
         "*labels/*",
@@ -67,48 +67,41 @@ class MspPodcast(common.Corpus):
     )
 
     @classmethod
-    def reader(cls, tree: common.Tree, config: Any) -> common.Reader:
+    def reader(cls, tree: Tree, config: Any) -> corpus.Reader:
         table = tree.named(TABLE)
         if table is None:
             raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
-        lines = common.by_clip(table, common.read_table(table, _COLUMNS), "FileName")
+        lines = corpus.lines_by_clip(table, _COLUMNS, "FileName")
         texts = {
             file.pure.stem: file
             for file in tree.files
             if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
         }
 
-        def read(file: common.FoundFile) -> Row:
-            line = lines.get(file.pure.name)
+        def read(file: FoundFile) -> Row:
+            line, written = lines.get(file.pure.name), texts.get(file.pure.stem)
             if line is None:
                 raise BadInput(
                     f"{TABLE} has no line for it (labels of Test3 are not published)",
                     "leave it out, or get its labels",
                 )
-            row = read_line(file.pure.stem, line)
-            written = texts.get(file.pure.stem)
-            row["text"] = " ".join(utf8_text(written.read(), written.name).split()) or None if written else None
-            return row
+            label, speaker = line["EmoClass"], line["SpkrID"].strip()
+            emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
+            return {
+                "clip": file.pure.stem,
+                "text": " ".join(written.text().split()) or None if written else None,
+                "language": "en",
+                "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
+                "gender": corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
+                "emotion": emotion,
+                "label": label,
+                "perceived": emotion,
+                "perceived_label": label,
+                "official_split": corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
+                **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
+            }
 
         return read
-
-
-def read_line(clip: str, line: dict[str, str]) -> Row:
-    """The columns of a line of the table. Raises BadInput that names an invalid code or number."""
-    emotion = common.known(EMOTIONS, line["EmoClass"], "emotion", TABLE)
-    speaker = line["SpkrID"].strip()
-    return {
-        "clip": clip,
-        "language": "en",
-        "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
-        "gender": common.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
-        "emotion": emotion,
-        "label": line["EmoClass"],
-        "perceived": emotion,
-        "perceived_label": line["EmoClass"],
-        "official_split": common.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
-        **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
-    }
 
 
 def _scaled(text: str, column: str) -> float | None:
@@ -121,4 +114,4 @@ def _scaled(text: str, column: str) -> float | None:
         value = float("nan")
     if not LOWEST <= value <= HIGHEST:
         raise BadInput(f"its {column} is {text!r}, not a number from 1 to 7", "download the table again")
-    return common.measure_of((value - LOWEST) / (HIGHEST - LOWEST))
+    return corpus.measure_of((value - LOWEST) / (HIGHEST - LOWEST))
