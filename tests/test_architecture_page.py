@@ -74,8 +74,7 @@ def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(ran.folder), *sys.path])
     registry = from_app("clips.corpora.registry")
-    for table in ("CORPORA", "CLIP_CORPORA"):
-        monkeypatch.setattr(registry, table, {**getattr(registry, table)})
+    monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA})
     free = ("--asr-model", "none", "--affect-model", "none", "--profile", "embedded")
     file, out = ran.folder / "example_of_a_corpus.py", tmp_path / "clips"
     done = dailytalk("corpus", file, ran.folder / "diary", "--out", out, *free, "--split", "sentences")
@@ -92,8 +91,8 @@ def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
     ("change", "reason"),
     [
         (("CORPUS = Diary", "CORPUS = Diary.ABOUT"), "defines no CORPUS: end it with CORPUS = MyCorpus"),
-        (("CORPUS = Diary", "CORPUS = dict"), "its CORPUS is no Corpus with a NAME, an ABOUT and a reader"),
-        (("def reader", "def writer"), "its CORPUS is no Corpus with a NAME, an ABOUT and a reader"),
+        (("CORPUS = Diary", "CORPUS = dict"), "its CORPUS is no Corpus with a NAME, an ABOUT and a PATTERN"),
+        (("PATTERN =", "PATTERNS ="), "its CORPUS is no Corpus with a NAME, an ABOUT and a PATTERN"),
         (('"diary"', '"esd"'), "there is a corpus 'esd'"),
     ],
 )

@@ -56,6 +56,7 @@ class Augment(Stage):
         reference=True,
     )
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})

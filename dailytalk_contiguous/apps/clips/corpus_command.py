@@ -116,7 +116,8 @@ def corpus(
     if form == "conversations":
         if name != "dailytalk":
             raise DailytalkError(f"the clips of {name} make no conversations", "this is for dailytalk")
-        if others := settings.keys() - {"seed"}:
+        chosen = settings | {"report_only": report_only, "text_conditions": text_conditions}
+        if others := {name for name, value in chosen.items() if value and name != "seed"}:
             flag = f"--{min(others).replace('_', '-')}"
             raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
         cli_options.on_this_machine("--out", out)

@@ -61,7 +61,9 @@ def mix_outcome(done: Mixed, out: Path) -> Outcome:
     for part in done.parts:
         share = f"{part.seconds_listed / total:.1%}" if total else "–"
         there = record["folders"][part.name]["train_hours"]
-        details.append(f"{part.name}: {part.seconds_listed / 3600:.2f} h of training ({share}), from {there:.2f} h")
+        details.append(
+            f"{part.name}: {part.seconds_listed / 3600:.2f} h of training ({share}), from {there:.2f} h"
+        )
     if near := record.get("towards"):
         rarely = f"{near['lost']:.2f} h of {near['hours']:.2f} h are not seen"
         seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near["seen"].items())

@@ -232,7 +232,10 @@ def test_clips_that_are_listed_more_than_four_times_are_warned_of(
         [(corpus(tmp_path, count=1), share), (corpus(tmp_path, "other", 5), 1.0)], tmp_path / "out", Settings()
     )
     assert max(done.parts[0].listed.values()) == times
-    assert any(f"acted: some clips are listed {times} times" in warning for warning in done.record["warnings"]) == warned
+    assert (
+        any(f"acted: some clips are listed {times} times" in warning for warning in done.record["warnings"])
+        == warned
+    )
 
 
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
