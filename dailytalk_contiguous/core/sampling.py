@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 
-Numbers = NDArray[np.float64]
+Seconds = NDArray[np.float64]
 
 
 def order_key(name: str, seed: int) -> str:
@@ -172,7 +172,7 @@ def disparity(seconds: Iterable[float]) -> float:
     return max(positive) / min(positive) if positive else 1.0
 
 
-def quotas(least: Numbers, most: Numbers, total: float) -> Numbers:
+def quotas(least: Seconds, most: Seconds, total: float) -> Seconds:
     """How much each gets of a total: all the same, but none less than its least or more than its most.
 
     A total below the sum of the least gives the least, one above the sum of the most gives the most.
@@ -382,7 +382,7 @@ def _best_groups(clips: pd.DataFrame, groups: "pd.Series[Any]", seed: int) -> tu
     return best
 
 
-def _costs(chosen_seconds: Numbers, all_seconds: Numbers) -> Numbers:
+def _costs(chosen_seconds: Seconds, all_seconds: Seconds) -> Seconds:
     """How bad sides with these seconds of each emotion (last axis) are; infinite where the other side is empty."""
     share = chosen_seconds.sum(axis=-1) / all_seconds.sum()
     outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)

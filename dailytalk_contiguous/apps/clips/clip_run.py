@@ -24,7 +24,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     plan_clips,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.corpora.dailytalk import DIALOGUES, DailyTalk, conversations
+from dailytalk_contiguous.apps.clips.corpora.dailytalk import DIALOGUES, DailyTalk, acted_dialogues
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named, corpus_rows, count_check
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.audio import to_uri
@@ -119,7 +119,7 @@ def write_conversations(source: Path, out: Path, seed: int = 0) -> tuple[int, li
     target = OwnedFolder(out, "conversations", (work_folder.ABOUT_CORPUS, work_folder.REJECTS))
     rejects: list[Reject] = []
     n_written = 0
-    for conversation in conversations(source, seed):
+    for conversation in acted_dialogues(source, seed):
         if isinstance(conversation, Reject):
             rejects.append(conversation)
             continue

@@ -27,7 +27,7 @@ _DISTANCE_COST, _REPEAT_COST = 100.0, 0.01
 #: The least width of a band by which distances are measured, as a share of its ends, or of the present value.
 _LEAST_WIDTH = 0.01
 
-Numbers = NDArray[np.float64]
+Shares = NDArray[np.float64]
 
 
 class Approach(NamedTuple):
@@ -92,7 +92,7 @@ def approach(
     return Approach(reference.name, measures, times, float(seconds.sum()) / 3600, lost / 3600)
 
 
-def _excess(band: dict[str, Any], figures: Sequence[Any], seconds: Numbers) -> list[Numbers]:
+def _excess(band: dict[str, Any], figures: Sequence[Any], seconds: Shares) -> list[Shares]:
     """By how much each conversation is over a band, and under it, in widths of the band, shape (n,) each.
 
     Below 0 it makes up for others. A line is weighed by the share that a conversation has in the measure; one of
@@ -113,7 +113,7 @@ def _excess(band: dict[str, Any], figures: Sequence[Any], seconds: Numbers) -> l
     return [line / (width * per.sum()) for line in (amount - high * per, low * per - amount)]
 
 
-def _times(share: Numbers, excess: Numbers, draws: Numbers) -> list[int]:
+def _times(share: Shares, excess: Shares, draws: Shares) -> list[int]:
     """Whole numbers from 0 to `MOST_SEEN` with which `excess @ times` is as little above 0 as can be.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 from audio_files import tones, wav_bytes
 from corpus_trees import clip, good, problems, put, read, zipped
 
-from dailytalk_contiguous.apps.clips.corpora.files import open_tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import open_tree
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.files import LINK_OUT
 

@@ -13,8 +13,8 @@ from dailytalk_contiguous.apps.clips.corpora.dailytalk import (
     OFFSET_DEVIATION,
     OFFSET_LIMIT,
     OFFSET_MEAN,
-    Conversation,
-    conversations,
+    ActedDialogue,
+    acted_dialogues,
     starts,
 )
 from dailytalk_contiguous.core.errors import Reject
@@ -24,10 +24,10 @@ TALK = {"0": [(1, "How are you?"), (0, "Great!"), (0, "And you?")], "25": [(0, "
 turns = st.lists(st.tuples(st.floats(0.1, 20.0), st.sampled_from((0, 1))), min_size=1, max_size=12)
 
 
-def read(source: Path, seed: int = 0) -> tuple[dict[str, Conversation], dict[str, str]]:
+def read(source: Path, seed: int = 0) -> tuple[dict[str, ActedDialogue], dict[str, str]]:
     """The dialogues, and the reasons of the rejects, by their names."""
-    rows = list(conversations(source, seed))
-    good = {row.dialogue: row for row in rows if isinstance(row, Conversation)}
+    rows = list(acted_dialogues(source, seed))
+    good = {row.dialogue: row for row in rows if isinstance(row, ActedDialogue)}
     return good, {row.id: row.reason for row in rows if isinstance(row, Reject)}
 
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, labelled
+from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, own_labels
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, Dataverse, KnownFiles
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
 from dailytalk_contiguous.core.schema import Row
 
 _ZENODO = "https://zenodo.org/api/records/1188976/files"
@@ -121,7 +121,7 @@ class Savee(Corpus):
     EXAMPLE = "DC_a01.wav or DC/a01.wav"
     CODES = {
         "speaker": {name: {"gender": "male"} for name in ("DC", "JE", "JK", "KL")},
-        "emotion": labelled(SAVEE_EMOTIONS),
+        "emotion": own_labels(SAVEE_EMOTIONS),
     }
     COLUMNS = {
         "clip": "{speaker}_{emotion}{number}",
@@ -178,7 +178,7 @@ class Tess(Corpus):
     #: Ages in years of the "older adult female" and the "younger adult female".
     CODES = {
         "speaker": {"OAF": {"gender": "female", "age": 64}, "YAF": {"gender": "female", "age": 26}},
-        "emotion": labelled(TESS_EMOTIONS),
+        "emotion": own_labels(TESS_EMOTIONS),
     }
     COLUMNS = {
         "text": "Say the word {word}.",

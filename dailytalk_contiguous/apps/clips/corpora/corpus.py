@@ -19,8 +19,8 @@ from typing import Any, ClassVar, TypeVar
 import datasets
 import numpy as np
 
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree, walk
 from dailytalk_contiguous.apps.clips.corpora.downloads import Download
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree, open_tree, walk
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, read_header
 from dailytalk_contiguous.core.documents import csv_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -313,7 +313,7 @@ def known(meanings: Mapping[str, Meaning], code: str, what: str, where: str = ""
     return meanings[code]
 
 
-def labelled(emotions: Mapping[str, str]) -> dict[str, Row]:
+def own_labels(emotions: Mapping[str, str]) -> dict[str, Row]:
     """The columns of codes that are the corpus's own labels, from our emotion of each."""
     return {code: {"emotion": emotion, "label": code} for code, emotion in emotions.items()}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import GitLfs
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 
@@ -75,7 +75,7 @@ class CremaD(corpus.Corpus):
     CODES = {
         "actor": {str(number): {} for number in range(1001, 1092)},
         "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
-        "emotion": corpus.labelled(EMOTIONS),
+        "emotion": corpus.own_labels(EMOTIONS),
         # XX: the actors had no level.
         "level": {
             code: {"intensity": name}

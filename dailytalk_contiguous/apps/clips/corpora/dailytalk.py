@@ -21,7 +21,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     known,
     table_text,
 )
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree, open_tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -124,7 +124,7 @@ OFFSET_LIMIT = 2.0
 MOST_OVERLAP = 0.5
 
 
-class Conversation(NamedTuple):
+class ActedDialogue(NamedTuple):
     """A dialogue: its number, a stereo WAV, and for each turn its channel, times in seconds, text and labels."""
 
     dialogue: str
@@ -132,7 +132,7 @@ class Conversation(NamedTuple):
     turns: list[Row]
 
 
-def conversations(source: Path, seed: int = 0) -> Iterator[Conversation | Reject]:
+def acted_dialogues(source: Path, seed: int = 0) -> Iterator[ActedDialogue | Reject]:
     """Yield the dialogues of DailyTalk as conversations, one speaker a channel, in order of their numbers.
 
     The turns were recorded one by one, so their times are unknown. They follow each other as turns do on the
@@ -172,7 +172,7 @@ def conversations(source: Path, seed: int = 0) -> Iterator[Conversation | Reject
                 yield _placed(dialogue, [turns[number] for number in numbers], topics, seed)
 
 
-def _placed(dialogue: str, turns: Sequence[Row], topics: Sequence[Any], seed: int) -> Conversation:
+def _placed(dialogue: str, turns: Sequence[Row], topics: Sequence[Any], seed: int) -> ActedDialogue:
     rate = max(turn["sample_rate"] for turn in turns)
     lengths, sides = [turn["duration"] for turn in turns], [int(turn["speaker"][-1]) for turn in turns]
     begun = starts(lengths, sides, f"{seed}/{dialogue}")
@@ -186,7 +186,7 @@ def _placed(dialogue: str, turns: Sequence[Row], topics: Sequence[Any], seed: in
         said.append({"channel": CHANNELS[side], "start": start, "end": end, **labels, "topic": topic})
     file = io.BytesIO()
     soundfile.write(file, to_pcm(samples), rate, format="WAV", subtype="PCM_16")
-    return Conversation(dialogue, file.getvalue(), said)
+    return ActedDialogue(dialogue, file.getvalue(), said)
 
 
 def starts(lengths: Sequence[float], speakers: Sequence[int], key: str) -> list[float]:

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 

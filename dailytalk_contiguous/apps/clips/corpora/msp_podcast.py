@@ -7,7 +7,7 @@ set are not published: its audio is rejected, as is any clip without a line in t
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, CorpusConfig, existing, table_text
-from dailytalk_contiguous.apps.clips.corpora.files import FoundFile, Tree, open_tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
