@@ -4,70 +4,60 @@
 export class Refused extends Error {
   constructor(status, answer) {
     super([answer.reason, answer.remedy].filter(Boolean).join(": ") || `The server answered ${status}`);
-    this.status = status;
-    this.answer = answer;
+    Object.assign(this, { status, answer });
   }
 
   /** Whether the same request may succeed later: no server, or no room on its disk. */
-  get passes() { return this.status === 0 || this.status === 503; }
+  get passes() { return [0, 503].includes(this.status); }
 }
 
 /** What `read` makes of an answer. One that breaks off, as of a server that is killed while it answers, is none. */
-const answered = async (address, settings, read) => {
+const answered = async (address, settings, read = (response) => response.json()) => {
   let response, content;
   try {
     response = await fetch(address, settings);
-    content = await (response.ok ? read(response) : response.text());
+    content = await (response.ok ? read(response) : response.json());
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, { reason: "The server does not answer", remedy: "is dailytalk review still running?" });
   }
-  if (response.ok) return content;
-  let answer = {};
-  try { answer = JSON.parse(content); } catch { /* not ours */ }
-  throw new Refused(response.status, answer);
+  if (!response.ok) throw new Refused(response.status, content);
+  return content;
 };
 
-const json = (response) => response.json();
-
-const address = (path, query) => {
+export const address = (path, query = {}) => {
   const known = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  return known.length ? `${path}?${new URLSearchParams(known)}` : path;
+  return `${path}?${new URLSearchParams(known)}`;
 };
 
-export const get = (path, query = {}) => answered(address(path, query), {}, json);
+export const get = (path, query) => answered(address(path, query), {});
 
 export const bytes = (path, query, signal) => answered(address(path, query), { signal }, async (response) => (
-  { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels") || 1) }));
+  { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels")) }));
 
-export const post = (path, body, settings = {}) =>
-  answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), ...settings }, json);
-
-export const soundAddress = (id, of) => address("api/sound", { id, of });
+export const post = (path, body) =>
+  answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
 /**
  * What others do, as it happens; a connection that broke is made again.
  * @param {Record<string, (data: object) => void>} hear by kind of event; `lost` and `back` tell of the connection.
  */
 export const events = (hear) => {
-  let wait = 500;
-  let broken = false;
+  let lost = false;
   const open = () => {
     const source = new EventSource("api/events");
     for (const kind of ["edit", "here", "item"]) {
-      source.addEventListener(kind, (event) => hear[kind]?.(JSON.parse(event.data)));
+      source.addEventListener(kind, (event) => hear[kind](JSON.parse(event.data)));
     }
     source.addEventListener("open", () => {
-      wait = 500;
-      if (broken) hear.back?.();
-      broken = false;
+      if (lost) hear.back();
+      lost = false;
     });
     source.addEventListener("error", () => {
       source.close();
-      if (!broken) hear.lost?.();
-      broken = true;
-      setTimeout(open, wait);
-      wait = Math.min(2000, 2 * wait);
+      if (!lost) hear.lost();
+      lost = true;
+      setTimeout(open, 1000);
     });
   };
   open();

@@ -24,7 +24,7 @@ export class Editor {
     this.draft = null;
     this.tag = null;
     this.tags = [];
-    this.rows = new VirtualList($("dialogue"), { render: (index) => this.row(this.item.lines[index]), estimate: (index) => this.guess(index) });
+    this.rows = new VirtualList($("dialogue"), (index) => this.row(this.item.lines[index]), (index) => this.guess(index));
     $("dialogue").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
       if (row) this.pick(this.item.lines[Number(row.dataset.index)].id, -1, true);

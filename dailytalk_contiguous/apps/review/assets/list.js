@@ -9,16 +9,30 @@ import { VirtualList } from "./virtual.js";
 const ROW = 54; // pixels
 const TYPED = 120; // ms without a key before the server searches
 
+/** All filters as they are at first; those of controls are set by the ones with their name as `data-filter`. */
 const CLEAR = {
   search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", emotion: "", bucket: "", speaker: "",
   suspect: "", side: "", state: "kept", confidence: "", least: "", most: "",
 };
 
-/** By name of the control: the field of the filters that it sets. */
-const FIELDS = {
-  search: "search", sort: "sort", order: "order", "by-tag": "tag", "by-emotion": "emotion", "by-bucket": "bucket", "by-speaker": "speaker",
-  "by-suspect": "suspect", "by-side": "side", "by-state": "state", "most-confidence": "confidence",
-  "least-seconds": "least", "most-seconds": "most",
+const bucketsOf = (item) => Object.entries(item.buckets).map(([name, level]) => `${name}: ${level}`);
+
+/** What there is to filter by of an item. */
+const VALUES = {
+  tag: (item) => item.tags, emotion: (item) => item.emotions, bucket: bucketsOf, speaker: (item) => item.speakers,
+  suspect: (item) => item.suspects.map((suspect) => suspect.kind),
+};
+
+/** Whether an item passes a filter that is set. */
+const PASSES = {
+  unreviewed: (item) => !item.reviewed,
+  suspects: (item) => item.suspects.length > 0,
+  side: (item, side) => (item.side ?? "none") === side,
+  state: (item, state) => state === "all" || Boolean(item.discarded) === (state === "discarded"),
+  confidence: (item, most) => item.confidence !== null && item.confidence <= Number(most),
+  least: (item, seconds) => item.duration >= Number(seconds),
+  most: (item, seconds) => item.duration !== null && item.duration <= Number(seconds),
+  ...Object.fromEntries(Object.entries(VALUES).map(([name, values]) => [name, (item, value) => values(item).includes(value)])),
 };
 
 const SORTS = {
@@ -29,20 +43,17 @@ const SORTS = {
   rate: ["words a second", (item) => item.rate],
   n_lines: ["lines", (item) => item.n_lines],
   tag: ["tag", (item) => item.tags[0] ?? null],
-  speaker: ["speaker", (item) => named(item)[0] ?? null],
+  speaker: ["speaker", (item) => item.speakers[0] ?? null],
   suspects: ["suspects", (item) => item.suspects.length],
-  reviewed: ["reviewed", (item) => Number(Boolean(item.reviewed))],
+  reviewed: ["reviewed", (item) => Number(item.reviewed)],
 };
 
 const plain = (text) => text.normalize("NFKC").toLowerCase();
-
-// `speakers` is a list of names, or names by channel.
-const named = (item) => Object.values(item.speakers ?? {}).filter(Boolean);
+const controls = () => document.querySelectorAll("[data-filter]");
 
 export class List {
-  /** @param {object} hear open(id): an item was chosen. */
-  constructor(hear) {
-    this.hear = hear;
+  /** @param {(id: string) => void} open an item was chosen. */
+  constructor(open) {
     this.items = [];
     this.byId = new Map();
     this.found = [];
@@ -50,122 +61,85 @@ export class List {
     this.people = new Map(); // author → id
     this.filters = { ...CLEAR };
     this.search = { query: "", ids: null, timer: 0 };
-    this.rows = new VirtualList($("items"), { render: (index) => this.row(this.found[index]), estimate: () => ROW, fixed: true });
+    this.rows = new VirtualList($("items"), (index) => this.row(this.found[index]), () => ROW);
     $("items").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
-      if (row) hear.open(this.found[Number(row.dataset.index)].id);
+      if (row) open(this.found[Number(row.dataset.index)].id);
     });
     $("row").addEventListener("blur", () => this.mark(false));
-    $("filters").addEventListener("toggle", () => { if ($("filters").open) this.choices(); });
+    $("filters").addEventListener("toggle", () => this.choices());
     options($("sort"), Object.entries(SORTS).map(([value, [text]]) => [value, text]));
-    for (const [id, field] of Object.entries(FIELDS)) {
-      $(id).addEventListener($(id).tagName === "SELECT" ? "change" : "input", () => { this.filters[field] = $(id).value; this.filter(); });
+    for (const control of controls()) {
+      control.addEventListener(control.tagName === "SELECT" ? "change" : "input", () => this.set(control.dataset.filter, control.value));
     }
   }
 
   /** Take all items, or those that changed. */
   take(items) {
-    const fresh = items.filter((item) => !this.byId.has(item.id));
+    let fresh = false;
     for (const item of items) {
       const known = this.byId.get(item.id);
-      if (known) Object.assign(known, item, { hay: undefined });
+      if (known) Object.assign(known, item);
       else {
-        item.place = this.items.length;
-        this.items.push(item);
+        fresh = true;
         this.byId.set(item.id, item);
+        item.place = this.items.push(item);
       }
     }
-    this.counted = false;
-    if ($("filters").open) this.choices();
+    this.choices();
     // An item that was edited stays where it is in the list until filters are set again, or whoever marks clips as
     // reviewed would lose the place under the hand.
-    if (fresh.length || !this.found.length) this.filter();
+    if (fresh || !this.found.length) this.filter();
     else { this.rows.refresh(); this.count(); }
   }
 
-  /** What there is to filter by, counted when it is looked at: of 20,000 items that takes a while. */
-  choices() {
-    if (this.counted) return;
-    this.counted = true;
-    const count = (values) => {
+  /** Count what there is to filter by, while it is looked at: of 20,000 items that takes a while. */
+  choices(wanted = $("filters").open) {
+    if (!wanted) return;
+    for (const [name, values] of Object.entries(VALUES)) {
       const counts = new Map();
       for (const item of this.items) for (const value of new Set(values(item))) counts.set(value, (counts.get(value) ?? 0) + 1);
-      return [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([value, number]) => [value, `${value} (${number.toLocaleString("en")})`]);
-    };
-    const any = [["", "any"]];
-    const fill = (id, values) => {
-      const found = count(values);
-      options($(id), any.concat(found));
-      $(id).closest("label").hidden = !found.length;
-    };
-    fill("by-tag", (item) => item.tags ?? []);
-    fill("by-emotion", (item) => item.emotions ?? []);
-    fill("by-bucket", (item) => bucketsOf(item));
-    fill("by-speaker", named);
-    fill("by-suspect", (item) => item.suspects.map((suspect) => suspect.kind));
+      const found = [...counts].sort((a, b) => (a[0] < b[0] ? -1 : 1)).map(([value, number]) => [value, `${value} (${number.toLocaleString("en")})`]);
+      options($(`by-${name}`), [["", "any"], ...found]);
+      $(`by-${name}`).closest("label").hidden = !found.length;
+    }
   }
 
-  /** Set filters that were remembered. */
+  /** Set filters that were remembered; a value that is no more is left out. */
   restore(filters) {
-    Object.assign(this.filters, filters);
-    if (["tag", "emotion", "bucket", "speaker", "suspect"].some((name) => this.filters[name])) this.choices();
-    for (const [id, field] of Object.entries(FIELDS)) {
-      $(id).value = this.filters[field];
-      if ($(id).tagName === "SELECT" && $(id).value !== String(this.filters[field])) this.filters[field] = $(id).value = CLEAR[field];
+    this.filters = { ...CLEAR, ...filters };
+    this.choices(true);
+    for (const control of controls()) {
+      const name = control.dataset.filter;
+      control.value = this.filters[name];
+      if (control.tagName === "SELECT" && !control.value) this.filters[name] = control.value = CLEAR[name];
     }
     this.filter();
   }
 
-  clear() { this.restore(CLEAR); }
-
-  toggle(field) {
-    this.filters[field] = !this.filters[field];
+  set(name, value) {
+    this.filters[name] = value;
     this.filter();
   }
+
+  toggle(name) { this.set(name, !this.filters[name]); }
 
   filter() {
-    const f = this.filters;
-    kept.write("filters", f);
-    press($("unreviewed"), f.unreviewed);
-    press($("suspects"), f.suspects);
-    const words = this.words();
-    if (f.search.trim() !== this.search.query) this.look(f.search.trim());
-    const number = (text) => (text === "" ? null : Number(text));
-    const [confidence, least, most] = [number(f.confidence), number(f.least), number(f.most)];
-    const passes = (item) => {
-      if (f.state === "kept" ? item.discarded : f.state === "discarded" && !item.discarded) return false;
-      if (f.unreviewed && item.reviewed) return false;
-      if (f.suspects && !item.suspects.length) return false;
-      if (f.tag && !item.tags?.includes(f.tag)) return false;
-      if (f.emotion && !item.emotions?.includes(f.emotion)) return false;
-      if (f.bucket && !bucketsOf(item).includes(f.bucket)) return false;
-      if (f.speaker && !named(item).includes(f.speaker)) return false;
-      if (f.suspect && !item.suspects.some((suspect) => suspect.kind === f.suspect)) return false;
-      if (f.side && (item.side ?? "none") !== f.side) return false;
-      if (confidence !== null && !(item.confidence !== null && item.confidence <= confidence)) return false;
-      if (least !== null && !(item.duration >= least)) return false;
-      if (most !== null && !(item.duration !== null && item.duration <= most)) return false;
-      if (this.search.ids) {
-        if (!this.search.ids.has(item.id)) return false;
-      } else if (words.length) {
-        item.hay ??= plain(`${item.id} ${item.text} ${named(item).join(" ")}`);
-        if (!words.every((word) => item.hay.includes(word))) return false;
-      }
-      return true;
-    };
-    this.found = this.items.filter(passes);
-    const by = SORTS[f.sort]?.[1] ?? SORTS.place[1];
-    const sign = f.order === "down" ? -1 : 1;
-    if (f.sort !== "place" || sign < 0) {
-      this.found.sort((a, b) => {
-        const [x, y] = [by(a), by(b)];
-        if (x === y) return a.place - b.place;
-        if (x === null) return 1; // what is unknown comes last, either way
-        if (y === null) return -1;
-        return x < y ? -sign : sign;
-      });
-    }
-    const active = Object.entries(CLEAR).filter(([name, value]) => !["search", "unreviewed", "suspects"].includes(name) && f[name] !== value);
+    const { filters } = this;
+    kept.write("filters", filters);
+    for (const name of ["unreviewed", "suspects"]) press($(name), filters[name]);
+    if (filters.search.trim() !== this.search.query) this.look(filters.search.trim());
+    const set = Object.entries(filters).filter(([name, value]) => PASSES[name] && value);
+    this.found = this.items.filter((item) => set.every(([name, value]) => PASSES[name](item, value)) && this.isFound(item));
+    const by = SORTS[filters.sort][1];
+    const sign = filters.order === "down" ? -1 : 1;
+    this.found.sort((a, b) => {
+      const [x, y] = [by(a), by(b)];
+      if (x === y) return a.place - b.place;
+      if (x === null || y === null) return x === null ? 1 : -1; // what is unknown comes last, either way
+      return x < y ? -sign : sign;
+    });
+    const active = Object.keys(CLEAR).filter((name) => !["search", "unreviewed", "suspects"].includes(name) && filters[name] !== CLEAR[name]);
     say($("active-filters"), active.length ? `· ${active.length} set` : "");
     this.rows.reset(this.found.length);
     this.mark(true);
@@ -174,38 +148,42 @@ export class List {
 
   words() { return plain(this.filters.search).split(/\s+/).filter(Boolean); }
 
+  isFound(item) {
+    if (this.search.ids) return this.search.ids.has(item.id);
+    const shown = plain([item.id, item.text, ...item.speakers].join(" "));
+    return this.words().every((word) => shown.includes(word));
+  }
+
   /** Have the server search all texts. Until it answers, the list shows what is found in its rows. */
   look(query) {
     clearTimeout(this.search.timer);
-    this.search = { query, ids: null, timer: 0 };
+    const search = this.search = { query, ids: null, timer: 0 };
     if (!query) return;
-    const { search } = this;
     search.timer = setTimeout(async () => {
-      try {
-        const { ids } = await get("api/search", { q: query });
-        if (search !== this.search) return; // another one is wanted by now
-        search.ids = new Set(ids);
-        this.filter();
-      } catch { /* what the rows show was searched */ }
+      const answer = await get("api/search", { q: query }).catch(() => null); // what the rows show was searched
+      if (!answer || search !== this.search) return; // another one is wanted by now
+      search.ids = new Set(answer.ids);
+      this.filter();
     }, TYPED);
   }
 
-  /** The first line of an item in which what is searched is said; null without a search. */
+  /** The first line of an item in which most of what is searched is said; null without a search. */
   lineFound(item) {
     const words = this.words();
-    const said = (line) => words.filter((word) => plain(line.text ?? "").includes(word)).length;
-    const best = words.length ? Math.max(0, ...item.lines.map(said)) : 0;
+    const said = (line) => words.filter((word) => plain(line.text).includes(word)).length;
+    const best = Math.max(0, ...item.lines.map(said));
     return best ? item.lines.find((line) => said(line) === best).id : null;
   }
 
   count() {
-    const all = this.items.length;
-    const shown = this.found.length;
+    const [all, shown] = [this.items.length, this.found.length];
     say($("count"), shown === all ? counted(all, "item") : `${shown.toLocaleString("en")} of ${counted(all, "item")}`);
   }
 
+  get place() { return this.found.findIndex((item) => item.id === this.current); }
+
   mark(reveal) {
-    const place = this.found.findIndex((item) => item.id === this.current);
+    const { place } = this;
     this.rows.choose(place, reveal);
     if (document.activeElement !== $("row")) $("row").value = place < 0 ? "" : place + 1;
   }
@@ -213,10 +191,9 @@ export class List {
   /** The id in a row, counted from 1; else the next one from the current with a text in it. Null if there is none. */
   named(typed) {
     if (/^[1-9]\d*$/.test(typed) && typed <= this.found.length) return this.found[typed - 1].id;
-    const text = plain(typed);
-    const at = this.found.findIndex((item) => item.id === this.current) + 1;
-    const has = (item) => plain(item.id).includes(text);
-    return (text && (this.found.slice(at).find(has) ?? this.found.slice(0, at).find(has))?.id) || null;
+    const next = this.place + 1;
+    const turned = [...this.found.slice(next), ...this.found.slice(0, next)];
+    return (typed && turned.find((item) => plain(item.id).includes(plain(typed)))?.id) || null;
   }
 
   choose(id) {
@@ -225,22 +202,18 @@ export class List {
   }
 
   /** The id that is `step` rows from the current one; null past an end. */
-  neighbour(step) {
-    const place = this.found.findIndex((item) => item.id === this.current);
-    if (place < 0) return this.found[0]?.id ?? null;
-    return this.found[place + step]?.id ?? null;
-  }
+  neighbour(step) { return this.found[this.place < 0 ? 0 : this.place + step]?.id ?? null; }
 
   /** The next item below that nobody has reviewed, else the first above; null if all are. */
   nextUnreviewed() {
-    const place = this.found.findIndex((item) => item.id === this.current);
-    const open = (item) => !item.reviewed && !item.discarded && item.id !== this.current;
-    return (this.found.slice(place + 1).find(open) ?? this.found.slice(0, Math.max(0, place)).find(open))?.id ?? null;
+    const { place } = this;
+    const turned = [...this.found.slice(place + 1), ...this.found.slice(0, Math.max(0, place))];
+    return turned.find((item) => !item.reviewed && !item.discarded)?.id ?? null;
   }
 
   /** Somebody is at an item now. */
   here(author, id) {
-    if (id) this.people.set(author, id); else this.people.delete(author);
+    this.people.set(author, id);
     this.rows.refresh();
   }
 
@@ -248,9 +221,9 @@ export class List {
 
   row(item) {
     const row = make("div", `item${item.reviewed ? " reviewed" : ""}${item.discarded ? " discarded" : ""}`);
-    const head = make("div", "head");
+    const [head, text] = [make("div", "head"), make("div", "snippet")];
     const mark = make("span", "mark", item.discarded ? "✕" : item.reviewed ? "✓" : "");
-    if (mark.textContent) mark.append(make("span", "hidden", item.discarded ? " discarded" : ` reviewed${item.reviewed_by ? ` by ${item.reviewed_by}` : ""}`));
+    if (item.discarded || item.reviewed) mark.append(make("span", "hidden", item.discarded ? " discarded" : ` reviewed by ${item.reviewed_by}`));
     head.append(mark, make("span", "id", item.id));
     for (const author of this.at(item.id)) head.append(make("span", "person", author));
     if (item.suspects.length) {
@@ -260,18 +233,15 @@ export class List {
       head.append(suspect);
     }
     head.append(make("span", "soft figures", item.duration === null ? "" : clock(item.duration, item.duration < 60 ? 1 : 0)));
-    const facts = [item.side === "validation" ? "validation" : "", item.n_lines > 1 ? `${item.n_lines} lines` : "", item.tags?.length === 1 ? `(${item.tags[0]})` : "",
-      item.confidence !== null && item.confidence !== undefined && this.filters.sort === "confidence" ? percent(item.confidence) : "",
-      item.rate && this.filters.sort === "rate" ? `${item.rate.toFixed(1)} words/s` : ""].filter(Boolean).join(" · ");
-    const text = make("div", "snippet");
-    if (facts) text.append(make("span", "soft", `${facts} · `));
+    const facts = [
+      item.side === "validation" && "validation", item.n_lines > 1 && `${item.n_lines} lines`, item.tags.length === 1 && `(${item.tags[0]})`,
+      this.filters.sort === "confidence" && item.confidence !== null && percent(item.confidence),
+      this.filters.sort === "rate" && item.rate !== null && `${item.rate.toFixed(1)} words/s`,
+    ].filter(Boolean);
+    if (facts.length) text.append(make("span", "soft", `${facts.join(" · ")} · `));
     text.append(item.text || (item.n_lines === null ? "not read yet" : "no words"));
-    if (!item.text) text.classList.add("soft");
+    text.classList.toggle("soft", !item.text);
     row.append(head, text);
     return row;
   }
 }
-
-// `buckets` is a list of names, or names by measure.
-const bucketsOf = (item) => (Array.isArray(item.buckets) ? item.buckets
-  : Object.entries(item.buckets ?? {}).flatMap(([name, values]) => [values].flat().filter(Boolean).map((value) => `${name}: ${value}`)));

@@ -44,7 +44,7 @@ const changedElsewhere = ({ id, changed }) => panels.changed(changed, async (min
 });
 
 const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => showSound(), onTrouble: (text) => notice(text) });
-const list = new List({ open: (id) => go(id, true) });
+const list = new List((id) => go(id, true));
 
 const editor = new Editor({
   edit: (action, about) => edit(action, about),
@@ -520,7 +520,7 @@ const ACTIONS = [
   { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { document.body.classList.add("listing"); $("filters").open = true; $("sort").focus(); } },
   { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
   { name: "only-suspects", keys: ["Shift+S"], group: "Go", label: "only suspects", run: () => list.toggle("suspects") },
-  { name: "clear-filters", keys: ["Shift+F"], group: "Go", label: "clear all filters", run: () => list.clear() },
+  { name: "clear-filters", keys: ["Shift+F"], group: "Go", label: "clear all filters", run: () => list.restore({}) },
 
   { name: "play", keys: [" ", "Ctrl+ "], group: "Hear", label: "play or pause", run: () => { if (sound.playing) sound.pause(); else sound.play(); } },
   { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => { const one = wave.region(null); if (one) play(wave.times(one).start, wave.times(one).end); } },

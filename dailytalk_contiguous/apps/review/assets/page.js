@@ -17,9 +17,8 @@ export const tidy = (seconds) => Math.round(seconds * 1000) / 1000;
 
 export const clock = (exact, digits = 0) => {
   const seconds = Number(exact.toFixed(digits));
-  const hours = Math.floor(seconds / 3600);
-  const minutes = Math.floor(seconds / 60) - 60 * hours;
-  const rest = (seconds - 3600 * hours - 60 * minutes).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  const rest = (seconds % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
 };
 
@@ -38,20 +37,20 @@ const storing = (storage) => ({
 
 /** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
 export const keptHere = storing(() => sessionStorage);
+const always = storing(() => localStorage);
 
 /** Place, filters, speed, for the next time; what a window has of its own comes first. */
 export const kept = {
-  always: storing(() => localStorage),
   values: {},
   load(title) {
     this.title = title;
-    this.values = { ...this.always.read(title, {}), ...keptHere.read("kept", {}) };
+    this.values = { ...always.read(title, {}), ...keptHere.read("kept", {}) };
   },
   read(name, otherwise) { return this.values[name] ?? otherwise; },
   write(name, value) {
     this.values[name] = structuredClone(value);
     keptHere.write("kept", this.values);
-    this.always.write(this.title, this.values);
+    always.write(this.title, this.values);
   },
 };
 

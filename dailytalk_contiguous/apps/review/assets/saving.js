@@ -11,16 +11,12 @@ const RETRY = 3000; // ms
 export class Saver {
   /**
    * @param {object} hear
-   *   state(name, sentence): saved, saving, failed (will be tried again) or refused.
+   *   state(name, sentence): saved, saving, failed (will be tried again) or refused. settled(): nothing waits.
    *   item(item): the state after an edit. conflict(entry, newer, answer), rejected(entry, error).
    *   changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
-    this.hear = hear;
-    this.queue = keptHere.read("outbox", []);
-    this.busy = false;
-    this.failed = false;
-    this.timer = 0;
+    Object.assign(this, { hear, queue: keptHere.read("outbox", []), busy: false, failed: false, timer: 0 });
   }
 
   get pending() { return this.queue.length; }
@@ -35,7 +31,7 @@ export class Saver {
    */
   edit(item, action, about) {
     const line = item.lines.find((one) => one.id === action.line) ?? null;
-    const entry = { id: item.id, base: item.base, action, about, line: line && structuredClone(line) };
+    const entry = { id: item.id, base: item.base, action, about, line: structuredClone(line) };
     return new Promise((done) => {
       this.queue.push(Object.defineProperty(entry, "done", { value: done }));
       this.keep();
@@ -62,7 +58,7 @@ export class Saver {
     } finally {
       this.busy = false; // also after an error of the page: later edits are sent all the same
     }
-    if (!this.queue.length && !this.failed) this.hear.settled?.();
+    if (!this.queue.length && !this.failed) this.hear.settled();
   }
 
   async send(entry) {
@@ -70,21 +66,16 @@ export class Saver {
       const { item } = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
       // Edits that wait were made on what this one has just become.
       for (const later of this.queue) if (later !== entry && later.id === entry.id && later.base === entry.base) later.base = item.base;
-      this.leave(entry, item);
-      if (!this.waits(entry.id)) this.hear.item(item);
-      this.hear.state("saved");
+      this.saved(entry, item);
     } catch (error) {
-      if (error.answer?.changed) {
+      if (error.passes || error.answer?.changed) {
         this.failed = true;
-        this.hear.state("refused", error.message);
-        this.hear.changed(error.answer);
+        this.hear.state(error.passes ? "failed" : "refused", error.message);
+        if (error.passes) this.timer = setTimeout(() => this.retry(), RETRY);
+        else this.hear.changed(error.answer);
       } else if (error.status === 409) this.stale(entry, error.answer);
-      else if (error.passes) this.wait(error);
-      else if (error.status) {
-        this.leave(entry, null);
-        this.hear.state("refused", error.message);
-        this.hear.rejected(entry, error);
-      } else throw error;
+      else if (error.status) this.refused(entry, error.message, () => this.hear.rejected(entry, error));
+      else throw error;
     }
   }
 
@@ -94,42 +85,36 @@ export class Saver {
     entry.done?.(item);
   }
 
-  wait(error) {
-    this.failed = true;
-    this.hear.state("failed", error.message);
-    this.timer = setTimeout(() => this.retry(), RETRY);
+  saved(entry, item) {
+    this.leave(entry, item);
+    if (!this.waits(entry.id)) this.hear.item(item);
+    this.hear.state("saved");
+  }
+
+  refused(entry, why, then) {
+    this.leave(entry, null);
+    this.hear.state("refused", why);
+    then();
   }
 
   stale(entry, answer) {
     const newer = answer.item;
     const line = newer.lines.find((one) => one.id === entry.action.line);
-    if (isThere(entry.action, line, newer)) {
-      this.leave(entry, newer);
-      this.hear.item(newer);
-      this.hear.state("saved");
-    } else if (entry.line && line && same(entry.line, line)) {
+    if (isThere(entry.action, line, newer)) this.saved(entry, newer);
+    else if (entry.line && line && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]))) {
       entry.base = newer.base;
       this.keep();
-    } else {
-      this.leave(entry, null);
-      this.hear.state("refused", "Someone changed this before you");
-      this.hear.conflict(entry, newer, answer);
-    }
+    } else this.refused(entry, "Someone changed this before you", () => this.hear.conflict(entry, newer, answer));
   }
 }
 
-/** An edit whose answer was lost, because the server was killed after writing it, is in the state already. */
-const isThere = (action, line, item) => {
-  if (action.do === "text") return line?.text === action.text;
-  if (action.do === "tag") return line?.tag === action.tag;
-  if (action.do === "times") return Boolean(line) && near(line.start, action.start) && near(line.end, action.end);
-  if (action.do === "delete") return !line;
-  if (action.do === "side") return item.side === action.value;
-  if (action.do === "reviewed") return Boolean(item.reviewed) === action.value;
-  return false;
-};
-
-const near = (a, b) => Math.abs(a - b) < 0.002;
-
+/** What the editor sees of a line. */
 const SEEN = ["channel", "start", "end", "text", "tag", "words"];
-const same = (a, b) => SEEN.every((name) => JSON.stringify(a[name]) === JSON.stringify(b[name]));
+
+/** An edit whose answer was lost, because the server was killed after writing it, is in the state already. */
+const isThere = ({ do: kind, value, ...action }, line, item) => {
+  if (["text", "tag"].includes(kind)) return line?.[kind] === action[kind];
+  if (kind === "times") return ["start", "end"].every((edge) => Math.abs(line?.[edge] - action[edge]) < 0.002);
+  if (kind === "delete") return !line;
+  return ["side", "reviewed"].includes(kind) && item[kind] === value;
+};

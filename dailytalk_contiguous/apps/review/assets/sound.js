@@ -1,26 +1,23 @@
 // One <audio> element plays all there is; a part of it is played by stopping at its end. One channel alone goes to
 // both ears. Dragging and editing never touch the position: only `play` and `seek` do.
 
-import { soundAddress } from "./api.js";
+import { address } from "./api.js";
 
 export class Sound {
   constructor(element, { onMove, onState, onTrouble }) {
     Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, of: null, gains: null });
     element.preservesPitch = true;
     for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
-    element.addEventListener("play", () => requestAnimationFrame(() => this.frame()));
+    element.addEventListener("play", () => this.frame());
     element.addEventListener("timeupdate", () => this.check()); // a page in the background has no frames
     element.addEventListener("error", () => { if (this.id !== null) onTrouble("The sound of this item can't be played."); });
   }
 
   load({ id, of, duration, channels }) {
     this.element.pause();
-    this.part = null;
-    this.id = id;
-    this.of = of;
-    this.mono = channels === 1;
+    Object.assign(this, { part: null, id, of, mono: channels === 1 });
     this.element.preload = duration > 120 ? "metadata" : "auto";
-    this.element.src = soundAddress(id, of);
+    this.element.src = address("api/sound", { id, of });
   }
 
   get playing() { return !this.element.paused && !this.element.ended; }
@@ -73,22 +70,19 @@ export class Sound {
     if (this.alone === null && !this.gains) return;
     if (!this.gains) {
       const context = new AudioContext();
-      const split = context.createChannelSplitter(2);
-      const merge = context.createChannelMerger(2);
+      const [split, merge] = [context.createChannelSplitter(2), context.createChannelMerger(2)];
       context.createMediaElementSource(this.element).connect(split);
-      this.gains = [0, 1].map((channel) => [0, 1].map((ear) => {
+      this.gains = [0, 1].flatMap((channel) => [0, 1].map((ear) => {
         const gain = context.createGain();
         split.connect(gain, channel);
         gain.connect(merge, 0, ear);
-        return gain;
+        return { channel, ear, gain };
       }));
       merge.connect(context.destination);
       this.context = context;
     }
     this.context.resume();
     const alone = this.mono ? 0 : this.alone;
-    this.gains.forEach((ears, channel) => ears.forEach((gain, ear) => {
-      gain.gain.value = alone === null ? Number(channel === ear) : Number(channel === alone);
-    }));
+    for (const { channel, ear, gain } of this.gains) gain.gain.value = Number(channel === (alone ?? ear));
   }
 }

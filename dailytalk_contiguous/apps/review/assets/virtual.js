@@ -2,36 +2,31 @@
 // estimated first and measured once the row is shown. To assistive technology it is a whole listbox, since each row
 // says its place in the set; the box keeps the focus and names the current row.
 
+import { make } from "./elements.js";
+
 const SPARE = 300; // pixels beyond the view that are filled, too
 
 export class VirtualList {
   /**
    * @param {HTMLElement} box that scrolls, with the role listbox.
-   * @param {{ render: (index: number) => HTMLElement, estimate: (index: number) => number, fixed?: boolean }} rows
+   * @param {(index: number) => HTMLElement} render
+   * @param {(index: number) => number} estimate the height of a row
    */
-  constructor(box, { render, estimate, fixed = false }) {
-    Object.assign(this, { box, render, estimate, fixed, count: 0, current: -1, shown: new Map() });
-    this.inner = document.createElement("div");
-    this.inner.className = "inner";
+  constructor(box, render, estimate) {
+    Object.assign(this, { box, render, estimate, heights: [], tops: [0], current: -1, shown: new Map() });
+    this.inner = make("div", "inner");
     this.inner.setAttribute("role", "presentation");
     box.append(this.inner);
-    this.tops = new Float64Array(1);
     box.addEventListener("scroll", () => this.fill(), { passive: true });
-    new ResizeObserver(() => {
-      if (box.clientWidth !== this.width) this.reset(this.count);
-      else this.fill();
-    }).observe(box);
+    new ResizeObserver(() => (box.clientWidth === this.width ? this.fill() : this.reset(this.heights.length))).observe(box);
   }
 
   /** Show other rows; the current one is chosen anew with `choose`. */
   reset(count) {
     this.width = this.box.clientWidth;
-    this.count = count;
-    this.heights = Float64Array.from({ length: count }, (_, index) => this.estimate(index));
-    this.inner.replaceChildren();
-    this.shown.clear();
+    this.heights = Array.from({ length: count }, (_, index) => this.estimate(index));
     this.sum();
-    this.fill();
+    this.refresh();
   }
 
   /** Draw the rows in view anew, since what they show has changed. */
@@ -42,13 +37,14 @@ export class VirtualList {
   }
 
   sum() {
-    this.tops = new Float64Array(this.count + 1);
-    for (let index = 0; index < this.count; index++) this.tops[index + 1] = this.tops[index] + this.heights[index];
-    this.inner.style.height = `${this.tops[this.count]}px`;
+    this.tops = [0];
+    for (const height of this.heights) this.tops.push(this.tops.at(-1) + height);
+    this.inner.style.height = `${this.tops.at(-1)}px`;
   }
 
+  /** The row at an offset, by bisection. */
   at(offset) {
-    let [low, high] = [0, this.count];
+    let [low, high] = [0, this.heights.length];
     while (low < high) {
       const middle = (low + high) >> 1;
       if (this.tops[middle + 1] > offset) high = middle; else low = middle + 1;
@@ -57,43 +53,33 @@ export class VirtualList {
   }
 
   fill() {
-    const top = this.box.scrollTop;
-    const first = this.at(Math.max(0, top - SPARE));
-    const last = Math.min(this.count - 1, this.at(top + this.box.clientHeight + SPARE));
+    const { scrollTop, clientHeight } = this.box;
+    const first = this.at(Math.max(0, scrollTop - SPARE));
+    const last = Math.min(this.heights.length - 1, this.at(scrollTop + clientHeight + SPARE));
     for (const [index, row] of this.shown) {
       if (index < first || index > last) { row.remove(); this.shown.delete(index); }
     }
-    const fresh = [];
     for (let index = first; index <= last; index++) {
       if (this.shown.has(index)) continue;
       const row = this.render(index);
       row.id = `${this.box.id}-${index}`;
-      row.setAttribute("role", "option");
-      row.setAttribute("aria-setsize", String(this.count));
-      row.setAttribute("aria-posinset", String(index + 1));
-      row.setAttribute("aria-selected", String(index === this.current));
       row.dataset.index = String(index);
+      const facts = { role: "option", "aria-setsize": this.heights.length, "aria-posinset": index + 1, "aria-selected": index === this.current };
+      for (const [name, value] of Object.entries(facts)) row.setAttribute(name, String(value));
       this.shown.set(index, row);
-      fresh.push(row);
+      this.inner.append(row);
     }
-    if (fresh.length) {
-      this.inner.append(...fresh);
-      if (!this.fixed) this.measure(fresh);
-    }
+    this.measure();
     for (const [index, row] of this.shown) row.style.transform = `translateY(${this.tops[index]}px)`;
     this.name();
   }
 
-  measure(fresh) {
+  measure() {
     const anchor = this.at(this.box.scrollTop);
     const before = this.tops[anchor];
-    const heights = fresh.map((row) => row.offsetHeight);
-    let differ = false;
-    fresh.forEach((row, place) => {
-      const index = Number(row.dataset.index);
-      if (heights[place] && this.heights[index] !== heights[place]) { this.heights[index] = heights[place]; differ = true; }
-    });
-    if (!differ) return;
+    const other = [...this.shown].map(([index, row]) => [index, row.offsetHeight]).filter(([index, height]) => height && height !== this.heights[index]);
+    if (!other.length) return;
+    for (const [index, height] of other) this.heights[index] = height;
     this.sum();
     const moved = this.tops[anchor] - before; // what is in view stays where it is when rows above turn out taller
     if (moved) this.box.scrollTop += moved;
@@ -104,19 +90,15 @@ export class VirtualList {
     this.shown.get(this.current)?.setAttribute("aria-selected", "false");
     this.current = index;
     this.shown.get(index)?.setAttribute("aria-selected", "true");
-    if (reveal && index >= 0) this.reveal(index);
-    this.name();
-  }
-
-  reveal(index) {
-    for (let again = 0; again < 3; again++) {
+    for (let again = 0; reveal && index >= 0 && again < 3; again++) {
       const [top, bottom] = [this.tops[index], this.tops[index + 1]];
       const { scrollTop, clientHeight } = this.box;
       if (top < scrollTop) this.box.scrollTop = top - 4;
       else if (bottom > scrollTop + clientHeight) this.box.scrollTop = Math.min(top, bottom - clientHeight + 4);
-      else return;
+      else break;
       this.fill(); // heights that were estimated become known, and the row may have moved
     }
+    this.name();
   }
 
   name() {
