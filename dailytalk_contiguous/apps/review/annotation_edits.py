@@ -6,15 +6,15 @@ rejected. A file whose changes are all applied becomes the new original.
 """
 
 import re
-from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from dailytalk_contiguous.apps.review.edits import EditChange, edit, replayed
+import numpy as np
+
+from dailytalk_contiguous.apps.review.edits import EditChange, Json, edit, replayed
 from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -33,11 +33,13 @@ _MOST_LABELS = 5_000
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
 
-#: Labels before and after one by start among which its counterpart is looked for, and the share of the time of
-#: both that they have in common at least.
-_NEAR, _ALIKE = 12, 0.3
+#: The share of the time of two labels that they have in common at least if one is the other, changed.
+_ALIKE = 0.3
 
 _STYLED = re.compile(r"\(([^()]*)\)\s*(.*)")
+
+#: The sides by their names in files, in lower case.
+Sides = Mapping[str, str]
 
 
 @dataclass
@@ -46,48 +48,43 @@ class ReadBack:
 
     Attributes:
         said: utterances by start; without a side if their speaker is unknown.
-        labels: the others, by side and kind.
+        others: labels that can't be changed, with the kind of each in the place of its tag.
         sides: the sides of which the file could hold lines.
         problems: labels that can't be used.
     """
 
     said: list[Label]
-    labels: dict[tuple[str, str], set[Label]] = field(default_factory=lambda: defaultdict(set))
-    sides: set[str] = field(default_factory=set)
+    others: set[Label] = field(default_factory=set)
+    sides: Collection[str] = ()
     problems: list[BadInput] = field(default_factory=list)
 
 
-#: The sides by their names in files, in lower case.
-Sides = Mapping[str, str]
-
-
-def read_back(path: Path, sides: Sides, tags: Iterable[str]) -> ReadBack:
+def read_back(path: Path, sides: Sides, tags: Collection[str]) -> ReadBack:
     """Read a file of one of `READERS`. Raises BadInput for a damaged one."""
-    back, known = READERS[path.suffix.lower()](path, sides), {*tags}
+    back = READERS[path.suffix.lower()](path, sides)
     for number, label in enumerate(back.said):
         styled = _STYLED.fullmatch(label.text)
-        if styled and styled[1] in known and not label.tag:
+        if styled and styled[1] in tags and not label.tag:
             back.said[number] = label._replace(tag=styled[1], text=styled[2])
     back.said.sort()
     return back
 
 
-def _lines(rows: Iterable[tuple[float, float, str, str | None]], sides: Sides) -> ReadBack:
-    """Utterances with their speakers, whole milliseconds and texts on one line."""
-    said = [
-        Label(round(start, 3), round(end, 3), " ".join(text.split()), sides.get((speaker or "").casefold(), ""))
-        for start, end, text, speaker in rows
-    ]
-    return ReadBack(said, sides={*sides.values()})
+def _label(start: float, end: float, text: str, side: str) -> Label:
+    return Label(round(start, 3), round(end, 3), " ".join(text.split()), side)
 
 
 def _subtitles(path: Path, sides: Sides) -> ReadBack:
     passages = transcript_formats.read_passages(path, None, list)
-    return _lines(((part.start, part.end, part.text or "", part.speaker) for part in passages), sides)
+    said = [
+        _label(part.start, part.end, part.text or "", sides.get((part.speaker or "").casefold(), ""))
+        for part in passages
+    ]
+    return ReadBack(said, sides={*sides.values()})
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    rows, text = [], transcript_text.readable_text(path)
+    said, text = list[Label](), transcript_text.readable_text(path)
     refuse_many(path, text.count("\n"), "lines")
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
@@ -95,24 +92,23 @@ def _audacity(path: Path, sides: Sides) -> ReadBack:
             continue
         if not all(NUMBER.fullmatch(time) for time in (start, end)):
             raise broken(path, f"line {number} is no label: {quoted(line)}", "export labels from Audacity again")
-        speaker, _, said = label.partition(":")
-        known = speaker.strip().casefold() in sides
-        rows.append((float(start), float(end), said if known else label, speaker.strip() if known else None))
-    if not rows:
+        speaker, _, text_said = label.partition(":")
+        side = sides.get(speaker.strip().casefold(), "")
+        said.append(_label(float(start), float(end), text_said if side else label, side))
+    if not said:
         raise broken(path, "has no labels", "export labels from Audacity again")
-    return _lines(rows, sides)
+    return ReadBack(said, sides={*sides.values()})
 
 
 def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
-    back, tags = ReadBack([]), list[Label]()
+    back, tags, seen = ReadBack([]), list[Label](), set[str]()
     for name, intervals, *_ in tiers:
         match = OWN_TIER.fullmatch(name.strip())
         side = sides.get(match[1].strip().casefold(), "") if match else ""
-        texts = ((start, end, " ".join(text.split())) for start, end, text in intervals)
-        labels = [Label(round(start, 3), round(end, 3), text, side) for start, end, text in texts if text]
+        labels = [label for interval in intervals if (label := _label(*interval, side)).text]
         if match and match[2] == "utterances":
             back.said += labels
-            back.sides.add(side)
+            seen.add(side)
         elif not side and labels:
             reason = f"the tier {quoted(name)} is of no speaker or kind, and has {len(labels)} labels"
             remedy = "give it the name that it was exported with; keep notes in a file of their own"
@@ -120,7 +116,8 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
         elif match and match[2] == "tags":
             tags += labels
         elif match:
-            back.labels[side, match[2]] |= {*labels}
+            back.others |= {label._replace(tag=match[2]) for label in labels}
+    back.sides = seen
     owners = {tag: line for line, tag in matched(back.said, tags).items()}
     for number, tag in enumerate(tags):
         if number in owners:
@@ -147,25 +144,24 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
         raise BadInput(f"it has more than {_MOST_LABELS:,} labels of a kind", "export it in parts")
     waiting = {label: index for index, label in enumerate(new)}
     pairs = {index: waiting.pop(label) for index, label in enumerate(old) if label in waiting}
+    left = [index for index in range(len(old)) if index not in pairs]
+    starts, ends = (np.array([old[index][edge] for index in left]) for edge in (0, 1))
+    offers: list[tuple[float, int, int]] = []
+    for after in sorted({*range(len(new))} - {*pairs.values()}):
+        start, end = sorted(new[after][:2])  # one that ends before it starts is rejected later, and is no new line
+        shared = np.minimum(ends, end) - np.maximum(starts, start)
+        share = shared / np.maximum(0.001, np.maximum(ends, end) - np.minimum(starts, start))
+        offers += [(-share[place], left[place], after) for place in np.flatnonzero(share >= _ALIKE)]
     taken = {*pairs.values()}
-    left = sorted((index for index in range(len(old)) if index not in pairs), key=lambda index: old[index].start)
-    starts = [old[index].start for index in left]
-    offers = []
-    for index in (index for index in range(len(new)) if index not in taken):
-        label = new[index]
-        start, end = sorted(label[:2])  # one that ends before it starts is rejected, and is no new line
-        middle = bisect_left(starts, start)
-        for other in left[max(0, middle - _NEAR) : middle + _NEAR]:
-            before = old[other]
-            shared = min(before.end, end) - max(before.start, start)
-            share = shared / max(0.001, max(before.end, end) - min(before.start, start))
-            if share >= _ALIKE:
-                offers.append((-share, before.side != label.side, before.start != label.start, other, index))
-    for *_, other, index in sorted(offers):
-        if other not in pairs and index not in taken:
-            pairs[other] = index
-            taken.add(index)
+    for _, before, after in sorted(offers, key=lambda offer: (offer[0], *_unlike(old[offer[1]], new[offer[2]]))):
+        if before not in pairs and after not in taken:
+            pairs[before] = after
+            taken.add(after)
     return pairs
+
+
+def _unlike(old: Label, new: Label) -> tuple[bool, bool]:
+    return old.side != new.side, old.start != new.start
 
 
 #: An edit by a file: its item, action and change.
@@ -202,20 +198,17 @@ def edits_of(
     problems = [*edited.problems]
     item = session.bounds(name)
     for old, new in changes:
-        if new in current:
+        if new in current or (old not in current and not new):
             continue  # it is so already
-        steps, trial = [], lines
+        steps, trial = list[Made](), lines
+        key = current.get(old, "") if old else ""
         try:
-            if old and old not in current:
-                now = next((label for label in current if (*label[:2], label.side) == (*old[:2], old.side)), None)
-                if not now and not new:
-                    continue  # it is deleted already
-                is_now = f"is {quoted(now.text)} now" if now else "is no longer there at its time"
-                raise BadInput(f"it was changed meanwhile, and {is_now}", "export again, and change that")
-            for action in _actions(old, new, lines.get(current.get(old, "") if old else "", {}), edited.sides):
+            if old and not key:
+                raise BadInput("it was changed meanwhile", "export again, and change that")
+            for action in _actions(old, new, lines.get(key, {}), edited.sides):
                 # The tag of a new line comes after it.
-                line = {"line": current[old] if old else next(reversed(trial))} if action["do"] != "insert" else {}
-                change = edit(trial, line | action, item, author)
+                of_line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
+                change = edit(trial, of_line | action, item, author)
                 trial = replayed(trial, change)
                 steps += [(name, action["do"], change)] if change else []
         except BadInput as problem:
@@ -224,27 +217,25 @@ def edits_of(
             continue
         made += steps
         lines = trial
-    for (side, kind), labels in edited.labels.items():
-        if original.labels and (different := sorted(labels ^ original.labels.get((side, kind), set()))):
-            reason = f"{kind} of the {side} side were changed, the first at {different[0].start:.3f} s"
-            problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
+    tiers = {(label.side, label.tag) for label in edited.others}  # those that were taken away are no change
+    kept_others = {label for label in original.others if (label.side, label.tag) in tiers}
+    if original.others and (different := sorted(edited.others ^ kept_others)):
+        reason = f"{different[0].tag} were changed, the first at {different[0].start:.3f} s"
+        problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
     return made, problems
 
 
 def _changes(before: Sequence[Label], after: Sequence[Label]) -> Iterator[tuple[Label | None, Label | None]]:
     """Each label that differs, before and after; None for what is new, or deleted."""
     pairs = matched(before, after)
-    old_of = {new: old for old, new in pairs.items()}
+    old_of = {new: before[old] for old, new in pairs.items()}
     for new, label in enumerate(after):
-        old = before[old_of[new]] if new in old_of else None
-        if old != label:
-            yield old, label
-    yield from ((before[old], None) for old in range(len(before)) if old not in pairs)
+        if old_of.get(new) != label:
+            yield old_of.get(new), label
+    yield from ((label, None) for old, label in enumerate(before) if old not in pairs)
 
 
-def _actions(
-    old: Label | None, new: Label | None, line: Mapping[str, Any], sides: Collection[str]
-) -> Iterator[dict[str, Any]]:
+def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection[str]) -> Iterator[Json]:
     """The actions of `apps.review.edits` on a line that make a change. Raises BadInput for an impossible one.
 
     `sides` are those of which the file could hold lines: if a tier is missing, its lines are not deleted.
@@ -262,19 +253,17 @@ def _actions(
         raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
     if old is None:
         yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
-        yield from [{"do": "tag", "tag": new.tag}] if new.tag else []
-        return
+        old = new._replace(tag="")
     if new.side != old.side:
         yield {"do": "swap"}
     if new[:2] != old[:2]:
         # An edge that stays is that of the line, which may have more digits.
         edges = {edge: (getattr(old, edge), getattr(new, edge)) for edge in ("start", "end")}
         yield {"do": "times"} | {edge: line[edge] if was == now else now for edge, (was, now) in edges.items()}
-    yield from (
-        {"do": part, part: getattr(new, part)}
-        for part in ("text", "tag")
-        if getattr(new, part) != getattr(old, part)
-    )
+    if new.text != old.text:
+        yield {"do": "text", "text": new.text}
+    if new.tag != old.tag:
+        yield {"do": "tag", "tag": new.tag}
 
 
 def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tuple[int, list[Made], list[Reject]]:
@@ -328,10 +317,5 @@ def change_in_words(made: Made) -> str:
     before, after = change.before["lines"][key], change.after["lines"][key]
     if before is None or after is None:
         return f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
-    parts = ("channel", *Label._fields)
-    changes = (
-        f"{part} {quoted(before[part])} → {quoted(after[part])}"
-        for part in parts
-        if before.get(part) != after.get(part)
-    )
-    return f"{item}: {', '.join(changes)}"
+    parts = [part for part in ("channel", *Label._fields) if before.get(part) != after.get(part)]
+    return f"{item}: {', '.join(f'{part} {quoted(before[part])} → {quoted(after[part])}' for part in parts)}"

@@ -1,14 +1,14 @@
 """Runs the stages of a folder again on one line, and proposes their new results. Nothing is written."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
+from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
@@ -63,7 +63,7 @@ class AskedLine(NamedTuple):
 class Proposal(NamedTuple):
     """Fields of a line as the stages would set them now; the WAV of a synthesised line, and a sentence on it."""
 
-    fields: dict[str, Any]
+    fields: Json
     wav: bytes | None = None
     about: str = ""
 
@@ -205,10 +205,10 @@ _ANSWERS: dict[str, Callable[[AskedLine], Proposal]] = {
 
 def _stages(folder: Path) -> Stages:
     """The stages that tagged a folder, by its run.json; those of the embedded profile without one."""
-    run: Mapping[str, Any] = read_run(folder) or {}
+    run: Json = read_run(folder) or {}
     settings = dict(run.get("settings") or {})
     models = run.get("models") or {}
-    options: dict[str, Any] = {}
+    options: Json = {}
     for name in ("language", "beam", "rules", "buckets", "punctuate", "affect_context"):
         if name in settings:
             options[name] = settings[name]
@@ -224,7 +224,7 @@ def _stages(folder: Path) -> Stages:
 _Kind = TypeVar("_Kind", Bucket, Speak)
 
 
-def _recorded(kind: type[_Kind], run: Mapping[str, Any]) -> _Kind | None:
+def _recorded(kind: type[_Kind], run: Json) -> _Kind | None:
     """A stage with its settings from a run.json; None if that has none. Raises BadInput for impossible ones."""
     entries: Any = run.get("stages")
     if not fits(entries, [{"name": str, "settings": dict}]):

@@ -6,8 +6,9 @@ can be undone.
 """
 
 import difflib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import cached_property
+from itertools import chain, count, pairwise
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
@@ -31,6 +32,9 @@ from dailytalk_contiguous.core.word_times import (
     normalise,
     split_words,
 )
+
+#: An object of JSON.
+Json = dict[str, Any]
 
 #: A line by the names of its fields: `channel`, `start`, `end`, `text`, `words`, and all others of its file.
 SpokenLine = dict[str, Any]
@@ -84,8 +88,8 @@ class EditChange(NamedTuple):
     None is a missing line.
     """
 
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before: Json
+    after: Json
 
     @property
     def inverse(self) -> "EditChange":
@@ -95,7 +99,7 @@ class EditChange(NamedTuple):
         return bool(self.before or self.after)
 
 
-def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
+def shown_words(line: Json) -> list[Json]:
     """The words of a line as its text has them, with times; spread over the line if its file has none.
 
     If the words of the file differ from those of the text, the words that agree keep their times.
@@ -110,9 +114,7 @@ def shown_words(line: Mapping[str, Any]) -> list[dict[str, Any]]:
     return timed_words(tokens, words, line["start"], line["end"])
 
 
-def timed_words(
-    tokens: Sequence[str], words: Sequence[Mapping[str, Any]], start: float, end: float
-) -> list[dict[str, Any]]:
+def timed_words(tokens: Sequence[str], words: Sequence[Json], start: float, end: float) -> list[Json]:
     """Words of a text with times: those that are among `words` keep theirs, the others share the time between.
 
     Args:
@@ -125,7 +127,7 @@ def timed_words(
     """
     if not tokens:
         return []
-    timed: list[dict[str, Any]] = [dict.fromkeys(("start", "end", "probability")) for _ in tokens]
+    timed: list[Json] = [dict.fromkeys(("start", "end", "probability")) for _ in tokens]
     for old, new in _pairs([word["word"] for word in words], tokens):
         timed[new] = dict(words[old])
     for word, token in zip(timed, tokens, strict=True):
@@ -141,9 +143,9 @@ def timed_words(
 
 
 def _spread(
-    run: Sequence[dict[str, Any]],
-    earlier: dict[str, Any] | None,
-    later: dict[str, Any] | None,
+    run: Sequence[Json],
+    earlier: Json | None,
+    later: Json | None,
     start: float,
     end: float,
 ) -> None:
@@ -171,33 +173,27 @@ def _key(word: str) -> str:
     return normalise(word) or word.strip()
 
 
-def edit(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item, author: str) -> EditChange:
+def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:
     """Return the change by an action on the lines of an item. Raises BadInput for an impossible one.
 
     Args:
         lines: those that the item has now.
-        action: `do` and what that needs, with times in seconds of the file: see `ACTIONS`.
+        action: `do`, which is a method of `Action`, and what that needs, with times in seconds of the file.
         item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
     name = action.get("do")
-    if not isinstance(name, str) or name not in ACTIONS:
+    if name not in ACTIONS:
         raise BadInput(f"there is no action {quoted(name)}", f"choose one of {', '.join(ACTIONS)}")
-    after = ACTIONS[name](lines, action, item)
-    for key, line in after.items():
-        if line is not lines.get(key):
-            after[key] = _followed(line, lines.get(key), author)
-    return difference(lines, after)
-
-
-def difference(before: Mapping[str, SpokenLine], after: Mapping[str, SpokenLine]) -> EditChange:
-    keys = [key for key in {**before, **after} if before.get(key) != after.get(key)]
-    if not keys:
+    patch: Patch = getattr(Action(lines, action, item), name)()
+    after = {key: line and _followed(line, lines.get(key), author) for key, line in patch.items()}
+    changed = [key for key, line in after.items() if line != lines.get(key)]
+    if not changed:
         return EditChange({}, {})
-    return EditChange(*({"lines": {key: lines.get(key) for key in keys}} for lines in (before, after)))
+    return EditChange(*({"lines": {key: state.get(key) for key in changed}} for state in (lines, after)))
 
 
-def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
+def replayed(lines: Lines, change: EditChange) -> Lines:
     """The lines after a change that was made to them."""
     changed = {**lines, **change.after.get("lines", {})}
     return {key: line for key, line in changed.items() if line is not None}
@@ -207,7 +203,7 @@ def replayed(lines: Mapping[str, SpokenLine], change: EditChange) -> Lines:
 _EDITED = ("channel", "speaker", "start", "end", "text", "tag", "vad", "features")
 
 
-def is_state(lines: Mapping[str, SpokenLine], state: Mapping[str, Any]) -> bool:
+def is_state(lines: Lines, state: Json) -> bool:
     """Whether lines are those of one side of a change, in what people edit."""
 
     def edited(line: SpokenLine | None) -> list[Any] | None:
@@ -216,7 +212,7 @@ def is_state(lines: Mapping[str, SpokenLine], state: Mapping[str, Any]) -> bool:
     return all(edited(lines.get(key)) == edited(line) for key, line in state.get("lines", {}).items())
 
 
-def in_order(lines: Mapping[str, SpokenLine]) -> list[tuple[str, SpokenLine]]:
+def in_order(lines: Lines) -> list[tuple[str, SpokenLine]]:
     """The lines as a dialogue: by start, the left channel first."""
     return sorted(lines.items(), key=lambda pair: (pair[1]["start"], pair[1]["channel"], pair[1]["end"]))
 
@@ -254,11 +250,6 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     return line | {EDITED_BY: author, EDITED_FIELDS: sorted({*old.get(EDITED_FIELDS, ()), *edited})}
 
 
-def _text(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, line = _named(lines, action, "line")
-    return {**lines, key: with_text(line, _clean(action.get("text")))}
-
-
 def with_text(line: SpokenLine, text: str) -> SpokenLine:
     """A line with another text; the words that stay keep their times."""
     words = shown_words(line)
@@ -268,36 +259,249 @@ def with_text(line: SpokenLine, text: str) -> SpokenLine:
     return {**line, "text": text, "words": timed_words(tokens, words, line["start"], line["end"])}
 
 
-def _times(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, line = _named(lines, action, "line")
-    start, end = _span(action, item)
-    if (start, end) == (line["start"], line["end"]):
-        return dict(lines)
-    words = line.get("words") or []
-    if any(word["start"] < start or word["end"] > end for word in words):
-        words = fit_words(words, start, end)
-    return {**lines, key: {**line, "start": start, "end": end, **({"words": words} if "words" in line else {})}}
+#: The lines that an action changes, by their ids; None is a line that is deleted.
+Patch = dict[str, SpokenLine | None]
+
+#: The possible actions: methods of `Action`.
+ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "measures", "whole")
 
 
-def _word(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, line = _named(lines, action, "line")
-    words = shown_words(line)
-    index = _index(action, 0, len(words))
-    if "start" in action or "end" in action or "text" not in action:
-        words = _moved(words, index, *_span(action, item))
-    text = line["text"] or join_words(word["word"] for word in words)
-    if "text" in action:
-        written, new = as_written(line["text"], [word["word"] for word in words]), _clean(action["text"])
-        text = join_words(filter(None, [*written[:index], new, *written[index + 1 :]]))
-        old, tokens = words[index], split_words(new)
-        piece = timed_words(tokens, [old], old["start"], old["end"])
-        words[index : index + 1] = [{**old, "word": tokens[0]}] if len(tokens) == 1 else piece
-    start = min([line["start"], *(word["start"] for word in words)])
-    end = max([line["end"], *(word["end"] for word in words)])
-    return {**lines, key: {**line, "start": start, "end": end, "text": text, "words": words}}
+class Action:
+    """What a person does with the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
+
+    def __init__(self, lines: Lines, action: Json, item: Item) -> None:
+        self.lines, self.action, self.item = lines, action, item
+
+    @cached_property
+    def key(self) -> str:
+        """The id of the line that is meant."""
+        return self._id("line")
+
+    @property
+    def line(self) -> SpokenLine:
+        return self.lines[self.key]
+
+    @cached_property
+    def words(self) -> list[Json]:
+        return shown_words(self.line)
+
+    def text(self) -> Patch:
+        return {self.key: with_text(self.line, _clean(self.action.get("text")))}
+
+    def times(self) -> Patch:
+        start, end = self._span()
+        line = self.line | {"start": start, "end": end}
+        if any(word["start"] < start or word["end"] > end for word in line.get("words") or ()):
+            line["words"] = fit_words(line["words"], start, end)
+        return {self.key: line}
+
+    def word(self) -> Patch:
+        words, index, text = self.words, self._index(0), self.line["text"]
+        if "text" not in self.action or "start" in self.action or "end" in self.action:
+            words = _moved(words, index, *self._span())
+        if "text" in self.action:
+            new, written = _clean(self.action["text"]), self._written()
+            text = join_words(filter(None, [*written[:index], new, *written[index + 1 :]]))
+            old, tokens = words[index], split_words(new)
+            piece = timed_words(tokens, [old], old["start"], old["end"])
+            words[index : index + 1] = [old | {"word": tokens[0]}] if len(tokens) == 1 else piece
+        start, end = _reach([self.line, *words])
+        text = text or join_words(word["word"] for word in words)
+        return {self.key: self.line | {"start": start, "end": end, "text": text, "words": words}}
+
+    def split(self) -> Patch:
+        line, words = self.line, self.words
+        if "at" in self.action:
+            at = self._seconds("at")
+            if not line["start"] < at < line["end"]:
+                raise BadInput(f"the line has no place at {at:g} s to be split", "choose a time inside it")
+            index = sum((word["start"] + word["end"]) / 2 < at for word in words)
+            edges = at, at
+        else:
+            index = self._index(1)
+            edges = words[index - 1]["end"], words[index]["start"]
+        written = self._written()
+        first, second = line | {"words": words[:index]}, line | {"words": words[index:]}
+        first |= {"text": join_words(written[:index]), "end": max(edges[0], *_ends(first["words"]))}
+        starts = [word["start"] for word in second["words"]]
+        second |= {"text": join_words(written[index:]), "start": min([edges[1], *starts])}
+        return {self.key: first, self._free_id(self.key): second}
+
+    def merge(self) -> Patch:
+        pair = sorted((self.key, self._id("with")), key=lambda key: _reach([self.lines[key]]))
+        first, second = (self.lines[key] for key in pair)
+        if pair[0] == pair[1]:
+            raise BadInput("a line can't be merged with itself", "name the line after it")
+        if first["channel"] != second["channel"]:
+            raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
+        words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
+        text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
+        if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
+            words, text = ordered, join_words(word["word"] for word in ordered)
+        merged = {"end": max(first["end"], second["end"]), "text": text, "words": words}
+        return {pair[0]: first | merged, pair[1]: None}
+
+    def insert(self) -> Patch:
+        channels = self.item.channels
+        channel = str(self.action.get("channel", channels[0] if len(channels) == 1 else None))
+        if channel not in channels:
+            raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(channels)}")
+        start, end = self._span()
+        text = _clean(self.action.get("text", ""))
+        others = [line for _, line in in_order(self.lines)]
+        like = next((line for line in others if line["channel"] == channel), None)
+        pattern = like or (others[0] if others else SpokenLine())
+        line = {
+            "channel": channel,
+            "speaker": like.get("speaker") if like else None,
+            "start": start,
+            "end": end,
+            "text": text,
+            "tag": "",
+            "words": timed_words(split_words(text), [], start, end),
+            **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
+            "kind": "speech",
+        }
+        return {self._free_id(_last_id(self.lines, channel)): line}
+
+    def delete(self) -> Patch:
+        return {self.key: None}
+
+    def swap(self) -> Patch:
+        """Give a line to the other speaker."""
+        if len(self.item.channels) != 2:
+            raise BadInput("there is no other speaker", "only recordings of two channels have one")
+        side, speaker = self.line["channel"], self.line.get("speaker")
+        channel = next(other for other in self.item.channels if other != side)
+        others = [line for line in self.lines.values() if line["channel"] == channel]
+        named = (line["speaker"] for line in others if line.get("speaker"))
+        is_side = isinstance(speaker, str) and speaker.endswith(f"/{side}")
+        other = f"{speaker.removesuffix(side)}{channel}" if is_side and speaker else None
+        return {self.key: self.line | {"channel": channel, "speaker": next(named, other)}}
+
+    def tag(self) -> Patch:
+        tag = self.action.get("tag")
+        if tag != "" and tag not in self.item.tags:
+            near = difflib.get_close_matches(str(tag), sorted(self.item.tags), n=3)
+            remedy = f"choose {' or '.join(near) or 'one of the list'}"
+            raise BadInput(f"{quoted(tag)} is no tag of the synthesiser", remedy)
+        return {self.key: self.line | {"tag": tag}}
+
+    def measures(self) -> Patch:
+        """Set affect in [0, 1], prosody and their buckets of a line where the action has them; null is unknown."""
+        wanted = {name: self.action.get(name) or {} for name in ("affect", "features", "buckets")}
+        if not fits(wanted, {str: dict}) or not any(wanted.values()):
+            raise BadInput("the request has no measures", "ask again")
+        after = dict(self.line)
+        for field, names, values, most in (
+            ("vad", AFFECT, wanted["affect"], 1.0),
+            ("features", PROSODY, wanted["features"], LARGEST_MEASURE),
+        ):
+            for name, value in values.items():
+                if name not in names or not (value is None or is_number(value, 0, most)):
+                    raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
+            buckets = {name: level for name, level in wanted["buckets"].items() if _MEASURE_OF.get(name) in names}
+            for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
+                if news:
+                    after[target] = {**(self.line.get(target) or {}), **news}
+        for name, level in wanted["buckets"].items():
+            if name not in _MEASURE_OF or level not in (*LEVELS, ""):
+                raise BadInput(f"{quoted(name)} of {quoted(level)} is no bucket of a line", "ask again")
+        return {self.key: after}
+
+    def whole(self) -> Patch:
+        """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
+        text = self.action.get("text")
+        if not isinstance(text, str) or len(text) > LONGEST_WHOLE:
+            raise BadInput("the whole text is missing or too long", f"send at most {LONGEST_WHOLE:,} characters")
+        texts = [_clean(part) for part in text.replace("\r\n", "\n").removesuffix("\n").split("\n")]
+        ordered, patch = in_order(self.lines), Patch()
+        if len(texts) == len(ordered):
+            return {key: with_text(line, part) for (key, line), part in zip(ordered, texts, strict=True)}
+        said = [" ".join(line["text"].split()) for _, line in ordered]
+        matcher = difflib.SequenceMatcher(None, said, texts, autojunk=False)
+        for kind, first, last, new_first, new_last in matcher.get_opcodes():
+            block, parts = ordered[first:last], texts[new_first:new_last]
+            if kind != "equal":
+                earlier = ordered[first - 1][1] if first else None
+                later = ordered[last][1] if last < len(ordered) else None
+                patch |= {key: None for key, _ in block}
+                patch |= self._rewritten(block, parts, earlier, later, {*patch})
+        return patch
+
+    def _rewritten(
+        self,
+        block: Sequence[tuple[str, SpokenLine]],
+        texts: Sequence[str],
+        earlier: SpokenLine | None,
+        later: SpokenLine | None,
+        taken: Collection[str],
+    ) -> Lines:
+        """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
+        if len(block) == len(texts):
+            return {key: with_text(line, part) for (key, line), part in zip(block, texts, strict=True)}
+        by_id = dict(block)
+        start, end = earlier["end"] if earlier else self.item.start, later["start"] if later else self.item.end
+        if block:
+            start, end = _reach(by_id.values())
+        start = min(start, self.item.end - ROOM_SECONDS)
+        words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
+        tokens = [split_words(text) for text in texts]
+        timed = iter(timed_words([*chain(*tokens)], words, start, max(start, end)))
+        rewritten: Lines = {}
+        for number, (text, part) in enumerate(zip(texts, tokens, strict=True)):
+            own = [next(timed) for _ in part]
+            keys = [word.pop("line") for word in own if "line" in word]
+            key = max(dict.fromkeys(keys), key=keys.count) if keys else ""
+            nearest = block[min(number, len(block) - 1)][1] if block else earlier or later
+            line = by_id.get(key) or nearest or {"channel": self.item.channels[0], "tag": "", "speaker": None}
+            if not key or key in rewritten:
+                key = self._free_id(key or _last_id(self.lines, line["channel"]), {*taken, *rewritten})
+            start = own[0]["start"] if own else start
+            end = max([start + SHORTEST_WORD, *_ends(own)])
+            rewritten[key] = line | {"text": text, "start": start, "end": end, "words": own}
+            start = min(end, self.item.end - SHORTEST_WORD)
+        return rewritten
+
+    def _written(self) -> list[str]:
+        """The words as the text has them, with the spaces inside."""
+        return as_written(self.line["text"], [word["word"] for word in self.words])
+
+    def _id(self, field: str) -> str:
+        key = self.action.get(field)
+        if not isinstance(key, str) or key not in self.lines:
+            raise BadInput(f"there is no line {quoted(key)}", _AGAIN)
+        return key
+
+    def _free_id(self, like: str, taken: Collection[str] = ()) -> str:
+        """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
+        used = {*self.lines, *self.item.used, *taken}
+        if all(key.isdecimal() for key in used):
+            return str(max((int(key) for key in used), default=-1) + 1)
+        stem = like.partition("+")[0]
+        return next(key for number in count(1) if (key := f"{stem}+{number}") not in used)
+
+    def _index(self, first: int) -> int:
+        index = self.action.get("index")
+        if type(index) is not int or not first <= index < len(self.words):
+            raise BadInput(f"the line has no word {quoted(index)} for that", _AGAIN)
+        return index
+
+    def _seconds(self, field: str) -> float:
+        value, (start, end) = self.action.get(field), self.item[:2]
+        if not is_number(value, start - 1e-6, end + 1e-6):
+            reason = f"{field} is {quoted(value)}, not within {start:.3f} to {end:.3f} s of the recording"
+            raise BadInput(reason, "choose a time inside")
+        return min(max(round(value, _DIGITS), start), end)
+
+    def _span(self) -> tuple[float, float]:
+        start, end = self._seconds("start"), self._seconds("end")
+        if not end > start:
+            raise BadInput(f"it would end at {end:g} s, not after its start at {start:g} s", "move its end")
+        return start, end
 
 
-def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float) -> list[dict[str, Any]]:
+def _moved(words: Sequence[Json], index: int, start: float, end: float) -> list[Json]:
     """Words after the times of one were changed; its neighbours give way, and their order stays."""
     moved = [dict(word) for word in words]
     moved[index] |= {"start": start, "end": end}
@@ -315,220 +519,19 @@ def _moved(words: Sequence[dict[str, Any]], index: int, start: float, end: float
     return moved
 
 
-def _split(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, line = _named(lines, action, "line")
-    words = shown_words(line)
-    if "at" in action:
-        first_end = second_start = _seconds(action, "at", item)
-        if not line["start"] < first_end < line["end"]:
-            raise BadInput(f"the line has no place at {first_end:g} s to be split", "choose a time inside it")
-        index = sum((word["start"] + word["end"]) / 2 < first_end for word in words)
-    else:
-        index = _index(action, 1, len(words))
-        first_end, second_start = words[index - 1]["end"], words[index]["start"]
-    first, second = words[:index], words[index:]
-    written = as_written(line["text"], [word["word"] for word in words])
-    end, start = max([first_end, *_ends(first)]), min([second_start, *(word["start"] for word in second)])
-    return {
-        **lines,
-        key: {**line, "end": end, "words": first, "text": join_words(written[:index])},
-        free_id(key, {*lines, *item.used}): {
-            **line, "start": start, "words": second, "text": join_words(written[index:]),
-        },
-    }  # fmt: skip
-
-
-def _merge(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    pair = [_named(lines, action, name) for name in ("line", "with")]
-    (key, first), (other, second) = sorted(pair, key=lambda named: (named[1]["start"], named[1]["end"]))
-    if key == other:
-        raise BadInput("a line can't be merged with itself", "name the line after it")
-    if first["channel"] != second["channel"]:
-        raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
-    words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
-    text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
-    if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
-        words, text = ordered, join_words(word["word"] for word in ordered)
-    merged = {**first, "end": max(first["end"], second["end"]), "text": text, "words": words}
-    return {name: line for name, line in lines.items() if name != other} | {key: merged}
-
-
-def _insert(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    channel = action.get("channel", item.channels[0] if len(item.channels) == 1 else None)
-    if channel not in item.channels:
-        raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(item.channels)}")
-    start, end = _span(action, item)
-    text = _clean(action.get("text", ""))
-    like = next((line for _, line in in_order(lines) if line["channel"] == channel), None)
-    pattern: SpokenLine = like or next(iter(lines.values()), {})
-    line: SpokenLine = {
-        "channel": channel,
-        "speaker": like.get("speaker") if like else None,
-        "start": start,
-        "end": end,
-        "text": text,
-        "tag": "",
-        "words": timed_words(split_words(text), [], start, end),
-        **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
-        "kind": "speech",
-    }
-    return {**lines, free_id(_last_id(lines, channel), {*lines, *item.used}): line}
-
-
-def _delete(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, _ = _named(lines, action, "line")
-    return {name: line for name, line in lines.items() if name != key}
-
-
-def _swap(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """Give a line to the other speaker."""
-    key, line = _named(lines, action, "line")
-    if len(item.channels) != 2:
-        raise BadInput("there is no other speaker", "only recordings of two channels have one")
-    channel = next(other for other in item.channels if other != line["channel"])
-    opposite = [other for other in lines.values() if other["channel"] == channel and other.get("speaker")]
-    speaker = opposite[0]["speaker"] if opposite else None
-    if not opposite and isinstance(line.get("speaker"), str) and line["speaker"].endswith(f"/{line['channel']}"):
-        speaker = line["speaker"].removesuffix(line["channel"]) + channel
-    return {**lines, key: {**line, "channel": channel, "speaker": speaker}}
-
-
-def _tag(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    key, line = _named(lines, action, "line")
-    tag = action.get("tag")
-    if tag != "" and tag not in item.tags:
-        near = difflib.get_close_matches(str(tag), sorted(item.tags), n=3)
-        raise BadInput(
-            f"{quoted(tag)} is no tag of the synthesiser", f"choose {' or '.join(near) or 'one of the list'}"
-        )
-    return {**lines, key: {**line, "tag": tag}}
-
-
-def _measures(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """Set affect in [0, 1], prosody and their buckets of a line where the action has them; null is unknown."""
-    key, line = _named(lines, action, "line")
-    wanted = {name: action.get(name) or {} for name in ("affect", "features", "buckets")}
-    if not fits(wanted, {str: dict}) or not any(wanted.values()):
-        raise BadInput("the request has no measures", "ask again")
-    most = dict.fromkeys(AFFECT, 1.0) if wanted["affect"] else {}
-    most |= dict.fromkeys(PROSODY, LARGEST_MEASURE) if wanted["features"] else {}
-    for name, value in (wanted["affect"] | wanted["features"]).items():
-        if name not in most or not (value is None or is_number(value, 0, most[name])):
-            raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
-    for name, level in wanted["buckets"].items():
-        if name not in _MEASURE_OF or level not in (*LEVELS, ""):
-            raise BadInput(f"{quoted(name)} of {quoted(level)} is no bucket of a line", "ask again")
-    after = dict(line)
-    for field, names, values in (("vad", AFFECT, wanted["affect"]), ("features", PROSODY, wanted["features"])):
-        buckets = {name: level for name, level in wanted["buckets"].items() if _MEASURE_OF[name] in names}
-        for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
-            if news:
-                after[target] = {**(line.get(target) or {}), **news}
-    return {**lines, key: after}
-
-
-def _whole(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], item: Item) -> Lines:
-    """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
-    text = action.get("text")
-    if not isinstance(text, str) or len(text) > LONGEST_WHOLE:
-        raise BadInput("the whole text is missing or too long", f"send at most {LONGEST_WHOLE:,} characters")
-    texts = [_clean(part) for part in text.replace("\r\n", "\n").removesuffix("\n").split("\n")]
-    ordered = in_order(lines)
-    if len(texts) == len(ordered):
-        return {key: with_text(line, part) for (key, line), part in zip(ordered, texts, strict=True)}
-    after: Lines = {}
-    matcher = difflib.SequenceMatcher(
-        None, [" ".join(line["text"].split()) for _, line in ordered], texts, autojunk=False
-    )
-    for kind, first, last, new_first, new_last in matcher.get_opcodes():
-        block, parts = ordered[first:last], texts[new_first:new_last]
-        if kind == "equal" or len(block) == len(parts):
-            after |= {key: with_text(line, part) for (key, line), part in zip(block, parts, strict=True)}
-        else:
-            earlier = ordered[first - 1][1] if first else None
-            later = ordered[last][1] if last < len(ordered) else None
-            after |= _rewritten(block, parts, {**lines, **after}, item, (earlier, later))
-    return after
-
-
-def _rewritten(
-    block: Sequence[tuple[str, SpokenLine]],
-    texts: Sequence[str],
-    taken: Mapping[str, SpokenLine],
-    item: Item,
-    neighbours: tuple[SpokenLine | None, SpokenLine | None],
-) -> Lines:
-    """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
-    by_id, (earlier, later) = dict(block), neighbours
-    starts = [line["start"] for line in by_id.values()] or [earlier["end"] if earlier else item.start]
-    start = min([item.end - ROOM_SECONDS, *starts])
-    end = max([start, *_ends(by_id.values())]) if by_id else max(start, later["start"] if later else item.end)
-    words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
-    tokens = [split_words(text) for text in texts]
-    timed = iter(timed_words([token for part in tokens for token in part], words, start, end))
-    rewritten: Lines = {}
-    for number, (text, part) in enumerate(zip(texts, tokens, strict=True)):
-        own = [next(timed) for _ in part]
-        keys = [word.pop("line") for word in own if "line" in word]
-        source = max(dict.fromkeys(keys), key=keys.count) if keys else None
-        nearest = block[min(number, len(block) - 1)][1] if block else earlier or later
-        line = by_id[source] if source else nearest or {"channel": item.channels[0], "tag": "", "speaker": None}
-        key = source or _last_id(taken, line["channel"])
-        if not source or source in rewritten:
-            key = free_id(key, {*taken, *rewritten, *item.used})
-        start = own[0]["start"] if own else start
-        end = max([start + SHORTEST_WORD, *_ends(own)])
-        rewritten[key] = {**line, "text": text, "start": start, "end": end, "words": own}
-        start = min(end, item.end - SHORTEST_WORD)
-    return rewritten
-
-
-#: The possible actions; each takes the lines, the action and the item, and returns the new lines.
-_Action = Callable[[Mapping[str, SpokenLine], Mapping[str, Any], Item], Lines]
-ACTIONS: dict[str, _Action] = {
-    "text": _text,
-    "times": _times,
-    "word": _word,
-    "split": _split,
-    "merge": _merge,
-    "insert": _insert,
-    "delete": _delete,
-    "swap": _swap,
-    "tag": _tag,
-    "measures": _measures,
-    "whole": _whole,
-}
-
-
-def free_id(like: str, lines: Collection[str]) -> str:
-    """An id that no line has, like that of another: `a/left/0003+1`; a number where ids are numbers."""
-    if all(key.isdecimal() for key in lines):
-        return str(max((int(key) for key in lines), default=-1) + 1)
-    stem = like.partition("+")[0]
-    return next(key for number in range(1, len(lines) + 2) if (key := f"{stem}+{number}") not in lines)
-
-
-def _last_id(lines: Mapping[str, SpokenLine], channel: str) -> str:
+def _last_id(lines: Lines, channel: str) -> str:
     """The id of the last line of a channel; the channel without one."""
     return next((key for key, line in reversed(in_order(lines)) if line["channel"] == channel), channel)
 
 
-def _ends(timed: Iterable[Mapping[str, Any]]) -> Iterator[float]:
+def _ends(timed: Iterable[Json]) -> Iterator[float]:
     return (part["end"] for part in timed)
 
 
-def _index(action: Mapping[str, Any], first: int, end: int) -> int:
-    index = action.get("index")
-    if type(index) is not int or not first <= index < end:
-        raise BadInput(f"the line has no word {quoted(index)} for that", _AGAIN)
-    return index
-
-
-def _named(lines: Mapping[str, SpokenLine], action: Mapping[str, Any], field: str) -> tuple[str, SpokenLine]:
-    key = action.get(field)
-    if not isinstance(key, str) or key not in lines:
-        raise BadInput(f"there is no line {quoted(key)}", _AGAIN)
-    return key, lines[key]
+def _reach(timed: Iterable[Json]) -> tuple[float, float]:
+    """The earliest start and the latest end."""
+    listed = [*timed]
+    return min(part["start"] for part in listed), max(_ends(listed))
 
 
 def _clean(text: Any) -> str:
@@ -540,18 +543,3 @@ def _clean(text: Any) -> str:
     except UnicodeEncodeError:
         raise BadInput("the text has half a character (a lone surrogate)", "type it again") from None
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _seconds(action: Mapping[str, Any], field: str, item: Item) -> float:
-    value = action.get(field)
-    if not is_number(value, item.start - 1e-6, item.end + 1e-6):
-        bounds = f"{item.start:.3f} to {item.end:.3f} s of the recording"
-        raise BadInput(f"{field} is {quoted(value)}, not within {bounds}", "choose a time inside")
-    return min(max(round(value, _DIGITS), item.start), item.end)
-
-
-def _span(action: Mapping[str, Any], item: Item) -> tuple[float, float]:
-    start, end = _seconds(action, "start", item), _seconds(action, "end", item)
-    if not end > start:
-        raise BadInput(f"it would end at {end:g} s, not after its start at {start:g} s", "move its end")
-    return start, end

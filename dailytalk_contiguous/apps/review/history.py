@@ -7,11 +7,12 @@ list.
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
@@ -33,12 +34,12 @@ _RECORD = {
 _RECORD |= {"undoes?": int, "on?": [int]}
 
 #: Fields of an item that people set, with their initial values.
-FIELDS: dict[str, Any] = {"reviewed": False, "reviewed_by": None, "side": None}
+FIELDS: Json = {"reviewed": False, "reviewed_by": None, "side": None}
 
 #: The action that marks where all files were read again: edits of older states are refused after it.
 RELOAD = "reload"
 
-Record = dict[str, Any]
+Record = Json
 
 
 class NewEdit(NamedTuple):
@@ -50,8 +51,8 @@ class NewEdit(NamedTuple):
     author: str
     item: str
     action: str
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
+    before: Json
+    after: Json
     undoes: int | None = None
     on: Sequence[int] | None = None
 
@@ -103,7 +104,7 @@ class History:
         numbers: list[int] = [record["number"] for record in self.of(item)[-1:]]
         return max([self._reloaded, *numbers])
 
-    def fields(self, item: str) -> dict[str, Any]:
+    def fields(self, item: str) -> Json:
         """The current values of `FIELDS` of an item."""
         fields = dict(FIELDS)
         for record in self.of(item):

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from dailytalk_contiguous.apps.review.edits import Lines, SpokenLine, in_order, shown_words
+from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.apps.review.listing import summary_of
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
@@ -70,7 +70,7 @@ class Editable(ABC):
 
     kind: str
     why_not: str | None = None
-    entries: Mapping[str, Any]
+    entries: Json
 
     #: The shape of an entry.
     _shape: ClassVar[Any] = object
@@ -100,7 +100,7 @@ class Editable(ABC):
         """Its duration, if that is known without opening its sound."""
         return None
 
-    def summary(self, name: str) -> dict[str, Any] | None:
+    def summary(self, name: str) -> Json | None:
         """The `summary_of` its lines as they were read; None if they are to be read."""
         return None
 
@@ -124,7 +124,7 @@ class Editable(ABC):
         """Write the file of an item whole, with other lines of it. Raises OSError and BadInput."""
         raise NotImplementedError
 
-    def _save(self, entries: Mapping[str, Any]) -> None:
+    def _save(self, entries: Json) -> None:
         """Write the documents of the folder with these entries, which become `entries`."""
         raise NotImplementedError
 
@@ -132,19 +132,19 @@ class Editable(ABC):
         """The files of an item that discarding moves, each with its path there."""
         yield from ()
 
-    def _key(self, name: str, entries: Mapping[str, Any]) -> str:
+    def _key(self, name: str, entries: Json) -> str:
         """The key of the entry of an item."""
         return name
 
     @cached_property
-    def gone(self) -> dict[str, Any]:
+    def gone(self) -> Json:
         """The entries of discarded items. Raises BadInput."""
         path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
         if not path.exists():
             return {}
         limit = whisper_json.MOST_WHISPER_BYTES
         value = parse_json(read_bytes(path, limit=limit), as_text(path), limit=limit, nan=True)
-        entries: dict[str, Any] = expect(value, {str: self._shape}, as_text(path))
+        entries: Json = expect(value, {str: self._shape}, as_text(path))
         return entries
 
     def is_discarded(self, name: str) -> bool:
@@ -177,7 +177,7 @@ class Editable(ABC):
             if moved:
                 self._write_gone({key: entry for key, entry in gone.items() if key not in moved})
 
-    def _write_gone(self, entries: dict[str, Any]) -> None:
+    def _write_gone(self, entries: Json) -> None:
         path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
         write_text(path, whisper_json.whisper_json_text(entries))
         self.__dict__.pop("gone", None)
@@ -242,11 +242,11 @@ class TaggedLines(Editable):
     _shape: ClassVar[Any] = [str]
 
     #: The lines of each conversation, as they are in the file; those of "" are no lines of a transcript.
-    entries: Mapping[str, Sequence[str]]
+    entries: dict[str, list[str]]
 
     def __init__(self, root: Path) -> None:
         self._path = inside(root, TRANSCRIPT)
-        self._shard: tuple[Path | None, dict[str, dict[str, Any]]] = (None, {})
+        self._shard: tuple[Path | None, dict[str, Json]] = (None, {})
         super().__init__(root, root)
 
     def reread(self) -> None:
@@ -260,7 +260,7 @@ class TaggedLines(Editable):
     def names(self) -> Sequence[str]:
         return [name for name in dict.fromkeys([*self.entries, *self.gone]) if name]
 
-    def summary(self, name: str) -> dict[str, Any] | None:
+    def summary(self, name: str) -> Json | None:
         return summary_of(json.loads(text) for text in self._texts(name))
 
     def _texts(self, name: str) -> Sequence[str]:
@@ -295,7 +295,7 @@ class TaggedLines(Editable):
     def _tagged(self) -> dict[str, tuple[Path, Entry]]:
         return entries_in(self.root / TAGGED)
 
-    def _row(self, name: str) -> dict[str, Any]:
+    def _row(self, name: str) -> Json:
         path, _ = self._tagged[name]
         if self._shard[0] != path:
             self._shard = path, read_rows(path, BASE)
@@ -308,16 +308,14 @@ class TaggedLines(Editable):
         return _numbered(self.entries)
 
     def write(self, name: str, lines: Lines) -> None:
-        fields: dict[str, Any] = next(
-            (json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {}
-        )
+        fields: Json = next((json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {})
         texts = []
         for key, line in in_order(lines):
             ordered = {field: line.get(field) for field in fields if field in line or field in _IN_ALL_LINES}
             texts.append(json_text(ordered | line | {"utterance_id": key}))
         self._save({**self.entries, name: texts})
 
-    def _save(self, entries: Mapping[str, Any]) -> None:
+    def _save(self, entries: Json) -> None:
         self._write_file(self._path, _numbered(entries))
         self.entries = entries
 
@@ -381,7 +379,7 @@ class ClipsLines(Editable):
         here, aside = audio_below(self._audio, skip=DISCARDED), self._audio / DISCARDED
         return sorted({*here, *(audio_below(aside) if is_inside(aside, self._audio) else ())}, key=counted_order)
 
-    def _key(self, name: str, entries: Mapping[str, Any]) -> str:
+    def _key(self, name: str, entries: Json) -> str:
         """The key of the entry of an audio file; most have its name."""
         if name in entries or not entries:
             return name
@@ -405,7 +403,7 @@ class ClipsLines(Editable):
             return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
         return {key: _clip_line(segment) for key, segment in _segments(entry).items()}
 
-    def summary(self, name: str) -> dict[str, Any] | None:
+    def summary(self, name: str) -> Json | None:
         entry = self._entry(name)
         entry = entry if isinstance(entry, dict) else {}
         parts = entry["segments"] if isinstance(entry.get("segments"), list) else [entry]
@@ -430,7 +428,7 @@ class ClipsLines(Editable):
         key = self._key(name, self.entries)
         self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
 
-    def _save(self, entries: Mapping[str, Any]) -> None:
+    def _save(self, entries: Json) -> None:
         if entries == self.entries:
             return
         kept = {key: text for key, text in self._encoded.items() if entries.get(key) is self.entries.get(key)}
@@ -440,7 +438,7 @@ class ClipsLines(Editable):
         self._write_file(self._path, self._document(entries, encoded))
         self.entries, self._encoded = entries, encoded
 
-    def _document(self, entries: Mapping[str, Any], encoded: dict[str, str]) -> bytes:
+    def _document(self, entries: Json, encoded: dict[str, str]) -> bytes:
         for key in entries.keys() - encoded.keys():
             encoded[key] = whisper_json.encoded_entry(key, entries[key])
         pieces = ",\n".join(encoded[key] for key in sorted(entries))
@@ -474,9 +472,9 @@ def counted_order(name: str) -> list[tuple[bool, int, str]]:
     return [(part.isdecimal(), int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _segments(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _segments(entry: Json) -> dict[str, Json]:
     """The segments of an entry by their ids, or by their places where ids are missing or double."""
-    segments: dict[str, dict[str, Any]] = {}
+    segments: dict[str, Json] = {}
     for index, segment in enumerate(entry.get("segments") or ()):
         number = segment.get("id")
         key = number if isinstance(number, int) and str(number) not in segments else index
@@ -486,7 +484,7 @@ def _segments(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return segments
 
 
-def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
+def _clip_line(segment: Json) -> SpokenLine:
     words = segment.get("words")
     line = {"channel": CHANNELS[0], **segment, "text": str(segment["text"]).strip()}
     line.pop("id", None)  # its key says it
@@ -497,7 +495,7 @@ def _clip_line(segment: Mapping[str, Any]) -> SpokenLine:
     return line
 
 
-def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]:
+def _clip_entry(entry: Json | None, lines: Lines) -> Json:
     old = _segments(entry or {})
     is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
     segments = []
@@ -518,7 +516,7 @@ def _clip_entry(entry: Mapping[str, Any] | None, lines: Lines) -> dict[str, Any]
 
 
 #: A segment with the fields that Whisper writes, and fields of a line that no segment has.
-_NEW_SEGMENT: dict[str, Any] = dict.fromkeys(("avg_logprob", "compression_ratio", "no_speech_prob"))
+_NEW_SEGMENT: Json = dict.fromkeys(("avg_logprob", "compression_ratio", "no_speech_prob"))
 _NEW_SEGMENT |= {"seek": 0, "temperature": 0.0, "tokens": [], "text": ""}
 _NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
 
@@ -534,7 +532,7 @@ class MoshiLines(Editable):
     _shape: ClassVar[Any] = {"train.jsonl?": [str], "eval.jsonl?": [str]}
 
     #: The lines of each item in the manifests, by manifest; those of "" name no file.
-    entries: Mapping[str, Mapping[str, Sequence[str]]]
+    entries: dict[str, dict[str, list[str]]]
 
     def __init__(self, root: Path) -> None:
         self._contents: dict[str, bytes] = {}
@@ -621,7 +619,7 @@ class MoshiLines(Editable):
         self._read_manifests()  # another program may have written them: they are no file of an item
         super().discard(names, discarded)
 
-    def _save(self, entries: Mapping[str, Any]) -> None:
+    def _save(self, entries: Json) -> None:
         for manifest in MANIFESTS:
             before, after = (
                 [line for sides in listed.values() for line in sides.get(manifest, ())]
@@ -643,13 +641,13 @@ class MoshiLines(Editable):
         present = inside(self.root, here.relative_to(self.root))
         return present if present.exists() else inside(self.root, aside.relative_to(self.root))
 
-    def _document(self, name: str) -> dict[str, Any]:
+    def _document(self, name: str) -> Json:
         where = as_text(self.path_of(name))
-        document: dict[str, Any] = expect(parse_json(self.content(name), where), {"alignments": list}, where)
+        document: Json = expect(parse_json(self.content(name), where), {"alignments": list}, where)
         return document
 
 
-def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines | None:
+def _kept_lines(kept: Any, words: Sequence[tuple[str, Json]]) -> Lines | None:
     """The lines that an edit left, with their words; None if the words are not theirs any more."""
     if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
         return None
@@ -666,14 +664,14 @@ def _kept_lines(kept: Any, words: Sequence[tuple[str, dict[str, Any]]]) -> Lines
     return None if any([*rest] for rest in left.values()) or len(lines) != len(kept) else lines
 
 
-def _turns(words: Sequence[tuple[str, dict[str, Any]]]) -> Lines:
+def _turns(words: Sequence[tuple[str, Json]]) -> Lines:
     """Lines of the words of each speaker without longer pauses."""
     lines: Lines = {}
     for channel in CHANNELS:
         own = sorted(
             (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
         )
-        groups: list[list[dict[str, Any]]] = []
+        groups: list[list[Json]] = []
         for word in own:
             if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
                 groups[-1].append(word)
@@ -728,8 +726,8 @@ class Viewed(Editable):
             raise BadInput(row["problem"], row["remedy"])
         return lines_of(row)
 
-    def summary(self, name: str) -> dict[str, Any] | None:
-        summary: dict[str, Any] = self.entries[name][1]
+    def summary(self, name: str) -> Json | None:
+        summary: Json = self.entries[name][1]
         return summary
 
     def stretch(self, name: str) -> SoundStretch:
@@ -746,7 +744,7 @@ class Viewed(Editable):
         return False
 
 
-def lines_of(row: Mapping[str, Any]) -> Lines:
+def lines_of(row: Json) -> Lines:
     """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
     for number, utterance in enumerate(row["utterances"]):

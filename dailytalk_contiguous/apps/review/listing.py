@@ -2,9 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
 
-from dailytalk_contiguous.apps.review.edits import SIDES
+from dailytalk_contiguous.apps.review.edits import SIDES, Json
 from dailytalk_contiguous.apps.review.history import Record
 from dailytalk_contiguous.apps.review.suspects import line_suspects
 from dailytalk_contiguous.core.documents import is_number
@@ -25,7 +24,7 @@ MOST_WARNINGS = 20
 _NO_CORRECTIONS = frozenset({"reviewed", "side", "undo", "redo", "discard", "restore"})
 
 
-def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def summary_of(lines: Iterable[Json]) -> Json:
     """Summarise an item's lines, which are in order, for a list; null is unknown.
 
     `whole` is the whole text, `text` the beginning of it; `confidence` is that of the least certain line, `rate`
@@ -62,12 +61,12 @@ def summary_of(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 #: The summary of an item whose lines were not read yet.
-UNREAD: dict[str, Any] = dict.fromkeys(summary_of(())) | {
+UNREAD: Json = dict.fromkeys(summary_of(())) | {
     "text": "", "whole": "", "speakers": [], "tags": [], "emotions": [], "buckets": {}, "suspects": [],
 }  # fmt: skip
 
 
-def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -> dict[str, Any]:
+def progress_of(items: Sequence[Json], records: Iterable[Record]) -> Json:
     """The reviewed and discarded items, and the work of each person."""
     kept = [item for item in items if not item["discarded"]]
     reviewed = [item for item in kept if item["reviewed"]]
@@ -87,7 +86,7 @@ def progress_of(items: Sequence[Mapping[str, Any]], records: Iterable[Record]) -
     }
 
 
-def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: int) -> dict[str, str]:
+def proposed(items: Sequence[Json], by: str, share: float, seed: int) -> dict[str, str]:
     """A side for each item. Raises DailytalkError for a way or a share that can't be.
 
     Args:
@@ -106,7 +105,7 @@ def proposed(items: Sequence[Mapping[str, Any]], by: str, share: float, seed: in
     return split_conversations(voices, {"validation": share}, seed=seed)
 
 
-def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> dict[str, Any]:
+def division_of(items: Sequence[Json], side: Mapping[str, str]) -> Json:
     """A division as the page shows it: the items of each side, their seconds, and warnings."""
     seconds = _seconds(items)
     by_side = {name: [item for item in items if side.get(item["id"]) == name] for name in SIDES}
@@ -121,9 +120,7 @@ def division_of(items: Sequence[Mapping[str, Any]], side: Mapping[str, str]) -> 
     }
 
 
-def _on_both(
-    by_side: Mapping[str, Sequence[Mapping[str, Any]]], what: str, values: Callable[[Mapping[str, Any]], list[str]]
-) -> list[str]:
+def _on_both(by_side: Mapping[str, Sequence[Json]], what: str, values: Callable[[Json], list[str]]) -> list[str]:
     train, validation = (
         {value: item["id"] for item in reversed(part) for value in values(item)} for part in by_side.values()
     )
@@ -136,18 +133,18 @@ def _on_both(
     return [*warnings, f"{more:,} more of the kind {what} are on both sides"] if more > 0 else warnings
 
 
-def _people(item: Mapping[str, Any]) -> list[str]:
+def _people(item: Json) -> list[str]:
     """The speakers of an item that are known by name: `call/left` names a side of a recording."""
     return [who for who in item["speakers"] if not who.endswith(("/left", "/right"))]
 
 
-def _sentences(item: Mapping[str, Any], most_lines: int = 1) -> list[str]:
+def _sentences(item: Json, most_lines: int = 1) -> list[str]:
     """The text of an item, for comparison; by default of one line, for several are hardly said twice alike."""
     sentence = " ".join(filter(None, map(normalise, item["text"].split())))
     return [sentence] if sentence and (item["n_lines"] or 0) <= most_lines else []
 
 
-def _seconds(items: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _seconds(items: Sequence[Json]) -> dict[str, float]:
     known = [item["duration"] for item in items if item["duration"]]
     mean = sum(known) / len(known) if known else 1.0
     return {item["id"]: item["duration"] or mean for item in items}

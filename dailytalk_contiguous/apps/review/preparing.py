@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USAB
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
 from dailytalk_contiguous.apps.local_pages import refused
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import ClipsLines, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview, answering, page_of
@@ -188,7 +189,7 @@ class _Run:
         code = self.process.wait()
         self._seconds, self.code = time.monotonic() - self._began, code
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Json:
         """What the page shows; while it runs, `share` of its work from 0 to 1, and the seconds that are `left`."""
         took = time.monotonic() - self._began if self.code is None else self._seconds
         known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
@@ -249,7 +250,7 @@ class Preparation:
             self._run.process.wait()
         self._end_review()
 
-    def _state(self, request: Request) -> dict[str, Any]:
+    def _state(self, request: Request) -> Json:
         run = self._run
         return {
             "folder": as_text(self.root),
@@ -258,7 +259,7 @@ class Preparation:
             "running": run.as_dict() if run is not None and run.code is None else None,
         }
 
-    def _shown(self, step: Step) -> dict[str, Any]:
+    def _shown(self, step: Step) -> Json:
         output = self._outputs.get(step.command)
         suggested = _SUGGESTED.search(output.lines[-1]) if output and output.lines and step.cuts else None
         return {
@@ -290,7 +291,7 @@ class Preparation:
         if not is_inside(path, self.pieces if self.is_cut else self.root):
             raise BadInput(f"{as_text(path)!r} is a link out of its folder", "copy what it names into the folder")
 
-    def _begin(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _begin(self, request: Request, body: Json) -> Json:
         step = next((step for step in STEPS if step.command == body["step"]), None)
         if step is None:
             raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
@@ -322,13 +323,13 @@ class Preparation:
         if self._run is not None and self._run.code is None:
             raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
 
-    def _stop(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _stop(self, request: Request, body: Json) -> Json:
         run = self._run
         if run is not None and run.code is None:
             run.process.send_signal(signal.SIGINT)
         return {}
 
-    def _open(self, request: Request, body: Mapping[str, Any]) -> dict[str, Any]:
+    def _open(self, request: Request, body: Json) -> Json:
         """Open the review of the clips; the answer has its address, beside that of this page."""
         clips = self._clips(body["cut"])
         with self._lock:

@@ -1,8 +1,8 @@
 """`dailytalk reindex`: numbered recordings without gaps."""
 
 from pathlib import Path
-from typing import Any
 
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.reindexing import UNDONE, reindex_folder, undo_reindex
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
@@ -32,7 +32,7 @@ def reindex(
         kept = "" if dry_run else f"; as it was until now: {as_text(backup / UNDONE)}"
         return Outcome({"backup": as_text(backup)}, said + kept, next=DRY_RUN_NEXT if dry_run else "")
     done = reindex_folder(folder, digits, dry_run)
-    record: dict[str, Any] = {
+    record: Json = {
         "files": done.files,
         "names": {as_text(old): as_text(new) for old, new in done.names.items()},
         "documents": [as_text(name) for name in done.documents],

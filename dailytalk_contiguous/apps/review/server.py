@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, page_json, refused
 from dailytalk_contiguous.apps.review import sound
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import ChangedElsewhere, Editable
 from dailytalk_contiguous.apps.review.session import END, Conflict, Session
@@ -81,7 +82,7 @@ def make_app(session: Session) -> Starlette:
         ),
     }
     #: The shape of a body, and its answer, of the author and the values of the body.
-    posts: dict[str, tuple[dict[str, Any], Callable[..., Any]]] = {
+    posts: dict[str, tuple[Json, Callable[..., Any]]] = {
         "edit": ({"name": str, "base": int, "action": dict}, session.edit),
         "undo": ({"name?": str}, session.undo),
         "redo": ({"name?": str}, session.redo),
@@ -95,10 +96,10 @@ def make_app(session: Session) -> Starlette:
         "decide": ({"name": str, "mine": bool}, session.decide),
     }
 
-    def posted(shape: dict[str, Any], answer: Callable[..., Any]) -> Any:
+    def posted(shape: Json, answer: Callable[..., Any]) -> Any:
         known = {key.removesuffix("?") for key in shape}
 
-        def answered(request: Request, body: dict[str, Any]) -> Any:
+        def answered(request: Request, body: Json) -> Any:
             values = {key: value for key, value in body.items() if key in known}
             return answer(author=pages.author(request), **values)
 
@@ -124,7 +125,7 @@ class Pages:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._loop: asyncio.AbstractEventLoop | None = None  # known once a page listens
-        self._queues: set[asyncio.Queue[tuple[str, dict[str, Any]]]] = set()
+        self._queues: set[asyncio.Queue[tuple[str, Json]]] = set()
         self._overviews = sound.Overviews()
         self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
@@ -160,7 +161,7 @@ class Pages:
         data = iterate_in_threadpool(_logged(wav.read(first, last)))
         return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
 
-    def ask(self, author: str, name: str, line: str, what: str, tag: str | None = None) -> dict[str, Any]:
+    def ask(self, author: str, name: str, line: str, what: str, tag: str | None = None) -> Json:
         proposal = self.session.ask(author, name, line, what, tag)
         if proposal.wav is None:
             return {"proposal": proposal.fields}
@@ -176,7 +177,7 @@ class Pages:
 
     async def events(self, request: Request) -> Response:
         """A stream of the edits and moves of others, as they happen."""
-        queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+        queue: asyncio.Queue[tuple[str, Json]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._queues.add(queue)
 
@@ -198,11 +199,11 @@ class Pages:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream(), media_type="text/event-stream", headers=headers)
 
-    def _hear(self, kind: str, data: dict[str, Any]) -> None:
+    def _hear(self, kind: str, data: Json) -> None:
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._spread, (kind, data))
 
-    def _spread(self, event: tuple[str, dict[str, Any]]) -> None:
+    def _spread(self, event: tuple[str, Json]) -> None:
         for queue in self._queues:
             queue.put_nowait(event)
 
@@ -224,9 +225,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (int(first), end) if int(first) < end else None
 
 
-def answering(
-    answer: Callable[..., Any], shape: dict[str, Any] | None = None
-) -> Callable[[Request], Awaitable[Response]]:
+def answering(answer: Callable[..., Any], shape: Json | None = None) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
     `answer` gets the request and, where a shape is given, its body; it runs in a thread.
@@ -238,7 +237,7 @@ def answering(
             value = await run_in_threadpool(answer, request, *body)
             return value if isinstance(value, Response) else json_response(value)
         except DailytalkError as problem:
-            status, about = 422, dict[str, Any]()
+            status, about = 422, Json()
             if isinstance(problem, ChangedElsewhere):
                 status, about = 409, {"id": problem.item, "changed": problem.file}
             elif isinstance(problem, Conflict):
@@ -253,7 +252,7 @@ def answering(
     return endpoint
 
 
-async def request_body(request: Request, shape: dict[str, Any]) -> dict[str, Any]:
+async def request_body(request: Request, shape: Json) -> Json:
     """Return the JSON of a request. Raises BadInput if it is too long, or has another shape (see `expect`)."""
     data = bytearray()
     async for part in request.stream():
@@ -261,7 +260,7 @@ async def request_body(request: Request, shape: dict[str, Any]) -> dict[str, Any
         if len(data) > MOST_BODY:
             raise BadInput(f"the request has more than {MOST_BODY >> 20} MiB", "send less at once")
     body = parse_json(bytes(data), "the request", "reload the page", limit=MOST_BODY)
-    checked: dict[str, Any] = expect(body, shape, "the request", "reload the page")
+    checked: Json = expect(body, shape, "the request", "reload the page")
     return checked
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core.apps import has_app
@@ -107,7 +108,7 @@ def _preparation(source: str, author: str) -> "Preparation | None":
     return Preparation(Path(source), author) if is_unprepared(Path(source)) else None
 
 
-def _last_address(source: str) -> tuple[Path, dict[str, Any]]:
+def _last_address(source: str) -> tuple[Path, Json]:
     """The file with the port and the secret of the last review of a source, in the user's own folder of states."""
     states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     folder = private_folder(states / "dailytalk_contiguous") / "review"  # which only this user may enter

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
 from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
     Item,
+    Json,
     Lines,
     SpokenLine,
     edit,
@@ -72,7 +72,7 @@ TAGS = sorted(STYLES["fish-s1"].tags)
 class Conflict(BadInput):
     """An edit of an older state of an item; `item` is the newer one, `author` and `time` of its last edit."""
 
-    def __init__(self, reason: str, item: dict[str, Any], author: str, at: str) -> None:
+    def __init__(self, reason: str, item: Json, author: str, at: str) -> None:
         super().__init__(reason, "look at the newer state, and edit that")
         self.item, self.author, self.time = item, author, at
 
@@ -91,7 +91,7 @@ class Session:
         self._lock = threading.RLock()
         self._held: OrderedDict[str, Lines] = OrderedDict()
         self._here: dict[str, tuple[str, float]] = {}
-        self._listeners: list[Callable[[str, dict[str, Any]], None]] = []
+        self._listeners: list[Callable[[str, Json], None]] = []
         self._suspects: dict[str, Suspects] = {}
         self._listener = Listener(self._look, self._on_suspects)
         self._list()
@@ -109,12 +109,12 @@ class Session:
 
     def _list(self) -> None:
         """List all items. `_texts` has what is searched in each."""
-        self._listed: dict[str, dict[str, Any]] = {}
+        self._listed: dict[str, Json] = {}
         self._texts: dict[str, str] = {}
         for name in self.editable.names():
             self._enter(name, self.editable.summary(name))
 
-    def _enter(self, name: str, summary: Mapping[str, Any] | None) -> None:
+    def _enter(self, name: str, summary: Json | None) -> None:
         known = dict(summary or UNREAD)
         before = self._listed.get(name, {})
         seconds = self.editable.seconds(name) or before.get("duration")
@@ -134,14 +134,14 @@ class Session:
         except BadInput:
             self._listed[name] |= self._fields(name)
 
-    def _fields(self, name: str) -> dict[str, Any]:
+    def _fields(self, name: str) -> Json:
         return self.history.fields(name) | {"discarded": self.editable.is_discarded(name)}
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self._listed:
             raise BadInput(f"there is no item {name[:200]!r}", "reload the page")
 
-    def about(self, author: str) -> dict[str, Any]:
+    def about(self, author: str) -> Json:
         """The answer of `GET /api/session`."""
         return {
             "title": as_text(self.editable.root.absolute().name),
@@ -153,13 +153,13 @@ class Session:
             "sound_text": SOUND_TEXT,
         }
 
-    def items(self, since: int = -1) -> dict[str, Any]:
+    def items(self, since: int = -1) -> Json:
         """The list of all items, or of those that were edited after an edit (0 is before the first one)."""
         with self._lock:
             items = [item for name, item in self._listed.items() if self.history.base(name) > since]
             return {"number": self.history.number, "items": items}
 
-    def search(self, query: str) -> dict[str, Any]:
+    def search(self, query: str) -> Json:
         """The answer of `GET /api/search`: the items with all words of a query in their ids, texts or speakers."""
         words = _folded(query).split()
         for name in [name for name, entry in self._listed.items() if entry["n_lines"] is None]:
@@ -178,7 +178,7 @@ class Session:
             self._held.move_to_end(name)
             return self._held[name]
 
-    def item(self, name: str, of: str | None = None) -> dict[str, Any]:
+    def item(self, name: str, of: str | None = None) -> Json:
         """One item, as `GET /api/item` answers.
 
         `of` may be `REBUILT`: then lines and sound are those of the rebuilt conversation, if there is one.
@@ -194,7 +194,7 @@ class Session:
                 _shown(key, line, offset, sided) | {"suspects": [*line_suspects(line), *of_line.get(key, ())]}
                 for key, line in in_order(lines)
             ]
-            answer: dict[str, Any] = {
+            answer: Json = {
                 "id": name,
                 "of": of,
                 "rebuilt": rebuilt is not None,
@@ -253,7 +253,7 @@ class Session:
         with self._lock:
             yield
 
-    def edit(self, name: str, base: int, action: Mapping[str, Any], author: str) -> dict[str, Any]:
+    def edit(self, name: str, base: int, action: Json, author: str) -> Json:
         """Do an action on an item and save it.
 
         Raises `Conflict`, `layouts.ChangedElsewhere`, BadInput, and OSError as the disk does.
@@ -269,7 +269,7 @@ class Session:
                 self.apply(name, [(str(action.get("do")), change)], author)
             return self._answer(name)
 
-    def _change(self, name: str, action: Mapping[str, Any], author: str) -> EditChange:
+    def _change(self, name: str, action: Json, author: str) -> EditChange:
         do, value = action.get("do"), action.get("value")
         if do not in ("reviewed", "side"):
             in_file = dict(action)
@@ -294,15 +294,15 @@ class Session:
         used = {key for record in self.history.of(name) for key in record["before"].get("lines") or ()}
         return Item(offset, max([offset + seconds, *ends]), self.editable.channels(name), TAGS, used)
 
-    def undo(self, author: str, name: str | None = None) -> dict[str, Any]:
+    def undo(self, author: str, name: str | None = None) -> Json:
         """Undo the last edit of an author (of an item)."""
         return self._take_back("undo", author, name)
 
-    def redo(self, author: str, name: str | None = None) -> dict[str, Any]:
+    def redo(self, author: str, name: str | None = None) -> Json:
         """Redo the last undone edit of an author (of an item)."""
         return self._take_back("redo", author, name)
 
-    def _take_back(self, how: str, author: str, name: str | None) -> dict[str, Any]:
+    def _take_back(self, how: str, author: str, name: str | None) -> Json:
         with self._writing():
             done, undone = self.history.stacks(author, name)
             numbers = done if how == "undo" else undone
@@ -379,7 +379,7 @@ class Session:
         event = {"number": self.history.number, "author": records[0]["author"], "count": len(names)}
         self.tell("edit", event | {"ids": names if len(names) <= MANY else []})
 
-    def _answer(self, name: str) -> dict[str, Any]:
+    def _answer(self, name: str) -> Json:
         return {"number": self.history.number, "item": self.item(name)}
 
     def decide(self, name: str, mine: bool, author: str) -> dict[str, str]:
@@ -428,12 +428,12 @@ class Session:
         for name in names:
             self._held.pop(name, None)
 
-    def progress(self) -> dict[str, Any]:
+    def progress(self) -> Json:
         """The answer of `GET /api/progress`."""
         with self._lock:
             return progress_of([*self._listed.values()], self.history.records)
 
-    def sides(self, by: str | None = None, share: float = 0.1, seed: int = 0) -> dict[str, Any]:
+    def sides(self, by: str | None = None, share: float = 0.1, seed: int = 0) -> Json:
         """The answer of `GET /api/sides`: the sides as they are, or as proposed. Raises DailytalkError."""
         with self._lock:
             items = [item for item in self._listed.values() if not item["discarded"]]
@@ -441,7 +441,7 @@ class Session:
             division = division_of(items, proposed(items, by, share, seed) if by else chosen)
             return division | {"number": self.history.number}
 
-    def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> dict[str, Any]:
+    def divide(self, sides: Mapping[str, str | None], since: int, author: str) -> Json:
         """Put items on sides, all in one write; `before` has the previous sides of these items.
 
         `since` is the number of an edit: if a person chose a side after it, all is refused. Raises BadInput, and
@@ -476,11 +476,11 @@ class Session:
         if before != name:
             self.tell("here", {"author": author, "id": name})
 
-    def listen(self, listener: Callable[[str, dict[str, Any]], None]) -> None:
+    def listen(self, listener: Callable[[str, Json], None]) -> None:
         """Call a function at every event; it must not block."""
         self._listeners.append(listener)
 
-    def tell(self, kind: str, data: dict[str, Any]) -> None:
+    def tell(self, kind: str, data: Json) -> None:
         for listener in [*self._listeners]:
             listener(kind, data)
 
@@ -543,14 +543,14 @@ def number_in(name: str, default: int) -> int:
 
 
 #: What every line has.
-_LINE: dict[str, Any] = {"channel": str, "text": str, "start": float, "end": float}
+_LINE: Json = {"channel": str, "text": str, "start": float, "end": float}
 _LINE |= {"words?": [{"word": str, "start": float, "end": float}]}
 
 
-def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> dict[str, Any]:
+def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> Json:
     """A line as the page gets it, in seconds of the item; `sided`: its channel says who speaks."""
 
-    def moved(item: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    def moved(item: Json, *names: str) -> Json:
         times = {edge: round(item[edge] - offset, 6) for edge in ("start", "end")}
         return {name: item.get(name) for name in names} | times
 

@@ -10,11 +10,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm, to_uri
 
 #: Bytes of the header of the WAV.
@@ -35,7 +36,7 @@ Peaks = NDArray[np.int8]
 class SoundStretch(NamedTuple):
     """The sound of an item: encoded audio as `core.audio` takes it, and its start and length in seconds."""
 
-    audio: dict[str, Any]
+    audio: Json
     start: float
     seconds: float
 

@@ -8,11 +8,11 @@ import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.apps.review.edits import SpokenLine, shown_words
+from dailytalk_contiguous.apps.review.edits import Json, Lines, shown_words
 from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import blocks, pcm_to_float, read_header, read_pcm
 from dailytalk_contiguous.core.documents import is_number
@@ -40,10 +40,10 @@ _OFF = 0.08
 #: Items whose sound is remembered.
 _HELD = 256
 
-Suspect = dict[str, Any]
+Suspect = Json
 
 
-def line_suspects(line: Mapping[str, Any]) -> list[Suspect]:
+def line_suspects(line: Json) -> list[Suspect]:
     """Possible errors of a line by its fields: `kind` (empty, fast, slow) and `why`."""
     text = (line.get("text") or "").strip()
     start, end = line.get("start"), line.get("end")
@@ -85,9 +85,7 @@ class Suspects(NamedTuple):
     of_line: Mapping[str, Sequence[Suspect]] = {}
 
 
-def sound_suspects(
-    lines: Mapping[str, SpokenLine], heard: HeardItem, stretch: SoundStretch, offset: float
-) -> Suspects:
+def sound_suspects(lines: Lines, heard: HeardItem, stretch: SoundStretch, offset: float) -> Suspects:
     """Compare an item's lines with its sound; `offset` is its start in the file, in seconds."""
     suspects: list[Suspect] = []
     of_line: dict[str, list[Suspect]] = {}
@@ -129,7 +127,7 @@ class Listener:
 
     def __init__(
         self,
-        look: Callable[[str], tuple[Mapping[str, SpokenLine], SoundStretch, float]],
+        look: Callable[[str], tuple[Lines, SoundStretch, float]],
         on_suspects: Callable[[str, Suspects, float], None],
     ) -> None:
         self._look, self._on_suspects = look, on_suspects
