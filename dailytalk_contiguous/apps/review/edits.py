@@ -351,7 +351,7 @@ class Action:
         others = [line for _, line in in_order(self.lines)]
         like = next((line for line in others if line["channel"] == channel), None)
         pattern = like or (others[0] if others else SpokenLine())
-        line = {
+        line: SpokenLine = {
             "channel": channel,
             "speaker": like.get("speaker") if like else None,
             "start": start,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal, ask_again
+from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal
 from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
@@ -516,7 +516,7 @@ class Session:
             language = self._listed[name]["language"]
         if tag is not None and key in lines:
             lines = replayed(lines, edit(lines, {"do": "tag", "line": key, "tag": tag}, self.bounds(name), author))
-        return ask_again(AskedLine(self.editable.root, name, key, lines, stretch, offset, language), what)
+        return AskedLine(self.editable.root, name, key, lines, stretch, offset, language).ask(what)
 
 
 def _folded(text: str) -> str:
