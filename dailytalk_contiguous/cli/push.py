@@ -2,20 +2,21 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import datasets
 from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
-from dailytalk_contiguous.cli.options import PRIVATE, SEED_OPTION, size_text
+from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release, Target, push_in_words
+from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.store.files import write_bytes, write_text
@@ -26,76 +27,26 @@ from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 SHOWN = 40
 
 
+#: The options of a push.
+PUSH_SETTINGS = setting_options(PushSettings())
+
+
+@with_options(PUSH_SETTINGS)
 def push(
     folder: Path = argument("DIR", "Folder of dailytalk speak, build or corpus."),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
-    create: bool = option(False, Panel.INPUT, "Make the dataset if it isn't there.", "--create"),
-    private: bool = PRIVATE,
     include_source: bool | None = option(
-        PushSettings.include_source,
+        None,
         Panel.INPUT,
         "The untouched recordings too, as config source.",
         "--include-source/--no-source",
         show_default="as in the version before",
     ),
-    clips: int | None = option(
-        PushSettings.clips,
-        Panel.INPUT,
-        "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
-        "--clips",
-        metavar="N",
-        min=0,
-        show_default="2000 where the version before has any",
-    ),
-    tag: str | None = option(
-        PushSettings.tag,
-        Panel.VERSION,
-        "The version: v1.0.0, or auto for the one that the changes call for.",
-        metavar="TAG",
-        show_default="no tag",
-    ),
-    branch: str = option(MAIN, Panel.VERSION, "To commit to; made from main if it isn't there.", metavar="NAME"),
-    pr: bool = option(False, Panel.VERSION, "Open a pull request. It gets no tag.", "--pr"),
-    message: str = option(
-        PushSettings.message,
-        Panel.VERSION,
-        "Of the commit.",
-        metavar="TEXT",
-        show_default="made from the tag and the changes",
-    ),
-    licence: str | None = option(
-        PushSettings.licence,
-        Panel.CARD,
-        "Of the dataset, as the Hub writes it: cc-by-4.0.",
-        metavar="NAME",
-        show_default="what follows from sources and models",
-    ),
-    title: str | None = option(
-        PushSettings.title, Panel.CARD, "Of the card.", metavar="TEXT", show_default="the name"
-    ),
-    contact: str | None = option(
-        PushSettings.contact,
-        Panel.CARD,
-        "How to reach you.",
-        metavar="TEXT",
-        show_default="what the card says, else its discussions",
-    ),
-    valid_share: float = option(
-        PushSettings.valid_share,
-        Panel.SPLITS,
-        "Share of the time to validate on.",
-        metavar="SHARE",
-        min=0,
-        max=0.5,
-    ),
-    test_share: float = option(
-        PushSettings.test_share, Panel.SPLITS, "Share of the time to test on.", metavar="SHARE", min=0, max=0.5
-    ),
     dry_run: bool = DRY_RUN,
     card: Path | None = option(
         None, Panel.CARD, "With --dry-run: write it to look at, its pictures beside it.", metavar="FILE"
     ),
-    seed: int = SEED_OPTION,
+    **options: Any,
 ) -> Outcome:
     """Publish finished conversations as a version on the Hub.
 
@@ -104,18 +55,26 @@ def push(
     version before had them. One that can't be published is rejected with its reason (exit code 3), and the others
     go on. --private goes with --create. --dry-run needs no token where the dataset is public, or still to be made.
     """
-    target = _target(repo, branch, pr, create, private)
+    named = reference(repo)
+    if named.revision is not None:
+        raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
+    settings = PushSettings(include_source=include_source, **chosen(options, PUSH_SETTINGS))
+    if settings.pr and (settings.branch != MAIN or settings.create):
+        raise DailytalkError(
+            "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
+        )
+    if settings.private and not settings.create:
+        raise DailytalkError(
+            "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
+        )
     if card and not dry_run:
         raise DailytalkError("--card is for --dry-run", "leave it out, or add --dry-run")
-    settings = PushSettings(
-        tag, message, include_source, clips, valid_share, test_share, seed, licence, title, contact
-    )
     quiet_clients()
     unspoken = folder if edited_since(folder) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
-    done = run_push(folder, target, settings, say, dry_run=dry_run, defaults=default_settings())
+    done = run_push(folder, named.repo, settings, say, dry_run=dry_run, defaults=default_settings())
     outcome = push_outcome(done, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome
@@ -133,24 +92,9 @@ def quiet_clients() -> None:
     datasets.logging.set_verbosity_error()
 
 
-def _target(repo: str, branch: str, pr: bool, create: bool, private: bool) -> Target:
-    named = reference(repo)
-    if named.revision is not None:
-        raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
-    if pr and (branch != MAIN or create):
-        raise DailytalkError(
-            "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
-        )
-    if private and not create:
-        raise DailytalkError(
-            "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
-        )
-    return Target(named.repo, branch, pr, create, private)
-
-
 def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome:
     """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
-    plan, target, rejects = done.plan, done.target, done.packed.rejects
+    plan, repo, settings, rejects = done.plan, done.repo, done.settings, done.packed.rejects
     warnings = done.card.warnings if done.card else ()
     own = [file for file in done.packed.files if file.config == "conversations"]
     rows = sum(file.rows for file in own)
@@ -167,13 +111,13 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
     }
     rejected = rejected_of(rejects, f"of {counted(rows + len(rejects), 'conversation')}")
     code = exit_code(1, len(rejects))
-    revision = done.tag or (target.branch if target.branch != MAIN else "")
-    load = f'dailytalk_contiguous.load("{target.repo}"' + (f', revision="{revision}")' if revision else ")")
+    revision = done.tag or (settings.branch if settings.branch != MAIN else "")
+    load = f'dailytalk_contiguous.load("{repo}"' + (f', revision="{revision}")' if revision else ")")
     load = f"import dailytalk_contiguous; {load}"
     if done.card is None:
         version = f", as {done.tag}" if done.tag else ""
         left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"
-        headline = f"{target.repo} has just this already{version}: {left}"
+        headline = f"{repo} has just this already{version}: {left}"
         after = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=after)
     details: list[str | Figures] = [f"licence: {warning}" for warning in warnings]
@@ -204,7 +148,7 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         f"rows     {counted(rows, 'conversation')}, {hours:.2f} hours",
         f"new      {size_text(done.to_send)} of {size_text(sum(file.size for file in done.packed.files))}",
     ]
-    if target.pull_request:
+    if settings.pr:
         merge = "after the merge, the same command without --pr, to set the tag"
         return Outcome(record, f"proposed {done.url}", code, details, rejected, merge)
     details.append(f"tag      {done.tag or 'none: readers of the branch see it; pass --tag to name it'}")

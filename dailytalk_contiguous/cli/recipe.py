@@ -20,7 +20,7 @@ from dailytalk_contiguous.cli.terminal import guarded, say, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.pushing import PushSettings, Target, check_request, push_version
+from dailytalk_contiguous.publish.pushing import PushSettings, check_request, push_version
 from dailytalk_contiguous.run.build import Built, run_recipe
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.hub import reference
@@ -57,10 +57,10 @@ def main(
 
     def command() -> int:
         on_this_machine("the work folder", chosen.out)
-        target = Target(reference(chosen.repo).repo, create=True) if publish else None
-        settings = PushSettings(tag=chosen.tag if publish else None)
-        if target:  # before hours of work
-            check_request(HfApi(), target, settings)
+        repo = reference(chosen.repo).repo if publish else ""
+        settings = PushSettings(create=True, tag=chosen.tag if publish else None)
+        if repo:  # before hours of work
+            check_request(HfApi(), repo, settings)
         with show.bar() as run_bar:
             built = run_recipe(
                 source or chosen.input,
@@ -75,10 +75,10 @@ def main(
         show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
         show.say_left_out(built.left_out)
         outcome = recipe_outcome(built, chosen.out)
-        if target and outcome.code != 1:
+        if repo and outcome.code != 1:
             quiet_clients()
-            done = push_version(chosen.out, target, settings, say, defaults=default_settings())
-            details = [f"{target.repo} {done.tag} {done.url or 'is there already'}"]
+            done = push_version(chosen.out, repo, settings, say, defaults=default_settings())
+            details = [f"{repo} {done.tag} {done.url or 'is there already'}"]
             outcome = replace(outcome, details=details, next="")
         return show_outcome(outcome, chosen.json)
 

@@ -12,7 +12,7 @@ chunks by what is in it (content-defined chunking of Parquet, and Xet's own), so
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -36,7 +36,7 @@ from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_c
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.shards import Shard, entries_in, read_rows, read_shard
 from dailytalk_contiguous.sources.transcribed import BASE, tagged_row
-from dailytalk_contiguous.store.files import locked, sha256_of, write_text
+from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.parquet import writing_parquet
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
 
@@ -55,9 +55,6 @@ READ_SECONDS = 3600.0
 
 #: Bytes that are left free on the disk: for the footers of files, and for other programs.
 _SPARE = 200_000_000
-
-#: Name of the file that marks a folder as ours.
-MARK = ".dailytalk-stage"
 
 
 class Finished(NamedTuple):
@@ -166,19 +163,18 @@ def pack_version(
 
     Args:
         folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
-        stage: where the files go, `CONFIG/SPLIT-00000-of-00004.parquet`. What an earlier push left there is
-        removed. per_kind: clips of interaction of each kind at most, as the config `interactivity`. splits_before:
+        stage: a new folder for the files, `CONFIG/SPLIT-00000-of-00004.parquet`.
+        per_kind: clips of interaction of each kind at most, as the config `interactivity`. splits_before:
         conversation id to its split in the version before. valid_share, test_share, seed: as in
         `publish.splits.split_conversations`. Clips keep the split that they have. file_bytes: of audio in a file
         at most. workers: threads that cut and encode. progress: called as conversations are packed, with their
         number, and that of all.
 
     Raises DailytalkError: the folder holds no row that can be published, a recording is missing or another one
-    than was tagged, the disk is too small, or the stage holds files that no push wrote.
+    than was tagged, or the disk is too small.
     """
     items = opening.finished_items(folder)
     finished, rates, rejects = index_folder(items, per_kind)
-    claim(stage)
     voices = [conversation.voice for conversation in finished.values()]
     if items.labelled:
         if include_source:
@@ -191,6 +187,7 @@ def pack_version(
     if per_kind and not any(conversation.interactions for conversation in finished.values()):
         raise DailytalkError(f"nothing in {folder} can be a clip of interaction", "push with --clips 0")
     # Each second is in a conversation, on two channels, and mostly in one utterance, on one.
+    stage.mkdir(parents=True, exist_ok=True)
     size = 2 * sum(path.stat().st_size for path in items.files) + _SPARE
     if size > (free := shutil.disk_usage(stage).free):
         raise DailytalkError(
@@ -321,26 +318,3 @@ class PackedFiles:
             path = path.rename(self._folder.parent / name)
             size = path.stat().st_size
             yield DataFile(name, path, self._config, self._split, sha256_of(path), size, n_rows, seconds)
-
-
-def claim(stage: Path) -> None:
-    """Empty the staging folder and mark it as ours, or raise DailytalkError for a folder with other files."""
-    if (stage / MARK).is_file():
-        for config in CONFIGS:
-            shutil.rmtree(stage / config, ignore_errors=True)
-    elif stage.exists() and (not stage.is_dir() or any(stage.iterdir())):
-        raise DailytalkError(
-            f"{stage} is there already and no stage of a push", "choose another folder, or empty this one"
-        )
-    write_text(stage / MARK, "Files of a version that waits to be pushed. Can be deleted at any time.\n")
-
-
-@contextmanager
-def exclusive(stage: Path) -> Iterator[None]:
-    """Hold a stage for this process: two pushes would pack into, and remove, each other's files.
-
-    Raises DailytalkError while another process holds it.
-    """
-    reason = f"another dailytalk push works on {str(stage.parent)!r}"
-    with locked(stage.with_name(f"{stage.name}.lock"), reason, "wait until it is done, and run this again"):
-        yield

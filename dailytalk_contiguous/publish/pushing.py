@@ -24,12 +24,13 @@ from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.core.settings import SEED, setting, unlisted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
 from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.publish.packing import exclusive, pack_version
+from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
     MANIFEST,
@@ -43,7 +44,7 @@ from dailytalk_contiguous.publish.version import (
     open_version,
     parse_tag,
 )
-from dailytalk_contiguous.store.files import write_text
+from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
 from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
@@ -66,46 +67,40 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Target:
-    """The repository and the branch to publish to.
-
-    Attributes:
-        repo: `OWNER/NAME`.
-        branch: to commit to; made from `main` where there is none of that name.
-        pull_request: propose the commit instead of making it.
-        create: make the repository if there is none. private: then for invited people only.
-    """
-
-    repo: str
-    branch: str = MAIN
-    pull_request: bool = False
-    create: bool = False
-    private: bool = False
-
-
-@dataclass(frozen=True)
 class PushSettings:
-    """The settings of a push.
+    """How a version is published. `include_source`: None for as in the version before."""
 
-    Attributes:
-        tag: a version such as `v1.0.0`, `auto` for the one that the changes call for, or None for no tag.
-        message: of the commit; empty: made from the tag.
-        include_source: publish the untouched recordings too; None: where the version before has them.
-        clips: of interaction of each kind, at most; None: `PER_KIND` where the version before has any.
-        valid_share, test_share, seed: of conversations that no version before has placed.
-        licence, title, contact: for the card; None: those of the card, or those that follow from the data.
-    """
-
-    tag: str | None = None
-    message: str = ""
-    include_source: bool | None = None
-    clips: int | None = None
-    valid_share: float = 0.05
-    test_share: float = 0.05
-    seed: int = 0
-    licence: str | None = None
-    title: str | None = None
-    contact: str | None = None
+    create: bool = setting(False, "Make the dataset if it isn't there.", panel="input")
+    private: bool = setting(False, "What is made on the Hub is for invited people only.", panel="input")
+    include_source: bool | None = unlisted(None)
+    clips: int | None = setting(
+        None, "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
+        panel="input", least=0, shown="2000 where the version before has any",
+    )  # fmt: skip
+    tag: str | None = setting(
+        None, "The version: v1.0.0, or auto for the one that the changes call for.",
+        panel="version", metavar="TAG", shown="no tag",
+    )  # fmt: skip
+    branch: str = setting(MAIN, "To commit to; made from main if it isn't there.", panel="version")
+    pr: bool = setting(False, "Open a pull request. It gets no tag.", panel="version")
+    message: str = setting(
+        "", "Of the commit.", panel="version", metavar="TEXT", shown="made from the tag and the changes"
+    )
+    licence: str | None = setting(
+        None, "Of the dataset, as the Hub writes it: cc-by-4.0.",
+        panel="card", shown="what follows from sources and models",
+    )  # fmt: skip
+    title: str | None = setting(None, "Of the card.", panel="card", metavar="TEXT", shown="the name")
+    contact: str | None = setting(
+        None, "How to reach you.", panel="card", metavar="TEXT", shown="what the card says, else its discussions"
+    )
+    valid_share: float = setting(
+        0.05, "Share of the time to validate on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
+    )
+    test_share: float = setting(
+        0.05, "Share of the time to test on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
+    )
+    seed: int = setting(0, SEED)
 
 
 @dataclass(frozen=True)
@@ -145,7 +140,7 @@ class Release:
     """A version: what was there before, what will be, and why.
 
     Attributes:
-        target: where it is published. before: the repository that it was planned against.
+        repo: `OWNER/NAME`. before: the repository that it was planned against.
         packed: its data files. changes: against the version before.
         tag: its name; None for none.
         card: with its pictures; None if just this version is there already.
@@ -153,7 +148,8 @@ class Release:
         commit: its id, once it is published. url: of its page, or of the pull request's.
     """
 
-    target: Target
+    repo: str
+    settings: PushSettings
     before: RepositoryState
     packed: Packed
     changes: Changes
@@ -213,7 +209,7 @@ class Release:
         )
 
 
-def check_request(api: HfApi, target: Target, settings: PushSettings, dry_run: bool = False) -> bool:
+def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
     """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
     Raises DailytalkError for what can be refused before any work: a tag that is no version, values that the card
@@ -222,42 +218,42 @@ def check_request(api: HfApi, target: Target, settings: PushSettings, dry_run: b
     """
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
-    CardFacts(target.repo, None, licence=settings.licence, contact=settings.contact)
+    CardFacts(repo, None, licence=settings.licence, contact=settings.contact)
     if not dry_run:
         check_token()
-    with hub_errors(target.repo):
-        if target.create and not dry_run:
-            api.create_repo(target.repo, repo_type=KIND, private=target.private, exist_ok=True)
+    with hub_errors(repo):
+        if settings.create and not dry_run:
+            api.create_repo(repo, repo_type=KIND, private=settings.private, exist_ok=True)
         try:
-            info = api.dataset_info(target.repo, timeout=TIMEOUTS)
+            info = api.dataset_info(repo, timeout=TIMEOUTS)
         except RepositoryNotFoundError:
-            if target.create:
+            if settings.create:
                 return False
             raise DailytalkError(
-                f"there is no dataset {target.repo} on the Hub, or you may not see it",
+                f"there is no dataset {repo} on the Hub, or you may not see it",
                 "check the name, or pass --create to make it",
             ) from None
-        if target.private and not info.private:
+        if settings.private and not info.private:
             raise DailytalkError(
-                f"{target.repo} is public already", "make it private in its settings, or leave --private out"
+                f"{repo} is public already", "make it private in its settings, or leave --private out"
             )
         if not dry_run:  # read access is enough for a pull request
-            api.auth_check(target.repo, repo_type=KIND, write=not target.pull_request)
+            api.auth_check(repo, repo_type=KIND, write=not settings.pr)
     return True
 
 
-def read_repository(api: HfApi, target: Target) -> RepositoryState:
+def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryState:
     """Read a repository that exists. Raises DailytalkError: its manifest is not ours, or it can't be read."""
-    with hub_errors(target.repo):
-        refs = api.list_repo_refs(target.repo, repo_type=KIND)
+    with hub_errors(repo):
+        refs = api.list_repo_refs(repo, repo_type=KIND)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
         tags = {ref.name: ref.target_commit for ref in refs.tags}
-        head = branches.get(target.branch, branches.get(MAIN))
+        head = branches.get(branch, branches.get(MAIN))
         if head is None:
             return RepositoryState(None, tuple(branches), tags)
-        tree = api.list_repo_tree(target.repo, recursive=True, revision=head, repo_type=KIND)
+        tree = api.list_repo_tree(repo, recursive=True, revision=head, repo_type=KIND)
         files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    version = open_version(Reference(target.repo, head))
+    version = open_version(Reference(repo, head))
     manifest: dict[str, Any] = {}
     with suppress(BadInput):  # of another shape
         manifest = version.manifest
@@ -272,7 +268,7 @@ def read_repository(api: HfApi, target: Target) -> RepositoryState:
 
 def push_version(
     folder: Path,
-    target: Target,
+    repo: str,
     settings: PushSettings,
     say: Say,
     dry_run: bool = False,
@@ -286,21 +282,25 @@ def push_version(
     """
     finished_items(folder)  # before the Hub is asked: there is something to publish
     api, stage = HfApi(), folder / STAGE
-    with exclusive(stage):
-        exists = check_request(api, target, settings, dry_run)
-        before = read_repository(api, target) if exists else RepositoryState()
-        packed = _packed(folder, stage, target, before, settings, say)
+    lock = stage.with_name(f"{STAGE}.lock")
+    with locked(
+        lock, f"another dailytalk push works on {str(folder)!r}", "wait until it is done, and run this again"
+    ):
+        shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
+        exists = check_request(api, repo, settings, dry_run)
+        before = read_repository(api, repo, settings.branch) if exists else RepositoryState()
+        packed = _packed(folder, stage, repo, before, settings, say)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
-        changes = compare_versions(_version_before(target.repo, before, settings.tag), after)
+        changes = compare_versions(_version_before(repo, before, settings.tag), after)
         other_card = _asks_other_card(before.card, settings)
         changes.repacked |= other_card
         tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
-        release = Release(target, before, packed, changes, tag)
+        release = Release(repo, settings, before, packed, changes, tag)
         if _is_published(release, after, other_card):
             release = replace(release, tag=tag or before.manifest.get("version"))
         else:
-            card = _card(folder, release, settings, after, defaults)
+            card = _card(folder, release, after, defaults)
             message = f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
             release = replace(release, card=card, message=settings.message or message)
             if not dry_run:
@@ -311,14 +311,14 @@ def push_version(
 
 
 def _packed(
-    folder: Path, stage: Path, target: Target, before: RepositoryState, settings: PushSettings, say: Say
+    folder: Path, stage: Path, repo: str, before: RepositoryState, settings: PushSettings, say: Say
 ) -> Packed:
     """The data files of the new version; what was divided and published before stays so."""
     splits: dict[str, str] = {}
     configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
     if before.head and CONFIGS[0] in configs:
-        with hub_errors(target.repo):
-            items = open_items(open_version(Reference(target.repo, before.head)))
+        with hub_errors(repo):
+            items = open_items(open_version(Reference(repo, before.head)))
             splits = items.splits()
             # One that is gone decides for what was made of the same conversation.
             splits |= {parent: splits[name] for name, parent in items.parents().items() if name in splits}
@@ -363,16 +363,16 @@ def _is_published(release: Release, after: Version, other_card: bool) -> bool:
     Raises DailytalkError if the tag exists and names other data or another card, or would break readers of the
     version before, which only a major version may.
     """
-    target, before, tag, changes = release.target, release.before, release.tag, release.changes
+    before, tag, changes, settings = release.before, release.tag, release.changes, release.settings
     if tag is None:
-        return target.branch in before.branches and not other_card and before.has(release.packed)
-    if tag in before.tags and not target.pull_request:
+        return settings.branch in before.branches and not other_card and before.has(release.packed)
+    if tag in before.tags and not settings.pr:
         # Files may be others with the same rows, as another version of a library writes them.
-        same = compare_versions(open_version(Reference(target.repo, before.tags[tag])), after).same_rows
+        same = compare_versions(open_version(Reference(release.repo, before.tags[tag])), after).same_rows
         if same and not other_card:
             return True
         raise DailytalkError(
-            f"{tag} of {target.repo} names commit {before.tags[tag][:10]} with "
+            f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with "
             f"{'another card' if same else 'other data'}, and a tag is never moved",
             f"pass --tag {next_tag(before.tags, changes.bump or 'patch')}, or --tag auto",
         )
@@ -386,11 +386,9 @@ def _is_published(release: Release, after: Version, other_card: bool) -> bool:
     return False
 
 
-def _card(
-    folder: Path, release: Release, settings: PushSettings, after: Version, defaults: Mapping[str, Any]
-) -> Card:
+def _card(folder: Path, release: Release, after: Version, defaults: Mapping[str, Any]) -> Card:
     """Describe a version: its rows, its rejects, and the versions before it."""
-    repo, tag, changes = release.target.repo, release.tag, release.changes.as_dict()
+    repo, tag, changes, settings = release.repo, release.tag, release.changes.as_dict(), release.settings
     history = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes))] if tag else []
     for version in list_versions(repo) if release.before.tags else ():
         if version.kind == "version":
@@ -419,7 +417,7 @@ def publish(api: HfApi, release: Release, say: Say) -> Release:
     Returns the release with its commit and address. Raises DailytalkError: somebody else published meanwhile, or
     the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
     """
-    target, before, tag = release.target, release.before, release.tag
+    repo, settings, before, tag = release.repo, release.settings, release.before, release.tag
     sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
     operations = [
         CommitOperationDelete(change.name, is_folder=False)
@@ -428,32 +426,30 @@ def publish(api: HfApi, release: Release, say: Say) -> Release:
         for change in release.plan
         if change.what != "keep"
     ]
-    with hub_errors(target.repo), client_errors(target.repo):
-        if target.branch not in (*before.branches, MAIN) and not target.pull_request:
-            api.create_branch(
-                target.repo, branch=target.branch, revision=before.head, repo_type=KIND, exist_ok=True
-            )
+    with hub_errors(repo), client_errors(repo):
+        if settings.branch not in (*before.branches, MAIN) and not settings.pr:
+            api.create_branch(repo, branch=settings.branch, revision=before.head, repo_type=KIND, exist_ok=True)
         if before.head and not operations:
             say("the commit is there already")
-            commit, url = before.head, f"{api.endpoint}/{KIND}s/{target.repo}/commit/{before.head}"
+            commit, url = before.head, f"{api.endpoint}/{KIND}s/{repo}/commit/{before.head}"
         else:
             say(f"sending {release.to_send / 1e6:.1f} MB at most")
             made = api.create_commit(
-                target.repo,
+                repo,
                 operations,
                 commit_message=release.message,
                 repo_type=KIND,
-                revision=None if target.pull_request else target.branch,
-                create_pr=target.pull_request,
+                revision=None if settings.pr else settings.branch,
+                create_pr=settings.pr,
                 parent_commit=before.head,
             )
             commit, url = made.oid, made.pr_url or made.commit_url
-        version = open_version(Reference(target.repo, commit))
+        version = open_version(Reference(repo, commit))
         for split in version.configs().get(CONFIGS[0], ()):
             _read_back(version, version.files(CONFIGS[0], split)[0])
-        if tag and not target.pull_request and before.tags.get(tag) != commit:
+        if tag and not settings.pr and before.tags.get(tag) != commit:
             try:
-                api.create_tag(target.repo, tag=tag, revision=commit, repo_type=KIND)
+                api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
             except HfHubHTTPError as error:
                 if error.response.status_code != 409:
                     raise

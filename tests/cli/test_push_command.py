@@ -15,7 +15,7 @@ from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
 
-from dailytalk_contiguous.publish.packing import exclusive
+from dailytalk_contiguous.store.files import locked
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -109,7 +109,7 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
 
 
 def test_second_push_of_one_folder_waits_for_nobody(hub: HubServer, push: Any, work: Path) -> None:
-    with exclusive(work / ".publish"):
+    with locked(work / ".publish.lock", "", ""):
         refused = push("--create")
     assert (refused.code, refs(hub)) == (1, {})
     assert "another dailytalk push works on" in refused.err

@@ -10,7 +10,7 @@ from hub.server import HubServer
 
 from dailytalk_contiguous.publish.card import Card
 from dailytalk_contiguous.publish.compare import Changes
-from dailytalk_contiguous.publish.pushing import Release, RepositoryState, Target
+from dailytalk_contiguous.publish.pushing import PushSettings, Release, RepositoryState
 from dailytalk_contiguous.publish.version import DataFile, Packed
 
 REPO = "tester/talk"
@@ -48,7 +48,7 @@ def release(
     )
     packed = Packed(files, 24000, "conversations")
     card = Card(CARD.format(words), dict(assets or {}), ())
-    return Release(Target(REPO), RepositoryState(), packed, Changes(), tag, card, f"Publish {tag}")
+    return Release(REPO, PushSettings(), RepositoryState(), packed, Changes(), tag, card, f"Publish {tag}")
 
 
 def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict[str, str]:

@@ -239,21 +239,6 @@ def ids(path: Path) -> list[str]:
 # Interruptions and refusals
 
 
-def test_files_that_an_earlier_push_left_are_removed(work: Path, tmp_path: Path) -> None:
-    pack_version(work, tmp_path, file_bytes=1_500_000)
-    (tmp_path / "conversations" / ".train-00000-of-00004.parquet.abc.tmp").write_bytes(b"half")
-    packed = pack_version(work, tmp_path)
-    assert set(tmp_path.rglob("*.parquet")) == {file.path for file in packed.files}
-    assert [path.name for path in tmp_path.rglob(".*")] == [".dailytalk-stage"]
-
-
-def test_stage_that_holds_something_else_is_refused_untouched(work: Path, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(DailytalkError, match="no stage of a push"):
-        pack_version(work, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
-
-
 def test_disk_that_is_too_small_is_refused_before_anything_is_written(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,6 @@ from dailytalk_contiguous.publish.pushing import (
     PushSettings,
     Release,
     RepositoryState,
-    Target,
     check_request,
     publish,
     read_repository,
@@ -28,7 +27,7 @@ from dailytalk_contiguous.store.hub import Reference
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-NEW = Target(REPO, create=True)
+NEW = PushSettings(create=True)
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +35,11 @@ def _quick(impatient: None) -> None:
     """Nothing here waits before it asks again."""
 
 
-def send(made: Release, target: Target = NEW, before: RepositoryState | None = None) -> Release:
+def send(made: Release, settings: PushSettings = NEW, before: RepositoryState | None = None) -> Release:
     api = HfApi()
-    check_request(api, target, PushSettings())
-    before = before or read_repository(api, target)
-    return publish(api, replace(made, target=target, before=before), lambda line: None)
+    check_request(api, REPO, settings)
+    before = before or read_repository(api, REPO, settings.branch)
+    return publish(api, replace(made, settings=settings, before=before), lambda line: None)
 
 
 def put(hub: HubServer, name: str, data: bytes) -> None:
@@ -114,7 +113,7 @@ def test_uploads_of_a_run_that_was_stopped_are_not_sent_again(hub: HubServer, tm
 
 def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
-    seen = read_repository(HfApi(), NEW)
+    seen = read_repository(HfApi(), REPO)
     winner, loser = (release(tmp_path / name, "v1.1.0", 2, name) for name in ("winner", "loser"))
     send(winner, before=seen)
     now = refs(hub)
@@ -126,7 +125,7 @@ def test_of_two_publishers_one_wins_and_the_other_is_told(hub: HubServer, tmp_pa
 
 def test_commit_without_a_manifest_that_came_between_is_somebody_elses(hub: HubServer, tmp_path: Path) -> None:
     send(release(tmp_path / "1", "v1.0.0", 2))
-    seen = read_repository(HfApi(), NEW)
+    seen = read_repository(HfApi(), REPO)
     HfApi().create_commit(
         REPO, [CommitOperationDelete("manifest.json")], commit_message="by hand", repo_type="dataset"
     )
@@ -140,19 +139,19 @@ def test_pull_request_whose_answer_was_lost_is_not_opened_twice(hub: HubServer, 
     send(release(tmp_path / "1", "v1.0.0", 2))
     hub.faults.arm("die_after", path="/commit/")
     with pytest.raises(DailytalkError):
-        send(release(tmp_path / "2", "v1.1.0", 2, "second"), replace(NEW, pull_request=True))
+        send(release(tmp_path / "2", "v1.1.0", 2, "second"), PushSettings(pr=True))
     assert [name for name in refs(hub) if "refs/pr/" in name] == ["refs/pr/1"]
 
 
 def test_token_that_may_only_read_makes_no_repository(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for token, target, told in (
+    for token, settings, told in (
         (HubServer.read_token, NEW, "has no right to do this with tester/talk"),
-        (HubServer.write_token, Target(REPO), "there is no dataset tester/talk on the Hub"),
+        (HubServer.write_token, PushSettings(), "there is no dataset tester/talk on the Hub"),
     ):
         monkeypatch.setenv("HF_TOKEN", token)
         with pytest.raises(DailytalkError, match=told):
-            check_request(HfApi(), target, PushSettings())
-        assert not refs(hub, target.repo)
+            check_request(HfApi(), REPO, settings)
+        assert not refs(hub)
 
 
 def test_tag_that_somebody_set_meanwhile_is_not_moved(hub: HubServer, tmp_path: Path) -> None:
@@ -182,7 +181,7 @@ def test_pull_request_changes_no_branch_and_sets_no_tag(hub: HubServer, tmp_path
     send(release(tmp_path / "1", "v1.0.0", 2))
     before = refs(hub)
     made = release(tmp_path / "2", "v2.0.0", 2, "second")
-    done = send(made, Target(REPO, pull_request=True))
+    done = send(made, PushSettings(pr=True))
     assert (done.tag, done.url) == ("v2.0.0", f"{hub.url}/datasets/{REPO}/discussions/1")
     assert {name: commit for name, commit in refs(hub).items() if "/pr/" not in name} == before
     assert held(hub, "refs/pr/1") == wanted(made)
@@ -192,7 +191,7 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
     send(release(tmp_path / "1", "v1.0.0", 2))
     before = refs(hub)
     made = release(tmp_path / "2", "v2.0.0", 2, "second")
-    send(made, Target(REPO, branch="next"))
+    send(made, PushSettings(branch="next"))
     assert held(hub, "refs/heads/next") == held(hub, "refs/tags/v2.0.0") == wanted(made)
     assert before.items() <= refs(hub).items()
 
@@ -202,14 +201,14 @@ def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: P
     work = write_dataset(tmp_path / "work", rows)
     shares, lines = {"valid_share": 0.25, "test_share": 0.375}, []
     plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
-    done = push_version(work, NEW, PushSettings(seed=1, **shares), lines.append, dry_run=True)
+    done = push_version(work, REPO, replace(NEW, seed=1, **shares), lines.append, dry_run=True)
     pushed = {file.name: file.sha256 for file in done.packed.files}
     assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
     assert lines == [f"packed {number} of 8 conversations" for number in range(1, 9)]
 
 
 def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
-    send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
+    send(release(tmp_path, "v1.0.0"), PushSettings(create=True, private=True))
     assert HfApi().dataset_info(REPO).private
 
 
@@ -221,8 +220,8 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
         with pytest.raises(
             DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass `tag=` v3\.0\.0"
         ):
-            push_version(work, NEW, PushSettings(tag=tag), lambda line: None, dry_run=True)
-    done = push_version(work, NEW, PushSettings(tag="auto"), lambda line: None, dry_run=True)
+            push_version(work, REPO, replace(NEW, tag=tag), lambda line: None, dry_run=True)
+    done = push_version(work, REPO, replace(NEW, tag="auto"), lambda line: None, dry_run=True)
     assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
 
 
@@ -233,17 +232,17 @@ def test_what_a_card_can_not_hold_is_refused_before_the_hub_is_asked(hub: HubSer
         ({"tag": "newest"}, "'newest'"),
     ):
         with pytest.raises(DailytalkError, match=told):
-            check_request(HfApi(), NEW, PushSettings(**wish))
+            check_request(HfApi(), REPO, replace(NEW, **wish))
     assert not hub.requests
 
 
 def test_public_repository_is_not_published_to_as_a_private_one(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
-    assert check_request(HfApi(), NEW, PushSettings())
+    assert check_request(HfApi(), REPO, NEW)
     with pytest.raises(DailytalkError, match="tester/talk is public already"):
-        check_request(HfApi(), replace(NEW, private=True), PushSettings())
+        check_request(HfApi(), REPO, replace(NEW, private=True))
     HfApi().update_repo_settings(REPO, repo_type="dataset", private=True)
-    assert check_request(HfApi(), replace(NEW, private=True), PushSettings())
+    assert check_request(HfApi(), REPO, replace(NEW, private=True))
 
 
 def test_token_that_may_only_read_may_propose_and_not_write(
@@ -252,8 +251,8 @@ def test_token_that_may_only_read_may_propose_and_not_write(
     HfApi().create_repo(REPO, repo_type="dataset")
     monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
     with pytest.raises(DailytalkError, match="has no right to do this with tester/talk"):
-        check_request(HfApi(), NEW, PushSettings())
-    assert check_request(HfApi(), replace(NEW, pull_request=True), PushSettings())
+        check_request(HfApi(), REPO, NEW)
+    assert check_request(HfApi(), REPO, PushSettings(pr=True))
 
 
 def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
@@ -262,7 +261,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     second = release(
         tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
     )
-    found = replace(second, before=read_repository(HfApi(), NEW))
+    found = replace(second, before=read_repository(HfApi(), REPO))
     assert [(change.what, change.name) for change in found.plan] == [
         ("replace", "README.md"),
         ("delete", "assets/a.png"),
@@ -281,7 +280,7 @@ def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path
     texts = sum(sizes[name] for name in ("README.md", "assets/c.png", "manifest.json"))
     assert found.to_send == texts + sum(file.size for file in second.packed.files)
     send(second)
-    again = replace(second, before=read_repository(HfApi(), NEW))
+    again = replace(second, before=read_repository(HfApi(), REPO))
     assert ({change.what for change in again.plan}, again.to_send) == ({"keep"}, 0)
 
 
@@ -289,14 +288,14 @@ def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubS
     HfApi().create_repo(REPO, repo_type="dataset")
     hub.faults.arm("500", times=99, path="auth-check")
     with pytest.raises(DailytalkError, match="failed with 500"):
-        check_request(HfApi(), NEW, PushSettings())
+        check_request(HfApi(), REPO, NEW)
 
 
 @pytest.mark.parametrize("token", [HubServer.read_token, None])
 def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
     hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None
 ) -> None:
-    send(release(tmp_path, "v1.0.0"), Target(REPO, create=True, private=True))
+    send(release(tmp_path, "v1.0.0"), PushSettings(create=True, private=True))
     monkeypatch.delenv("HF_TOKEN")
     if token:
         assert [one.name for one in list_versions(REPO, token)] == ["v1.0.0", "main"]
@@ -336,9 +335,9 @@ def test_versions_come_newest_first_then_other_tags_then_main_and_other_branches
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
         work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
-        done = push_version(work, NEW, PushSettings(tag=tag), print)
+        done = push_version(work, REPO, replace(NEW, tag=tag), print)
         assert (done.tag, done.commit is not None, (work / ".publish").exists()) == (tag, True, False)
-    card = read_repository(HfApi(), NEW).card
+    card = read_repository(HfApi(), REPO).card
     assert card
     [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
     assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.pushing import (
     PushSettings,
     Release,
-    Target,
     check_request,
     publish,
     read_repository,
@@ -30,8 +29,6 @@ from dailytalk_contiguous.publish.pushing import (
 pytest_plugins = ["hub.hub_fixtures"]
 
 SHARDS = 12
-TARGET = Target(REPO)
-
 #: States of the server from which a push has been completed, by any of the tests.
 COMPLETED: set[tuple[Any, ...]] = set()
 
@@ -57,8 +54,8 @@ class Scene:
     def push(self, release: Release) -> Release:
         """What the command does with a version that is packed."""
         api = HfApi()
-        check_request(api, TARGET, PushSettings())
-        return publish(api, replace(release, before=read_repository(api, TARGET)), lambda line: None)
+        check_request(api, REPO, PushSettings())
+        return publish(api, replace(release, before=read_repository(api, REPO)), lambda line: None)
 
     def reset(self) -> None:
         for path in self._all():
