@@ -187,15 +187,12 @@ def naming_libraries() -> Iterator[None]:
 #
 # Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
 # fixed number of items would waste memory on short ones and run out of it on long ones. How much fits is only
-# known by trying, and changes with what else is on the device: a batch that does not fit is cut in half, and so
-# are those after it, until enough of them have fitted. What can't be cut is tried once more with the caches freed.
+# known by trying: a batch that does not fit is cut in half, and so are those after it. What can't be cut is tried once
+# more with the caches freed.
 
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.
 SHORTEST = 1e-3
-
-#: Batches that have to fit before larger ones are tried again: beside so many, one that does not fit costs little.
-GROW_AFTER = 64
 
 #: How PyTorch (besides its own class), CTranslate2 and cuBLAS say that memory ran out; in lower case.
 OUT_OF_MEMORY = ("out of memory", "cublas_status_alloc_failed", "cudnn_status_alloc_failed")
@@ -206,27 +203,9 @@ Result = TypeVar("Result")
 
 @dataclass
 class Room:
-    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known.
-
-    `fitted`: batches that have fitted since it last changed. `least`: the smallest that was ever said.
-    """
+    """How much of a model's batches fits into memory: `seconds` of padded audio, as far as is known."""
 
     seconds: float = math.inf
-    fitted: int = 0
-    least: float = math.inf
-
-    def grow(self) -> None:
-        """Note a batch that fitted. After `GROW_AFTER` of them there may be room for larger ones again."""
-        self.fitted += 1
-        if self.fitted >= GROW_AFTER:
-            self.seconds, self.fitted = 2 * self.seconds, 0
-
-    def shrink(self, seconds: float, count: int) -> None:
-        """Note a batch of `count` items and `seconds` that did not fit. Said once, however often it is tried."""
-        self.seconds, self.fitted = seconds / 2, 0
-        if self.seconds < self.least:
-            self.least = self.seconds
-            log.warning("a batch of %d items did not fit into memory; going on with halves of it", count)
 
 
 def plan_batches(
@@ -269,7 +248,7 @@ def run_batched(
         seconds: length of each item.
         budget: seconds of padded audio in a batch, as in `plan_batches`.
         call: run once a batch. If it runs out of memory, that batch and the rest are run in halves.
-        room: of the model that `call` runs. No batch is larger; it shrinks and grows as batches fit.
+        room: of the model that `call` runs. No batch is larger; it shrinks where one does not fit.
         kinds: of the items, as in `plan_batches`.
         pool: for `run_side_by_side`, on a CPU.
 
@@ -288,7 +267,8 @@ def run_batched(
         longest = seconds[batch[0]]
         outcome = _attempt(run) if len(batch) > 1 else within_memory(run, f"{longest:.1f} s of audio")
         if outcome is None:
-            room.shrink(longest * len(batch), len(batch))
+            log.warning("a batch of %d items did not fit into memory; going on with halves of it", len(batch))
+            room.seconds = longest * len(batch) / 2
             remaining = sorted(batch + [index for later in waiting for index in later])
             kinds_left = [kinds[index] for index in remaining] if kinds else None
             waiting = [
@@ -296,7 +276,6 @@ def run_batched(
                 for part in plan_batches([seconds[i] for i in remaining], room.seconds, kinds_left)
             ]
             continue
-        room.grow()
         results.update(zip(batch, outcome, strict=True))
         step("pieces of sound", len(results), len(items))
     return [results[index] for index in range(len(items))]

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,9 +103,9 @@ class SpeechCache:
             if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
                 raise ValueError("another file than was written")
             samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
-            words = None if record["words"] is None else [Word(*_checked_word(*word)) for word in record["words"]]
+            words = None if record["words"] is None else [Word(*word) for word in record["words"]]
             spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
-            return CacheEntry(spoken, record["receipt"], _checked_verdict(record["verdict"]))
+            return CacheEntry(spoken, record["receipt"], record["verdict"])
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
 
@@ -123,10 +122,9 @@ class SpeechCache:
             except FileNotFoundError:
                 return False, None
         try:
-            verdict = _checked_verdict(json.loads(note)["verdict"])
+            return True, json.loads(note)["verdict"]
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
-        return True, verdict
 
     def put(self, key: str, spoken: contracts.Spoken) -> CacheEntry:
         """Keep what was bought, at least one sample: 16 bits where that loses nothing, otherwise 24.
@@ -213,19 +211,6 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     file = io.BytesIO()
     soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
     return file.getvalue(), whole / limit
-
-
-def _checked_verdict(verdict: Any) -> dict[str, Any] | None:
-    if not isinstance(verdict, dict | None):
-        raise ValueError("no verdict")
-    return verdict
-
-
-def _checked_word(text: Any, start: Any, end: Any, probability: Any) -> tuple[str, float, float, float | None]:
-    numbers = float(start), float(end), 0.0 if probability is None else float(probability)
-    if not isinstance(text, str) or not all(map(math.isfinite, numbers)):
-        raise ValueError("no word")
-    return text, *numbers[:2], None if probability is None else numbers[2]
 
 
 def _regular(path: Path) -> Path:

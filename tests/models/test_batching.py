@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.devices import GROW_AFTER, Room, plan_batches, run_batched, within_memory
+from dailytalk_contiguous.models.devices import Room, plan_batches, run_batched, within_memory
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -106,12 +106,3 @@ def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest
             run_batched(range(4), [1.0] * 4, 4.0, call, room)
     assert sizes == [4] + [2] * 6
     assert len(caplog.records) == 1
-
-
-def test_room_doubles_with_every_64th_batch_that_fits() -> None:
-    room = Room(seconds=1.0)
-    found = []
-    for _ in range(2 * GROW_AFTER):
-        room.grow()
-        found.append(room.seconds)
-    assert found == [1.0] * 63 + [2.0] * 64 + [4.0]
