@@ -187,8 +187,8 @@ def naming_libraries() -> Iterator[None]:
 #
 # Audio of a batch is padded to its longest item, so what a batch costs is its longest item times its count; a
 # fixed number of items would waste memory on short ones and run out of it on long ones. How much fits is only
-# known by trying: a batch that does not fit is cut in half, and so are those after it. What can't be cut is tried once
-# more with the caches freed.
+# known by trying: a batch that does not fit is cut in half, and so are those after it. What can't be cut is tried
+# once more with the caches freed.
 
 
 #: Seconds that an item counts at least: a budget of nothing would hold any number of items of no length.

@@ -115,6 +115,15 @@ class Subtitle:
     def words(self) -> list[TimedWord]:
         return [word for line in self.lines for word in line.words]
 
+    @property
+    def texts(self) -> list[str]:
+        return [word.word for word in self.words]
+
+    @property
+    def lit(self) -> set[int]:
+        """The numbers of the words that are highlighted."""
+        return {number for number, word in enumerate(self.words) if word.is_lit}
+
 
 def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
@@ -335,73 +344,63 @@ def _sung(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     open_runs: list[list[Subtitle]] = []  # more than one where two speak at once
     for cue in subtitles:
         open_runs = [run for run in open_runs[-_AT_ONCE:] if cue.start - run[-1].end <= _NEXT_CUE]
-        for run in open_runs:
-            if _goes_on(run, cue):
-                run.append(cue)
-                break
-        else:
-            runs.append([cue])
-            open_runs.append(runs[-1])
-    sentences: list[Subtitle] = []
-    for run in runs:
-        n_words = [len(cue.words) for cue in run]
-        is_lit = len(run) > 1 and any(0 < len(_lit(cue)) < n for cue, n in zip(run, n_words, strict=True))
-        grows = len(run) >= _GROWING and n_words[-1] > n_words[0]
-        sentences += [_one_sentence(run)] if is_lit or grows else run
-    return sentences
-
-
-def _lit(cue: Subtitle) -> set[int]:
-    return {number for number, word in enumerate(cue.words) if word.is_lit}
+        run = next((run for run in open_runs if _goes_on(run, cue)), [])
+        if not run:
+            runs.append(run)
+            open_runs.append(run)
+        run.append(cue)
+    return [cue for run in runs for cue in _sentences(run)]
 
 
 def _goes_on(run: Sequence[Subtitle], cue: Subtitle) -> bool:
-    """Whether a cue is the next of a sentence."""
+    """Whether a cue is the next of a sentence, whose last one is not long before it."""
     before = run[-1]
     if any(word.start is not None for part in (before, cue) for word in part.words):
         return False  # these have their times inside
-    if not -_NEXT_CUE <= cue.start - before.end <= _NEXT_CUE or cue.start < before.start:
+    if cue.start < max(before.start, before.end - _NEXT_CUE):
         return False
-    texts, others = ([word.word for word in part.words] for part in (cue, before))
-    if len(texts) == len(others) + 1:  # it grows by a word, and has done so with every cue before
-        is_growing = all(len(one.words) < len(other.words) for one, other in pairwise(run))
-        return is_growing and texts[: len(others)] == others
-    if texts != others or not (lit := _lit(cue)):
-        return texts == others
-    return max(lit) >= next((max(known) for one in reversed(run) if (known := _lit(one))), -1)
+    if len(cue.texts) == len(before.texts) + 1:  # it grows by a word, and has done so with every cue before
+        return cue.texts[:-1] == before.texts and all(map(_is_longer, run, run[1:]))
+    last_lit = next((max(known.lit) for known in reversed(run) if known.lit), -1)
+    return cue.texts == before.texts and (not cue.lit or max(cue.lit) >= last_lit)
 
 
-def _one_sentence(run: Sequence[Subtitle]) -> Subtitle:
-    """The last of these cues with the times at which each of its words is first highlighted, or shown."""
-    whole, before = run[-1], set[int]()
-    grows = len(run[0].words) < len(whole.words)
-    times: dict[int, tuple[float, float]] = {}
+def _is_longer(cue: Subtitle, after: Subtitle) -> bool:
+    return len(after.words) > len(cue.words)
+
+
+def _sentences(run: list[Subtitle]) -> list[Subtitle]:
+    """A run as one sentence whose words have the times at which each is first highlighted, or shown.
+
+    As it is where it neither moves a highlight nor grows.
+    """
+    whole = run[-1]
+    grows = len(whole.words) > len(run[0].words)
+    is_lit = len(run) > 1 and any(0 < len(cue.lit) < len(cue.words) for cue in run)
+    if not is_lit and not (grows and len(run) >= _GROWING):
+        return run
+    before, times = set[int](), dict[int, tuple[float, float]]()
     for cue in run:
-        now = {*range(len(cue.words))} if grows else _lit(cue)
+        now = {*range(len(cue.words))} if grows else cue.lit
         if len(now - before) == 1:  # those that come up together have no times of their own
             times.setdefault(min(now - before), (cue.start, cue.end))
         before = now
-    lines, first = [], 0
+    numbers = iter(range(len(whole.words)))
+    lines = []
     for line in whole.lines:
-        words = tuple(
-            TimedWord(word.word, *times.get(first + n, (None, None))) for n, word in enumerate(line.words)
-        )
+        words = tuple(TimedWord(word.word, *times.get(next(numbers), (None, None))) for word in line.words)
         lines.append(replace(line, words=words, said=words[len(words) - len(line.said) :]))
-        first += len(words)
-    return Subtitle(run[0].position, run[0].start, max(cue.end for cue in run), lines)
+    return [Subtitle(run[0].position, run[0].start, max(cue.end for cue in run), lines)]
 
 
 def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     """Rolling captions without the lines that the cue before has shown; all others as they are."""
-    carried = [_carried(one, other) for one, other in pairwise(subtitles)]
+    carried = [0, *(_carried(before, cue) for before, cue in pairwise(subtitles))]
     # Others may say a line again; that it stays above a new one is what captions do.
-    n_rolling = sum(0 < count < len(cue.lines) for count, cue in zip(carried, subtitles[1:], strict=True))
-    if n_rolling < max(2, _ROLLING_SHARE * len(carried)):
+    n_rolling = sum(0 < count < len(cue.lines) for count, cue in zip(carried, subtitles, strict=False))
+    if n_rolling < max(2, _ROLLING_SHARE * (len(subtitles) - 1)):
         return [*subtitles]
-    new = [
-        Subtitle(cue.position, cue.start, cue.end, cue.lines[count:])
-        for cue, count in zip(subtitles, [0, *carried], strict=True)
-    ]
+    new = [replace(cue, lines=cue.lines[count:]) for cue, count in zip(subtitles, carried, strict=True)]
     return [cue for cue in new if cue.lines]
 
 
