@@ -179,9 +179,12 @@ def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
         return []
     if first.start is None and (first.end is not None or words[1].start is not None):
         words = [first._replace(start=cue.start), *words[1:]]
+    nexts = [*(word.start for word in words[1:]), cue.end]
+    # A word ends where the next one begins; one of which that is unknown shares the time to one that is known.
+    ends = [after if word.end is None else word.end for word, after in zip(words, nexts, strict=True)]
     return [
-        {"word": word.word} | ({} if word.start is None else {"start": word.start, "end": word.end})
-        for word in words
+        {"word": word.word} | ({} if None in (word.start, end) else {"start": word.start, "end": end})
+        for word, end in zip(words, ends, strict=True)
     ]
 
 

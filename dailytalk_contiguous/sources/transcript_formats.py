@@ -66,6 +66,9 @@ COLUMNS = {
 _ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
 
+#: The field of a record that is none, with the error that says so; no file has it.
+_PROBLEM = "\0problem"
+
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
 
@@ -110,6 +113,8 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
     """
+    if problem := item.get(_PROBLEM):
+        raise problem
     start, end = _checked(path, position, _times(item))
     text, language = field_of(item, "text"), field_of(item, "language")
     if not isinstance(text, str | None):
@@ -189,15 +194,11 @@ def _word(path: Path, position: str, word: Any, times: tuple[Any, Any], probabil
 def _filled(times: Sequence[tuple[Any, Any]], start: float, end: float) -> list[tuple[Any, Any]]:
     """The times of the words of a sentence from `start` to `end`.
 
-    Those without any, as WhisperX gives numbers, share what is free between their neighbours; one without an end
-    ends where the next one begins.
+    Those without any, as WhisperX gives numbers, share what is free between their neighbours.
     """
     filled = [*times]
     index = 0
     while index < len(filled):
-        first = filled[index][0]
-        if first is not None and filled[index][1] is None:
-            filled[index] = first, filled[index + 1][0] if index + 1 < len(filled) else end
         if filled[index] != (None, None):
             index += 1
             continue
@@ -356,7 +357,7 @@ DOCUMENTS = (
         _own,
     ),
     Document("moshi-finetune", '{"alignments": [[word, [start, end], speaker], …]}', "alignments", record=_moshi),
-    Document("J-Moshi", '[{"speaker", "word", "start", "end"}, …]', names=("word",)),
+    Document("J-Moshi", '[{"speaker", "word", "start", "end"}, …]', names=("speaker", "word")),
     Document(
         "Whisper and WhisperX",
         '{"segments": [{"start", "end", "text"}, …]}',
@@ -383,18 +384,26 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
-    items = kind.items(data) or []
-    if isinstance(data, dict) and not any(isinstance(x, dict) and x.keys() & {"words", "speaker"} for x in items):
-        items = data.get("words") or items  # OpenAI's service gives words beside segments
+    items, names = kind.items(data) or [], {*kind.names}
     about = {"language": data.get("language")} if isinstance(data, dict) else {}
+    beside = data.get("words") if isinstance(data, dict) else None
+    if beside and not any(isinstance(item, dict) and item.keys() & {"words", "speaker"} for item in items):
+        items, names = beside, {"word", "start", "end"}  # OpenAI's service gives words beside segments
     for position, item in zip(positions, items, strict=False):
         try:
             record = about | {**kind.record(item)}
+            if names and (missing := names - item.keys()):
+                raise ValueError(f"{', '.join(sorted(missing))} is missing")
             if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             remedy = f"give {kind.shape}, or take the file away"
-            raise broken(path, f"{position} is {quoted(item)} ({error})", remedy) from None
+            problem = broken(path, f"{position} is {quoted(item)} ({error})", remedy)
+            # Of a file of many recordings it is one's alone.
+            record = {
+                "recording_id": field_of(item, "recording") if isinstance(item, dict) else None,
+                _PROBLEM: problem,
+            }
         yield position, record
 
 

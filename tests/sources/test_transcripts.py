@@ -404,6 +404,14 @@ def test_ctm_of_one_channel_is_of_the_side_in_its_name_or_in_the_sound(tmp_path:
     assert said(read(save(tmp_path / "call.ctm", text))) == [("?", "Hello you")]
 
 
+def test_a_bad_line_of_another_recording_in_a_file_of_many_is_its_own_matter(tmp_path: Path) -> None:
+    lines = [SUPERVISION, SUPERVISION | {"recording_id": "other", "channel": "left"}]
+    path = save(tmp_path / "supervisions.jsonl", "\n".join(map(json.dumps, lines)))
+    assert [cue["text"] for cue in read(path)] == ["yes"]
+    with pytest.raises(BadInput, match=r"line 2 is .*its channel is no number"):
+        read(path, recording="other.wav")
+
+
 def test_lines_about_other_recordings_are_not_taken(tmp_path: Path) -> None:
     path = save(tmp_path / "call.ctm", CTM + "call2 A 0.2 0.1 stranger\n")
     assert "stranger" not in {word for _, word, *_ in timed(read(path))}
@@ -672,7 +680,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             json.dumps({"segments": [SEGMENT | {"words": [WORD, WORD | {"end": -1}]}]}),
             "item 1, word 2 has the times 0.0 to -1",
         ),
-        ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "it has no text"),
+        ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "text is missing"),
         ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
         ("call.jsonl", json.dumps(SUPERVISION | {"duration": None}), "line 1 has the times 1.0 to None"),
         ("call.jsonl", json.dumps(SUPERVISION | {"channel": "left"}), "its channel is no number"),
