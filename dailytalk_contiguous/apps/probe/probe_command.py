@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.files import inside, json_document, write_text
+from dailytalk_contiguous.store.files import json_document, write_text
 
 #: Figures of a timeline, in the order in which they are shown.
 _SHOWN = ("own", "both", "exchanged", "sound", "contingency", "cues", "cues_left", "cues_right", "cues_elsewhere")
@@ -46,7 +46,7 @@ def probe(
     Tiny models foresee the next two seconds of conversations and speakers that they have not seen: from each
     speaker's own speech, from that of both, with partners exchanged between conversations, and with pitch and
     power. What the true partner adds is the contingency; what is heard adds cues. Both are of the recorded and of
-    the rebuilt timeline. It takes minutes, without a GPU. Run the same command after a stop: it goes on.
+    the rebuilt timeline. It takes minutes, without a GPU.
     """
     cli_options.on_this_machine("--out", out)
     if out is None:
@@ -54,9 +54,6 @@ def probe(
             raise DailytalkError(f"{source} is no folder, in which the figures could be", "name a file with --out")
         out = Path(source) / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # what is refused is refused before minutes of work
-    notes = inside(out.parent, f".{out.name}.jobs")
-    if notes.is_symlink():
-        raise DailytalkError(f"{as_text(notes)!r} is a link", "delete it")
     workers = workers or min(cores(), 4)  # a fifth has little to do
     with shown_steps():
         sources = [source, *filter(None, [other])]
@@ -65,20 +62,17 @@ def probe(
         probed = []
         for items, timelines in zip(opened, found, strict=True):
             talks = {name: ProbedTalks(of, heard_in_talks(items, of, workers)) for name, of in timelines.items()}
-            probed.append({name: probe_timeline(of, seed, workers, notes) for name, of in talks.items()})
+            probed.append({name: probe_timeline(of, seed, workers) for name, of in talks.items()})
     ours, *theirs = ({name: timeline.record(seed) for name, timeline in each.items()} for each in probed)
     record: dict[str, Any] = {"layout": 1, "seed": seed, "definitions": DEFINITIONS, "timelines": ours}
     if other:
         record["other"] = {"name": opened[1].name, "timelines": theirs[0]}
     columns = ours | {f"{other}: {name}": of for each in theirs for name, of in each.items()}
     details: list[str | Figures] = [*_details(columns)]
-    if _is_flat(ours):
-        details.append("the left voice is flat where its speech ends")
     for name, sentence, ratio in _ratios(probed, seed):
         record.setdefault("kept", {})[name] = ratio
         details.append(f"{sentence} {ratio['kept']:.0%} [{ratio['low']:.0%}, {ratio['high']:.0%}]")
     write_text(out, json_document(record))
-    notes.unlink(missing_ok=True)
     details.append(f"figures  {as_text(out)}")
     return Outcome(record, _headline(ours), details=details)
 
@@ -98,15 +92,6 @@ def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
         if of["undecided"]:
             short = f"{of['undecided']:,} of {counted(of['conversations'], 'conversation')}"
             yield f"{name}: {short} too short, or hold too little, to tell whether the sides fit"
-
-
-def _is_flat(timelines: Mapping[str, Any]) -> bool:
-    """Whether the ends of what the left said in the recordings could be heard coming, and now can't be."""
-    before, after = (timelines.get(name, {}) for name in (RECORDED, REBUILT))
-    if not (before.get("cues_left") and "cues_left" in after and all(of["enough"] for of in timelines.values())):
-        return False
-    now = after["cues_left"] or {"low": 0.0, "high": 0.0}  # nothing was learnt
-    return bool(now["low"] <= 0 and max(now["high"], 0.0) < before["cues_left"]["low"])
 
 
 def _headline(records: dict[str, Any]) -> str:

@@ -5,11 +5,8 @@ by models that were trained on others. The contingency is what is foreseen less 
 has the partner of another conversation, by models trained and judged in the same way.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,15 +17,10 @@ from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN, PLACES, SOUND, 
 from dailytalk_contiguous.apps.probe.pairing import WAYS, paired_in, pairings
 from dailytalk_contiguous.apps.probe.probed import SHOWN_DIGITS
 from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json, read_bytes
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.processes import in_processes
-from dailytalk_contiguous.store.files import json_text
-
-#: Raised whenever a job has another result, so that those of earlier runs are no longer used.
-JOBS_VERSION = 1
 
 #: Divisions, groups of conversations that are needed, and hours of talk under which nothing is told.
 FOLDS, FEWEST, LEAST_HOURS = 3, 6, 2.0
@@ -128,15 +120,14 @@ def divisions(groups: Sequence[object], count: int, seed: int) -> Iterator[tuple
             yield [index for index, group in enumerate(groups) if fold[str(group)] != number], judged
 
 
-def done(probed: ProbedTalks, seed: int, task: tuple[str, Job]) -> tuple[str, JobResult]:
-    """The result of a job by its digest, which is of `probed`."""
-    digest, job = task
+def done(probed: ProbedTalks, seed: int, job: Job) -> JobResult:
+    """The result of a job."""
     train, judged = (probed.frames(part, job.model, seed) for part in (job.train, job.judged))
     fitted = job.judged if job.model == BOTH and job.full else []
     with one_thread():
         model = Foresight(train, job.model if job.model in (OWN, SOUND) else BOTH, seed)
         fits = [model.fit(paired_in(probed.talks[number].active)) for number in fitted]
-        return digest, (model.foreseen(judged, len(job.judged)), np.array(fits))
+        return model.foreseen(judged, len(job.judged)), np.array(fits)
 
 
 class ProbedTimeline(NamedTuple):
@@ -198,58 +189,22 @@ def told(values: NDArray[np.float64]) -> dict[str, float] | None:
     return result if round(result["high"] - result["low"], SHOWN_DIGITS) > 0 else None
 
 
-def probe_timeline(probed: ProbedTalks, seed: int, workers: int, notes: Path) -> ProbedTimeline:
-    """Train and judge all models, and say what each foresees; `notes` keeps what is done, for after a stop."""
-    jobs, results = {_digest(probed, seed, job): job for job in jobs_of(probed, seed)}, _noted(notes)
-    left = [(digest, job) for digest, job in jobs.items() if not _is_of(job, results.get(digest))]
-    work, n_workers = partial(done, probed, seed), min(workers, len(left))
-    made = in_processes(work, left, n_workers) if n_workers > 1 else map(work, left)
-    for digest, result in steps("models trained", made, len(left)):
-        results[digest] = result
-        parts = zip(("bits", "frames", "fits"), (*result[0], result[1]), strict=True)
-        with notes.open("a", encoding="utf-8") as file:
-            file.write("\n" + json_text({"job": digest} | {name: part.tolist() for name, part in parts}))
-    talks = probed.talks
+def probe_timeline(probed: ProbedTalks, seed: int, workers: int) -> ProbedTimeline:
+    """Train and judge all models, and say what each foresees."""
+    talks, jobs = probed.talks, list(jobs_of(probed, seed))
+    work = partial(done, probed, seed)
+    results = in_processes(work, jobs, workers) if workers > 1 else map(work, jobs)
     known: dict[str, Foreseen] = {}
     fits, curve = np.zeros((len(talks), len(WAYS))), list[tuple[float, float]]()
-    judged_first = next(iter(jobs.values())).judged
-    for digest, job in jobs.items():
-        seen, fit = results[digest]
+    for job, (seen, fit) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
         if job.full:
             shape = (len(talks), PLACES)
             of_all = known.setdefault(job.model, Foreseen(np.zeros(shape), np.zeros(shape, np.int64)))
             of_all.bits[job.judged], of_all.frames[job.judged] = seen
-        if fit.shape == (len(job.judged), len(WAYS)) and np.isfinite(fit).all():
+        if len(fit):
             fits[job.judged] = fit
-        if job.model == BOTH and job.judged == judged_first:
+        if job.model == BOTH and job.judged == jobs[0].judged:
             hours = sum(talks[number].hours for number in job.train)
             curve.append((hours, float(seen.bits.sum() / seen.frames.sum() / AHEAD)))
-    found = pairings([talk.name for talk in talks], fits, [talk.frames for talk in talks])
+    found = pairings([talk.name for talk in talks], fits, [len(talk.active) for talk in talks])
     return ProbedTimeline(talks, known, sorted(curve), found)
-
-
-def _digest(probed: ProbedTalks, seed: int, job: Job) -> str:
-    """What a job is known by: its conversations, its model, its seed, and `JOBS_VERSION`."""
-    digest = hashlib.sha256(f"{job.model} {job.full} {seed} {len(job.train)} {JOBS_VERSION}".encode())
-    for number in (*job.train, *job.judged):
-        sound = probed.sounds[number] if job.model == SOUND else None
-        digest.update(repr(probed.talks[number][1:4]).encode() + probed.talks[number].packed.tobytes())
-        digest.update(b"" if sound is None else sound.tobytes())
-    return digest.hexdigest()[:20]
-
-
-def _is_of(job: Job, result: JobResult | None) -> bool:
-    """Whether a result, which may come from outside, has the shape of that of a job."""
-    shape = len(job.judged), PLACES
-    return result is not None and all(part.shape == shape and np.isfinite(part).all() for part in result[0])
-
-
-def _noted(notes: Path) -> dict[str, JobResult]:
-    """What an earlier run has done; a line that it was stopped in counts for nothing."""
-    known: dict[str, JobResult] = {}
-    for line in read_bytes(notes, "delete it", MOST_OWN_BYTES).splitlines() if notes.is_file() else ():
-        with suppress(BadInput, ValueError, TypeError, KeyError, OverflowError):
-            value = parse_json(line, notes.name)
-            seen = Foreseen(np.array(value["bits"], float), np.array(value["frames"], np.int64))
-            known[str(value["job"])] = seen, np.array(value["fits"], float)
-    return known

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.schema import name_or_none, parent_of
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
+from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.work_folder import TAGGED
 
@@ -31,23 +31,18 @@ class ActiveTalk(NamedTuple):
     Attributes:
         name: its id. group: of all that must be on one side with it.
         recording: whether its sound is in the recording alone. turned: whether its left is the right of that.
-        packed: its activity in bits. frames: how many there are.
+        active: when each side speaks (`activity.activity_of`).
     """
 
     name: str
     group: int
     recording: bool
     turned: bool
-    packed: NDArray[np.uint8]
-    frames: int
-
-    @property
-    def active(self) -> Activity:
-        return np.unpackbits(self.packed, axis=0, count=self.frames).astype(bool)
+    active: Activity
 
     @property
     def hours(self) -> float:
-        return self.frames / RATE / 3600
+        return len(self.active) / RATE / 3600
 
 
 def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
@@ -72,8 +67,8 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
             people = [f"speaker {person}" for person in (row["speakers"] or {}).values() if name_or_none(person)]
             recording = row["recording_id"] or row["conversation_id"]
             links[name] += [(number, key) for key in (f"recording {recording}", *people)]
-            of_recording, bits = rebuilt and name == RECORDED, np.packbits(active, axis=0)
-            found[name].append(ActiveTalk(row["conversation_id"], number, of_recording, turned, bits, len(active)))
+            of_recording = rebuilt and name == RECORDED
+            found[name].append(ActiveTalk(row["conversation_id"], number, of_recording, turned, active))
         parents.add(parent_of(row))
     for name, talks in found.items():
         group = {number: int(of) for (number, _), of in zip(links[name], joined_groups(links[name]), strict=True)}
@@ -85,27 +80,19 @@ def timelines_of(items: Items, seed: int) -> dict[str, list[ActiveTalk]]:
 
 
 def heard_in_talks(items: Items, talks: Sequence[ActiveTalk], workers: int) -> list[NDArray[np.float16] | None]:
-    """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is at hand."""
+    """What is heard of each conversation of a timeline (`heard_voice`); None where no sound is available."""
     folder = items.folder
     recordings = TaggedItems(folder) if folder and items.rebuilt and (folder / TAGGED).is_dir() else None
-    heard: list[NDArray[np.float16] | None] = []
-    listed = steps("conversations heard", talks, len(talks))
-    with ThreadPoolExecutor(workers) as pool:  # what takes time is NumPy's, which runs beside Python
-        while some := [*islice(listed, 2 * workers)]:
-            sounds = [_sound(recordings if talk.recording else items, talk.name) for talk in some]
-            heard += pool.map(_heard, some, sounds)
-    return heard
+    reading = Lock()
 
+    def heard(talk: ActiveTalk) -> NDArray[np.float16] | None:
+        source = recordings if talk.recording else items
+        try:
+            with reading:
+                sound = source.sound(talk.name) if source else None
+            return heard_voices(sound, talk.active, talk.turned and talk.recording) if sound else None
+        except BadInput:
+            return None
 
-def _sound(source: Items | None, name: str) -> ItemSound | None:
-    try:
-        return source.sound(name) if source else None
-    except BadInput:
-        return None
-
-
-def _heard(talk: ActiveTalk, sound: ItemSound | None) -> NDArray[np.float16] | None:
-    try:
-        return heard_voices(sound, talk.active, talk.turned and talk.recording) if sound else None
-    except BadInput:
-        return None
+    with ThreadPoolExecutor(workers) as pool:  # NumPy takes most of the time, and runs beside Python
+        return [*steps("conversations heard", pool.map(heard, talks), len(talks))]
