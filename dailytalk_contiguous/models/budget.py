@@ -86,20 +86,10 @@ class Budget:
         return {"spent": round(self.spent, 6), "saved_by_cache": round(self.saved, 6), "unit": "USD"}
 
 
-_opened: Callable[[float | None], Budget] = Budget
-
-
 @lru_cache(maxsize=1)
 def open_budget(limit: float | None) -> Budget:
     """The budget of this run; `open_budget.cache_clear()` opens a new one."""
-    return _opened(limit)
-
-
-def budgets_from(opened: Callable[[float | None], Budget]) -> None:
-    """Let this process pay from what `opened` gives: where several processes share one limit."""
-    global _opened
-    _opened = opened
-    open_budget.cache_clear()
+    return Budget(limit)
 
 
 def obtain(

@@ -133,29 +133,22 @@ class Runner:
         """Make what is left of a plan; gives each shard once it is on disk, in the store, and `finished` was
         called.
 
-        Paid speech is requested for all conversations of a batch together. On this machine one process makes all
-        of them; on Ray, every worker asks one budget before it buys, and finds what others bought in the cache.
+        Paid speech is requested for all conversations of a batch together, by one process of this machine.
         """
         if not plan.tasks:
             return iter(())
-        workers, batch_seconds, paid = options.workers, 0.0, paid_voice(stages)
-        if paid:
-            workers, batch_seconds = workers if self.name == "ray" else 1, PAID_BATCH_SECONDS
-        elif self.on_cuda(stages) and not _voice(stages):
+        kept, paid = self._keeping(finished), paid_voice(stages)
+        batch_seconds = PAID_BATCH_SECONDS if paid else 0.0
+        if self.on_cuda(stages) and not _voice(stages):
             batch_seconds = options.batch_seconds
-        kept = self._keeping(finished)
-        if self.name == "local":
-            return local.run_local(plan, stages, max(1, workers), batch_seconds, progress, kept)
-        from dailytalk_contiguous.models.budget import open_budget
-        from dailytalk_contiguous.models.speech_cache import SpeechCache
+        if self.name == "local" or paid:
+            workers = 1 if paid else max(1, options.workers)
+            return local.run_local(plan, stages, workers, batch_seconds, progress, kept)
         from dailytalk_contiguous.run import on_ray
 
         mirror = self.work.mirror if self.work else None
-        cache = SpeechCache(Path(paid.cache) if paid.cache else None) if paid else None
-        shared = str(cache.folder.absolute()) if cache else ""
-        job = on_ray.RayJob(tuple(stages), batch_seconds, mirror, self.inputs, shared=shared)
-        cluster = on_ray.Cluster(self.address, workers, self.on_cuda(stages))
-        return on_ray.run_on_ray(plan, job, cluster, kept, open_budget(paid.max_cost) if paid else None)
+        job = on_ray.RayJob(tuple(stages), batch_seconds, stages_digest(stages), mirror, self.inputs)
+        return on_ray.run_on_ray(plan, job, self.address, options.workers, self.on_cuda(stages), kept)
 
     def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
         last_update = -math.inf

@@ -132,14 +132,10 @@ def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
     assert refusal.startswith(f"dailytalk: Fish Audio answered {status}")
     assert told in refusal
     assert TOKEN not in done.err
-    assert state(work) == before | {"events.jsonl": state(work)["events.jsonl"]}
+    assert state(work) == before
     (failed,) = json.loads(dailytalk("status", work, "--json").out)["runs"]
-    assert (failed["kind"], failed["state"], failed["spent"], told in failed["reason"]) == (
-        "speak",
-        "failed",
-        0.0,
-        True,
-    )
+    assert (failed["kind"], failed["state"], failed["spent"]) == ("speak", "failed", 0.0)
+    assert told in failed["reason"]
 
 
 def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(

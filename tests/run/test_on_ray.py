@@ -2,26 +2,23 @@ import os
 import re
 import signal
 import sys
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from command import until
 from datasets import Features, Value
 from recordings import calls, nameless_whisper, results, run
 from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import local, on_ray
-from dailytalk_contiguous.run.on_ray import Cluster, RayJob, Till, WorkerResources, make_there, plan_workers
+from dailytalk_contiguous.run.on_ray import RayJob, make_there, plan_workers
 from dailytalk_contiguous.run.run import Runner, RunOptions
 from dailytalk_contiguous.run.shard import Task
-from dailytalk_contiguous.shards import read_rows, stages_digest
+from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 pytestmark = pytest.mark.needs("ray")
@@ -52,39 +49,6 @@ class Trouble(Stage):
         return {"process": [os.getpid()] * len(batch["conversation_id"])}
 
 
-@dataclass(frozen=True)
-class Buys(Stage):
-    """Buys three things one after another for a conversation named `slow`, each with a note before and after.
-
-    A purchase lasts until there is a note that it may come, and is made in a thread, as `Speak` does.
-    """
-
-    place: str = ""
-    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features({"bought": Value("bool")})
-
-    def __call__(self, batch: Batch) -> Batch:
-        if "slow" in batch["conversation_id"]:
-            with ThreadPoolExecutor(1) as pool:
-                bought = pool.submit(self.buy)
-                try:
-                    bought.result()
-                except BaseException:
-                    with open_budget(None).halted():
-                        Path(self.place, "come").touch()
-                        wait([bought])
-                    raise
-        return {"bought": [True] * len(batch["conversation_id"])}
-
-    def buy(self) -> None:
-        for number in range(3):
-            with open_budget(None).paying(0.5) as pay:
-                Path(self.place, f"asked {number}").touch()
-                until(Path(self.place, "come").exists)
-                pay(0.5)
-            Path(self.place, f"bought {number}").touch()
-
-
 def plan(place: Path, *names: str, stage: Stage) -> local.RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
     groups: list[list[dict[str, Any]]] = [
@@ -103,16 +67,16 @@ def make(work: local.RunPlan, stage: Stage, address: str) -> list[Path]:
 @pytest.mark.parametrize(
     ("nodes", "workers", "gpus", "share"),
     [
-        ([(8, 0), (4, 0)], 3, False, WorkerResources(3, 4, 0.0)),
-        ([(8, 0), (4, 0)], 0, False, WorkerResources(6, 2, 0.0)),
-        ([(1, 0)], 0, False, WorkerResources(1, 1, 0.0)),
-        ([(16, 2), (64, 0)], 0, True, WorkerResources(2, 8, 1.0)),
-        ([(16, 2)], 4, True, WorkerResources(4, 4, 0.5)),
-        ([(16, 2)], 3, True, WorkerResources(3, 5, 0.5)),
+        ([(8, 0), (4, 0)], 3, False, (3, 4, 0.0)),
+        ([(8, 0), (4, 0)], 0, False, (6, 2, 0.0)),
+        ([(1, 0)], 0, False, (1, 1, 0.0)),
+        ([(16, 2), (64, 0)], 0, True, (2, 8, 1.0)),
+        ([(16, 2)], 4, True, (4, 4, 0.5)),
+        ([(16, 2)], 3, True, (3, 5, 0.5)),
     ],
 )
 def test_workers_are_as_many_as_asked_and_get_what_fits_on_every_node(
-    nodes: list[tuple[int, int]], workers: int, gpus: bool, share: WorkerResources
+    nodes: list[tuple[int, int]], workers: int, gpus: bool, share: tuple[int, int, float]
 ) -> None:
     assert plan_workers(nodes, workers, gpus) == share
 
@@ -189,76 +153,26 @@ def test_recording_that_a_node_can_not_see_is_said_and_not_rejected(tmp_path: Pa
 # On another node
 
 
-@pytest.mark.parametrize(
-    ("changes", "told"),
-    [
-        ({"digest": "other"}, "has another version, models or settings .*install the same version everywhere"),
-        ({"shared": "/nowhere/speech"}, "does not see the cache '/nowhere'.*cache="),
-    ],
-)
-def test_node_that_would_make_other_rows_or_buy_twice_is_refused_by_name(
-    changes: dict[str, Any], told: str
-) -> None:
-    stages = (Trouble(),)
-    job = replace(RayJob(stages, 0.0, digest=stages_digest(stages), folder="/nowhere"), **changes)
+def test_node_that_would_make_other_rows_is_refused_by_name() -> None:
+    told = "has another version, models or settings .*install the same version everywhere"
+    job = RayJob((Trouble(),), 0.0, digest="other", folder="/nowhere")
     with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
         make_there(Task(Path("shard-1.parquet"), []), job)
-
-
-# Money
-
-
-@pytest.mark.nightly
-def test_run_that_is_stopped_waits_for_what_is_being_bought_and_begins_to_buy_nothing(
-    tmp_path: Path, cluster: str
-) -> None:
-    stage = Buys(str(tmp_path))
-    work, money = plan(tmp_path / "out", "quick", "slow", stage=stage), Budget(None)
-    ran = on_ray.run_on_ray(work, RayJob((stage,), 0.0), Cluster(cluster, 2), lambda made: None, money)
-    assert next(ran).path == work.paths[0]
-    until((tmp_path / "asked 0").exists)
-    ran.close()
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["asked 0", "bought 0", "come"]
-    assert money.spent == 0.5
-
-
-def test_till_counts_what_is_reserved_paid_and_saved() -> None:
-    till = Till(1.0)
-    first = till.hold(0.75)
-    with pytest.raises(DailytalkError):
-        till.hold(0.5)
-    till.pay(first, 0.25)
-    till.save(0.125)
-    assert till.totals() == (0.25, 0.125)
-    assert till.hold(0.5)
 
 
 # Without a cluster
 
 
-@pytest.mark.nightly  # a Ray of its own takes as long as all that is above
-def test_limit_on_money_holds_for_all_workers_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("one", "two", "three", "four")
-    work = folder(tmp_path / "work", **{name: talk(f"call {name}", 8) for name in names})
+def test_paid_speech_is_bought_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = folder(tmp_path / "work", **{name: talk(f"call {name}", 4) for name in ("one", "two")})
     with loopback(monkeypatch) as server:
-        free = settings(tmp_path)
-        whole = say(work, settings(tmp_path, cache=str(tmp_path / "other")), tmp_path / "local")
-        bought, price = sum(server.purchases.values()), whole.record["money"]["spent"]
-        limit = price / 2
-        with pytest.raises(DailytalkError, match="would pass the spending limit"):
-            say(work, settings(tmp_path, max_cost=limit), tmp_path / "ray", workers=2, runner=Runner("ray"))
-        node = sys.modules["ray"].nodes()[0]["NodeID"]
-        spent = sum(server.purchases.values()) - bought
-        assert 0 < spent <= bought / 2 + 1
-        outcome = say(work, free, tmp_path / "ray", workers=2, runner=Runner("ray"))
-        assert sum(server.purchases.values()) == 2 * bought
-        assert max(server.purchases.values()) == 2  # once for either cache
-        assert sys.modules["ray"].nodes()[0]["NodeID"] == node  # one Ray for both runs
-    assert outcome.record["money"]["spent"] == pytest.approx(price * (bought - spent) / bought, rel=0.2)
-    assert outcome.record["cost"] == pytest.approx(price)
+        outcome = say(work, settings(tmp_path), tmp_path / "out", workers=2, runner=Runner("ray"))
+        assert set(server.purchases.values()) == {1}
+    assert outcome.record["counts"]["conversations"] == 2
 
 
 def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
     told = "no Ray cluster answers at '127.0.0.1:1'"
+    sys.modules["ray"].shutdown()  # a connected process stays with its cluster
     with pytest.raises(DailytalkError, match=told):
         on_ray.connected("127.0.0.1:1")
