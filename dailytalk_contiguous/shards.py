@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import pickle
-import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,27 +36,18 @@ from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 #: recordings, needs.
 PLANNING_COLUMNS = ("conversation_id", "recording_id", "audio", "duration", "input_digest")
 
-#: zlib's fastest level: higher ones take several times as long for a tenth less.
-LEVEL = 1
+#: The key of all other columns of a row that waits, compressed.
+_REST = " rest"
 
-#: The logarithm of zlib's window, and its `memLevel`, for a value within that window and for longer ones.
-#: Allocating the default ones takes three times as long as compressing the row of a short conversation in them.
-SMALL_WINDOW, LARGE_WINDOW = (13, 6), (zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
-
-
-class CompressedRow(dict[str, Any]):
-    """A row of which only some columns are open; asking it for another column is a KeyError."""
-
-    __slots__ = ("rest",)  # a million of them wait together
-    rest: bytes
+#: zlib's fastest level (higher ones take several times as long for a tenth less), and the logarithm of its window
+#: with its `memLevel`: allocating the default ones takes ten times as long as compressing a short conversation.
+_LEVEL, _WINDOW, _MEMORY = 1, 13, 6
 
 
 def compress(value: Any) -> bytes:
     """Any value of plain types, pickled and compressed."""
-    plain = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    window = SMALL_WINDOW if len(plain) <= 1 << SMALL_WINDOW[0] else LARGE_WINDOW
-    stream = zlib.compressobj(LEVEL, zlib.DEFLATED, *window)
-    return stream.compress(plain) + stream.flush()
+    stream = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW, _MEMORY)
+    return stream.compress(pickle.dumps(value, pickle.HIGHEST_PROTOCOL)) + stream.flush()
 
 
 def expand(compressed: bytes) -> Any:
@@ -65,16 +55,17 @@ def expand(compressed: bytes) -> Any:
     return pickle.loads(zlib.decompress(compressed))
 
 
-def compress_row(row: Mapping[str, Any], at_hand: Iterable[str]) -> CompressedRow:
-    """A row with only the columns `at_hand` open."""
-    compressed = CompressedRow({name: row[name] for name in at_hand})
-    compressed.rest = compress({name: value for name, value in row.items() if name not in compressed})
-    return compressed
+def compress_row(row: Mapping[str, Any], at_hand: Iterable[str] = PLANNING_COLUMNS) -> Row:
+    """A row with only the columns `at_hand` open; asking it for another column is a KeyError."""
+    opened = {name: row[name] for name in at_hand}
+    return opened | {_REST: compress({name: value for name, value in row.items() if name not in opened})}
 
 
-def expand_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def expand_row(row: Mapping[str, Any]) -> Row:
     """A new row with all columns, whether it was compressed or not."""
-    return {**row, **expand(row.rest)} if isinstance(row, CompressedRow) else dict(row)
+    expanded = dict(row)
+    rest = expanded.pop(_REST, None)
+    return expanded | expand(rest) if rest else expanded
 
 
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
@@ -86,9 +77,9 @@ _GROUP_BYTES = 1_000_000
 
 _DAMAGED = "delete it and run the command that wrote it again"
 
-#: Names of shards, and what ends the name of one that the next run tries again: some of its conversations were
-#: rejected for a reason that may pass.
-_SHARD, _HELD = re.compile(r"shard-.*\.parquet", re.DOTALL), ".held.parquet"
+#: What ends the name of a shard that the next run tries again: some of its conversations were rejected for a
+#: reason that may pass.
+_HELD = ".held.parquet"
 
 _ENTRY = {
     "recording": str,
@@ -178,15 +169,15 @@ def shard_files(folder: Path) -> list[Path]:
     found = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as items:
         for item in items:
-            with contextlib.suppress(FileNotFoundError):  # another host may clear the same folder
-                if _SHARD.fullmatch(item.name) and item.is_file():
+            if item.name.startswith("shard-") and item.name.endswith(".parquet") and item.is_file():
+                with contextlib.suppress(FileNotFoundError):  # another host may clear the same folder
                     found.append((item.stat().st_mtime_ns, item.name))
     return [folder / name for _, name in sorted(found)]
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
-    sounds = {row["conversation_id"]: audio_digest(row) for row in shard.rows if "audio" in row}
+    sounds = {row["conversation_id"]: _audio_digest(row) for row in shard.rows if "audio" in row}
     entries = {
         name: {
             "recording": entry.recording_id,
@@ -201,7 +192,7 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     write_parquet(path, features, _row_groups(shard.rows), {METADATA_KEY: json.dumps(record).encode()})
 
 
-def audio_digest(row: Row) -> str:
+def _audio_digest(row: Row) -> str:
     """Digest of the encoded audio that a row holds: 20 hex digits; empty if it holds a path or none."""
     data = (row["audio"] or {}).get("bytes")
     return hashlib.sha256(data).hexdigest()[:20] if data else ""
@@ -217,15 +208,10 @@ def read_shard(path: Path) -> Shard | None:
         return None
     if record["layout"] != LAYOUT or any(len(pair) != 2 for pair in record["seconds"].values()):
         return None
-    entries = {
-        name: Entry(
-            stored["recording"],
-            stored["duration"],
-            Reject(**stored["reject"]) if stored.get("reject") else None,
-            stored.get("audio") or "",
-        )
-        for name, stored in record["entries"].items()
-    }
+    entries = {}
+    for name, stored in record["entries"].items():
+        reject = Reject(**stored["reject"]) if stored.get("reject") else None
+        entries[name] = Entry(stored["recording"], stored["duration"], reject, stored.get("audio") or "")
     seconds = {name: (pair[0], pair[1]) for name, pair in record["seconds"].items()}
     return Shard([], entries, tuple(record["stages"]), seconds)
 
@@ -258,10 +244,10 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
-    wanted = {path.name for path in paths}
+    wanted = {*paths}
     for path in shard_files(folder):
         # Those of older versions, too, whose layout nothing reads any more.
-        if path.name not in wanted and fits(_stored(path), {"layout": int, "entries": dict}):
+        if path not in wanted and fits(_stored(path), {"layout": int, "entries": dict}):
             path.unlink(missing_ok=True)  # another host may clear the same folder
     for path in folder.glob(".shard-*.tmp"):
         path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from datasets import Features
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
-from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard
+from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, quiet_datasets
 from dailytalk_contiguous.shards import shard_files, shard_path, stages_digest
 from dailytalk_contiguous.stages.base import PerUtterance, Stage
 
@@ -123,7 +123,7 @@ def run_local(
             making = ShardJob(task, stages, batch_seconds, progress)
             return making.prepare() if batch_seconds else making
 
-        with contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
+        with quiet_datasets(), contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
             for making in coming:
                 made = making.finish()
                 finished(made)

@@ -21,8 +21,8 @@ from datasets import Dataset, DatasetInfo, Features
 from datasets.table import InMemoryTable
 
 from dailytalk_contiguous import shards
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import give_back_memory
 from dailytalk_contiguous.core.schema import PROBLEM, SOURCE, Batch, Row
 from dailytalk_contiguous.core.steps import listening
@@ -31,9 +31,6 @@ from dailytalk_contiguous.stages.base import Stage
 #: Seconds of audio of the conversations that go through a stage together, if there is more than one: they share
 #: the cost of a call of `Dataset.map`, and their decoded audio is a few hundred megabytes at most.
 PORTION_SECONDS = 300.0
-
-#: Seconds of audio after which freed memory is given back: one long conversation, or many short ones.
-TIDY_SECONDS = 300.0
 
 _Item = TypeVar("_Item")
 _Ready = TypeVar("_Ready")
@@ -116,20 +113,9 @@ class Portion:
     rejects: dict[str, Reject] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
 
-    def add_to(self, shard: shards.Shard, columns: Iterable[str]) -> None:
-        """Add its conversations to a shard: rows with `columns`, of which missing ones are None, and rejects."""
-        chosen = [name for name in columns if name in self.dataset.column_names]
-        table = self.dataset.select_columns(chosen).with_format("arrow")[:]
-        for source, row in zip(self.rows, table.to_pylist(), strict=True):
-            name = source["conversation_id"]
-            reject = self.rejects.get(name)
-            shard.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
-            if not reject:
-                shard.rows.append(dict.fromkeys(columns) | row)
-
 
 class ShardJob:
-    """The making of a shard: opened (the rows halfway are read, if they are there), prepared, finished (on disk).
+    """The making of a shard: prepared, finished (on disk).
 
     Each stage is `Stage.map` over a `Dataset` of up to `PORTION_SECONDS` of conversations, as if a user called the
     stages one after another. On a CPU a model's batch is one conversation, so that a row does not depend on its
@@ -148,91 +134,94 @@ class ShardJob:
     ) -> None:
         self._task, self._stages, self._progress = task, stages, progress
         self._on_device = batch_seconds > 0
+        self._portion_seconds = batch_seconds or PORTION_SECONDS
         self._taken: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         self._wall_seconds = 0.0
-        self._known, rows = self._read_halfway()
-        self._waiting = _portions(rows, batch_seconds or PORTION_SECONDS)
-        self._ready: dict[int, Portion] = {}
-
-    def _read_halfway(self) -> tuple[shards.Shard | None, list[Row]]:
-        """What an earlier run made of the first stages, and the rows that are to go on."""
-        path, n_stages = self._task.halfway, self._task.n_halfway
-        known = shards.read_shard(path) if path else None
-        try:
-            stored = shards.read_rows(path, features_of(self._stages[:n_stages])) if path and known else {}
-        except BadInput:  # damaged: its rows are made again
-            known = None
-        if known is None:
-            return None, self._task.rows
-        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
-        made = {name for stage in self._stages[:n_stages] for name in stage.adds}
-        return known, [
-            shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
-            for row in self._task.rows
-            if (key := row["conversation_id"]) in stored
-        ]
+        self._ready: Portion | None = None
 
     def prepare(self) -> "ShardJob":
         """Take the first conversations through the stages that need no device; returns the job itself."""
-        started = time.perf_counter()
-        if self._waiting:
-            self._ready[0] = self._prepared(0)
+        started, halfway = time.perf_counter(), self._task.halfway
+        if self._task.rows and not (halfway and halfway.exists()):
+            self._ready = self._opened(_portions(self._task.rows, self._portion_seconds)[0], 0)
+            for _ in itertools.takewhile(lambda stage: stage.prepares, self._stages):
+                self._advance(self._ready)
         self._wall_seconds += time.perf_counter() - started
         return self
 
     def finish(self) -> ShardReport:
         """Take everything through all stages and write the shard. If it raises, there is no shard."""
-        started, task, untidy, held = time.perf_counter(), self._task, 0.0, set[str]()
-        digests, first = tuple(stage.digest for stage in self._stages), self._stages[: task.n_halfway]
-        halfway, finished = shards.Shard(digests=digests[: task.n_halfway]), shards.Shard(digests=digests)
-        columns = task.keeps or features_of(self._stages)
-        keeps_halfway = task.halfway is not None and self._known is None
-        with (
-            quiet_datasets(),
-            # On a device the next portion is prepared while this one is worked on.
-            contextlib.closing(ahead(self._prepared, range(len(self._waiting)), self._on_device)) as coming,
-        ):
-            for portion in coming:
-                while portion.done < len(self._stages):
-                    self._advance(portion)
-                    if keeps_halfway and portion.done == task.n_halfway:
-                        portion.add_to(halfway, features_of(first))
-                portion.add_to(finished, columns)
-                held |= portion.held
-                untidy += sum(row["duration"] for row in portion.rows)
-                del portion  # before the next one is opened
-                if untidy >= TIDY_SECONDS:
-                    untidy = 0.0
-                    give_back_memory()
-            seconds = {name: (took, audio) for name, (took, audio) in self._taken.items()}
-            if keeps_halfway and task.halfway is not None:
-                halfway.seconds = {stage.name: seconds[stage.name] for stage in first if stage.name in seconds}
-                shards.write_shard(task.halfway, halfway, features_of(first))
-            if self._known:
-                finished.seconds |= self._known.seconds
-                finished.entries = {**self._known.entries, **finished.entries}
-            finished.seconds |= seconds
-            names = [row["conversation_id"] for row in task.rows]
-            if lost := [name for name in names if name not in finished.entries]:
-                raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
-            finished.entries = {name: finished.entries[name] for name in names}
-            interrupts.check_interrupt()  # what compiled code has made of one may be a reject
-            path = shards.held_path(task.path) if held else task.path
-            shards.write_shard(path, finished, columns)
-            if not held:
-                shards.held_path(task.path).unlink(missing_ok=True)
+        started, task = time.perf_counter(), self._task
+        keeps, rows, known = task.keeps or features_of(self._stages), task.rows, None
+        with quiet_datasets():
+            if task.halfway:
+                first = features_of(self._stages[: task.n_halfway])
+                known, rows = self._read_halfway(task.halfway, first)
+                if known is None:
+                    known, _ = self._made(task.rows, 0, task.n_halfway, first)
+                    shards.write_shard(task.halfway, known, first)
+                    known, rows = self._read_halfway(task.halfway, first)
+            made, held = self._made(rows, task.n_halfway if known else 0, len(self._stages), keeps)
+        if known:
+            made.seconds, made.entries = known.seconds | made.seconds, known.entries | made.entries
+        names = [row["conversation_id"] for row in task.rows]
+        if lost := [name for name in names if name not in made.entries]:
+            raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
+        made.entries = {name: made.entries[name] for name in names}
+        path = shards.held_path(task.path) if held else task.path
+        shards.write_shard(path, made, keeps)
+        if not held:
+            shards.held_path(task.path).unlink(missing_ok=True)
         give_back_memory()
         self._wall_seconds += time.perf_counter() - started
         return ShardReport(
             path,
             len(task.rows),
-            sum(entry.reject is not None for entry in finished.entries.values()),
+            sum(entry.reject is not None for entry in made.entries.values()),
             task.seconds,
             self._wall_seconds,
             {name: took for name, (took, _) in self._taken.items()},
             {name: audio for name, (_, audio) in self._taken.items()},
             os.getpid(),
         )
+
+    def _read_halfway(self, path: Path, columns: Features) -> tuple[shards.Shard | None, list[Row]]:
+        """The shard of the first stages, and the rows that are to go on; None if it is not there, or damaged."""
+        known = shards.read_shard(path)
+        try:
+            stored = shards.read_rows(path, columns) if known else {}
+        except BadInput:
+            return None, []
+        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
+        made = {name for stage in self._stages[: self._task.n_halfway] for name in stage.adds}
+        return known, [
+            shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
+            for row in self._task.rows
+            if (key := row["conversation_id"]) in stored
+        ]
+
+    def _made(self, rows: Sequence[Row], first: int, last: int, keeps: Features) -> tuple[shards.Shard, set[str]]:
+        """The shard of rows that have been through the `first` stages, after the `last`; and the ids held."""
+        made, held = shards.Shard(digests=tuple(stage.digest for stage in self._stages[:last])), set[str]()
+        for waiting in _portions(rows, self._portion_seconds):
+            portion, self._ready = self._ready or self._opened(waiting, first), None
+            while portion.done < last:
+                self._advance(portion)
+            chosen = [name for name in keeps if name in portion.dataset.column_names]
+            table = portion.dataset.select_columns(chosen).with_format("arrow")[:]
+            for source, row in zip(portion.rows, table.to_pylist(), strict=True):
+                name = source["conversation_id"]
+                reject = portion.rejects.get(name)
+                made.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
+                if not reject:
+                    made.rows.append(dict.fromkeys(keeps) | row)
+            held |= portion.held
+            del portion, table  # before the next one is opened
+            give_back_memory()
+        of_these = [stage.name for stage in self._stages[first:last] if stage.name in self._taken]
+        made.seconds = {name: (self._taken[name][0], self._taken[name][1]) for name in of_these}
+        check_interrupt()  # what compiled code has made of one may be a reject
+        return made, held
 
     def _advance(self, portion: Portion) -> None:
         stage = self._stages[portion.done]
@@ -260,18 +249,43 @@ class ShardJob:
             self._taken[stage.name][1] += audio
             self._progress(stage.name, audio, wall)
 
-    def _prepared(self, number: int) -> Portion:
-        """A portion, after the leading stages that need no device."""
-        if number in self._ready:
-            return self._ready.pop(number)
-        done = self._task.n_halfway if self._known else 0
-        portion = _opened(self._waiting[number], self._stages, done, self._task.columns)
-        leading = len(list(itertools.takewhile(lambda stage: stage.prepares, self._stages)))
-        if self._on_device:
-            with quiet_datasets():
-                while portion.done < leading:
-                    self._advance(portion)
-        return portion
+    def _opened(self, waiting: Sequence[Row], done: int) -> Portion:
+        """A portion that has been through so many stages, with those of their transient columns that are needed."""
+        rows = [shards.expand_row(row) for row in waiting]
+        features = dict(self._task.columns | PROBLEM)
+        for stage in self._stages[:done]:
+            features |= stage.adds
+        batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
+        batch |= {name: [row[name] for row in rows] for name in features if name in rows[0]}
+        wanted = {name for stage in self._stages[done:] for name in (*stage.needs, *stage.uses)}
+        rejects: dict[str, Reject] = {}
+        for stage in self._stages[:done]:
+            if wanted.intersection(stage.transient) - set(batch):
+                rejects |= _restore(stage, batch)
+        kinds = Features({name: features[name] for name in batch})
+        # Not `from_dict`, which reads all values once more for a fingerprint.
+        table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
+        dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
+        small = [{name: row[name] for name in ("conversation_id", "recording_id", "duration")} for row in rows]
+        return Portion(small, dataset, done, rejects, set(rejects))
+
+
+def _restore(stage: Stage, batch: Batch) -> dict[str, Reject]:
+    """Add the transient columns of a stage to a batch; returns rejects of rows whose recordings can't be read."""
+    names, rejects = batch["conversation_id"], dict[str, Reject]()
+    made: Batch = {name: [None] * len(names) for name in stage.transient}
+    for number, name in enumerate(names):
+        try:
+            restored = stage.restore({column: [values[number]] for column, values in batch.items()})
+        except BadInput as error:
+            rejects[name] = Reject(name, stage.name, error.reason, error.remedy)
+            for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
+                batch[column][number] = value
+        else:
+            for column, values in restored.items():
+                made[column][number] = values[0]
+    batch |= made
+    return rejects
 
 
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
@@ -308,62 +322,20 @@ def _portions(rows: Sequence[Row], seconds: float) -> list[list[Row]]:
     return portions
 
 
-def _opened(waiting: Sequence[Row], stages: Sequence[Stage], done: int, columns: Features) -> Portion:
-    """A portion that has been through the first stages, with their transient columns if a later one needs them."""
-    rows = [shards.expand_row(row) for row in waiting]
-    features = dict(columns | PROBLEM)
-    for stage in stages[:done]:
-        features |= stage.adds
-    batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
-    batch |= {name: [row[name] for row in rows] for name in features if name in rows[0]}
-    wanted = {name for stage in stages[done:] for name in (*stage.needs, *stage.uses)}
-    rejects: dict[str, Reject] = {}
-    for stage in stages[:done]:
-        if not wanted.intersection(stage.transient) - set(batch):
-            continue
-        made: Batch = {name: [None] * len(rows) for name in stage.transient}
-        for number, row in enumerate(rows):
-            try:
-                restored = stage.restore({column: [values[number]] for column, values in batch.items()})
-            except BadInput as error:  # a recording that is gone, or can no longer be read
-                name = row["conversation_id"]
-                rejects[name] = Reject(name, stage.name, error.reason, error.remedy)
-                for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
-                    batch[column][number] = value
-            else:
-                for column, values in restored.items():
-                    made[column][number] = values[0]
-        batch |= made
-    kinds = Features({name: features[name] for name in batch})
-    # Not `from_dict`, which reads all values once more for a fingerprint.
-    table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
-    dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
-    small = [{name: row[name] for name in ("conversation_id", "recording_id", "duration")} for row in rows]
-    return Portion(small, dataset, done, rejects, set(rejects))
-
-
-_quiet_lock, _n_quiet, _had_bars = threading.Lock(), 0, False
-
-
 @contextlib.contextmanager
 def quiet_datasets() -> Iterator[None]:
     """Hide the progress bars of `Dataset.map` in this block: a run has one for all its stages."""
-    global _n_quiet, _had_bars
-    with _quiet_lock:
-        if not _n_quiet:
-            _had_bars = datasets.is_progress_bar_enabled()
-            datasets.disable_progress_bars()
-            # Even a hidden bar makes a lock for several processes by default. In a worker, Python's resource
-            # tracker would print a warning about it when a Ctrl-C ends the run.
-            datasets.utils.tqdm.set_lock(threading.RLock())
-        _n_quiet += 1
+    had_bars = datasets.is_progress_bar_enabled()
+    if had_bars:
+        datasets.disable_progress_bars()
+        # Even a hidden bar makes a lock for several processes by default. In a worker, Python's resource tracker
+        # would print a warning about it when a Ctrl-C ends the run.
+        datasets.utils.tqdm.set_lock(threading.RLock())
     try:
         yield
     finally:
-        with _quiet_lock:
-            _n_quiet -= 1
-            if not _n_quiet and _had_bars:
-                datasets.enable_progress_bars()
+        if had_bars:
+            datasets.enable_progress_bars()
 
 
 def make_shard(

@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, expand_row, group
+from dailytalk_contiguous.shards import compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
@@ -75,7 +75,7 @@ def read_synthesis_input(
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
     conversations = transcribed(path, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
-    rows: list[Row] = [compress_row(row, PLANNING_COLUMNS) for row in conversations]
+    rows: list[Row] = [compress_row(row) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
     models, source = run.get("models", {}), run.get("source", {})

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
-from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, group
+from dailytalk_contiguous.shards import compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
 from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.recordings import LeftOut
@@ -139,7 +139,7 @@ def find(
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
         else:
             given_texts.add(row)
-            rows.append(compress_row(row, PLANNING_COLUMNS))
+            rows.append(compress_row(row))
     if not rows and not problems:
         raise DailytalkError(
             f"there are no recordings in {', '.join(repr(as_text(Path(address))) for address in inputs)}",

@@ -173,6 +173,8 @@ def test_paid_speech_is_bought_by_one_process(tmp_path: Path, monkeypatch: pytes
 
 def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
     told = "no Ray cluster answers at '127.0.0.1:1'"
-    sys.modules["ray"].shutdown()  # a connected process stays with its cluster
+    import ray
+
+    ray.shutdown()  # a connected process stays with its cluster
     with pytest.raises(DailytalkError, match=told):
         on_ray.connected("127.0.0.1:1")
