@@ -250,7 +250,7 @@ class ShardJob:
             self._progress(stage.name, audio, wall)
 
     def _opened(self, waiting: Sequence[Row], done: int) -> Portion:
-        """A portion that has been through so many stages, with those of their transient columns that are needed."""
+        """A portion that has been through so many stages, with the transient columns that a later one needs."""
         rows = [shards.expand_row(row) for row in waiting]
         features = dict(self._task.columns | PROBLEM)
         for stage in self._stages[:done]:
