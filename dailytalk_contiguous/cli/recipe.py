@@ -61,7 +61,7 @@ def main(
         settings = PushSettings(create=True, tag=chosen.tag if publish else None)
         if repo:  # before hours of work
             check_request(HfApi(), repo, settings)
-        with show.bar() as run_bar:
+        with show.bar() as planned:
             built = run_recipe(
                 source or chosen.input,
                 chosen.out,
@@ -69,7 +69,7 @@ def main(
                 speaking,
                 chosen.workers,
                 source_licence,
-                planned=run_bar.planned,
+                planned=planned,
             )
         n_made = sum(half.n_made for half in (built.tagged, built.spoken) if half)
         show.write_readme(chosen.out, chosen.out.absolute().name, n_made)

@@ -39,70 +39,53 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
 
-class Working(ProgressColumn):
+class RunColumn(ProgressColumn):
+    """The stage at hand, what is done, money, speed relative to real time, and the time left."""
+
     def render(self, task: Task) -> Text:
-        pace: Account = task.fields["pace"]
-        return Text(pace.at or ("working" if pace.done else "starting"), no_wrap=True)
+        account: Account = task.fields["account"]
+        unit, size = ("h", 3600) if account.whole >= 3600 else ("min", 60)
+        spent = task.fields["spent"]() if task.fields["spent"] else 0.0
+        parts = [
+            account.at or ("working" if account.done else "starting"),
+            f"{account.done / size:.1f} of {account.whole / size:.1f} {unit}",
+            f"{spent:.4f} USD" if spent else "",
+            f"{account.speed:.1f}× real time" if account.speed else "",
+            f"{length(account.seconds_left)} left" if account.seconds_left is not None else "",
+        ]
+        return Text("  ".join(filter(None, parts)), no_wrap=True)
 
 
-class WorkBar(ProgressColumn):
+class ShareColumn(ProgressColumn):
     """The share of the audio that is in finished shards; a moving bar before the first of them."""
 
     def render(self, task: Task) -> ProgressBar:
-        pace: Account = task.fields["pace"]
-        return ProgressBar(pace.whole, pace.done, pulse=not pace.done, animation_time=task.get_time())
-
-
-class ShardProgress(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        pace: Account = task.fields["pace"]
-        unit, size = ("h", 3600) if pace.whole >= 3600 else ("min", 60)
-        spent = (spent_now := task.fields["spent"]) and spent_now()
-        money = f"  {spent:.4f} USD" if spent else ""
-        return Text(f"{pace.done / size:.1f} of {pace.whole / size:.1f} {unit}{money}", no_wrap=True)
-
-
-class Left(ProgressColumn):
-    """The speed of a run relative to real time, and the time left; empty before the first shard."""
-
-    def render(self, task: Task) -> Text:
-        pace: Account = task.fields["pace"]
-        if pace.seconds_left is None:
-            return Text("")
-        return Text(f"{pace.speed:.1f}× real time  {length(pace.seconds_left)} left", no_wrap=True)
-
-
-class RunBar:
-    """Shows how far a run is once it is planned."""
-
-    def __init__(self, progress: Progress, spent: Callable[[], float] | None) -> None:
-        self.progress, self._spent = progress, spent
-        self._task: Any = None
-
-    def planned(self, plan: RunPlan, pace: Account) -> None:
-        """Begin the bar, unless a plan has no tasks or the bar has begun."""
-        if self._task is None and plan.tasks:
-            self._task = self.progress.add_task("", total=None, pace=pace, spent=self._spent)
+        account: Account = task.fields["account"]
+        done = account.done
+        return ProgressBar(account.whole, done, pulse=not done, animation_time=task.get_time())
 
 
 @contextmanager
-def bar(spent: Callable[[], float] | None = None) -> Iterator[RunBar]:
-    """Show a progress bar on stderr, or lines if it is no terminal.
+def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan, Account], None]]:
+    """Show a progress bar on stderr once a run is planned, or lines if it is no terminal.
 
-    `spent` returns the USD spent so far, if a run may spend any.
+    Yields what a run calls with its plan. `spent` returns the USD spent so far, if a run may spend any.
     """
     console = Console(stderr=True)
+    columns = RunColumn(), ShareColumn(table_column=Column(ratio=1))
+    logged = nullcontext() if console.is_terminal else _logged()
     with (
-        nullcontext() if console.is_terminal else _logged(),
+        logged,
         Progress(
-            *(Working(), WorkBar(table_column=Column(ratio=1)), ShardProgress(), Left()),
-            console=console,
-            expand=True,
-            transient=True,
-            disable=not console.is_terminal,
+            *columns, console=console, expand=True, transient=True, disable=not console.is_terminal
         ) as progress,
     ):
-        yield RunBar(progress, spent)
+
+        def planned(plan: RunPlan, account: Account) -> None:
+            if plan.tasks and not progress.tasks:
+                progress.add_task("", total=None, account=account, spent=spent)
+
+        yield planned
 
 
 @contextmanager
@@ -151,15 +134,6 @@ def write_readme(folder: Path, title: str, n_made: int) -> None:
     from dailytalk_contiguous.publish.readme import write_work_readme
 
     write_work_readme(folder, title, n_made, default_settings())
-
-
-def stage_seconds(account: Account) -> list[Figures]:
-    """Return the seconds of each stage in this run; no table if it ran none."""
-    rows = [
-        (name, f"{took:.1f}", f"{took / audio:.4f}" if (audio := account.audio.get(name)) else "")
-        for name, took in account.stages.items()
-    ]
-    return [Figures(("stage", ">seconds", ">real-time factor"), rows)] if rows else []
 
 
 def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:

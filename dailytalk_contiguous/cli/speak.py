@@ -12,7 +12,7 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
@@ -119,9 +119,9 @@ def speak(
     run_options = RunOptions(workers or engine.few, prune=prune, force=force, runner=engine)
     paid = paid_voice(stages)
     spent = (lambda: open_budget(paid.max_cost).spent) if paid else None
-    with work.telling(), show.bar(spent) as run_bar:
+    with work.telling(), show.bar(spent) as planned:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
-        done = run(spec, run_options, planned=run_bar.planned)
+        done = run(spec, run_options, planned=planned)
     show.write_readme(work.folder, (out or folder).absolute().name, done.n_made)
     work.settle(OF_SPEAK)
     if profile_stages:
@@ -180,10 +180,7 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record or {}
     counts, money = done.counts, record["money"]
     recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
-    details: list[str | Figures] = [
-        show.work_done(done),
-        *show.stage_seconds(done.account),
-    ]
+    details = [show.work_done(done)]
     for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):
         if counts.get(status):
             details.append(f"{counts[status]} {meaning}")

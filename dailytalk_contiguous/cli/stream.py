@@ -81,8 +81,8 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")
     if spec.windows:
         say(f"  {counted(len(spec.windows), 'window')} ({spec.audio_seconds / 3600:.2f} h) done")
-    with show.bar() as run_bar:
-        done = run(spec, planned=run_bar.planned)
+    with show.bar() as planned:
+        done = run(spec, planned=planned)
     show.write_readme(out, out.absolute().name, done.n_made)
     if options["profile_stages"]:
         show.say_time_spent(done.account, done.wall_seconds)

@@ -177,8 +177,8 @@ def tag(
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {work_folder.RECORDINGS: addresses} if addresses else {}
-    with work.telling(), show.bar() as run_bar:
-        done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=run_bar.planned)
+    with work.telling(), show.bar() as planned:
+        done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=planned)
     if done.record:
         show.write_readme(work.folder, out.absolute().name, done.n_made)
     work.settle(OF_TAG if done.record else ())
@@ -240,7 +240,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
             "once more without --shard",
         )
     counts = record["counts"]
-    details += [*show.stage_seconds(done.account), *_of_models(record), *_of_counts(record)]
+    details += _counted(record)
     details += [f"transcript  {as_text(out / work_folder.TRANSCRIPT)}"]
     if edits := counts["edits_that_differ"]:
         details.append(f"  ({counted(edits, 'line')} that people changed also came out differently: theirs stay)")
@@ -262,26 +262,16 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     )
 
 
-def _of_models(record: dict[str, Any]) -> list[str]:
-    notes = {model["name"]: model["note"] for model in record["models"].values() if model["note"]}
-    is_given = record["counts"]["utterances_by_recogniser"].keys() == {GIVEN}
-    return [
-        f"model of {stage['name']}: {model}" + (f" ({notes[model]})" if model in notes else "")
-        for stage in record["stages"]
-        if (model := stage["settings"].get("model")) and not (is_given and stage["name"] == "Transcribe")
-    ]
-
-
-def _of_counts(record: dict[str, Any]) -> list[str]:
+def _counted(record: dict[str, Any]) -> list[str]:
     counts, lines = record["counts"], []
     if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN, 0):
         lines.append(f"{from_transcripts} with the words of a transcript that came with the recording")
         if languages := counts["conversations_by_given_language"]:
-            in_them = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
-            lines.append(f"their language: {in_them}; --language sets another")
+            listed = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
+            lines.append(f"their language: {listed}; --language sets another")
         if fitted := counts["words_fitted"]:
-            beyond = "fitted to the speech that was found: their given times go beyond it, or are none of words"
-            lines.append(f"{counted(fitted, 'word')} {beyond}")
+            why = "their given times go beyond the speech that was found, or are no times of words"
+            lines.append(f"{counted(fitted, 'word')} fitted to the speech: {why}")
     lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
     if emotions := counts.get("emotions"):
         numbers = ", ".join(f"{name} {count:,}" for name, count in emotions.items())

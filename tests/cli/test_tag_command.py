@@ -35,8 +35,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert "where should we go this weekend" in lines[0]["text_raw"]
     assert {line["channel"] for line in lines} == {"left", "right"}
-    for shown in (str(tmp_path / "out/transcript.jsonl"), "model of Transcribe: base\n", "voice-linear"):
-        assert shown in done.out
+    assert str(tmp_path / "out/transcript.jsonl") in done.out
     assert lines[0]["tagged_text"] in done.out
     short = sum(line["end"] - line["start"] < 0.8 for line in lines)
     assert f"1 conversation, {len(lines)} utterances ({short} short), " in done.out
@@ -44,8 +43,6 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
     again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
     assert (again.code, again.out.startswith("nothing to do: the shard is done (")) == (0, True)
-    assert "real-time factor" in done.out
-    assert "real-time factor" not in again.out  # those would be the seconds of the first run
 
 
 def test_something_rejected_is_told_with_its_remedy_and_gives_3(

@@ -145,8 +145,8 @@ def corpus(
         record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
         total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
         return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
-    with work.telling(), show.bar() as run_bar:
-        done = run(spec, run_options, planned=run_bar.planned)
+    with work.telling(), show.bar() as planned:
+        done = run(spec, run_options, planned=planned)
     work.settle(OF_CORPUS if done.record else ())
     if profile_stages:
         show.say_time_spent(done.account, done.wall_seconds)

@@ -66,8 +66,8 @@ def split(
         assert cut is not None
         return split_outcome(cut_dry(recordings, cut), out, 0, dry_run)
     spec = SplitSpec(recordings, out, stages, {"command": command_line()})
-    with show.bar() as run_bar:
-        done = run(spec, RunOptions(workers or 1, prune=prune), planned=run_bar.planned)
+    with show.bar() as planned:
+        done = run(spec, RunOptions(workers or 1, prune=prune), planned=planned)
     return split_outcome(done, out, spec.n_written, dry_run)
 
 

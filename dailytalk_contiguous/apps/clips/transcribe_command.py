@@ -49,8 +49,8 @@ def transcribe(
     if dry_run:
         spec.heard, seconds = [*spec.left], sum(row["duration"] for row in spec.left.values())
     else:
-        with show.bar() as run_bar:
-            seconds = run(spec, RunOptions(workers or 1), planned=run_bar.planned).audio_seconds
+        with show.bar() as planned:
+            seconds = run(spec, RunOptions(workers or 1), planned=planned).audio_seconds
     return transcribe_outcome(spec, source, seconds, time.perf_counter() - started, dry_run)
 
 

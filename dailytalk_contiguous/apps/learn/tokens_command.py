@@ -264,8 +264,8 @@ def _make(
     speech = token_rows.find_speech(inputs, out, segment)
     show.say_left_out(speech.recordings.left_out)
     spec = token_rows.ProsodySpec(speech, out, stage, {"command": command_line()})
-    with show.bar() as run_bar:
-        done = run(spec, RunOptions(workers or 1, prune=prune), planned=run_bar.planned)
+    with show.bar() as planned:
+        done = run(spec, RunOptions(workers or 1, prune=prune), planned=planned)
     assert done.record is not None
     counts, hours = done.counts, done.record["hours"]
     encoded, made = isinstance(stage, TokeniseProsody), bool(counts["conversations"])

@@ -80,8 +80,8 @@ def retime(
         timing.save(path)
         if dry_run:
             return _to_retime(spec, run_options)
-        with show.bar() as run_bar:
-            done = run(spec, run_options, planned=run_bar.planned)
+        with show.bar() as planned:
+            done = run(spec, run_options, planned=planned)
     show.write_readme(out, out.absolute().name, done.n_made)
     return _retimed(done, spec)
 
