@@ -62,9 +62,9 @@ def main() -> int:
     _refuse_edited(output, work)
     found = find([chosen.input_dir], work, chosen.channel, max_conversation=0, given=False)
     show.say_left_out(found.left_out)
-    with show.bar() as shown:
+    with show.bar() as planned:
         about = {"settings": {"profile": chosen.profile}}
-        done = run(TagSpec(found, work, stages, about), RunOptions(prune=chosen.prune), planned=shown.planned)
+        done = run(TagSpec(found, work, stages, about), RunOptions(prune=chosen.prune), planned=planned)
     assert done.record is not None
     write_text(output, (work / TRANSCRIPT).read_text(encoding="utf-8"))
     counts = done.record["counts"]
