@@ -2,9 +2,8 @@
 
 Pitch is the best path through the peaks of each frame's autocorrelation, corrected for its window (Boersma 1993):
 a single frame can't distinguish a pitch from its octave, its neighbours can. Formants are the roots of a linear
-predictor, chosen in the same way. Frames are computed many at a time, and a path in stretches side by side, so no
-loop walks over frames; how many are held at a time bounds memory and changes no number. Frame i is centred on
-second (i + 0.5) * hop: each sample belongs to one hop, and each hop to one frame.
+predictor, chosen in the same way. Frames are computed many at a time; how many bounds memory, and changes nothing.
+Frame i is centred on second (i + 0.5) * hop: each sample belongs to one hop, and each hop to one frame.
 
 `core.pitch` finds pitch, too: as librosa does, for the prosody of an utterance, whose thresholds were measured
 with it. It says nothing of how strong a pitch is, and its steps of a fifth of a semitone are coarse for a contour.
@@ -69,9 +68,8 @@ DEVIATION, WIDTH, PASSED_OVER, FORMANT_JUMP = 1.0, 1.0, 3.0, 1.0
 #: Hz: no formant is lower, one that is narrower is no slope of the spectrum, and the most that counts of a width.
 LOWEST_FORMANT, NARROW, WIDEST = 150.0, 500.0, 3.0
 
-#: Frames whose spectra are held at a time, and the frames of a stretch of a path: its sums depend on these, so
-#: they are the same however many frames are held.
-FRAMES_AT_ONCE, STRETCH = 2048, 24
+#: Frames whose spectra are held at a time.
+FRAMES_AT_ONCE = 2048
 
 #: Samples that are resampled at a time.
 _SAMPLES_AT_ONCE = 1 << 20
@@ -495,48 +493,21 @@ def _resonances(weights: Frames) -> tuple[Frames, Frames]:
 def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[np.intp]:
     """The choices whose scores and changes sum to most (Viterbi), shape (frames,).
 
-    Each step needs the one before, so a path is cut into stretches of `STRETCH` steps. For many of them side by
-    side, the best way from every choice at the start to every one at the end is found, and then they are joined.
-
     Args:
         scores: of each choice in each frame, shape (frames, choices).
         changes: of the steps from frame `first` up to frame `last` from a choice to another, shape
             (last - first, choices, choices).
     """
-    count, choices = scores.shape
-    staying = np.where(np.eye(choices, dtype=bool), 0.0, -np.inf)
-    held = -(-FRAMES_AT_ONCE // STRETCH) * STRETCH
-    value, parts = scores[0], []
-    for first in range(0, count - 1, held):
-        last = min(first + held, count - 1)
-        stretches = -(-(last - first) // STRETCH)
-        steps = changes(first, last) + scores[first + 1 : last + 1, None, :]
-        spare = np.broadcast_to(staying, (stretches * STRETCH - len(steps), choices, choices))
-        steps = np.concatenate((steps, spare)).reshape(stretches, STRETCH, choices, choices)
-        best = np.broadcast_to(staying, (stretches, choices, choices))
-        came_from = np.empty((STRETCH, stretches, choices, choices), np.int8)
-        for step in range(STRETCH):
-            ways = best[:, :, :, None] + steps[:, step, None]  # stretch, its start, before, after
-            came_from[step] = ways.argmax(axis=2)
-            best = ways.max(axis=2)
-        joined = np.empty((stretches, choices), np.intp)
-        for stretch in range(stretches):
-            onward = value[:, None] + best[stretch]
-            joined[stretch], value = onward.argmax(axis=0), onward.max(axis=0)
-        parts.append((first, last, came_from, joined))
-    whole = np.empty(count, np.intp)
-    whole[-1] = here = int(value.argmax())
-    for first, last, came_from, joined in reversed(parts):
-        stretches = len(joined)
-        ends, starts = np.empty(stretches, np.intp), np.empty(stretches, np.intp)
-        for stretch in range(stretches - 1, -1, -1):
-            ends[stretch] = here
-            starts[stretch] = here = int(joined[stretch, here])
-        path = np.empty((stretches, STRETCH), np.intp)
-        now, rows = ends, np.arange(stretches)
-        for step in range(STRETCH - 1, -1, -1):
-            path[:, step] = now
-            now = came_from[step][rows, starts, now].astype(np.intp)
-        whole[first] = starts[0]
-        whole[first + 1 : last + 1] = path.reshape(-1)[: last - first]
-    return whole
+    count = len(scores)
+    value, came_from = scores[0], np.empty(scores.shape, np.int8)
+    for first in range(0, count - 1, FRAMES_AT_ONCE):
+        steps = changes(first, min(first + FRAMES_AT_ONCE, count - 1))
+        for frame, step in enumerate(steps, first + 1):
+            ways = value[:, None] + step
+            came_from[frame] = ways.argmax(axis=0)
+            value = ways.max(axis=0) + scores[frame]
+    path = np.empty(count, np.intp)
+    path[-1] = value.argmax()
+    for frame in range(count - 1, 0, -1):
+        path[frame - 1] = came_from[frame, path[frame]]
+    return path

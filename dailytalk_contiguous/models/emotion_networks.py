@@ -6,7 +6,6 @@ number of threads. On CUDA windows of like length share a batch, with padding le
 mean, so that they get what they get alone (to 1e-5).
 """
 
-import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from transformers import FEATURE_EXTRACTOR_MAPPING, MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+from transformers import MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text, fits, is_number, shown
+from dailytalk_contiguous.core.documents import as_text, fits, shown
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
@@ -32,7 +31,7 @@ from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel, Tr
 from dailytalk_contiguous.models.devices import SHORTEST, Room, run_batched
 from dailytalk_contiguous.models.emotion_folder import RETRAIN, EmotionFolder, nothing_said, why_unheard
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers, windows_of
-from dailytalk_contiguous.models.stored_weights import load_weights, read_weights, shapes_of
+from dailytalk_contiguous.models.stored_weights import load_weights
 
 #: Seconds that a network hears at a time, unless it takes fewer.
 LONGEST_SECONDS = 20.0
@@ -66,20 +65,8 @@ _FARTHEST = 4.0
 #: Added to a variance over frames before its root, whose slope at 0 is infinite.
 _LEAST_VARIANCE = 1e-4
 
-#: Checkpoints whose batches may be padded, for their attention and means leave it out.
-_MASKED = ("wav2vec2", "hubert", "wavlm")
-
-#: Checkpoints that hear samples as they are; all others but Whisper hear spectrograms of their own kind.
-_RAW = (*_MASKED, "data2vec-audio", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2-conformer")
-
-#: Seconds that a checkpoint hears of its own spectrogram (that of AST has 10.24).
-_SPECTROGRAM_SECONDS = 10.0
-
 #: Labels of a checkpoint at most, and those that are emotions at least.
 _MOST_LABELS, _LEAST_EMOTIONS = 256, 2
-
-#: The largest number that how a checkpoint's spectrograms are made may have.
-_MOST_SETTING = 1e5
 
 #: Settings of a classifier on an encoder: no part of it is dropped or masked at random by itself, its layers are
 #: summed by learned weights, and brought to so many numbers before they are averaged over time (Yang et al. 2021,
@@ -142,10 +129,6 @@ class NetworkEmotions:
         """Probabilities of `classes` by the logits of the network."""
         return softmax(logits, self.temperature)
 
-    def kind_of_batch(self, window: Samples) -> Hashable:
-        """Only windows of the same kind share a batch."""
-        return None
-
     def _run(self, windows: Sequence[Samples]) -> list[tuple[NDArray[np.float64], NDArray[np.float32]]]:
         def call(batch: list[Samples]) -> list[Any]:
             # TF32 convolutions, cuDNN's default, would move results by more than 1e-5 from one batch to the next.
@@ -154,9 +137,8 @@ class NetworkEmotions:
             return [*zip(logits.double().cpu().numpy(), embedded.float().cpu().numpy(), strict=True)]
 
         seconds = [len(window) / ANALYSIS_RATE for window in windows]
-        kinds = [self.kind_of_batch(window) for window in windows]
         pool = threads_of_one() if self.device == "cpu" else None
-        return run_batched(windows, seconds, BATCH_SECONDS[self.device], call, self.room, kinds, pool)
+        return run_batched(windows, seconds, BATCH_SECONDS[self.device], call, self.room, pool=pool)
 
     def weights(self) -> Mapping[str, NDArray[Any]]:
         """Its weights by name, float32."""
@@ -364,14 +346,11 @@ class TransformersEmotions(NetworkEmotions):
         super().__init__(checkpoint.name, sorted({*classes}), network, device)
         self._to_classes = np.array([[name == own for own in self.classes] for name in classes], float)
         self._type, self._normalises = checkpoint.model_type, checkpoint.normalises
-        if self._type in _MASKED:
+        if self._type == "whisper":
+            self.longest = min(self.longest, network.config.max_source_positions * speech_models.WHISPER_FRAME)
+        else:
             base = getattr(network, network.base_model_prefix)
             base.feature_extractor = speech_models.PaddedFrames(base.feature_extractor)
-        elif self._type == "whisper":
-            self.longest = min(self.longest, network.config.max_source_positions * speech_models.WHISPER_FRAME)
-        elif self._type not in _RAW:
-            self.longest = round(_SPECTROGRAM_SECONDS * ANALYSIS_RATE)
-            self._extract = _feature_extractor(checkpoint, network.config)
 
     def settings(self) -> dict[str, Any]:
         own = speech_models.own_settings(self.network.config)
@@ -381,22 +360,16 @@ class TransformersEmotions(NetworkEmotions):
         shares: NDArray[np.float64] = super().probabilities(logits) @ self._to_classes
         return shares
 
-    def kind_of_batch(self, window: Samples) -> Hashable:
-        return None if self._type in (*_MASKED, "whisper") else len(window)
-
     def inputs_of(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
         """What the network takes for windows as one batch."""
         config = self.network.config
         if self._type == "whisper":
             inputs = {"input_features": speech_models.whisper_frames(windows, config)[0]}
-        elif self._type in _RAW:
+        else:
             shortest = speech_models.receptive_field(config)
             samples, lengths = speech_models.padded_samples(windows, self._normalises, shortest)
-            inputs = {"input_values": samples}
-            if self._type in _MASKED:
-                inputs["attention_mask"] = frames_inside(lengths, samples.shape[1]).long()
-        else:
-            inputs = dict(self._extract([*windows], sampling_rate=ANALYSIS_RATE, return_tensors="pt"))
+            inside = frames_inside(lengths, samples.shape[1])
+            inputs = {"input_values": samples, "attention_mask": inside.long()}
         return {name: value.to(self.device) for name, value in inputs.items()}
 
     def layers(self, windows: Sequence[Samples]) -> tuple[Tensor, Tensor]:
@@ -438,19 +411,6 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     return labels
 
 
-def _feature_extractor(checkpoint: StoredModel, config: Any) -> Any:
-    """Make a checkpoint's own spectrograms, by the numbers in its `preprocessor_config.json`."""
-    extractors: Any = FEATURE_EXTRACTOR_MAPPING
-    kind = extractors[type(config)]
-    names = inspect.signature(kind).parameters
-    numbers = {
-        name: value
-        for name, value in checkpoint.preparation.items()
-        if (name in names and is_number(value, -_MOST_SETTING, _MOST_SETTING)) or isinstance(value, bool)
-    }
-    return kind(**numbers)
-
-
 def _network(checkpoint: StoredModel, labels: Sequence[str]) -> Any:
     """The classifier of a checkpoint with all of its weights."""
     kind, config = _configured(checkpoint, checkpoint.config, labels, _CHECKPOINT)
@@ -459,25 +419,22 @@ def _network(checkpoint: StoredModel, labels: Sequence[str]) -> Any:
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", _CHECKPOINT) from None
     load_weights(checkpoint.weights, network, checkpoint.name, speech_models.WHOLE)
-    if any(buffer.is_meta for buffer in network.buffers()):  # what is computed and not stored
-        weights = network.state_dict()
-        network = kind(config)
-        network.load_state_dict(weights)
     return speech_models.multiplied_out(network)
 
 
 def _configured(checkpoint: StoredModel, values: dict[str, Any], labels: Sequence[str], remedy: str) -> Any:
     """The class of a checkpoint's classifier, and its configuration for these labels."""
-    classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
-    configs = {config.model_type: config for config in classifiers}
-    model_type = checkpoint.model_type
-    if model_type not in configs:
-        raise ModelMissing(f"{checkpoint.name!r} is {model_type or 'nothing'!r}, no classifier of sound", remedy)
+    kind = checkpoint.model_type
+    if kind not in speech_models.ENCODERS:
+        kinds = ", ".join(speech_models.ENCODERS)
+        raise ModelMissing(f"{checkpoint.name!r} is {kind or 'nothing'!r}, no model of {kinds}", remedy)
+    config_class = speech_models.ENCODERS[kind][0]
     try:
-        config = speech_models.own_config(configs[model_type], values, id2label=dict(enumerate(labels)))
+        config = speech_models.own_config(config_class, values, id2label=dict(enumerate(labels)))
     except ValueError as error:
         raise ModelMissing(f"{checkpoint.name!r} can't be loaded ({error})", remedy) from None
-    return classifiers[configs[model_type]], config
+    classifiers: Any = MODEL_FOR_AUDIO_CLASSIFICATION_MAPPING
+    return classifiers[config_class], config
 
 
 @quiet_transformers()
@@ -487,16 +444,10 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> Transfor
     Raises ModelMissing for an encoder that is not there, is of another kind, or lacks weights.
     """
     checkpoint = find_checkpoint(encoder)
-    prefixes = speech_models.ENCODERS.get(checkpoint.model_type)
-    if prefixes is None:
-        kinds = ", ".join(speech_models.ENCODERS)
-        raise ModelMissing(f"{encoder!r} is {checkpoint.model_type!r}, no encoder of {kinds}", FIND_REMEDY)
     kind, config = _configured(checkpoint, checkpoint.config | _CLASSIFIER, classes, FIND_REMEDY)
-    with torch.device("meta"):
-        base = encoder_in(kind(config))
-    weights = read_weights(checkpoint.weights, shapes_of(base), encoder, speech_models.WHOLE, prefixes[2], False)
     network = kind(config)
-    encoder_in(network).load_state_dict(weights)
+    base, prefixes = encoder_in(network), speech_models.ENCODERS[checkpoint.model_type][2]
+    load_weights(checkpoint.weights, base, encoder, speech_models.WHOLE, prefixes, strict=False)
     return TransformersEmotions(checkpoint, classes, classes, network, device)
 
 

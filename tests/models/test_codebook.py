@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous import Codebook
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, REDUCER, SILENCE, bundled_name
+from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, SILENCE, bundled_name
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
 
@@ -117,12 +117,6 @@ def not_finite(folder: Path) -> None:
     torch.save(torch.full((119, 6), torch.nan), folder / CENTRES)
 
 
-def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
-    torch.save(torch.zeros(119, 2), folder / CENTRES)
-    torch.save(arrays, folder / REDUCER)
-    change(folder, reduced_dims=2, reducer=kind)
-
-
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -143,14 +137,6 @@ def reduced(folder: Path, kind: str, **arrays: torch.Tensor) -> None:
         (lambda folder: change(folder, weights=[-1.0] * 6), "its weights are"),
         (lambda folder: change(folder, smoothing="much"), "smoothing 'much'"),
         (lambda folder: change(folder, emphasize_ratio=7), "emphasize_ratio is 7"),
-        (lambda folder: change(folder, reduced_dims=2), "its reducer is None"),
-        (lambda folder: change(folder, reduced_dims=2, reducer="pca"), r"reducer\.pt: No such file"),
-        (lambda folder: reduced(folder, "pca", mean=torch.zeros(6)), r"reducer\.pt holds no array components"),
-        (lambda folder: reduced(folder, "umap", places=torch.zeros(6)), r"reducer\.pt holds no array landmarks"),
-        (
-            lambda folder: reduced(folder, "umap", places=torch.zeros(9, 3), landmarks=torch.zeros(9, 6)),
-            r"\(9, 2\)",
-        ),
     ],
 )
 def test_a_codebook_that_is_none_is_refused_in_a_sentence_and_runs_nothing(

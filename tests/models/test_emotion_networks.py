@@ -149,7 +149,7 @@ def test_weights_that_lack_or_do_not_fit_are_an_error(
         ),
         ({"id2label": ["ang", "hap"]}, "no list of labels"),
         ({"problem_type": "regression"}, "does not choose one"),
-        ({"model_type": "bert"}, "no classifier of sound"),
+        ({"model_type": "bert"}, "is 'bert', no model of wav2vec2"),
         ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
         ({"num_hidden_layers": "many"}, "can't be loaded"),
         ({"num_attention_heads": 3}, "can't be loaded"),

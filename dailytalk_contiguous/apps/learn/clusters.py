@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,13 +34,10 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.codebook import (
     ABOUT,
     MOST_CLUSTERS,
-    REDUCERS,
     WEIGHTS,
     WEIGHTS_REMEDY,
     Codebook,
     FeatureArray,
-    Landmarks,
-    PrincipalComponents,
     Training,
     are_weights,
 )
@@ -53,8 +50,8 @@ BLOCK = 1 << 17
 #: Frames of each cluster that train it.
 SAMPLE_PER_CLUSTER = 2000
 
-#: Frames that UMAP maps: others are interpolated between them, which takes time for each.
-LANDMARKS = 1000
+#: Ways to fewer columns.
+REDUCERS = ("pca", "umap")
 
 #: Frames for silhouettes: the time grows with their square.
 SILHOUETTE_FRAMES = 5000
@@ -272,9 +269,9 @@ class ClusteringPipeline:
         Args:
             features_collation: normalised contours, shape (frames, 6).
             clustering_model_dir: the folder; None writes nothing.
-            reduced_dims: columns that distances are measured in; None for the weighted features themselves.
-            dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`), which maps 1,000 frames; others are
-                interpolated between those.
+            reduced_dims: columns that k-means sees; None for the weighted features themselves. A centre is the
+                mean of its frames' features in either case.
+            dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`).
             max_iter: Lloyd's steps.
 
         Raises DailytalkError for fewer (different) voiced frames than clusters, and for an impossible reduction.
@@ -294,18 +291,20 @@ class ClusteringPipeline:
                 "give more speech, or a lower --n-clusters",
             )
         codebook = Codebook(
-            *(np.zeros((n_centres, 1), np.float32), self.weights, self.smoothing, self.speaker_relative),
+            np.zeros((n_centres, len(CONTOURS)), np.float32),
+            self.weights,
+            self.smoothing,
+            self.speaker_relative,
             emphasize_ratio=self.emphasize_ratio,
         )
+        columns = codebook.weighted(sample).astype(np.float64)
         if reduced_dims is not None:
-            codebook = self._reduced(codebook, sample, reduced_dims, dim_reducer_method)
-        columns = codebook.columns(sample)
+            columns = self._reduced(columns, reduced_dims, dim_reducer_method)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
-            nearest = kmeans.fit_predict(columns.astype(np.float64))
-        values = columns if codebook.reducer else sample  # a feature of weight 0 has a mean, too
-        sums = np.zeros((n_centres, values.shape[1]))
-        np.add.at(sums, nearest, values)
+            nearest = kmeans.fit_predict(columns)
+        sums = np.zeros((n_centres, len(CONTOURS)))
+        np.add.at(sums, nearest, sample)
         counts = np.bincount(nearest, minlength=n_centres)
         codebook = replace(codebook, centres=(sums / counts[:, None]).astype(np.float32))
         sizes, inertia = self._sizes(codebook, frames)
@@ -362,32 +361,29 @@ class ClusteringPipeline:
             places = np.sort(np.random.default_rng(self.seed).choice(places, wanted, replace=False))
         return np.asarray(frames[places], np.float32)
 
-    def _reduced(self, codebook: Codebook, sample: FeatureArray, reduced_dims: int, method: str) -> Codebook:
+    def _reduced(self, columns: NDArray[np.float64], reduced_dims: int, method: str) -> NDArray[np.float64]:
         if not 1 <= reduced_dims <= len(CONTOURS):
             raise DailytalkError(
                 f"reduced_dims is {reduced_dims}, and there are {len(CONTOURS)} features",
                 f"choose 1 to {len(CONTOURS)}, or None",
             )
-        weighted = codebook.columns(sample)
+        reducer: Any
         if method == "pca":
             from sklearn.decomposition import PCA
 
-            pca = PCA(reduced_dims, svd_solver="covariance_eigh").fit(weighted.astype(np.float64))
-            parts = (np.ascontiguousarray(part, np.float32) for part in (pca.mean_, pca.components_.T))
-            return replace(codebook, reducer=PrincipalComponents(*parts))
-        if method != "umap":
+            reducer = PCA(reduced_dims, svd_solver="covariance_eigh")
+        elif method != "umap":
             raise DailytalkError(f"features can't be reduced by {method!r}", f"choose {' or '.join(REDUCERS)}")
-        if find_spec("umap") is None:
+        elif find_spec("umap") is None:
             raise DailytalkError(
                 "UMAP is umap-learn's, which is not installed",
                 "pip install 'dailytalk-contiguous[umap]', or choose pca",
             )
-        from umap import UMAP
+        else:
+            from umap import UMAP
 
-        landmarks = np.unique(self._drawn(weighted, np.arange(len(weighted)), LANDMARKS), axis=0)
-        model = UMAP(min(15, len(landmarks) - 1), reduced_dims, init="random", random_state=self.seed, n_jobs=1)
-        places = np.asarray(model.fit_transform(landmarks), np.float32)
-        return replace(codebook, reducer=Landmarks(landmarks, places))
+            reducer = UMAP(n_components=reduced_dims, init="random", random_state=self.seed, n_jobs=1)
+        return np.asarray(reducer.fit_transform(columns), np.float64)
 
 
 def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
@@ -419,7 +415,7 @@ def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, flo
     tokens, _ = codebook.assign(frames)
     if not 2 <= len(np.unique(tokens)) < len(frames):
         return None, None, None
-    columns = codebook.columns(frames)
+    columns = codebook.weighted(frames)
     return (
         float(metrics.silhouette_score(columns, tokens)),
         float(metrics.calinski_harabasz_score(columns, tokens)),
@@ -429,9 +425,9 @@ def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, flo
 
 def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
     ranges = np.array([*CONTOURS.values()])
-    values = ranges[:, 0] + codebook.centre_features.astype(np.float64) * (ranges[:, 1] - ranges[:, 0])
+    values = ranges[:, 0] + codebook.centres.astype(np.float64) * (ranges[:, 1] - ranges[:, 0])
     if codebook.speaker_relative:
-        values[:, 0] = 2 * codebook.centre_features[:, 0].astype(np.float64) - 1
+        values[:, 0] = 2 * codebook.centres[:, 0].astype(np.float64) - 1
     sizes = codebook.training.sizes if codebook.training else ()
     return [
         {
@@ -466,7 +462,7 @@ def plot_codebook(codebook: Codebook, path: Path) -> None:
 
     assert codebook.training is not None
     sizes = np.array(codebook.training.sizes[int(codebook.silence) :])
-    centres = codebook.centre_features
+    centres = codebook.centres
     figure = matplotlib.figure.Figure((12, 4), layout="constrained")
     shares, pitch, vowels = figure.subplots(1, 3)
     shares.bar(np.arange(len(sizes)), 100 * np.sort(sizes)[::-1] / max(1, sizes.sum()))

@@ -34,7 +34,6 @@ Fit = Callable[[EmotionExamples], EmotionModel]
 PROTOCOLS = {
     "speakers": "no speaker is on both sides",
     "corpus": "one corpus is left out after the other",
-    "emobox": "the folds of EmoBox, whose speakers are apart",
     "random": "nothing but equal sound is kept apart: the same speakers are on both sides",
 }
 
@@ -57,26 +56,6 @@ PUBLISHED = (
     ("tess", "7", "99.96", "99.8", "speakers mixed: 2 of 2 on both sides"),
     ("msp_podcast", "–", "22.2", "18.6", "its own test set, real talk"),
 )
-
-#: The test speakers of each fold of EmoBox with separate speakers, without the corpus before the slash.
-EMOBOX_FOLDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "ravdess": (
-        ("01", "11", "20", "21"),
-        ("04", "10", "12", "14"),
-        ("08", "09", "19", "23"),
-        ("03", "05", "07", "24"),
-        ("02", "15", "16", "18"),
-        ("06", "13", "17", "22"),
-    ),
-    "savee": (("DC",), ("JE",), ("JK",), ("KL",)),
-    "esd": (
-        ("0005", "0011", "0016", "0018"),
-        ("0012", "0014", "0015", "0019"),
-        ("0003", "0004", "0006", "0009"),
-        ("0007", "0008", "0013", "0020"),
-        ("0001", "0002", "0010", "0017"),
-    ),
-}
 
 _ACTED = (
     "Acted figures say little about real talk: encoders whose recall is 75 % on actors never heard have "
@@ -103,29 +82,10 @@ def folds_of(
     `protocol` is of `PROTOCOLS`. `count` is the number of parts of `speakers` and `random`, or the number of
     speakers if that is smaller. Raises BadInput if the examples can't be divided so.
     """
-    notes, people = list[str](), examples.speakers
-    apart = examples.groups
+    people, apart = examples.speakers, examples.groups
     if protocol != "random":
         apart = joined_groups([*zip(examples.groups, people, strict=True)])
-    if protocol == "emobox":
-        tests = {
-            f"{corpus} {', '.join(names)}": np.isin(people, [f"{corpus}/{name}" for name in names])
-            for corpus, folds in EMOBOX_FOLDS.items()
-            for names in folds
-        }
-        of_fold = np.any([*tests.values()], axis=0)
-        for corpus in np.unique(examples.corpora[~of_fold]).tolist():
-            n_left_out = int((~of_fold & (examples.corpora == corpus)).sum())
-            mixed = next((row[-1] for row in PUBLISHED if row[0] == corpus and "mixed" in row[-1]), "")
-            notes.append(f"{corpus}: {counted(n_left_out, 'utterance')} in no fold, {mixed or 'left out'}")
-        folds = [
-            Fold(
-                name, np.flatnonzero((examples.corpora == name.split()[0]) & of_fold & ~test), np.flatnonzero(test)
-            )
-            for name, test in tests.items()
-            if test.any()
-        ]
-    elif protocol == "corpus":
+    if protocol == "corpus":
         folds = [
             Fold(
                 str(name), *(np.flatnonzero(side) for side in (examples.corpora != name, examples.corpora == name))
@@ -142,7 +102,7 @@ def folds_of(
         folds = [Fold(f"{number} of {len(parts)}", *part) for number, part in enumerate(parts, 1)]
     else:
         raise BadInput(f"there is no protocol {protocol!r}", f"choose among {', '.join(PROTOCOLS)}")
-    made, used = [], 0
+    made, notes, used = [], list[str](), 0
     for name, train, test in folds:
         test = test[~examples.copies[test]]
         alike = np.isin(apart[train], apart[test])

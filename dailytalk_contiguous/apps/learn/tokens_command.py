@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.learn import token_rows
-from dailytalk_contiguous.apps.learn.clusters import ClusteringPipeline, gather_frames, write_codebook
+from dailytalk_contiguous.apps.learn.clusters import REDUCERS, ClusteringPipeline, gather_frames, write_codebook
 from dailytalk_contiguous.apps.learn.extract_contours import ExtractContours
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejec
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, REDUCERS, WEIGHTS, Codebook
+from dailytalk_contiguous.models.codebook import MOST_CLUSTERS, WEIGHTS, Codebook
 from dailytalk_contiguous.models.prosodic_sequences import seen_by
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.stages.segment import Segment

@@ -78,7 +78,7 @@ def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path,
     words = ("emotion evaluate", folder)
     for more, sentence in (
         (("--protocol", "corpus"), "nothing is left to learn from for ravdess"),
-        (("--protocol", "speeches"), "choose one of speakers, corpus, emobox, random"),
+        (("--protocol", "speeches"), "choose one of speakers, corpus, random"),
         (("--classes", "happy,bored"), "bored has 0 utterances"),
         (("--classes", "happy"), "--classes can't be 'happy'"),
         (("--map", "calm"), "--map can't be 'calm'"),
