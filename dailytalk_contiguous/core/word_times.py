@@ -5,7 +5,7 @@ over speech where only the text is, and placed in a trainer's frames.
 import math
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import accumulate, groupby, pairwise
@@ -648,6 +648,23 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
         return []
     regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
     return _fitted_words(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
+
+
+def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], duration: float) -> list[Word]:
+    """The words of a text of which some have a span in seconds, by their index; none without any span.
+
+    A word without one shares that of the word before it, and those before the first share its span, by
+    `sound_length`.
+    """
+    if not spans:
+        return []
+    heads = sorted(spans)
+    times: list[TimeSpan] = []
+    for head, following in zip([0, *heads[1:]], [*heads[1:], len(text_words)], strict=True):
+        start, end = spans[head] if head in spans else spans[heads[0]]
+        borders = np.cumsum([0.0, *(sound_length(word) for word in text_words[head:following])])
+        times += pairwise((start + (end - start) * borders / borders[-1]).tolist())
+    return fit([Word(word, *span, 1.0) for word, span in zip(text_words, times, strict=True)], duration)
 
 
 def by_edit_distance(

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words
+from dailytalk_contiguous.core.word_times import Word, share_spans, split_words
 from dailytalk_contiguous.models.contracts import (
     Engine,
     Line,
@@ -163,20 +163,7 @@ def espeak_word_times(text: str, events: Sequence[EspeakEvent], sample_rate: int
         number = _written_word(text, words, starts, position)
         begun, _ = sounds.get(number, (first / sample_rate, 0.0))
         sounds[number] = (begun, last / sample_rate)
-    if not sounds:
-        return []
-    timed: list[Word] = []
-    heads = sorted(sounds)
-    heads[0] = 0  # what has no sound before the first one shares with it
-    sounds[0] = sounds.get(0, sounds[min(sounds)])
-    for head, following in zip(heads, [*heads[1:], len(words)], strict=True):
-        start, end = sounds[head]
-        borders = np.cumsum([0.0, *(sound_length(word) for word in words[head:following])])
-        edges = (start + (end - start) * borders / borders[-1]).tolist()
-        timed += [
-            Word(word, edges[index], edges[index + 1], 1.0) for index, word in enumerate(words[head:following])
-        ]
-    return fit(timed, duration)
+    return share_spans(words, sounds, duration)
 
 
 def _word_sounds(events: Sequence[EspeakEvent]) -> Iterator[tuple[int, int, int]]:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import as_text, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import Word, fit, sound_length, split_words, voiced_spans, within_sound
+from dailytalk_contiguous.core.word_times import Word, share_spans, split_words, voiced_spans, within_sound
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,
@@ -215,18 +215,7 @@ def word_times(
             pairs = zip(own[block.a : block.a + block.size], said[block.b : block.b + block.size], strict=True)
             for (index, _), phone in pairs:
                 spans[index] = spans.get(index, (phone.start, 0.0))[0], phone.end
-    if not spans:
-        return []
-    timed: list[Word] = []
-    heads = sorted(spans)
-    spans[0] = spans[heads[0]]  # words before the first that has a time share it
-    heads[0] = 0
-    for head, following in zip(heads, [*heads[1:], len(words)], strict=True):
-        start, end = spans[head]
-        borders = np.cumsum([0.0, *(sound_length(word) for word in words[head:following])])
-        edges = itertools.pairwise((start + (end - start) * borders / borders[-1]).tolist())
-        timed += [Word(word, *edge, 1.0) for word, edge in zip(words[head:following], edges, strict=True)]
-    return fit(timed, duration)
+    return share_spans(words, spans, duration)
 
 
 def _sentences(voice: Any, text: str, length_scale: float, speaker: int | None) -> Iterator[Sentence]:
