@@ -149,13 +149,17 @@ def read_tiers(path: Path) -> list[Tier]:
 
 
 class SpeechTier(NamedTuple):
-    """A tier with speech: `kind` is words or utterances, `number` is `2` in an export's `Anna/utterances 2`."""
+    """A tier with speech: `kind` is words or utterances, `number` is `2` in an export's `Anna/utterances 2`.
+
+    `refers`: as in `Tier`.
+    """
 
     name: str
     speaker: str
     kind: str
     labels: list[Interval]
     number: str = ""
+    refers: bool = False
 
 
 def speech_tiers(
@@ -171,46 +175,44 @@ def speech_tiers(
     tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
-    of_speaker: dict[str, list[tuple[Tier, SpeechTier]]] = {}
+    of_speaker: dict[str, list[SpeechTier]] = {}
     for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
         own = OWN_TIER.fullmatch(tier.name.strip())
-        labels = [label for label in tier.labels if label[2].casefold() not in LABELS]
         tokens = re.findall(r"[^\W_]+", tier.name)
-        kind = "words" if _holds_words([token.casefold() for token in tokens], labels) else "utterances"
-        in_name = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
-        speaker = " ".join(
-            (
-                tier.speaker or (own[1] if own else tier.name.rpartition("@")[2] if "@" in tier.name else in_name)
-            ).split()
-        )
+        kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
+        speaker = tier.speaker
+        if not speaker and own:
+            speaker = own[1]
+        elif not speaker and "@" in tier.name:
+            speaker = tier.name.rpartition("@")[2]
+        elif not speaker:
+            speaker = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = " ".join(speaker.split())
         if not speaker:  # the first tier of each kind is one speaker's, the second the other's
-            taken = {key: {entry.kind for _, entry in entries} for key, entries in of_speaker.items()}
+            taken = {key: {entry.kind for entry in entries} for key, entries in of_speaker.items()}
             speaker = next(n for n in "123" if kind not in taken.get(n, ()) or n == "3")
-        entry = SpeechTier(tier.name, speaker, kind, tier.labels, own[3] or "" if own else "")
-        of_speaker.setdefault(speaker.casefold(), []).append((tier, entry))
-    speech = [entry for entries in of_speaker.values() for entry in _speech_of(path, entries, bool(chosen))]
+        entry = SpeechTier(tier.name, speaker, kind, tier.labels, (own and own[3]) or "", tier.refers)
+        of_speaker.setdefault(speaker.casefold(), []).append(entry)
+    speech = [entry for entries in of_speaker.values() for entry in _speech_of(path, entries)]
     used = {entry.name for entry in speech}
     return speech, [tier.name for tier in tiers if tier.name not in used]
 
 
-def _speech_of(path: Path, entries: Sequence[tuple[Tier, SpeechTier]], is_chosen: bool) -> list[SpeechTier]:
+def _speech_of(path: Path, entries: Sequence[SpeechTier]) -> list[SpeechTier]:
     """The tiers of a speaker that are speech."""
     count = [
-        len({word.casefold() for *_, text in tier.labels for word in text.split() if word.isalpha()})
-        for tier, _ in entries
+        len({word.casefold() for *_, text in entry.labels for word in text.split() if word.isalpha()})
+        for entry in entries
     ]
     least = SPEECH_SHARE * max(count)
-    full = [pair for pair, n in zip(entries, count, strict=True) if n >= least or pair[1].number]
-    aligned = [entry for tier, entry in full if not tier.refers] or [entry for _, entry in full]
-    found: dict[str, list[SpeechTier]] = {}
-    for entry in aligned:
-        found.setdefault(entry.kind, []).append(entry)
-    kind = "words" if "words" in found else "utterances"
-    if len([entry for entry in found[kind] if not entry.number]) > 1:
-        names = " and ".join(quoted(entry.name) for entry in found[kind][:3])
-        speaker = quoted(found[kind][0].speaker)
-        raise broken(path, f"has several tiers of {kind} for {speaker}: {names}", "name the right one with --tier")
-    return found[kind]
+    full = [entry for entry, n in zip(entries, count, strict=True) if n >= least or entry.number]
+    aligned = [entry for entry in full if not entry.refers] or full
+    speech = [entry for entry in aligned if entry.kind == "words"] or aligned
+    if len(several := [entry for entry in speech if not entry.number]) > 1:
+        names = " and ".join(quoted(entry.name) for entry in several[:3])
+        reason = f"has several tiers of {speech[0].kind} for {quoted(speech[0].speaker)}: {names}"
+        raise broken(path, reason, "name the right one with --tier")
+    return speech
 
 
 def _is_about_speech(tier: Tier) -> bool:
@@ -226,9 +228,9 @@ def _is_about_speech(tier: Tier) -> bool:
 
 
 def _holds_words(name_tokens: Sequence[str], intervals: Sequence[Interval]) -> bool:
+    texts = [text for *_, text in intervals if text.casefold() not in LABELS]
     if any(token.startswith("word") for token in name_tokens):
         return True
-    if any(token.startswith("utt") for token in name_tokens) or not intervals:
+    if any(token.startswith("utt") for token in name_tokens) or not texts:
         return False
-    single = sum(len(label.split()) == 1 for _, _, label in intervals)
-    return single >= WORD_TIER_SHARE * len(intervals)
+    return sum(len(text.split()) == 1 for text in texts) >= WORD_TIER_SHARE * len(texts)
