@@ -60,6 +60,10 @@ SAMPLE_RATE = 24000
 
 _CORRECT_CONFIG = "export again with `dailytalk export`, or correct it"
 
+#: The fields of the configuration that are read.
+_CONFIG: dict[str, Any] = {"data": {"train_data?": str, "eval_data?": str}}
+_CONFIG |= {"duration_sec?": float, "batch_size?": int, "moshi_paths?": {"hf_repo_id?": str}}
+
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
 
@@ -85,54 +89,37 @@ class TrainerPlan:
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
     """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
-    path = folder / name
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
-    if not path.exists():
-        return TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, 1, stock_model=True), []
+    by_name = _manifests_by_name(folder)
+    if not (folder / name).exists():
+        return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
     try:
-        config = documents.parse_yaml(documents.read_bytes(path).decode("utf-8", "replace"), name)
+        text = documents.read_bytes(folder / name).decode("utf-8", "replace")
+        config = documents.expect(documents.parse_yaml(text, ""), _CONFIG, "it", _CORRECT_CONFIG)
+        config = {key: value for key, value in config.items() if value is not None}
+        window, batch = config.get("duration_sec", 10.0), config.get("batch_size", 1)
+        if min(window, batch) <= 0:
+            raise BadInput(f"duration_sec {window!r} and batch_size {batch!r} must be above 0", _CORRECT_CONFIG)
     except BadInput as problem:
-        what = f"it can't be read ({problem.reason})"
-        plan = TrainerPlan(_manifests_by_name(folder), WINDOW_SECONDS, BATCH, stock_model=True)
-        return plan, [error("config", name, what, _CORRECT_CONFIG)]
-    data = _section(config, "data")
-    findings = [
-        finding
-        for key in ("train_data", "eval_data")
-        for finding in _source(folder, name, key, data.get(key), needed=key == "train_data")
-    ]
-    window, batch = _section(config).get("duration_sec", 10), _section(config).get("batch_size", 1)
-    if not _positive(window) or not _positive(batch):
-        what = f"duration_sec {window!r} and batch_size {batch!r} must be numbers above 0"
-        findings.append(error("config", name, what, _CORRECT_CONFIG))
-        window, batch = WINDOW_SECONDS, BATCH
-    model = str(_section(config, "moshi_paths").get("hf_repo_id") or _STOCK[0])
-    paths = {side: Path(str(data[f"{side}_data"])) for side in ("train", "eval") if data.get(f"{side}_data")}
-    manifests = {side: path for side, path in paths.items() if _is_in(path, folder)}
-    manifests = manifests or _manifests_by_name(folder)
-    return TrainerPlan(manifests, float(window), int(batch), model.startswith(_STOCK)), findings
-
-
-def _source(folder: Path, name: str, key: str, value: Any, needed: bool) -> list[Finding]:
-    if not value:
-        unused = (folder / EVAL).exists() if not needed else True
-        return [error("config", name, f"{key} names nothing", _CORRECT_CONFIG)] if unused else []
-    path = Path(str(value))
-    if path.is_dir():
-        what = f"{key} names the folder {value}: the trainer reads every manifest in it, train and eval alike"
-        return [error("config-folder", name, what, f"name {TRAIN if needed else EVAL} itself")]
-    if not path.is_file():
-        return [error("config", name, f"{key} names {value}, which isn't there", _CORRECT_CONFIG)]
-    if not _is_in(path, folder):
-        what = f"{key} names {value}, which is not in this folder"
-        return [error("config", name, what, "after moving or copying the folder, export again or correct it")]
-    return []
-
-
-def _is_in(path: Path, folder: Path) -> bool:
-    return path.is_file() and path.resolve().parent == folder.resolve()
+        plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
+        return plan, [error("config", name, problem.reason, _CORRECT_CONFIG)]
+    manifests, findings = {}, list[Finding]()
+    for side, exported in MOSHI_MANIFESTS.items():
+        named = config["data"].get(f"{side}_data")
+        path, what = Path(named or "."), f"{side}_data names {named or 'nothing'}"
+        if named and path.is_file() and path.resolve().parent == folder.resolve():
+            manifests[side] = path
+        elif named and path.is_dir():
+            what += ", a folder: the trainer reads every manifest in it, train and eval alike"
+            findings.append(error("config-folder", name, what, f"name {exported} itself"))
+        elif named or side == "train" or (folder / exported).exists():
+            what += ", which is no file of this folder" if named else ""
+            remedy = "after moving or copying the folder, export again or correct it"
+            findings.append(error("config", name, what, remedy))
+    model = str(config.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
+    return TrainerPlan(manifests or by_name, float(window), int(batch), model.startswith(_STOCK)), findings
 
 
 def _manifests_by_name(folder: Path) -> dict[str, Path]:
@@ -140,15 +127,6 @@ def _manifests_by_name(folder: Path) -> dict[str, Path]:
     exported = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
     others = [*folder.glob("*.jsonl")]
     return exported or ({"train": others[0]} if len(others) == 1 else {})
-
-
-def _section(config: Any, name: str | None = None) -> dict[str, Any]:
-    section = config.get(name) if name and isinstance(config, dict) else config
-    return section if isinstance(section, dict) else {}
-
-
-def _positive(value: Any) -> bool:
-    return documents.is_number(value, 0, 1e9) and value > 0
 
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"

@@ -106,54 +106,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
-#: Reason and remedy by kind, the special before the general; `{what}` is the repository, `{host}` the server and
-#: `{kind}` that of the repository.
-_KINDS: tuple[tuple[type[BaseException], str, str], ...] = (
-    (errors.OfflineModeIsEnabled, "{what} can't be reached, for HF_HUB_OFFLINE is set", "unset HF_HUB_OFFLINE"),
-    (errors.LocalTokenNotFoundError, "there is no token to reach {what} with", _LOG_IN),
-    (
-        errors.HFValidationError,
-        "{what} is no name of a {kind} on the Hub",
-        "write OWNER/NAME, with @TAG for a version",
-    ),
-    (
-        errors.GatedRepoError,
-        "{what} opens only to people who were let in",
-        "ask for access on its page, then log in",
-    ),
-    (errors.DisabledRepoError, "{what} was closed on {host}", "ask its owner why"),
-    (errors.RevisionNotFoundError, "{what} has no such version", "list them with `dailytalk versions`"),
-    (
-        errors.RepositoryNotFoundError,
-        "{host} shows no {kind} {what} (it isn't there, it is private, or the token is wrong)",
-        f"check the name; for a private {{kind}}, {_LOG_IN}, with a token that may read it",
-    ),
-    (
-        DatasetNotFoundError,
-        "{host} shows no dataset {what}, or no such version of it",
-        f"check the name, or {_LOG_IN}",
-    ),
-    (
-        errors.LocalEntryNotFoundError,
-        "{host} can't be reached, and a file of {what} is not on this machine",
-        "check the network, and run the same command again",
-    ),
-    (errors.EntryNotFoundError, "a file of {what} isn't there", "name another version, or publish this one again"),
-)
-
-#: The same by the status of an answer.
-_STATUSES = {
-    401: ("{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"),
-    403: ("the token has no right to do this with {what}", "use one with write access to it (set HF_TOKEN)"),
-    409: ("{what} already has what was to be made", "name another tag, branch or repository"),
-    412: ("somebody else published to {what} meanwhile", "look at what they changed, and run the command again"),
-    413: ("a file is too large for {host}", "make smaller shards"),
-    429: ("{host} asks to go slower", "wait some minutes and run the same command again"),
-}
-
 
 def hub_error(error: BaseException, what: str, kind: str = "dataset") -> DailytalkError:
-    """An error of the Hub as a person reads it.
+    """An error of the Hub as a person reads it, with what the Hub said where people seldom meet it.
 
     Args:
         error: what huggingface_hub, datasets or the connection raised.
@@ -161,8 +116,36 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
         kind: what the repository is to be.
     """
     host = urlsplit(constants.ENDPOINT).netloc or constants.ENDPOINT
-    reason, remedy = _words(error)
-    return DailytalkError(reason.format(what=what, host=host, kind=kind), remedy.format(kind=kind))
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
+    said = getattr(error, "server_message", None) or str(error).partition("\n")[0].rstrip(".")
+    message = f" ({without_tokens(said).strip()})" if said else ""
+    again = "run the same command again"
+    if isinstance(error, errors.GatedRepoError):
+        sentence = f"{what} opens only to people who were let in", "ask for access on its page, then log in"
+    elif isinstance(error, errors.RevisionNotFoundError):
+        sentence = f"{what} has no such version", "list them with `dailytalk versions`"
+    elif isinstance(error, (errors.RepositoryNotFoundError, DatasetNotFoundError)):
+        reason = f"{host} shows no {kind} {what} (it isn't there, it is private, or the token is wrong)"
+        sentence = reason, f"check the name; for a private {kind}, {_LOG_IN}, with a token that may read it"
+    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
+        sentence = f"a file of {what} isn't there", "name another version, or publish this one again"
+    elif isinstance(error, DatasetsError):
+        sentence = f"{what} can't be opened as a dataset{message}", "name a dataset of recordings"
+    elif status == 401:
+        sentence = f"{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"
+    elif status == 403:
+        reason = f"the token has no right to do this with {what}"
+        sentence = reason, "use one with write access to it (set HF_TOKEN)"
+    elif status == 412:
+        sentence = f"somebody else published to {what} meanwhile", f"look at what they changed, and {again}"
+    elif status == 429 or status >= 500:
+        sentence = f"{host} failed with {status}, or asks to go slower", f"{again} in some minutes"
+    elif status:
+        sentence = f"{host} refused what was asked of {what} with {status}{message}", "correct what it names"
+    else:
+        reason = f"the connection to {host} failed ({type(error).__name__})"
+        sentence = reason, f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
+    return DailytalkError(*sentence)
 
 
 def check_token() -> None:
@@ -209,31 +192,3 @@ def without_tokens(text: str) -> str:
     """A text with every token in it, the one in use and any that looks like one, replaced by `***`."""
     used = get_token()
     return re.sub(r"\bhf_\w+", "***", text.replace(used, "***") if used else text)
-
-
-def _words(error: BaseException) -> tuple[str, str]:
-    for kind, reason, remedy in _KINDS:
-        if isinstance(error, kind):
-            return reason, remedy
-    if isinstance(error, DatasetsError):
-        message = _quoted(str(error).partition("\n")[0].rstrip("."))
-        return f"{{what}} can't be opened as a dataset ({message})", "name a dataset of recordings"
-    if not isinstance(error, errors.HfHubHTTPError):
-        return (
-            f"the connection to {{host}} failed ({type(error).__name__})",
-            "check the network, and HF_ENDPOINT if it is set, and run the same command again",
-        )
-    status = error.response.status_code
-    if status in _STATUSES:
-        return _STATUSES[status]
-    if status >= 500:
-        return f"{{host}} failed with {status}", "run the same command again in some minutes"
-    message = _quoted(error.server_message or "")
-    return f"{{host}} refused what was asked of {{what}} with {status}" + (f" ({message})" if message else ""), (
-        "mend what it names, or see whether HF_ENDPOINT is right"
-    )
-
-
-def _quoted(text: str) -> str:
-    """Words of a server, escaped for a sentence that is still to be formatted."""
-    return without_tokens(text).strip().replace("{", "{{").replace("}", "}}")

@@ -195,7 +195,7 @@ def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data
     shutil.copy(data / "train.jsonl", elsewhere)
     edit(data / "moshi-finetune.yaml", lambda text: text.replace(str(data / "train.jsonl"), str(elsewhere)))
     plan, [finding] = read_plan(data)
-    assert finding.what == f"train_data names {elsewhere}, which is not in this folder"
+    assert finding.what == f"train_data names {elsewhere}, which is no file of this folder"
     assert plan.manifests == {"eval": data / "eval.jsonl"}
 
 
@@ -207,12 +207,10 @@ def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(dat
     (data / "eval.jsonl").unlink()
     train = {"train": data / "train.jsonl"}
     assert read_plan(data) == (TrainerPlan(train, 10.0, 1, stock_model=False), [])
-    config.write_text("- none")
-    assert read_plan(data)[0] == TrainerPlan(train, 10.0, 1, stock_model=True)
-    config.write_text("data: [")
-    plan, [finding] = read_plan(data)
-    assert plan == TrainerPlan(train, 100, 16, stock_model=True)
-    assert finding.what.startswith("it can't be read (")
+    for damaged in ("- none", "data: ["):
+        config.write_text(damaged)
+        plan, [finding] = read_plan(data)
+        assert (plan, finding.kind) == (TrainerPlan(train, 100, 16, stock_model=True), "config")
     config.unlink()
     assert read_plan(data) == (TrainerPlan(train, 100, 1, stock_model=True), [])
     (data / "other.jsonl").write_text("")
