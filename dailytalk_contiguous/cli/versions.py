@@ -9,8 +9,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import MOVED, Changes, compare_versions, count_in_words, shifts
-from dailytalk_contiguous.publish.version import Listed, list_versions, open_version
-from dailytalk_contiguous.store.hub import Reference, parse_reference, reference
+from dailytalk_contiguous.publish.version import Listed, Version, list_versions, version_or_path
+from dailytalk_contiguous.store.hub import Reference, reference
 
 #: Ids, fields and moves of tags that are shown before the reader is sent to --json.
 SHOWN = 5
@@ -55,9 +55,17 @@ def diff(
 
     Conversations, fields, tags and times. With --json, all ids.
     """
-    old = _named(before)
-    new = _named(after, old)
-    return diff_outcome(compare_versions(open_version(old), open_version(new)), old)
+    old = _version(before)
+    if after.startswith("@") and isinstance(old.where, Reference):
+        after = f"{old.where.repo}{after}"
+    return diff_outcome(compare_versions(old, _version(after)), old.where)
+
+
+def _version(text: str) -> Version:
+    version = version_or_path(text, None)
+    if isinstance(version, Version):
+        return version
+    raise DailytalkError(f"{text!r} is no version", "write OWNER/NAME@TAG, or name a folder laid out like one")
 
 
 def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
@@ -75,22 +83,6 @@ def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
         if changes.bump and isinstance(old, Reference)
         else "",
     )
-
-
-def _named(text: str, first: Reference | Path | None = None) -> Reference | Path:
-    """A folder of that name, or else the dataset that the text names; `@TAG` is a version of the first dataset."""
-    if text.startswith("@") and text[1:]:
-        if not isinstance(first, Reference):
-            raise DailytalkError(f"{text!r} is a version of no dataset", f"write OWNER/NAME{text}")
-        return Reference(first.repo, text[1:])
-    if Path(text).is_dir():
-        return Path(text)
-    dataset = parse_reference(text)
-    if dataset is None:
-        raise DailytalkError(
-            f"{text!r} is neither a folder nor a dataset on the Hub", "write OWNER/NAME@TAG or a path"
-        )
-    return dataset
 
 
 def version_row(version: Listed) -> tuple[str, ...]:

@@ -9,9 +9,8 @@ from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
-from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.publish.version import Version, open_version, version_or_path
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.hub import hub_errors, parse_reference
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, STATS, TAGGED, TRANSCRIPT
 
 
@@ -33,8 +32,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     Raises DailytalkError if it is none of these, or holds nothing.
     """
     if isinstance(where, str):
-        named = None if Path(where).exists() else parse_reference(where)
-        where = open_version(named) if named else Path(where)
+        where = version_or_path(where, None)
     if isinstance(where, Version):
         return VersionItems(where)
     if not where.exists():
@@ -81,9 +79,7 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
         return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
     if STATS not in where.names:
         raise DailytalkError(f"{where} has no {STATS}", "publish it again, or name a work folder")
-    with hub_errors(where), where.open(STATS) as file:
-        text = file.read(MOST_OWN_BYTES + 1)
-    return reference_of(parse_json(text, name, remedy, MOST_OWN_BYTES), str(where))
+    return reference_of(parse_json(where.read(STATS), name, remedy, MOST_OWN_BYTES), str(where))
 
 
 def finished_items(folder: Path) -> Shards:

@@ -142,9 +142,9 @@ def test_what_is_not_there_is_one_sentence(
         (("versions", "none"), "'none' is no name of a dataset"),
         (("versions", f"{REPO}@v1.0.0"), "names one version"),
         (("diff", f"{REPO}@v1.0.0", "@v3.0.0"), f"{REPO}@v3.0.0 has no such version"),
-        (("diff", "@v1.0.0", "@v1.1.0"), "write OWNER/NAME@v1.0.0"),
-        (("diff", "tests", "@v1.1.0"), "write OWNER/NAME@v1.1.0"),
-        (("diff", f"{REPO}@v1.0.0", "no/such/path"), "neither a folder nor a dataset"),
+        (("diff", "@v1.0.0", "@v1.1.0"), "write OWNER/NAME@TAG"),
+        (("diff", "tests", "@v1.1.0"), "write OWNER/NAME@TAG"),
+        (("diff", f"{REPO}@v1.0.0", "no/such/path"), "'no/such/path' is no version"),
         (("diff", f"{REPO}@v1.0.0", f"{REPO}@draft"), "has no config 'conversations'"),
     ):
         done = dailytalk(*arguments)
