@@ -4,7 +4,7 @@ COMMANDS = {
     "Publish": {"mix": "mix_command"},
     "Corpora": {
         "corpus": "corpus_command",
-        "silences": "split_command",
+        "silences": "silences_command",
         "split": "split_command",
         "transcribe": "transcribe_command",
         "convert": "convert_command",

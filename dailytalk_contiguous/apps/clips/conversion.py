@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -41,6 +41,8 @@ NOTES = ".dailytalk-convert.jsonl"
 #: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which programs
 #: that read WAV of that length can read.
 LARGEST_WAV = (1 << 32) - (1 << 20)
+
+_UNREADABLE = "check the file and its permissions"
 
 
 class Container(NamedTuple):
@@ -105,19 +107,21 @@ class Conversion:
     def container(self) -> Container:
         return CONTAINERS[self.to]
 
-    def rate_of(self, source: audio.AudioHeader) -> int:
-        """The rate in Hz of a result: the one asked for or the source's, or the next higher one of the format."""
-        wanted = self.sample_rate or source.sample_rate
-        rates = self.container.rates
-        return next((rate for rate in rates if rate >= wanted), rates[-1]) if rates else wanted
+    def shape_of(self, source: audio.AudioHeader) -> tuple[int, int]:
+        """The rate in Hz and the channels of a result: those asked for or the source's.
 
-    def channels_of(self, source: audio.AudioHeader) -> int:
-        """The number of channels of a result. Raises BadInput for too many of them, and for two from more than
-        two."""
-        wanted = self.channels or source.channels
-        if wanted > self.container.channels or (wanted == 2 and source.channels > 2):
+        The rate is the next higher one that the format has. Raises BadInput for more channels than it has, and for
+        two made from more than two.
+        """
+        rate, channels = self.sample_rate or source.sample_rate, self.channels or source.channels
+        if channels > self.container.channels or (channels == 2 and source.channels > 2):
             raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
-        return wanted
+        rates = self.container.rates or (rate,)
+        return next((known for known in rates if known >= rate), rates[-1]), channels
+
+    def subtype_of(self, source: dict[str, Any]) -> str:
+        fine = self.bits == 24 or (self.bits is None and audio.has_over_16_bits(source))
+        return "PCM_24" if self.container.bits and fine else self.container.subtype
 
 
 @dataclass
@@ -131,11 +135,8 @@ class Converted:
     left_out: LeftOut = field(default_factory=LeftOut)
 
 
-class _Task(NamedTuple):
-    source: str
-    id: str
-    target: str
-    note: dict[str, Any]
+#: A recording, and the note on its result.
+_Task = tuple[Recording, dict[str, Any]]
 
 
 def convert_recordings(
@@ -173,7 +174,7 @@ def convert_recordings(
     out.mkdir(parents=True, exist_ok=True)
     with files.folder_locked(out):
         tasks = list(_tasks(recordings, out, wanted, overwrite, done))
-        for folder in {Path(task.target).parent for task in tasks}:
+        for folder in {(out / note["file"]).parent for _, note in tasks}:
             files.remove_unfinished(folder)
         planned(len(recordings), len(tasks))
         convert = partial(_convert, out=out, wanted=wanted)
@@ -198,7 +199,7 @@ def convert_recordings(
 def _tasks(
     recordings: Sequence[Recording], out: Path, wanted: Conversion, overwrite: bool, done: Converted
 ) -> Iterator[_Task]:
-    """Tasks that remain. Earlier results are counted in `done`, and impossible ones rejected."""
+    """What remains to be made. Earlier results are counted in `done`, and impossible ones rejected."""
     by_name: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in recordings:
         bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
@@ -219,19 +220,22 @@ def _tasks(
                     raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
                 note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
                 note["source"] = _stamp(recording.path)
-                if os.path.lexists(target):
-                    if _is_current(target, note, notes.get(name)):
+                if not os.path.lexists(target):
+                    yield recording, note
+                    continue
+                with suppress(BadInput):  # of a link to nowhere
+                    if notes.get(name) == note | {"result": _stamp(target)} and not target.is_symlink():
                         done.done_before += 1
                         continue
-                    if os.path.realpath(target) in sources:
-                        raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
-                    if not overwrite:
-                        raise BadInput(
-                            f"{name!r} is in --out already, and was not made of it with these settings",
-                            "pass --overwrite to replace it, or choose another --out",
-                        )
-                    files.inside(out, name)
-                yield _Task(audio.to_uri(recording.path.absolute()), recording.audio_file, str(target), note)
+                if os.path.realpath(target) in sources:
+                    raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
+                if not overwrite:
+                    raise BadInput(
+                        f"{name!r} is in --out already, and was not made of it with these settings",
+                        "pass --overwrite to replace it, or choose another --out",
+                    )
+                files.inside(out, name)
+                yield recording, note
             except BadInput as problem:
                 done.rejects.append(Reject(recording.audio_file, STAGE, problem.reason, problem.remedy))
 
@@ -241,73 +245,45 @@ def _stamp(path: Path) -> list[int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
+        raise BadInput(f"it can't be read ({error.strerror})", _UNREADABLE) from None
     return [status.st_size, status.st_mtime_ns]
-
-
-def _is_current(target: Path, note: Mapping[str, Any], noted: Mapping[str, Any] | None) -> bool:
-    """Whether a file is the noted one, and its source and settings are the same as now."""
-    if noted is None or any(noted.get(key) != note[key] for key in note):
-        return False
-    with suppress(BadInput):
-        return not target.is_symlink() and noted.get("result") == _stamp(target)
-    return False
-
-
-class _Shape(NamedTuple):
-    """Sample rate in Hz and channels of a result."""
-
-    rate: int
-    channels: int
 
 
 def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
     """Seconds of a converted file, or its reject."""
-    source = {"bytes": None, "path": task.source}
+    recording, note = task
+    source = {"bytes": None, "path": audio.to_uri(recording.path.absolute())}
     try:
         try:
             info = audio.read_header(source)
         except OSError as error:
-            raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
+            raise BadInput(f"it can't be read ({error.strerror})", _UNREADABLE) from None
         if not info.seconds:
             raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
-        with files.replacing(Path(task.target)) as file:
-            _write(file, source, info, wanted, task, out)
+        shape, subtype = wanted.shape_of(info), wanted.subtype_of(source)
+        with files.replacing(out / note["file"]) as file:
+            if (info.sample_rate, info.channels, info.format, _subtype(recording.path)) == (
+                *shape, wanted.container.format, subtype,
+            ):  # fmt: skip
+                with recording.path.open("rb") as original:  # as asked already, with all its tags
+                    shutil.copyfileobj(original, file)
+                frames = round(info.seconds * info.sample_rate)
+            else:
+                frames = _encode(file, source, info, wanted.container, subtype, *shape)
+            file.flush()
+            written = Path(file.name)
+            _read_back(written, frames, *shape)
+            os.fsync(file.fileno())
+            append(out / NOTES, note | {"result": _stamp(written)}, sync=True)
     except BadInput as problem:
-        return Reject(task.id, STAGE, problem.reason, problem.remedy)
+        return Reject(recording.audio_file, STAGE, problem.reason, problem.remedy)
     return info.seconds
 
 
-def _write(
-    file: BinaryIO, source: dict[str, Any], info: audio.AudioHeader, wanted: Conversion, task: _Task, out: Path
-) -> None:
-    shape = _Shape(wanted.rate_of(info), wanted.channels_of(info))
-    fine = wanted.container.bits and (
-        wanted.bits == 24 or (wanted.bits is None and audio.has_over_16_bits(source))
-    )
-    subtype = "PCM_24" if fine else wanted.container.subtype
-    if _is_as_wanted(source, info, wanted.container, subtype, shape):
-        with audio.from_uri(task.source).open("rb") as original:
-            shutil.copyfileobj(original, file)
-        frames = round(info.seconds * shape.rate)
-    else:
-        frames = _encode(file, source, info, wanted.container, subtype, shape)
-    file.flush()
-    written = Path(file.name)
-    _read_back(written, frames, shape)
-    os.fsync(file.fileno())
-    append(out / NOTES, task.note | {"result": _stamp(written)}, sync=True)
-
-
-def _is_as_wanted(
-    source: dict[str, Any], info: audio.AudioHeader, container: Container, subtype: str, shape: _Shape
-) -> bool:
-    """Whether a source already has the format of its result: then it is copied, with all its tags and sound."""
-    if (info.sample_rate, info.channels, info.format) != (*shape, container.format):
-        return False
+def _subtype(path: Path) -> str:
     with suppress(soundfile.LibsndfileError):
-        return bool(soundfile.info(os.fsencode(audio.from_uri(source["path"]))).subtype == subtype)
-    return False
+        return str(soundfile.info(os.fsencode(path)).subtype)
+    return ""
 
 
 def _encode(
@@ -316,13 +292,16 @@ def _encode(
     info: audio.AudioHeader,
     container: Container,
     subtype: str,
-    shape: _Shape,
+    rate: int,
+    channels: int,
 ) -> int:
-    """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError."""
-    rate, channels = shape
+    """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError.
+
+    One channel is the mean of all; one becomes two equal ones.
+    """
     size = info.seconds * rate * channels * (3 if subtype == "PCM_24" else 2)
     form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
-    mix = _Mix(channels)
+    products = np.zeros((2, 2))
     try:
         with (
             files.Disk(file) as disk,
@@ -333,8 +312,13 @@ def _encode(
                     setattr(sound, name, text)
             for block in audio.blocks_at(source, rate):
                 interrupts.check_interrupt()
+                if channels < block.shape[1] == 2:
+                    wide = block.astype(np.float64)
+                    products += wide.T @ wide
+                if channels < block.shape[1]:
+                    block = block.mean(axis=1, dtype=np.float32, keepdims=True)
+                samples: Any = np.repeat(block, channels // block.shape[1], axis=1)
                 # In the type that libsndfile writes without changing it.
-                samples: Any = mix(block)
                 if subtype == "PCM_16":
                     samples = audio.to_pcm(samples)
                 elif subtype == "PCM_24":
@@ -345,49 +329,24 @@ def _encode(
             frames = int(sound.frames)
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
-    mix.refuse_nothing()
+    loud = float(np.sqrt(products[0, 0] * products[1, 1]))
+    if loud and products[0, 1] < -audio.SAME * loud:
+        raise BadInput(
+            "its two channels are one sound with opposite signs, of which the mean would leave nothing",
+            "turn one of them over first, or leave --channels out",
+        )
     return frames
 
 
-class _Mix:
-    """Converts blocks of samples to a number of channels; for a mean of two, it sums up their products."""
-
-    def __init__(self, channels: int) -> None:
-        self._channels = channels
-        self._products = np.zeros((2, 2))
-
-    def __call__(self, block: audio.Samples) -> audio.Samples:
-        """The block, shape (n, channels): one channel is the mean of all; one becomes two equal ones."""
-        if block.shape[1] == self._channels:
-            return block
-        if self._channels == 2:
-            return np.repeat(block, 2, axis=1)
-        if block.shape[1] == 2:
-            wide = block.astype(np.float64)
-            self._products += wide.T @ wide
-        mean: audio.Samples = block.mean(axis=1, dtype=np.float32, keepdims=True)
-        return mean
-
-    def refuse_nothing(self) -> None:
-        """Raise BadInput if two channels cancel each other in their mean."""
-        loud = float(np.sqrt(self._products[0, 0] * self._products[1, 1]))
-        if loud and self._products[0, 1] < -audio.SAME * loud:
-            raise BadInput(
-                "its two channels are one sound with opposite signs, of which the mean would leave nothing",
-                "turn one of them over first, or leave --channels out",
-            )
-
-
-def _read_back(path: Path, frames: int, shape: _Shape) -> None:
+def _read_back(path: Path, frames: int, rate: int, channels: int) -> None:
     """Raise BadInput unless a file holds as many samples a channel as were written to it."""
     written = {"bytes": None, "path": audio.to_uri(path.absolute())}
-    info = audio.read_header(written)
-    held = 0
+    info, held = audio.read_header(written), 0
     for block in audio.blocks(written):
         interrupts.check_interrupt()
         held += len(block)
-    if (held, info.sample_rate, info.channels) != (frames, *shape):
+    if (held, info.sample_rate, info.channels) != (frames, rate, channels):
         raise BadInput(
-            f"what was written of it lasts {held / info.sample_rate:.3f} s, not {frames / shape.rate:.3f} s",
+            f"what was written of it lasts {held / info.sample_rate:.3f} s, not {frames / rate:.3f} s",
             "convert it to another format, and report it",
         )

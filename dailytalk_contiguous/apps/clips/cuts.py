@@ -22,7 +22,7 @@ SHORTEST_SILENCE = 0.05
 
 #: Reasons for the end of a piece: a silence of `CutRule.silence` or longer, a shorter one because it would be too
 #: long, its quietest point, or the end of the recording.
-CUTS = SILENCE, HALVED, FORCED, END = ("silence", "halved", "forced", "end")
+SILENCE, HALVED, FORCED, END = ("silence", "halved", "forced", "end")
 
 #: The reason of a piece without audible sound.
 SILENT_PIECE = "it is silent"
@@ -67,7 +67,7 @@ class CutRule:
 
 
 class CutPiece(NamedTuple):
-    """A part of a recording, from sample `start` up to `end`, and why it ends there (one of `CUTS`).
+    """A part of a recording, from sample `start` up to `end`, and why it ends there (`SILENCE`, …).
 
     `reason` says why it can't be used; None if it can.
     """
@@ -77,15 +77,18 @@ class CutPiece(NamedTuple):
     reason: str | None
     cut: str
 
-
-class _Part(NamedTuple):
-    start: int
-    end: int
-    cut: str
-
     @property
     def length(self) -> int:
         return self.end - self.start
+
+
+class _Limits(NamedTuple):
+    """The seconds of a rule as samples."""
+
+    silence: int
+    shortest: int
+    longest: int
+    least: int
 
 
 def cut_recording(
@@ -110,99 +113,93 @@ def cut_recording(
         powers: mean square of each `hop` samples, shape (ceil(n_samples / hop),), in which `rule.force` finds
             quiet points; None if nothing is forced.
     """
+    seconds = (rule.silence, rule.shortest, rule.longest, SHORTEST_SILENCE)
+    limits = _Limits(*(round(value * sample_rate) for value in seconds))
     silences = np.asarray(silences, np.int64).reshape(-1, 2)
-    least, longest = round(rule.silence * sample_rate), round(rule.longest * sample_rate)
-    long_enough = silences[silences[:, 1] - silences[:, 0] >= least]
+    long_enough = silences[silences[:, 1] - silences[:, 0] >= limits.silence]
     middles = [int(middle) for middle in long_enough.sum(axis=1) // 2 if 0 < middle < n_samples]
     edges = [0, *middles, n_samples] if n_samples else []
-    parts = [_Part(start, end, SILENCE) for start, end in pairwise(edges)]
-    parts = [piece for part in parts for piece in _halved(part, silences, rule, sample_rate)]
+    whole = [CutPiece(start, end, None, SILENCE) for start, end in pairwise(edges)]
+    pieces = [piece for part in whole for piece in _halved(part, silences, limits)]
     if rule.force and powers is not None:
-        parts = [piece for part in parts for piece in _forced(part, powers, hop, longest, sample_rate)]
-    if parts:
-        parts[-1] = parts[-1]._replace(cut=END)
+        pieces = [part for piece in pieces for part in _forced(piece, powers, hop, limits.longest, sample_rate)]
+    if pieces:
+        pieces[-1] = pieces[-1]._replace(cut=END)
     if rule.merge_short:
-        parts = _merged(parts, round(rule.shortest * sample_rate), longest)
-    return [CutPiece(part.start, part.end, _reason(part, silences, sample_rate, rule), part.cut) for part in parts]
+        pieces = _merged(pieces, limits)
+    return [piece._replace(reason=_reason(piece, silences, limits, rule, sample_rate)) for piece in pieces]
 
 
-def _halved(part: _Part, silences: Silences, rule: CutRule, sample_rate: int) -> list[_Part]:
-    """A part cut in ever shorter silences until it is short enough, or has none."""
-    least, longest = round(rule.silence * sample_rate), round(rule.longest * sample_rate)
-    shortest = round(SHORTEST_SILENCE * sample_rate)
-    done: list[_Part] = []
-    waiting = [(part, least)]
+def _halved(piece: CutPiece, silences: Silences, limits: _Limits) -> list[CutPiece]:
+    """A piece cut in ever shorter silences until it is short enough, or has none."""
+    done: list[CutPiece] = []
+    waiting = [(piece, limits.silence)]
     while waiting:
-        part, wanted = waiting.pop()
-        if part.length <= longest:
-            done.append(part)
-            continue
-        inside = _inside(part, silences)
+        piece, wanted = waiting.pop()
+        inside = _inside(piece, silences) if piece.length > limits.longest else silences[:0]
         lengths, middles = inside[:, 1] - inside[:, 0], inside.sum(axis=1) // 2
-        at_edge = (inside[:, 0] == part.start) | (inside[:, 1] == part.end)
-        usable = np.minimum(middles - part.start, part.end - middles) >= round(rule.shortest * sample_rate)
-        allowed = (middles > part.start) & (middles < part.end) & np.where(at_edge, lengths >= least, usable)
-        while not (fitting := allowed & (lengths >= wanted)).any() and wanted > shortest:
-            wanted = max(wanted // 2, shortest)
+        at_edge = (inside[:, 0] == piece.start) | (inside[:, 1] == piece.end)
+        fits = np.minimum(middles - piece.start, piece.end - middles) >= np.maximum(limits.shortest, 1)
+        allowed = np.where(at_edge, lengths >= max(limits.silence, 2), fits)
+        while not (fitting := allowed & (lengths >= wanted)).any() and wanted > limits.least:
+            wanted = max(wanted // 2, limits.least)
         if not fitting.any():  # rather a piece that is too short than one that is too long
             fitting = ~at_edge
         if not fitting.any():
-            done.append(part)
+            done.append(piece)
             continue
         middles = middles[fitting]
-        middle = int(middles[np.argmin(np.abs(2 * middles - part.start - part.end))])
-        first = _Part(part.start, middle, SILENCE if wanted >= least else HALVED)
-        waiting += [(_Part(middle, part.end, part.cut), wanted), (first, wanted)]
+        middle = int(middles[np.argmin(np.abs(2 * middles - piece.start - piece.end))])
+        first = piece._replace(end=middle, cut=SILENCE if wanted >= limits.silence else HALVED)
+        waiting += [(piece._replace(start=middle), wanted), (first, wanted)]
     return done
 
 
-def _inside(part: _Part, silences: Silences) -> Silences:
-    first = int(np.searchsorted(silences[:, 1], part.start, side="right"))
-    last = int(np.searchsorted(silences[:, 0], part.end, side="left"))
-    return np.clip(silences[first:last], part.start, part.end)
+def _inside(piece: CutPiece, silences: Silences) -> Silences:
+    first = int(np.searchsorted(silences[:, 1], piece.start, side="right"))
+    last = int(np.searchsorted(silences[:, 0], piece.end, side="left"))
+    return np.clip(silences[first:last], piece.start, piece.end)
 
 
-def _forced(part: _Part, powers: NDArray[np.float32], hop: int, longest: int, sample_rate: int) -> list[_Part]:
-    if part.length <= longest:
-        return [part]
-    first = part.start // hop
-    # Shorter by two frames than allowed: a cut is put on whole frames of the recording.
-    frames = powers[first : -(-part.end // hop)]
-    seconds = hop / sample_rate
-    pieces = cut_long([(0.0, len(frames) * seconds)], frames, seconds, longest / sample_rate - 3 * seconds)
-    edges = [round((first + piece.end / seconds) * hop) for piece in pieces[:-1]]
-    edges = [part.start, *(edge for edge in edges if part.start < edge < part.end), part.end]
-    return [_Part(start, end, part.cut if end == part.end else FORCED) for start, end in pairwise(edges)]
+def _forced(
+    piece: CutPiece, powers: NDArray[np.float32], hop: int, longest: int, sample_rate: int
+) -> list[CutPiece]:
+    if piece.length <= longest:
+        return [piece]
+    first, seconds = piece.start // hop, hop / sample_rate
+    # Shorter by some frames than allowed: a cut is put on whole frames of the recording.
+    frames = powers[first : -(-piece.end // hop)]
+    spans = cut_long([(0.0, len(frames) * seconds)], frames, seconds, longest / sample_rate - 3 * seconds)
+    cuts = [round((first + span.end / seconds) * hop) for span in spans[:-1]]
+    edges = [piece.start, *(cut for cut in cuts if piece.start < cut < piece.end), piece.end]
+    parts = [CutPiece(start, end, None, FORCED) for start, end in pairwise(edges)]
+    return [*parts[:-1], parts[-1]._replace(cut=piece.cut)]
 
 
-def _merged(parts: Sequence[_Part], shortest: int, longest: int) -> list[_Part]:
-    """Parts, with those that are too short joined to a neighbour, preferably not across a `SILENCE`."""
-    merged = list(parts)
-    index = 0
+def _merged(pieces: Sequence[CutPiece], limits: _Limits) -> list[CutPiece]:
+    """Pieces, with those that are too short joined to a neighbour, preferably not across a `SILENCE`."""
+    merged, index = list(pieces), 0
     while index < len(merged):
-        part = merged[index]
         sides = [
-            (merged[left].cut == SILENCE, merged[left].length + merged[left + 1].length, left)
+            (merged[left].cut == SILENCE, merged[left + 1].end - merged[left].start, left)
             for left in (index - 1, index)
             if 0 <= left < len(merged) - 1
         ]
-        fitting = [side for side in sides if side[1] <= longest]
-        if part.length >= shortest or not fitting:
+        fitting = [side for side in sides if side[1] <= limits.longest]
+        if merged[index].length >= limits.shortest or not fitting:
             index += 1
             continue
-        left = min(fitting)[2]
-        merged[left : left + 2] = [_Part(merged[left].start, merged[left + 1].end, merged[left + 1].cut)]
-        index = left  # it may still be too short
+        index = min(fitting)[2]  # it may still be too short
+        merged[index : index + 2] = [merged[index + 1]._replace(start=merged[index].start)]
     return merged
 
 
-def _reason(part: _Part, silences: Silences, sample_rate: int, rule: CutRule) -> str | None:
-    inside = _inside(part, silences)
-    if len(inside) == 1 and tuple(inside[0]) == (part.start, part.end):
+def _reason(piece: CutPiece, silences: Silences, limits: _Limits, rule: CutRule, sample_rate: int) -> str | None:
+    if _inside(piece, silences).tolist() == [[piece.start, piece.end]]:
         return SILENT_PIECE
-    seconds = part.length / sample_rate
-    if part.length < round(rule.shortest * sample_rate):
-        return f"it is {seconds:.2f} s long (at least {rule.shortest:g} s)"
-    if part.length > round(rule.longest * sample_rate):
-        return f"it is {seconds:.2f} s long (at most {rule.longest:g} s), without a silence to cut it in"
+    seconds = f"it is {piece.length / sample_rate:.2f} s long"
+    if piece.length < limits.shortest:
+        return f"{seconds} (at least {rule.shortest:g} s)"
+    if piece.length > limits.longest:
+        return f"{seconds} (at most {rule.longest:g} s), without a silence to cut it in"
     return None

@@ -6,20 +6,19 @@ after the last finished file. Sound is copied block by block, unchanged.
 """
 
 import hashlib
-import os
+import itertools
 import re
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE
+from dailytalk_contiguous.apps.clips.silences import CutAtSilences
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
 from dailytalk_contiguous.core.documents import as_text
@@ -31,20 +30,13 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
-from dailytalk_contiguous.shards import expand_row, read_rows
+from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.files import (
-    WrittenTogether,
-    json_document,
-    json_text,
-    remove_unfinished,
-    sha256_of,
-    write_lines,
-    write_text,
-)
+from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
+
+Measure = TypeVar("Measure")
 
 #: Folder of the shards inside the folder of the pieces.
 PIECES_FOLDER = "pieces"
@@ -52,9 +44,6 @@ PIECES_FOLDER = "pieces"
 #: Folders of the files, by whether they can be used, and the list of all.
 USABLE, NON_USABLE = "Usable", "Non Usable"
 MANIFEST = "manifest.jsonl"
-
-#: The kind of an owned folder with pieces.
-_KIND = "split"
 
 #: Seconds of sound that are copied at a time.
 _BLOCK_SECONDS = 5.0
@@ -66,6 +55,11 @@ LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
 #: The most characters of the part that names the recording, and bytes.
 _LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
 
+_COLUMNS = (
+    *("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest"),
+    *("pieces", "first_words"),
+)
+
 
 def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> str:
     """Letters, marks and digits of any script, with `joint` in place of everything else; may be empty.
@@ -75,33 +69,30 @@ def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> 
     >>> safe_name("  Ça va?  Très/bien.", 80, 120)
     'Ça_va_Très_bien'
     """
-    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" if char == "-" else " " for char in _nfc(text)]
-    name = re.sub(r" ?- ?-?", "-", " ".join("".join(kept).split())).strip("- ")
-    name = name.replace(" ", joint)[:longest]
-    return _nfc(name.encode()[:longest_bytes].decode(errors="ignore")).rstrip(f"-{joint}")
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    normal = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" if char == "-" else " " for char in normal]
+    name = re.sub(r" ?- ?-?", "-", " ".join("".join(kept).split())).strip("- ").replace(" ", joint)
+    name = name[:longest].encode()[:longest_bytes].decode(errors="ignore")
+    return unicodedata.normalize("NFC", name).rstrip(f"-{joint}")
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
-    """The start of the file names of each recording: its name, with its folder or a digest if two are alike."""
-    bases = {name: _base(name.rpartition("/")[2]) for name in recording_ids}
-    alone = _alone(bases)
-    bases = {name: base if name in alone else _base(name.replace("/", "-")) for name, base in bases.items()}
-    alone = _alone(bases)
-    return {name: base if name in alone else f"{base[:40]}-{_digest(name)[:10]}" for name, base in bases.items()}
+    """The start of the file names of each recording: its name, with its folder or a digest if two are alike.
 
-
-def _alone(bases: Mapping[str, str]) -> set[str]:
-    """Names whose base differs from all others even on a disk that ignores case."""
+    They differ even on a disk that ignores case.
+    """
+    ids = list(recording_ids)
+    bases = dict.fromkeys(ids, "")
+    for long in (False, True):
+        counts = Counter(base.casefold() for base in bases.values())
+        for name in (name for name in ids if not bases[name] or counts[bases[name].casefold()] > 1):
+            text = name.replace("/", "-") if long else name.rpartition("/")[2]
+            bases[name] = safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording"
     counts = Counter(base.casefold() for base in bases.values())
-    return {name for name, base in bases.items() if counts[base.casefold()] == 1}
-
-
-def _base(text: str) -> str:
-    return safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording"
+    return {
+        name: base if counts[base.casefold()] == 1 else f"{base[:40]}-{_digest(name)[:10]}"
+        for name, base in bases.items()
+    }
 
 
 def piece_name(base: str, number: int, words: str = "") -> str:
@@ -119,6 +110,67 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
+class Totals:
+    """How many recordings and pieces there are, and how many seconds of each kind."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(("recordings", "pieces", "usable", "non_usable"), 0)
+        self.seconds = dict.fromkeys(("audio", "usable", "non_usable", "silent"), 0.0)
+        self.reasons: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, pieces: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
+        self.counts["recordings"] += 1
+        for piece in pieces:
+            seconds, reason = (piece["end"] - piece["start"]) / sample_rate, piece["reason"]
+            kind = "non_usable" if reason else "usable"
+            for name in ("pieces", kind):
+                self.counts[name] += 1
+            for name in ("audio", kind, *(["silent"] if reason == SILENT_PIECE else [])):
+                self.seconds[name] += seconds
+            if reason:
+                self.reasons[kind_of(reason)] += seconds
+
+    def record(self, n_rejects: int) -> dict[str, Any]:
+        return {
+            "counts": self.counts | {"rejects": n_rejects},
+            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
+            "non_usable": {kind: round(seconds, 3) for kind, seconds in sorted(self.reasons.items())},
+        }
+
+
+def of_each(
+    recordings: FoundRecordings, stage: str, measure: Callable[[Row], Measure]
+) -> tuple[list[Measure], list[Reject]]:
+    """What is measured of each recording, several at a time, and rejects of those that can't be read."""
+
+    def tried(row: Row) -> Measure | Reject:
+        try:
+            return measure(expand_row(row))
+        except BadInput as error:
+            return Reject(row["recording_id"], stage, error.reason, error.remedy)
+
+    found, rejects = list[Measure](), list(recordings.problems)
+    for result in side_by_side(tried, recordings.rows, min(AT_ONCE, cores())):
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            found.append(result)
+    return found, rejects
+
+
+def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
+    """Return the result of a run, as far as it can be known without words; nothing is written."""
+    started, totals = time.perf_counter(), Totals()
+    found, rejects = of_each(
+        recordings,
+        "CutAtSilences",
+        lambda row: (split.row(row)["pieces"], read_header(row["audio"]).sample_rate),
+    )
+    for pieces, sample_rate in found:
+        totals.add(pieces, sample_rate)
+    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, totals.record(len(rejects)))
+
+
 class SplitSpec(Spec):
     """Recordings into pieces, as files in a folder of their own that people may change afterwards.
 
@@ -130,7 +182,7 @@ class SplitSpec(Spec):
         n_written: how many files a run has written.
     """
 
-    kind = _KIND
+    kind = "split"
 
     def __init__(
         self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
@@ -150,145 +202,86 @@ class SplitSpec(Spec):
         yield self._pass
 
     def write(self, account: Account) -> dict[str, Any]:
-        """Write all pieces that are missing. Raises DailytalkError if pieces were changed since they were made."""
-        self.rejects += self._pass.rejects
-        writer = _Writer(self.out, self._pass, self.rejects)
-        source = {"source": self.recordings.source} if self.recordings.source else {}
-        record = writer.finished_record() or writer.write({**self.about, **source})
-        self.n_written = writer.n_written
-        return record
+        """Write all pieces that are missing; returns the content of run.json.
 
-
-def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
-    """Return the result of a run, as far as it can be known without words; nothing is written."""
-    started = time.perf_counter()
-    totals, rejects = _Totals(), list(recordings.problems)
-    for result in side_by_side(partial(_cut, split=split), recordings.rows, min(AT_ONCE, cores())):
-        if isinstance(result, Reject):
-            rejects.append(result)
-        else:
-            totals.add(*result)
-    return RunOutcome(rejects, Account(), time.perf_counter() - started, totals.record(len(rejects)))
-
-
-def _cut(row: Row, split: CutAtSilences) -> tuple[list[dict[str, Any]], int] | Reject:
-    try:
-        audio = expand_row(row)["audio"]
-        return split.row({"audio": audio})["pieces"], read_header(audio).sample_rate
-    except BadInput as error:
-        return Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy)
-
-
-class _Totals:
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._counts: Counter[str] = Counter()
-        self._reasons: defaultdict[str, float] = defaultdict(float)
-
-    def add(self, pieces: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
-        self._counts["recordings"] += 1
-        for piece in pieces:
-            seconds = (piece["end"] - piece["start"]) / sample_rate
-            kind = "usable" if piece["reason"] is None else "non_usable"
-            self._counts["pieces"] += 1
-            self._counts[kind] += 1
-            self.seconds["audio"] += seconds
-            self.seconds[kind] += seconds
-            self.seconds["silent"] += seconds * (piece["reason"] == SILENT_PIECE)
-            if piece["reason"]:
-                self._reasons[kind_of(piece["reason"])] += seconds
-
-    def record(self, n_rejects: int) -> dict[str, Any]:
-        counts = {name: self._counts[name] for name in ("recordings", "pieces", "usable", "non_usable")}
-        return {
-            "counts": counts | {"rejects": n_rejects},
-            "seconds": {
-                name: round(self.seconds[name], 3) for name in ("audio", "usable", "non_usable", "silent")
-            },
-            "non_usable": {kind: round(took, 3) for kind, took in sorted(self._reasons.items())},
-        }
-
-
-class _Writer:
-    """Writes the pieces in the shards of a pass, the list of them, and the rejects.
-
-    Attributes:
-        rejects: recordings that could not be used, to which others may be added. n_written: how many files.
-    """
-
-    _COLUMNS = ("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest")
-
-    def __init__(self, out: Path, step: Pass, rejects: list[Reject]) -> None:
-        self._out, self._step, self.rejects = out, step, rejects
-        self.n_written = 0
-        self._bases = piece_bases(sorted({entry.recording_id for _, entry in step.entries}))
-        failed = [reject.as_dict() for reject in self.rejects]
-        self._fingerprint = outputs.fingerprint_of(step.paths, failed)
-
-    def finished_record(self) -> dict[str, Any] | None:
-        """The content of run.json if an earlier run has finished all of this; people may have changed its files.
-
+        If an earlier run has finished all of this, people may have changed its files, and nothing is written.
         Raises DailytalkError if it finished another split and its list of files was changed since: writing them
         again would undo that.
         """
-        before = work_folder.read_run(self._out) or {}
-        digest, manifest = before.get("manifest_sha256"), self._out / MANIFEST
-        if digest and manifest.is_file():
-            if before.get("fingerprint") == self._fingerprint:
+        self.rejects += self._pass.rejects
+        out, manifest = self.out, self.out / MANIFEST
+        failed = [reject.as_dict() for reject in self.rejects]
+        fingerprint = outputs.fingerprint_of(self._pass.paths, failed)
+        before = work_folder.read_run(out) or {}
+        if before.get("manifest_sha256") and manifest.is_file():
+            if before.get("fingerprint") == fingerprint:
                 return before
-            if sha256_of(manifest) != digest:
+            if files.sha256_of(manifest) != before["manifest_sha256"]:
                 raise DailytalkError(
-                    f"the pieces in {as_text(self._out)!r} were changed since they were made",
+                    f"the pieces in {as_text(out)!r} were changed since they were made",
                     "choose another --out, or empty this folder to have them made again",
                 )
-        return None
-
-    def write(self, about: Mapping[str, Any]) -> dict[str, Any]:
         for folder in ("", USABLE, NON_USABLE):
-            remove_unfinished(self._out / folder)
-        owned = OwnedFolder(self._out, _KIND, (MANIFEST,))
-        before = {
-            f"{folder}/{path.name}"
-            for folder in (USABLE, NON_USABLE)
-            if (self._out / folder).is_dir()
-            for path in os.scandir(self._out / folder)
-        }
-        failed: set[str] = set()
-        totals = _Totals()
-        with WrittenTogether() as files:
-            for row in self._rows():
+            files.remove_unfinished(out / folder)
+        owned, totals = OwnedFolder(out, self.kind, (MANIFEST,)), Totals()
+        bases = piece_bases(sorted({entry.recording_id for _, entry in self._pass.entries}))
+        unreadable: set[str] = set()
+        with files.WrittenTogether() as together:
+            for row in self._pass.rows(_COLUMNS):
                 try:
-                    self._write_recording(owned, files, row, before)
+                    self._write_pieces(owned, together, row, _lines(row, bases))
+                    totals.add(row["pieces"], row["sample_rate"])
                 except BadInput as error:
-                    failed.add(row["recording_id"])
+                    unreadable.add(row["recording_id"])
                     self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
-                    continue
-                totals.add(row["pieces"], row["sample_rate"])
-        rows = (row for row in self._rows() if row["recording_id"] not in failed)
-        owned.finish({MANIFEST: (json_text(line) for row in rows for _, _, line in self._lines(row))})
-        write_lines(self._out / work_folder.REJECTS, [json_text(reject.as_dict()) for reject in self.rejects])
+        rows = (row for row in self._pass.rows(_COLUMNS) if row["recording_id"] not in unreadable)
+        owned.finish({MANIFEST: (files.json_text(line) for row in rows for line in _lines(row, bases))})
+        lines = [files.json_text(reject.as_dict()) for reject in self.rejects]
+        files.write_lines(out / work_folder.REJECTS, lines)
+        source = {"source": self.recordings.source} if self.recordings.source else {}
         record = {
-            **outputs.facts_of_run(about, self._step.stages),
+            **outputs.facts_of_run({**self.about, **source}, self.stages),
             **totals.record(len(self.rejects)),
-            "manifest_sha256": sha256_of(self._out / MANIFEST),
-            "fingerprint": self._fingerprint,
+            "manifest_sha256": files.sha256_of(manifest),
+            "fingerprint": fingerprint,
         }
-        write_text(self._out / work_folder.RUN, json_document(record))
+        files.write_text(out / work_folder.RUN, files.json_document(record))
         return record
 
-    def _rows(self) -> Iterator[Row]:
-        columns = dict.fromkeys((*self._COLUMNS, "pieces", "first_words"))
-        for path in self._step.paths:
-            yield from read_rows(path, columns).values()
+    def _write_pieces(
+        self, owned: OwnedFolder, together: files.WrittenTogether, row: Row, lines: Sequence[dict[str, Any]]
+    ) -> None:
+        """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
+        owned.claim(line["file"] for line in lines)
+        digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
+        missing = [
+            made_from(self.out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)
+        ]
+        subtype = sample_format(row["audio"]).subtype
+        # Those before the first missing one are not read, those after the last neither.
+        first = missing.index(True) if any(missing) else len(lines)
+        parts = _parts(row["audio"], [line["start"] for line in lines[first:]], row["pieces"][-1]["end"])
+        for line, digest, is_missing in zip(lines[first:], digests[first:], missing[first:], strict=True):
+            interrupts.check_interrupt()
+            blocks, n_samples = next(parts), line["end"] - line["start"]
+            if is_missing:
+                shape = row["sample_rate"], row["channels"], subtype, n_samples, digest
+                together.write(self.out / line["file"], wav_writer(blocks, *shape))
+                self.n_written += 1
+            for _ in blocks:
+                pass  # what is there already
+        give_back_memory()
 
-    def _lines(self, row: Row) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """For each piece in order: the path of its file, a digest of its content, and its line of the manifest."""
-        base, texts = self._bases[row["recording_id"]], row.get("first_words") or [""] * len(row["pieces"])
-        for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=True), 1):
-            usable = piece["reason"] is None
-            name = f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}"
-            line = {
-                "file": name,
+
+def _lines(row: Row, bases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The lines of the manifest on the pieces of a recording, in order."""
+    base, texts = bases[row["recording_id"]], row.get("first_words") or itertools.repeat("")
+    lines = []
+    for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=False), 1):
+        usable = piece["reason"] is None
+        lines.append(
+            {
+                "file": f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}",
                 "source": row["audio_file"],
                 "sample_rate": row["sample_rate"],
                 "channels": row["channels"],
@@ -298,52 +291,34 @@ class _Writer:
                 "reason": piece["reason"],
                 "cut": piece["cut"],
             }
-            yield name, _digest(row["input_digest"], piece["start"], piece["end"]), line
-
-    def _write_recording(self, owned: OwnedFolder, files: WrittenTogether, row: Row, before: set[str]) -> None:
-        """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
-        kept = sample_format(row["audio"])
-        source = _Source(row["audio"])
-        pieces = list(self._lines(row))
-        owned.claim(name for name, _, _ in pieces)
-        for name, digest, line in pieces:
-            interrupts.check_interrupt()
-            if name in before and made_from(self._out, name) == digest:
-                continue
-            start, end = line["start"], line["end"]
-            shape = row["sample_rate"], row["channels"], kept.subtype, end - start, digest
-            files.write(self._out / name, wav_writer(source.part(start, end), *shape))
-            self.n_written += 1
-        give_back_memory()
+        )
+    return lines
 
 
-class _Source:
-    """A recording whose parts are read in order; it is opened again only after a gap between parts."""
+def _parts(audio: dict[str, Any], starts: Sequence[int], end: int) -> Iterator[Iterator[NDArray[Any]]]:
+    """Yield the blocks of samples of each part of a recording; each has to be read before the next one.
 
-    def __init__(self, audio: dict[str, Any]) -> None:
-        self._audio = audio
-        self._blocks: Iterator[NDArray[Any]] = iter(())
-        self._at = -1
-        self._rest: NDArray[Any] | None = None
+    Raises BadInput if they can no longer be read.
+    """
+    if not starts:
+        return
+    blocks = whole_blocks(audio, starts[0], _BLOCK_SECONDS)
+    rest: list[NDArray[Any]] = []
 
-    def part(self, start: int, end: int) -> Iterator[NDArray[Any]]:
-        """Yield the samples from `start` up to `end`. Raises BadInput if they can no longer be read."""
-        if start != self._at:
-            self._blocks, self._rest, self._at = whole_blocks(self._audio, start, _BLOCK_SECONDS), None, start
-        while self._at < end:
-            block = self._next() if self._rest is None else self._rest
-            taken = block[: end - self._at]
-            self._rest = block[len(taken) :] if len(taken) < len(block) else None
-            self._at += len(taken)
-            yield taken
+    def part(length: int) -> Iterator[NDArray[Any]]:
+        while length:
+            try:
+                block = rest.pop() if rest else next(blocks, None)
+            except OSError as error:  # of the recording, not of the disk that is written to
+                reason = f"it can't be read ({error.strerror or error})"
+                raise BadInput(reason, "check the file and its permissions") from None
+            if block is None:
+                raise BadInput("it is shorter than it was a moment ago", "run the same command again")
+            if len(block) > length:
+                rest.append(block[length:])
+                block = block[:length]
+            length -= len(block)
+            yield block
 
-    def _next(self) -> NDArray[Any]:
-        try:
-            block = next(self._blocks, None)
-        except OSError as error:  # of the recording, not of the disk that is written to
-            raise BadInput(
-                f"it can't be read ({error.strerror or error})", "check the file and its permissions"
-            ) from None
-        if block is None:
-            raise BadInput("it is shorter than it was a moment ago", "run the same command again")
-        return block
+    for start, stop in itertools.pairwise([*starts, end]):
+        yield part(stop - start)

@@ -5,11 +5,11 @@ from typing import Any
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.cut import CutAtSilences
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
 from dailytalk_contiguous.apps.clips.first_words import FirstWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
+from dailytalk_contiguous.apps.clips.silences import CutAtSilences
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.core.settings import check_known, with_settings

@@ -214,7 +214,7 @@ def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: P
     process = start(tmp_path, program=(sys.executable, "-c", program))
     _, told = process.communicate()
     assert (process.returncode, told.count("\n")) == (1, 1)
-    assert "file too large: raise the limit on the size of files" in told
+    assert "file too large: " in told
     assert [path.stat().st_size for path in tmp_path.iterdir()] == [100_000]
     assert fetch(file, tmp_path) == 1
     assert home.asked[-1][1] == "bytes=100000-"

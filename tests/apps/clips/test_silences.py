@@ -5,13 +5,8 @@ import pytest
 from audio_files import Samples, example, room_tone
 
 from dailytalk_contiguous.apps.clips.cuts import CutRule
-from dailytalk_contiguous.apps.clips.silences import (
-    LevelMeter,
-    SilenceStatistics,
-    SoundLevels,
-    suggested,
-    try_cuts,
-)
+from dailytalk_contiguous.apps.clips.silences import LevelMeter, SoundLevels
+from dailytalk_contiguous.apps.clips.silences_command import SilenceSurvey, statistics, try_cuts
 
 RATE = 16000
 
@@ -84,14 +79,14 @@ def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
 
 def test_levels_do_not_depend_on_the_blocks_in_which_a_recording_comes() -> None:
     samples = example("burnt_dinner")[: 10 * RATE + 77]
-    assert np.array_equal(measured(samples).steps, measured(samples, block=1009).steps)
+    assert np.array_equal(measured(samples).levels, measured(samples, block=1009).levels)
 
 
 def test_statistics_count_silences_by_length() -> None:
-    statistics = SilenceStatistics.of(np.array([0.05, 0.06, 0.4, 7.0]))
-    assert (statistics.count, statistics.minimum, statistics.median, statistics.maximum) == (4, 0.05, 0.23, 7.0)
-    assert statistics.histogram == (2, 0, 0, 1, 0, 0, 0, 1)
-    assert SilenceStatistics.of(np.zeros(0)).mean is None
+    found = statistics(np.array([0.05, 0.06, 0.4, 7.0]))
+    assert (found["count"], found["minimum"], found["median"], found["maximum"]) == (4, 0.05, 0.23, 7.0)
+    assert found["histogram"] == [2, 0, 0, 1, 0, 0, 0, 1]
+    assert statistics(np.zeros(0))["mean"] is None
 
 
 def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() -> None:
@@ -99,6 +94,6 @@ def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() 
     levels = measured(talk(*pauses, seconds=18.0))
     speech = [(0.0, 3.0), (3.6, 10.0), (10.6, 18.0)]
     outcomes = try_cuts(levels, levels.silences(levels.thresholds()), speech, CutRule(longest=8.0))
-    choice = suggested(outcomes, 0.6)
-    assert choice is not None
-    assert (choice.silence, choice.share, choice.inside_speech) == (0.6, 1.0, 0)
+    survey = SilenceSurvey("a", 18.0, [], {"level": np.array([0.6])}, outcomes)
+    assert survey.choice == 0.6
+    assert (survey.shares[0.6], survey.outcomes["inside_speech"][0.6]) == (1.0, 0)
