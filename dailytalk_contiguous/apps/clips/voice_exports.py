@@ -10,9 +10,8 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -34,9 +33,6 @@ _MISSING = frozenset(
     #N/A #NA -1.#IND -1.#QNAN -NaN -nan 1.#IND 1.#QNAN <NA> N/A NA NULL NaN None n/a nan null
     """.split()  # noqa: SIM905 (a list of quoted words is no easier to read)
 )
-
-#: Languages of GPT-SoVITS; it leaves out lines of others with a warning.
-SOVITS_LANGUAGES = frozenset({"zh", "ja", "en", "ko", "yue"})
 
 _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -71,71 +67,91 @@ class VoiceList:
     """The form of the lists of a trainer of voices.
 
     Attributes:
-        line: the fields of a clip, for the folder, and whether there are several speakers.
+        name: of the format. reader: the trainer. checked: what reads it back in the tests. sample_rate: in Hz.
+        fields: templates of the fields of a clip's line, of its `name`, `path`, `voice`, `language` and `text`, of
+            the `root` of the folder, and `speaker`, the voice if there are several; an empty one is left out.
         files: the file of each side; one that evaluates on a share itself has `train` alone.
-        audio: the folder of the sound.
-        header: the first line.
-        is_csv: whether the reader is one of CSV.
-        refuse: why it can't take a clip.
+        audio: the folder of the sound. header: the first line.
+        is_csv: whether the reader is one of CSV. is_pandas: whether it is pandas, to which some texts are missing.
+        languages: those that it takes; empty for all.
         with_json: whether a whisper.json of the clips is beside the lists.
     """
 
-    line: Callable[[VoiceClip, Path, bool], list[str]]
+    name: str
+    reader: str
+    checked: str
+    sample_rate: int
+    fields: tuple[str, ...]
     files: Mapping[str, str]
     audio: str = "wavs"
     header: tuple[str, ...] = ()
     is_csv: bool = False
-    refuse: Callable[[VoiceClip], str | None] = lambda clip: None
+    is_pandas: bool = False
+    languages: tuple[str, ...] = ()
     with_json: bool = False
 
+    def refusal(self, clip: VoiceClip) -> str:
+        """Why the trainer can't take a clip; empty if it can."""
+        if self.is_pandas and clip.text in _MISSING:
+            return f"its text {clip.text!r} is a missing value to pandas"
+        if self.languages and clip.language not in self.languages:
+            return f"its language is {clip.language}, not one of {', '.join(self.languages)}"
+        return ""
 
-def _missing(clip: VoiceClip) -> str | None:
-    return f"its text {clip.text!r} is a missing value to pandas" if clip.text in _MISSING else None
+    def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
+        refused = Counter[str]()
+        for clip in item.clips:
+            if why := self.refusal(clip):
+                refused[why] += 1
+                continue
+            seconds, path = len(clip.pcm) / export.sample_rate, f"{self.audio}/{clip.name}"
+            whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
+            entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
+            export.write_sound(path, clip.pcm)
+            export.about[clip.name.casefold()] = entry
+            yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+        if refused.total() == len(item.clips):
+            raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
+        export.left_out += refused
 
+    def finish(self, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
+        clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
+        several, root = len({clip.voice for clip in clips}) > 1, export.target.root.resolve()
+        texts: dict[str, exports.FileText] = {}
+        for side, entries in lists.items():
+            rows = [self.header] if self.header else []
+            for entry in entries:
+                known = entry.line._asdict() | {"root": root, "speaker": entry.line.voice if several else ""}
+                fields = (template.format_map(known) for template in self.fields)
+                rows.append(tuple(filter(None, fields)))
+            written = io.StringIO()
+            csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
+            plain = "".join("|".join(row) + "\n" for row in rows)
+            texts[self.files[side]] = written.getvalue() if self.is_csv else plain
+        if self.with_json:
+            entries_by_file = {f"{clip.name}.wav": clip.entry for clip in clips}
+            texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
+        return texts
 
-def _unspoken(clip: VoiceClip) -> str | None:
-    known = ", ".join(sorted(SOVITS_LANGUAGES))
-    return None if clip.language in SOVITS_LANGUAGES else f"its language is {clip.language}, not one of {known}"
-
-
-def _write(kind: VoiceList, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
-    refused = Counter[str]()
-    for clip in item.clips:
-        if why := kind.refuse(clip):
-            refused[why] += 1
-            continue
-        seconds = len(clip.pcm) / export.sample_rate
-        whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
-        entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
-        path = f"{kind.audio}/{clip.name}"
-        export.write_sound(path, clip.pcm)
-        export.about[clip.name.casefold()] = entry
-        yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
-    if refused.total() == len(item.clips):
-        raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
-    export.left_out += refused
-
-
-def _finish(kind: VoiceList, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
-    clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
-    many, root = len({clip.voice for clip in clips}) > 1, export.target.root.resolve()
-    texts: dict[str, exports.FileText] = {
-        kind.files[side]: _list(kind, [kind.line(entry.line, root, many) for entry in entries])
-        for side, entries in lists.items()
-    }
-    if kind.with_json:
-        entries = {f"{clip.name}.wav": clip.entry for clip in clips}
-        texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries)
-    return texts
-
-
-def _list(kind: VoiceList, lines: Iterable[list[str]]) -> str:
-    rows = [*([kind.header] if kind.header else []), *lines]
-    if not kind.is_csv:
-        return "".join("|".join(fields) + "\n" for fields in rows)
-    written = io.StringIO()
-    csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
-    return written.getvalue()
+    def as_format(self) -> exports.ExportFormat[VoiceClips]:
+        return exports.ExportFormat(
+            self.name,
+            reader=self.reader,
+            holds="mono clips, and a list of their texts and speakers",
+            loses="emotions, tags, prosody, times of words",
+            checked=self.checked,
+            open=open_clips,
+            write=self.write,
+            finish=self.finish,
+            manifests=(*self.files.values(), *([whisper_json.WHISPER_JSON] if self.with_json else [])),
+            sides=exports.TWO_LISTS if "eval" in self.files else exports.ONE_LIST,
+            options=frozenset(),
+            sample_rate=self.sample_rate,
+            noun="clip",
+            unit="clip",
+            prepare=refuse_separators,
+            source=voice_folder,
+        )
 
 
 def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
@@ -202,106 +218,70 @@ def voice_folder(place: Path) -> Iterator[Row] | None:
     None of any other. Raises DailytalkError for a link that leads out.
     """
     try:
-        return _clips_in(place) if place.is_dir() and whisper_json.clips_folder(place).json else None
+        audio, path = whisper_json.clips_folder(place) if place.is_dir() else (place, None)
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
+    return _clips_in(place, "" if audio == place else f"{audio.name}/", path) if path else None
 
 
-def _clips_in(place: Path) -> Iterator[Row]:
-    rows = [*corpus_rows("clips", place)]
-    audio, path = whisper_json.clips_folder(place)
-    assert path is not None
-    prefix = "" if audio == place else f"{audio.name}/"
+def _clips_in(place: Path, prefix: str, path: Path) -> Iterator[Row]:
+    rows = {row["audio_file"].removeprefix(prefix): row for row in corpus_rows("clips", place)}
     entries = whisper_json.read_whisper_json(path).entries
-    keys = whisper_json.match_names(
-        entries, [row["audio_file"].removeprefix(prefix) for row in rows if not row["problem"]]
-    ).keys
-    for row in rows:
-        name = row["audio_file"].removeprefix(prefix)
+    good = [name for name, row in rows.items() if not row["problem"]]
+    keys = whisper_json.match_names(entries, good).keys
+    for name, row in rows.items():
         entry = entries[keys[name]] if name in keys else None
         yield row | {"conversation_id": row["id"], "audio_file": name, "entry": entry}
 
 
-def _format(
-    name: str, reader: str, checked: str, sample_rate: int, kind: VoiceList
-) -> exports.ExportFormat[VoiceClips]:
-    return exports.ExportFormat(
-        name,
-        reader=reader,
-        holds="mono clips, and a list of their texts and speakers",
-        loses="emotions, tags, prosody, times of words",
-        checked=checked,
-        open=open_clips,
-        write=partial(_write, kind),
-        finish=partial(_finish, kind),
-        manifests=(*kind.files.values(), *([whisper_json.WHISPER_JSON] if kind.with_json else [])),
-        sides=exports.TWO_LISTS if "eval" in kind.files else exports.ONE_LIST,
-        options=frozenset(),
-        sample_rate=sample_rate,
-        noun="clip",
-        unit="clip",
-        prepare=refuse_separators,
-        source=voice_folder,
-    )
-
-
-_README, _PANDAS, _LINES = "a reader written from its README", "pandas", "a reader written from its source"
+_LINES = "a reader written from its source"
 
 #: The formats; where each is read, and the rate. LJSpeech: its own README. XTTS: `coqui` in
 #: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
-#: piper_train/preprocess.py, and the rate of its medium and high voices. GPT-SoVITS: 1-get-text.py and
-#: 2-get-hubert-wav32k.py in prepare_datasets. F5-TTS: train/datasets/prepare_csv_wavs.py, and
-#: `target_sample_rate` of its models. Tortoise: `load_filepaths_and_text` and DLAS's paired_voice_audio.
-VOICES = (
-    _format(
-        *("ljspeech", "whatever reads LJSpeech", _README, 22050),
-        VoiceList(lambda clip, root, many: [clip.name, clip.text, clip.text], {"train": "metadata.csv"}),
+#: piper_train/preprocess.py, and the rate of its medium and high voices; a third field is the speaker. GPT-SoVITS:
+#: 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets; it opens paths as they are, from whatever folder it
+#: runs in, and leaves out other languages with a warning. F5-TTS: train/datasets/prepare_csv_wavs.py, and
+#: `target_sample_rate` of its models; some of its versions take whole paths only. Tortoise:
+#: `load_filepaths_and_text` and DLAS's paired_voice_audio.
+_VOICE_LISTS = (
+    VoiceList(
+        *("ljspeech", "whatever reads LJSpeech", "a reader written from its README", 22050),
+        ("{name}", "{text}", "{text}"),
+        {"train": "metadata.csv"},
     ),
-    _format(
-        *("xtts", "Coqui TTS (XTTS)", _PANDAS, 22050),
-        VoiceList(
-            lambda clip, root, many: [f"{clip.path}.wav", clip.text, clip.voice],
-            {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
-            header=("audio_file", "text", "speaker_name"),
-            is_csv=True,
-            refuse=_missing,
-        ),
+    VoiceList(
+        *("xtts", "Coqui TTS (XTTS)", "pandas", 22050),
+        ("{path}.wav", "{text}", "{voice}"),
+        {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+        header=("audio_file", "text", "speaker_name"),
+        is_csv=True,
+        is_pandas=True,
     ),
-    _format(
+    VoiceList(
         *("piper", "Piper", _LINES, 22050),
-        VoiceList(
-            # A third field is the speaker: it reads `id|text` of a single one.
-            lambda clip, root, many: [clip.name, *([clip.voice] if many else []), clip.text],
-            {"train": "metadata.csv"},
-            is_csv=True,
-        ),
+        ("{name}", "{speaker}", "{text}"),
+        {"train": "metadata.csv"},
+        is_csv=True,
     ),
-    _format(
+    VoiceList(
         *("gpt-sovits", "GPT-SoVITS", _LINES, 32000),
-        VoiceList(
-            # Paths are opened as they are, from whatever folder it runs in.
-            lambda clip, root, many: [f"{root / clip.path}.wav", clip.voice, str(clip.language), clip.text],
-            {"train": "metadata.list"},
-            refuse=_unspoken,
-        ),
+        ("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
+        {"train": "metadata.list"},
+        languages=("en", "ja", "ko", "yue", "zh"),
     ),
-    _format(
+    VoiceList(
         *("f5", "F5-TTS", _LINES, 24000),
-        VoiceList(
-            # Some of its versions take whole paths only.
-            lambda clip, root, many: [f"{root / clip.path}.wav", clip.text],
-            {"train": "metadata.csv"},
-            header=("audio_file", "text"),
-            is_csv=True,
-        ),
+        ("{root}/{path}.wav", "{text}"),
+        {"train": "metadata.csv"},
+        header=("audio_file", "text"),
+        is_csv=True,
     ),
-    _format(
+    VoiceList(
         *("tortoise", "Tortoise (DLAS)", _LINES, 22050),
-        VoiceList(
-            lambda clip, root, many: [f"{clip.path}.wav", clip.text],
-            {"train": "train.txt", "eval": "validation.txt"},
-            audio="audio",
-            with_json=True,
-        ),
+        ("{path}.wav", "{text}"),
+        {"train": "train.txt", "eval": "validation.txt"},
+        audio="audio",
+        with_json=True,
     ),
 )
+VOICES = tuple(voice_list.as_format() for voice_list in _VOICE_LISTS)
