@@ -12,7 +12,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
 from dailytalk_contiguous.apps.clips.clip_run import CorpusSpec, read_corpus
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.cli.terminal import guarded
@@ -24,7 +24,7 @@ FEW_VOICES = ("dailytalk", "savee", "tess")
 
 #: What is done with every clip, and then with those that are kept.
 MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(recogniser="base"), MeasureProsody(), MeasureVoice())
-FINISH = (Condition(), TakeConditioned(), FinishClip())
+FINISH = (Condition(), FinishClip())
 
 
 def main(name: str, source: str, out: str) -> int:

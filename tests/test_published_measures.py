@@ -162,8 +162,8 @@ def clip_conditioned_for_training() -> Any:
     batch = {"id": ["a"], "audio": [{"bytes": wav_bytes(line), "path": None}], "prompt": [None]}
     condition = from_app("clips.condition")
     done = [condition.Condition(reduce_noise_under=limit)(batch) for limit in (None, 90.0)]
-    told = [{name: values[0] for name, values in one.items() if name != "conditioned"} for one in done]
-    return [told, *(sound_of(one["conditioned"][0]) for one in done)]
+    told = [{name: values[0] for name, values in one.items() if name not in ("audio", "words")} for one in done]
+    return [told, *(sound_of(one["audio"][0]["bytes"]) for one in done)]
 
 
 @measure

@@ -90,38 +90,31 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     rates and, with `emotion`, classifies is made here, of the column `voice` of `MeasureVoice`.
     """
     described: dict[str, Row] = {}
-    speakers: dict[tuple[bool, str], list[Row]] = {}
+    speakers: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
-        key = (True, row["speaker"]) if row["speaker"] is not None else (False, row["id"])
-        speakers.setdefault(key, []).append(row)
-    for speaker_rows in speakers.values():
-        batch: dict[str, list[Any]] = {name: [_number(row[name]) for row in speaker_rows] for name in PROSODY}
-        rated = {
-            name: [_number(row.get(name)) if affect_model else math.nan for row in speaker_rows] for name in AFFECT
-        }
+        speakers[row["speaker"], "" if row["speaker"] is not None else row["id"]].append(row)
+    for clips in speakers.values():
+        table = pd.DataFrame(clips)
+        columns: dict[str, list[Any]] = table[[*PROSODY]].astype(float).to_dict("list")
+        rated = table[[*AFFECT]].astype(float).to_numpy() if affect_model else np.full((len(clips), 3), np.nan)
         if affect_model == VOICE_LINEAR or emotion:
             voice = bundled_voice()
-            voices = np.array([row["voice"] for row in speaker_rows], np.float32)
-            guesses = voice.of_measures(voices, ["one"] * len(speaker_rows))
+            guesses = voice.of_measures(np.stack(table["voice"].to_list()), ["one"] * len(clips))
             shares = [guess.probabilities.tolist() for guess in guesses]
-            if affect_model == VOICE_LINEAR:
-                rated = dict(zip(AFFECT, voice.affect_of(shares).T.tolist(), strict=True))
-            if emotion:
-                batch |= guess_columns(voice, shares, emotion.confidence)
-        batch |= _affect(speaker_rows, rated, affect_model)
-        ids = [row["id"] for row in speaker_rows]
-        channels = ["left"] * len(speaker_rows)
-        buckets = Bucket()(
-            {name: [batch[name]] for name in Bucket.needs if name in batch}
-            | {"utterance_id": [ids], "channel": [channels]}
-        )
-        batch |= {name: values[0] for name, values in buckets.items()}
-        batch |= {"text_raw": [row["text_raw"] for row in speaker_rows]}
-        batch |= Tag()(batch)
-        thresholds = {name: percentile(batch[name], name)[1:] for name in _CHANGED}
-        for number, row in enumerate(speaker_rows):
-            clip = row | {name: values[number] for name, values in batch.items()}
-            clip |= _compared(clip, len(speaker_rows)) | {
+            rated = voice.affect_of(shares) if affect_model == VOICE_LINEAR else rated
+            columns |= guess_columns(voice, shares, emotion.confidence) if emotion else {}
+        given = table[[f"given_{name}" for name in AFFECT]].astype(float).to_numpy()
+        by_people = np.isfinite(given).all(axis=1)
+        columns |= dict(zip(AFFECT, np.where(by_people[:, None], given, rated).T.tolist(), strict=True))
+        columns["affect_source"] = [RATERS if people else affect_model or None for people in by_people]
+        columns |= {"text_raw": [row["text_raw"] for row in clips]}
+        places = {"utterance_id": [row["id"] for row in clips], "channel": ["left"] * len(clips)}
+        columns |= Bucket().row(columns | places)
+        columns |= Tag()(columns)
+        thresholds = {name: percentile(columns[name], name)[1:] for name in _CHANGED}
+        for number, row in enumerate(clips):
+            clip = row | {name: values[number] for name, values in columns.items()}
+            clip |= _compared(clip, len(clips)) | {
                 "sentence_type": sentence_type(row["text_raw"], row["language"]),
                 "length": length_class(seconds_of(row)),
             }
@@ -137,18 +130,6 @@ def seconds_of(row: Row) -> float:
     return float(min(row["duration"], end) - max(0.0, start))
 
 
-def _affect(rows: Sequence[Row], rated: Mapping[str, Sequence[float]], model: str) -> dict[str, list[Any]]:
-    """Affect of a speaker's clips: the raters', otherwise the model's; NaN without either."""
-    columns: dict[str, list[Any]] = {name: [] for name in (*AFFECT, "affect_source")}
-    for number, row in enumerate(rows):
-        ratings = [row[f"given_{name}"] for name in AFFECT]
-        by_people = None not in ratings
-        for name, value in zip(AFFECT, ratings, strict=True):
-            columns[name].append(value if by_people else rated[name][number])
-        columns["affect_source"].append(RATERS if by_people else model or None)
-    return columns
-
-
 def _compared(row: Row, n_clips: int) -> Row:
     """The tag and its rule, and the style: the corpus's, otherwise the rules'.
 
@@ -157,16 +138,12 @@ def _compared(row: Row, n_clips: int) -> Row:
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
     comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
-    tag_and_rule: Row = {} if comparable else {"tag": None, "rule": None}
+    by_rule: Row = {} if comparable else dict.fromkeys(("tag", "rule", "style", "style_source"))
     if row["style"] is not None:
-        return tag_and_rule | {"style": row["style"], "style_source": "label"}
-    if not comparable:
-        return tag_and_rule | {"style": None, "style_source": None}
-    return {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+        return by_rule | {"style": row["style"], "style_source": "label"}
+    if comparable:
+        by_rule |= {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
+    return by_rule
 
 
 #: Copies of a clip where an emotion needs more seconds. Kinds take turns: where there are fewer kinds than this,

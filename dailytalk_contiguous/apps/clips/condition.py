@@ -14,17 +14,19 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import soxr
-from datasets import Features, Value
+from datasets import Features, List
 
 from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.schema import CONDITIONING, SECONDS, Row
+from dailytalk_contiguous.core.schema import AUDIO, CONDITIONING, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import WORD
+from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.speech_activity import Clip, SpanList, hear, read_clip
+from dailytalk_contiguous.models.speech_activity import SpanList, hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
 
 #: Hz. The rate of Moshi's codec (Mimi) and of CSM.
@@ -53,7 +55,7 @@ class Cut(NamedTuple):
 
 @dataclass(frozen=True)
 class Condition(Stage):
-    """Adds `conditioned`, stereo 16-bit FLAC of `conditioned_rate` Hz and `conditioned_duration` seconds.
+    """Replaces `audio` by stereo 16-bit FLAC at 24 kHz, with `duration`, and moves the times of `words` with it.
 
     With an encoded clip in the column `prompt` the right channel begins with it and the left one waits
     `PROMPT_GAP` seconds after its end; where it is null or the column is missing there is only room tone. A moment
@@ -74,17 +76,11 @@ class Condition(Stage):
         shown="never",
     )
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("id", "audio")
-    uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt")
+    uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt", "words")
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {
-            "conditioned": Value("binary"),
-            "conditioned_rate": Value("int32"),
-            "conditioned_duration": SECONDS,
-            **CONDITIONING,
-        }
-    )
+    adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD), **CONDITIONING})
 
     def preflight(self, fetch: bool = True) -> None:
         if self.reduce_noise_under is not None:
@@ -97,20 +93,28 @@ class Condition(Stage):
         return used
 
     def row(self, row: Row) -> Row:
-        clip = read_clip(row["audio"])
-        cut = self._cut(clip, *_known(row, clip))
-        prompt = self._prompt(row.get("prompt"))
+        heard = row.get("heard")
+        sounds = None if heard is None else [(span["start"], span["end"]) for span in heard]
+        cut = self._cut(row["audio"], sounds, row.get("snr_db"))
+        nothing = prompt = np.zeros(0, np.float32)
+        if row.get("prompt"):
+            try:
+                prompt = self._cut(row["prompt"]).levelled.samples
+            except BadInput as error:
+                raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
         start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
-        count = start + len(cut.levelled.samples)
-        nothing = np.zeros(0, np.float32)
-        piece = Piece(start, cut.levelled.samples, cut.lead, nothing)
-        left = lay([piece], _tone(row["id"], "left", count), RATE)
-        piece = Piece(0, prompt, nothing, nothing)
-        right = lay([piece], _tone(row["id"], "right", count), RATE)
+        count, words = start + len(cut.levelled.samples), row.get("words")
+        left = lay([Piece(start, cut.levelled.samples, cut.lead, nothing)], _tone(row["id"], "left", count), RATE)
+        right = lay([Piece(0, prompt, nothing, nothing)], _tone(row["id"], "right", count), RATE)
+        if words is not None:
+            moved = start / RATE - cut.trim_start
+            words = [word | {name: word[name] + moved for name in ("start", "end")} for word in words]
+            words = fit_words(words, start / RATE, count / RATE)
+        pcm = to_pcm(np.stack((left, right), axis=1))
         return {
-            "conditioned": encoded_sound(to_pcm(np.stack((left, right), axis=1)), RATE, "FLAC"),
-            "conditioned_rate": RATE,
-            "conditioned_duration": count / RATE,
+            "audio": {"bytes": encoded_sound(pcm, RATE, "FLAC"), "path": None},
+            "duration": count / RATE,
+            "words": words,
             "clip_start": start / RATE,
             "trim_start": cut.trim_start,
             "trim_end": cut.trim_end,
@@ -120,7 +124,12 @@ class Condition(Stage):
             "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
         }
 
-    def _cut(self, clip: Clip, sounds: SpanList, ratio_db: float | None) -> Cut:
+    def _cut(self, audio: dict[str, Any], sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
+        """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
+        clip = read_clip(audio)
+        if sounds is None:
+            heard = hear(clip.samples, clip.sample_rate)
+            sounds, ratio_db = heard.sounds, snr_db(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
         if not sounds:
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
         samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
@@ -136,23 +145,6 @@ class Condition(Stage):
             )
         gain = np.float32(10 ** (adjusted.gain_db / 20))
         return Cut(adjusted, samples[:first] * gain, first / RATE, (len(samples) - last) / RATE, reduced_db)
-
-    def _prompt(self, audio: dict[str, Any] | None) -> Samples:
-        if audio is None:
-            return np.zeros(0, np.float32)
-        try:
-            clip = read_clip(audio)
-            return self._cut(clip, *_known({}, clip)).levelled.samples
-        except BadInput as error:
-            raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
-
-
-def _known(row: dict[str, Any], clip: Clip) -> tuple[SpanList, float | None]:
-    """Sounds in the clip and its signal-to-noise ratio, by `MeasureQuality` or measured here."""
-    if "heard" in row and "snr_db" in row:
-        return [(span["start"], span["end"]) for span in row["heard"]], row["snr_db"]
-    sounding = hear(clip.samples, clip.sample_rate)
-    return sounding.sounds, snr_db(clip.samples, clip.sample_rate, sounding.speech, sounding.sounds)
 
 
 def _tone(name: str, side: str, count: int) -> Samples:

@@ -1,40 +1,16 @@
-"""TakeConditioned and FinishClip: a conditioned clip replaces its source, and in the end its row is closed.
-
-Augment changes a row's `audio`, so conditioned audio has to become that first, with the times of its words moved.
-The last stage keeps the published columns and drops the rest.
-"""
+"""FinishClip: the last stage of a clip, which keeps the published columns and drops the rest."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from datasets import Features, List
+from datasets import Features
 
 from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.clip import SAID, clip_row
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, RECOGNISER, WORD
-from dailytalk_contiguous.core.word_times import fit_words
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, RECOGNISER
 from dailytalk_contiguous.stages.base import Stage
-
-
-@dataclass(frozen=True)
-class TakeConditioned(Stage):
-    """Replaces `audio`, `duration` and `words` by those of the conditioned clip (see `Condition`)."""
-
-    needs: ClassVar[tuple[str, ...]] = (
-        *("conditioned", "conditioned_duration", "clip_start", "trim_start", "trim_end", "words"),
-    )
-    adds: ClassVar[Features] = Features({"audio": schema.AUDIO, "duration": schema.SECONDS, "words": List(WORD)})
-
-    def row(self, row: schema.Row) -> schema.Row:
-        words = row["words"]
-        if words is not None:
-            start, trimmed = row["clip_start"], row["trim_start"]
-            moved = [word | {name: word[name] - trimmed + start for name in ("start", "end")} for word in words]
-            words = fit_words(moved, start, row["conditioned_duration"])
-        audio = {"bytes": row["conditioned"], "path": None}
-        return {"audio": audio, "duration": row["conditioned_duration"], "words": words}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.first_words import FirstWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
@@ -41,9 +41,9 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     rate, augment = make(RateAffect), make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
-    finishing = make(Condition), make(TakeConditioned)
+    condition = make(Condition)
     tokenise = make(TokeniseClip, codebook=NO_MODEL)
-    make.all_used(*measuring, rate, classify, *finishing, augment, tokenise)
+    make.all_used(*measuring, rate, classify, condition, augment, tokenise)
     return (
         (
             *measuring,
@@ -52,7 +52,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
             *((classify,) if classify.model not in (NO_MODEL, VOICE_LINEAR) else ()),
         ),
         (
-            *finishing,
+            condition,
             *((augment,) if augment.kinds else ()),
             *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
             make(FinishClip),

@@ -27,10 +27,10 @@ def conditioned(batch: dict[str, list[Any]], **settings: Any) -> list[dict[str, 
 
 
 def stereo(row: dict[str, Any]) -> Samples:
-    info = soundfile.info(io.BytesIO(row["conditioned"]))
+    info = soundfile.info(io.BytesIO(row["audio"]["bytes"]))
     assert (info.samplerate, info.channels, info.format, info.subtype) == (OUT, 2, "FLAC", "PCM_16")
-    assert (row["conditioned_rate"], row["conditioned_duration"]) == (OUT, info.frames / OUT)
-    return soundfile.read(io.BytesIO(row["conditioned"]), dtype="float32")[0]
+    assert row["duration"] == info.frames / OUT
+    return soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="float32")[0]
 
 
 def dbfs(samples: Samples) -> float:
@@ -59,7 +59,7 @@ def test_silence_is_cut_and_a_tenth_of_a_second_of_it_is_kept(edge: float, numbe
     assert edge - 0.2 < row["trim_start"] < edge
     assert edge - 0.2 < row["trim_end"] < edge
     assert row["clip_start"] == 0
-    total = row["trim_start"] + row["conditioned_duration"] + row["trim_end"]
+    total = row["trim_start"] + row["duration"] + row["trim_end"]
     assert total == pytest.approx(len(source) / RATE, abs=1e-4)
 
 
@@ -87,12 +87,21 @@ def test_a_prompt_is_a_turn_on_the_right_before_the_clip() -> None:
     start = round(row["clip_start"] * OUT)
     asked = start - round(0.2 * OUT)
     assert without["clip_start"] == 0
-    assert row["conditioned_duration"] == pytest.approx(row["clip_start"] + without["conditioned_duration"])
+    assert row["duration"] == pytest.approx(row["clip_start"] + without["duration"])
     assert clip_loudness(right[:asked], OUT) == pytest.approx(-23.0, abs=0.5)
     assert dbfs(right[asked:]) == pytest.approx(-70.0, abs=1.0)
     assert dbfs(left[: start - 240]) == pytest.approx(-70.0, abs=0.5)
     assert np.array_equal(left[start:], stereo(without)[:, 0])
     assert (row["gain_db"], row["trim_start"]) == (without["gain_db"], without["trim_start"])
+
+
+def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:
+    words = [
+        {"word": name, "start": at, "end": at + 0.2, "probability": None} for name, at in (("a", 0.9), ("b", 1.4))
+    ]
+    (row,) = conditioned(clips(line(edge=0.6), words=[words], prompt=clips(line(number=1))["audio"]))
+    moved = row["clip_start"] - row["trim_start"]
+    assert [word["start"] for word in row["words"]] == [0.9 + moved, 1.4 + moved]
 
 
 @pytest.mark.parametrize(("start", "cut"), [(0.0, 0.0), (0.1, 0.0), (0.25, 0.15)])
@@ -101,7 +110,7 @@ def test_sound_at_an_edge_loses_nothing(start: float, cut: float) -> None:
     heard = [{"start": start, "end": seconds - start}]
     (row,) = conditioned(clips(line(), heard=[heard], snr_db=[None]))
     assert row["trim_start"] == row["trim_end"] == pytest.approx(cut, abs=1e-4)
-    assert row["conditioned_duration"] == pytest.approx(seconds - 2 * cut, abs=1e-4)
+    assert row["duration"] == pytest.approx(seconds - 2 * cut, abs=1e-4)
 
 
 @pytest.mark.parametrize(("ratio", "reduced"), [(24.9, True), (25.0, False), (None, False)])

@@ -13,7 +13,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import run as run_spec
@@ -22,8 +22,8 @@ from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(), MeasureProsody())
-FINISH = (Condition(), TakeConditioned(), FinishClip())
-AUGMENTED = (Condition(), TakeConditioned(), Augment(kinds=("noise", "room")), FinishClip())
+FINISH = (Condition(), FinishClip())
+AUGMENTED = (Condition(), Augment(kinds=("noise", "room")), FinishClip())
 
 #: Names of MSP-Podcast by their official split.
 SETS = {"MSP-PODCAST_0001_0001": "Train", "MSP-PODCAST_0002_0001": "Development", "MSP-PODCAST_0003_0001": "Test1"}

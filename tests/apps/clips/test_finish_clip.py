@@ -3,25 +3,13 @@ from typing import Any
 import pytest
 from clips import clips, line
 
-from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip, TakeConditioned
+from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
 
 
 def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:
     return {"word": name, "start": start, "end": start + 0.2, "probability": probability}
-
-
-def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:
-    batch = clips(line(edge=0.6), words=[[word("a", 0.9), word("b", 1.4)]])
-    batch |= {"prompt": clips(line(number=1))["audio"]}
-    conditioned = Condition()(batch)
-    added = TakeConditioned()(batch | conditioned)
-    moved = conditioned["clip_start"][0] - conditioned["trim_start"][0]
-    assert [one["start"] for one in added["words"][0]] == [0.9 + moved, 1.4 + moved]
-    assert added["audio"] == [{"bytes": conditioned["conditioned"][0], "path": None}]
-    assert added["duration"] == conditioned["conditioned_duration"]
 
 
 def finished(**columns: Any) -> dict[str, Any]:
