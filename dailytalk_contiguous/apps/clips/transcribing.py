@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
-from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
+from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
@@ -91,7 +91,10 @@ class TranscribeSpec(Spec):
         self.file, self.stages, self.about = out, tuple(stages), about
         self.out = transcribe_folder(source, out)
         self._before = _existing(out)
-        rows, self.rejects = _clips(source)
+        clips, _ = clips_by_name(source, texts=False)
+        bad = [row for row in clips.values() if row["problem"]]
+        self.rejects = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in bad]
+        rows = {name: row for name, row in clips.items() if not row["problem"]}
         matches = whisper_json.match_names(self._before.entries, rows)
         self.rejects += {reject.id: reject for reject in chain(matches.rejects, self._before.rejects)}.values()
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
@@ -183,24 +186,6 @@ def _existing(out: Path) -> whisper_json.WhisperJson:
         return whisper_json.read_whisper_json(out)
     except BadInput as error:
         raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
-
-
-def _clips(source: Path) -> tuple[dict[str, Row], list[Reject]]:
-    rows: dict[str, Row] = {}
-    rejects = []
-    try:
-        audio = whisper_json.clips_folder(source).audio if source.is_dir() else source
-    except BadInput as error:
-        raise DailytalkError(error.reason, error.remedy) from None
-    prefix = "" if audio == source else f"{audio.name}/"
-    for row in corpus_rows("clips", source, texts=False):
-        if row["audio"]["bytes"] is not None:
-            raise DailytalkError(f"{shown(source)} is an archive", "unpack it, and name the folder")
-        if row["problem"]:
-            rejects.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))
-        else:
-            rows[row["audio_file"].removeprefix(prefix)] = row
-    return rows, rejects
 
 
 def transcribe_folder(source: Path, out: Path) -> Path:

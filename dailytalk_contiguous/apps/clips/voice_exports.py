@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.apps.clips.corpora.registry import corpus_rows
+from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
@@ -217,21 +217,16 @@ def voice_folder(place: Path) -> Iterator[Row] | None:
 
     None of any other. Raises DailytalkError for a link that leads out.
     """
-    try:
-        audio, path = whisper_json.clips_folder(place) if place.is_dir() else (place, None)
-    except BadInput as error:
-        raise DailytalkError(error.reason, error.remedy) from None
-    return _clips_in(place, "" if audio == place else f"{audio.name}/", path) if path else None
-
-
-def _clips_in(place: Path, prefix: str, path: Path) -> Iterator[Row]:
-    rows = {row["audio_file"].removeprefix(prefix): row for row in corpus_rows("clips", place)}
-    entries = whisper_json.read_whisper_json(path).entries
+    if not place.is_dir() or not whisper_json.first_whisper_json(place, place):
+        return None
+    rows, path = clips_by_name(place)
+    entries = whisper_json.read_whisper_json(path).entries if path else {}
     good = [name for name, row in rows.items() if not row["problem"]]
     keys = whisper_json.match_names(entries, good).keys
-    for name, row in rows.items():
-        entry = entries[keys[name]] if name in keys else None
-        yield row | {"conversation_id": row["id"], "audio_file": name, "entry": entry}
+    return (
+        row | {"conversation_id": row["id"], "audio_file": name, "entry": entries.get(keys.get(name, ""))}
+        for name, row in rows.items()
+    )
 
 
 _LINES = "a reader written from its source"
@@ -239,8 +234,8 @@ _LINES = "a reader written from its source"
 #: The formats; where each is read, and the rate. LJSpeech: its own README. XTTS: `coqui` in
 #: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
 #: piper_train/preprocess.py, and the rate of its medium and high voices; a third field is the speaker. GPT-SoVITS:
-#: 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets; it opens paths as they are, from whatever folder it
-#: runs in, and leaves out other languages with a warning. F5-TTS: train/datasets/prepare_csv_wavs.py, and
+#: 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets; it opens paths as they are, from whatever folder
+#: it runs in, and leaves out other languages with a warning. F5-TTS: train/datasets/prepare_csv_wavs.py, and
 #: `target_sample_rate` of its models; some of its versions take whole paths only. Tortoise:
 #: `load_filepaths_and_text` and DLAS's paired_voice_audio.
 _VOICE_LISTS = (

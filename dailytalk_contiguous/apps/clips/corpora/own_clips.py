@@ -82,6 +82,20 @@ class Clips(Corpus):
                 yield cls.row(stray, folder.read, first) | {"id": f"{cls.NAME}/{whisper_json.WHISPER_JSON}/{name}"}
 
 
+def clips_by_name(source: Path, texts: bool = True) -> tuple[dict[str, Row], Path | None]:
+    """The rows of a folder by the names of their files under `audio/` or the folder, and its whisper.json.
+
+    Raises DailytalkError as `Clips.rows` does.
+    """
+    try:
+        audio, path = whisper_json.clips_folder(source) if source.is_dir() else (source, None)
+    except BadInput as error:
+        raise DailytalkError(error.reason, error.remedy) from None
+    prefix = "" if audio == source else f"{audio.name}/"
+    rows = Clips.rows(CorpusConfig(source=str(source), texts=texts))
+    return {row["audio_file"].removeprefix(prefix): row for row in rows}, path
+
+
 class _Folder:
     """The clips of a source, with their entries in its whisper.json and its manifests.
 
