@@ -1,6 +1,6 @@
 """The silences of a recording: its levels against its own noise floor, and the pieces between them.
 
-Levels are kept in dBFS, two bytes for each 10 ms of a channel, so that ten hours take 7 MB.
+ChannelLevels are kept in dBFS, two bytes for each 10 ms of a channel, so that ten hours take 7 MB.
 """
 
 import math
@@ -45,11 +45,11 @@ GATED_SHARE, UNDER_LOUDEST_DB = 0.05, 30.0
 #: dBFS of a channel that holds nothing.
 NOTHING_DBFS = 10 * math.log10(SILENT)
 
-#: Levels of frames in dBFS, shape (frames,) or (channels, frames).
-Levels = NDArray[np.float16]
+#: ChannelLevels of frames in dBFS, shape (frames,) or (channels, frames).
+ChannelLevels = NDArray[np.float16]
 
 
-def silence_threshold(levels: Levels) -> float | None:
+def silence_threshold(levels: ChannelLevels) -> float | None:
     """dBFS under which a frame of a channel is silent; None if nothing is louder.
 
     Room tone is the softest sound that lasts, so the floor is a low percentile and not the minimum. Speech is 12
@@ -72,7 +72,7 @@ def silence_threshold(levels: Levels) -> float | None:
 
 
 class LevelMeter:
-    """Levels of a recording that comes in blocks of any length.
+    """ChannelLevels of a recording that comes in blocks of any length.
 
     Args:
         sample_rate: Hz. channels: of the recording.
@@ -82,7 +82,7 @@ class LevelMeter:
         self._sample_rate = sample_rate
         self._hop = max(1, round(FRAME_SECONDS * sample_rate))
         self._n_samples = 0
-        self._levels: list[Levels] = [np.zeros((channels, 0), np.float16)]
+        self._levels: list[ChannelLevels] = [np.zeros((channels, 0), np.float16)]
         self._rest = np.zeros((0, channels), np.float32)
 
     def push(self, block: Samples) -> None:
@@ -105,9 +105,9 @@ class LevelMeter:
 
 @dataclass(frozen=True)
 class SoundLevels:
-    """Levels of a whole recording, shape (channels, frames): one a channel and `hop` samples."""
+    """ChannelLevels of a whole recording, shape (channels, frames): one a channel and `hop` samples."""
 
-    levels: Levels
+    levels: ChannelLevels
     hop: int
     sample_rate: int
     n_samples: int
