@@ -8,8 +8,7 @@ through `models.paid`. The answer is checked event by event.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -103,17 +102,13 @@ class ChatServer:
     Args:
         address: `http` or `https`, with or without `/v1`, with `#MODEL` for a model that is not the first.
         temperature, seed: sent if they are set.
-        connect: makes the client for an address and a token; tests pass one with other timeouts.
+        client: further options of the `Client`.
 
     Raises DailytalkError for an invalid address, and for plain http to another machine with a token.
     """
 
     def __init__(
-        self,
-        address: str,
-        temperature: float | None = None,
-        seed: int | None = None,
-        connect: "Callable[[str, Token], Client] | None" = None,
+        self, address: str, temperature: float | None = None, seed: int | None = None, **client: Any
     ) -> None:
         url, _, self.name = address.partition("#")
         if "?" in url:
@@ -122,9 +117,9 @@ class ChatServer:
             )
         chosen = {"temperature": temperature, "seed": seed}
         self._chosen = {name: value for name, value in chosen.items() if value is not None}
-        url = url.rstrip("/").removesuffix("/v1")
-        self._connect = partial(connect or _connect, url, Token.from_environment("OPENAI_API_KEY"))
-        self._client = self._connect()
+        self._url, self._options = url.rstrip("/").removesuffix("/v1"), client
+        self._token = Token.from_environment("OPENAI_API_KEY")
+        self._client = self._connected()
         self._host = urlsplit(url).hostname or ""
         self.service = "" if is_this_machine(self._host) else self._host
 
@@ -169,22 +164,20 @@ class ChatServer:
     def _renewed(self) -> Client:
         """The client; a new one if it has given up, because a person may have acted between two turns."""
         if self._client.stopped:
-            self._client = self._connect()
+            self._client = self._connected()
         return self._client
 
-
-def _connect(url: str, token: Token) -> Client:
-    return Client(
-        "the chat server",
-        url,
-        token,
-        connect_seconds=5.0,
-        read_seconds=SILENT_SECONDS,
-        total_seconds=ANSWER_SECONDS,
-        tries=CHAT_TRIES,
-        chosen=("model",),
-        again="say it again",
-    )
+    def _connected(self) -> Client:
+        options: dict[str, Any] = {
+            "connect_seconds": 5.0,
+            "read_seconds": SILENT_SECONDS,
+            "total_seconds": ANSWER_SECONDS,
+            "tries": CHAT_TRIES,
+            **self._options,
+        }
+        return Client(
+            "the chat server", self._url, self._token, chosen=("model",), again="say it again", **options
+        )
 
 
 def _read_models(reply: Reply) -> list[str]:

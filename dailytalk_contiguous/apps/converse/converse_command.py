@@ -63,7 +63,6 @@ def converse(
     web: bool = option(False, Panel.RUN, "Talk in a page of your browser.", "--web"),
     port: int = cli_options.PORT,
     no_browser: bool = cli_options.NO_BROWSER,
-    play: bool = option(False, Panel.RARE, "With --input: play the voice, too.", "--play"),
     consent: bool = option(
         False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
     ),
@@ -109,8 +108,7 @@ def converse(
             ) from None
         blocks = page = TalkPage(port)
     elif input:
-        loudspeaker = sound_blocks.Loudspeaker(sound_device, "leave out --play") if play else None
-        blocks = files = sound_blocks.FileBlocks(input, loudspeaker)
+        blocks = files = sound_blocks.FileBlocks(input)
     else:
         blocks = sound_blocks.DeviceBlocks(sound_device)
     closes = blocks.echoes and not headphones and not push_to_talk

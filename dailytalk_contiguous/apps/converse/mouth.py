@@ -110,11 +110,11 @@ class Mouth:
         """Append a sentence, without the silence around it: samples at `TALK_RATE`, words in its seconds."""
         loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
         if len(loud):
-            first = max(0, int(loud[0]) - round(_FADE * TALK_RATE))
-            samples = samples[first : int(loud[-1]) + round(_AFTER * TALK_RATE)]
-            edges = [(word.start - first / TALK_RATE, word.end - first / TALK_RATE) for word in words]
-            moved = np.clip(edges, 0.0, len(samples) / TALK_RATE).reshape(-1, 2).tolist()
-            words = [word._replace(start=start, end=end) for word, (start, end) in zip(words, moved, strict=True)]
+            samples = samples[int(loud[0]) : int(loud[-1]) + round(_AFTER * TALK_RATE)]
+            shift = int(loud[0]) / TALK_RATE
+            words = [
+                word._replace(start=max(0.0, word.start - shift), end=max(0.0, word.end - shift)) for word in words
+            ]
         self._waiting.append(Saying(sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Saying]]:

@@ -96,7 +96,6 @@ class FileBlocks:
 
     Args:
         paths: recordings of one speaker; of several channels the mean is taken.
-        loudspeaker: plays the voice, if there is one.
 
     `rejects` has the files that can't be heard; the others are played.
     """
@@ -104,7 +103,7 @@ class FileBlocks:
     lag = 0.0
     echoes = False
 
-    def __init__(self, paths: Sequence[Path], loudspeaker: "Loudspeaker | None" = None) -> None:
+    def __init__(self, paths: Sequence[Path]) -> None:
         self.name = ", ".join(as_text(path.name) for path in paths)
         self.rejects: list[Reject] = []
         sounds: list[Samples] = []
@@ -116,7 +115,6 @@ class FileBlocks:
             except OSError as error:
                 self.rejects.append(Reject(as_text(path.name), "converse", f"{error.strerror}", "check the path"))
         self._parts = self._played(sounds)
-        self._loudspeaker = loudspeaker
         self._idle = False
         self._due = 0.0
 
@@ -130,18 +128,16 @@ class FileBlocks:
         return part
 
     def play(self, block: Samples) -> None:
-        if self._loudspeaker:
-            self._loudspeaker.play(block)
+        """Nobody listens."""
 
     def hush(self) -> float:
-        return self._loudspeaker.hush() if self._loudspeaker else 0.0
+        return 0.0
 
     def lateness(self) -> float:
         return max(0.0, time.monotonic() - self._due)
 
     def close(self) -> None:
-        if self._loudspeaker:
-            self._loudspeaker.close()
+        """There is no device."""
 
     def _played(self, sounds: Sequence[Samples]) -> Iterator[Samples | str]:
         for reject in self.rejects:
@@ -154,73 +150,13 @@ class FileBlocks:
                 quiet = quiet + BLOCK_SECONDS if self._idle else 0.0
 
 
-def _open_stream(kind: str, device: str, instead: str, callback: Callable[..., None]) -> Any:
-    """Start a stream of `sounddevice`, `Input` or `Output`. Raises DailytalkError; `instead`: the remedy."""
-    what = {"Input": "microphone", "Output": "loudspeaker"}[kind]
-    library = sound_library(what, instead)
-    chosen = int(device) if device.isdigit() else device or None
-    try:
-        stream = getattr(library, f"{kind}Stream")(
-            samplerate=TALK_RATE,
-            blocksize=BLOCK,
-            channels=1,
-            dtype="float32",
-            device=chosen,
-            latency="low",
-            callback=callback,
-        )
-        stream.start()
-    except refusals(library) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise DailytalkError(
-            f"no {what} can be opened ({detail})",
-            f"plug one in and allow this program to use it, choose one with --sound-device, or {instead}",
-        ) from None
-    return stream
-
-
-class Loudspeaker:
-    """The loudspeaker alone: `sounddevice`'s, or the one of a name or number.
-
-    Raises DailytalkError if there is none; `instead` is the remedy without it.
-    """
-
-    def __init__(self, device: str = "", instead: str = _INPUT) -> None:
-        self._ring: queue.SimpleQueue[Samples] = queue.SimpleQueue()
-
-        def fill(out: Any, *_: Any) -> None:
-            out[:] = 0.0
-            with suppress(queue.Empty):
-                out[:, 0] = self._ring.get_nowait()
-
-        self._stream = _open_stream("Output", device, instead, fill)
-        self.latency = float(self._stream.latency) + _AHEAD * BLOCK_SECONDS
-
-    def play(self, block: Samples) -> None:
-        """Play a block; returns at once. Silence is left out or doubled, so that some `_AHEAD` blocks wait."""
-        waiting = self._ring.qsize()
-        if waiting > _AHEAD and not block.any():
-            return
-        if waiting < _AHEAD:
-            self._ring.put(np.zeros(BLOCK, np.float32))
-        self._ring.put(block)
-
-    def hush(self) -> float:
-        """Drop sound that has not been played. Returns its seconds."""
-        dropped = 0
-        with suppress(queue.Empty):
-            while True:
-                dropped += len(self._ring.get_nowait())
-        return dropped / TALK_RATE
-
-    def close(self) -> None:
-        self._stream.close()
-
-
 class DeviceBlocks:
     """A microphone and a loudspeaker of this machine, through `sounddevice`.
 
     A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds.
+
+    Args:
+        device: its name or number; empty for the system's.
 
     Raises DailytalkError, in one sentence, if there is none, or it may not be used.
     """
@@ -229,25 +165,27 @@ class DeviceBlocks:
 
     def __init__(self, device: str = "") -> None:
         self._device = device
-        self._ring: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
+        self._spoken: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._gone_since: float | None = None
         self._reads = False
-        self._open()
-        library = sound_library("microphone", _INPUT)
-        self.name = str(library.query_devices(self._stream.device, "input")["name"])
+        self._microphone = self._open("microphone", "InputStream", self._take)
+        self._loudspeaker = self._open("loudspeaker", "OutputStream", self._fill)
+        library = sound_library("microphone")
+        self.name = str(library.query_devices(self._microphone.device, "input")["name"])
         self._refusals = *refusals(library), DailytalkError
-        self._loudspeaker = Loudspeaker(device)
-        self.lag = float(self._stream.latency) + self._loudspeaker.latency
+        latency = float(self._microphone.latency) + float(self._loudspeaker.latency)
+        self.lag = latency + _AHEAD * BLOCK_SECONDS
 
     def read(self, idle: bool) -> Samples | str | None:
-        while not self._reads and not self._ring.empty():  # of the time in which models were loaded
-            self._ring.get()
+        while not self._reads and not self._heard.empty():  # of the time in which models were loaded
+            self._heard.get()
         self._reads = True
         while True:
             interrupts.check_interrupt()
             try:
-                block, self._arrived = self._ring.get(timeout=GONE_AFTER)
+                block, self._arrived = self._heard.get(timeout=GONE_AFTER)
             except queue.Empty:
                 now = time.monotonic()
                 if self._gone_since is None:
@@ -256,31 +194,64 @@ class DeviceBlocks:
                 if now - self._gone_since > WAITS_FOR_DEVICE:
                     return None
                 with suppress(*self._refusals):  # it is not back yet
-                    self._stream.close()
-                    self._open()
+                    self._microphone.close()
+                    self._microphone = self._open("microphone", "InputStream", self._take)
                 continue
             self._gone_since = None
             return block
 
     def play(self, block: Samples) -> None:
-        self._loudspeaker.play(block)
+        """Play a block. Silence is left out or doubled, so that some `_AHEAD` blocks wait."""
+        waiting = self._spoken.qsize()
+        if waiting > _AHEAD and not block.any():
+            return
+        if waiting < _AHEAD:
+            self._spoken.put(np.zeros(BLOCK, np.float32))
+        self._spoken.put(block)
 
     def hush(self) -> float:
-        return self._loudspeaker.hush()
+        dropped = 0
+        with suppress(queue.Empty):
+            while True:
+                dropped += len(self._spoken.get_nowait())
+        return dropped / TALK_RATE
 
     def lateness(self) -> float:
         return max(0.0, time.monotonic() - self._arrived)
 
     def close(self) -> None:
-        for opened in (self._stream, self._loudspeaker):
+        for stream in (self._microphone, self._loudspeaker):
             with suppress(*self._refusals):  # a device that is gone can't be closed, either
-                opened.close()
+                stream.close()
 
-    def _open(self) -> None:
-        def take(samples: Any, *_: Any) -> None:
-            self._ring.put((samples[:, 0].copy(), time.monotonic()))
+    def _take(self, samples: Any, *_: Any) -> None:
+        self._heard.put((samples[:, 0].copy(), time.monotonic()))
 
-        self._stream = _open_stream("Input", self._device, _INPUT, take)
+    def _fill(self, out: Any, *_: Any) -> None:
+        out[:] = 0.0
+        with suppress(queue.Empty):
+            out[:, 0] = self._spoken.get_nowait()
+
+    def _open(self, what: str, kind: str, callback: Callable[..., None]) -> Any:
+        library = sound_library(what, _INPUT)
+        try:
+            stream = getattr(library, kind)(
+                samplerate=TALK_RATE,
+                blocksize=BLOCK,
+                channels=1,
+                dtype="float32",
+                device=int(self._device) if self._device.isdigit() else self._device or None,
+                latency="low",
+                callback=callback,
+            )
+            stream.start()
+        except refusals(library) as error:
+            detail = " ".join(str(error).split())[:200]
+            raise DailytalkError(
+                f"no {what} can be opened ({detail})",
+                f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}",
+            ) from None
+        return stream
 
 
 def sound_devices() -> list[str]:

@@ -10,6 +10,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -61,9 +62,6 @@ _WORTH_A_WORD = 1.0
 #: Seconds to wait for the emotion of a turn once its words are known.
 _WAITS_FOR_EMOTION = 0.25
 
-#: Seconds to wait for the words of the last turn of a talk.
-_WAITS_FOR_LAST_WORDS = 5.0
-
 #: Frames of a turn, its last 20 s, from which its emotion is guessed.
 _FELT_FRAMES = 625
 
@@ -105,32 +103,12 @@ class TalkParts:
     instructions: str
 
 
-class _Worker:
-    """Runs one task after another, in a thread of its own, or at once if `threaded` is false."""
+class _AtOnce(Executor):
+    """Runs each task where it is asked for: that of a simulated talk."""
 
-    def __init__(self, name: str, threaded: bool) -> None:
-        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True) if threaded else None
-        if self._thread:
-            self._thread.start()
-
-    def do(self, task: Callable[[], None]) -> None:
-        """Run a task, which handles its own errors."""
-        if self._thread:
-            self._tasks.put(task)
-        else:
-            task()
-
-    def finish(self, seconds: float) -> None:
-        """Wait until all tasks are done, so many seconds at most."""
-        if self._thread:
-            self._tasks.put(None)
-            self._thread.join(seconds)
-
-    def _work(self) -> None:
-        while task := self._tasks.get():
-            with suppress(KeyboardInterrupt):  # the talk ends, in its own thread
-                task()
+    def submit(self, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        task(*arguments, **named)
+        return Future()
 
 
 @dataclass
@@ -216,7 +194,9 @@ class Talk:
         self._settings, self._parts, self._blocks, self._tell, self._record = settings, parts, blocks, tell, record
         self._push_to_talk, self._closes_microphone, self._threaded = push_to_talk, closes_microphone, threaded
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        self._ear, self._heart, self._pen = (_Worker(name, threaded) for name in ("ear", "heart", "pen"))
+        self._ear, self._heart, self._pen = (
+            ThreadPoolExecutor(1, name) if threaded else _AtOnce() for name in ("ear", "heart", "pen")
+        )
         self._speaking = threading.Lock()
         self._activity, self._analysis, self._endpointer = SpeechActivity(), AnalysisBlocks(), Endpointer(settings)
         self._mouth = Mouth()
@@ -299,16 +279,16 @@ class Talk:
         if self._turn is not None and self._turn.words:
             self._finish_turn(self._turn)
         self._release()
-        self._ear.finish(_WAITS_FOR_LAST_WORDS)
-        self._heart.finish(0.2)
+        self._ear.shutdown()  # with the words of the last turn
+        self._heart.shutdown(wait=False, cancel_futures=True)
         _do_all(self._inbox)
         for turn in self._unanswered:
             if turn.words or turn.end - turn.start >= _WORTH_A_WORD:
                 self._keep_user(turn)
         self._stop_voice()
         if self._record is not None:
-            self._pen.do(self._record.close)
-        self._pen.finish(30.0)
+            self._pen.submit(self._record.close)
+        self._pen.shutdown()
 
     # Requests of the person.
 
@@ -428,10 +408,10 @@ class Talk:
     def _ask_words(self, turn: _Turn) -> None:
         turn.asked += 1
         turn.words = None
-        self._ear.do(partial(self._recognise, turn, turn.asked, [*turn.sound], turn.end - turn.start))
+        self._ear.submit(self._recognise, turn, turn.asked, [*turn.sound], turn.end - turn.start)
         if self._parts.feel is not None:
             turn.feels += 1
-            self._heart.do(partial(self._feel, turn, np.concatenate(turn.sound[-_FELT_FRAMES:])))
+            self._heart.submit(self._feel, turn, np.concatenate(turn.sound[-_FELT_FRAMES:]))
 
     def _recognise(self, turn: _Turn, asked: int, sound: list[Samples], seconds: float) -> None:
         """In the ear's thread."""
@@ -652,7 +632,7 @@ class Talk:
 
     def _keep(self, what: str, *values: Any) -> None:
         if self._record is not None and not self._record_failed:
-            self._pen.do(partial(self._write, getattr(self._record, what), values))
+            self._pen.submit(self._write, getattr(self._record, what), values)
 
     def _write(self, write: Callable[..., None], values: tuple[Any, ...]) -> None:
         """In the pen's thread."""

@@ -11,7 +11,8 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -247,14 +248,14 @@ class TalkPage:
             return
         wanted = expect(parse_json(text, "the message"), {"kind": str}, "the message")
         kind, is_so, talk = wanted["kind"], wanted.get("is_so") is True, self._talk
-        if kind == "clear":
-            talk.later(talk.clear)
-        elif kind == "press":
-            talk.later(talk.press, is_so)
-        elif kind == "push":
-            self._about["push"] = is_so
-            talk.later(talk.push_to_talk, is_so)
-        elif kind == "end":
-            self.stop()
-        else:
+        requests: dict[str, Callable[[], object]] = {
+            "clear": talk.clear,
+            "press": partial(talk.press, is_so),
+            "push": partial(talk.push_to_talk, is_so),
+            "end": self.stop,
+        }
+        if kind not in requests:
             raise BadInput("the message asks for nothing that is known", "reload the page")
+        if kind == "push":
+            self._about["push"] = is_so
+        talk.later(requests[kind])

@@ -2,7 +2,6 @@ import io
 import threading
 import traceback
 import tracemalloc
-from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -16,25 +15,20 @@ from dailytalk_contiguous.apps.converse.chat import BYTES_A_TOKEN, RuleListener,
 from dailytalk_contiguous.apps.converse.dialogue import ReplyText, plain_text
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
-from dailytalk_contiguous.models.paid import Client, Token
 
 TOKEN = "chat-token-0123456789"
 ASKED = [ChatMessage("system", "Listen."), ChatMessage("user", "I had a long day.")]
 
 
-def connect(**options: Any) -> Callable[[str, Token], Client]:
-    """Clients that wait for nothing long."""
-    options = {"read_seconds": 0.3, "tries": 3, "sleep": lambda seconds: True} | options
-    return lambda url, token: Client(
-        "the chat server", url, token, chosen=("model",), again="say it again", **options
-    )
+#: A client that waits for nothing long.
+QUICK: dict[str, Any] = {"read_seconds": 0.3, "sleep": lambda seconds: True}
 
 
 def model(
     server: ChatServer, name: str = "", options: dict[str, Any] | None = None, **timing: Any
 ) -> chat.ChatServer:
     address = f"{server.url}#{name}" if name else server.url
-    return chat.ChatServer(address, **options or {}, connect=connect(**timing))
+    return chat.ChatServer(address, **options or {}, **QUICK | timing)
 
 
 @pytest.fixture(autouse=True)
@@ -244,7 +238,7 @@ def test_server_that_is_not_there_is_one_sentence() -> None:
     with ChatServer() as server:
         url = server.url
     with pytest.raises(DailytalkError, match=f"the chat server at {url} can't be reached"):
-        chat.ChatServer(url, connect=connect()).preflight()
+        chat.ChatServer(url, **QUICK).preflight()
 
 
 @pytest.mark.parametrize(
