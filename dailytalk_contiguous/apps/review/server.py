@@ -6,6 +6,7 @@ into paths.
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, suppress
 from importlib.resources import files
@@ -214,15 +215,12 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     >>> byte_range("bytes=100-", 1000), byte_range("bytes=-10", 1000), byte_range("bytes=2000-", 1000)
     ((100, 1000), (990, 1000), None)
     """
-    unit, _, ranges = header.partition("=")
-    first, dash, last = ranges.partition(",")[0].strip().partition("-")
-    digits = [part for part in (first, last) if part]
-    if unit.strip() != "bytes" or not dash or not digits or not all(d.isdecimal() and len(d) < 18 for d in digits):
+    match = re.match(r"\s*bytes\s*=\s*(\d{0,17})-(\d{0,17})\s*(,|$)", header)
+    if match is None or not (match[1] or match[2]):
         return None
-    if not first:
-        return (max(0, size - int(last)), size) if int(last) else None
-    end = min(int(last) + 1, size) if last else size
-    return (int(first), end) if int(first) < end else None
+    first = int(match[1]) if match[1] else max(0, size - int(match[2]))
+    end = min(int(match[2]) + 1, size) if match[1] and match[2] else size
+    return (first, end) if first < end else None
 
 
 def answering(answer: Callable[..., Any], shape: Json | None = None) -> Callable[[Request], Awaitable[Response]]:

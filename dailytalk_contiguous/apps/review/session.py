@@ -38,7 +38,6 @@ from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import as_text, fits, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.tags import STYLES
-from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import wav_path
@@ -399,7 +398,7 @@ class Session:
 
     def discard_range(self, first: int, last: int, author: str) -> dict[str, list[str]]:
         """Discard the items with a number in their names from `first` to `last`, both included."""
-        names = [name for name in self._listed if first <= number_in(name, -1) <= last]
+        names = [name for name in self._listed if first <= number_in(name) <= last]
         if not names:
             raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
         return self.discard(names, author)
@@ -506,7 +505,8 @@ class Session:
                 return
             entry["duration"] = entry["duration"] or round(seconds, 3)
             self._relist(name)
-            entry = dict(self._listed[name])
+            decided = self._fields(name)  # which pages know, and sooner
+            entry = {key: value for key, value in self._listed[name].items() if key not in decided}
         self.tell("item", entry)
 
     def ask(self, author: str, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
@@ -524,22 +524,14 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFKC", text).casefold()
 
 
-def number_in(name: str, default: int) -> int:
-    """The number by which clips of one recording are counted.
+def number_in(name: str) -> int:
+    """The number by which clips of one recording are counted: the last of the longest in a name; -1 without any.
 
-    The last of four digits or more that begins with a zero; or the longest of so many digits, or the last.
-
-    >>> number_in("talk_000012_in_1999.wav", -1), number_in("talk_100012_in_1999.wav", -1)
-    (12, 100012)
-    >>> number_in("clip7.wav", -1), number_in("a.wav", -1)
-    (7, -1)
+    >>> number_in("talk_000012_in_1999.wav"), number_in("clip7.wav"), number_in("a.wav")
+    (12, 7, -1)
     """
     numbers = re.findall(r"\d{1,18}", PurePosixPath(name).stem)
-    long = [number for number in numbers if len(number) >= 4]
-    padded = [number for number in long if number.startswith("0")]
-    if padded or not long:
-        return int((padded or numbers or [str(default)])[-1])
-    return int(max(reversed(long), key=len))
+    return int(max(reversed(numbers), key=len, default=-1))
 
 
 #: What every line has.
@@ -570,5 +562,4 @@ def _shown(key: str, line: SpokenLine, offset: float, sided: bool) -> Json:
         "features": line.get("features") or {},
         "buckets": {**(line.get("vad_bucket") or {}), **(line.get("prosody_bucket") or {})},
         "words": [moved(word, "word", "probability") for word in shown_words(line)],
-        "reason": no_text_reason(line) or None,
     }

@@ -336,7 +336,7 @@ def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
     ],
 )
 def test_clips_are_numbered_as_split_counts_them(name: str, number: int) -> None:
-    assert number_in(name, -1) == number
+    assert number_in(name) == number
 
 
 def test_progress_counts_what_each_person_has_done(tmp_path: Path) -> None:

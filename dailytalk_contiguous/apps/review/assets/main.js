@@ -29,6 +29,11 @@ const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); }
 const standing = () => notice(sentence(item?.why_silent ?? "") || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : sentence(session.why_not)));
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
+/** Whether what speak made is shown, and says then that it is not corrected. */
+const isRebuilt = () => {
+  if (item.of) notice(REBUILT_ONLY);
+  return Boolean(item.of);
+};
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
   if (error.answer.changed) changedElsewhere(error.answer);
@@ -65,10 +70,9 @@ const wave = new Wave({
   position: () => sound.time,
   seek: (time) => { sound.part = null; sound.seek(time); },
   pick: (line, index) => editor.pick(line.id, index, false),
-  play: (region) => play(region.start, region.end),
+  play: (region) => playPart(region),
   moved: (region, times) => place(region, times),
   selected: () => { $("play-selection").disabled = !wave.selection; },
-  zoomed: () => { $("height").value = String(wave.height || 1); },
 });
 
 const saver = new Saver({
@@ -124,7 +128,7 @@ const showSaving = (name, sentence = "") => {
 const edit = (action, about) => {
   if (!item) return Promise.resolve(null);
   if (!session.writable) { notice(sentence(session.why_not || "this can't be edited")); return Promise.resolve(null); }
-  if (item.of && !["reviewed", "side"].includes(action.do)) { notice(REBUILT_ONLY); return Promise.resolve(null); }
+  if (!["reviewed", "side"].includes(action.do) && isRebuilt()) return Promise.resolve(null);
   return saver.edit(item, action, about);
 };
 
@@ -265,6 +269,12 @@ const remember = () => {
 // Sound.
 
 const play = (from, to) => sound.play(clamp(from, 0, item.duration), Math.min(to, item.duration));
+const playPart = ({ start, end }) => play(start, end);
+/** Hear the chosen line, or one of its words, as it is being dragged. */
+const playRegion = (index) => {
+  const region = wave.region(index);
+  if (region) playPart(wave.times(region));
+};
 
 const moved = () => {
   if (!item) return;
@@ -272,7 +282,7 @@ const moved = () => {
   if (sound.playing) wave.follow(before, now);
   before = now;
   say($("clock"), `${clock(now, 2)} / ${clock(item.duration, 1)}`);
-  wave.draw();
+  wave.moveHead();
 };
 
 const showSound = () => {
@@ -397,80 +407,75 @@ const history_ = async (path) => {
   }
 };
 
-const discardThese = async (body) => {
+/** Discard or restore items; gives the ids of those that were not so. */
+const move = async (path, body) => {
   flush();
-  const { ids } = await post(body.names ? "api/discard" : "api/discard-range", body);
-  kept.write("discarded", ids);
+  const { ids } = await post(`api/${path}`, body);
+  if (path !== "restore") kept.write("discarded", ids);
   await changedItems();
   if (ids.includes(item?.id)) await reload();
   return ids;
-};
-const bringBack = async (ids) => {
-  const answer = await post("api/restore", { names: ids });
-  await changedItems();
-  if (ids.includes(item?.id)) await reload();
-  return answer.ids ?? ids;
 };
 const discard = async () => {
   if (!item || item.discarded) return;
   const next = list.neighbour(1) ?? list.neighbour(-1);
   const { id } = item;
   try {
-    await discardThese({ names: [id] });
+    await move("discard", { names: [id] });
     if (next) await go(next, false);
     notice(`${id} is discarded. Press b to bring it back.`);
   } catch (error) { failed(error); }
 };
 const restore = async () => {
-  const ids = item?.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
-  if (!ids.length) { notice("Nothing was discarded here."); return; }
+  const names = item?.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
+  if (!names.length) { notice("Nothing was discarded here."); return; }
   try {
-    const back = await bringBack(ids);
+    const back = await move("restore", { names });
     if (item?.id !== back[0]) await go(back[0], false);
     notice(`${counted(back.length, "item")} restored.`);
   } catch (error) { failed(error); }
 };
 
-/** What is accepted of each answer: the edit that makes the line so; null where it is so already. */
+/** What is accepted of each answer, for a conflict in words too: the edit that makes the line so. */
 const ACCEPTED = {
-  recognition: ({ text }) => ({ do: "text", text }),
-  affect: ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets }),
-  tag: ({ tag }) => ({ do: "tag", tag: tag ?? "" }),
-  synthesis: ({ tag }, asked) => (tag === (asked.tag ?? "") ? null : { do: "tag", tag }),
+  recognition: ["the text", ({ text }) => ({ do: "text", text })],
+  affect: ["the measures of how it is said", ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets })],
+  tag: ["the tag", ({ tag }) => ({ do: "tag", tag })],
+  synthesis: ["the tag", ({ tag }) => ({ do: "tag", tag })],
 };
-const ABOUT = { recognition: "the text", affect: "the measures of how it is said", tag: "the tag", synthesis: "the tag" };
 
 const ask = () => {
-  if (!line()) return;
-  if (item.of) { notice(REBUILT_ONLY); return; }
+  if (!line() || isRebuilt()) return;
   const asked = line();
-  const reject = () => { offer = null; $("proposal").hidden = true; announce("Rejected"); };
+  const close = () => { offer = null; $("proposal").hidden = true; };
   /** A voice is asked for again with another tag, to hear that before it is chosen. */
   const answerOf = async (what, tag) => {
     panels.proposal(asked, "Asking…", {});
     sound.pause();
     try {
       const answer = await post("api/ask", { name: item.id, line: asked.id, what, tag });
-      if (editor.line !== asked.id) { $("proposal").hidden = true; return; }
-      const action = editor.writable ? ACCEPTED[what](answer.proposal, asked) : null;
+      if (editor.line !== asked.id) { close(); return; }
+      const [about, change] = ACCEPTED[what];
+      const isSo = what === "synthesis" && answer.proposal.tag === (asked.tag ?? "");
       const accept = async () => {
-        offer = null;
-        $("proposal").hidden = true;
-        if (await edit({ line: asked.id, ...action }, ABOUT[what])) announce("Accepted");
+        close();
+        if (await edit({ line: asked.id, ...change(answer.proposal) }, about)) announce("Accepted");
       };
-      const again = what === "synthesis" ? { tags: session.tags, ask: (other) => answerOf(what, other) } : null;
-      const why = editor.writable ? "The line is so already." : "Nothing of this can be written here.";
-      offer = { accept: action && accept, reject, again, why };
+      offer = {
+        accept: editor.writable && !isSo ? accept : null,
+        reject: () => { close(); announce("Rejected"); },
+        again: what === "synthesis" ? { tags: session.tags, ask: (other) => answerOf(what, other) } : null,
+        why: editor.writable ? "The line is so already." : "Nothing of this can be written here.",
+      };
       panels.proposal(asked, answer, offer);
-      announce(`Proposal: ${Object.entries(answer.proposal).filter(([name]) => name !== "words").map(([name, value]) => `${name} ${panels.shown(value)}`).join(", ")}. ${action ? "y accepts, " : ""}Escape rejects.`);
+      announce(`Proposal: ${$("proposal").querySelector("dl").textContent}. ${offer.accept ? "y accepts, " : ""}Escape rejects.`);
     } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
   };
   panels.ask((what) => answerOf(what));
 };
 
 const writeWhole = () => {
-  if (!item) return;
-  if (item.of) { notice(REBUILT_ONLY); return; }
+  if (!item || isRebuilt()) return;
   flush();
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
@@ -503,6 +508,12 @@ const focusEdge = (kind, which) => {
   edge = which;
   handle.focus();
 };
+/** A field of the list, in focus; in a narrow window the list is shown for that. */
+const inSide = (id) => {
+  document.body.classList.add("listing");
+  $(id).focus();
+  return $(id);
+};
 const onWord = () => (editor.index >= 0 ? "word" : "line");
 
 const ACTIONS = [
@@ -515,17 +526,17 @@ const ACTIONS = [
   { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
   { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => toList() },
-  { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => { document.body.classList.add("listing"); $("row").focus(); $("row").select(); } },
-  { name: "search", keys: ["/"], group: "Go", label: "search", run: () => { document.body.classList.add("listing"); $("search").focus(); $("search").select(); } },
-  { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { document.body.classList.add("listing"); $("filters").open = true; $("sort").focus(); } },
+  { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => inSide("row").select() },
+  { name: "search", keys: ["/"], group: "Go", label: "search", run: () => inSide("search").select() },
+  { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { $("filters").open = true; inSide("sort"); } },
   { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
   { name: "only-suspects", keys: ["Shift+S"], group: "Go", label: "only suspects", run: () => list.toggle("suspects") },
   { name: "clear-filters", keys: ["Shift+F"], group: "Go", label: "clear all filters", run: () => list.restore({}) },
 
   { name: "play", keys: [" ", "Ctrl+ "], group: "Hear", label: "play or pause", run: () => { if (sound.playing) sound.pause(); else sound.play(); } },
-  { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => { const one = wave.region(null); if (one) play(wave.times(one).start, wave.times(one).end); } },
-  { name: "play-word", keys: ["w"], group: "Hear", label: "the word", run: () => { const one = editor.index >= 0 && wave.region(editor.index); if (one) play(wave.times(one).start, wave.times(one).end); } },
-  { name: "play-selection", keys: ["s"], group: "Hear", label: "the selection", run: () => { if (wave.selection) play(wave.selection.start, wave.selection.end); } },
+  { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => playRegion(null) },
+  { name: "play-word", keys: ["w"], group: "Hear", label: "the word", run: () => playRegion(editor.index) },
+  { name: "play-selection", keys: ["s"], group: "Hear", label: "the selection", run: () => { if (wave.selection) playPart(wave.selection); } },
   { name: "play-edge", keys: ["a"], group: "Hear", label: "a little around the edge", run: () => { const at = edgeTime(); play(at - AROUND, at + AROUND); } },
   { name: "loop", keys: ["o"], group: "Hear", label: "again and again", run: () => { sound.loop = !sound.loop; showSound(); } },
   { name: "back", keys: ["Ctrl+,", ";"], group: "Hear", label: "two seconds back", run: () => sound.seek(Math.max(0, sound.time - 2)) },
@@ -563,7 +574,7 @@ const ACTIONS = [
   { name: "side", keys: ["v"], group: "Item", label: "to train, validation or neither", run: () => { if (item) setSide({ train: "validation", validation: null }[item.side ?? ""] ?? (item.side ? null : "train")); } },
   { name: "discard", keys: ["d"], group: "Item", label: "discard", run: discard },
   { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
-  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, { range: (first, last) => discardThese({ first, last }), these: (ids) => discardThese({ names: ids }), back: bringBack }) },
+  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, move) },
   { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
   { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
 
@@ -645,41 +656,39 @@ document.addEventListener("keydown", (event) => {
   act(action);
 });
 
+/** What a key does in a field or a list before it is a key of the page; says whether it did. */
 const inText = (event) => {
-  if (event.target.id === "row" && event.key === "Enter") {
-    event.preventDefault();
-    toRow($("row").value.trim());
-    return true;
-  }
-  if (event.target.id !== "text") {
-    // Enter takes over a time that was typed, and goes back to the lines.
-    if (event.key === "Enter" && ["start", "end", "from", "to", "tag", "search"].includes(event.target.id)) {
-      event.preventDefault();
-      event.target.blur();
-      (event.target.id === "search" ? $("items") : $("dialogue")).focus();
-      return true;
-    }
-    return false;
-  }
-  if (event.key !== "Enter") return false;
+  const { id } = event.target;
+  if (event.key !== "Enter" || !["row", "text", "start", "end", "from", "to", "tag", "search"].includes(id)) return false;
   event.preventDefault();
-  editor.flush();
-  if (!event.shiftKey || !editor.step(1)) $("dialogue").focus();
+  if (id === "row") toRow($("row").value.trim());
+  else if (id === "text") {
+    editor.flush();
+    if (!event.shiftKey || !editor.step(1)) $("dialogue").focus();
+  } else { // takes over a time that was typed, and goes back to the lines
+    event.target.blur();
+    (id === "search" ? $("items") : $("dialogue")).focus();
+  }
   return true;
 };
 
 const onEdge = (event) => {
-  const match = /^(line|word)-(start|end)$/.exec(event.target.id);
+  const [, kind, which] = /^(line|word)-(start|end)$/.exec(event.target.id) ?? [];
   const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
-  if (!match || !by) return false;
+  if (!kind || !by) return false;
   event.preventDefault();
-  nudge(match[1], match[2], by * (event.shiftKey ? STRIDE : STEP));
+  nudge(kind, which, by * (event.shiftKey ? STRIDE : STEP));
   return true;
 };
 
+/** The place that a key leads to in a row of them, by steps of 1 and of a page. */
+const keyed = ({ key }, place, page, last) => (
+  { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: last }[key]);
+
 const onPosition = (event) => {
   if (event.target.id !== "overview") return false;
-  const to = { ArrowRight: sound.time + 1, ArrowLeft: sound.time - 1, ArrowUp: sound.time + 1, ArrowDown: sound.time - 1, PageUp: sound.time + 10, PageDown: sound.time - 10, Home: 0, End: item.duration }[event.key];
+  const turned = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", ArrowUp: "ArrowDown", ArrowDown: "ArrowUp", PageUp: "PageDown", PageDown: "PageUp" };
+  const to = keyed({ key: turned[event.key] ?? event.key }, sound.time, 10, item.duration);
   if (to === undefined) return false;
   event.preventDefault();
   const at = clamp(to, 0, item.duration);
@@ -691,20 +700,15 @@ const onPosition = (event) => {
 // In the list of items, arrows go from item to item.
 const inList = (event) => {
   if (event.target.id !== "items") return false;
-  const place = list.found.findIndex((one) => one.id === list.current);
-  const page = Math.max(1, Math.floor($("items").clientHeight / 54) - 1);
-  const to = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: list.found.length - 1 }[event.key];
-  if (to !== undefined) {
-    event.preventDefault();
-    const next = list.found[clamp(to, 0, list.found.length - 1)];
-    if (next) go(next.id, true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
-    return true;
-  }
-  if (event.key !== "Enter") return false;
+  const last = list.found.length - 1;
+  const to = keyed(event, list.place, Math.max(1, Math.floor($("items").clientHeight / 54) - 1), last);
+  if (to === undefined && event.key !== "Enter") return false;
   event.preventDefault();
-  document.body.classList.remove("listing");
-  editor.grow();
-  $("dialogue").focus();
+  if (to === undefined) {
+    document.body.classList.remove("listing");
+    editor.grow();
+    $("dialogue").focus();
+  } else if (last >= 0) go(list.found[clamp(to, 0, last)].id, true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
   return true;
 };
 
@@ -721,16 +725,12 @@ const escape = (target, typing) => {
   else { document.body.classList.remove("listing"); editor.grow(); }
 };
 
-for (const handle of Object.values(wave.handles)) {
-  handle.tabIndex = 0;
-  handle.addEventListener("blur", settle);
-}
+for (const handle of Object.values(wave.handles)) handle.addEventListener("blur", settle);
 
 // Controls that are no buttons.
 
 options($("speed"), SPEEDS.map((value) => [String(value), `speed ×${value}`]));
 $("speed").addEventListener("change", () => speed(Number($("speed").value)));
-$("height").addEventListener("change", () => { wave.height = Number($("height").value); wave.draw(); });
 $("which-side").addEventListener("change", () => setSide($("which-side").value || null));
 $("with-alt").addEventListener("change", () => kept.write("with-alt", $("with-alt").checked));
 addEventListener("beforeunload", (event) => {

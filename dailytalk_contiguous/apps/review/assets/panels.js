@@ -156,28 +156,28 @@ export const whole = (item, save) => {
 
 // Discarding many.
 
-export const discard = (listed, { range, these, back }) => {
-  const kept = listed.filter((item) => !item.discarded).map((item) => item.id);
-  const gone = listed.filter((item) => item.discarded).map((item) => item.id);
-  say($("discard-result"), "");
-  say($("discard-listed"), `Discard ${counted(kept.length, "item")}`);
-  say($("restore-listed"), `Restore ${counted(gone.length, "item")}`);
-  $("discard-listed").disabled = !kept.length;
-  $("restore-listed").disabled = !gone.length;
-  const run = async (work, verb) => {
+/** @param {(path: string, body: object) => Promise<string[]>} move discards or restores, and gives the ids. */
+export const discard = (listed, move) => {
+  const [kept, gone] = [false, true].map((wanted) => listed.filter((item) => Boolean(item.discarded) === wanted).map((item) => item.id));
+  const buttons = [["discard-listed", "Discard", "discard", kept], ["restore-listed", "Restore", "restore", gone]];
+  const run = async (path, body) => {
     try {
-      const ids = await work();
-      say($("discard-result"), `${counted(ids.length, "item")} ${verb}.`);
-      $("discard-listed").disabled = $("restore-listed").disabled = true;
+      const ids = await move(path, body);
+      say($("discard-result"), `${counted(ids.length, "item")} ${path === "restore" ? "restored" : "discarded"}.`);
+      for (const [id] of buttons) $(id).disabled = true;
     } catch (error) { say($("discard-result"), error.message); }
   };
+  say($("discard-result"), "");
+  for (const [id, verb, path, names] of buttons) {
+    say($(id), `${verb} ${counted(names.length, "item")}`);
+    $(id).disabled = !names.length;
+    $(id).onclick = () => run(path, { names });
+  }
   $("discard-range").onclick = () => {
     const [first, last] = [$("first"), $("last")].map((field) => field.valueAsNumber);
-    if (Number.isNaN(first)) { say($("discard-result"), "Give the first number."); return; }
-    run(() => range(first, Number.isNaN(last) ? first : last), "discarded");
+    if (Number.isNaN(first)) say($("discard-result"), "Give the first number.");
+    else run("discard-range", { first, last: Number.isNaN(last) ? first : last });
   };
-  $("discard-listed").onclick = () => run(() => these(kept), "discarded");
-  $("restore-listed").onclick = () => run(() => back(gone), "restored");
   open("dialog-discard");
 };
 

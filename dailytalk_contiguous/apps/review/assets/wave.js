@@ -1,41 +1,41 @@
-// The drawing of an item: a lane for each channel with its lines, waveform and words, all of which can be dragged.
+// The picture of an item: a lane for each channel with its waveform, its lines and its words, which can be dragged.
 //
-// It is a canvas of our own and not wavesurfer.js 8.0.1, which makes every region an element: with two channels of an
-// hour and 10,000 words that took 2.4 s to open and up to 574 ms for a frame while scrolling (0.05 s and 57 ms with
-// 166 words), and it wants the peaks of the whole file at once. Here a frame draws what is in view.
+// The waveform is a canvas; lines and words are elements, made anew for what is in view whenever the view changes. It
+// is not wavesurfer.js 8.0.1, which makes an element of every region of the item: with two channels of an hour and
+// 10,000 words that took 2.4 s to open, and it wants the peaks of the whole file at once.
 
 import { bytes } from "./api.js";
-import { CHANNELS, clamp, clock, tidy } from "./page.js";
+import { $, CHANNELS, clamp, clock, make, tidy } from "./page.js";
 
-const AXIS = 18, TITLE = 18, WORD = 20, GAP = 8, OVERVIEW = 26;
-const EDGE = 5; // pixels beside an edge that take hold of it
+const AXIS = 18, TITLE = 18, WORD = 20, GAP = 8; // pixels
+const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
+const EDGE = 5; // pixels inside an edge that take hold of it
 const SHORTEST = 0.01; // seconds of a word or a line
 const MOST = 20000; // columns of a request
 const CLOSEST = 0.25; // seconds in view at least
-const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
+const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800]; // seconds of the axis
 
 /** Peaks of the part in view and of as much on both sides; asked for again when the view leaves them or comes closer. */
 class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, item: null, known: null, asked: null }); }
+  constructor(onArrival) { Object.assign(this, { onArrival, known: null, asked: null }); }
 
   open({ id, of, duration }) {
     this.asked?.stop.abort();
-    Object.assign(this, { item: { id, of, duration }, known: null, asked: null });
+    Object.assign(this, { id, of, duration, known: null, asked: null });
   }
 
   want(start, span, width) {
-    const { id, of, duration } = this.item;
     const seconds = span / width; // of a pixel
-    const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 0.9 * seconds;
+    const fits = (part) => part && part.start <= start && part.end >= Math.min(this.duration, start + span) && part.column <= 0.9 * seconds;
     if (fits(this.known) || fits(this.asked)) return;
     this.asked?.stop.abort();
-    const [from, to] = [Math.max(0, start - span), Math.min(duration, start + 2 * span)];
+    const [from, to] = [Math.max(0, start - span), Math.min(this.duration, start + 2 * span)];
     const count = clamp(Math.ceil((2 * (to - from)) / seconds), 1, MOST); // two a pixel, so that none is left out
     const asked = { start: from, end: to, count, column: (to - from) / count, stop: new AbortController() };
     this.asked = asked;
-    bytes("api/peaks", { id, of, start: from, end: to, count }, asked.stop.signal).then(({ values, channels }) => {
+    bytes("api/peaks", { id: this.id, of: this.of, start: from, end: to, count }, asked.stop.signal).then((peaks) => {
       if (this.asked !== asked) return;
-      this.known = { ...asked, values, channels };
+      this.known = { ...asked, ...peaks };
       this.onArrival();
     }).catch(() => { if (this.asked === asked) this.asked = null; });
   }
@@ -49,65 +49,34 @@ class Peaks {
       yield [from + index * column, column, values[2 * (own + index)], values[2 * (own + index) + 1]];
     }
   }
-
-  loudest(start, end) {
-    let most = 0;
-    for (const channel of [0, 1]) for (const [, , low, high] of this.columns(channel, start, end)) most = Math.max(most, -low, high);
-    return most / 127;
-  }
 }
 
-/** What an item has in each lane, by start, with the furthest end up to each: so that what is in view is found fast. */
-const sorted = (list) => {
-  list.sort((a, b) => a.start - b.start || a.end - b.end);
-  let furthest = -Infinity;
-  for (const one of list) one.reach = furthest = Math.max(furthest, one.end);
-  return list;
-};
-
-const firstReaching = (list, time) => {
-  let [low, high] = [0, list.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle].reach >= time) high = middle; else low = middle + 1;
-  }
-  return low;
+/** Regions by start, each with the furthest end up to it, so that what is in view is found fast. */
+const sorted = (regions) => {
+  regions.sort((a, b) => a.start - b.start || a.end - b.end);
+  let reach = -Infinity;
+  for (const region of regions) region.reach = reach = Math.max(reach, region.end);
+  return regions;
 };
 
 export class Wave {
   /**
    * @param {object} hear
-   *   position() → seconds; seek(seconds); pick(line, index): a line or one of its words was chosen;
-   *   moved(region, start, end): a drag ended; selected(selection or null); zoomed().
+   *   position() → seconds; seek(seconds); pick(line, index): a line or one of its words was chosen; play(region);
+   *   moved(region, times): a drag ended; selected(): another selection, or none.
    */
   constructor(hear) {
-    this.hear = hear;
-    this.canvas = document.getElementById("wave");
-    this.overview = document.getElementById("overview");
-    this.handles = Object.fromEntries(["line-start", "line-end", "word-start", "word-end"].map((id) => [id, document.getElementById(id)]));
-    this.peaks = new Peaks(() => { this.fitHeight(); this.draw(); });
-    this.item = null;
-    this.view = { start: 0, span: 10 };
-    this.selection = null;
-    this.preview = null; // { line, index or null, start, end } while it is dragged, stepped or saved
-    this.held = null; // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
-    this.chosen = { line: null, index: -1 };
-    this.height = 0;
-    this.hits = [];
-    this.asked = false;
-    this.readColours();
-    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) {
-      matchMedia(query).addEventListener("change", () => { this.readColours(); this.draw(); });
-    }
-    new ResizeObserver(() => this.draw()).observe(document.getElementById("stage"));
+    Object.assign(this, {
+      hear, item: null, view: { start: 0, span: 10 }, selection: null, chosen: { line: null, index: -1 }, gain: 0, drawn: [], asked: false,
+      preview: null, // { line, index or null, start, end } while it is dragged, stepped or saved
+      held: null, // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
+    });
+    this.canvas = $("wave");
+    this.handles = Object.fromEntries(["line-start", "line-end", "word-start", "word-end"].map((id) => [id, $(id)]));
+    this.peaks = new Peaks(() => { this.fitGain(); this.draw(); });
+    for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", () => this.draw());
+    new ResizeObserver(() => this.draw()).observe($("stage"));
     this.listen();
-  }
-
-  readColours() {
-    const style = getComputedStyle(document.documentElement);
-    const names = ["ink", "soft", "line", "left", "right", "grey", "both", "unsure", "now", "card"];
-    this.colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-    this.colours.faint = Number(style.getPropertyValue("--faint")) || 0.15;
   }
 
   /** Show an item, from the start or, if it is the one that is shown, as it is now. */
@@ -115,28 +84,26 @@ export class Wave {
     const other = this.item?.id !== item.id || this.item.of !== item.of;
     this.item = item;
     this.lanes = item.channels > 1 || item.lines.some((line) => line.channel === "right") ? CHANNELS : CHANNELS.slice(0, 1);
-    this.lines = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
-      .map((line) => ({ kind: "line", line, index: null, start: line.start, end: line.end }))));
-    this.words = this.lanes.map((channel) => sorted(item.lines.filter((line) => line.channel === channel)
-      .flatMap((line) => line.words.map((word, index) => ({ kind: "word", line, index, word, start: word.start, end: word.end })))));
-    if (other) this.held = null;
+    const own = (channel) => item.lines.filter((line) => line.channel === channel);
+    this.lines = this.lanes.map((channel) => sorted(own(channel).map((line) => ({ line, index: null, start: line.start, end: line.end }))));
+    this.words = this.lanes.map((channel) => sorted(own(channel).flatMap((line) => line.words.map((word, index) => ({ line, index, word, start: word.start, end: word.end })))));
+    if (other) Object.assign(this, { held: null, selection: null, gain: 0 });
     this.preview = this.held;
     if (other) {
-      this.selection = null;
-      this.height = 0;
       this.peaks.open(item);
       this.look(0, span);
     }
     this.draw();
   }
 
-  get laneHeight() { return TITLE + this.waveHeight + 2 * WORD + GAP; }
-
   get waveHeight() { return this.lanes.length > 1 ? LANE : ALONE; }
 
-  get total() { return AXIS + this.lanes.length * this.laneHeight; }
+  get laneHeight() { return TITLE + this.waveHeight + 2 * WORD + GAP; }
 
   get width() { return this.canvas.clientWidth || 1; }
+
+  /** The pixel of a time. */
+  at(time) { return ((time - this.view.start) / this.view.span) * this.width; }
 
   // What is in view.
 
@@ -145,10 +112,9 @@ export class Wave {
     const width = clamp(span, CLOSEST, most);
     this.view = { start: clamp(start, 0, Math.max(0, most - width)), span: width };
     this.draw();
-    this.hear.zoomed();
   }
 
-  zoom(factor, at = this.hear.position()) {
+  zoom(factor, at) {
     const { start, span } = this.view;
     const width = clamp(span / factor, CLOSEST, Math.max(CLOSEST, this.item.duration));
     const seen = at >= start && at <= start + span;
@@ -174,10 +140,30 @@ export class Wave {
     this.draw();
   }
 
+  /** The region of the chosen line, or of one of its words. */
+  region(index) {
+    const { line } = this.chosen;
+    return (index === null ? this.lines : this.words)?.flat().find((one) => one.line.id === line && one.index === index) ?? null;
+  }
+
+  /** The region as it is by now: an edit that was saved during a drag makes others of all. */
+  current({ line, index, ...old }) {
+    return (index === null ? this.lines : this.words).flat().find((one) => one.line.id === line.id && one.index === index) ?? { line, index, ...old };
+  }
+
   /** The times of a region as they are shown: where it is being dragged to, if it is. */
   times(region) {
-    const preview = this.preview;
+    const { preview } = this;
     return preview && preview.line === region.line.id && preview.index === region.index ? preview : region;
+  }
+
+  /** The gain that fits what is loud in the first view; it stays until the item is another. */
+  fitGain() {
+    if (this.gain) return;
+    const { start, span } = this.view;
+    let most = 0;
+    for (const channel of this.lanes.keys()) for (const [, , low, high] of this.peaks.columns(channel, start, start + span)) most = Math.max(most, -low, high);
+    if (most > 0) this.gain = [8, 4, 2].find((times) => most * times <= 127) ?? 1;
   }
 
   // Drawing.
@@ -185,255 +171,166 @@ export class Wave {
   draw() {
     if (this.asked || !this.item) return;
     this.asked = true;
-    requestAnimationFrame(() => { this.asked = false; this.paint(); });
+    requestAnimationFrame(() => {
+      this.asked = false;
+      this.paintWave();
+      this.placeRegions();
+      this.placeHandles();
+      this.paintOverview();
+      this.moveHead();
+    });
   }
 
+  /** A canvas of this height, cleared: its pen, its width and the colours of the page. */
   prepared(canvas, height) {
-    const ratio = devicePixelRatio || 1;
-    const width = canvas.clientWidth;
-    if (canvas.style.height !== `${height}px`) canvas.style.height = `${height}px`;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-    }
+    const [ratio, width] = [devicePixelRatio || 1, canvas.clientWidth];
+    canvas.style.height = `${height}px`;
+    if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+    if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
-    return [pen, width];
+    const style = getComputedStyle(canvas);
+    return [pen, width, (name) => style.getPropertyValue(`--${name}`).trim()];
   }
 
-  *seen(list) {
+  paintWave() {
+    const total = AXIS + this.lanes.length * this.laneHeight;
+    const [pen, width, colour] = this.prepared(this.canvas, total);
     const { start, span } = this.view;
-    for (let place = firstReaching(list, start - 0.5); place < list.length && list[place].start <= start + span; place++) yield list[place];
-  }
-
-  paint() {
-    const [pen, width] = this.prepared(this.canvas, this.total);
-    const { start, span } = this.view;
-    const scale = width / span;
-    const at = (time) => (time - start) * scale;
-    this.hits = [];
     this.peaks.want(start, span, width);
-    pen.textBaseline = "middle";
-    this.paintAxis(pen, width, at, scale);
-    this.lanes.forEach((channel, number) => {
-      const top = AXIS + number * this.laneHeight;
-      const colour = this.colours[channel];
-      this.paintLines(pen, number, top, colour, at, scale, width);
-      this.paintWave(pen, number, top + TITLE, colour, at, scale);
-      this.paintWords(pen, number, top + TITLE + this.waveHeight + 2, colour, at, scale);
-    });
-    this.paintSelection(pen, at);
-    pen.fillStyle = this.colours.ink;
-    const head = at(this.hear.position());
-    if (head >= -1 && head <= width) pen.fillRect(clamp(head - 0.75, 0, width - 1.5), 0, 1.5, this.total);
-    this.placeHandles(at, width);
-    this.paintOverview();
-  }
-
-  paintAxis(pen, width, at, scale) {
-    const { start, span } = this.view;
-    const step = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600].find((one) => one * scale >= 70) || 1800;
+    const step = STEPS.find((one) => (one / span) * width >= 70) ?? STEPS.at(-1);
     pen.font = "11px system-ui, sans-serif";
     for (let tick = Math.ceil(start / step) * step; tick <= start + span + 1e-9; tick += step) {
-      const x = Math.round(at(tick));
-      pen.fillStyle = this.colours.line;
-      pen.fillRect(x, 13, 1, this.total - 13);
-      pen.fillStyle = this.colours.soft;
-      pen.fillText(clock(tick, step < 0.1 ? 2 : step < 1 ? 1 : 0), Math.min(x + 3, width - 40), 8);
+      const x = Math.round(this.at(tick));
+      pen.fillStyle = colour("line");
+      for (const number of this.lanes.keys()) pen.fillRect(x, AXIS + number * this.laneHeight, 1, TITLE + this.waveHeight);
+      pen.fillStyle = colour("soft");
+      pen.fillText(clock(tick, step < 0.1 ? 2 : step < 1 ? 1 : 0), Math.min(x + 3, width - 40), 11);
     }
-  }
-
-  paintLines(pen, number, top, colour, at, scale, width) {
-    for (const region of this.seen(this.lines[number])) {
-      const { start, end } = this.times(region);
-      const [x, w] = [at(start), Math.max(2, (end - start) * scale)];
-      const current = region.line.id === this.chosen.line;
-      pen.globalAlpha = current ? 1 : this.colours.faint;
-      pen.fillStyle = current ? this.colours.now : colour;
-      pen.fillRect(x, top, w, TITLE + this.waveHeight);
-      pen.globalAlpha = 1;
-      pen.fillStyle = colour;
-      pen.fillRect(x, top, w, 2);
-      pen.fillRect(x, top, 1.5, TITLE + this.waveHeight);
-      pen.fillRect(x + w - 1.5, top, 1.5, TITLE + this.waveHeight);
-      const title = region.line.tag ? `(${region.line.tag})` : "";
-      const left = Math.max(4, x + 5);
-      const room = Math.min(width, x + w) - left - 4;
-      if (title && room > 24) {
-        pen.font = "italic 12px system-ui, sans-serif";
-        pen.fillStyle = current ? this.colours.ink : colour;
-        pen.save();
-        pen.beginPath();
-        pen.rect(left, top, room, TITLE);
-        pen.clip();
-        pen.fillText(title, left, top + 10);
-        pen.restore();
-      }
-      this.hits.push({ region, number, x, w, y: top, h: TITLE, part: "title" }, { region, number, x, w, y: top + TITLE, h: this.waveHeight, part: "wave" });
-    }
-  }
-
-  paintWave(pen, number, top, colour, at, scale) {
-    const { start, span } = this.view;
-    const middle = top + this.waveHeight / 2;
     const half = this.waveHeight / 2 - 1;
-    const gain = (half / 127) * (this.height || 1);
-    pen.fillStyle = colour;
-    pen.globalAlpha = 0.5;
-    pen.fillRect(at(0) > 0 ? at(0) : 0, middle - 0.5, this.width, 1);
-    pen.globalAlpha = 1;
-    // Columns that fall on one pixel are drawn as one.
-    let [pixel, low, high, wide] = [-1, 0, 0, 1];
-    pen.beginPath();
-    const put = () => {
-      if (pixel < 0) return;
-      const [up, down] = [Math.min(half, high * gain), Math.min(half, -low * gain)];
-      if (up + down > 0.5) pen.rect(pixel, middle - up, wide, up + down);
-    };
-    for (const [time, column, least, most] of this.peaks.columns(number, start, start + span)) {
-      const x = Math.max(0, Math.floor(at(time)));
-      if (x !== pixel) {
-        put();
-        [pixel, low, high, wide] = [x, least, most, Math.max(1, Math.ceil(column * scale))];
-      } else {
-        low = Math.min(low, least);
-        high = Math.max(high, most);
+    const gain = (half / 127) * (this.gain || 1);
+    this.lanes.forEach((channel, number) => {
+      const middle = AXIS + number * this.laneHeight + TITLE + this.waveHeight / 2;
+      pen.fillStyle = colour(channel);
+      pen.fillRect(0, middle - 0.25, width, 0.5);
+      // Columns that fall on one pixel are drawn as one.
+      const pixels = new Map();
+      for (const [time, column, low, high] of this.peaks.columns(number, start, start + span)) {
+        const x = Math.max(0, Math.floor(this.at(time)));
+        const before = pixels.get(x) ?? { low: 0, high: 0, wide: Math.max(1, Math.ceil((column / span) * width)) };
+        pixels.set(x, { ...before, low: Math.min(before.low, low), high: Math.max(before.high, high) });
       }
-    }
-    put();
-    pen.fill();
+      pen.beginPath();
+      for (const [x, { low, high, wide }] of pixels) {
+        const [up, down] = [Math.min(half, high * gain), Math.min(half, -low * gain)];
+        if (up + down > 0.5) pen.rect(x, middle - up, wide, up + down);
+      }
+      pen.fill();
+    });
   }
 
-  paintWords(pen, number, top, colour, at, scale) {
-    if (scale < 12) return; // words of 3 pixels tell nothing; the lines do
-    const free = [-Infinity, -Infinity];
-    pen.font = "12.5px system-ui, sans-serif";
-    for (const region of this.seen(this.words[number])) {
+  *seen(regions) {
+    const { start, span } = this.view;
+    let [low, high] = [0, regions.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (regions[middle].reach >= start - 0.5) high = middle; else low = middle + 1;
+    }
+    for (; low < regions.length && regions[low].start <= start + span; low++) yield regions[low];
+  }
+
+  placeRegions() {
+    this.drawn = [];
+    const scale = this.width / this.view.span;
+    const box = (region, number, kind, top, height) => {
       const { start, end } = this.times(region);
-      const [x, w] = [at(start), Math.max(2, (end - start) * scale)];
-      // The other row takes a word whose letters or times have no room in the first.
-      const letters = pen.measureText(region.word.word).width + 7;
-      const row = free[0] <= x + 0.5 ? 0 : free[1] <= x + 0.5 ? 1 : Number(free[1] < free[0]);
-      free[row] = x + Math.max(w, Math.min(letters, 160));
-      const y = top + row * WORD;
-      const current = region.line.id === this.chosen.line && region.index === this.chosen.index;
-      const own = region.line.id === this.chosen.line;
-      const doubtful = region.word.probability !== null && region.word.probability < 0.5;
-      pen.fillStyle = current ? this.colours.ink : own ? this.colours.now : colour;
-      pen.globalAlpha = current || own ? 1 : 1.4 * this.colours.faint;
-      pen.fillRect(x, y, w, WORD - 2);
-      pen.globalAlpha = 1;
-      pen.fillStyle = colour;
-      pen.fillRect(x, y, 1.5, WORD - 2);
-      pen.fillRect(x + w - 1, y, 1, WORD - 2);
-      if (scale >= 35) {
-        pen.fillStyle = doubtful ? this.colours.unsure : this.colours.ink;
-        pen.fillText(region.word.word, x + 4, y + WORD / 2 - 0.5);
-        if (current) { // on the dark ground of the chosen word, as far as it reaches
-          pen.save();
-          pen.beginPath();
-          pen.rect(x, y, w, WORD - 2);
-          pen.clip();
-          pen.fillStyle = this.colours.card;
-          pen.fillText(region.word.word, x + 4, y + WORD / 2 - 0.5);
-          pen.restore();
-        }
-        if (doubtful) pen.fillRect(x + 4, y + WORD - 4, Math.max(4, letters - 8), 1.5);
-      }
-      this.hits.push({ region, number, x, w, y, h: WORD - 2, part: "word" });
-    }
-  }
-
-  paintSelection(pen, at) {
+      const [left, wide] = [this.at(start), Math.max(2, (end - start) * scale)];
+      const isNow = region.line.id === this.chosen.line;
+      const element = make("div", `region ${kind} ${this.lanes[number]}${isNow ? " now" : ""}`);
+      element.dataset.place = String(this.drawn.push({ region, number }) - 1);
+      Object.assign(element.style, { left: `${left}px`, width: `${wide}px`, top: `${top}px`, height: `${height}px` });
+      return [element, left, wide];
+    };
+    const elements = this.lanes.flatMap((_, number) => {
+      const top = AXIS + number * this.laneHeight;
+      const lines = [...this.seen(this.lines[number])].map((region) => {
+        const [element, left] = box(region, number, "line", top, TITLE + this.waveHeight);
+        element.style.paddingLeft = `${Math.max(4, 4 - left)}px`;
+        if (region.line.tag) element.append(`(${region.line.tag})`);
+        return element;
+      });
+      if (scale < 12) return lines; // words of 3 pixels tell nothing; the lines do
+      const free = [-Infinity, -Infinity];
+      const words = [...this.seen(this.words[number])].map((region) => {
+        const [element, left, wide] = box(region, number, "word", 0, WORD - 2);
+        // The other row takes a word whose letters or times have no room in the first.
+        const row = free[0] <= left + 0.5 ? 0 : free[1] <= left + 0.5 ? 1 : Number(free[1] < free[0]);
+        free[row] = left + Math.max(wide, Math.min(7 + 7.2 * region.word.word.length, 160));
+        element.style.top = `${top + TITLE + this.waveHeight + 2 + row * WORD}px`;
+        element.classList.toggle("chosen", region.line.id === this.chosen.line && region.index === this.chosen.index);
+        element.classList.toggle("unsure", region.word.probability !== null && region.word.probability < 0.5);
+        if (scale >= 35) element.append(region.word.word);
+        return element;
+      });
+      return [...lines, ...words];
+    });
+    $("regions").replaceChildren(...elements);
+    $("selection").hidden = !this.selection;
     if (!this.selection) return;
     const { start, end, channel } = this.selection;
-    const top = AXIS + channel * this.laneHeight + TITLE;
-    pen.globalAlpha = 0.25;
-    pen.fillStyle = this.colours.both;
-    pen.fillRect(at(start), top, at(end) - at(start), this.waveHeight);
-    pen.globalAlpha = 1;
-    pen.setLineDash([4, 3]);
-    pen.strokeStyle = this.colours.ink;
-    pen.strokeRect(at(start) + 0.5, top + 0.5, at(end) - at(start) - 1, this.waveHeight - 1);
-    pen.setLineDash([]);
+    const place = { left: this.at(start), width: this.at(end) - this.at(start), top: AXIS + channel * this.laneHeight + TITLE, height: this.waveHeight };
+    for (const [name, pixels] of Object.entries(place)) $("selection").style[name] = `${pixels}px`;
   }
 
-  paintOverview() {
-    const [pen, width] = this.prepared(this.overview, OVERVIEW);
-    const scale = width / Math.max(0.001, this.item.duration);
-    const high = (OVERVIEW - 8) / this.lanes.length - 1;
-    this.lanes.forEach((channel, number) => {
-      pen.fillStyle = this.colours[channel];
-      const top = 4 + number * (high + 1);
-      let last = -1;
-      for (const { start, end } of this.lines[number]) {
-        const [x, right] = [Math.max(last, start * scale), Math.max(start * scale + 1, end * scale)];
-        if (right - last < 0.5) continue; // within a pixel that is drawn
-        pen.fillRect(x, top, right - x, high);
-        last = right;
-      }
-    });
-    const { start, span } = this.view;
-    pen.strokeStyle = this.colours.ink;
-    pen.lineWidth = 1.5;
-    pen.strokeRect(clamp(start * scale, 1, width - 3), 1, Math.max(3, span * scale - 2), OVERVIEW - 2);
-    pen.fillStyle = this.colours.ink;
-    pen.fillRect(clamp(this.hear.position() * scale - 1, 0, width - 2), 0, 2, OVERVIEW);
-  }
-
-  /** The region of the chosen line or word. */
-  region(index) {
-    const { line } = this.chosen;
-    const number = this.item ? this.lanes.indexOf(this.item.lines.find((one) => one.id === line)?.channel) : -1;
-    if (number < 0) return null;
-    const list = index === null ? this.lines[number] : this.words[number];
-    return list.find((one) => one.line.id === line && one.index === index) ?? null;
-  }
-
-  placeHandles(at, width) {
+  placeHandles() {
     for (const [kind, index] of [["line", null], ["word", this.chosen.index]]) {
-      const region = index === -1 ? null : this.region(index);
+      const region = this.region(index);
       for (const edge of ["start", "end"]) {
         const handle = this.handles[`${kind}-${edge}`];
         handle.hidden = !region;
         if (!region) continue;
-        const times = this.times(region);
-        const value = times[edge];
-        const number = this.lanes.indexOf(region.line.channel);
-        const top = AXIS + number * this.laneHeight;
-        const x = at(value);
-        handle.classList.toggle("away", x < -6 || x > width + 6);
-        const [y, h] = kind === "line" ? [top, TITLE + this.waveHeight] : [top + TITLE + this.waveHeight, 2 * WORD];
-        handle.style.transform = `translate(${clamp(x, -6, width + 6)}px, ${y}px)`;
-        handle.style.height = `${h}px`;
+        const value = this.times(region)[edge];
+        const top = AXIS + this.lanes.indexOf(region.line.channel) * this.laneHeight;
+        const [y, height] = kind === "line" ? [top, TITLE + this.waveHeight] : [top + TITLE + this.waveHeight, 2 * WORD];
+        handle.style.transform = `translate(${clamp(this.at(value), -6, this.width + 6)}px, ${y}px)`;
+        handle.style.height = `${height}px`;
         const what = kind === "line" ? "the line" : `the word ${region.word.word}`;
-        const facts = { "aria-label": `${edge === "start" ? "Start" : "End"} of ${what}`, "aria-valuemin": "0", "aria-valuemax": String(this.item.duration), "aria-valuenow": value.toFixed(3), "aria-valuetext": `${value.toFixed(2)} seconds` };
-        for (const [name, fact] of Object.entries(facts)) if (handle.getAttribute(name) !== fact) handle.setAttribute(name, fact);
+        const facts = { label: `${edge === "start" ? "Start" : "End"} of ${what}`, valuemin: 0, valuemax: this.item.duration, valuenow: value.toFixed(3), valuetext: `${value.toFixed(2)} seconds` };
+        for (const [name, fact] of Object.entries(facts)) handle.setAttribute(`aria-${name}`, String(fact));
       }
     }
-    const position = this.hear.position();
-    this.overview.setAttribute("aria-valuemax", this.item.duration.toFixed(2));
-    this.overview.setAttribute("aria-valuenow", position.toFixed(2));
-    this.overview.setAttribute("aria-valuetext", `${clock(position, 1)} of ${clock(this.item.duration)}`);
   }
 
-  /** The height that fits what is loud in the first view; it stays until the item or the choice is another. */
-  fitHeight() {
-    if (this.height) return;
-    const { start, span } = this.view;
-    const most = this.peaks.loudest(start, start + span);
-    if (most <= 0) return;
-    this.height = [8, 4, 2].find((times) => most * times <= 1) || 1;
-    this.hear.zoomed();
+  paintOverview() {
+    const { duration } = this.item;
+    const [pen, width, colour] = this.prepared($("overview").firstElementChild, 26);
+    const [scale, high] = [width / Math.max(0.001, duration), 18 / this.lanes.length - 1];
+    this.lanes.forEach((channel, number) => {
+      pen.fillStyle = colour(channel);
+      for (const { start, end } of this.lines[number]) pen.fillRect(start * scale, 4 + number * (high + 1), Math.max(1, (end - start) * scale), high);
+    });
+    $("in-view").style.left = `${this.view.start * scale}px`;
+    $("in-view").style.width = `${Math.max(3, this.view.span * scale)}px`;
+  }
+
+  /** Show where the sound is; nothing else changes as it plays. */
+  moveHead() {
+    if (!this.item) return;
+    const [position, { duration }] = [this.hear.position(), this.item];
+    const x = this.at(position);
+    $("head").hidden = x < -1 || x > this.width;
+    $("head").style.transform = `translateX(${clamp(x, 0, this.width - 1.5)}px)`;
+    $("overview").lastElementChild.style.left = `${(100 * position) / Math.max(0.001, duration)}%`;
+    const facts = { valuemax: duration.toFixed(2), valuenow: position.toFixed(2), valuetext: `${clock(position, 1)} of ${clock(duration)}` };
+    for (const [name, fact] of Object.entries(facts)) $("overview").setAttribute(`aria-${name}`, fact);
   }
 
   // Editing by hand.
 
-  /** Times of a region when one edge, or all of it, is brought to a time; words of a line stay in their order. */
+  /** Times of a region when one edge, or all of it, is moved; words of a line stay in their order. */
   moved(region, edge, shift, from) {
-    const { duration } = this.item;
-    let [low, high] = [0, duration];
+    let [low, high] = [0, this.item.duration];
     if (region.index !== null) {
       // Neighbours give way, as the server has it, and keep something.
       const { words } = region.line;
@@ -450,48 +347,42 @@ export class Wave {
     return { line: region.line.id, index: region.index, start: tidy(start), end: tidy(end) };
   }
 
+  /** What is under the pointer: the time, the lane, and a region with the edge that is near, or its title. */
   hit(event) {
     const box = this.canvas.getBoundingClientRect();
-    const [x, y] = [event.clientX - box.left, event.clientY - box.top];
-    const time = this.view.start + (x / box.width) * this.view.span;
-    const number = clamp(Math.floor((y - AXIS) / this.laneHeight), 0, this.lanes.length - 1);
-    let best = null;
-    for (const one of this.hits) {
-      if (y < one.y || y > one.y + one.h || x < one.x - EDGE || x > one.x + one.w + EDGE) continue;
-      const [left, right] = [Math.abs(x - one.x), Math.abs(x - one.x - one.w)];
-      const reach = Math.min(EDGE, one.part === "word" ? Math.max(2, one.w / 4) : EDGE);
-      const edge = Math.min(left, right) <= reach ? (left < right ? "start" : "end") : null;
-      if (!edge && (x < one.x || x > one.x + one.w)) continue;
-      // The chosen region is in front; then edges, the nearest first; then the latest.
-      const chosen = one.region.line.id === this.chosen.line && (one.part !== "word" || one.region.index === this.chosen.index);
-      const rank = (edge ? 100 - Math.min(left, right) : 0) + (chosen ? 1000 : 0);
-      if (!best || rank >= best.rank) best = { ...one, edge, rank };
-    }
-    return { time, number, y, hit: best };
+    const time = this.view.start + ((event.clientX - box.left) / box.width) * this.view.span;
+    const number = clamp(Math.floor((event.clientY - box.top - AXIS) / this.laneHeight), 0, this.lanes.length - 1);
+    const element = document.elementFromPoint(event.clientX, event.clientY);
+    const [, kind, held] = /^(line|word)-(start|end)$/.exec(element.id) ?? [];
+    if (kind) return { time, number, region: this.region(kind === "word" ? this.chosen.index : null), edge: held, isHandle: true };
+    const part = this.drawn[element.closest(".region")?.dataset.place];
+    if (!part) return { time, number, region: null };
+    const { left, right, top, width } = element.closest(".region").getBoundingClientRect();
+    const [before, after] = [event.clientX - left, right - event.clientX];
+    const reach = Math.min(EDGE, Math.max(2, width / 4));
+    const edge = Math.min(before, after) > reach ? null : before < after ? "start" : "end";
+    return { time, number, region: part.region, edge, isHandle: part.region.index !== null || Boolean(edge) || event.clientY - top <= TITLE };
   }
 
   listen() {
-    const { canvas } = this;
+    const stage = $("stage");
     let drag = null;
-    canvas.addEventListener("pointerdown", (event) => {
+    stage.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !this.item) return;
-      const { time, number, hit } = this.hit(event);
-      const touch = event.pointerType === "touch";
+      const { time, number, region, edge, isHandle } = this.hit(event);
       // A finger on the waveform turns it; a mouse selects there.
-      const kind = hit && (hit.edge || hit.part === "word" || hit.part === "title") ? "region" : touch ? "turn" : "selection";
-      drag = { kind, time, number, hit, x: event.clientX, view: this.view.start, moved: false, from: hit && { ...this.times(hit.region) } };
-      if (kind === "region") this.hear.pick(hit.region.line, hit.region.index ?? -1);
-      canvas.setPointerCapture(event.pointerId);
+      const kind = isHandle ? "region" : event.pointerType === "touch" ? "turn" : "selection";
+      drag = { kind, time, number, region, edge, x: event.clientX, view: this.view.start, moved: false, from: region && { ...this.times(region) } };
+      if (kind === "region") this.hear.pick(region.line, region.index ?? -1);
+      stage.setPointerCapture(event.pointerId);
       event.preventDefault();
       document.activeElement?.blur?.();
     });
-    canvas.addEventListener("pointermove", (event) => {
-      if (!this.item) return;
-      if (!drag) { this.point(event); return; }
-      if (!drag.moved && Math.abs(event.clientX - drag.x) < 4) return;
+    stage.addEventListener("pointermove", (event) => {
+      if (!drag || (!drag.moved && Math.abs(event.clientX - drag.x) < 4)) return;
       drag.moved = true;
       const shift = ((event.clientX - drag.x) / this.width) * this.view.span;
-      if (drag.kind === "region") this.preview = this.held = this.moved(this.current(drag.hit.region), drag.hit.edge, shift, drag.from);
+      if (drag.kind === "region") this.preview = this.held = this.moved(this.current(drag.region), drag.edge, shift, drag.from);
       else if (drag.kind === "turn") this.look(drag.view - shift);
       else {
         const end = clamp(drag.time + shift, 0, this.item.duration);
@@ -499,57 +390,41 @@ export class Wave {
       }
       this.draw();
     });
-    const drop = (event, done) => {
+    stage.addEventListener("pointerup", () => {
       if (!drag) return;
-      const { kind, moved, hit, time } = drag;
-      const times = this.held;
+      const [{ kind, moved, region, time }, times] = [drag, this.held];
       drag = this.held = null;
-      if (!done) { this.preview = null; this.draw(); return; }
-      if (moved && kind === "region") this.hear.moved(this.current(hit.region), times);
-      else if (moved && kind === "selection") this.hear.selected(this.selection);
-      else if (!moved) {
-        if (this.selection) { this.selection = null; this.hear.selected(null); }
-        if (kind !== "region") {
-          if (hit) this.hear.pick(hit.region.line, -1);
-          this.hear.seek(clamp(time, 0, this.item.duration));
-        }
-        this.draw();
+      if (moved && kind === "region") this.hear.moved(this.current(region), times);
+      if (!moved) this.selection = null;
+      this.hear.selected();
+      if (!moved && kind !== "region") {
+        if (region) this.hear.pick(region.line, -1);
+        this.hear.seek(clamp(time, 0, this.item.duration));
       }
-    };
-    canvas.addEventListener("pointerup", (event) => drop(event, true));
-    canvas.addEventListener("pointercancel", (event) => drop(event, false));
-    canvas.addEventListener("dblclick", (event) => {
-      const { hit } = this.hit(event);
-      if (hit) this.hear.play(hit.region);
+      this.draw();
     });
-    canvas.addEventListener("wheel", (event) => {
+    stage.addEventListener("pointercancel", () => {
+      drag = this.held = this.preview = null;
+      this.draw();
+    });
+    stage.addEventListener("dblclick", (event) => {
+      const { region } = this.hit(event);
+      if (region) this.hear.play(region);
+    });
+    stage.addEventListener("wheel", (event) => {
       if (!this.item) return;
       event.preventDefault();
       const by = event.deltaMode === 1 ? 30 : 1;
-      const box = canvas.getBoundingClientRect();
-      const time = this.view.start + ((event.clientX - box.left) / box.width) * this.view.span;
-      if (event.ctrlKey) this.zoom(Math.exp((-event.deltaY * by) / 200), time);
+      if (event.ctrlKey) this.zoom(Math.exp((-event.deltaY * by) / 200), this.hit(event).time);
       else this.look(this.view.start + (((event.deltaX || event.deltaY) * by) / this.width) * this.view.span);
     }, { passive: false });
     const jump = (event) => {
-      const box = this.overview.getBoundingClientRect();
+      const box = $("overview").getBoundingClientRect();
       const time = clamp((event.clientX - box.left) / box.width, 0, 1) * this.item.duration;
       this.hear.seek(time);
       this.look(time - this.view.span / 2);
     };
-    this.overview.addEventListener("pointerdown", (event) => { this.overview.setPointerCapture(event.pointerId); jump(event); });
-    this.overview.addEventListener("pointermove", (event) => { if (event.buttons) jump(event); });
-  }
-
-  /** The region as it is by now: an edit that was saved during a drag makes others of all. */
-  current(region) {
-    const number = this.lanes.indexOf(region.line.channel);
-    const list = (region.index === null ? this.lines : this.words)[number] ?? [];
-    return list.find((one) => one.line.id === region.line.id && one.index === region.index) ?? region;
-  }
-
-  point(event) {
-    const { hit } = this.hit(event);
-    this.canvas.style.cursor = hit?.edge ? "ew-resize" : hit && hit.part !== "wave" ? "grab" : "text";
+    $("overview").addEventListener("pointerdown", (event) => { $("overview").setPointerCapture(event.pointerId); jump(event); });
+    $("overview").addEventListener("pointermove", (event) => { if (event.buttons) jump(event); });
   }
 }
