@@ -17,12 +17,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import DISCARDED
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import as_text, parse_json, read_bytes
+from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.sources.whisper_json import clips_folder
 from dailytalk_contiguous.store import files
@@ -34,20 +34,18 @@ _OLD, _ABOVE, UNDONE, _UNDONE_ABOVE = "folder", "above", "undone", "undone-above
 #: Words in the names of JSON files that are never changed.
 _KEPT = ("backup", "unsanitized")
 
-#: Fields of a manifest or transcript that name a recording, or hold an id made of its name.
-_FIELDS: tuple[str, ...] = ("file", "path", "audio_file", "audio", "audio_filepath", "wav")
-_FIELDS += ("id", "item", "conversation_id", "recording_id", "utterance_id")
+#: Endings of documents: JSON, and tables with a row a line.
+_DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
+
+#: A part of a document that may be a name: a string of JSON, or a cell of a table.
+_PIECE = re.compile(r'[^"|,\t\r\n]+')
 
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
 
-#: Files with a row a line whose first column names a recording.
-_TABLES = frozenset({".csv", ".tsv", ".list", ".lst", ".txt"})
-
 #: The text before a number, the number, and the words after it that `dailytalk split --words` writes.
 _WITH_WORDS = re.compile(r"(.+_)([0-9]{6,18})(-(?=[^_]*[^\W\d_])[^_]+)", re.DOTALL)
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,18})()", re.DOTALL)
-_FIRST_COLUMN = re.compile(r'("?)([^|,\t"\r\n]+)(?=["|,\t])')
 
 
 @dataclass
@@ -230,13 +228,6 @@ def _item(path: str) -> _Item | None:
     return _Item(folder, match[1], match[2], match[3]) if match else None
 
 
-#: A part of a document: its text, and the value of that where it is JSON.
-_Part = tuple[str, Any]
-
-#: Returns the new text for one that names a recording, otherwise None.
-_Rename = Callable[[str], str | None]
-
-
 class _Contents:
     """The numbered recordings of a folder by their paths, its files, and the documents in and above it.
 
@@ -265,46 +256,24 @@ class _Contents:
                     self.unnamed.append(path[own:])
         self.series = {item.series for item in self.items.values()}
         records = [f"{root.name}/{name}" for name in (RECORD, HISTORY) if (root / name).exists()]
-        self.documents = {path: parts for path in [*shown, *records] if (parts := self._read(path, root))}
+        self.forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
+        self.documents = {path: text for path in [*shown, *records] if (text := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
-                if not (self.top / name).is_symlink() and (parts := self._read(name, self.top)):
-                    self.documents[name] = parts
+                if not (self.top / name).is_symlink() and (text := self._read(name, self.top)):
+                    self.documents[name] = text
 
-    def _read(self, path: str, root: Path) -> list[_Part]:
-        """A document that may name an item. Raises BadInput for one that can't be read."""
+    def _read(self, path: str, root: Path) -> str:
+        """A document that may name an item; empty for any other. Raises BadInput for one that can't be read."""
         place, name = self.top / path, posixpath.basename(path)
-        suffix = place.suffix.lower()
-        is_ours = name in (RECORD, HISTORY)
-        if not is_ours and (
-            suffix not in (".json", ".jsonl", *_TABLES)
-            or name.startswith(".")
-            or any(word in name.lower() for word in _KEPT)
-        ):
-            return []
+        is_hidden = name.startswith(".") or place.suffix.lower() not in _DOCUMENTS
+        if name not in (RECORD, HISTORY) and (is_hidden or any(word in name.lower() for word in _KEPT)):
+            return ""
         if place.is_symlink() and files.is_inside(place, root):
-            return []  # it changes with what it names
+            return ""  # it changes with what it names
         place = files.inside(root, place.relative_to(root))
-        data = read_bytes(place, "mend it, or move it away", LARGEST_DOCUMENT)
-        text = data.decode("utf-8", "surrogateescape")
-        if not any(form in text for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])):
-            return []
-        rows = re.split(r"(?<=\n)", text)
-        if name == RECORD or suffix in _TABLES:
-            return [(row, None) for row in rows]
-        if suffix == ".json":
-            try:
-                return [(text, parse_json(data, path, limit=len(data), nan=True))]
-            except BadInput:
-                if len(rows) < 3:  # NeMo calls lines of JSON so, too
-                    raise
-        # A last line that was cut short by a crash is dropped by its reader.
-        whole = (row.strip() and (row.endswith("\n") or name != HISTORY) for row in rows)
-        limit = len(data)
-        return [
-            (row, parse_json(row, path, limit=limit, nan=True) if is_whole else None)
-            for row, is_whole in zip(rows, whole, strict=True)
-        ]
+        text = read_bytes(place, limit=LARGEST_DOCUMENT).decode("utf-8", "surrogateescape")
+        return text if any(form in text for form in self.forms) else ""
 
     def numbered(self, digits: int | None) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
@@ -330,14 +299,9 @@ class _Contents:
             for path in self.files
         )
         missing = {item for path in stems if (item := _item(path)) and item.series in self.series}
-        for document, parts in self.documents.items():
+        for document in self.documents:
             named: set[_Item] = set()
-
-            def note(mention: str, document: str = document, named: set[_Item] = named) -> None:
-                if found := self._named(mention, document):
-                    named.add(found[0])
-
-            _renamed(document, parts, note)
+            self._followed(document, named.add)
             # A document above may be about other recordings with similar names.
             if "/" in document or any(item.path in self.items for item in named):
                 missing |= named
@@ -345,21 +309,31 @@ class _Contents:
 
     def renamed_documents(self, names: Mapping[str, str]) -> dict[str, bytes]:
         """The documents that change, as they are with other names."""
-        changed: dict[str, bytes] = {}
-        for document, parts in self.documents.items():
+        followed = {
+            document: self._followed(document, lambda item: names.get(item.path)) for document in self.documents
+        }
+        changed = {document: text for document, text in followed.items() if text != self.documents[document]}
+        return {document: text.encode("utf-8", "surrogateescape") for document, text in changed.items()}
 
-            def rename(mention: str, document: str = document) -> str | None:
-                found = self._named(mention, document)
-                if found is None or found[0].path not in names:
-                    return None
-                item, rest = found
-                before, slash, _ = mention.removesuffix(rest).rpartition("/")
-                return f"{before}{slash}{names[item.path]}{rest}"
+    def _followed(self, document: str, rename: Callable[[_Item], str | None]) -> str:
+        """A document with other names for its items; `rename` returns None where an item keeps its own."""
 
-            text = _renamed(document, parts, rename)
-            if text != "".join(text for text, _ in parts):
-                changed[document] = text.encode("utf-8", "surrogateescape")
-        return changed
+        def piece(match: re.Match[str]) -> str:
+            text = mention = match[0]
+            if not any(form in text for form in self.forms):
+                return text
+            if is_escaped := "\\" in text:
+                with suppress(ValueError):
+                    mention = json.loads(f'"{text}"')
+            found = self._named(mention, document)
+            if found is None or (new := rename(found[0])) is None:
+                return text
+            rest = found[1]
+            before, slash, _ = mention.removesuffix(rest).rpartition("/")
+            named = f"{before}{slash}{new}{rest}"
+            return json.dumps(named)[1:-1] if is_escaped else named
+
+        return _PIECE.sub(piece, self.documents[document])
 
     def _named(self, mention: str, document: str) -> tuple[_Item, str] | None:
         """The item that a document names, and the rest of the text: an ending, a line's number. None for no item.
@@ -367,6 +341,9 @@ class _Contents:
         Raises BadInput for a name that two items have.
         """
         for end in (len(mention), *reversed([match.start() for match in re.finditer(r"[./]", mention)])):
+            # A number alone, or one with decimals, is no name.
+            if mention[:end].isdecimal() and not re.match(r"\.[a-zA-Z]", mention[end:]):
+                return None
             if item := self._present(mention[:end], document):
                 return item, mention[end:]
         suffix = Path(mention).suffix if Path(mention).suffix.lower() in AUDIO_SUFFIXES else ""
@@ -443,37 +420,3 @@ def _new_path(names: Mapping[str, str], path: str) -> str:
         if path[:dot] in names:
             return posixpath.join(posixpath.dirname(path), names[path[:dot]] + path[dot:])
     return path
-
-
-def _renamed(document: str, parts: list[_Part], rename: _Rename) -> str:
-    """A document with other names: keys of objects, fields that name recordings, the first column of a table."""
-    is_record = posixpath.basename(document) == RECORD
-    is_table = is_record or posixpath.splitext(document)[1].lower() in _TABLES
-    pattern = re.compile(r"()(.+)") if is_record else _FIRST_COLUMN
-    texts = []
-    for text, value in parts:
-        if is_table:
-            match = pattern.match(text)
-            if match and (other := rename(match[2])) is not None:
-                text = text[: match.start(2)] + other + text[match.end(2) :]
-        elif value is not None and (other := _other(value, rename)) != value:
-            whole = len(parts) == 1
-            text = json.dumps(other, ensure_ascii=False, indent=4 if whole else None, sort_keys=whole) + "\n"
-        texts.append(text)
-    return "".join(texts)
-
-
-def _other(value: Any, rename: _Rename) -> Any:
-    """A value with other names in its objects, at any depth. A number alone is no name."""
-    if isinstance(value, list):
-        nested = any(isinstance(part, dict) for part in value)
-        return [_other(part, rename) for part in value] if nested else value
-    if not isinstance(value, dict):
-        return value
-    other = {}
-    for key, part in value.items():
-        if isinstance(part, str) and key in _FIELDS:
-            other[key] = (None if part.isdecimal() else rename(part)) or part
-        else:
-            other[(None if key.isdecimal() else rename(key)) or key] = _other(part, rename)
-    return other

@@ -79,7 +79,7 @@ def test_usable_and_not_usable_are_a_series_each_and_the_manifest_follows(tmp_pa
 
 def test_whisper_json_keeps_its_layout_and_what_nobody_knows(tmp_path: Path) -> None:
     entries = {
-        "ann_000004.wav": {"text": "ann_000004", "segments": [{"id": 0, "tokens": [1, 2], "own": None}]},
+        "ann_000004.wav": {"text": "ann_000004 is read", "segments": [{"id": 0, "tokens": [1, 2], "own": None}]},
         "ann_000002.wav": {"text": "two", "language": "en"},
     }
     text = json.dumps(entries, indent=4, sort_keys=True)
@@ -87,7 +87,7 @@ def test_whisper_json_keeps_its_layout_and_what_nobody_knows(tmp_path: Path) -> 
     reindex_folder(make(tmp_path, files))
     after = tree(tmp_path)
     expected = {"ann_000002.wav": entries["ann_000004.wav"], "ann_000001.wav": entries["ann_000002.wav"]}
-    assert after["whisper.json"] == json.dumps(expected, indent=4, sort_keys=True) + "\n"
+    assert after["whisper.json"] == json.dumps(expected, indent=4, sort_keys=True)
     assert after["whisper_backup.json"] == text  # untouched for ever
     undo_reindex(tmp_path)
     assert tree(tmp_path) == files  # to the byte
@@ -101,10 +101,10 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         for state, tag in (("before", ""), ("after", "sad"))
     }
     files = clips(3, folder="wavs/") | {
-        "metadata.csv": "ann_000003|a text|ann_000003\n",
+        "metadata.csv": "ann_000003|a text|ann_000003 is read\n",
         "train.txt": "wavs/ann_000003.wav|a text\n",
         "transcript.jsonl": json.dumps(
-            {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003", "text": "ann_000003"}
+            {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003", "text": "ann_000003 is read"}
         )
         + "\n",
         "whisper.json": whisper,
@@ -112,13 +112,13 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
     }
     reindex_folder(make(tmp_path, files))
     after = tree(tmp_path)
-    assert after["metadata.csv"] == "ann_000001|a text|ann_000003\n"
+    assert after["metadata.csv"] == "ann_000001|a text|ann_000003 is read\n"
     assert after["train.txt"] == "wavs/ann_000001.wav|a text\n"
     line = json.loads(after["transcript.jsonl"])
     assert line == {
         "audio_file": "wavs/ann_000001.wav",
         "conversation_id": "wavs/ann_000001",
-        "text": "ann_000003",
+        "text": "ann_000003 is read",
     }
     first, rest = after[".dailytalk-edits"].split("\n")
     assert (json.loads(first)["item"], list(json.loads(first)["before"]["lines"])) == (
@@ -160,13 +160,10 @@ def test_what_would_be_lost_or_unclear_renames_nothing(tmp_path: Path) -> None:
     )
     with pytest.raises(BadInput, match="which is in 'one/a/ann_000003' and 'one/b/ann_000003'"):
         reindex_folder(one)
-    broken = make(tmp_path / "broken", clips(3) | {"w.json": '{"ann_000003.wav": '})
-    with pytest.raises(BadInput, match="is not JSON"):
-        reindex_folder(broken)
     both = make(tmp_path / "both", clips(3, folder="a/") | clips(3, folder="b/") | {"w.csv": "ann_000003|three\n"})
     with pytest.raises(BadInput, match="which is in 'a' and 'b'"):
         reindex_folder(both / "a")
-    for root in (one, broken, both):
+    for root in (one, both):
         before = tree(root)
         with folder_locked(root), pytest.raises(DailytalkError, match="is open in another command"):
             reindex_folder(root)
