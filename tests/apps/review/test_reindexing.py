@@ -104,7 +104,7 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
         "metadata.csv": "ann_000003|a text|ann_000003 is read\n",
         "train.txt": "wavs/ann_000003.wav|a text\n",
         "transcript.jsonl": json.dumps(
-            {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003", "text": "ann_000003 is read"}
+            {"audio_file": "wavs/ann_000003.wav", "conversation_id": "wavs/ann_000003", "text": "ann_000003 read"}
         )
         + "\n",
         "whisper.json": whisper,
@@ -118,7 +118,7 @@ def test_tables_transcripts_and_edits_follow(tmp_path: Path) -> None:
     assert line == {
         "audio_file": "wavs/ann_000001.wav",
         "conversation_id": "wavs/ann_000001",
-        "text": "ann_000003 is read",
+        "text": "ann_000003 read",
     }
     first, rest = after[".dailytalk-edits"].split("\n")
     assert (json.loads(first)["item"], list(json.loads(first)["before"]["lines"])) == (
