@@ -141,10 +141,10 @@ class Server:
 
 
 def _serve(folder: str, author: str, port: int, says: Connection) -> None:
-    from dailytalk_contiguous.apps.review.serving import Serving
+    from dailytalk_contiguous.apps.review.serving import serve
 
     os.fsync = lambda descriptor: None
-    Serving(folder, author, "127.0.0.1", port, None).run(lambda address, *_: says.send(address))
+    serve(folder, author, lambda address, *_: says.send(address), port=port)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -75,8 +75,8 @@ class Editable(ABC):
     #: The shape of an entry.
     _shape: ClassVar[Any] = object
 
-    def __init__(self, root: Path, audio: Path) -> None:
-        self.root, self._audio = root, audio
+    def __init__(self, root: Path, audio: Path, path: Path) -> None:
+        self.root, self._audio, self._path = root, audio, path
         self._seen: dict[Path, Sequence[int] | None] = {}
         self.reread()
 
@@ -114,19 +114,25 @@ class Editable(ABC):
 
     def path_of(self, name: str) -> Path:
         """The file with the lines of an item."""
-        raise NotImplementedError
+        return self._path
 
     def content(self, name: str) -> bytes:
         """The content of `path_of(name)` that was read or written last."""
-        raise NotImplementedError
+        return self._document(self.entries)
 
     def write(self, name: str, lines: Lines) -> None:
         """Write the file of an item whole, with other lines of it. Raises OSError and BadInput."""
         raise NotImplementedError
 
+    def _document(self, entries: Json) -> bytes:
+        """The file of the folder, with these entries."""
+        raise NotImplementedError
+
     def _save(self, entries: Json) -> None:
         """Write the documents of the folder with these entries, which become `entries`."""
-        raise NotImplementedError
+        if entries != self.entries:
+            self._write_file(self._path, self._document(entries))
+        self.entries = entries
 
     def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
         """The files of an item that discarding moves, each with its path there."""
@@ -245,9 +251,8 @@ class TaggedLines(Editable):
     entries: dict[str, list[str]]
 
     def __init__(self, root: Path) -> None:
-        self._path = inside(root, TRANSCRIPT)
         self._shard: tuple[Path | None, dict[str, Json]] = (None, {})
-        super().__init__(root, root)
+        super().__init__(root, root, inside(root, TRANSCRIPT))
 
     def reread(self) -> None:
         seen, entries = signature_of(self._path), dict[str, list[str]]()
@@ -301,12 +306,6 @@ class TaggedLines(Editable):
             self._shard = path, read_rows(path, BASE)
         return tagged_row(self._shard[1].get(name))
 
-    def path_of(self, name: str) -> Path:
-        return self._path
-
-    def content(self, name: str) -> bytes:
-        return _numbered(self.entries)
-
     def write(self, name: str, lines: Lines) -> None:
         fields: Json = next((json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {})
         texts = []
@@ -315,9 +314,15 @@ class TaggedLines(Editable):
             texts.append(json_text(ordered | line | {"utterance_id": key}))
         self._save({**self.entries, name: texts})
 
-    def _save(self, entries: Json) -> None:
-        self._write_file(self._path, _numbered(entries))
-        self.entries = entries
+    def _document(self, entries: Json) -> bytes:
+        """A transcript whose lines are numbered as they follow one another."""
+        numbers = itertools.count()
+        texts = (
+            _NUMBER.sub(lambda _: f'{{"segment_id": {next(numbers)}', text) if name else text
+            for name, texts in entries.items()
+            for text in texts
+        )
+        return "".join(texts).encode("utf-8", "surrogateescape")
 
 
 #: The beginning of a line of a transcript: its number among all of them.
@@ -325,17 +330,6 @@ _NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
 
 #: Fields that all lines of a transcript have.
 _IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
-
-
-def _numbered(entries: Mapping[str, Sequence[str]]) -> bytes:
-    """A transcript whose lines are numbered as they follow one another."""
-    numbers = itertools.count()
-    texts = (
-        _NUMBER.sub(lambda _: f'{{"segment_id": {next(numbers)}', text) if name else text
-        for name, texts in entries.items()
-        for text in texts
-    )
-    return "".join(texts).encode("utf-8", "surrogateescape")
 
 
 def _conversation_of(text: str) -> str:
@@ -360,14 +354,14 @@ class ClipsLines(Editable):
     def __init__(self, path: Path) -> None:
         folder = whisper_json.clips_folder(path)
         root = path if path.is_dir() else path.parent
-        self._path = folder.json or root / whisper_json.WHISPER_JSON
-        super().__init__(root, folder.audio)
+        super().__init__(root, folder.audio, folder.json or root / whisper_json.WHISPER_JSON)
 
     def reread(self) -> None:
         seen = signature_of(self._path)
         self.entries = whisper_json.quick_entries(inside(self.root, self._path.name)) if seen else {}
-        # As the file has them: to encode all of them takes long.
-        self._encoded = whisper_json.entry_texts(self._path) if seen else {}
+        texts = whisper_json.entry_texts(self._path) if seen else {}
+        # Each entry as the file has it: to encode all of them takes long.
+        self._encoded = {key: (self.entries.get(key), text) for key, text in texts.items()}
         self._seen[self._path] = seen
         self._matched: dict[bool, tuple[Any, dict[str, str]]] = {}
 
@@ -418,30 +412,15 @@ class ClipsLines(Editable):
     def channels(self, name: str) -> Sequence[str]:
         return CHANNELS[:1]
 
-    def path_of(self, name: str) -> Path:
-        return self._path
-
-    def content(self, name: str) -> bytes:
-        return self._document(self.entries, self._encoded)
-
     def write(self, name: str, lines: Lines) -> None:
         key = self._key(name, self.entries)
         self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
 
-    def _save(self, entries: Json) -> None:
-        if entries == self.entries:
-            return
-        kept = {key: text for key, text in self._encoded.items() if entries.get(key) is self.entries.get(key)}
-        encoded = kept | {
-            key: whisper_json.encoded_entry(key, entry) for key, entry in entries.items() if key not in kept
-        }
-        self._write_file(self._path, self._document(entries, encoded))
-        self.entries, self._encoded = entries, encoded
-
-    def _document(self, entries: Json, encoded: dict[str, str]) -> bytes:
-        for key in entries.keys() - encoded.keys():
-            encoded[key] = whisper_json.encoded_entry(key, entries[key])
-        pieces = ",\n".join(encoded[key] for key in sorted(entries))
+    def _document(self, entries: Json) -> bytes:
+        for key, entry in entries.items():
+            if self._encoded.get(key, (None,))[0] is not entry:
+                self._encoded[key] = entry, whisper_json.encoded_entry(key, entry)
+        pieces = ",\n".join(self._encoded[key][1] for key in sorted(entries))
         return (f"{{\n{pieces}\n}}\n" if pieces else "{}\n").encode("utf-8", "surrogatepass")
 
     def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
@@ -536,7 +515,7 @@ class MoshiLines(Editable):
 
     def __init__(self, root: Path) -> None:
         self._contents: dict[str, bytes] = {}
-        super().__init__(root, root / AUDIO_FOLDER)
+        super().__init__(root, root / AUDIO_FOLDER, root)
 
     def reread(self) -> None:
         self._read_manifests()
@@ -573,7 +552,7 @@ class MoshiLines(Editable):
         return [*dict.fromkeys([*named, *self.gone])]
 
     def lines(self, name: str) -> Lines:
-        document = self._document(name)
+        document = self._words_of(name)
         words = []
         for word in said_words(document["alignments"], name, "make that folder again"):
             timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
@@ -600,7 +579,7 @@ class MoshiLines(Editable):
     def write(self, name: str, lines: Lines) -> None:
         words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
         words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
-        document = self._document(name) | {
+        document = self._words_of(name) | {
             "alignments": [
                 [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
                 for word, channel in words
@@ -641,7 +620,7 @@ class MoshiLines(Editable):
         present = inside(self.root, here.relative_to(self.root))
         return present if present.exists() else inside(self.root, aside.relative_to(self.root))
 
-    def _document(self, name: str) -> Json:
+    def _words_of(self, name: str) -> Json:
         where = as_text(self.path_of(name))
         document: Json = expect(parse_json(self.content(name), where), {"alignments": list}, where)
         return document
@@ -709,7 +688,7 @@ class Viewed(Editable):
         self._items = items
         self.why_not = self._WHY.get(items.kind, "it can only be listened to").format(where=items.where)
         root = items.folder or Path(items.name)
-        super().__init__(root, root)
+        super().__init__(root, root, root)
 
     def reread(self) -> None:
         rows = (row for row in self._items.rows(SMALL) if not row["problem"])

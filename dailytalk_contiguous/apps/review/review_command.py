@@ -42,7 +42,7 @@ def review(
     through silences, split, transcribe and reindex to the review.
     """
     try:
-        from dailytalk_contiguous.apps.review.serving import BACKGROUND, Serving
+        from dailytalk_contiguous.apps.review.serving import BACKGROUND, serve
     except ImportError as error:
         raise DailytalkError(
             f"dailytalk review needs {error.name}", "pip install 'dailytalk-contiguous[review]'"
@@ -63,7 +63,7 @@ def review(
         if not no_browser and not opened(browser_address):
             terminal.say("no browser could be opened: open that address in one")
 
-    Serving(source, author_or_user(author), host, port, password or None, as_is).run(ready)
+    serve(source, author_or_user(author), ready, host, port, password or None, as_is)
     outcome = Outcome(None, "ended: every edit is saved")
     if as_json:  # whose only line is that of the address
         terminal.say(str(outcome.headline))

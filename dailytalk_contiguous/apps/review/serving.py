@@ -29,71 +29,68 @@ if TYPE_CHECKING:
 BACKGROUND = ("listen",)
 
 
-class Serving:
-    """A folder and its address: to be reviewed, or first to be prepared for that."""
+def serve(
+    source: str,
+    author: str,
+    ready: Callable[[str, str, str, int], None],
+    host: str = "127.0.0.1",
+    port: int = 0,
+    password: str | None = None,
+    as_is: bool = False,
+) -> None:
+    """Serve a folder until a signal ends it: to be reviewed, or first to be prepared for that.
 
-    def __init__(
-        self, source: str, author: str, host: str, port: int, password: str | None, as_is: bool = False
-    ) -> None:
-        """Take the port. Raises DailytalkError if it is in use, or the source can't be reviewed.
+    Args:
+        source: a folder, or a version.
+        author: of edits in whose page nobody has entered another name.
+        ready: gets the address, one for a browser that is started with it, the kind of the folder and its items.
+        as_is: whether sound that was not cut or transcribed is opened all the same.
 
-        `as_is`: whether sound that was not cut or transcribed is opened all the same.
-        """
-        self._author, self._host, self._password = author, host, password
-        self._opened: Editable | Preparation
-        preparation = None if as_is else _preparation(source, author)
-        if preparation is not None and password is not None:
-            raise DailytalkError(
-                f"{as_text(source)!r} was not transcribed yet, and commands run for this machine alone",
-                "leave --host and --password-env out, or pass --as-is",
-            )
-        self._opened = preparation or _opened(source)
-        root = self._opened.root
-        where = str(root.absolute() if root.exists() else root)
-        self._state, self._last = _last_address(f"{where}\0prepared" if preparation else where)
-        try:  # on the port of the last time, so that an open page goes on
-            self._socket = bound(host, port or self._last["port"])
-        except DailytalkError:
-            if port:
-                raise
-            self._socket = bound(host, 0)
-        self.port = int(self._socket.getsockname()[1])
+    Raises DailytalkError if the port is in use, or the source can't be reviewed.
+    """
+    preparation = None if as_is else _preparation(source, author)
+    if preparation is not None and password is not None:
+        raise DailytalkError(
+            f"{as_text(source)!r} was not transcribed yet, and commands run for this machine alone",
+            "leave --host and --password-env out, or pass --as-is",
+        )
+    opened = preparation or _opened(source)
+    where = str(opened.root.absolute() if opened.root.exists() else opened.root)
+    state, last = _last_address(f"{where}\0prepared" if preparation else where)
+    try:  # on the port of the last time, so that an open page goes on
+        listening = bound(host, port or last["port"])
+    except DailytalkError:
+        if port:
+            raise
+        listening = bound(host, 0)
+    with listening:
+        port = int(listening.getsockname()[1])
+        site = OpenReview(opened, author) if isinstance(opened, Editable) else opened
+        secret = "" if password else _secret(state, last, port)
+        guard = Guard(site.app, "dailytalk review", host, port, secret, password)
+        config = uvicorn.Config(
+            guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+        )
+        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
+        address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+        page = f"{address}/{secret}/" if secret else f"{address}/"
+        begun = partial(ready, page, address + guard.hand_over(), opened.kind, site.count)
+        try:
+            PageServer(config, begun, site.close).run(sockets=[listening])
+        finally:
+            site.close()
 
-    def run(self, ready: Callable[[str, str, str, int], None]) -> None:
-        """Serve until a signal ends it.
 
-        `ready` gets the address, one for a browser that is started with it, the kind of the folder and its items.
-        """
-        with self._socket:
-            opened = self._opened
-            site = OpenReview(opened, self._author) if isinstance(opened, Editable) else opened
-            secret = "" if self._password else self._secret()
-            guard = Guard(site.app, "dailytalk review", self._host, self.port, secret, self._password)
-            config = uvicorn.Config(
-                guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
-            )
-            address = self._address(f"/{secret}/" if secret else "/")
-            browser_address = self._address(guard.hand_over())
-            try:
-                begun = partial(ready, address, browser_address, opened.kind, site.count)
-                PageServer(config, begun, site.close).run(sockets=[self._socket])
-            finally:
-                site.close()
+def _secret(state: Path, last: Json, port: int) -> str:
+    """The secret of the page: that of the last time only at the same port.
 
-    def _secret(self) -> str:
-        """The secret of the page: that of the last time only at the same port.
-
-        An open page continues to ask at its port, so a program that listens there meanwhile learns it.
-        """
-        secret: str = self._last["secret"] if self._last["port"] == self.port else new_secret()
-        with suppress(OSError):
-            private_folder(self._state.parent).chmod(PRIVATE)  # before a secret is in it
-            write_text(self._state, json_document({"port": self.port, "secret": secret}))
-        return secret
-
-    def _address(self, path: str) -> str:
-        host = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(self._host, self._host)
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}{path}"
+    An open page continues to ask at its port, so a program that listens there meanwhile learns it.
+    """
+    secret: str = last["secret"] if last["port"] == port else new_secret()
+    with suppress(OSError):
+        private_folder(state.parent).chmod(PRIVATE)  # before a secret is in it
+        write_text(state, json_document({"port": port, "secret": secret}))
+    return secret
 
 
 def _preparation(source: str, author: str) -> "Preparation | None":
