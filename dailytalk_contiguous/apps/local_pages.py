@@ -26,6 +26,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import uvicorn
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -89,66 +90,55 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        request = HTTPConnection(scope)
+        answer = await self._answer(HTTPConnection(scope))
         if self._secret:
             scope = {**scope, "root_path": f"/{self._secret}"}
         if scope["type"] == "websocket":
-            refuses = self._problem(request) or not self._is_known(scope["path"]) or not self._knows(request)
-            if "origin" not in request.headers or refuses:
-                await send({"type": "websocket.close", "code": 1008})
-            else:
+            if answer is None and "origin" in HTTPConnection(scope).headers:
                 await self._app(scope, receive, send)
+            else:
+                await send({"type": "websocket.close", "code": 1008})
             return
 
         async def protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                present = {name.lower() for name, _ in message["headers"]}
-                message["headers"] = [
-                    *message["headers"],
-                    *(
-                        (name.lower().encode(), value.encode())
-                        for name, value in HEADERS.items()
-                        if name.lower().encode() not in present
-                    ),
-                ]
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
-        if problem := self._problem(request):
-            await refused(*problem)(scope, receive, protected)
-            return
-        if self._once and hmac.compare_digest(scope["path"].encode(), f"/{self._once}/".encode()):
+        await (answer or self._app)(scope, receive, protected)
+
+    async def _answer(self, request: HTTPConnection) -> Response | None:
+        """The answer to a request that does not reach the app."""
+        elsewhere = f"open the address that {self._command} printed"
+        host = request.headers.get("host", "")
+        if not self._is_ours(host):
+            return refused(403, "that is not the address of this server", "open the address that it printed")
+        origin = request.headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return refused(403, "another page sent this", elsewhere)
+        path = request.scope["path"]
+        is_link = path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
+        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_link:
+            return refused(403, "another page asked for this", elsewhere)
+        method = request.scope.get("method", "GET")
+        if method not in ("GET", "HEAD", "POST"):
+            return refused(405, f"{method[:20]} is no request that this server answers", "use GET or POST")
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if method == "POST" and kind != "application/json":
+            return refused(415, "the request is no JSON", "send Content-Type: application/json")
+        if self._once and hmac.compare_digest(path.encode(), f"/{self._once}/".encode()):
             self._once = ""
-            await RedirectResponse(f"/{self._secret}/", 303)(scope, receive, protected)
-            return
-        if not self._is_known(scope["path"]):
-            page = refused(404, "there is no such page", f"open the address that {self._command} printed")
-            await page(scope, receive, protected)
-            return
+            return RedirectResponse(f"/{self._secret}/", 303)
+        first = path.removeprefix("/").partition("/")[0]
+        if self._secret and not hmac.compare_digest(first.encode(), self._secret.encode()):
+            return refused(404, "there is no such page", elsewhere)
         if not self._knows(request):
             await asyncio.sleep(0.5)  # slows down guessing
             answer = refused(401, "this needs the password", f"ask whoever started {self._command}")
             answer.headers["WWW-Authenticate"] = f'Basic realm="{self._command}", charset="UTF-8"'
-            await answer(scope, receive, protected)
-            return
-        await self._app(scope, receive, protected)
-
-    def _problem(self, request: HTTPConnection) -> tuple[int, str, str] | None:
-        host = request.headers.get("host", "")
-        if not self._is_ours(host):
-            return 403, "that is not the address of this server", "open the address that it printed"
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            return 403, "another page sent this", f"open the address that {self._command} printed"
-        is_link = request.url.path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_link:
-            return 403, "another page asked for this", f"open the address that {self._command} printed"
-        method = request.scope.get("method", "GET")
-        if method == "POST":
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                return 415, "the request is no JSON", "send Content-Type: application/json"
-        elif method not in ("GET", "HEAD"):
-            return 405, f"{method[:20]} is no request that this server answers", "use GET or POST"
+            return answer
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -170,10 +160,6 @@ class Guard:
             ipaddress.ip_address(bare)
             return True  # an address is not resolved, so it can't be redirected
         return False
-
-    def _is_known(self, path: str) -> bool:
-        first = path.removeprefix("/").partition("/")[0]
-        return not self._secret or hmac.compare_digest(first.encode(), self._secret.encode())
 
     def _knows(self, request: HTTPConnection) -> bool:
         if self._password is None:
