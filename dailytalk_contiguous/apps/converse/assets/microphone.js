@@ -12,15 +12,8 @@ export const reasonOf = (error) => REASONS[error.name]
   ?? `The microphone can't be opened (${error.name}): try another browser, or talk without --web.`;
 
 export class Sound {
-  context = null;
-  node = null;
-  stream = null;
-
-  /**
-   * @param heard gets { block, level, done } for every 32 ms: samples, their peak, and samples of the voice played.
-   * @param lost is called when the microphone is gone.
-   */
-  constructor(heard, lost) { Object.assign(this, { heard, lost }); }
+  /** `heard` gets { block, level, done } every 32 ms: samples, their peak, and how many of the voice were played. */
+  constructor(heard, lost) { Object.assign(this, { heard, lost, stream: null }); }
 
   /** Open a microphone, by its id, or the one that the browser prefers. Throws what the browser throws. */
   async open(id) {

@@ -3,12 +3,6 @@
 import { $, make, options, press, say } from "./elements.js";
 import { Sound, reasonOf } from "./microphone.js";
 
-const LOST = "The connection is lost: see whether dailytalk converse still runs in its terminal.";
-const UNPLUGGED = "The microphone was unplugged: plug it in again, or choose another one, then press Start.";
-
-/** Decibels below full scale at the left end of the meter. */
-const FLOOR = -48;
-
 let socket = null;
 let state = "connecting"; // then here, elsewhere, lost or ended
 let pushing = false;
@@ -20,17 +14,19 @@ const ask = (kind, isSo = true) => {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ kind, is_so: isSo }));
 };
 
-// Sound.
-
 const sound = new Sound(({ block, level, done }) => {
-  const decibels = 20 * Math.log10(Math.max(level, 1e-6));
-  $("level").value = Math.max(sound.stream ? 1 - decibels / FLOOR : 0, 0.85 * $("level").value);
+  const decibels = 20 * Math.log10(Math.max(level, 1e-6)); // the meter begins 48 below full scale
+  $("level").value = Math.max(sound.stream ? 1 + decibels / 48 : 0, 0.85 * $("level").value);
   if (state !== "here" || socket.readyState !== WebSocket.OPEN) return;
   const message = new DataView(new ArrayBuffer(4 + 2 * block.length));
   message.setUint32(0, done, true);
   block.forEach((sample, at) => message.setInt16(4 + 2 * at, sample, true));
   socket.send(message);
-}, () => { problem(UNPLUGGED); show(); listMicrophones(); });
+}, () => {
+  problem("The microphone was unplugged: plug it in again, or choose another one, then press Start.");
+  show();
+  listMicrophones();
+});
 
 const listMicrophones = async () => {
   const devices = await navigator.mediaDevices.enumerateDevices();
@@ -49,10 +45,7 @@ const start = async () => {
   show();
 };
 
-// The talk.
-
 const WHO = { user: "You", reply: "Voice" };
-const KEPT = ["user", "reply", "heard", "latency", "notice"];
 
 const add = ({ kind, text, soft = "", medians = "" }) => {
   const line = make("li", `line ${kind}`);
@@ -125,16 +118,14 @@ const connect = () => {
   socket.addEventListener("message", ({ data }) => {
     if (data instanceof ArrayBuffer) return sound.play(new Int16Array(data));
     const told = JSON.parse(data);
-    return KEPT.includes(told.kind) ? add(told) : HEARD[told.kind](told);
+    return (HEARD[told.kind] ?? add)(told);
   });
   socket.addEventListener("close", () => {
     if (state === "ended" || state === "elsewhere") return;
-    leave("lost", LOST);
+    leave("lost", "The connection is lost: see whether dailytalk converse still runs in its terminal.");
     setTimeout(connect, 1500);
   });
 };
-
-// What people do.
 
 const hold = (isHeld) => {
   if (held === isHeld || !pushing || state !== "here" || !sound.stream) return;
@@ -143,17 +134,8 @@ const hold = (isHeld) => {
   show();
 };
 
-const choosePush = (isPush) => {
-  hold(false);
-  pushing = isPush;
-  ask("push", pushing);
-  show();
-};
-
-const PLAIN = "input, select, textarea, a, summary, button:not(#hold)";
-
 for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => {
-  if (event.code !== "Space" || !pushing || event.target.closest?.(PLAIN)) return;
+  if (event.code !== "Space" || !pushing || event.target.closest?.("select, button:not(#hold)")) return;
   event.preventDefault();
   if (!event.repeat) hold(kind === "keydown");
 });
@@ -162,11 +144,15 @@ for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, 
 // A screen reader clicks without a pointer: once to begin, once to end.
 $("hold").addEventListener("click", (event) => { if (!event.detail && !event.pointerType) hold(!held); });
 
+for (const kind of ["clear", "end"]) $(kind).addEventListener("click", () => ask(kind));
+for (const isPush of [false, true]) $(isPush ? "push" : "hands-free").addEventListener("click", () => {
+  hold(false);
+  pushing = isPush;
+  ask("push", pushing);
+  show();
+});
 $("start").addEventListener("click", start);
 $("microphone").addEventListener("change", start);
-$("hands-free").addEventListener("click", () => choosePush(false));
-$("push").addEventListener("click", () => choosePush(true));
-for (const kind of ["clear", "end"]) $(kind).addEventListener("click", () => ask(kind));
 $("take").addEventListener("click", connect);
 navigator.mediaDevices?.addEventListener("devicechange", listMicrophones);
 

@@ -43,18 +43,12 @@ class TalkProcessor extends AudioWorkletProcessor {
     this.heard = new Resampler(sampleRate, RATE);
     this.block = [];
     this.forget();
-    this.port.onmessage = ({ data }) => {
-      if (data === "hush") this.hush();
-      else if (data === "forget") this.forget();
-      else this.queue.push(data);
-    };
+    this.port.onmessage = ({ data }) => (typeof data === "string" ? this[data]() : this.queue.push(data));
   }
 
   /** Begin with a connection that has sent nothing yet. */
   forget() {
-    this.queue = [];
-    this.ready = [];
-    this.taken = 0;
+    [this.queue, this.ready, this.taken] = [[], [], 0];
     this.hush();
   }
 
