@@ -4,7 +4,6 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.core.word_times import split_words
-from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
@@ -61,16 +59,13 @@ TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
 SILENT_DBFS = -60.0
 
 
-def try_voice(name: str, asked: VoiceSettings) -> Outcome:
-    engine, synthesiser = engine_named(name), load_synthesiser(name, asked)
+def try_voice(name: str, chosen: VoiceSettings) -> Outcome:
+    engine, synthesiser = engine_named(name), load_synthesiser(name, chosen)
     line = TRIAL if engine.tags else TRIAL._replace(tag="")
-    spoken_by = "/".join(filter(None, (synthesiser.engine, portable(synthesiser.model))))
-    voice = f", voice {synthesiser.voice}" if synthesiser.voice else ""
-    tags = f"those of {engine.tag_list(asked.model)}" if engine.tags else "none; lines are said without"
     licence = synthesiser.licence or engine.licence
     details: list[str | Judgement] = [
-        f"{spoken_by}{voice}; price: {engine.price}; licence: {licence.licence}",
-        f"  style tags: {tags}",
+        f"{speaker_text(synthesiser)}; price: {engine.price}; licence: {licence.licence}",
+        f"  style tags: {engine.tag_list(chosen.model) if engine.tags else 'none; lines are said without'}",
         f"  voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
     ]
     record: dict[str, Any] = {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice}
@@ -80,75 +75,58 @@ def try_voice(name: str, asked: VoiceSettings) -> Outcome:
                 reason = f"a line would cost {costs:.6f} USD, so none was said"
                 raise DailytalkError(reason, "try it with dailytalk speak")
             synthesiser.preflight()
-        started = perf_counter()
-        spoken = synthesise(synthesiser, line)
-        took = perf_counter() - started
-        again = synthesise(synthesiser, line)
+        spoken, again = synthesise(synthesiser, line), synthesise(synthesiser, line)
     except DailytalkError as error:
         return Outcome(record, Judgement("nothing was said", False), 1, details, error=error)
-    sound, rate = spoken.samples, spoken.sample_rate
-    seconds, peak = len(sound) / rate, float(np.abs(sound).max())
+    sound, rate, words = spoken.samples, spoken.sample_rate, split_words(line.text)
+    peak = round(decibels(float(np.abs(sound).max())), 1)
     speech = sum(end - start for start, end in hear(sound, rate).speech)
-    words = len(split_words(line.text))
     record |= {
         "sample_rate": rate,
-        "seconds": round(seconds, 3),
+        "seconds": round(len(sound) / rate, 3),
         "speech_seconds": round(speech, 3),
-        "peak_dbfs": round(decibels(peak), 1),
+        "peak_dbfs": peak,
         "words": None if spoken.words is None else len(spoken.words),
         "same_again": np.array_equal(sound, again.samples),
     }
-    details.append(f"  said {line.text!r} in {took:.2f} s: {seconds:.2f} s at {rate:,} Hz")
-    if spoken.words is None:
-        details.append(f"  words: it gives no times, so all {words} are aligned")
-    else:
-        whole = [word.text for word in spoken.words] == split_words(line.text)
-        sentence = f"  words: times of {len(spoken.words)} of {words}{'' if whole else ', so all are aligned'}"
-        details.append(Judgement(sentence, whole or None))
-    if synthesiser.deterministic and not record["same_again"]:
-        details.append(Judgement("  it calls itself deterministic, and said the line in another way", False))
-    if record["peak_dbfs"] < SILENT_DBFS:
+    verdict = "it speaks" if speech else "it is noise: no speech is found in it"
+    if peak < SILENT_DBFS:
         verdict = "it is silence"
-    elif not speech:
-        verdict = "it is noise: no speech is found in it"
-    else:
-        verdict = ""
-        details.append(f"  speech in {speech:.2f} s of it, peak {record['peak_dbfs']:.1f} dBFS")
-    good = not verdict and (record["same_again"] or not synthesiser.deterministic)
-    next_command = to_run("speak", "DIR", "--tts", name) if good else ""
-    return Outcome(
-        record, Judgement(verdict or "it speaks", good), 0 if good else 1, details=details, next=next_command
+    if synthesiser.deterministic and not record["same_again"]:
+        verdict = "it calls itself deterministic, and said the line in another way"
+    timed = (
+        f"times of {record['words']} of {len(words)} words" if spoken.words else "no word times: all are aligned"
     )
+    details.append(f"  said {line.text!r}: {len(sound) / rate:.2f} s at {rate:,} Hz, peak {peak} dBFS; {timed}")
+    good = verdict == "it speaks"
+    next_command = to_run("speak", "DIR", "--tts", name) if good else ""
+    return Outcome(record, Judgement(verdict, good), 0 if good else 1, details, next=next_command)
 
 
 def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
+    lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
         *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),
         f"GPU: {report['gpu'] or 'none used: ' + report['no_gpu_because']}",
+        *([f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}"] if report["gpu"] else ()),
+        f"Whisper computes in {report['compute_type']}",
+        f"Whisper on this machine:{'' if report['whisper'] else ' none'}",
+        *(f"  {size:<16}{source}" for size, source in report["whisper"].items()),
     ]
-    if report["gpu"]:
-        lacks = "not found: pip install 'dailytalk-contiguous[cuda]'"
-        details.append(f"  cuBLAS of CUDA 12, for Whisper: {report['cublas'] or lacks}")
-    details.append(f"Whisper computes in {report['compute_type']}")
-    details.append(f"Whisper on this machine:{'' if report['whisper'] else ' none'}")
-    details += [f"  {size:<16}{source}" for size, source in report["whisper"].items()]
-    ready = []
     for name, profile in report["profiles"].items():
-        lacking_by_step = {"tag": profile["needs"], "speak": profile["needs_to_speak"]}
-        if profile["ready"]:
-            ready.append(name)
-            details.append(Judgement(f"profile {name}: ready", True))
-        else:
-            not_ready = " and ".join(f"to {step}" for step, needs in lacking_by_step.items() if needs)
-            details.append(Judgement(f"profile {name}: not ready {not_ready}", None))
-        details.append(f"  {profile['about']}")
-        details += [f"  to {step}: {lack}" for step, needs in lacking_by_step.items() for lack in needs]
-        details += [f"  {role}: {model['name']} ({model['licence']})" for role, model in profile["models"].items()]
-        details.append(f"  spoken by {profile['spoken_by']}")
-    usable = f"ready: {', '.join(ready)}" if ready else "no profile is ready"
+        details += [
+            Judgement(f"profile {name}: {'ready' if profile['ready'] else 'not ready'}", profile["ready"] or None),
+            f"  {profile['about']}",
+            *(f"  to tag: {lack}" for lack in profile["needs"]),
+            *(f"  to speak: {lack}" for lack in profile["needs_to_speak"]),
+            *(f"  {role}: {model['name']} ({model['licence']})" for role, model in profile["models"].items()),
+            f"  spoken by {profile['spoken_by']}",
+        ]
+    ready = [name for name, profile in report["profiles"].items() if profile["ready"]]
+    headline = Judgement(f"ready: {', '.join(ready)}" if ready else "no profile is ready", bool(ready) or None)
     next_command = to_run("build", "INPUT", "--out", "DIR", "--profile", ready[0]) if ready else ""
-    return Outcome(report, Judgement(usable, bool(ready) or None), details=details, next=next_command)
+    return Outcome(report, headline, details=details, next=next_command)
 
 
 def missing_text(missing: Missing, how: str) -> str:
