@@ -352,6 +352,8 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
+    from scipy.signal import correlate  # here: it takes a second, which commands that read no sound can spare
+
     channels = []
     for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
@@ -360,8 +362,7 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     if not ends:
         return Shift(0.0, 0.0, 0.0, 0.0)
     count = int(max(ends) / FRAME) + 1
-    furthest = min(round(FURTHEST / FRAME), count)
-    size = 1 << (count + furthest).bit_length()
+    furthest = min(round(FURTHEST / FRAME), count - 1)
     totals, shared = np.zeros(2), np.zeros(2 * furthest + 1)
     for spoken, utterances in channels:
         text, speech = np.zeros((2, count))  # 1 in each frame that a span touches
@@ -369,8 +370,7 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
             for start, end in spans:
                 frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
         totals += text.sum(), speech.sum()
-        product = np.fft.rfft(text, size) * np.conj(np.fft.rfft(speech, size))
-        shared += np.roll(np.fft.irfft(product, size), furthest)[: 2 * furthest + 1]
+        shared += correlate(text, speech, method="fft")[count - 1 - furthest : count + furthest]
     best_index = int(np.argmax(shared))
     agreement, best = (float(np.clip(2 * shared[n] / totals.sum(), 0, 1)) for n in (furthest, best_index))
     common = float(np.clip(shared[furthest] / max(1.0, totals.min()), 0, 1))

@@ -161,12 +161,6 @@ def inside(line: dict[str, Any], shift: Any = lambda n, time: time) -> str:
     )
 
 
-def test_times_inside_webvtt_are_those_of_its_words(talk: list[dict[str, Any]], tmp_path: Path) -> None:
-    cues = [(line["start"], line["end"], f"<v {NAMES[line['channel']]}>{inside(line)}") for line in talk]
-    read_back = read(save(tmp_path / "call.vtt", "WEBVTT\n\n" + subtitles(cues, ".", indices=False)))
-    assert starts(words_of(read_back)) == starts(words_of(talk))
-
-
 @pytest.mark.parametrize(
     "shift", [lambda n, time: max(0.0, 60 - time), lambda n, time: 1.0, lambda n, time: time + 50]
 )
@@ -178,15 +172,6 @@ def test_times_inside_that_are_none_of_words_leave_the_words_to_be_aligned(
     read_back = read(save(tmp_path / "call.vtt", "WEBVTT\n\n" + subtitles(cues, ".", indices=False)))
     assert [cue["text"] for cue in read_back] == [" ".join(w["word"] for w in line["words"]) for line in lines]
     assert words_of(read_back) == []
-
-
-def test_a_stream_is_placed_by_its_clock(talk: list[dict[str, Any]], tmp_path: Path) -> None:
-    cues = [(line["start"] + 2, line["end"] + 2, f"<v {line['channel']}>{line['text']}") for line in talk]
-    head = "WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:90000,LOCAL:00:00:03.000\n\n"
-    read_back = read(save(tmp_path / "call.vtt", head + subtitles(cues, ".", indices=False)))
-    assert [(cue["start"], cue["end"]) for cue in read_back] == [
-        (pytest.approx(line["start"]), pytest.approx(line["end"])) for line in talk
-    ]
 
 
 @pytest.mark.parametrize("all_one", [True, False])

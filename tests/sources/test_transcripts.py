@@ -159,12 +159,6 @@ def test_moshi_main_speaker_is_left_and_words_become_cues_at_pauses(tmp_path: Pa
     assert (cues[0]["start"], cues[0]["end"], len(cues[0]["words"])) == (0.1, 1.0, 2)
 
 
-def test_jmoshi_speaker_a_is_left(tmp_path: Path) -> None:
-    words = [("B", "はい", 0.0, 0.5), ("A", "今日", 0.2, 0.6), ("A", "は", 0.6, 0.7)]
-    items = [{"speaker": who, "word": word, "start": start, "end": end} for who, word, start, end in words]
-    assert said(read(save(tmp_path / "call.json", items))) == [("right", "はい"), ("left", "今日は")]
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_any_unicode_file_is_read(tmp_path: Path, encoding: str) -> None:
     assert said(read(save(tmp_path / "call.json", ALIGNMENTS, encoding))) == [("left", "hi"), ("right", "yo")]
@@ -267,13 +261,6 @@ def test_mfa_tiers_are_words_of_their_speaker(tmp_path: Path, form: str) -> None
     assert cues[0]["words"] == [{"word": "hello", "start": 0.0, "end": 0.5, "probability": None}]
 
 
-def test_tiers_of_sentences_are_cues_without_words(tmp_path: Path) -> None:
-    tiers = {"Mary": [(0, 2, "how are you")], "John": [(2, 3, "fine, thank you")]}
-    cues = read(grid(tmp_path / "call.TextGrid", tiers))
-    assert said(cues) == [("?Mary", "how are you"), ("?John", "fine, thank you")]
-    assert cues[0]["words"] == []
-
-
 def test_words_count_where_a_speaker_has_utterances_too(tmp_path: Path) -> None:
     cues = read(grid(tmp_path / "call.TextGrid", {"utterances": [(0, 2, "hello you")], "words": WORDS}))
     assert said(cues) == [("left", "hello"), ("left", "you")]
@@ -305,11 +292,6 @@ def test_textgrid_that_breaks_off_anywhere_is_refused(tmp_path: Path, form: str)
         save(path, "\n".join(lines[:count]) + "\n")
         with pytest.raises(BadInput, match=r"call\.TextGrid"):
             read(path)
-
-
-def test_textgrid_of_three_speakers_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="more than two"):
-        read(grid(tmp_path / "call.TextGrid", {"A": WORDS, "B": WORDS, "Carol": [(0, 1, "a door closes")]}))
 
 
 # ELAN
@@ -553,18 +535,6 @@ def test_manifest_names_a_recording_by_the_end_of_its_path(tmp_path: Path) -> No
 # Who speaks
 
 
-def test_names_of_people_in_tiers_and_subtitles_are_their_speakers(tmp_path: Path) -> None:
-    tiers = {"Anna - words": WORDS, "Bob": [(2, 3, "fine, thank you")]}
-    assert {(cue["channel"], cue["speaker"]) for cue in read(grid(tmp_path / "call.TextGrid", tiers))} == {
-        ("?Anna", "Anna"),
-        ("?Bob", "Bob"),
-    }
-    cues = read(
-        save(tmp_path / "other.srt", SRT.format(first="Mary Ann: one", second="B: two")), recording="other.wav"
-    )
-    assert [cue["speaker"] for cue in cues] == ["Mary Ann", None]
-
-
 NOBODY = [
     "A",
     "left",
@@ -613,9 +583,6 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 is not JSON"),
         ("call.json", '{"other": []}', "no known kind"),
         ("call.json", '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}', "item 2 is ['b', 2]"),
-        ("call.json", '{"alignments": [["a", [1, 0], "SPEAKER_MAIN"]]}', "item 1 has the times 1 to 0"),
-        ("call.json", '{"alignments": [["a", [-1, 0], "SPEAKER_MAIN"]]}', "the times -1 to 0"),
-        ("call.json", '{"alignments": [["a", ["0", "1"], "SPEAKER_MAIN"]]}', "the times '0' to '1'"),
         ("call.json", '{"alignments": [["a", [0, NaN], "SPEAKER_MAIN"]]}', "the times 0 to nan"),
         ("call.json", '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}', "the word ' '"),
         ("call.json", '[{"speaker": "A", "word": "a", "start": 0}]', "item 1 has the times 0 to None"),
@@ -625,7 +592,6 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.jsonl", line("left", 0, 1, "a") + "[]", "line 2 is []"),
         ("call.jsonl", line("up", 0, 1, "a"), "channel is not left or right"),
         ("call.jsonl", '{"channel": "left", "start": 0, "end": 1}', "it has no text"),
-        ("call.left.srt", "no times at all", "no subtitles"),
         (
             "call.left.srt",
             SRT.format(first="a", second="b").replace("03,000 -->", "03 -->"),
@@ -636,15 +602,12 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             SRT.format(first="a", second="b") + "\n3\n00:00:05",
             "breaks off in the times '00:00:05'",
         ),
-        ("call.left.srt", "1\n-00:00:05,000 --> 00:00:06,000\na\n", "line 2 has no start"),
-        ("call.left.srt", "1\n277777:46:40,000 --> 277777:46:41,000\na\n", "line 2 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01,000 --> 00:02,000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
         ("call.left.srt", "x" * 300_000, "line 1 has 300,000 characters"),
         ("call.json", '{"alignments": ' + "[" * 100_000, "nested deeper"),
         ("call.json", '{"alignments": [["a", [0, ' + "9" * 5000 + '], "A"]]}', "more than 64 bits"),
-        ("call.json", '{"alignments": [["a", [0, 1e12], "A"]]}', "the times 0 to 1000000000000.0"),
         ("call.json", '{"alignments": [["\\udc80", [0, 1], "A"]]}', "lone surrogate"),
         ("call.json", '{"utterances": [{"words": {"a": 1}}]}', "item 1 is {'words': {'a': 1}}"),
         ("call.jsonl", '{"channel": ["left"], "start": 0, "end": 1, "text": "a"}', "channel is not left or right"),
@@ -652,7 +615,6 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.TextGrid", GRID + '"TextTier"\n"a"\n0\n1\n0\n', "has no interval tier of words or utterances"),
         ("call.TextGrid", GRID + '"IntervalTier"\n"a"\n0\n1\n2\n0\n1\n"hi"\n', "breaks off"),
         ("call.TextGrid", GRID + '"IntervalTier"\n"a\n', "can't be read by praatio"),
-        ("call.TextGrid", "nothing", "does not begin like a TextGrid"),
         ("call.eaf", SUBDIVIDED.replace("milliseconds", "PAL-frames"), "counts time in 'PAL-frames'"),
         ("call.eaf", SUBDIVIDED.replace(' TIME_VALUE="2500"', ""), "no times at the ends of the tier 'A words'"),
         (
@@ -661,14 +623,12 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             "can't be read by pympi (invalid literal",
         ),
         ("call.eaf", SUBDIVIDED.replace('"a1">', '"a9">'), "refers to 'a9', which is not in it"),
-        ("call.eaf", SUBDIVIDED[:-40], "can't be read by pympi"),
         ("call.eaf", SUBDIVIDED.replace("?>", "?><!DOCTYPE a>", 1), "declares entities"),
         ("call.eaf", "<a>" * 100_000, "can't be read by pympi"),
         ("call.docx", "", "unknown extension"),
         ("call.ctm", "", "has no words"),
         ("call.ctm", "call A 0.1\n", "line 1 has 3 fields, not 5 to 8"),
         ("call.ctm", "call A 0.1 x a\n", "line 1 has the times 0.1 to 'x'"),
-        ("call.ctm", "call A -1 2 a\n", "line 1 has the times -1.0 to 1.0"),
         ("call.ctm", "call A 1 2 a sure\n", "line 1 has the probability 'sure'"),
         ("call.ctm", "call A * * <ALT_BEGIN>\ncall A 1 2 a\n", "<ALT_END> is missing"),
         ("call.ctm", "call A 1 1 a\ncall B 1 1 b\ncall C 1 1 c\n", "more than two speakers"),
@@ -681,7 +641,6 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             "item 1, word 2 has the times 0.0 to -1",
         ),
         ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "text is missing"),
-        ("call.json", '{"segments": [{"start": 1, "end": 0, "text": "a"}]}', "the times 1 to 0"),
         ("call.jsonl", json.dumps(SUPERVISION | {"duration": None}), "line 1 has the times 1.0 to None"),
         ("call.jsonl", json.dumps(SUPERVISION | {"channel": "left"}), "its channel is no number"),
         (
@@ -736,11 +695,6 @@ def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> No
     assert path.stat().st_size < 100_000
     with pytest.raises(BadInput, match=r"call\.jsonl\.gz: it holds more than 64.0 MiB"):
         read(path)
-
-
-def test_text_that_is_not_unicode_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="line 2 is not UTF-8"):
-        read(save(tmp_path / "call.left.srt", "1\nsüß", "latin-1"))
 
 
 @pytest.mark.parametrize("piece", ["<v ", "<v.", "<c", "{", "&#", "[a b c]:", "- ", "a."])
