@@ -8,7 +8,7 @@ what was read, apart from what was changed on purpose.
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -236,23 +236,28 @@ class EntryNames:
     """The names of the entries of a file, to be asked for one recording after another."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._alike = [_grouped(names, form) for form in _FORMS]
+        self._names = {*names}
+        self._alike = _grouped(self._names, _folded)
+
+    def alike(self, recording: str) -> list[str]:
+        """The entries that may be about a recording, by its path.
+
+        The one of its exact name, else those of its name in Unicode's NFC whatever the case, else those without a
+        folder of the name of its file.
+        """
+        folded = _folded(recording)
+        exact = [recording] if recording in self._names else []
+        return exact or self._alike.get(folded) or self._alike.get(folded.rpartition("/")[2], [])
 
     def about(self, recording: str) -> list[str]:
-        """The entry about a recording, by its path; none where there is none.
-
-        Names are compared as `match_names` does. Raises BadInput where two entries may be meant.
-        """
-        for form, names_by_form in zip(_FORMS, self._alike, strict=True):
-            names = [name for name in names_by_form.get(form(recording), ()) if _is_for(form, name)]
-            if len(names) > 1:
-                raise BadInput(
-                    f"{' and '.join(map(quoted, names[:3]))} may both be about {quoted(recording)}",
-                    "give its entry the exact name of the file",
-                )
-            if names:
-                return names
-        return []
+        """The entry about a recording, if there is one. Raises BadInput where two may be meant."""
+        names = self.alike(recording)
+        if len(names) > 1:
+            raise BadInput(
+                f"{' and '.join(map(quoted, sorted(names)[:3]))} may both be about {quoted(recording)}",
+                "give its entry the exact name of the file",
+            )
+        return names
 
 
 class Matches(NamedTuple):
@@ -263,7 +268,7 @@ class Matches(NamedTuple):
 
 
 def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
-    """Match entries with audio files: by the exact name, then in Unicode's NFC whatever the case.
+    """Match entries with audio files as `EntryNames.alike` does, where only one of each is alike.
 
     Args:
         keys: names of entries.
@@ -273,21 +278,21 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     >>> match_names(["a.wav", "CAFE\\u0301.wav"], ["a.wav", "more/caf\\xe9.wav", "b.wav"]).keys
     {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
     """
-    names = [*names]
-    left, free = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
-    key_by_name: dict[str, str] = {}
-    for form in _FORMS:
-        by_form = _grouped(free, form)
-        matched: set[str] = set()
-        for shape, same in _grouped((key for key in left if _is_for(form, key)), form).items():
-            if len(same) == 1 and len(by_form.get(shape, ())) == 1:
-                key_by_name[by_form[shape][0]] = same[0]
-                matched |= {*same}
-        left = [key for key in left if key not in matched]
-        free = [name for name in free if name not in key_by_name]
-    loosest = _FORMS[-1]
-    alike = _grouped(names, loosest)
-    return Matches(key_by_name, [_unmatched(key, alike.get(loosest(key), []), key_by_name) for key in left])
+    keys, names = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
+    entries = EntryNames(keys)
+    alike = {name: entries.alike(name) for name in names}
+    claims = Counter(key for found in alike.values() for key in found)
+    key_by_name = {
+        name: found[0]
+        for name, found in alike.items()
+        if len(found) == 1 and (found[0] == name or claims[found[0]] == 1)
+    }
+    matched = {*key_by_name.values()}
+    by_file = _grouped(names, _file_name)
+    rejects = [
+        _unmatched(key, by_file.get(_file_name(key), []), key_by_name) for key in keys if key not in matched
+    ]
+    return Matches(key_by_name, rejects)
 
 
 def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Reject:
@@ -307,18 +312,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
 
 
-def _base(form: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda name: PurePosixPath(form(name)).name
-
-
-#: How names are compared, the strictest way first; the first two compare folders, too.
-_WITH_FOLDERS = 2
-_FORMS: tuple[Callable[[str], str], ...] = (str, _folded, _base(str), _base(_folded))
-
-
-def _is_for(form: Callable[[str], str], key: str) -> bool:
-    """Whether the names of an entry and of a file are compared in this form: a folder that is named counts."""
-    return form in _FORMS[:_WITH_FOLDERS] or not {"/", "\\"} & {*key}
+def _file_name(name: str) -> str:
+    return _folded(name).rpartition("/")[2]
 
 
 def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
