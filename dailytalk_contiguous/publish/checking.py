@@ -15,7 +15,7 @@ from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.schema import CONFIGS, LABELLED, Row
+from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, compare, measure_text, published_references
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
@@ -34,7 +34,7 @@ from dailytalk_contiguous.publish.findings import (
     several,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, Items
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -52,63 +52,76 @@ _CHECK_AGAIN = "see that you may read it, and check again"
 _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
 
 
-def check_dataset(
-    folder: Path, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+def check_rows(
+    items: Items, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
-    """Check a folder of Parquet shards (or a work folder's `dataset/`); findings, and how much is in it.
+    """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
-    Raises DailytalkError if there are no shards.
+    Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
+    has a digest, which shows a row that was changed after it was built.
+
+    Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
-    findings: list[Finding] = []
-    maker, ids = TableMaker(), set[str]()
-    items = finished_items(folder)
-    for path in items.files:
-        shown = str(path.relative_to(folder))
+    findings, maker, ids, splits = list[Finding](), TableMaker(), set[str](), Counter[str]()
+    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
+    for file in items.files if isinstance(items, FiledItems) else [""]:
+        shown = str(file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file)
+        rows = items.rows()
+        if isinstance(items, FiledItems):
+            rows = (row for _, row in items.rows_of(file, columns))
         try:
-            for _, row in steps(f"conversations of {shown} checked", items.rows_of(path)):
-                findings += _row(f"{shown}: {row['conversation_id']}", row, maker, ids)
-        except DailytalkError as problem:
+            for row in steps(f"conversations of {shown or items.name} checked", rows):
+                splits[row["split"]] += 1
+                name = row["conversation_id"]
+                location = f"{shown}: {name}" if shown else name
+                if unused := None if row["problem"] else items.unused(row):
+                    findings.append(advice(unused[0], location, unused[1], items.remedy, "note"))
+                    continue
+                if columns and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
+                    what = "its audio is not that of its audio_sha256"
+                    findings.append(error("changed-audio", location, what, _PUBLISH_AGAIN))
+                if name in ids:
+                    findings.append(occurs_twice(location, name))
+                if row["problem"]:
+                    kind = _KINDS.get(row["problem_column"], "bad-row")
+                    findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))
+                else:
+                    findings += row_findings(location, row)
+                    if name not in ids:
+                        maker.add(row)
+                ids.add(name)
+        except BadInput as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
         except OSError as problem:
             reason = f"it can't be read ({problem.strerror})"
             findings.append(error("unreadable-shard", shown, reason, _CHECK_AGAIN))
+    if items.remedy:
+        findings = [
+            replace(finding, remedy=items.remedy) if finding.remedy == _SPEAK_AGAIN else finding
+            for finding in findings
+        ]
     for reject in items.rejects():
         maker.add_reject(reject)
-    run = work_folder.read_run(folder) or {}
     tables = maker.tables()
-    return [*findings, *verdict.all_findings(tables, run, limits)], _facts(tables, len(ids), references)
-
-
-def _facts(tables: Tables, conversations: int, references: Sequence[ReferenceCorpus]) -> dict[str, Any]:
     whole = tables.conversations[["utterances", "words", "duration"]].sum()  # copies of clips, too
     hours = {
         f"hours_of_{what}": {name: round(of, 7) for name, of in sorted(figures.hours_of(tables, column).items())}
         for what, column in (("voice", "voices"), ("language", "language"))
     }
-    return {
-        "kind": "dataset",
-        "conversations": conversations,
+    facts = {
+        "kind": {"conversations": "dataset", "clips": "dataset", "version": "published"}.get(
+            items.kind, items.kind
+        ),
+        "conversations": len(ids),
         "utterances": int(whole["utterances"]),
         "words": int(whole["words"]),
         "hours": round(float(whole["duration"]) / 3600, 7),
         **hours,
         "measures": measure_facts(tables, references),
+        **({"splits": dict(splits)} if items.kind == "version" else {}),
     }
-
-
-def _row(file: str, row: Row, maker: TableMaker, ids: set[str]) -> Iterator[Finding]:
-    """The findings on a row; the first of an id is added to the tables."""
-    name = row["conversation_id"]
-    is_first = name not in ids
-    if not is_first:
-        yield occurs_twice(file, name)
-    ids.add(name)
-    if row["problem"]:
-        yield error(_KINDS.get(row["problem_column"], "bad-row"), file, row["problem"], _SPEAK_AGAIN)
-        return
-    yield from row_findings(file, row)
-    if is_first:
-        maker.add(row)
+    run = (work_folder.read_run(items.folder) if items.folder else None) or {}
+    return [*findings, *verdict.all_findings(tables, run, limits)], facts
 
 
 def occurs_twice(file: str, name: str) -> Finding:
@@ -171,33 +184,19 @@ def check_version(
 ) -> Checked:
     """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
-    Rows come over the network one row group at a time, so that checking needs no disk. Their audio has a digest,
-    which shows a row that was changed after it was built. Raises DailytalkError if the version has no
-    conversations, or can't be read.
+    Raises DailytalkError if the version has no conversations, or can't be read.
     """
     items = open_items(version)
     findings: list[Finding] = []
-    if MANIFEST not in version.names:
+    if MANIFEST in version.names:
+        for name, difference in file_differences(version):
+            what = f"it is not what {MANIFEST} names: {difference}"
+            findings.append(error("not-in-manifest", name, what, _PUBLISH_AGAIN))
+    else:
         what = "nothing says which files this version has"
         findings.append(advice("no-manifest", MANIFEST, what, _PUBLISH_AGAIN))
-    for name, difference in file_differences(version) if MANIFEST in version.names else ():
-        what = f"it is not what {MANIFEST} names: {difference}"
-        findings.append(error("not-in-manifest", name, what, _PUBLISH_AGAIN))
-    maker, ids, splits = TableMaker(), set[str](), Counter[str]()
-    for row in steps("conversations checked", items.rows([*LABELLED, "audio_sha256"])):
-        splits[row["split"]] += 1
-        name = f"{CONFIGS[0]}/{row['split']}: {row['conversation_id']}"
-        if hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
-            what = "its audio is not that of its audio_sha256"
-            findings.append(error("changed-audio", name, what, _PUBLISH_AGAIN))
-        findings += _row(name, row, maker, ids)
-    tables = maker.tables()
-    facts = _facts(tables, len(ids), references)
-    return [*findings, *verdict.all_findings(tables, limits=limits)], facts | {
-        "kind": "published",
-        "commit": version.commit,
-        "splits": dict(splits),
-    }
+    of_rows, facts = check_rows(items, limits, references)
+    return findings + of_rows, facts | {"commit": version.commit}
 
 
 def check_folder(
@@ -243,7 +242,7 @@ def check_folder(
     ):
         return _work(path, limits, references)
     if items := claimed(path):
-        return _claimed(items, limits, references)
+        return check_rows(items, limits, references)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
         return _exported(path, recognised, settings)
     if (path / work_folder.MEASURED).is_dir():
@@ -252,7 +251,7 @@ def check_folder(
             "run dailytalk corpus without --report-only",
         )
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
-        return check_dataset(path, limits, references)
+        return check_rows(finished_items(path), limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
@@ -280,21 +279,6 @@ def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[F
     return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)
 
 
-def _claimed(items: Items, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
-    findings, maker, ids = list[Finding](), TableMaker(), set[str]()
-    for row in items.rows():
-        name = row["conversation_id"]
-        if unused := None if row["problem"] else items.unused(row):
-            findings.append(advice(unused[0], name, unused[1], items.remedy, "note"))
-            continue
-        for finding in _row(name, row, maker, ids):
-            is_again = items.remedy and finding.remedy == _SPEAK_AGAIN
-            findings.append(replace(finding, remedy=items.remedy) if is_again else finding)
-    tables = maker.tables()
-    facts = _facts(tables, len(ids), references) | {"kind": items.kind}
-    return [*findings, *verdict.all_findings(tables, limits=limits)], facts
-
-
 def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
     findings = list(file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
@@ -305,7 +289,7 @@ def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequen
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
     if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
-        of_dataset, counts = check_dataset(folder, limits, references)
+        of_dataset, counts = check_rows(finished_items(folder), limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):

@@ -120,7 +120,7 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     Raises DailytalkError: a version holds no conversations, holds one twice or without an id, or can't be read.
     """
     new_items = VersionItems(after)
-    if before is None or not before.configs():
+    if before is None or not before.configs:
         return Changes(added=sorted(_entries(new_items, _columns(after), ())))
     old_items = VersionItems(before)
     # A folder is named by the tag in its manifest, since its path is private.
@@ -154,7 +154,7 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
 def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
     """Compare the splits and columns of each config. Fields of structs and lists are named by dots."""
-    old_configs, new_configs = before.configs(), after.configs()
+    old_configs, new_configs = before.configs, after.configs
     for config in dict.fromkeys([*old_configs, *new_configs]):
         if config not in new_configs:
             changes.broken[config] = ["all of it is gone"]

@@ -291,13 +291,6 @@ class Items(ABC):
         rows = self.rows(["conversation_id", "split"])
         return {row["conversation_id"]: row["split"] for row in rows if row["split"]}
 
-    def parents(self) -> dict[str, str]:
-        """Return what each conversation that was made of another was made of, by its id."""
-        if all(field.name != schema.ORIGIN.name for field in self.fields):
-            return {}
-        pairs = ((row["conversation_id"], schema.parent_of(row)) for row in self.rows([schema.ORIGIN.name]))
-        return {name: parent for name, parent in pairs if name != parent}
-
     def rejects(self) -> Iterator[dict[str, str]]:
         """Yield the rejects of the run: `id`, `stage`, `reason` and `remedy`; a damaged line is one, too."""
         return rejects_in(self.folder) if self.folder else iter(())
@@ -483,13 +476,11 @@ class VersionItems(FiledItems):
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
         self.version, config = version, schema.CONFIGS[0]
-        if config not in version.configs():
+        if config not in version.configs:
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"
             )
-        self.split_of = {
-            name: split for split in version.configs()[config] for name in version.files(config, split)
-        }
+        self.split_of = {name: split for split, names in version.configs[config].items() for name in names}
         self.files = [*self.split_of]
 
     @cached_property

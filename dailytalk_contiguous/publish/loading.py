@@ -99,7 +99,7 @@ def load(
             "a state holds only for the version that it was taken from, and the main branch moves",
             "give revision= the tag or commit, both before and after the stop",
         )
-    configs, items = version.configs(), None
+    configs, items = {name: [*splits] for name, splits in version.configs.items()}, None
     if isinstance(version.where, Path) and not configs:
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
 
@@ -131,8 +131,8 @@ def load(
             data = load_dataset("parquet", data_files={"train": _paths(items.files)}, split=split, **options)
         elif isinstance(version.where, Path):
             files = {
-                name: _paths(version.path(file) for file in version.files(config, name))
-                for name in configs[config]
+                name: _paths(version.path(file) for file in files)
+                for name, files in version.configs[config].items()
             }
             data = load_dataset("parquet", data_files=files, split=split, **options)
         else:
@@ -157,7 +157,7 @@ def _paths(paths: Iterable[Path]) -> list[str]:
 
 
 def _is_pushed_alone(version: Version) -> bool:
-    known = version.configs()
+    known = version.configs
     features = version.features(DEFAULT) if DEFAULT in known and schema.CONFIGS[0] not in known else None
     if features is None or not features.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
         return False

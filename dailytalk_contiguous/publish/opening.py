@@ -51,7 +51,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
                 "run dailytalk corpus without --report-only",
             )
         return clips
-    if not is_work and CONFIGS[0] in (version := open_version(where)).configs():
+    if not is_work and CONFIGS[0] in (version := open_version(where)).configs:
         return VersionItems(version)
     if any((where / DATASET).glob("*.parquet")) or finished or not (where / TRANSCRIPT).is_file():
         return Shards(where, labelled=False)

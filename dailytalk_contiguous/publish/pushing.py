@@ -23,7 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS
+from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting, unlisted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
@@ -319,9 +319,10 @@ def _packed(
     if before.head and CONFIGS[0] in configs:
         with hub_errors(repo):
             items = open_items(open_version(Reference(repo, before.head)))
-            splits = items.splits()
-            # One that is gone decides for what was made of the same conversation.
-            splits |= {parent: splits[name] for name, parent in items.parents().items() if name in splits}
+            origin = [own.name for own in items.fields if own.name == ORIGIN.name]
+            for row in items.rows(["conversation_id", "split", *origin]):
+                # One that is gone decides for what was made of the same conversation.
+                splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
 
     def say_packed(done: int, of: int) -> None:
         if done * 10 // of > (done - 1) * 10 // of:
@@ -445,8 +446,8 @@ def publish(api: HfApi, release: Release, say: Say) -> Release:
             )
             commit, url = made.oid, made.pr_url or made.commit_url
         version = open_version(Reference(repo, commit))
-        for split in version.configs().get(CONFIGS[0], ()):
-            _read_back(version, version.files(CONFIGS[0], split)[0])
+        for files in version.configs.get(CONFIGS[0], {}).values():
+            _read_back(version, files[0])
         if tag and not settings.pr and before.tags.get(tag) != commit:
             try:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)

@@ -186,16 +186,12 @@ class Version:
     def __str__(self) -> str:
         return str(self.where)
 
-    def configs(self) -> dict[str, list[str]]:
-        """Return the splits of each config. Raises DailytalkError: some of the files of one are missing."""
-        return {config: list(splits) for config, splits in self._layout.items()}
-
-    def files(self, config: str, split: str) -> list[str]:
-        """Return the names of the data files of a split, in order; none where there is no such split."""
-        return self._layout.get(config, {}).get(split, [])
-
     @cached_property
-    def _layout(self) -> dict[str, dict[str, list[str]]]:
+    def configs(self) -> dict[str, dict[str, list[str]]]:
+        """The names of the data files, in order, by config and split.
+
+        Raises DailytalkError: some of a split are missing, or are of another number of files.
+        """
         layout: dict[str, dict[str, list[str]]] = {}
         order = [*CONFIGS, *SPLITS]
         known = {name: number for number, name in enumerate(order)}
@@ -260,7 +256,7 @@ class Version:
 
     def features(self, config: str) -> Features | None:
         """Return the columns of a config, as its first data file declares them; None without such a config."""
-        for names in self._layout.get(config, {}).values():
+        for names in self.configs.get(config, {}).values():
             with self.parquet(names[0]) as file:
                 return Features.from_arrow_schema(file.schema)
         return None
@@ -321,7 +317,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         if revision is not None:
             raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
         version = open_version(path) if path.is_dir() else None
-        return version if version and CONFIGS[0] in version.configs() else path
+        return version if version and CONFIGS[0] in version.configs else path
     try:
         return open_version(named.at(revision, "--revision "))
     except DailytalkError as problem:
@@ -406,8 +402,8 @@ def file_differences(
         reason = f"{version} has no {MANIFEST}, or one that names no files"
         raise DailytalkError(reason, "load it without checking, or a version that has one")
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
-    splits = [(name, split) for name, splits in version.configs().items() for split in splits]
-    present = {file for name, split in splits if config in (None, name) for file in version.files(name, split)}
+    splits = [of for name, of in version.configs.items() if config in (None, name)]
+    present = {file for of_split in splits for files_of in of_split.values() for file in files_of}
     where, api, stored = version.where, HfApi(token=token), dict[str, str]()
     if isinstance(where, Reference) and not download:
         with hub_errors(version):

@@ -299,7 +299,7 @@ def test_private_versions_are_listed_and_opened_with_the_token_that_is_given(
     monkeypatch.delenv("HF_TOKEN")
     if token:
         assert [one.name for one in list_versions(REPO, token)] == ["v1.0.0", "main"]
-        assert open_version(Reference(REPO), token).configs() == {"conversations": ["train"]}
+        assert [*open_version(Reference(REPO), token).configs["conversations"]] == ["train"]
         return
     for ask in (lambda: list_versions(REPO), lambda: open_version(Reference(REPO))):
         with pytest.raises(DailytalkError):

@@ -27,8 +27,8 @@ def rows_in(
     version: Version, config: str, columns: Sequence[str] | None = None
 ) -> Generator[tuple[str, dict[str, Any]], None, None]:
     """Split and row, in the order of the files."""
-    for split in version.configs().get(config, ()):
-        for name in version.files(config, split):
+    for split, names in version.configs.get(config, {}).items():
+        for name in names:
             with version.parquet(name, columns or ()) as file:
                 yield from ((split, one) for one in file.rows(columns))
 
@@ -43,12 +43,12 @@ def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path
     write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]}, tag="v1.0.0")
     write_version(tmp_path, {"train": [[row("z")]]}, config="aside")
     version = open_version(tmp_path)
-    assert version.configs() == {"conversations": ["train", "test"], "aside": ["train"]}
-    assert version.files("conversations", "train") == [
+    configs = {config: [*splits] for config, splits in version.configs.items()}
+    assert configs == {"conversations": ["train", "test"], "aside": ["train"]}
+    assert version.configs["conversations"]["train"] == [
         "conversations/train-00000-of-00002.parquet",
         "conversations/train-00001-of-00002.parquet",
     ]
-    assert version.files("conversations", "validation") == version.files("none", "train") == []
     assert version.features("conversations") == conversations(24000)
     assert (version.features("none"), version.commit) == (None, None)
     assert ids(tmp_path) == [("train", "b"), ("train", "a"), ("test", "c")]
@@ -172,7 +172,7 @@ def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, t
 def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
     version = open_version(Reference(REPO))
-    assert (version.configs(), version.manifest) == ({}, {})
+    assert (version.configs, version.manifest) == ({}, {})
 
 
 def test_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_folder_with_shards_missing_or_of_two_versions_is_refused(tmp_path: Path
     write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
     (tmp_path / "conversations/train-00001-of-00002.parquet").rename(tmp_path / f"conversations/{name}.parquet")
     with pytest.raises(DailytalkError, match="some are missing or of another version"):
-        open_version(tmp_path).configs()
+        _ = open_version(tmp_path).configs
 
 
 def test_damaged_file_and_manifest_are_one_sentence_each(tmp_path: Path) -> None:
@@ -229,9 +229,7 @@ def test_published_version_is_checked_row_by_row_and_file_by_file(tmp_path: Path
     rows = [row("a"), row("b", audio_sha256="0" * 64)]
     folder = write_version(tmp_path / "v", {"train": [rows], "test": [[row("c")]]}, tag="v1.0.0")
     findings, facts = check_version(open_version(folder))
-    assert [(one.kind, one.file) for one in findings if one.level == "error"] == [
-        ("changed-audio", "conversations/train: b")
-    ]
+    assert [(one.kind, one.file) for one in findings if one.level == "error"] == [("changed-audio", f"{FILE}: b")]
     assert (facts["kind"], facts["commit"], facts["splits"]) == ("published", None, {"train": 2, "test": 1})
     (folder / FILE).write_bytes((folder / "conversations/test-00000-of-00001.parquet").read_bytes())
     found, facts = check_version(open_version(folder))

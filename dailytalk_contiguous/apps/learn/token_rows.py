@@ -115,9 +115,9 @@ def utterance_items(name: str) -> publish_items.Items | None:
         if is_work or is_corpus or training_folder.is_mix(path) or (path / publish_items.TRAIN).is_file():
             return opening.open_items(path)
         version = open_version(path)
-        return publish_items.VersionItems(version) if CONFIGS[0] in version.configs() else None
+        return publish_items.VersionItems(version) if CONFIGS[0] in version.configs else None
     named = None if path.exists() else parse_reference(name)
-    if named is None or CONFIGS[0] not in (version := open_version(named)).configs():
+    if named is None or CONFIGS[0] not in (version := open_version(named)).configs:
         return None
     with hub_errors(named):
         folder = snapshot_download(
