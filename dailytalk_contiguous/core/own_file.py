@@ -3,12 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 from importlib import import_module
-from inspect import formatannotation
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -24,8 +22,8 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
 
     The file is imported by its name, so that worker processes find it too.
 
-    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, has no such value,
-    or one with a field of another type; `example` is how to define it.
+    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, or has no such
+    value; `example` is how to define it.
     """
     path, shown = Path(file).absolute(), f"{flag} {as_text(file)!r}"
     if not is_own_file(path.name) or not path.is_file():
@@ -44,35 +42,10 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     value = getattr(module, name, None)
     if not isinstance(value, kind):
         raise DailytalkError(f"{shown} defines no {name}", f"end it with {example}")
-    for part in value if isinstance(value, tuple | list) else (value,):
-        if is_dataclass(part) and not isinstance(part, type):
-            _check_fields(part, shown)
+    for part in value if isinstance(value, tuple | list) else ():
+        if isinstance(inner := getattr(part, "stage", part), type):
+            raise DailytalkError(f"{shown}: {name} has the class {inner.__name__}", f"write {inner.__name__}()")
     return value
-
-
-def _check_fields(value: Any, shown: str) -> None:
-    """Raise DailytalkError for a field of a dataclass that holds something else than its type says."""
-    try:
-        hints = get_type_hints(type(value))
-    except Exception as error:  # whatever its annotations are
-        raise DailytalkError(f"{shown} has an annotation that can't be read ({error})", "correct it") from error
-    for field in fields(value):
-        held, hint = getattr(value, field.name), hints[field.name]
-        if _is_of(held, hint):
-            continue
-        what, remedy = f"{held!r:.60}", f"give {formatannotation(hint)}"
-        if isinstance(held, type):
-            what, remedy = f"the class {held.__name__}", f"write {field.name}={held.__name__}()"
-        raise DailytalkError(f"{shown}: {field.name} of its {type(value).__name__} is {what}", remedy)
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    kind = get_origin(hint) or hint
-    if kind in (Union, UnionType):
-        return any(_is_of(value, part) for part in get_args(hint))
-    if kind is Any or isinstance(kind, TypeVar):
-        return not isinstance(value, type)
-    return not isinstance(kind, type) or isinstance(value, int | float if kind is float else kind)
 
 
 def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:

@@ -157,7 +157,7 @@ def test_stage_that_is_a_class_is_refused_in_a_sentence(
 ) -> None:
     file = own_file(tmp_path, monkeypatch, OWN_STAGE.replace("CountWords(letters=4)", "CountWords"))
     done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
-    assert (done.code, done.err.count("\n"), "is the class CountWords" in done.err) == (1, 1, True), done.err
+    assert (done.code, done.err.count("\n"), "write CountWords()" in done.err) == (1, 1, True), done.err
 
 
 def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, dailytalk: Command) -> None:

@@ -66,12 +66,6 @@ def test_own_format_is_written_with_its_options_and_checked(
         (LINES.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
         (LINES.replace('"lines",\n', '"moshi",\n'), "there is a format 'moshi'"),
         (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
-        (
-            LINES.replace("settings=LineSettings()", "settings=LineSettings"),
-            "settings of its ExportFormat is the class LineSettings: write settings=LineSettings()",
-        ),
-        (LINES.replace("settings=LineSettings()", "settings={}"), "settings of its ExportFormat is {}"),
-        (LINES.replace("write=write_lines", 'write="lines"'), "write of its ExportFormat is 'lines'"),
     ],
 )
 def test_file_that_is_no_format_is_refused_in_a_sentence(
