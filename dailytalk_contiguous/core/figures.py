@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import expect, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput
@@ -253,14 +252,6 @@ def column_values(tables: Tables) -> dict[str, Counter[str] | pd.Series]:
         elif column.tally == "count":
             known[column.name] = counts(values.explode().astype(str).str.slice(stop=LONGEST_VALUE), 50, "others")
     return known
-
-
-def shares(values: NDArray[np.float64], low: float, high: float, width: float) -> dict[float, float]:
-    """Shares in [0, 1] of values by the lower edges of bins, of which the outer ones hold what is beyond."""
-    last = round((high - low) / width) - 1
-    bins = np.clip(np.floor((values - low) / width + 1e-6), 0, last).astype(int)
-    numbers, found = np.unique(bins, return_counts=True)
-    return {round(low + width * at, 6): n / len(values) for at, n in zip(numbers, found.tolist(), strict=True)}
 
 
 # What became of it.

@@ -34,7 +34,6 @@ from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
-    AFFECT,
     PROSODY,
     SYNTHESIS,
     UTTERANCE,
@@ -125,26 +124,16 @@ _OF_ROW += ["augmented_from", "style", "sentence_type"]
 #: Conversations that are a chunk: a row group of the files.
 CHUNK = 512
 
-#: Columns of utterances that stay in memory: what queries of whole datasets read. Texts and ids are long.
-_KEPT = frozenset(
+#: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
+_LEFT_OUT = frozenset(
     {
-        *("conversation_id", "number", "channel", "heard", "seconds", "source_seconds", "speaker", "person"),
+        *("utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"),
+        *("source_channel", "context_seconds", "take", "delivery_semitones", "delivery_decibels"),
         *(
-            "synthetic_voice",
-            "style",
-            "sentence_type",
-            "length",
-            "recogniser",
-            "affect_model",
-            "tag",
-            "tag_said",
-            "kind",
+            f"{timeline}{edge}"
+            for timeline in ("", "source_")
+            for edge in ("start", "end", "start_trim", "end_trim")
         ),
-        *("status", "reason", "text_reason", "confidence", *AFFECT, *PROSODY, "emotion_class", "emotion_model"),
-        *(name for name in UTTERANCE if name.endswith("_bucket")),
-        *("edited_by", "edited_fields", "engine", "model", "voice", "cache_key", "tries", "cost"),
-        *("word_error_rate", *(f"{TAKE}{name}" for name in ("rms", "f0_mean", "speech_rate"))),
-        *("delivery_distance", "delivery_cosine"),
     }
 )
 
@@ -315,7 +304,7 @@ class TableMaker:
             return
         if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
-        kept = utterances.select([name for name in utterances.column_names if name in _KEPT])
+        kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
         keys = pd.util.hash_array(kept["cache_key"].fill_null("").to_numpy())  # of millions that differ
         kept = kept.set_column(kept.column_names.index("cache_key"), "cache_key", [pa.array(keys)])
         self._conversations.append(_compact(conversations))

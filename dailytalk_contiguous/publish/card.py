@@ -8,7 +8,7 @@ same data gives the same text and plots.
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.documents import expect, is_number, parse_json
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded, provenance_of_row
 from dailytalk_contiguous.core.tables import TableMaker, Tables
@@ -113,7 +113,8 @@ def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[TableC
     return rows, notes
 
 
-_MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(start|end) -->")
+_MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(?:start|end) -->")
+_SECTION = re.compile(r"<!-- dailytalk:([a-z_]+):start -->(.*?)<!-- dailytalk:\1:end -->", re.DOTALL)
 _WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
 
 
@@ -123,27 +124,17 @@ def sections_of(text: str) -> dict[str, str]:
     Raises CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
     """
     sections: dict[str, str] = {}
-    opened, begin = "", 0
-    for marker in [*_MARKER.finditer(text), None]:
-        name, is_start = (marker[1], marker[2] == "start") if marker else ("", True)
-        if is_start and opened:
-            raise _damaged(opened, "has no end")
-        if is_start and name in sections:
-            raise _damaged(name, "is there twice")
-        if is_start:
-            opened, begin = name, marker.start() if marker else 0
-        elif name != opened:
-            raise _damaged(name, "has an end without a start")
-        elif marker:
-            sections[name], opened = text[begin : marker.end()], ""
+    damaged = _MARKER.search(_SECTION.sub("", text))
+    for section in _SECTION.finditer(text):
+        if section[1] in sections or _MARKER.search(section[2]):
+            damaged = section
+        sections[section[1]] = section[0]
+    if damaged:
+        raise CardDamaged(
+            f"the markers of the card's section {damaged[1]!r} are not one pair",
+            f"mend the markers <!-- dailytalk:{damaged[1]}:… --> in README.md, or take them all out",
+        )
     return sections
-
-
-def _damaged(name: str, problem: str) -> CardDamaged:
-    return CardDamaged(
-        f"the card's section {name!r} {problem}",
-        f"mend the markers <!-- dailytalk:{name}:… --> in README.md, or take them all out",
-    )
 
 
 def written_of(text: str) -> dict[str, Any]:
@@ -268,40 +259,20 @@ def example_row(row: Mapping[str, Any]) -> Markup:
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     labels = {name: value for name, value in (row.get("labels") or {}).items() if name in _LABEL_FIELDS and value}
     parts = {
-        **{name: _code(row[name]) for name in ("conversation_id", "duration", "language", "sample_rate")},
-        "utterances": _code_list(
-            _some(utterance, _UTTERANCE_FIELDS) for utterance in utterances[:_ROW_UTTERANCES]
-        ),
-        "alignments": _code_list(_some(word, tuple(word)) for word in words[:_ROW_WORDS]),
-        **({"labels": _code(labels)} if labels else {}),
+        **{name: row[name] for name in ("conversation_id", "duration", "language", "sample_rate")},
+        "utterances": [
+            {name: of[name] for name in _UTTERANCE_FIELDS if of.get(name) is not None}
+            for of in utterances[:_ROW_UTTERANCES]
+        ],
+        "alignments": [*words[:_ROW_WORDS]],
+        **({"labels": labels} if labels else {}),
     }
-    text = ",\n".join(f"  {json.dumps(name)}: {value}" for name, value in parts.items())
+    rounded = json.loads(json.dumps(with_null(parts)), parse_float=lambda text: round(float(text), 3))
+    text = json.dumps(rounded, ensure_ascii=False, indent=1)
+    text = _UNSAFE_IN_CODE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
     shown = f"{min(len(utterances), _ROW_UTTERANCES)} of {counted(len(utterances), 'utterance')}"
     shown += f" and {min(len(words), _ROW_WORDS)} of {counted(len(words), 'word')}"
-    return Markup(f"A row, with some of its fields, {shown}:\n\n```json\n{{\n{text}\n}}\n```")
-
-
-def _some(value: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: value[name] for name in names if value.get(name) is not None}
-
-
-def _code(value: Any) -> str:
-    """A value as JSON that ends no block of code; numbers with three decimals."""
-    text = json.dumps(_rounded(value), ensure_ascii=False)
-    return _UNSAFE_IN_CODE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-
-
-def _code_list(values: Iterable[Any]) -> str:
-    lines = ",\n".join(f"    {_code(value)}" for value in values)
-    return f"[\n{lines}\n  ]" if lines else "[]"
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    if isinstance(value, float):
-        return round(value, 3) if math.isfinite(value) else None
-    return value
+    return Markup(f"A row, with some of its fields, {shown}:\n\n```json\n{text}\n```")
 
 
 #: The web page of datasets, even if another server was used for the upload.

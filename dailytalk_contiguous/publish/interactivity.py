@@ -9,7 +9,6 @@ before the agent's next word.
 import bisect
 import hashlib
 import heapq
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, fits, parse_json, quoted, read_json
+from dailytalk_contiguous.core.documents import expect, fits, parse_json, read_json
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
@@ -33,9 +32,8 @@ from dailytalk_contiguous.core.interaction import (
     find_kyutai_interactions,
     window_around,
 )
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.quality import PAUSE_DB
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, OTHER, Row
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
@@ -45,11 +43,7 @@ from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
-    Finding,
-    Loudness,
     error,
-    loudness_of_wav,
-    word_findings,
 )
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_shaped
@@ -410,65 +404,6 @@ def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
     return kept, facts
 
 
-_BENCH_AGAIN = "export again with `dailytalk export --format full-duplex-bench`"
-
-_TIMED = [{"text": str, "timestamp": [float]}]
-
-#: The JSON files of every sample, and of each task, with their shapes.
-_SAMPLE_FILES = {"transcription.json": [{"speaker": int, "item": _TIMED}], "output.json": {"chunks": _TIMED}}
-_V15_FILES = {"metadata.json": {"context_text": str, "current_turn_text": str, "timestamps": [float]}}
-_TASK_FILES: dict[str, dict[str, Any]] = {task: {} for tasks in TASKS.values() for task in tasks} | {
-    "v1.0/candor_pause_handling": {"pause.json": _TIMED},
-    "v1.0/candor_turn_taking": {"turn_taking.json": _TIMED},
-    "v1.0/synthetic_user_interruption": {
-        "interrupt.json": [{"context": str, "interrupt": str, "timestamp": [float]}]
-    },
-    "v1.5/user_interruption": _V15_FILES,
-    "v1.5/user_backchannel": _V15_FILES,
-}
-
-
-def check_full_duplex_bench(folder: Path, settings: CheckSettings) -> Checked:
-    """Check a folder for Full-Duplex-Bench; findings, and counts: samples of each task, and their hours."""
-    samples = read_shaped(inside(folder, SAMPLES), {str: dict}, MOST_OWN_BYTES)
-    findings, files, lengths = list[Finding](), Counter[str](), list[float]()
-    for sample in samples:
-        task, _, number = sample.rpartition("/")
-        if task not in _TASK_FILES or not re.fullmatch("[1-9][0-9]*", number):
-            what = f"it names {quoted(sample)}, which is no numbered sample of a task"
-            findings.append(error("unknown-sample", SAMPLES, what, _BENCH_AGAIN))
-            continue
-        files[task] += 1
-        findings += _sample_findings(folder, sample, lengths)
-    hours = {"samples": round(sum(lengths) / 3600, 7)}
-    return findings, {"files": dict(files), "hours": hours}
-
-
-def _sample_findings(folder: Path, sample: str, lengths: list[float]) -> Iterator[Finding]:
-    """Findings on a sample; the seconds of its input are added to `lengths`."""
-    sounds: dict[str, Loudness | None] = {}
-    for name in ("input", *(["clean_input"] if sample.startswith("v1.5") else []), "output"):
-        sounds[name] = yield from loudness_of_wav(folder, f"{sample}/{name}.wav")
-    measured = [loudness for loudness in sounds.values() if loudness]
-    if len({(loudness.channels, loudness.sample_rate, loudness.seconds) for loudness in measured}) > 1:
-        yield error("wrong-duration", sample, "its files differ in channels, rate or length", _BENCH_AGAIN)
-    if (output := sounds["output"]) and output.sample_rate != BENCH_RATE:
-        what = f"its rate is {output.sample_rate} Hz, which the scripts take for {BENCH_RATE}"
-        yield error("wrong-rate", sample, what, _BENCH_AGAIN)
-    lengths += [loudness.seconds for loudness in measured[:1]]
-    for name, shape in (_TASK_FILES[sample.rpartition("/")[0]] | _SAMPLE_FILES).items():
-        shown = f"{sample}/{name}"
-        try:
-            content = read_shaped(inside(folder, shown), shape)
-        except BadInput as problem:
-            yield error("unreadable-alignments", shown, problem.reason, _BENCH_AGAIN)
-            continue
-        if name == "output.json":
-            timed = [(chunk["text"], chunk["timestamp"]) for chunk in content["chunks"] if chunk["timestamp"]]
-            words = [SaidWord(text, min(times), max(times), OTHER, 0) for text, times in timed]
-            yield from word_findings(shown, words, sounds["output"])
-
-
 INTERACTIVITY = exports.ExportFormat(
     "interactivity",
     reader="moshi-finetune (Kyutai), clip by clip",
@@ -500,5 +435,4 @@ FULL_DUPLEX_BENCH = exports.ExportFormat(
     sample_rate=BENCH_RATE,
     unit="clip",
     recognises=lambda folder: (folder / SAMPLES).is_file(),
-    check=check_full_duplex_bench,
 )

@@ -37,13 +37,6 @@ def test_percentile_is_the_nearest_rank(values: list[int], share: float) -> None
     assert nearest_rank(ordered, share) == np.quantile(values, share, method="inverted_cdf")
 
 
-def test_values_on_an_edge_are_in_the_bin_above_it_and_those_beyond_the_ends_in_the_outer_bins() -> None:
-    values = np.array((-7.0, -2.0, 0.0, 0.0, 0.1, 3.0, 12.0, 2.95))
-    assert figures.shares(values, -2.0, 3.0, 0.1) == {-2.0: 0.25, 0.0: 0.25, 0.1: 0.125, 2.9: 0.375}
-    assert figures.shares(np.array([]), 0.0, 1.0, 0.5) == {}
-    assert math.isnan(nearest_rank(np.array([]), 0.5))
-
-
 def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
     maker = TableMaker()
     names = ("duration", "source_duration", "language", "utterances", "alignments", "timeline", "speakers")
