@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
-from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 from dailytalk_contiguous.store.hub import check_token, model_reference
@@ -254,9 +253,13 @@ def split_option(shown: str, metavar: str = "NAME") -> Any:
     return option("", Panel.HUB, "Its split.", metavar=metavar, show_default=shown)
 
 
-def profile_option(default: str = STANDARD, show_default: str | bool = True) -> Any:
+def profile_option(default: str | None = None, show_default: str | bool = True) -> Any:
+    from dailytalk_contiguous.models.profiles import PROFILES, STANDARD  # here, for it names models
+
     about = f"Set of models: {either(PROFILES)}."
-    return option(default, Panel.MODELS, about, metavar="NAME", show_default=show_default)
+    return option(
+        STANDARD if default is None else default, Panel.MODELS, about, metavar="NAME", show_default=show_default
+    )
 
 
 HTML = option(None, Panel.INPUT, "A page of it, too: one file, no network.", metavar="FILE")

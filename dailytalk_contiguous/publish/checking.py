@@ -273,7 +273,7 @@ def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[F
     from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
 
     try:
-        clips, _ = corpus_figures(open_items(folder), [])
+        clips = corpus_figures(open_items(folder), [])
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
     return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)

@@ -138,28 +138,26 @@ class CorpusFigures:
         return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
 
 
-def corpus_figures(items: Items, refused: list[Row]) -> tuple[CorpusFigures, list[Row]]:
-    """Return the figures of all clips, and of each the labels by which samples are chosen.
-
-    Rows that can't be used are added to `refused`.
-    """
+def corpus_figures(items: Items, refused: list[Row]) -> CorpusFigures:
+    """Return the figures of all clips. Rows that can't be used are added to `refused`."""
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
-    made = TableMaker(knows_rejects=items.kind != "version")
-    published: dict[Credit, None] = {}
-    chosen_by = []
+    maker = TableMaker(knows_rejects=items.kind != "version")
     for row in items.listed(refused):
-        made.add(row)
-        labels = row["labels"]
-        names = ("emotion", "style", "speaker", "augmented_from")
-        chosen_by.append({"id": row["conversation_id"], **{name: labels[name] for name in names}})
-        if items.kind == "version" and labels["corpus"]:
-            published[Credit(labels["corpus"], labels["licence"] or "", "see the card of the dataset")] = None
+        maker.add(row)
+    tables = maker.tables()
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
+    credits = credits_of(record)
+    if items.kind == "version" and not credits:
+        named = (
+            tables.conversations[["corpus", "licence"]].astype(object).dropna(subset="corpus").drop_duplicates()
+        )
+        credits = tuple(
+            Credit(corpus, licence or "", "see the card of the dataset")
+            for corpus, licence in named.dropna(subset="corpus").fillna("").itertuples(index=False)
+        )
     unit = "file" if items.kind == "mix" else "clip"
-    credits = credits_of(record) or tuple(published)
-    clips = CorpusFigures.of_run(record, tables=made.tables(), quality=quality, unit=unit, credits=credits)
-    return clips, chosen_by
+    return CorpusFigures.of_run(record, tables=tables, quality=quality, unit=unit, credits=credits)
 
 
 def findings_of_clips(

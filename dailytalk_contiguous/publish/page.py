@@ -8,7 +8,6 @@ those that the user names, are read once more for the player, with their sound.
 import itertools
 import math
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,26 +60,22 @@ def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
     return sounds
 
 
-def stratified_sample(rows: Iterable[Mapping[str, Any]], count: int, seed: int = 0) -> list[str]:
+def stratified_sample(clips: pd.DataFrame, count: int, seed: int = 0) -> list[str]:
     """Choose `count` recorded clips by id, as many of each emotion as possible, styles and speakers in rotation.
 
     Choice and order depend on the ids and the seed alone. Copies and clips without an emotion are left out.
+
+    `clips`: a table of conversations.
     """
-    queues: dict[str, dict[tuple[Any, Any], list[str]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row["augmented_from"] is None and row["emotion"]:
-            queues[row["emotion"]][row["style"], row["speaker"]].append(row["id"])
-    lines = {emotion: _by_turns(list(speakers.values()), seed) for emotion, speakers in sorted(queues.items())}
-    return _by_turns(list(lines.values()), None)[:count]
-
-
-def _by_turns(groups: Sequence[Sequence[str]], seed: int | None) -> list[str]:
-    """The first of every group, then the second, …; with a seed each group, and the groups, in random order."""
-    if seed is not None:
-        drawn = [sorted(group, key=lambda name: order_key(name, seed)) for group in groups]
-        groups = sorted(drawn, key=lambda group: order_key(group[0], seed))
-    longest = max((len(group) for group in groups), default=0)
-    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    names = ["conversation_id", "emotion", "style", "speaker"]
+    recorded = clips.loc[clips["augmented_from"].isna(), names].astype(object).dropna(subset="emotion").fillna("")
+    recorded["drawn"] = [order_key(name, seed) for name in recorded["conversation_id"]]
+    recorded = recorded.sort_values("drawn")
+    of_speaker = recorded.groupby(["emotion", "style", "speaker"])
+    rounds = recorded.assign(turn=of_speaker.cumcount(), first=of_speaker["drawn"].transform("min"))
+    rounds = rounds.sort_values(["turn", "first"])
+    rounds["turn"] = rounds.groupby("emotion").cumcount()
+    return [*rounds.sort_values(["turn", "emotion"])["conversation_id"][:count]]
 
 
 def compare_folders(
@@ -218,7 +213,7 @@ def _write_clips(
     common: Mapping[str, Any],
 ) -> WrittenReport:
     refused: list[Row] = []
-    clips, chosen_by = corpus_figures(items, refused)
+    clips = corpus_figures(items, refused)
     tables, quality = clips.tables, clips.quality
     rejects = _rejects(tables, itertools.chain(map(_refusal, refused), items.rejects()))
     n = int(figures.totals(tables)["conversations"])
@@ -228,7 +223,7 @@ def _write_clips(
         verdict = judging.verdict_of(
             findings_of_clips(clips, common["run"], limits) if findings is None else findings, n
         )
-    heard = left_channels(items, stratified_sample(chosen_by, SAMPLES))
+    heard = left_channels(items, stratified_sample(tables.conversations, SAMPLES))
     samples = []
     for name, sound in heard.items():
         labels = items.row(name)["labels"]

@@ -62,7 +62,7 @@ def write_listening_test(folder: Path, page: Path, count: int, seed: int = 0) ->
     items = open_items(folder)
     clips = (row["labels"] | {"id": row["conversation_id"]} for row in items.listed() if row["labels"])
     rows = {clip["id"]: {name: clip[name] for name in (*_KEPT, "augmented_from")} for clip in clips}
-    chosen = stratified_sample(rows.values(), count, seed)
+    chosen = stratified_sample(items.tables().conversations, count, seed)
     if not chosen:
         raise DailytalkError(
             f"{as_text(folder)!r} has no finished clip with an emotion", "run `dailytalk corpus` to its end"
