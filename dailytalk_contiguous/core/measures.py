@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.schema import CHANNELS, ORIGIN, parent_of
-from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds
-from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds, timed_conversations
 
 
 class ConversationMeasure(NamedTuple):
@@ -136,25 +135,30 @@ def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0
     }
 
 
-def measure_conversation(row: Mapping[str, Any], rebuilt: bool) -> MeasuredConversation:
+def measure_conversation(
+    row: Mapping[str, Any], rebuilt: bool, timed: Sequence[Timed] | None = None
+) -> MeasuredConversation:
     """Return all measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
 
-    `rebuilt`: whether it was rebuilt; otherwise nothing was resynthesised. Turn-taking is not measured of a
-    clip, nor of a file of an export, which has one side.
+    Turn-taking is not measured of a clip, nor of a file of an export, which has one side.
+
+    Args:
+        rebuilt: whether it was rebuilt; otherwise nothing was resynthesised.
+        timed: its turns (`core.turns.timed_conversations`), where they are known.
     """
     utterances, words = row["utterances"] or (), row["alignments"] or ()
     duration = row["duration"] or 0.0
-    lengths = []
-    for utterance in utterances:
-        recorded = _length(utterance["source_start"], utterance["source_end"])
-        lengths.append((recorded, _length(utterance["start"], utterance["end"])))
-    timed = [
-        Timed(utterance["channel"], *span)
-        for utterance, (_, new) in zip(utterances, lengths, strict=True)
-        if new and utterance["status"] != "dropped" and (span := sounding_span(utterance))
+    lengths = [
+        (
+            _length(utterance["source_start"], utterance["source_end"]),
+            _length(utterance["start"], utterance["end"]),
+        )
+        for utterance in utterances
     ]
-    is_part = row.get("labels") or row.get("measures") is not None
-    talk = {"duration": duration} if is_part else measure_turns(timed, duration)
+    talk: MeasuredConversation = {"duration": duration}
+    if not row.get("labels") and row.get("measures") is None:
+        timed = timed_conversations(row)["rebuilt"].timed if timed is None else timed
+        talk = measure_turns([turn for turn in timed if turn.end > turn.start], duration)
     values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)
     values |= _of_sides(row.get("sides") or (), len(words))
     return values | (_of_synthesis(utterances, lengths) if rebuilt else {})

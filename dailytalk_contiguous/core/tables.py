@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import LENGTHS, LONG_FROM, MEDIUM_FROM, sentence_type
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
+from dailytalk_contiguous.core.turns import Timed, TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     PROSODY,
     SYNTHESIS,
@@ -237,10 +237,9 @@ class TableMaker:
         """
         labels = row.get("labels") or {}
         entry = _conversation(row, split, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        timed = [] if labels else self._add_turns(row)
         if labels.get("augmented_from") is None:
-            entry |= measure_conversation(row, self.finished) | (row.get("measures") or {})
-        if not labels:
-            self._add_turns(row)
+            entry |= measure_conversation(row, self.finished, timed) | (row.get("measures") or {})
         if entry["talk"] and not any(said["channel"] == "left" for said in row["utterances"] or ()):
             entry["least_talk"] = None  # stopped before the voice said anything
         columns = (*COLUMNS, *columns_among(self.fields))
@@ -276,8 +275,8 @@ class TableMaker:
             self.fields,
         )
 
-    def _add_turns(self, row: Mapping[str, Any]) -> None:
-        """Add the turns of a row; the recording that several rows were made of counts once."""
+    def _add_turns(self, row: Mapping[str, Any]) -> list[Timed]:
+        """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
         timelines, parent = timed_conversations(row), schema.parent_of(row)
         is_made = parent != (row.get("conversation_id") or "")
         if "source" in timelines and not (parent in self._parents or (is_made and parent in self._counted)):
@@ -287,6 +286,7 @@ class TableMaker:
             self._parents.add(parent)
         if self.finished:
             self._rebuilt.add(timelines["rebuilt"])
+        return timelines["rebuilt"].timed
 
     def flush(self) -> None:
         """Make the tables of the rows that wait."""
