@@ -164,11 +164,10 @@ def reasons(tables: Tables) -> Counter[str]:
 
 def corrections(tables: Tables) -> tuple[int, Counter[str], set[str]]:
     """Number of utterances that people corrected, in which fields, and who did."""
-    columns = tables.utterances[["edited_by", "edited_fields"]]
-    edited = columns[columns.notna().any(axis=1)]
-    people, fields = ([*edited[name].dropna()] for name in columns)
-    corrected = [any(len(part) for part in parts if part is not None) for parts in edited.itertuples(index=False)]
-    return sum(corrected), Counter(name for of in fields for name in of), {name for of in people for name in of}
+    edited = tables.utterances[["edited_by", "edited_fields"]].dropna(how="all")
+    n = int((edited.map(lambda names: 0 if names is None else len(names)).sum(axis=1) > 0).sum())
+    people, fields = (edited[name].explode().dropna() for name in edited)
+    return n, Counter(fields), {*people}
 
 
 # What it is like.
@@ -299,12 +298,9 @@ def lost_in_rebuild(tables: Tables) -> dict[str, float]:
 def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
     """The splits in which each recorded speaker is heard, by name; where splits are known."""
     known = tables.conversations[["kept_speakers", "speaker", "split", "clip"]].dropna(subset="split")
-    splits: dict[str, set[str]] = defaultdict(set)
-    for names, speaker, split, is_clip in known.itertuples(index=False):
-        for name in [speaker] if is_clip else names:
-            if isinstance(name, str):
-                splits[name].add(split)
-    return dict(splits)
+    names = known["kept_speakers"].where(~known["clip"], known["speaker"].astype(object))
+    heard = known.assign(name=names).explode("name").dropna(subset="name").astype({"split": object})
+    return {str(name): {*splits} for name, splits in heard.groupby("name")["split"]}
 
 
 def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
@@ -367,26 +363,28 @@ def provenances(tables: Tables) -> list[tuple[Mapping[str, Any], int]]:
     return [*known, *([({}, int(column.isna().sum()))] if column.isna().any() else [])]
 
 
-#: The shapes of a row's provenance: as JSON before it is published, and as a struct after.
-_MODEL = dict.fromkeys(("name?", "licence?", "url?"), str)
-_WRITTEN = {"tool?": str, "voice?": str, "settings?": dict, "models?": {str: _MODEL}}
-_PUBLISHED = {"tool?": str, "voice?": str, "settings?": str, "models?": [{"role?": str, **_MODEL}]}
+#: The shape of a row's provenance, of which settings and models are other JSON before it is published.
+_PUBLISHED = {
+    "tool?": str,
+    "voice?": str,
+    "settings?": str,
+    "models?": [dict.fromkeys(("role?", "name?", "licence?", "url?"), str)],
+}
 
 
 @lru_cache(maxsize=64)
 def provenance_of(text: str) -> Mapping[str, Any]:
     """A row's provenance in its published shape; empty where it says nothing that can be read."""
     try:
-        record = parse_json(text, "provenance")
+        record = dict(expect(parse_json(text, "provenance"), dict, "provenance"))
     except BadInput:
         return {}
-    if fits(record, _PUBLISHED):
-        return dict(record)
-    if not fits(record, _WRITTEN):
-        return {}
-    models = [{"role": role, **model} for role, model in sorted((record.get("models") or {}).items())]
-    settings = json.dumps(record.get("settings") or {}, sort_keys=True, ensure_ascii=False)
-    return {**record, "models": models, "settings": settings}
+    if isinstance(models := record.get("models"), dict):
+        named = ((role, model) for role, model in sorted(models.items()) if isinstance(model, dict))
+        record["models"] = [{"role": role, **model} for role, model in named]
+    if isinstance(settings := record.get("settings"), dict):
+        record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
+    return record if fits(record, _PUBLISHED) else {}
 
 
 def _kinds(reasons: Mapping[str, int]) -> Counter[str]:

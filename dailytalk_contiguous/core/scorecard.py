@@ -58,9 +58,11 @@ class TurnTaking:
         self.events.update(filter(None, events))
         for channel, offsets in self._offsets.items():
             offsets.extend([span.offset for span in speech if span.channel == channel and span.offset is not None])
+        known: list[float] = []
         for name, sides in conversation.measured(speech).items():
             for figure in sides.values():
-                self._figures.extend(figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0))
+                known += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
+        self._figures.extend(known)
         self.speech_seconds += sum([span.end - span.start for span in timed])
         self.seconds += conversation.seconds
 

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,8 @@ _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "
 _OF_SAID += ["voiced_fraction"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style", "sentence_type"]
+
+_sentence_type = lru_cache(maxsize=100_000)(sentence_type)  # many say the same, such as "mm-hm"
 
 #: Conversations that are a chunk: a row group of the files.
 CHUNK = 512
@@ -352,7 +355,7 @@ def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, 
     asked = zip(
         *(each.tolist() for each in (said["text"], of["language"], is_clip, of["sentence_type"])), strict=True
     )
-    types = (known if clip else sentence_type(text, language) for text, language, clip, known in asked)
+    types = (known if clip else _sentence_type(text, language) for text, language, clip, known in asked)
     lengths = np.select([seconds < MEDIUM_FROM, seconds < LONG_FROM, seconds >= LONG_FROM], LENGTHS, "")
     texts = {
         "conversation_id": of["conversation_id"].tolist(),

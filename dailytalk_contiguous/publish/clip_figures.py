@@ -6,7 +6,6 @@ seen (all that train, copies too, each as often as the manifest names it).
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -56,23 +55,15 @@ class Quality:
         return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
 
     @property
-    def refused(self) -> int:
-        """Return how many clips are beyond a limit."""
-        return int((self.clips["reason"] != "").sum())
+    def refused(self) -> pd.DataFrame:
+        """The clips that are beyond a limit."""
+        return self.clips[self.clips["reason"] != ""]
 
-    def outside(self, name: str, least: float | None, most: float | None) -> tuple[int, int]:
-        """Return how many clips are below and above two limits of a measure."""
-        values = self.clips[name].astype(float)
-        below = 0 if least is None else int((values < least).sum())
-        return below, 0 if most is None else int((values > most).sum())
-
-    def to_hear(self) -> list[tuple[str, str]]:
-        """Return ids of clips to judge the limits by, and why each is beyond one: as many reasons as possible."""
-        kinds: dict[str, list[tuple[str, str]]] = {}
-        for name, reason in self.clips.loc[self.clips["reason"] != "", ["id", "reason"]].itertuples(index=False):
-            if name:
-                kinds.setdefault(kind_of(reason), []).append((name, reason))
-        return [*islice((clip for clips in zip_longest(*kinds.values()) for clip in clips if clip), MOST_REJECTED)]
+    def to_hear(self) -> dict[str, str]:
+        """Return clips to judge the limits by, each with why it is beyond one: as many reasons as possible."""
+        named = self.refused.dropna(subset="id")
+        turns = named.groupby(named["reason"].map(kind_of)).cumcount().sort_values(kind="stable")
+        return dict(named.loc[turns.index[:MOST_REJECTED], ["id", "reason"]].itertuples(index=False))
 
 
 @dataclass
@@ -111,19 +102,17 @@ class CorpusFigures:
         """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
         trains, sums = self._trained(), figures.sums(self.tables, "emotion")
         recorded = trains["own_seconds"].groupby(trains["emotion"].astype(object).fillna(UNKNOWN)).sum()
-        names = sorted({*map(str, sums.index), *self.before})
         return {
             name: (
                 max(float(recorded.get(name, 0.0)), self.before.get(name, 0.0)),
                 float(sums["seen"].get(name, 0.0)),
             )
-            for name in names
+            for name in sorted({*map(str, sums.index), *self.before})
         }
 
     def shortfalls(self) -> list[sampling.Shortfall]:
         """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
-        trains = self._trained()
-        if trains.empty:
+        if (trains := self._trained()).empty:
             return []
         training = self.training()
         names = sorted(training.keys() - {UNKNOWN, "other"})

@@ -162,21 +162,17 @@ def quality_parts(quality: Quality) -> tuple[list[HistogramPlot], Table]:
     """Return a plot of each measure of clips as they came, beside its limits, and how many are beyond them."""
     plots, rows = [], []
     for name, measure in MEASURES.items():
-        least, most = (
-            getattr(quality.limits, limit) if limit else None for limit in (measure.least, measure.most)
-        )
-        below, above = quality.outside(name, least, most)
         values = quality.clips[name].dropna().to_numpy(float)
         known, unknown = len(values), len(quality.clips) - len(values)
-        limits = [
-            Limit(limit * measure.factor, side, n, known)
-            for limit, side, n in ((least, "below", below), (most, "above", above))
-            if limit is not None
-        ]
+        limits = []
+        for option, side in ((measure.least, "below"), (measure.most, "above")):
+            if option and (limit := getattr(quality.limits, option)) is not None:
+                n = int((values < limit if side == "below" else values > limit).sum())
+                limits.append(Limit(limit * measure.factor, side, n, known))
+        more = f", {unknown:,} unknown" if unknown else ""
         plots.append(
             HistogramPlot(
-                title=f"{measure.title.capitalize()} of {counted(known, 'clip')}"
-                + (f", {unknown:,} unknown" if unknown else ""),
+                title=f"{measure.title.capitalize()} of {counted(known, 'clip')}{more}",
                 series=[(Series("before", ""), values * measure.factor)],
                 axis=f"{measure.title} ({measure.unit})",
                 span=measure.span,
@@ -189,8 +185,8 @@ def quality_parts(quality: Quality) -> tuple[list[HistogramPlot], Table]:
         )
         words = {"below": "at least", "above": "at most"}
         texts = [f"{words[limit.side]} {limit.value:g} {measure.unit}" for limit in limits]
-        share = percent(below + above, known)
-        rows.append((measure.title, ", ".join(texts) or "none", below + above, share, unknown))
+        beyond = sum(limit.n for limit in limits)
+        rows.append((measure.title, ", ".join(texts) or "none", beyond, percent(beyond, known), unknown))
     return plots, Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 
 
@@ -201,7 +197,7 @@ PLOT = "quality.png"
 def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
     """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
     quality = Quality.of_rows(rows, limits)
-    overview = f"{counted(len(quality.clips), 'clip')} as they came, {quality.refused:,} beyond a limit"
+    overview = f"{counted(len(quality.clips), 'clip')} as they came, {len(quality.refused):,} beyond a limit"
     plots, _ = quality_parts(quality)
     write_bytes(folder / PLOT, sheet(plots, title=f"{overview}; `dailytalk report` shows more"))
     write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")

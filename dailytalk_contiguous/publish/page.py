@@ -240,7 +240,7 @@ def _write_clips(
         "made": judging.made_facts(common["run"], tables) if verdict else {},
         "rejects": rejects,
     }
-    beyond = _beyond_limits(items, dict(quality.to_hear())) if quality else []
+    beyond = _beyond_limits(items, quality.to_hear()) if quality else []
     write_lines(path, page(items.name, "clips.html", samples=samples, beyond=beyond, **context))
     if markdown:
         write_text(markdown, environment(markdown=True).get_template("summary.md").render(context))

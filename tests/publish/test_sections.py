@@ -106,5 +106,5 @@ def test_clips_beyond_a_limit_to_hear_are_of_every_reason_and_six_at_most() -> N
     rows = [measures(duration=31.0 + number) | {"conversation_id": f"long{number}"} for number in range(20)]
     rows += [measures() | {"conversation_id": "good"}, measures(snr_db=3.0) | {"conversation_id": "noisy"}]
     heard = Quality.of_rows(rows, QualityLimits()).to_hear()
-    assert [name for name, _ in heard] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
-    assert heard[1][1] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)"
+    assert [*heard] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
+    assert heard["noisy"] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)"
