@@ -7,8 +7,6 @@ before the agent's next word.
 """
 
 import bisect
-import hashlib
-import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +31,7 @@ from dailytalk_contiguous.core.interaction import (
     window_around,
 )
 from dailytalk_contiguous.core.quality import PAUSE_DB
+from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, Row
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.tables import tables_from
@@ -213,7 +212,7 @@ class ClipChoice:
 
     def __init__(self, per_kind: int, seed: int = 0, find: Callable[[Row], Found] = clips_of) -> None:
         self._per_kind, self._seed, self._find = per_kind, seed, find
-        self._kept: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
         try:
@@ -221,14 +220,11 @@ class ClipChoice:
         except BadInput:  # a reject where the clips are made
             return
         for clip in self._find(row)[0]:
-            rank = hashlib.sha256(f"{self._seed}\0{clip.id}".encode("utf-8", "surrogateescape")).digest()
-            kept = self._kept[clip.event.kind]
-            push = heapq.heappush if len(kept) < self._per_kind else heapq.heappushpop
-            push(kept, (-int.from_bytes(rank[:8]), clip.id))
+            self._found[clip.event.kind].append((order_key(clip.id, self._seed), clip.id))
 
     @property
     def ids(self) -> frozenset[str]:
-        return frozenset(name for kept in self._kept.values() for _, name in kept)
+        return frozenset(name for found in self._found.values() for _, name in sorted(found)[: self._per_kind])
 
 
 def cut_clips(
