@@ -18,9 +18,6 @@ from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.store.work_folder import STATS
 
-#: Bytes of a page from which a browser takes seconds to open it.
-LARGE = 60_000_000
-
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
 #: page is not requested.
 _INSTEAD = [(page, cli_options.setting_options(page())) for page in parts("INSTEAD_OF_REPORT")]
@@ -86,19 +83,16 @@ def report(
     record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
-        measured = f", {written.measured} measured" if written.measured else ""  # not known of a published version
-        unit = "file" if isinstance(dataset, Path) and is_mix(dataset) else "clip"
-        of_clips = measured if unit == "clip" else ""
-        contents = f"{counted(written.conversations, unit)}{of_clips}, {len(written.shown)} with sound"
+        is_of_files = isinstance(dataset, Path) and is_mix(dataset)
+        contents = counted(written.conversations, "file" if is_of_files else "clip")
+        if written.measured and not is_of_files:  # it is not known of a published version
+            contents += f", {written.measured} measured"
+        contents += f", {len(written.shown)} with sound"
     else:
         record |= {"conversations": written.conversations, "shown": written.shown}
         record |= {"files": written.files and as_text(written.files)}
         contents = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
     details: list[str | Judgement] = []
-    if written.size > LARGE:
-        details.append(
-            "note: a browser takes long to open so large a page: give --conversations N, or --audio beside"
-        )
     if judged := written.verdict:
         record |= {"verdict": judged.as_dict()}
         details.append(Judgement(judged.headline, {"good": True, "bad": False}.get(judged.level)))

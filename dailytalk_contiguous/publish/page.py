@@ -382,8 +382,6 @@ def _default_path(folder: Path | Version) -> Path:
             f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
             "name the page with --out, or give the work folder",
         )
-    if not os.access(folder, os.W_OK):
-        raise DailytalkError(f"{as_text(folder)!r} can't be written to", "name a file for the page with --out")
     return folder / REPORT
 
 
