@@ -77,9 +77,8 @@ def totals(tables: Tables) -> dict[str, float]:
 def heard(tables: Tables) -> dict[str, float]:
     """All audible utterances: `utterances`, `seconds` of speech, and those on each side, `left` and `right`."""
     said = _heard(tables, "channel", "seconds")
-    sides = said.groupby("channel", observed=True)["seconds"].sum()
-    of_sides = {side: float(sides.get(side, 0.0)) for side in ("left", "right")}
-    return {"utterances": float(len(said)), "seconds": float(said["seconds"].sum()), **of_sides}
+    sides = {side: float(said.loc[said["channel"] == side, "seconds"].sum()) for side in ("left", "right")}
+    return {"utterances": float(len(said)), "seconds": float(said["seconds"].sum()), **sides}
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
@@ -106,20 +105,12 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
         said = said[(said["status"] == "spoken") == (label == "synthetic_voice")]
     elif label == "emotion_class":
         said = said[said["emotion_model"].notna()]
-    groups = said.groupby(_known(said[label]), observed=True, sort=False)
-    frame = pd.DataFrame(
-        {
-            "conversations": groups["conversation_id"].nunique(),
-            "utterances": groups.size(),
-            "words": 0,
-            "seconds": groups["seconds"].sum(),
-        }
+    said = said.assign(value=_known(said[label]))
+    frame = said.groupby("value", observed=True, sort=False).agg(
+        conversations=("conversation_id", "nunique"), utterances=("status", "size"), seconds=("seconds", "sum")
     )
-    for side in ("left", "right"):
-        on_side = said[said["channel"] == side]
-        of_side = on_side.groupby(_known(on_side[label]), observed=True)["seconds"].sum()
-        frame[side] = of_side.reindex(frame.index).fillna(0.0)
-    return frame
+    sides = said.groupby(["value", "channel"], observed=True)["seconds"].sum().unstack()
+    return frame.assign(words=0).join(sides.reindex(columns=["left", "right"]).fillna(0.0))
 
 
 def hours_of(tables: Tables, column: str) -> dict[str, float]:
