@@ -9,6 +9,7 @@ import contextlib
 import io
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -264,9 +265,10 @@ class _EmotionTrainer(training.CheckedTrainer):
         if examples.votes is not None:
             self._targets = examples.votes
         mass = self._targets[train].sum(axis=0)
+        facts = (asdict(settings), device, examples.ids.tolist(), self._targets.tolist(), train.tolist())
         self._weights = np.where(mass > 0, mass.sum() / (len(mass) * np.maximum(mass, 1e-6)), 0).astype(np.float32)
         arguments = training.arguments(
-            folder,
+            training.run_folder(folder, *facts),
             device,
             per_device_train_batch_size=settings.batch,
             per_device_eval_batch_size=settings.batch,

@@ -70,8 +70,7 @@ def train(
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(done.valid_loss)
     say_if_too_little([*done.accuracy.values()])
-    details = ["nothing to do: it is trained"] if done.done_before else []
-    details += [
+    details = [
         f"{done.steps:,} of {counted(done.planned, 'step')}",
         f"masked frames: loss {done.valid_loss:.4f} nats, perplexity {perplexity:.2f}",
     ]

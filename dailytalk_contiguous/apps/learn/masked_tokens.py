@@ -5,10 +5,9 @@ how frequent a token is (unigram), and which follows which (bigram, exact and fr
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from operator import itemgetter
 from pathlib import Path
@@ -23,8 +22,8 @@ from torch.nn import functional
 from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.model_cards import DataSource, model_card
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, as_text, expect, parse_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, plan_batches, resolve_device
@@ -57,8 +56,6 @@ _MOST_COUNTED, _MOST_SCORED = 5000, 400
 
 #: The reach of a bigram in frames; farther frames count as this far.
 FARTHEST = 64
-
-_RECORD_SHAPE = {"settings": dict, "data": dict, "finished": bool, "result": dict}
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class TrainingOutcome(NamedTuple):
         out: the folder of the encoder. steps: updates of the weights, of `planned`. valid_loss: the smallest, in
         nats a masked frame; that of the saved encoder. accuracy: shares of invisible frames that `encoder`,
         `bigram` (which token follows which) and `unigram` (how frequent each is) predict; empty in a process that
-        writes nothing. done_before: whether it was finished before.
+        writes nothing.
     """
 
     out: Path
@@ -106,7 +103,6 @@ class TrainingOutcome(NamedTuple):
     planned: int
     valid_loss: float
     accuracy: dict[str, float]
-    done_before: bool = False
 
 
 def train_encoder(
@@ -131,8 +127,8 @@ def train_encoder(
 
     Raises:
         BadInput: a token out of range, with its sequence and frame.
-        DailytalkError: fewer than two sequences, a folder of something else or of another training, a disk without
-            room, too little memory, losses that are no numbers, or the extra `train` is missing.
+        DailytalkError: fewer than two sequences, a folder of something else or of a finished training, a disk
+            without room, too little memory, losses that are no numbers, or the extra `train` is missing.
     """
     training.check_installed()
     settings = settings or TrainingSettings()
@@ -148,12 +144,10 @@ def train_encoder(
     n_valid = min(len(arrays) - 1, max(1, round(settings.valid_share * len(arrays))))
     valid, train = ([arrays[place] for place in part] for part in np.split(order, [n_valid]))
     execution = {field.name for field in fields(settings) if field.metadata.get("execution")}
-    digest = hashlib.sha256(repr([array.tolist() for array in arrays]).encode()).hexdigest()
-    record = {
+    record: dict[str, Any] = {
         # Those that affect the encoder.
         "settings": {name: value for name, value in asdict(settings).items() if name not in execution},
         "data": {
-            "sha256": digest,
             "sequences": len(arrays),
             "frames": sum(map(len, arrays)),
             "valid_sequences": n_valid,
@@ -166,8 +160,6 @@ def train_encoder(
     with contextlib.ExitStack() as stack:
         if main:
             stack.enter_context(_held(out))
-        if (finished := _begun(out, record, main)) is not None:
-            return finished
         stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
         stack.enter_context(torch.random.fork_rng(devices=[]))
@@ -175,22 +167,20 @@ def train_encoder(
         encoder = ProsodicSequenceEncoder.of_size(
             settings.size, vocab_size=n_tokens + 2, mask_prob=settings.mask_prob, prosody_model=prosody_model
         )
-        trainer = _trainer(encoder, train, valid, out, settings)
+        folder = training.run_folder(out / CHECKPOINTS, record, [array.tolist() for array in arrays])
+        trainer = _trainer(encoder, train, valid, folder, settings)
         trainer.run()
-        result: dict[str, Any] = {
-            "steps": trainer.state.global_step,
-            "planned": trainer.state.max_steps,
-            "valid_loss": trainer.state.best_metric,
-            "accuracy": {},
-        }
+        state, accuracy = trainer.state, dict[str, float]()
         if main:
             encoder.eval()  # type: ignore[no-untyped-call]
             counted, scored = (
                 side[:: -(-len(side) // most)] for side, most in ((train, _MOST_COUNTED), (valid, _MOST_SCORED))
             )
-            result["accuracy"] = masked_accuracy(encoder, counted, scored, settings.seed)
-            _finish(encoder, out, record, result, trainer.state.log_history)
-    return TrainingOutcome(out, **result)
+            accuracy = masked_accuracy(encoder, counted, scored, settings.seed)
+        outcome = TrainingOutcome(out, state.global_step, state.max_steps, float(state.best_metric or 0), accuracy)
+        if main:
+            _finish(encoder, record, outcome, state.log_history)
+    return outcome
 
 
 def is_main_process() -> bool:
@@ -226,7 +216,7 @@ def _trainer(
     encoder: ProsodicSequenceEncoder,
     train: Sequence[NDArray[Any]],
     valid: Sequence[NDArray[Any]],
-    out: Path,
+    folder: Path,
     settings: TrainingSettings,
 ) -> _MaskedTrainer:
     device = resolve_device(settings.device)
@@ -238,7 +228,7 @@ def _trainer(
     every = min(settings.check_every, steps)
     auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
     arguments = training.arguments(
-        out / CHECKPOINTS,
+        folder,
         device,
         per_device_train_batch_size=1,
         per_device_eval_batch_size=1,
@@ -329,64 +319,38 @@ def _bigram(
 
 
 def _finish(
-    encoder: Any, out: Path, record: dict[str, Any], result: dict[str, Any], history: list[dict[str, float]]
+    encoder: Any, record: dict[str, Any], outcome: TrainingOutcome, history: list[dict[str, float]]
 ) -> None:
-    """Write the encoder, its losses and its card; then the record, which marks it as finished."""
-    encoder.config.masked_accuracy = [result["accuracy"][name] for name in MASKED_MODELS]
+    """Write the encoder, its losses and its card; then the record, without which it is not finished."""
+    out = outcome.out
+    encoder.config.masked_accuracy = [outcome.accuracy[name] for name in MASKED_MODELS]
     encoder.save_pretrained(out)
     losses = pd.DataFrame(history).groupby("step").first().reindex(columns=["loss", "eval_loss", "learning_rate"])
     losses = losses.rename(columns={"eval_loss": "valid_loss"})
     files.write_text(out / LOSSES, losses.reset_index().to_json(orient="records", double_precision=15, indent=1))
     axes = losses[["loss", "valid_loss"]].plot(marker=".", grid=True, ylabel="loss (nats a masked frame)")
     axes.figure.savefig(out / CURVES, dpi=120)
-    result = result | {"parameters": encoder.num_parameters()}
+    result = {name: value for name, value in outcome._asdict().items() if name != "out"}
+    record = record | {"result": result | {"parameters": encoder.num_parameters()}}
     sources = [DataSource(**source) for source in record["data"]["sources"]]
     title, tags = "Encoder of prosodic tokens", ("prosody", "speech", "embeddings")
-    card = model_card("encoder_card.md", title, sources, tags, **record | {"result": result, "curves": CURVES})
+    card = model_card("encoder_card.md", title, sources, tags, **record | {"curves": CURVES})
     files.write_text(out / "README.md", card)
-    files.write_text(out / RECORD, files.json_document(record | {"finished": True, "result": result}))
+    files.write_text(out / RECORD, files.json_document(record))
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
 
 
-def _begun(out: Path, record: dict[str, Any], main: bool) -> TrainingOutcome | None:
-    """The outcome of a finished training; None for one to start or continue.
-
-    Raises DailytalkError for a folder of something else, or of a training of other data or settings.
-    """
-    if (out / RECORD).is_file():
-        known = read_record(out)
-        for what in ("settings", "data"):
-            new, begun = record[what], known[what]
-            if changed := sorted(name for name in new.keys() | begun.keys() if new.get(name) != begun.get(name)):
-                raise DailytalkError(
-                    f"{as_text(out)!r} is of a training with other {what} ({', '.join(changed)})",
-                    "name another folder, or pass what it was begun with",
-                )
-        if known["finished"]:
-            result = {name: known["result"][name] for name in ("steps", "planned", "valid_loss", "accuracy")}
-            return TrainingOutcome(out, **result, done_before=True)
-    elif main:
-        if any(path.name != files.FOLDER_LOCK for path in out.iterdir()):
-            raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
-        files.write_text(out / RECORD, files.json_document(record | {"finished": False, "result": {}}))
-    return None
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The record of a training. Raises DailytalkError for a folder that holds none."""
-    remedy = "name a folder of `dailytalk tokens train`"
-    try:
-        record = parse_json((folder / RECORD).read_bytes(), RECORD, limit=MOST_OWN_BYTES)
-        expect(record, _RECORD_SHAPE, RECORD, remedy)
-    except (OSError, BadInput) as error:
-        raise DailytalkError(f"{as_text(folder / RECORD)!r} can't be read ({error})", remedy) from None
-    return dict(record)
-
-
-def _held(out: Path) -> contextlib.AbstractContextManager[Any]:
+@contextlib.contextmanager
+def _held(out: Path) -> Iterator[None]:
+    """Hold the folder of a training. Raises DailytalkError for one that holds more than checkpoints."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
     busy = f"{as_text(out)!r} is trained by another command"
-    return files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended")
+    with files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended"):
+        if {path.name for path in out.iterdir()} - {files.FOLDER_LOCK, CHECKPOINTS, *PUBLISHED}:
+            raise DailytalkError(f"{as_text(out)!r} holds something else", "name a new folder")
+        if (out / RECORD).exists():
+            raise DailytalkError(f"{as_text(out)!r} holds an encoder already", "name a new folder")
+        yield

@@ -1,6 +1,7 @@
 """The loop that trains every network here: transformers' `Trainer`, which goes on after a stop."""
 
 import errno
+import hashlib
 import importlib.util
 import os
 from pathlib import Path
@@ -45,6 +46,11 @@ def arguments(folder: Path, device: str, **further: Any) -> TrainingArguments:
     )
     made._n_gpu = min(made.n_gpu, 1)  # several GPUs are several processes, each with its own batches
     return made
+
+
+def run_folder(folder: Path, *facts: Any) -> Path:
+    """The folder of the checkpoints of a training with these facts, of all that decides what comes out."""
+    return folder / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 class _Watch(TrainerCallback):

@@ -38,12 +38,12 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
     done = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert (told["steps"], told["planned"], told["done_before"]) == (4, 4, False)
+    assert (told["steps"], told["planned"]) == (4, 4)
     assert told["perplexity"] == pytest.approx(math.exp(told["valid_loss"]))
     assert "step 4 of 4" in done.err
 
     again = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK)
-    assert "nothing to do: it is trained" in again.out
+    assert "holds an encoder already" in again.err
 
     done = dailytalk("tokens embed", encoded, "--encoder", tmp_path / "encoder", "--out", tmp_path / "embeddings")
     assert done.code == 0, done.err

@@ -127,7 +127,6 @@ def test_training_learns_from_what_is_around_a_frame(tmp_path: Path) -> None:
 
 def test_what_was_trained_is_written_down(whole: TrainingOutcome) -> None:
     record = json.loads((whole.out / RECORD).read_text())
-    assert record["finished"]
     assert record["data"]["sequences"] == 40
     assert record["data"]["valid_sequences"] == 8
     assert record["result"]["valid_loss"] == whole.valid_loss
@@ -186,19 +185,9 @@ def test_sequences_longer_than_the_encoder_sees_are_trained_on_in_windows(tmp_pa
     assert np.isfinite(train_encoder(long, tmp_path / "encoder", settings).valid_loss)
 
 
-def test_a_finished_training_is_not_done_again(whole: TrainingOutcome) -> None:
-    before = (whole.out / "model.safetensors").stat().st_mtime_ns
-    again = train(whole.out)
-    assert again.done_before
-    assert again._replace(done_before=False) == whole
-    assert (whole.out / "model.safetensors").stat().st_mtime_ns == before
-
-
-def test_another_training_is_not_gone_on_with(whole: TrainingOutcome, tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match=r"other settings \(learning_rate\): name another folder"):
-        train(whole.out, learning_rate=1e-3)
-    with pytest.raises(DailytalkError, match=r"other data \(sha256\)"):
-        train_encoder(held_tokens()[::-1], whole.out, TrainingSettings(**SETTINGS))
+def test_a_folder_of_something_else_is_left_alone(whole: TrainingOutcome, tmp_path: Path) -> None:
+    with pytest.raises(DailytalkError, match="holds an encoder already: name a new folder"):
+        train(whole.out)
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(DailytalkError, match="holds something else: name a new folder"):
         train(tmp_path)
@@ -254,7 +243,7 @@ def test_two_processes_share_the_batches_of_a_step(apart: Forks, tmp_path: Path)
     done = apart(f"elastic_launch({torchrun}, train)({str(out)!r})")
     assert done.code == 0, done.err
     assert done.out.split() == [str(STEPS)] * 2
-    assert json.loads((out / RECORD).read_text())["finished"]
+    assert json.loads((out / RECORD).read_text())["result"]["steps"] == STEPS
     assert len(json.loads((out / LOSSES).read_text())) == STEPS // EVERY
 
 
