@@ -83,8 +83,19 @@ def read_weights(
     except ValueError as error:
         raise ModelMissing(f"the weights of {name!r} can't be read ({error})", _UNREADABLE) from error
     own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda o: len(shapes.keys() & o))
-    if differences := _differences(own, shapes, strict):
-        raise ModelMissing(f"the weights of {name!r} are not those of its configuration ({differences})", remedy)
+    parts = {name.partition(".")[0] for name in shapes}
+    problems = {
+        "missing": [key for key in shapes if key not in own],
+        "unexpected": [key for key in own if key not in shapes and (strict or key.partition(".")[0] in parts)],
+        "of another shape": [key for key in own if key in shapes and own[key].shape != shapes[key]],
+        "no floats": [key for key in own if key in shapes and own[key].dtype not in FLOATS],
+    }
+    for kind, keys in problems.items():
+        if keys := sorted(key for key in keys if not key.endswith(_UNUSED)):
+            differences = f"{counted(len(keys), 'weight')} {kind}, {quoted(keys[0])} first"
+            raise ModelMissing(
+                f"the weights of {name!r} are not those of its configuration ({differences})", remedy
+            )
     weights = {key: torch.zeros(shapes[key]) for key in shapes.keys() - own.keys()}
     weights |= {key: weight.float().contiguous() for key, weight in own.items() if key in shapes}
     wrong = [key for key, weight in sorted(weights.items()) if not weight.isfinite().all()]
@@ -105,25 +116,6 @@ def _with_prefix(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
                     current = newest
             own[current] = weight
     return own
-
-
-def _differences(own: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]], strict: bool) -> str:
-    """How weights differ from those of a module, in words; empty if they don't."""
-    parts = {name.partition(".")[0] for name in shapes}
-    others = (name for name in own.keys() - shapes.keys() if strict or name.partition(".")[0] in parts)
-    both = sorted(shapes.keys() & own.keys())
-    problems = {
-        "missing": sorted(name for name in shapes.keys() - own.keys() if not name.endswith(_UNUSED)),
-        "unexpected": sorted(name for name in others if not name.endswith(_UNUSED)),
-        "of another shape": [name for name in both if own[name].shape != shapes[name]],
-        "no floats": [name for name in both if own[name].dtype not in FLOATS],
-    }
-    words = (
-        f"{counted(len(names), 'weight')} {kind}, {quoted(names[0])} first"
-        for kind, names in problems.items()
-        if names
-    )
-    return "; ".join(words)
 
 
 def _tensors_in(path: Path) -> dict[str, Tensor]:

@@ -295,31 +295,18 @@ def _utterances(path: Path, added: Iterable[str]) -> Iterator[Row]:
     with open_parquet(path, _AGAIN) as file:
         file.check(Features({**needed, **_MAY_LACK}), needed, _AGAIN)
         names = file.schema.names
-        wanted = [name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]
-        for row in file.rows(wanted):
-            yield from _exploded(row, [*added], path)
-
-
-def _exploded(row: Row, added: Sequence[str], path: Path) -> Iterator[Row]:
-    count = len(row["utterance_id"])
-    if any(len(row[name] or ()) != count for name in added):
-        raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
-    columns = {name: values for name, values in row.items() if isinstance(values, list) and len(values) == count}
-    for place, name in enumerate(row["utterance_id"]):
-        lacking = [column for column in added if row[column][place] is None] if name else ["id"]
-        if lacking:
-            reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
-            raise BadInput(reason, _AGAIN)
-        of = {column: values[place] for column, values in columns.items()}
-        yield {
-            "id": name,
-            "conversation_id": row["conversation_id"],
-            **{column: of.get(column) for column in ("channel", "speaker", "start", "end")},
-            "text": of.get("text") or of.get("text_raw") or of.get("given_text"),
-            **{column: of.get(column) for column in ("language", "tag")},
-            **{column: row.get(column) for column in ("audio_file", "split", "labels")},
-            **{column: of[column] for column in added},
-        }
+        for row in file.rows([name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]):
+            columns = {name: values for name, values in row.items() if isinstance(values, list)}
+            if len({*map(len, columns.values())}) > 1 or not columns.keys() >= {*added}:
+                raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
+            for place, values in enumerate(zip(*columns.values(), strict=True)):
+                of = dict.fromkeys(_MAY_LACK) | row | dict(zip(columns, values, strict=True))
+                lacking = [name for name in ("utterance_id", *added) if of[name] is None]
+                if lacking:
+                    reason = f"{path.name}: utterance {place} of {row['conversation_id']} has no {lacking[0]}"
+                    raise BadInput(reason, _AGAIN)
+                texts = [of.pop(name) for name in ("text", "text_raw", "given_text")]
+                yield of | {"id": of.pop("utterance_id"), "text": next(filter(None, texts), None)}
 
 
 def clusters_of(model: str | None) -> int:

@@ -163,7 +163,7 @@ def rewrite(out: Path, change: Any) -> None:
         (lambda row: row["prosody_model"].__setitem__(0, "prosody-²-mine"), "no name of a codebook"),
         (lambda row: row["prosody_model"].__setitem__(0, f"prosody-{10**12}-mine"), "no name of a codebook"),
         (lambda row: row["prosody_tokens"].__setitem__(1, None), "utterance 1 of ann has no prosody_tokens"),
-        (lambda row: row["utterance_id"].__setitem__(1, None), "utterance 1 of ann has no id"),
+        (lambda row: row["utterance_id"].__setitem__(1, None), "utterance 1 of ann has no utterance_id"),
         (lambda row: row["prosody_tokens"].pop(), "columns of several lengths"),
     ],
 )

@@ -75,7 +75,7 @@ def test_weights_and_dimensions_are_those_that_are_given(
     assert dailytalk("tokens cluster", contours / "out", *words).code == 0
     codebook = Codebook.load(tmp_path / "codebook")
     assert (codebook.weights["f0"], codebook.weights["snr"], codebook.weights["power"]) == (3.0, 0.0, 2.0)
-    assert codebook.centres.shape == (9, 2)
+    assert codebook.centres.shape == (9, 6)
 
 
 @pytest.mark.parametrize(
