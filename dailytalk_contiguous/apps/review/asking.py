@@ -1,36 +1,28 @@
 """Runs the stages of a folder again on one line, and proposes their new results. Nothing is written."""
 
 import threading
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-import numpy as np
+from typing import Any
 
 from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order, shown_words
 from dailytalk_contiguous.apps.review.sound import SoundStretch
-from dailytalk_contiguous.core.audio import Pcm, encoded_sound, pcm_to_float, read_header, read_pcm
+from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.buckets import FEATURES
 from dailytalk_contiguous.core.documents import fits, quoted
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.spans import speech_seconds
-from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.utterance import UTTERANCE, line_of, unpack_utterances, utterance_of
-from dailytalk_contiguous.models.budget import SpendingLimit
-from dailytalk_contiguous.models.contracts import CLONE
-from dailytalk_contiguous.models.engines import load_synthesiser
-from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
+from dailytalk_contiguous.models.profiles import EMBEDDED
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.style import Bucket, Punctuate, Tag
-from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.work_folder import read_run
 
@@ -41,26 +33,18 @@ _SECONDS_BEFORE = 20.0
 _MODEL_LOCK = threading.Lock()
 
 #: What can be asked of a line: methods of `AskedLine`.
-QUESTIONS = ("recognition", "affect", "tag", "synthesis")
+QUESTIONS = ("recognition", "affect", "tag")
 
 #: The options of tag that a run.json has among its settings, and those that name its models.
 _SETTINGS = ("language", "beam", "rules", "buckets", "punctuate", "affect_context")
 _MODELS = {"asr_model": "recogniser", "affect_model": "affect", "emotion": "emotion"}
 
 
-class Proposal(NamedTuple):
-    """Fields of a line as the stages would set them now; the WAV of a synthesised line, and a sentence on it."""
-
-    fields: Json
-    wav: bytes | None = None
-    about: str = ""
-
-
 @dataclass(frozen=True)
 class AskedLine:
     """A line and its surroundings.
 
-    `offset` is the start of its item in the file, in seconds; `language` is that of lines that name none.
+    `offset` is the start of its item in the file, in seconds.
     """
 
     folder: Path
@@ -69,23 +53,25 @@ class AskedLine:
     lines: Lines
     stretch: SoundStretch
     offset: float
-    language: str | None
 
-    def ask(self, what: str) -> Proposal:
-        """Return the stages' current result. Raises BadInput for an unknown `what`, DailytalkError."""
+    def ask(self, what: str) -> Json:
+        """Return the fields of the line as the stages would set them now.
+
+        Raises BadInput for an unknown `what`, DailytalkError.
+        """
         if what not in QUESTIONS:
             raise BadInput(f"{quoted(what)} can't be asked", f"choose one of {', '.join(QUESTIONS)}")
         if self.key not in self.lines:
             raise BadInput(f"there is no line {quoted(self.key)}", "reload the page")
         with _MODEL_LOCK:
-            proposal: Proposal = getattr(self, what)()
+            proposal: Json = getattr(self, what)()
             return proposal
 
     @property
     def line(self) -> SpokenLine:
         return self.lines[self.key]
 
-    def recognition(self) -> Proposal:
+    def recognition(self) -> Json:
         row = self._flat(self.line) | {"start": [self.line["start"]], "end": [self.line["end"]]}
         heard = row | {"tag": [self.line.get("tag") or ""]} | self._stage(Transcribe)(row)
         words = [
@@ -93,9 +79,9 @@ class AskedLine:
             for word in heard["words"][0]
         ]
         text = self._stage(Punctuate)(heard)["text"][0]
-        return Proposal({"text": text, "words": words, "language": heard["language"][0]})
+        return {"text": text, "words": words, "language": heard["language"][0]}
 
-    def affect(self) -> Proposal:
+    def affect(self) -> Json:
         rate = self._stage(RateAffect)
         # As `Segment` counts them: the model also gets the sound before the line.
         start, end = (self.line[edge] - self.offset for edge in ("start", "end"))
@@ -113,60 +99,16 @@ class AskedLine:
         rows = self._bucketed(self.lines | {self.key: self.line | measures})
         index = rows["utterance_id"][0].index(self.key)
         buckets = {name.removesuffix("_bucket"): rows[name][0][index] for name in FEATURES.values()}
-        return Proposal({"affect": measures["vad"], "features": measures["features"], "buckets": buckets})
+        return {"affect": measures["vad"], "features": measures["features"], "buckets": buckets}
 
-    def tag(self) -> Proposal:
+    def tag(self) -> Json:
         if not any(line.get("features") and line.get("vad") for line in self.lines.values()):
             reason = "nothing was measured of these lines, so no rule can choose a tag"
             raise BadInput(reason, "run dailytalk tag")
         rows = self._bucketed(self.lines)
         chosen = PerUtterance(self._stage(Tag))(rows)
         index = rows["utterance_id"][0].index(self.key)
-        return Proposal({"tag": chosen["tag"][0][index], "rule": chosen["rule"][0][index]})
-
-    def synthesis(self) -> Proposal:
-        """The line as `Speak` synthesises it with the settings of the last run, which the next run uses.
-
-        No money is spent: only lines of a paid engine that are in the cache can be listened to.
-        """
-        line, recorded = self.line, _recorded(Speak, self._run.get("speak") or {})
-        if not line["text"]:
-            raise BadInput("the line has no text to be said", "write it first")
-        free = Speak(engine=PROFILES[EMBEDDED].models["synthesiser"])
-        speak = replace(recorded or free, max_cost=0.0, cache="")
-        if speak.voice == CLONE:
-            raise BadInput("the voice is a clone of each speaker", "run dailytalk speak, and hear what it rebuilt")
-        if recorded and line["channel"] != speak.revoice:
-            reason = f"dailytalk speak keeps the voice of the {line['channel']} side"
-            raise BadInput(reason, f"choose a line of the {speak.revoice}")
-        row = {
-            "utterance_id": self.key,
-            "conversation_id": self.item,
-            "source_channel": speak.revoice,
-            "language": line.get("language") or self.language or ("und" if recorded else "en"),
-            "words": line.get("words") or [],
-            "sample_rate": read_header(self.stretch.audio).sample_rate,
-            **{name: line[name] for name in ("start", "end", "text")},
-            "tag": line.get("tag") or "",
-        }
-        load_synthesiser.cache_clear()  # the environment may name another voice than the last time
-        try:
-            taken = speak({name: [value] for name, value in row.items()})
-        except SpendingLimit:
-            reason = f"{speak.engine} is paid for, and has not said this yet"
-            raise BadInput(reason, "run dailytalk speak, which buys what is new, and ask again") from None
-        take = {name: values[0] for name, values in taken.items()}
-        if take["status"] != "spoken":
-            raise BadInput(take["unspoken_reason"], take["unspoken_remedy"] or "change the text or the tag")
-        voice = " ".join(filter(None, (speak.engine, take["synthesis"]["voice"])))
-        about = (
-            "So dailytalk speak says the line with this tag, by the settings of its last run."
-            if recorded
-            else f"dailytalk speak has not run here yet: {speak.engine} gives a first impression."
-        )
-        proposed = {"tag": row["tag"], "voice": voice, "seconds": round(take["spoken_seconds"], 3)}
-        spoken = np.frombuffer(take["spoken"], np.int16)
-        return Proposal(proposed, encoded_sound(spoken, speak.sample_rate or row["sample_rate"], "WAV"), about)
+        return {"tag": chosen["tag"][0][index], "rule": chosen["rule"][0][index]}
 
     @cached_property
     def _run(self) -> Json:
@@ -198,7 +140,7 @@ class AskedLine:
         row["question"] = [[line["text"].rstrip().endswith("?") for _, line in ordered]]
         bucket: Bucket = self._stage(Bucket)
         if bucket.unfitted:  # run.json has the corpus's usual values
-            bucket = _recorded(Bucket, self._run) or bucket
+            bucket = _recorded(self._run) or bucket
         return row | bucket(row)
 
     def _flat(self, line: SpokenLine) -> dict[str, list[Any]]:
@@ -212,29 +154,22 @@ class AskedLine:
         return pcm[:, min(CHANNELS.index(line["channel"]), pcm.shape[1] - 1)]
 
 
-_Kind = TypeVar("_Kind", Bucket, Speak)
-
-
-def _recorded(kind: type[_Kind], run: Json) -> _Kind | None:
-    """A stage with its settings from a run.json; None if that has none. Raises BadInput for impossible ones."""
+def _recorded(run: Json) -> Bucket | None:
+    """The buckets with the settings of a run.json; None if that has none. Raises BadInput for impossible ones."""
     entries: Any = run.get("stages")
     if not fits(entries, [{"name": str, "settings": dict}]):
         return None
-    recorded = next((entry["settings"] for entry in entries if entry["name"] == kind.__name__), None)
-    if recorded is None:
-        return None
-    names = {field.name for field in fields(kind)} - {"options"}
-    settings = {name: _frozen(value) for name, value in recorded.items() if name in names}
-    if is_own_file(str(settings.get("engine", ""))):  # a file that a folder names is not run
-        remedy = "run dailytalk speak with its --tts FILE.py, and hear what it rebuilt"
-        raise BadInput("the last run was spoken by a person's own engine", remedy)
-    try:
-        if isinstance(gate := settings.get("gate"), dict):
-            settings["gate"] = Gate(**gate)
-        return kind(**settings)
-    except (TypeError, DailytalkError) as error:
-        reason = f"run.json has settings of {kind.__name__} that mean nothing ({error})"
-        raise BadInput(reason[:300], "run it again") from None
+    names = {field.name for field in fields(Bucket)}
+    for entry in entries:
+        if entry["name"] == Bucket.__name__:
+            try:
+                return Bucket(
+                    **{name: _frozen(value) for name, value in entry["settings"].items() if name in names}
+                )
+            except (TypeError, DailytalkError) as error:
+                reason = f"run.json has settings of buckets that mean nothing ({error})"
+                raise BadInput(reason[:300], "run it again") from None
+    return None
 
 
 def _frozen(value: Any) -> Any:

@@ -76,7 +76,6 @@ def make_app(session: Session) -> Starlette:
         "item": lambda request: session.item(*_item(request)),
         "peaks": pages.peaks,
         "sound": pages.sound,
-        "proposal": pages.proposal,
         "progress": lambda request: session.progress(),
         "sides": lambda request: session.sides(
             request.query_params.get("by"), _number(request, "share", 0.1), _integer(request, "seed", 0)
@@ -93,7 +92,7 @@ def make_app(session: Session) -> Starlette:
         "discard-range": ({"first": int, "last": int}, session.discard_range),
         "restore": ({"names": [str]}, session.restore),
         "divide": ({"sides": {str: object}, "since": int}, session.divide),
-        "ask": ({"name": str, "line": str, "what": str, "tag?": str}, pages.ask),
+        "ask": ({"name": str, "line": str, "what": str}, session.ask),
         "decide": ({"name": str, "mine": bool}, session.decide),
     }
 
@@ -128,7 +127,6 @@ class Pages:
         self._loop: asyncio.AbstractEventLoop | None = None  # known once a page listens
         self._queues: set[asyncio.Queue[tuple[str, Json]]] = set()
         self._overviews = sound.Overviews()
-        self._proposed: tuple[int, bytes] = (0, b"")
         session.listen(self._hear)
 
     def author(self, request: Request) -> str:
@@ -161,20 +159,6 @@ class Pages:
         headers["Content-Length"] = str(last - first)
         data = iterate_in_threadpool(_logged(wav.read(first, last)))
         return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
-
-    def ask(self, author: str, name: str, line: str, what: str, tag: str | None = None) -> Json:
-        proposal = self.session.ask(author, name, line, what, tag)
-        if proposal.wav is None:
-            return {"proposal": proposal.fields}
-        self._proposed = (self._proposed[0] + 1, proposal.wav)
-        address = f"api/proposal?number={self._proposed[0]}"
-        return {"proposal": proposal.fields, "sound": address, "about": proposal.about}
-
-    def proposal(self, request: Request) -> Response:
-        number, wav = self._proposed
-        if _integer(request, "number", 0) != number or not wav:
-            raise BadInput("that proposal is gone", "ask again")
-        return Response(wav, media_type="audio/wav")
 
     async def events(self, request: Request) -> Response:
         """A stream of the edits and moves of others, as they happen."""

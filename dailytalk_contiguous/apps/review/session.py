@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from dailytalk_contiguous.apps.review.asking import AskedLine, Proposal
+from dailytalk_contiguous.apps.review.asking import AskedLine
 from dailytalk_contiguous.apps.review.edits import (
     SIDES,
     EditChange,
@@ -509,14 +509,10 @@ class Session:
             entry = {key: value for key, value in self._listed[name].items() if key not in decided}
         self.tell("item", entry)
 
-    def ask(self, author: str, name: str, key: str, what: str, tag: str | None = None) -> Proposal:
-        """Return the stages' current result for a line; `tag` replaces its own. Raises DailytalkError."""
-        with self._lock:
-            lines, stretch, offset = self._look(name)
-            language = self._listed[name]["language"]
-        if tag is not None and key in lines:
-            lines = replayed(lines, edit(lines, {"do": "tag", "line": key, "tag": tag}, self.bounds(name), author))
-        return AskedLine(self.editable.root, name, key, lines, stretch, offset, language).ask(what)
+    def ask(self, author: str, name: str, line: str, what: str) -> Json:
+        """Return the stages' current result for a line, as a `proposal`. Raises DailytalkError."""
+        lines, stretch, offset = self._look(name)
+        return {"proposal": AskedLine(self.editable.root, name, line, lines, stretch, offset).ask(what)}
 
 
 def _folded(text: str) -> str:

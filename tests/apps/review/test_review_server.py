@@ -1,6 +1,5 @@
 """The server of `dailytalk review` on loopback: what it answered is never lost, and it answers nobody else."""
 
-import io
 import json
 import os
 import random
@@ -543,43 +542,3 @@ def test_measures_that_mean_nothing_are_refused(refusing: tuple[Client, Path], m
     line = ada.get("item", id="call_000000")["lines"][0]["id"]
     assert ada.edit("call_000000", 0, do="measures", line=line, **measures).status_code == 422
     assert not (work / ".dailytalk-edits").exists()
-
-
-@pytest.mark.needs("espeakng_loader")
-def test_a_voice_that_is_heard_with_another_tag_is_what_speak_says_once_the_tag_is_accepted(
-    work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    speak = ("speak", work, "--profile", "embedded", "--sample-rate", "16000")
-    assert dailytalk(*speak).code == 0
-    with served(work) as server:
-        ada = Client(server.address)
-        name = "call_000001"
-        lines = ada.get("item", id=name)["lines"]
-        line = next(line for line in lines if line["channel"] == "left")
-        other = next(line for line in lines if line["channel"] == "right")
-        kept = ada.post("ask", {"name": name, "line": other["id"], "what": "synthesis"})
-        assert "keeps the voice of the right side" in kept.json()["reason"]
-        answer = ada.post("ask", {"name": name, "line": line["id"], "what": "synthesis", "tag": "excited"}).json()
-        assert answer["proposal"]["tag"] == "excited"
-        wav = requests.get(f"{server.address}{answer['sound']}", timeout=20).content
-        assert not (work / ".dailytalk-edits").exists()
-        assert ada.edit(name, 0, do="tag", line=line["id"], tag="excited").ok
-        refused = ada.post("ask", {"name": name, "line": line["id"], "what": "synthesis", "tag": "no such tag"})
-        assert refused.status_code == 422
-    assert dailytalk(*speak).code == 0
-    heard, rate = soundfile.read(io.BytesIO(wav), dtype="int16")
-    items = open_items(work)
-    said = next(part for part in items.row(name)["utterances"] if part["utterance_id"] == line["id"])
-    assert (said["tag"], said["status"], rate) == ("excited", "spoken", 16000)
-    whole, _ = soundfile.read(work / "audio" / f"{name}_edited.wav", dtype="int16")
-    start = round(said["start"] * rate)
-    part = whole[start : start + len(heard), 0].astype(float)
-    assert np.corrcoef(part, heard[: len(part)].astype(float))[0, 1] > 0.999
-    # What a paid engine has not said yet is not bought from a page.
-    monkeypatch.setenv("OPENAI_API_KEY", "none")
-    run = json.loads((work / "run.json").read_text("utf-8"))
-    run["speak"]["stages"][0]["settings"] |= {"engine": "openai", "model": "gpt-4o-mini-tts", "voice": "alloy"}
-    (work / "run.json").write_text(json.dumps(run), "utf-8")
-    with served(work) as server:
-        asked = {"name": name, "line": line["id"], "what": "synthesis"}
-        assert "openai is paid for" in Client(server.address).post("ask", asked).json()["reason"]

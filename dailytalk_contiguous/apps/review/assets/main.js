@@ -441,37 +441,28 @@ const ACCEPTED = {
   recognition: ["the text", ({ text }) => ({ do: "text", text })],
   affect: ["the measures of how it is said", ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets })],
   tag: ["the tag", ({ tag }) => ({ do: "tag", tag })],
-  synthesis: ["the tag", ({ tag }) => ({ do: "tag", tag })],
 };
 
 const ask = () => {
   if (!line() || isRebuilt()) return;
   const asked = line();
   const close = () => { offer = null; $("proposal").hidden = true; };
-  /** A voice is asked for again with another tag, to hear that before it is chosen. */
-  const answerOf = async (what, tag) => {
+  const answerOf = async (what) => {
     panels.proposal(asked, "Asking…", {});
-    sound.pause();
     try {
-      const answer = await post("api/ask", { name: item.id, line: asked.id, what, tag });
+      const answer = await post("api/ask", { name: item.id, line: asked.id, what });
       if (editor.line !== asked.id) { close(); return; }
       const [about, change] = ACCEPTED[what];
-      const isSo = what === "synthesis" && answer.proposal.tag === (asked.tag ?? "");
       const accept = async () => {
         close();
         if (await edit({ line: asked.id, ...change(answer.proposal) }, about)) announce("Accepted");
       };
-      offer = {
-        accept: editor.writable && !isSo ? accept : null,
-        reject: () => { close(); announce("Rejected"); },
-        again: what === "synthesis" ? { tags: session.tags, ask: (other) => answerOf(what, other) } : null,
-        why: editor.writable ? "The line is so already." : "Nothing of this can be written here.",
-      };
+      offer = { accept: editor.writable ? accept : null, reject: () => { close(); announce("Rejected"); } };
       panels.proposal(asked, answer, offer);
       announce(`Proposal: ${$("proposal").querySelector("dl").textContent}. ${offer.accept ? "y accepts, " : ""}Escape rejects.`);
     } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
   };
-  panels.ask((what) => answerOf(what));
+  panels.ask(answerOf);
 };
 
 const writeWhole = () => {

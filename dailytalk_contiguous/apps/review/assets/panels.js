@@ -197,7 +197,7 @@ export const ask = (choose) => {
 };
 
 /** Show a proposal under the line: what is, what is proposed; or that it is on its way, or why there is none. */
-export const proposal = (line, answer, { accept, reject, again, why }) => {
+export const proposal = (line, answer, { accept, reject }) => {
   const box = $("proposal");
   box.hidden = false;
   if (typeof answer === "string") { box.replaceChildren(make("p", "", answer)); return; }
@@ -217,25 +217,6 @@ export const proposal = (line, answer, { accept, reject, again, why }) => {
     told.append(...parts.flatMap((part, place) => (place ? [" · ", part] : [part])));
     list.append(make("dt", "", name.replaceAll("_", " ")), told);
   }
-  const parts = [make("h3", "", "Proposal"), ...(answer.about ? [make("p", "soft", answer.about)] : []), list];
-  if (answer.sound) {
-    const sound = make("audio");
-    sound.controls = true;
-    sound.src = answer.sound;
-    sound.setAttribute("aria-label", "Proposed voice");
-    parts.push(sound);
-    sound.play().catch(() => {}); // a browser may wait for a click
-  }
-  if (again) {
-    const choose = make("select");
-    choose.id = "said-as";
-    options(choose, [["", "–"], ...again.tags]);
-    choose.value = answer.proposal.tag ?? "";
-    choose.addEventListener("change", () => again.ask(choose.value));
-    const label = make("label", "", "Hear it with the tag ");
-    label.append(choose);
-    parts.push(label);
-  }
   const buttons = make("div", "controls");
   const button = (text, key, act, name) => {
     const made = make("button", name, `${text} `);
@@ -247,7 +228,7 @@ export const proposal = (line, answer, { accept, reject, again, why }) => {
   };
   if (accept) button("Accept", "y", accept, "main").id = "accept";
   button("Reject", "Esc", reject, "").id = "reject";
-  box.replaceChildren(...parts, ...(accept ? [] : [make("p", "soft", why)]), buttons);
+  box.replaceChildren(make("h3", "", "Proposal"), list, ...(accept ? [] : [make("p", "soft", "Nothing of this can be written here.")]), buttons);
 };
 
 // Progress, sides, name.
