@@ -15,8 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -28,18 +26,17 @@ from starlette.types import Receive, Scope, Send
 from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES, Conversion
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
-from dailytalk_contiguous.apps.clips.transcribing import default_json, transcribe_folder
+from dailytalk_contiguous.apps.clips.transcribing import default_json
 from dailytalk_contiguous.apps.local_pages import refused
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import ClipsLines, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview, answering, page_of
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.models.whisper import SIZES
-from dailytalk_contiguous.run.events import RUNNING, run_status
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
@@ -165,10 +162,10 @@ def _is_split(folder: Path) -> bool:
 
 
 class _Run:
-    """A command that runs or has run. `journal`: the folder with the record of its progress."""
+    """A command that runs or has run."""
 
-    def __init__(self, step: str, words: Sequence[str], dry: bool, journal: Path | None) -> None:
-        self.step, self.dry, self._journal = step, dry, journal
+    def __init__(self, step: str, words: Sequence[str], dry: bool) -> None:
+        self.step, self.dry = step, dry
         self.command = as_text(shlex.join(["dailytalk", *words]))
         self.lines: deque[str] = deque(maxlen=_MOST_LINES)
         self.code: int | None = None
@@ -190,16 +187,9 @@ class _Run:
         self._seconds, self.code = time.monotonic() - self._began, code
 
     def as_dict(self) -> Json:
-        """What the page shows; while it runs, `share` of its work from 0 to 1, and the seconds that are `left`."""
         took = time.monotonic() - self._began if self.code is None else self._seconds
         known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
-        known |= {"text": "\n".join(self.lines), "seconds": round(took, 1), "share": None, "left": None}
-        with suppress(DailytalkError, OSError):
-            for run in run_status(self._journal) if self._journal and self.code is None else ():
-                if run.pid == self.process.pid and run.state == RUNNING:
-                    share = run.audio_done / run.audio_seconds if run.done else None
-                    known |= {"share": share, "left": run.left_seconds(datetime.now(UTC))}
-        return known
+        return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
 
 
 class Preparation:
@@ -307,15 +297,11 @@ class Preparation:
             raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
         for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
             self._refuse_link(folder)
-        dry, journal = body["dry"] and step.has_dry_run, None
-        if not dry and step.command == "split":
-            journal = self.pieces
-        elif not dry and step.command == "transcribe" and clips.is_dir():
-            journal = transcribe_folder(clips, default_json(clips))
+        dry = body["dry"] and step.has_dry_run
         with self._lock:
             self._refuse_running()
             self._end_review()
-            self._run = _Run(step.command, [*words, "--dry-run"] if dry else words, dry, journal)
+            self._run = _Run(step.command, [*words, "--dry-run"] if dry else words, dry)
             self._outputs[step.command] = self._run
         return {}
 

@@ -24,16 +24,12 @@ const control = (step, field) => {
   input.id = `${step}-${field.name}`;
   if (field.kind === "choice") options(input, field.choices);
   else input.type = field.kind === "bool" ? "checkbox" : field.kind === "number" ? "number" : "text";
-  if (field.kind === "number") {
-    input.step = "any";
-    if (field.least !== null) input.min = field.least;
-    if (field.most !== null) input.max = field.most;
-  }
+  if (field.kind === "number") input.step = "any";
   if (field.kind === "bool") input.checked = field.value;
   else { input.value = field.value ?? ""; if (field.value === null) input.placeholder = field.shown; }
   const label = make("label", "", field.about + (field.shown ? ` Empty: ${field.shown}.` : ""));
   label.htmlFor = input.id;
-  label.prepend(make("span", "name", `${field.flag} ${field.metavar}`.trim()), " ");
+  label.prepend(make("span", "name", `${field.flag} ${field.unit}`.trim()), " ");
   row.append(input, label);
   const value = () => (field.kind === "bool" ? input.checked : field.kind === "number" ? (input.value === "" ? null : input.valueAsNumber) : input.value.trim());
   return { row, input, name: field.name, changed: () => (value() === field.value ? undefined : value()) };
@@ -59,19 +55,16 @@ const card = (step) => {
   if (step.has_dry_run) { buttons.append(dry); dry.setAttribute("aria-label", `Dry run of ${step.title}`); }
   buttons.append(go, stop);
   stop.hidden = true;
-  const bar = make("progress");
-  bar.setAttribute("aria-label", `Progress of ${step.title}`);
-  bar.hidden = true;
   const [command, text] = [make("pre", "command"), make("pre")];
   text.tabIndex = 0; // scrolls by keys
   text.setAttribute("role", "region");
   text.setAttribute("aria-label", `Output of ${step.title}`);
-  box.append(buttons, bar, command, text);
+  box.append(buttons, command, text);
   dry.addEventListener("click", () => run(step.step, true));
   go.addEventListener("click", () => (step.step === "review" ? review() : run(step.step, false)));
   stop.addEventListener("click", () => act("api/stop", {}));
   $("steps").append(box);
-  return { box, is, fields, dry, go, stop, bar, command, text };
+  return { box, is, fields, dry, go, stop, command, text };
 };
 
 const act = async (path, body) => {
@@ -115,21 +108,19 @@ const show = () => {
   const next = nextOf(steps);
   for (const step of [...steps, { ...OPENS, done: { cut: null, whole: null } }]) {
     if (!cards.has(step.step)) cards.set(step.step, card(step));
-    const { box, is, fields, dry, go, stop, bar, command, text } = cards.get(step.step);
+    const { box, is, fields, dry, go, stop, command, text } = cards.get(step.step);
     const works = running?.step === step.step;
     const { output } = step;
     const failed = output && output.code !== null && ![0, 3].includes(output.code);
     box.hidden = Boolean(step.cuts) && !isCut();
     const done = step.done[way()];
     box.className = works || step.step === next ? "next" : failed ? "failed" : done !== null || (output?.code === 0 && !step.has_dry_run && step.step !== "review") ? "done" : "";
-    say(is, works ? `${running.dry ? "dry run" : "running"}, ${took(running.seconds)}${running.left ? `, ${took(running.left)} left` : ""}`
+    say(is, works ? `${running.dry ? "dry run" : "running"}, ${took(running.seconds)}`
       : failed ? (output.code === 1 ? "failed: see why below" : "stopped: begin it again, and it goes on") : done !== null ? `done: ${done}` : step.step === next ? "next" : "");
     if (works || step.step === next) box.setAttribute("aria-current", "step"); else box.removeAttribute("aria-current");
     for (const button of [dry, go]) button.disabled = Boolean(running);
     go.classList.toggle("main", step.step === next);
     stop.hidden = !works;
-    bar.hidden = !works;
-    if (works && running.share !== null) bar.value = running.share; else bar.removeAttribute("value");
     command.hidden = text.hidden = !output;
     if (output) {
       say(command, `$ ${output.command}`);
