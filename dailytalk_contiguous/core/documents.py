@@ -1,8 +1,7 @@
 """Reads JSON, YAML and CSV of other authors, and says what is wrong with it in one sentence.
 
-A file from outside may be nested deeper than Python can walk, hold a number that no float and no column can, or
-half a surrogate pair that can't be encoded again hours later. All of that is rejected where the text is parsed:
-what this module returns can be copied, compared, printed, encoded as UTF-8 and stored in Arrow.
+Half a surrogate pair can't be encoded again hours later, and NaN is no time: both are rejected where the text is
+parsed.
 """
 
 import csv
@@ -26,9 +25,6 @@ import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
-#: Levels of lists and objects; transcripts have 5, our own records fewer than 10.
-MOST_LEVELS = 64
-
 #: Bytes of a document (about 100 hours of words with times) and of one line of JSON Lines.
 MOST_BYTES, MOST_LINE_BYTES = 64 << 20, 8 << 20
 
@@ -37,9 +33,6 @@ MOST_OWN_BYTES = 512 << 20
 
 #: Seconds; no recording lasts so long.
 LATEST = 1e9
-
-#: Integers that fit into a column of Arrow, and the digits of the longest of them with its sign.
-_INTEGERS, _MOST_DIGITS = range(-(1 << 63), 1 << 63), 20
 
 #: The largest float: some integers are beyond it.
 _LARGEST = sys.float_info.max
@@ -70,9 +63,8 @@ def parse_json(
         nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
-        BadInput: it is too large, not UTF-8, not JSON, nested deeper than `MOST_LEVELS`, or holds NaN, Infinity,
-            an integer of more than 64 bits, a number that is infinite as a float, a lone surrogate, or an object
-            with the same name twice.
+        BadInput: it is too large, not UTF-8, not JSON, nested too deep, or holds NaN, Infinity, a number that is
+            infinite as a float, a lone surrogate, or an object with the same name twice.
     """
 
     def refuse(reason: str) -> NoReturn:
@@ -90,11 +82,9 @@ def parse_json(
     except json.JSONDecodeError as error:
         refuse(f"{f'line {line + error.lineno - 1}' if name else 'it'} is not JSON ({error.msg})")
     except RecursionError:
-        refuse(f"it is nested deeper than {MOST_LEVELS} levels")
+        refuse("it is nested too deep")
     except ValueError as error:
         refuse(str(error))
-    if text.count("[") + text.count("{") > MOST_LEVELS and _is_deep(value):
-        refuse(f"it is nested deeper than {MOST_LEVELS} levels")
     if not surrogates and _SURROGATE.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -354,12 +344,6 @@ def quoted(value: Any) -> str:
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…{text[-1]}"
 
 
-def _integer(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS or (value := int(digits)) not in _INTEGERS:
-        raise ValueError(f"the number {_cut(digits)} has more than 64 bits")
-    return value
-
-
 def _float(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):
@@ -380,29 +364,12 @@ def without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-_DECODER = json.JSONDecoder(
-    parse_int=_integer, parse_float=_float, parse_constant=_constant, object_pairs_hook=without_doubles
-)
-_WITH_NAN = json.JSONDecoder(parse_int=_integer, parse_float=_float, object_pairs_hook=without_doubles)
+_DECODER = json.JSONDecoder(parse_float=_float, parse_constant=_constant, object_pairs_hook=without_doubles)
+_WITH_NAN = json.JSONDecoder(parse_float=_float, object_pairs_hook=without_doubles)
 
 
 def _cut(text: str) -> str:
     return text if len(text) <= 24 else f"{text[:24]}…"
-
-
-def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MOST_LEVELS):
-        level = [
-            child
-            for parent in level
-            if isinstance(parent, dict | list)
-            for child in (parent.values() if isinstance(parent, dict) else parent)
-            if isinstance(child, dict | list)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _size(count: int) -> str:

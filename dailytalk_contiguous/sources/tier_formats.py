@@ -12,7 +12,7 @@ import pandas as pd
 import pympi
 from praatio.utilities.textgrid_io import parseTextgridStr
 
-from dailytalk_contiguous.core.documents import MOST_LEVELS, quoted
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
@@ -38,6 +38,9 @@ _DECLARED = re.compile(
     r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
 )
 _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
+
+#: Annotations that refer to each other, one above another, at most.
+MOST_OWNERS = 64
 
 SAVE_AGAIN, SAVE_EAF = "save it from Praat again, as a text file", "save it from ELAN again"
 
@@ -113,7 +116,7 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
         of_owner: dict[str, list[str]] = {}  # in parts, such as its words, of which only the whole has times
         for key, entry in refs.items():
             owner = key
-            for _ in range(MOST_LEVELS):
+            for _ in range(MOST_OWNERS):
                 owner = owner_of.get(owner, owner)
             of_owner.setdefault(owner, []).append(entry[1].strip())
         labels += [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]

@@ -12,16 +12,13 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.documents import (
-    MOST_LEVELS,
     as_text,
     expect,
     fits,
     is_number,
     json_lines,
-    numbered_lines,
     parse_json,
     parse_yaml,
-    quoted,
     read_json,
     shown,
     unpack_gzip,
@@ -45,10 +42,8 @@ def test_json_that_anything_sensible_writes_is_read_as_it_is(value: Any) -> None
 
 
 HOSTILE = {
-    "levels that no parser walks": (b"[" * 100_000, "nested deeper"),
-    "levels that a parser walks and nothing after it": (b"[" * 500 + b"]" * 500, "nested deeper"),
-    "number of 5,000 digits": (b'{"start": ' + b"9" * 5000 + b"}", "more than 64 bits"),
-    "number beyond 64 bits": (b"[18446744073709551616]", "more than 64 bits"),
+    "levels that no parser walks": (b"[" * 100_000, "nested too deep"),
+    "number of 5,000 digits": (b'{"start": ' + b"9" * 5000 + b"}", "5000 digits"),
     "float beyond all floats": (b"[1e999]", "too large"),
     "half a character": (rb'{"text": "well\ud800"}', "lone surrogate"),
     "half a character in a name": (rb'{"\udfff": 1}', "lone surrogate"),
@@ -70,11 +65,6 @@ def test_json_that_cannot_be_used_is_one_sentence_naming_the_file(case: str) -> 
     assert len(caught.value.reason) < 200
 
 
-@pytest.mark.parametrize(("letters", "shown"), [(118, "'" + 118 * "a" + "'"), (119, "'" + 119 * "a" + "…'")])
-def test_value_is_quoted_up_to_120_characters(letters: int, shown: str) -> None:
-    assert quoted(letters * "a") == shown
-
-
 @pytest.mark.parametrize(
     "reading",
     [read_json, lambda path: list(json_lines(path)), lambda path: read_header({"bytes": None, "path": str(path)})],
@@ -93,7 +83,7 @@ def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
     assert lines[7] == {"a": 3}
     reasons = {number: str(line) for number, line in lines.items() if isinstance(line, BadInput)}
     assert set(reasons) == {2, 4, 5, 6}
-    assert "nested deeper" in reasons[4]
+    assert "nested too deep" in reasons[4]
     assert "more than 8.0 MiB" in reasons[6]
 
 
@@ -132,13 +122,6 @@ def test_misfit_is_named_by_its_place(change: dict[str, Any], place: str) -> Non
     assert place in caught.value.reason
 
 
-@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
-def test_integers_up_to_sixty_four_bits_are_read(number: int) -> None:
-    assert parse_json(str(number), "x") == number
-    with pytest.raises(BadInput, match=r"^x: the number -?9223372036854775\d+ has more than 64 bits"):
-        parse_json(str(number + (1 if number > 0 else -1)), "x")
-
-
 def test_document_of_just_the_limit_is_read_and_one_byte_more_is_not(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b'["ab"]')
@@ -149,17 +132,6 @@ def test_document_of_just_the_limit_is_read_and_one_byte_more_is_not(tmp_path: P
         read_json(path, "again", limit=5)
     with pytest.raises(BadInput, match=r"b\.json: it is not there: again$"):
         read_json(tmp_path / "b.json", "again")
-
-
-def test_levels_over_the_limit_are_refused_and_only_those_count_that_lie_in_each_other() -> None:
-    for opening, closing in (("[", "]"), ('{"a":', "}")):
-        half = MOST_LEVELS // 2
-        assert parse_json('[{"a":' * half + "1" + "}]" * half, "x")
-        with pytest.raises(BadInput, match=f"^x: it is nested deeper than {MOST_LEVELS} levels"):
-            parse_json('[{"a":' * half + opening + "1" + closing + "}]" * half, "x")
-    flat = [[]] * (3 * MOST_LEVELS)
-    assert parse_json(json.dumps(flat), "x") == flat
-    assert parse_json(json.dumps("[" * 99), "x") == "[" * 99
 
 
 def test_half_a_character_may_stay_where_the_caller_says_so() -> None:
@@ -216,14 +188,6 @@ def test_lines_have_numbers_from_one_and_blank_ones_are_passed_over(tmp_path: Pa
     assert str(number) == "NaN is not a number: mend or delete the line"
     assert str(lines) == "it is not a JSON object: mend or delete the line"
     assert math.isnan(dict(json_lines(path, nan=True))[4]["b"])
-
-
-def test_line_over_the_limit_is_given_with_one_byte_more_and_the_next_one_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"12345\n1234\n123456789012\n\n1234567")
-    assert [*numbered_lines(path, limit=5)] == [
-        (1, b"12345\n"), (2, b"1234\n"), (3, b"123456"), (4, b"\n"), (5, b"123456")
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
