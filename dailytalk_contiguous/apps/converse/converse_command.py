@@ -119,14 +119,13 @@ def converse(
     privacy = "nothing leaves this machine"
     if about["services"]:
         privacy = f"what you say goes to {' and '.join(about['services'])}; nothing else leaves this machine"
-    console.text(f"note: {privacy}")
-    console.text("note: an emotion is a guess from sound, and no diagnosis")
+    notes = [privacy, "an emotion is a guess from sound, and no diagnosis"]
     if closes:
-        console.text(
-            "note: the microphone is closed while the voice speaks; with --headphones you may speak over it"
-        )
+        notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
     if push_to_talk and not web:
-        console.text("note: press Enter, speak, and press Enter again")
+        notes.append("press Enter, speak, and press Enter again")
+    for note in notes:
+        console.text(f"note: {note}")
     console.text(f"microphone: {blocks.name}")
     screen = TalkScreen(console)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.tags import tags_among
+from dailytalk_contiguous.models.contracts import ChatMessage
 
 #: How far under `speech_from` a probability falls before speech is over: Silero's own hysteresis.
 _HYSTERESIS = 0.15
@@ -427,20 +428,20 @@ class TalkMemory:
         self.clear()
 
     def clear(self) -> None:
-        self._said: list[tuple[str, str]] = []
+        self._said: list[ChatMessage] = []
         self._summary = ""
 
     def add(self, role: str, content: str) -> None:
         """Remember a message of `user` or `assistant`; two in a row are one message."""
         if not content.strip():
             return
-        if self._said and self._said[-1][0] == role:
-            content = f"{self._said.pop()[1]}\n{content}"
-        self._said.append((role, self._fitting(content, self._budget // 2)))
+        if self._said and self._said[-1].role == role:
+            content = f"{self._said.pop().content}\n{content}"
+        self._said.append(ChatMessage(role, self._fitting(content, self._budget // 2)))
         if sum(self._count(content) for _, content in self.messages()) <= self._budget:
             return
         # Down to half, so that not every turn sums up; the newest message always stays.
-        kept, used = 1, self._count(self._said[-1][1])
+        kept, used = 1, self._count(self._said[-1].content)
         for _, content in self._said[-2::-1]:
             used += self._count(content)
             if used > self._budget // 2:
@@ -453,13 +454,13 @@ class TalkMemory:
         self._said = self._said[-kept:]
         self._summary = self._fitting("\n".join(lines), self._budget // 4)
 
-    def messages(self) -> list[tuple[str, str]]:
-        """Role and content of every message, the system's first, the user's last."""
+    def messages(self) -> list[ChatMessage]:
+        """All messages, the system's first, the user's last."""
         system = self._instructions
         if self._summary:
             system += f"\n\nEarlier in this conversation:\n{self._summary}"
-        said = self._said[1:] if self._said and self._said[0][0] == "assistant" else self._said
-        return [("system", system), *said] if system.strip() else [*said]
+        said = self._said[1:] if self._said and self._said[0].role == "assistant" else self._said
+        return [ChatMessage("system", system), *said] if system.strip() else [*said]
 
     def _fitting(self, text: str, tokens: int) -> str:
         """A text without its beginning, an eighth at a time, until it has at most so many tokens."""

@@ -146,9 +146,11 @@ class Mouth:
         self.paused = True
 
     def go_on(self) -> None:
-        """Go on with the word at which the voice paused."""
-        self.paused, self._tail = False, np.zeros(0, np.float32)
-        if saying := self.saying:
+        """Go on with the word at which the voice paused, if it did."""
+        saying, paused = self.saying, self.paused
+        self.paused = False
+        if saying is not None and paused:
+            self._tail = np.zeros(0, np.float32)
             at = saying.at / TALK_RATE
             word = next((word for word in saying.words if word.start <= at < word.end), None)
             saying.move_to(int(word.start * TALK_RATE) if word else saying.at)

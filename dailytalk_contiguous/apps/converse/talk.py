@@ -79,7 +79,6 @@ class TalkEvent(NamedTuple):
     """
 
     kind: str
-    time: float
     text: str = ""
     data: Mapping[str, Any] = {}
 
@@ -131,7 +130,6 @@ class _Turn:
     feeling: Feeling | None = None
     feels: int = 0
     ended_at: float = 0.0
-    interrupts: bool = False
 
     @property
     def text(self) -> str:
@@ -260,7 +258,7 @@ class Talk:
         self._settle()
         out = self._speak()
         self._keep("sound", out, heard)
-        self._tell(TalkEvent("level", self.time, data={"level": float(np.abs(heard).max(initial=0.0))}))
+        self._tell(TalkEvent("level", data={"level": float(np.abs(heard).max(initial=0.0))}))
         if self._mouth.active:
             state = "speaking, microphone closed" if closed and not self._push_to_talk else "speaking"
         elif self._reply or self._unanswered:
@@ -271,7 +269,7 @@ class Talk:
             state = "press Enter to talk" if self._push_to_talk else "listening"
         if state != self._state:
             self._state = state
-            self._tell(TalkEvent("state", self.time, state))
+            self._tell(TalkEvent("state", state))
         return out
 
     def end(self) -> None:
@@ -294,7 +292,7 @@ class Talk:
 
     def say(self, sentence: str) -> None:
         """Show a sentence."""
-        self._tell(TalkEvent("notice", self.time, sentence))
+        self._tell(TalkEvent("notice", sentence))
 
     def press(self, down: bool | None = None) -> None:
         """Start a turn, or end it: push-to-talk. `down` says which; None: the opposite of the last one."""
@@ -314,13 +312,14 @@ class Talk:
             self._release()
             self._push_to_talk, self._pressed = wanted, False
             self._endpointer.reset()
+            self._mouth.go_on()
 
     def clear(self) -> None:
         """Start afresh: silence the voice and forget the conversation. The record keeps it."""
         self._stop_voice()
         self._memory.clear()
         self._unanswered.clear()
-        self._tell(TalkEvent("cleared", self.time))
+        self._tell(TalkEvent("cleared"))
         self._keep("event", {"event": "cleared", "time": round(self.time, 3)})
 
     # A turn: heard, recognised, settled.
@@ -369,7 +368,7 @@ class Talk:
         settled = over or (self._endpointer.silence >= FORGIVES_AFTER and turn.words is not None)
         stops = self._endpointer.speech >= self._settings.interrupts_after
         if stops or (settled and self._mouth.paused and turn.asks_to_stop):
-            turn.interrupts, turn.over_voice = True, False
+            turn.over_voice = False  # it is a turn like others from here on
             self._interrupt()
         elif change in ("began", "resumed") and self._mouth.active:
             self._mouth.pause(self._blocks.hush())
@@ -379,17 +378,13 @@ class Talk:
     def _begin_turn(self, start: float) -> None:
         # Speech over the last words of the voice is an answer. Not while it is paused: only the speaker who paused
         # it can let it go on.
-        ending = (
-            (self._reply is None or self._reply.ended)
-            and not self._mouth.paused
-            and self._mouth.left <= TERMINAL_OVERLAP
-        )
+        goes_on = self._mouth.paused or self._mouth.left > TERMINAL_OVERLAP
+        if self._reply is not None and not self._reply.ended:
+            goes_on = True
         self._turns += 1
-        sound_start = self.time - FRAME_SECONDS * (1 + len(self._before))
-        over_voice = self._mouth.active and not ending
-        self._turn = _Turn(
-            self._turns, start, sound_start, [*self._before], over_voice, self._parts.listening(), end=start
-        )
+        sound, over_voice = [*self._before], self._mouth.active and goes_on
+        sound_start = self.time - FRAME_SECONDS * (1 + len(sound))
+        self._turn = _Turn(self._turns, start, sound_start, sound, over_voice, self._parts.listening(), end=start)
 
     def _release(self) -> None:
         """End a turn that the person has ended."""
@@ -411,7 +406,7 @@ class Talk:
         self._ear.submit(self._recognise, turn, turn.asked, [*turn.sound], turn.end - turn.start)
         if self._parts.feel is not None:
             turn.feels += 1
-            self._heart.submit(self._feel, turn, np.concatenate(turn.sound[-_FELT_FRAMES:]))
+            self._heart.submit(self._feel, self._parts.feel, turn, np.concatenate(turn.sound[-_FELT_FRAMES:]))
 
     def _recognise(self, turn: _Turn, asked: int, sound: list[Samples], seconds: float) -> None:
         """In the ear's thread."""
@@ -428,14 +423,13 @@ class Talk:
         if asked == turn.asked:
             turn.words, turn.words_at = words, self._now()
             if turn is self._turn:
-                self._tell(TalkEvent("partial", self.time, turn.text))
+                self._tell(TalkEvent("partial", turn.text))
 
-    def _feel(self, turn: _Turn, sound: Samples) -> None:
+    def _feel(self, feel: Callable[[Samples], Feeling | None], turn: _Turn, sound: Samples) -> None:
         """In the heart's thread."""
-        assert self._parts.feel is not None
         feeling = None
         try:
-            feeling = self._parts.feel(sound)
+            feeling = feel(sound)
         except Exception as error:  # the talk goes on without it
             self.later(self.say, f"no emotion is told: {_sentence_of(error)}")
         self.later(self._take_feeling, turn, feeling)
@@ -474,7 +468,7 @@ class Talk:
         self._keep_user(turn)
         self._memory.add("user", user_turn(turn.text, turn.feeling, self._settings.confidence))
         self._reply = reply = _Reply(turn, self._now())
-        think = partial(self._think, reply, [ChatMessage(*message) for message in self._memory.messages()])
+        think = partial(self._think, reply, self._memory.messages())
         if self._threaded:  # of its own, since a server may take its time after it is no longer needed
             threading.Thread(target=think, name="mind", daemon=True).start()
         else:
@@ -537,7 +531,7 @@ class Talk:
         return np.asarray(samples, np.float32), words
 
     def _show_reply(self, sentence: ReplySentence) -> None:
-        self._tell(TalkEvent("reply", self.time, sentence.text, {"tag": sentence.tag}))
+        self._tell(TalkEvent("reply", sentence.text, {"tag": sentence.tag}))
 
     def _speak(self) -> Samples:
         reply, turn = self._reply, self._turn
@@ -568,7 +562,7 @@ class Talk:
         if reply is not None:
             self._stop_voice()
             if reply.first_sound is not None:  # else no audible sound was cut off
-                self._tell(TalkEvent("heard", self.time, CUT_MARK))
+                self._tell(TalkEvent("heard", CUT_MARK))
                 self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
     def _stop_voice(self) -> None:
@@ -598,7 +592,7 @@ class Talk:
             guess = emotion_guess(emotion, feeling.probabilities, feeling.model)
             fields |= in_digits({**feeling.affect, **guess}, 4)
         if text:
-            self._tell(TalkEvent("user", self.time, text, data))
+            self._tell(TalkEvent("user", text, data))
         self._keep("utterance", "right", words, fields)
 
     def _keep_said(self, saying: Saying) -> None:
@@ -626,7 +620,7 @@ class Talk:
         }
         took = {name: round(at - turn.end, 3) for name, at in steps.items() if at is not None}
         self.latencies.append(took)
-        self._tell(TalkEvent("latency", self.time, data=took))
+        self._tell(TalkEvent("latency", data=took))
         event = {"event": "turn", "turn": turn.number, "speech_end": round(turn.end, 3)}
         self._keep("event", event | {"seconds_after": took})
 

@@ -126,6 +126,13 @@ def test_push_to_talk_hears_between_two_presses_only() -> None:
     assert talk.of("reply") == ["Yes."]
 
 
+def test_a_voice_that_paused_goes_on_when_push_to_talk_is_chosen_meanwhile() -> None:
+    talk = Simulation(["hello"], LONG).hear(QUESTION, silence(2.0), WAIT[: TALK_RATE // 2])
+    talk.talk.push_to_talk(True)
+    talk.hear(silence(0.1)).until_idle()
+    assert talk.of("reply") == LONG.replace("while. ", "while.\n").split("\n")
+
+
 # Minds and voices that fail: a sentence each, and the talk goes on.
 
 
