@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,36 +125,14 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
         for field in ("channel", "speaker", "recording")
     )
     is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
-    about = {"channel": channel, "recording": recording, "language": language if is_code else None}
+    code = language if is_code else None
+    whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
     if (word := item.get("word")) is not None:
         spoken = _word(path, position, word, (start, end), field_of(item, "probability"))
-        return [Passage(position, start, end, None, [spoken], speaker=speaker, **about)]
-    alignment = item.get("alignment")
-    listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
-    entries = [
-        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry
-        for entry in (listed if isinstance(listed, list) else [listed])
-    ]
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise broken(path, f"{position} has the words {quoted(listed)}", "give each its word, start and end")
-    times = _filled([_times(entry) for entry in entries], start, end)
-    words = [
-        _word(path, f"{position}, word {n}", entry.get("word"), span, field_of(entry, "probability"))
-        for n, (entry, span) in enumerate(zip(entries, times, strict=True), 1)
-    ]
-    names = [str(name) if (name := entry.get("speaker", speaker)) is not None else None for entry in entries]
+        return [whole._replace(text=None, words=[spoken])]
+    words, names = _words_of(path, item, whole)
     if len({*names}) > 1:
-        if not are_word_times(words, start, end):
-            shares = _filled([(None, None)] * len(words), start, end)
-            words = [word | {"start": a, "end": b} for word, (a, b) in zip(words, shares, strict=True)]
-        turns = itertools.groupby(zip(names, words, strict=True), key=lambda pair: pair[0])
-        passages = []
-        for name, group in turns:
-            own = [word for _, word in group]
-            end = max(word["end"] for word in own)
-            joined = join_words(word["word"] for word in own)
-            passages.append(Passage(position, own[0]["start"], end, joined, own, speaker=name, **about))
-        return passages
+        return [*_turns(whole, words, names)]
     if text is None and words:
         text = join_words(word["word"] for word in words)
     if text is not None:
@@ -161,7 +140,39 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
         in_time = sorted(words, key=lambda word: (word["start"], word["end"]))
         spelled = next((order for order in (words, in_time) if _spell(order, text)), [])
         words = spelled if are_word_times(spelled, start, end) else []
-    return [Passage(position, start, end, text, words, speaker=names[0] if names else speaker, **about)]
+    return [whole._replace(text=text, words=words, speaker=names[0] if names else speaker)]
+
+
+def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> tuple[list[WordRow], list[str | None]]:
+    """The words of a record, whatever list they are in, and who says each."""
+    alignment = item.get("alignment")
+    listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
+    entries = [
+        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry
+        for entry in (listed if isinstance(listed, list) else [listed])
+    ]
+    if not all(isinstance(entry, dict) for entry in entries):
+        reason = f"{whole.position} has the words {quoted(listed)}"
+        raise broken(path, reason, "give each its word, start and end")
+    times = _filled([_times(entry) for entry in entries], whole.start, whole.end)
+    words = [
+        _word(path, f"{whole.position}, word {n}", entry.get("word"), span, field_of(entry, "probability"))
+        for n, (entry, span) in enumerate(zip(entries, times, strict=True), 1)
+    ]
+    speakers = [entry.get("speaker", whole.speaker) for entry in entries]
+    return words, [None if speaker is None else str(speaker) for speaker in speakers]
+
+
+def _turns(whole: Passage, words: Sequence[WordRow], names: Sequence[str | None]) -> Iterator[Passage]:
+    """A passage for each turn of the speakers of its words."""
+    if not are_word_times(words, whole.start, whole.end):
+        shares = _filled([(None, None)] * len(words), whole.start, whole.end)
+        words = [word | {"start": start, "end": end} for word, (start, end) in zip(words, shares, strict=True)]
+    for name, group in itertools.groupby(zip(names, words, strict=True), key=itemgetter(0)):
+        own = [word for _, word in group]
+        end = max(word["end"] for word in own)
+        text = join_words(word["word"] for word in own)
+        yield whole._replace(start=own[0]["start"], end=end, text=text, words=own, speaker=name)
 
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
