@@ -8,7 +8,7 @@ speech would put every word into the dataset twice, so they are rejected rather 
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -155,16 +155,7 @@ def read_transcripts(
                     words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
                     raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
-            parts = [parted(item) for item in items]
-            cues += [
-                {"channel": channel, "text": None, "words": [], **mark} for _, marks in parts for mark in marks
-            ]
-            bare = [item for item, _ in parts if item]
-            # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
-            bare = [item for item in bare if item.text != ""] or bare[:1]
-            cues += cues_of_words(channel, [word for item in bare if item.text is None for word in item.words])
-            with_text = [item for item in bare if item.text is not None]
-            cues += [{name: getattr(item, name) for name in _OF_CUES} | {"channel": channel} for item in with_text]
+            cues += _cues_of(channel, items)
     people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
     cues += [
         {"channel": turn.channel, "start": turn.start, "end": turn.end, "text": None, "words": []}
@@ -176,6 +167,21 @@ def read_transcripts(
         cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
+
+
+def _cues_of(channel: str, items: Iterable[Passage]) -> Iterator[Cue]:
+    """The cues of a channel's passages, and those of their marks."""
+    bare: list[Passage] = []
+    for item in items:
+        spoken, marks = parted(item)
+        yield from ({"channel": channel, "text": None, "words": [], **mark} for mark in marks)
+        bare += [spoken] if spoken else []
+    # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
+    bare = [item for item in bare if item.text != ""] or bare[:1]
+    yield from cues_of_words(channel, [word for item in bare if item.text is None for word in item.words])
+    for item in bare:
+        if item.text is not None:
+            yield {name: getattr(item, name) for name in _OF_CUES} | {"channel": channel}
 
 
 def _sides_of_files(
