@@ -218,16 +218,13 @@ def folder_rows(config: FolderConfig, left_out: LeftOut | None = None) -> Iterat
 
     `left_out` is filled as `find_recordings` does, and after the last row with what lies beside them unread.
     """
-    sides = config.channel not in _ONE_FILE
-    recordings = find_recordings(config.inputs, _path(config.exclude), left_out, sides)
-    threads, read = min(AT_ONCE, cores()), set[str]()
-    tiers = None if left_out is None else left_out.tiers
-    for rows in side_by_side(
-        lambda recording: [*recording_rows(recording, config, read, tiers)], recordings, threads
-    ):
+    skipped = LeftOut() if left_out is None else left_out
+    recordings = find_recordings(config.inputs, _path(config.exclude), skipped, config.channel not in _ONE_FILE)
+    threads = min(AT_ONCE, cores())
+    for rows in side_by_side(lambda recording: [*recording_rows(recording, config, skipped)], recordings, threads):
         yield from rows
     if left_out is not None and config.given:
-        left_out.unread |= _unread(recordings, read, config.transcripts)
+        left_out.unread |= _unread(recordings, left_out.read, config.transcripts)
 
 
 def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | None) -> dict[str, list[str]]:
@@ -252,19 +249,16 @@ def _unread(recordings: Sequence[Recording], read: set[str], transcripts: str | 
 
 
 def recording_rows(
-    recording: Recording,
-    config: FolderConfig,
-    read: set[str] | None = None,
-    tiers: dict[str, list[str]] | None = None,
+    recording: Recording, config: FolderConfig, left_out: LeftOut | None = None
 ) -> Iterator[dict[str, Any]]:
     """The rows of one recording, wherever it was found; one with a `problem` if it can't be used.
 
-    `read` gets the paths of its transcripts, `tiers` the names of their tiers that are no speech.
+    `left_out` gets the paths of its transcripts, and the names of their tiers that are no speech.
     """
     audio = {"bytes": None, "path": to_uri(recording.path.absolute())}
     base = {"recording_id": recording.recording_id, "audio": audio, "audio_file": recording.audio_file}
     try:
-        yield from _conversations(recording, base, config, set() if read is None else read, tiers)
+        yield from _conversations(recording, base, config, left_out or LeftOut())
     except BadInput as error:
         yield base | no_conversation(recording.recording_id, error.reason, error.remedy)
     except OSError as error:
@@ -273,11 +267,7 @@ def recording_rows(
 
 
 def _conversations(
-    recording: Recording,
-    base: dict[str, Any],
-    config: FolderConfig,
-    read: set[str],
-    tiers: dict[str, list[str]] | None,
+    recording: Recording, base: dict[str, Any], config: FolderConfig, left_out: LeftOut
 ) -> Iterator[dict[str, Any]]:
     if recording.leads_out:
         raise BadInput(LINK_OUT, COPY_IT)
@@ -291,7 +281,7 @@ def _conversations(
     _check(info, MIX if mono else config.channel)
     root = _path(config.transcripts) or recording.root
     transcripts = _transcripts(recording, config.transcripts, root) if config.given else {}
-    read.update(map(os.path.abspath, transcripts))
+    left_out.read.update(map(os.path.abspath, transcripts))
     for transcript in transcripts:
         if root and leads_out(transcript, root):
             raise BadInput(f"its transcript {as_text(transcript)!r}: {LINK_OUT}", COPY_IT)
@@ -299,7 +289,7 @@ def _conversations(
     cues = []
     if transcripts:
         cues = read_transcripts(
-            [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, tiers
+            [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, left_out.tiers
         )
     language = _language(cues, config)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]

@@ -318,6 +318,7 @@ class LeftOut:
         paired: not left out, but joined: recordings that have a file for each side.
         unread: files beside recordings that are called like them, by why they are not used (of transcripts).
         tiers: the tiers of transcripts that are no speech, by file.
+        read: paths of the transcripts that were read.
     """
 
     hidden: list[str] = field(default_factory=list)
@@ -325,6 +326,7 @@ class LeftOut:
     paired: list[str] = field(default_factory=list)
     unread: dict[str, list[str]] = field(default_factory=dict)
     tiers: dict[str, list[str]] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
 
 
 def find_recordings(
