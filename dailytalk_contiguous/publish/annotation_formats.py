@@ -274,7 +274,7 @@ def textgrid(item: Annotation) -> str:
 
 
 def eaf(item: Annotation) -> str:
-    """Write ELAN's format 3.0; a tag belongs to its utterance, and is moved and deleted with it."""
+    """Write ELAN's format 2.8; a tag belongs to its utterance, and is moved and deleted with it."""
     made = pympi.Elan.Eaf(author="")
     made.remove_tier("default")
     made.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
