@@ -50,10 +50,6 @@ from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 
-#: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
-#: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
-PER_KIND = 2000
-
 #: The records of a folder of clips, and of one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
 SUMMARY, SAMPLES = "interactivity.json", "samples.json"
 

@@ -24,7 +24,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, kept_speakers, parent_of, published_features
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.publish import opening
-from dailytalk_contiguous.publish.interactivity import ClipChoice
 from dailytalk_contiguous.publish.items import SMALL, Place, Shards
 from dailytalk_contiguous.publish.published_rows import (
     PublishedRows,
@@ -35,7 +34,6 @@ from dailytalk_contiguous.publish.published_rows import (
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.shards import Shard, entries_in, read_rows, read_shard
-from dailytalk_contiguous.sources.transcribed import BASE, tagged_row
 from dailytalk_contiguous.store.files import sha256_of
 from dailytalk_contiguous.store.parquet import writing_parquet
 from dailytalk_contiguous.store.work_folder import TAGGED, read_run
@@ -97,6 +95,8 @@ def index_folder(items: Shards, per_kind: int = 0) -> Index:
 
     Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
     """
+    from dailytalk_contiguous.publish.interactivity import ClipChoice  # here: it loads exports and their checks
+
     index = Index({}, set(), [])
     choice = ClipChoice(per_kind)
     for path in items.files:
@@ -227,6 +227,8 @@ def pack_version(
 
 def _recordings(folder: Path, finished: Mapping[str, Finished]) -> Iterator[list[Row]]:
     """The tagged rows of the finished conversations of each recording, by its id."""
+    from dailytalk_contiguous.sources.transcribed import BASE, tagged_row  # here: it loads the stages that tag
+
     tagged: dict[str, Row] = {}
     for path in sorted({path for path, _ in entries_in(folder / TAGGED).values()}):
         tagged |= read_rows(path, BASE)

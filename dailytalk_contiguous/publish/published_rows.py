@@ -15,9 +15,7 @@ from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.interactivity import clips_of, cut_clips
 from dailytalk_contiguous.publish.items import TOLERANCE
-from dailytalk_contiguous.sources.transcribed import at_hand
 from dailytalk_contiguous.store.owned_folder import file_name
 
 #: The fields of a row's provenance that are read (see `core.documents.expect`).
@@ -124,6 +122,8 @@ def published_rows(
         if utterances:
             rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
         if clips:
+            from dailytalk_contiguous.publish.interactivity import clips_of, cut_clips  # here: it loads exports
+
             of_row = [clip for clip in clips_of(row)[0] if clip.id in clips]
             rows["interactivity"] = [
                 (facts | _sound(clip.id, _flac(part, rate)) | {"sample_rate": rate}, facts["duration"])
@@ -204,6 +204,8 @@ def recording_row(parts: Sequence[Row], run: Mapping[str, Any]) -> tuple[Row, fl
 
     Raises DailytalkError if it is gone, not the one that was tagged, or too large for Parquet.
     """
+    from dailytalk_contiguous.sources.transcribed import at_hand  # here: it loads the stages that tag
+
     first = parts[0]
     try:
         if any(part["audio_identity"] != first["audio_identity"] for part in parts):

@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.settings import SEED, setting, unlisted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.interactivity import PER_KIND
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.version import (
@@ -57,6 +56,10 @@ ASSETS = "assets"
 
 #: Folder of packed files that wait to be sent, in the work folder.
 STAGE = ".publish"
+
+#: Clips of each kind of a version after one with clips, unless another number is asked for: as many segments as
+#: Moshi was aligned with for each (Kyutai 2026, arXiv 2606.11167).
+PER_KIND = 2000
 
 #: The tag that the changes call for.
 AUTO = "auto"
