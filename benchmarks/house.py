@@ -58,7 +58,7 @@ PARTS: dict[str, tuple[str, int]] = {
     ),
     "push and load": (
         "publish/packing publish/pushing publish/items publish/compare publish/splits publish/version "
-        "publish/manifest publish/loading publish/published_rows core/changes",
+        "publish/loading",
         17_000,
     ),
     "engine and store": (

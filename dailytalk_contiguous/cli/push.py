@@ -11,7 +11,7 @@ from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
@@ -74,7 +74,8 @@ def push(
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
-    done = run_push(folder, named.repo, settings, say, dry_run=dry_run, defaults=default_settings())
+    with shown_steps():
+        done = run_push(folder, named.repo, settings, dry_run, defaults=default_settings())
     outcome = push_outcome(done, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome

@@ -16,7 +16,7 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.push import quiet_clients
-from dailytalk_contiguous.cli.terminal import guarded, say, show_outcome
+from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
@@ -77,7 +77,7 @@ def main(
         outcome = recipe_outcome(built, chosen.out)
         if repo and outcome.code != 1:
             quiet_clients()
-            done = push_version(chosen.out, repo, settings, say, defaults=default_settings())
+            done = push_version(chosen.out, repo, settings, defaults=default_settings())
             details = [f"{repo} {done.tag} {done.url or 'is there already'}"]
             outcome = replace(outcome, details=details, next="")
         return show_outcome(outcome, chosen.json)

@@ -10,7 +10,7 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from huggingface_hub.hf_api import RepoFile
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting, unlisted
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
 from dailytalk_contiguous.publish.opening import finished_items, open_items
@@ -65,8 +65,6 @@ PER_KIND = 2000
 AUTO = "auto"
 
 _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.parquet")
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -273,7 +271,6 @@ def push_version(
     folder: Path,
     repo: str,
     settings: PushSettings,
-    say: Say,
     dry_run: bool = False,
     *,
     defaults: Mapping[str, Any],
@@ -292,7 +289,7 @@ def push_version(
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
         exists = check_request(api, repo, settings, dry_run)
         before = read_repository(api, repo, settings.branch) if exists else RepositoryState()
-        packed = _packed(folder, stage, repo, before, settings, say)
+        packed = _packed(folder, stage, repo, before, settings)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
@@ -307,15 +304,13 @@ def push_version(
             message = f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
             release = replace(release, card=card, message=settings.message or message)
             if not dry_run:
-                release = publish(api, release, say)
+                release = publish(api, release)
         if not dry_run:
             shutil.rmtree(stage)
     return release
 
 
-def _packed(
-    folder: Path, stage: Path, repo: str, before: RepositoryState, settings: PushSettings, say: Say
-) -> Packed:
+def _packed(folder: Path, stage: Path, repo: str, before: RepositoryState, settings: PushSettings) -> Packed:
     """The data files of the new version; what was divided and published before stays so."""
     splits: dict[str, str] = {}
     configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
@@ -327,10 +322,6 @@ def _packed(
                 # One that is gone decides for what was made of the same conversation.
                 splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
 
-    def say_packed(done: int, of: int) -> None:
-        if done * 10 // of > (done - 1) * 10 // of:
-            say(f"packed {done} of {counted(of, 'conversation')}")
-
     return pack_version(
         folder,
         stage,
@@ -340,7 +331,6 @@ def _packed(
         valid_share=settings.valid_share,
         test_share=settings.test_share,
         seed=settings.seed,
-        progress=say_packed,
     )
 
 
@@ -415,7 +405,7 @@ def _card(folder: Path, release: Release, after: Version, defaults: Mapping[str,
     return render_card(release.before.card, release.packed, after, rows, facts, read_run(folder) or {}, defaults)
 
 
-def publish(api: HfApi, release: Release, say: Say) -> Release:
+def publish(api: HfApi, release: Release) -> Release:
     """Make the branch if need be, commit, read a row of each split back, tag.
 
     Returns the release with its commit and address. Raises DailytalkError: somebody else published meanwhile, or
@@ -434,10 +424,9 @@ def publish(api: HfApi, release: Release, say: Say) -> Release:
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
             api.create_branch(repo, branch=settings.branch, revision=before.head, repo_type=KIND, exist_ok=True)
         if before.head and not operations:
-            say("the commit is there already")
             commit, url = before.head, f"{api.endpoint}/{KIND}s/{repo}/commit/{before.head}"
         else:
-            say(f"sending {release.to_send / 1e6:.1f} MB at most")
+            step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
             made = api.create_commit(
                 repo,
                 operations,

@@ -22,8 +22,7 @@ from datasets import Audio, load_dataset
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, published_features
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.published_rows import words_of
+from dailytalk_contiguous.publish.packing import pack_version, words_of
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 

@@ -39,7 +39,7 @@ def send(made: Release, settings: PushSettings = NEW, before: RepositoryState | 
     api = HfApi()
     check_request(api, REPO, settings)
     before = before or read_repository(api, REPO, settings.branch)
-    return publish(api, replace(made, settings=settings, before=before), lambda line: None)
+    return publish(api, replace(made, settings=settings, before=before))
 
 
 def put(hub: HubServer, name: str, data: bytes) -> None:
@@ -199,12 +199,11 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
 def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
     rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
     work = write_dataset(tmp_path / "work", rows)
-    shares, lines = {"valid_share": 0.25, "test_share": 0.375}, []
+    shares = {"valid_share": 0.25, "test_share": 0.375}
     plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
-    done = push_version(work, REPO, replace(NEW, seed=1, **shares), lines.append, dry_run=True)
+    done = push_version(work, REPO, replace(NEW, seed=1, **shares), dry_run=True)
     pushed = {file.name: file.sha256 for file in done.packed.files}
     assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
-    assert lines == [f"packed {number} of 8 conversations" for number in range(1, 9)]
 
 
 def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
@@ -220,8 +219,8 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
         with pytest.raises(
             DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass `tag=` v3\.0\.0"
         ):
-            push_version(work, REPO, replace(NEW, tag=tag), lambda line: None, dry_run=True)
-    done = push_version(work, REPO, replace(NEW, tag="auto"), lambda line: None, dry_run=True)
+            push_version(work, REPO, replace(NEW, tag=tag), dry_run=True)
+    done = push_version(work, REPO, replace(NEW, tag="auto"), dry_run=True)
     assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
 
 
@@ -335,7 +334,7 @@ def test_versions_come_newest_first_then_other_tags_then_main_and_other_branches
 def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_path: Path) -> None:
     for tag, names in (("v1.0.0", "ab"), ("v1.1.0", "abc")):
         work = write_dataset(tmp_path / tag, [built_row(name) for name in names])
-        done = push_version(work, REPO, replace(NEW, tag=tag), print)
+        done = push_version(work, REPO, replace(NEW, tag=tag))
         assert (done.tag, done.commit is not None, (work / ".publish").exists()) == (tag, True, False)
     card = read_repository(HfApi(), REPO).card
     assert card

@@ -55,7 +55,7 @@ class Scene:
         """What the command does with a version that is packed."""
         api = HfApi()
         check_request(api, REPO, PushSettings())
-        return publish(api, replace(release, before=read_repository(api, REPO)), lambda line: None)
+        return publish(api, replace(release, before=read_repository(api, REPO)))
 
     def reset(self) -> None:
         for path in self._all():

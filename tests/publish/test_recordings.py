@@ -9,8 +9,7 @@ import pytest
 from built_conversations import COLUMNS, work_with_recordings
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.packing import pack_version
-from dailytalk_contiguous.publish.published_rows import LARGEST_BYTES
+from dailytalk_contiguous.publish.packing import LARGEST_BYTES, pack_version
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.transcribed import identity_of
 
