@@ -4,17 +4,23 @@ A tables is judged beside another that people know, such as DailyTalk by its own
 the ratings of models. Shares are of clips or utterances, never of hours: each of them has a label once.
 """
 
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from dailytalk_contiguous.core import figures
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.scorecard import measure_text
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import length_text, percent
 from dailytalk_contiguous.publish.conversation_sections import MEASURED_NAMES, MOST_VALUES, affect_map
 from dailytalk_contiguous.publish.corpus_sections import label_title
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.plots import Plot
 from dailytalk_contiguous.publish.templates import Bar, Table, TableCell
 
@@ -42,6 +48,32 @@ class Compared(NamedTuple):
             return {UNKNOWN: 1.0}
         numbers = figures.sums(self.tables, label)["utterances"]
         return {str(value): n / self.n for value, n in numbers.items() if n} or {UNKNOWN: 1.0}
+
+
+def compare_folders(folder: Path, other: Path) -> tuple[Compared, Compared]:
+    """Read both sides to their ends: folders of `dailytalk corpus`, `mix`, `tag`, `speak` or `build`.
+
+    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one folder.
+    """
+    if folder.resolve() == other.resolve():
+        raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
+    # Their names are the shortest ends of their paths that differ.
+    parts, other_parts = (path.resolve().parts for path in (folder, other))
+    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
+    return _compared(folder, parts[-n:]), _compared(other, other_parts[-n:])
+
+
+def _compared(folder: Path, name: Sequence[str]) -> Compared:
+    """All conversations or clips of a folder; copies are no recordings and don't count."""
+    items = open_items(folder)
+    unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
+    side = Compared(as_text(Path(*name)), unit, items.tables())
+    if not side.n:
+        raise DailytalkError(
+            f"{as_text(folder)!r} has no finished {side.unit} to compare",
+            "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
+        )
+    return side
 
 
 def comparison(ours: Compared, theirs: Compared) -> list[Table | Plot]:

@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,7 +21,7 @@ import pandas as pd
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.apps import parts as parts_of_apps
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
-from dailytalk_contiguous.core.documents import as_text, has_length, is_number
+from dailytalk_contiguous.core.documents import has_length, is_number
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
@@ -32,7 +31,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text, public
-from dailytalk_contiguous.publish import comparison_sections, conversation_sections, corpus_sections, player
+from dailytalk_contiguous.publish import conversation_sections, corpus_sections, player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
@@ -76,34 +75,6 @@ def stratified_sample(clips: pd.DataFrame, count: int, seed: int = 0) -> list[st
     rounds = rounds.sort_values(["turn", "first"])
     rounds["turn"] = rounds.groupby("emotion").cumcount()
     return [*rounds.sort_values(["turn", "emotion"])["conversation_id"][:count]]
-
-
-def compare_folders(
-    folder: Path, other: Path
-) -> tuple[comparison_sections.Compared, comparison_sections.Compared]:
-    """Read both sides to their ends: folders of `dailytalk corpus`, `mix`, `tag`, `speak` or `build`.
-
-    Raises DailytalkError if one has nothing to compare or holds a damaged file, or both are one folder.
-    """
-    if folder.resolve() == other.resolve():
-        raise DailytalkError(f"{as_text(folder)!r} can't be compared with itself", "name another with --against")
-    # Their names are the shortest ends of their paths that differ.
-    parts, other_parts = (path.resolve().parts for path in (folder, other))
-    n = next(n for n in count(1) if parts[-n:] != other_parts[-n:])
-    return _compared(folder, parts[-n:]), _compared(other, other_parts[-n:])
-
-
-def _compared(folder: Path, name: Sequence[str]) -> comparison_sections.Compared:
-    """All conversations or clips of a folder; copies are no recordings and don't count."""
-    items = open_items(folder)
-    unit = "files" if items.kind == "mix" else "clips" if items.labelled else "utterances"
-    side = comparison_sections.Compared(as_text(Path(*name)), unit, items.tables())
-    if not side.n:
-        raise DailytalkError(
-            f"{as_text(folder)!r} has no finished {side.unit} to compare",
-            "name a folder that `dailytalk corpus`, `mix`, `tag`, `speak` or `build` has finished",
-        )
-    return side
 
 
 #: The page's name in its folder, and the number of examples that it shows by default.
@@ -173,7 +144,7 @@ def write_report(
         out: the file; by default `report.html` in the folder.
         shown: how many examples to choose; or the ids of conversations; or `ALL` of them. Clips are always chosen
             by the page.
-        other: a folder to compare it with, as `compare_folders` takes it; None for none.
+        other: a folder to compare it with, as `comparison_sections.compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: beyond which conversations are remarked on.
@@ -184,14 +155,18 @@ def write_report(
     nothing to compare, or the folder for its sound holds other files.
     """
     path = out or _default_path(where)
-    sides = compare_folders(where, other) if other and isinstance(where, Path) else None
     items = open_items(where)
     common = {
         "figures": figures,
         "run": (read_run(items.folder) if items.folder else None) or {},
-        "theirs": sides[1].name if sides else "",
-        "against": comparison_sections.comparison(*sides) if sides else [],
+        "theirs": "",
+        "against": [],
     }
+    if other and isinstance(where, Path):
+        from dailytalk_contiguous.publish.comparison_sections import compare_folders, comparison  # few need it
+
+        ours, theirs = compare_folders(where, other)
+        common |= {"theirs": theirs.name, "against": comparison(ours, theirs)}
     if not items.labelled:
         references = [reference] if reference else []
         return _write_conversations(items, path, shown, references, audio, limits, common | {"defaults": defaults})

@@ -10,8 +10,12 @@ from rich_conversations import rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.comparison_sections import Compared, comparison, turn_taking_against
-from dailytalk_contiguous.publish.page import compare_folders
+from dailytalk_contiguous.publish.comparison_sections import (
+    Compared,
+    compare_folders,
+    comparison,
+    turn_taking_against,
+)
 from dailytalk_contiguous.publish.templates import Bar, Table
 
 HOSTILE = "<b>&\"'</script>é|`"
