@@ -93,17 +93,9 @@ const saver = new Saver({
     }
   },
   changed: changedElsewhere,
-  conflict: (entry, newer, answer) => {
-    show(newer);
-    panels.conflict({
-      entry, newer, answer,
-      again: async (state) => {
-        const made = await post("api/edit", { name: entry.id, base: state.base, action: entry.action });
-        show(made.item);
-        showSaving("saved");
-      },
-      dropped: () => showSaving("saved"),
-    });
+  conflict: (entry, answer) => {
+    show(answer.item);
+    return panels.conflict(entry, answer);
   },
 });
 const newest = new Map(); // id → number of the last edit that somebody made of it

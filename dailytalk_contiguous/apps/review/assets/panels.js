@@ -51,7 +51,7 @@ export const help = (actions) => {
   open("dialog-help");
 };
 
-// A conflict: both states beside each other, and nothing happens before the editor has chosen.
+// A conflict: both states beside each other, and nothing is saved before the editor has chosen.
 
 const state = (line, item) => {
   if (!line) return make("p", "soft", item ? "The line is no longer there." : "");
@@ -61,36 +61,7 @@ const state = (line, item) => {
   return part;
 };
 
-const CHANGES = { text: "text", whole: "text", start: "start", end: "end", tag: "tag", value: "value", index: "word", at: "at", with: "with", channel: "channel" };
-
-const waiting = [];
-let showing = null;
-
-/** @param {{ entry: object, newer: object, answer: object, again: (item: object) => Promise, dropped: () => void }} conflict */
-export const conflict = (next) => {
-  waiting.push(next);
-  if (!showing) showConflict();
-};
-
-const showConflict = () => {
-  showing = waiting.shift() ?? null;
-  if (!showing) { $("dialog-conflict").close(); return; }
-  const { entry, newer, answer } = showing;
-  const when = answer.time ? ` at ${new Date(answer.time).toLocaleTimeString()}` : "";
-  say($("conflict-about"), `${answer.author || "Someone"} edited ${entry.id}${when}, after the state that you saw. You changed ${entry.about}.`);
-  say($("conflict-problem"), "");
-  const line = newer.lines.find((one) => one.id === entry.action.line);
-  $("newer").replaceChildren(entry.action.line ? state(line, newer) : make("p", "", newer.lines.map((one) => one.text).join("\n")));
-  const mine = entry.action.line ? state(entry.line && { ...entry.line, ...pick(entry.action, ["text", "start", "end", "tag"], entry.action.do) }) : make("div");
-  const changed = make("dl");
-  for (const [name, title] of Object.entries(CHANGES)) {
-    if (!(name in entry.action)) continue;
-    changed.append(make("dt", "", title), make("dd", "", shown(entry.action[name])));
-  }
-  mine.append(changed);
-  $("mine").replaceChildren(mine);
-  open("dialog-conflict");
-};
+const CHANGES = { text: "text", start: "start", end: "end", tag: "tag", value: "value", index: "word", at: "at", with: "with", channel: "channel" };
 
 // A word's text and times are no line's.
 const pick = (action, names, kind) => (["text", "times", "tag"].includes(kind)
@@ -98,20 +69,28 @@ const pick = (action, names, kind) => (["text", "times", "tag"].includes(kind)
 
 // Escape chooses nothing: what is mine is not thrown away by a key that means "not now".
 $("dialog-conflict").addEventListener("cancel", (event) => event.preventDefault());
-$("keep-newer").addEventListener("click", () => { showing.dropped(); showConflict(); });
-$("keep-mine").addEventListener("click", async () => {
-  const { again, newer } = showing;
-  try {
-    await again(newer);
-    showConflict();
-  } catch (error) {
-    if (error.status === 409) {
-      showing = { ...showing, newer: error.answer.item, answer: error.answer };
-      waiting.unshift(showing);
-      showConflict();
-    } else say($("conflict-problem"), error.message);
+
+/** Resolves to whether the editor's own edit is saved over the newer state of `answer`. */
+export const conflict = (entry, answer) => {
+  const { action } = entry;
+  const when = answer.time ? ` at ${new Date(answer.time).toLocaleTimeString()}` : "";
+  say($("conflict-about"), `${answer.author} edited ${entry.id}${when}, after the state that you saw. You changed ${entry.about}.`);
+  const { lines } = answer.item;
+  $("newer").replaceChildren(action.line ? state(lines.find((one) => one.id === action.line), answer.item) : make("p", "", lines.map((one) => one.text).join("\n")));
+  const mine = action.line ? state(entry.line && { ...entry.line, ...pick(action, ["text", "start", "end", "tag"], action.do) }) : make("div");
+  const changed = make("dl");
+  for (const [name, title] of Object.entries(CHANGES)) {
+    if (name in action) changed.append(make("dt", "", title), make("dd", "", shown(action[name])));
   }
-});
+  mine.append(changed);
+  $("mine").replaceChildren(mine);
+  open("dialog-conflict");
+  return new Promise((done) => {
+    for (const [id, isMine] of [["keep-newer", false], ["keep-mine", true]]) {
+      $(id).onclick = () => { $("dialog-conflict").close(); done(isMine); };
+    }
+  });
+};
 
 /** Another program has written a file: take over its state, or keep ours. Escape puts the choice off. */
 export const changed = (file, decide) => {

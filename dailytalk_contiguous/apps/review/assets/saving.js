@@ -12,7 +12,8 @@ export class Saver {
   /**
    * @param {object} hear
    *   state(name, sentence): saved, saving, failed (will be tried again) or refused. settled(): nothing waits.
-   *   item(item): the state after an edit. conflict(entry, newer, answer), rejected(entry, error).
+   *   item(item): the state after an edit. rejected(entry, error). conflict(entry, answer) → promise: whether to
+   *   save it over the newer state.
    *   changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
@@ -73,9 +74,12 @@ export class Saver {
         this.hear.state(error.passes ? "failed" : "refused", error.message);
         if (error.passes) this.timer = setTimeout(() => this.retry(), RETRY);
         else this.hear.changed(error.answer);
-      } else if (error.status === 409) this.stale(entry, error.answer);
-      else if (error.status) this.refused(entry, error.message, () => this.hear.rejected(entry, error));
-      else throw error;
+      } else if (error.status === 409) await this.stale(entry, error.answer);
+      else if (error.status) {
+        this.leave(entry, null);
+        this.hear.state("refused", error.message);
+        this.hear.rejected(entry, error);
+      } else throw error;
     }
   }
 
@@ -91,20 +95,21 @@ export class Saver {
     this.hear.state("saved");
   }
 
-  refused(entry, why, then) {
-    this.leave(entry, null);
-    this.hear.state("refused", why);
-    then();
-  }
-
-  stale(entry, answer) {
+  async stale(entry, answer) {
     const newer = answer.item;
     const line = newer.lines.find((one) => one.id === entry.action.line);
-    if (isThere(entry.action, line, newer)) this.saved(entry, newer);
-    else if (entry.line && line && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]))) {
-      entry.base = newer.base;
-      this.keep();
-    } else this.refused(entry, "Someone changed this before you", () => this.hear.conflict(entry, newer, answer));
+    const isAsSeen = entry.line && line && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]));
+    if (isThere(entry.action, line, newer)) { this.saved(entry, newer); return; }
+    if (!isAsSeen) {
+      this.hear.state("refused", "Someone changed this before you");
+      if (!await this.hear.conflict(entry, answer)) {
+        this.leave(entry, null);
+        this.hear.state("saved");
+        return;
+      }
+    }
+    entry.base = newer.base; // and it is sent again
+    this.keep();
   }
 }
 
