@@ -91,10 +91,6 @@ class EditChange(NamedTuple):
     before: Json
     after: Json
 
-    @property
-    def inverse(self) -> "EditChange":
-        return EditChange(self.after, self.before)
-
     def __bool__(self) -> bool:
         return bool(self.before or self.after)
 

@@ -138,17 +138,6 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
     assert (made["text"], made["edited_by"], made["edited_fields"]) == ("Well, hello there", "Ada", ["text"])
 
 
-def test_an_edit_of_an_older_state_is_refused_and_shown_beside_the_newer(server: Server, work: Path) -> None:
-    ada, ben = Client(server.address), Client(server.address, "Ben")
-    line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    assert ada.edit("call_000000", 0, do="text", line=line, text="Ada was here").status_code == 200
-    refused = ben.edit("call_000000", 0, do="text", line=line, text="Ben was here")
-    assert refused.status_code == 409
-    answer = refused.json()
-    assert (answer["author"], answer["item"]["lines"][0]["text"]) == ("Ada", "Ada was here")
-    assert ben.edit("call_000000", answer["item"]["base"], do="text", line=line, text="Ben was here").ok
-
-
 def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Path) -> None:
     with served(work) as server:
         ada, ben = Client(server.address), Client(server.address, "Ben")
@@ -222,20 +211,6 @@ def test_peaks_are_the_extremes_of_each_part(ada: Client, work: Path) -> None:
     assert answer.headers["X-Channels"] == "2"
     assert np.abs(peaks[:, :, 0].T - parts.min(axis=1) * 127).max() <= 0.51
     assert np.abs(peaks[:, :, 1].T - parts.max(axis=1) * 127).max() <= 0.51
-
-
-def test_two_people_see_where_the_other_is_and_what_was_edited(server: Server) -> None:
-    ada, ben = Client(server.address), Client(server.address, "Ben")
-    line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    with requests.get(f"{server.address}api/events", stream=True, timeout=20) as events:
-        told = events.iter_lines(chunk_size=1, decode_unicode=True)
-        assert next(told) == ": here"
-        assert ben.post("here", {"name": "call_000000"}).ok
-        ada.edit("call_000000", 0, do="text", line=line, text="new")
-        heard = [text for text in (next(told) for _ in range(7)) if text]
-    assert 'data: {"author":"Ben","id":"call_000000"}' in heard
-    assert 'data: {"number":1,"author":"Ada","count":1,"ids":["call_000000"]}' in heard
-    assert ada.get("item", id="call_000000")["here"] == ["Ben"]
 
 
 def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were(ada: Client, work: Path) -> None:
