@@ -381,11 +381,12 @@ DOCUMENTS = (
 def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
     text, title = read_text(path), f"transcript {shown(path)}"
-    refuse_many(path, max(text.count("[") + text.count("{"), text.count("\n")), "items", 2 * MOST_LABELS)
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
+        refuse_many(path, text.count("[") + text.count("{"), "lists and objects", 2 * MOST_LABELS)
         data = parse_json(text, title, nan=True)
         positions = (f"item {n}" for n in itertools.count(1))
     else:
+        refuse_many(path, text.count("\n"), "lines", 2 * MOST_LABELS)  # of a whole corpus, perhaps
         lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
         data = [parse_json(line, title, line=n, nan=True) for n, line in lines]
         positions = (f"line {n}" for n, _ in lines)

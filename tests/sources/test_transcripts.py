@@ -606,8 +606,8 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.left.vtt", "WEBVTT\n\n:00:01.000 --> 00:02.000\na\n", "line 3 has no start"),
         ("call.left.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + " " * 300_000, "300,002 characters"),
         ("call.left.srt", "x" * 300_000, "line 1 has 300,000 characters"),
-        ("call.json", '{"alignments": ' + "[" * 100_000, "nested deeper"),
-        ("call.json", '{"alignments": [["a", [0, ' + "9" * 5000 + '], "A"]]}', "more than 64 bits"),
+        ("call.json", '{"alignments": ' + "[" * 100_000, "nested too deep"),
+        ("call.json", '{"alignments": [["a", [0, ' + "9" * 5000 + '], "A"]]}', "Exceeds the limit"),
         ("call.json", '{"alignments": [["\\udc80", [0, 1], "A"]]}', "lone surrogate"),
         ("call.json", '{"utterances": [{"words": {"a": 1}}]}', "item 1 is {'words': {'a': 1}}"),
         ("call.jsonl", '{"channel": ["left"], "start": 0, "end": 1, "text": "a"}', "channel is not left or right"),
@@ -681,6 +681,14 @@ def test_million_labels_are_refused_before_they_are_read(tmp_path: Path, name: s
     with pytest.raises(BadInput, match=r"1,000,00\d|2,000,00\d") as caught:
         read(path)
     assert caught.value.remedy
+
+
+def test_lines_of_a_corpus_may_have_any_number_of_words(tmp_path: Path) -> None:
+    words = {"word": [["a", number / 1000, 0.001] for number in range(2500)]}
+    one = SUPERVISION | {"start": 0.0, "duration": 2.5, "text": " ".join("a" * 2500), "alignment": words}
+    path = save(tmp_path / "supervisions.jsonl", (json.dumps(one | {"recording_id": "other"}) + "\n") * 200)
+    path.write_text(path.read_text() + json.dumps(one))
+    assert len(timed(read(path))) == 2500
 
 
 def test_gzip_that_breaks_off_or_holds_too_much_is_refused(tmp_path: Path) -> None:
