@@ -139,12 +139,6 @@ class Band(NamedTuple):
     low: float | None = None
     high: float | None = None
 
-    def limits(self) -> tuple[float, float]:
-        """From where to where a value is alike."""
-        if self.low is None or self.high is None:
-            return self.middle - ALIKE * abs(self.middle), self.middle + ALIKE * abs(self.middle)
-        return self.low, self.high
-
     def text(self) -> str:
         middle = measure_text(self.measure, self.middle)
         if self.low is None or self.high is None:

@@ -6,18 +6,11 @@ from typing import Any
 from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
 from dailytalk_contiguous.cli import options
-from dailytalk_contiguous.cli.terminal import Panel, argument, option
+from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
-from dailytalk_contiguous.core.scorecard import measure_text, published_references
-from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.opening import reference_at
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
-from dailytalk_contiguous.publish.version import version_or_path
-
-#: Published corpora that a mix can approximate.
-TOWARDS = [name for name, corpus in published_references().items() if not corpus.avoid]
 
 MIX_SETTINGS = options.setting_options(Settings())
 
@@ -29,13 +22,6 @@ def mix(
         "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
     ),
     out: Path = options.out_option(),
-    towards: str | None = option(
-        None,
-        Panel.RESULT,
-        "See each conversation 0 to 4 times, so that together they are as a published corpus is "
-        f"({', '.join(TOWARDS)}), or as a work folder, a version or a corpus-stats.json.",
-        metavar="CORPUS",
-    ),
     **chosen: Any,
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
@@ -44,14 +30,7 @@ def mix(
     often in train.jsonl.
     """
     options.on_this_machine("--out", out)
-    reference = published_references().get(towards or "")
-    if reference and reference.avoid:
-        options.one_of("--towards", str(towards), TOWARDS)
-    elif towards is not None and not reference:
-        if "/" not in towards and not Path(towards).exists():
-            options.one_of("--towards", towards, [*TOWARDS, "the path of a corpus-stats.json"])
-        reference = reference_at(version_or_path(towards, None))
-    settings = Settings(towards=reference, **options.chosen(chosen, MIX_SETTINGS))
+    settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
     return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
 
 
@@ -64,19 +43,9 @@ def mix_outcome(done: Mixed, out: Path) -> Outcome:
         details.append(
             f"{part.name}: {part.seconds_listed / 3600:.2f} h of training ({share}), from {there:.2f} h"
         )
-    if near := record.get("towards"):
-        rarely = f"{near['lost']:.2f} h of {near['hours']:.2f} h are not seen"
-        seen = ", ".join(f"{count:,} seen {counted(n, 'time')}" for n, count in near["seen"].items())
-        details.append(f"towards {near['reference']}: {rarely}; of the conversations {seen}")
-        for of in near["measures"]:
-            name, side = of["measure"], "" if of["side"] == "both" else f" ({of['side']})"
-            values = f"{measure_text(name, of['before'], with_unit=False)} → {measure_text(name, of['after'])}"
-            missed = "" if of["low"] <= of["after"] <= of["high"] else ", not reached"
-            band = measure_text(name, of["low"], of["high"])
-            details.append(f"{TURN_MEASURES[name].title}{side}: {values}, to be {band}{missed}")
     details.append(f"licence: {record['licence']} ({LICENCES} tells all)")
     lines = f"{counted(record['lines']['train'], 'line')} to train on, {record['lines']['eval']} to evaluate on"
-    known = ("lines", "folders", "licence", "asks", "warnings", "rejects", "towards")
+    known = ("lines", "folders", "licence", "asks", "warnings", "rejects")
     return Outcome(
         {"out": as_text(out), **{name: record.get(name) for name in known}},
         f"{lines} in {as_text(out)}",

@@ -17,18 +17,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.apps.clips.towards import Approach, approach
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus
-from dailytalk_contiguous.core.settings import setting, settings_of, unlisted
+from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.corpus_sections import credit_cells, terms_of
 from dailytalk_contiguous.publish.templates import Strong, environment
-from dailytalk_contiguous.publish.training_folder import manifests_in, timed_conversation
+from dailytalk_contiguous.publish.training_folder import manifests_in
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
 from dailytalk_contiguous.store.work_folder import DATA, DATASET
@@ -47,17 +45,13 @@ MANY_TIMES = 4
 
 @dataclass(frozen=True)
 class Settings(exports.DivisionSettings):
-    """Settings of a mix.
-
-    `towards`: conversations are seen so often that together they come near it; clips as their weight says.
-    """
+    """Settings of a mix."""
 
     commercial: bool = setting(False, "Leave out what may not surely be used commercially.", panel="result")
     hours: float | None = setting(
         None, "Hours of training, all folders together.", panel="result", shown="(as many as there are)"
     )
     text_conditions: bool = setting(False, moshi_folder.TEXT_CONDITIONS)
-    towards: ReferenceCorpus | None = unlisted(None)
 
 
 @dataclass(frozen=True)
@@ -221,27 +215,20 @@ def open_part(
     return part, [*rejects, *part.read(settings.commercial)]
 
 
-def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:
-    """Decide how often the files of each part are listed; returns the distance from the reference, if any.
+def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
+    """Decide how often the files of each part are listed.
 
     Raises DailytalkError if nothing is left to train on, for hours and weights that can't be, if only some folders
     have a weight, and for an empty one with a weight.
     """
     held = {part.name: math.fsum(file.seconds * file.weight for file in part.trains) for part in parts}
-    weighted = [part for part in parts if part.weight is not None]
-    hours = settings.hours
     if not any(held.values()):
         remedy = "leave out --commercial" if settings.commercial else "name folders with a training split"
         raise DailytalkError("nothing is left to train on", remedy)
-    if settings.towards and (hours is not None or weighted):
-        raise DailytalkError(
-            "--towards chooses how often each conversation is seen, so weights and --hours have no say",
-            "leave them out, or leave out --towards",
-        )
-    if hours is not None and not 0 < hours < math.inf:
-        raise DailytalkError(f"--hours {hours:g} can't be mixed", "give a number above 0")
+    if settings.hours is not None and not 0 < settings.hours < math.inf:
+        raise DailytalkError(f"--hours {settings.hours:g} can't be mixed", "give a number above 0")
     shares = dict(held)
-    for part in parts if weighted else ():
+    for part in parts if any(part.weight is not None for part in parts) else ():
         if part.weight is None:
             remedy = "give every folder one (DIR:WEIGHT), or none"
             raise DailytalkError(f"{part.name} has no weight, and others have", remedy)
@@ -250,7 +237,7 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:
         if not held[part.name] and not settings.commercial:
             raise DailytalkError(f"{part.name} has nothing to train on, and a weight", "leave it out")
         shares[part.name] = part.weight if held[part.name] else 0.0
-    seconds = math.fsum(held.values()) if hours is None else 3600 * hours
+    seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
     for part in parts:
         goal = seconds * shares[part.name] / math.fsum(shares.values())
         factor = goal / held[part.name] if held[part.name] else 0.0
@@ -259,26 +246,6 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> Approach | None:
             for file in part.trains
         ]
         part.listed = times(clips, settings.seed) | {file.id: 1 for file in part.files if file.side == "eval"}
-    return _approach(parts, settings.towards, settings.seed) if settings.towards else None
-
-
-def _approach(parts: Sequence[MixPart], reference: ReferenceCorpus, seed: int) -> Approach:
-    """List training conversations so often that together they come near a reference; see `towards.approach`."""
-    files: dict[str, list[tuple[MixPart, File]]] = {}
-    timed, seconds = [], []
-    for part in parts:
-        training = {file.wav: file for file in part.trains}
-        for name, conversation in part.about.items():
-            wavs = [part.data / path for path in conversation["files"]]
-            if found := [(part, training.pop(wav)) for wav in wavs if wav in training]:
-                files[f"{part.name}/{name}"] = found
-                timed.append(timed_conversation(f"{part.path}: {name}", conversation))
-                seconds.append(sum(file.seconds for _, file in found))
-    near = approach([*files], seconds, timed, reference, seed)
-    for found, count in zip(files.values(), near.times, strict=True):
-        for part, file in found:
-            part.listed[file.id] = count
-    return near
 
 
 class Mixed(NamedTuple):
@@ -332,23 +299,18 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
                         f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
                         "mix each corpus from one folder",
                     )
-        near = list_files(parts, settings)
+        list_files(parts, settings)
         why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
-        if near:
-            why = (f"without it the others are nearer to {near.reference}", "leave out --towards")
         left_out = (file for part in parts for file in part.files if not part.listed[file.id])
         rejects += [Reject(file.id, STAGE, *why) for file in left_out]
         divided = {f"{part.name}/{name}": about["split"] for part in parts for name, about in part.about.items()}
         target.write_text(exports.DIVISION, json_document(before | divided))
-        record = _write(target, parts, rejects, settings, near)
-        return Mixed(record, parts, rejects)
+        return Mixed(_write(target, parts, rejects, settings), parts, rejects)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write(
-    target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings, near: Approach | None
-) -> dict[str, Any]:
+def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> dict[str, Any]:
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
     about: dict[str, Any] = {}
     for part in parts:
@@ -374,7 +336,6 @@ def _write(
     record = {
         "kind": "mix",
         "settings": settings_of(settings) | {"eval_share": settings.eval_share or exports.EVAL_SHARE},
-        **({"towards": near.as_dict()} if near else {}),
         "folders": {part.name: part.summary() for part in parts},
         "lines": {side: len(listed) for side, listed in lines.items()},
         "most_listed": max((count for part in parts for count in part.listed.values()), default=0),
