@@ -353,15 +353,14 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
         cost, chosen = _best_groups(clips, groups, seed)
         note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
         division = _division(clips, groups.isin(chosen), note)
-        outside = max(LEAST_SHARE - division.share, division.share - MOST_SHARE)
-        if math.isinf(cost):
-            reasons.append(f"by {way} there is {'but one' if groups.notna().any() else 'no known one'}")
-        elif outside > _NO_SHARE:
-            reasons.append(f"by {way} no share between 10 and 20 % was found (nearest: {division.share:.0%})")
-        elif division.different > MOST_DIFFERENT:
-            reasons.append(f"by {way} emotions would differ by {division.different:.0%} from the whole")
-        else:
+        if cost < 1:
             return division
+        reasons.append(
+            f"by {way} there is {'but one' if groups.notna().any() else 'no known one'}"
+            if math.isinf(cost)
+            else f"by {way} {division.share:.0%} would validate, of which {division.different:.0%} differ in emotion "
+            "(limits: 10 to 20 %, 10 %)"
+        )
         divisions.append((cost, division))
     return min(divisions, key=lambda division: division[0])[1]._replace(note="; ".join(reasons))
 

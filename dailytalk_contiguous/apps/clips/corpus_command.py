@@ -169,7 +169,7 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
             f"{about.title} comes under the licence {about.licence}",
             "read it, and add --accept-licence to take it",
         )
-    files = source.files()
+    files = source()
     size = sum(file.size for file in files)
     say(f"{counted(len(files), 'file')}, {size / 1e6:,.0f} MB")
     tenths = 0

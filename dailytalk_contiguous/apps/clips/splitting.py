@@ -10,11 +10,12 @@ import itertools
 import re
 import time
 import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE
@@ -110,32 +111,23 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-class Totals:
-    """How many recordings and pieces there are, and how many seconds of each kind."""
+def totals(pieces: Iterable[Mapping[str, Any]], n_recordings: int, n_rejects: int) -> dict[str, Any]:
+    """How many recordings and pieces there are, and how many seconds of each kind.
 
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys(("recordings", "pieces", "usable", "non_usable"), 0)
-        self.seconds = dict.fromkeys(("audio", "usable", "non_usable", "silent"), 0.0)
-        self.reasons: defaultdict[str, float] = defaultdict(float)
-
-    def add(self, pieces: Iterable[Mapping[str, Any]], sample_rate: int) -> None:
-        self.counts["recordings"] += 1
-        for piece in pieces:
-            seconds, reason = (piece["end"] - piece["start"]) / sample_rate, piece["reason"]
-            kind = "non_usable" if reason else "usable"
-            for name in ("pieces", kind):
-                self.counts[name] += 1
-            for name in ("audio", kind, *(["silent"] if reason == SILENT_PIECE else [])):
-                self.seconds[name] += seconds
-            if reason:
-                self.reasons[kind_of(reason)] += seconds
-
-    def record(self, n_rejects: int) -> dict[str, Any]:
-        return {
-            "counts": self.counts | {"rejects": n_rejects},
-            "seconds": {name: round(seconds, 3) for name, seconds in self.seconds.items()},
-            "non_usable": {kind: round(seconds, 3) for kind, seconds in sorted(self.reasons.items())},
-        }
+    `pieces` have `start` and `end` in samples, the `sample_rate` and the `reason`.
+    """
+    table = pd.DataFrame(pieces, columns=["start", "end", "sample_rate", "reason"])
+    seconds, usable = (table["end"] - table["start"]) / table["sample_rate"], table["reason"].isna()
+    reasons = seconds[~usable].groupby(table["reason"][~usable].map(kind_of)).sum().round(3)
+    kinds = {"audio": usable | True, "usable": usable, "non_usable": ~usable}
+    kinds["silent"] = table["reason"] == SILENT_PIECE
+    counts = {"recordings": n_recordings, "pieces": len(table)}
+    counts |= {name: int(kinds[name].sum()) for name in ("usable", "non_usable")}
+    return {
+        "counts": counts | {"rejects": n_rejects},
+        "seconds": {name: round(float(seconds[of_kind].sum()), 3) for name, of_kind in kinds.items()},
+        "non_usable": reasons.to_dict(),
+    }
 
 
 def of_each(
@@ -160,15 +152,15 @@ def of_each(
 
 def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
     """Return the result of a run, as far as it can be known without words; nothing is written."""
-    started, totals = time.perf_counter(), Totals()
-    found, rejects = of_each(
-        recordings,
-        "CutAtSilences",
-        lambda row: (split.row(row)["pieces"], read_header(row["audio"]).sample_rate),
-    )
-    for pieces, sample_rate in found:
-        totals.add(pieces, sample_rate)
-    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, totals.record(len(rejects)))
+    started = time.perf_counter()
+
+    def cut(row: Row) -> list[dict[str, Any]]:
+        rate = {"sample_rate": read_header(row["audio"]).sample_rate}
+        return [piece | rate for piece in split.row(row)["pieces"]]
+
+    found, rejects = of_each(recordings, "CutAtSilences", cut)
+    record = totals(itertools.chain.from_iterable(found), len(found), len(rejects))
+    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, record)
 
 
 class SplitSpec(Spec):
@@ -223,25 +215,26 @@ class SplitSpec(Spec):
                 )
         for folder in ("", USABLE, NON_USABLE):
             files.remove_unfinished(out / folder)
-        owned, totals = OwnedFolder(out, self.kind, (MANIFEST,)), Totals()
+        owned = OwnedFolder(out, self.kind, (MANIFEST,))
         bases = piece_bases(sorted({entry.recording_id for _, entry in self._pass.entries}))
-        unreadable: set[str] = set()
+        lines: list[dict[str, Any]] = []
+        n_recordings = 0
         with files.WrittenTogether() as together:
             for row in self._pass.rows(_COLUMNS):
                 try:
-                    self._write_pieces(owned, together, row, _lines(row, bases))
-                    totals.add(row["pieces"], row["sample_rate"])
+                    of_recording = _lines(row, bases)
+                    self._write_pieces(owned, together, row, of_recording)
+                    lines += of_recording
+                    n_recordings += 1
                 except BadInput as error:
-                    unreadable.add(row["recording_id"])
                     self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
-        rows = (row for row in self._pass.rows(_COLUMNS) if row["recording_id"] not in unreadable)
-        owned.finish({MANIFEST: (files.json_text(line) for row in rows for line in _lines(row, bases))})
-        lines = [files.json_text(reject.as_dict()) for reject in self.rejects]
-        files.write_lines(out / work_folder.REJECTS, lines)
+        owned.finish({MANIFEST: map(files.json_text, lines)})
+        rejected = [files.json_text(reject.as_dict()) for reject in self.rejects]
+        files.write_lines(out / work_folder.REJECTS, rejected)
         source = {"source": self.recordings.source} if self.recordings.source else {}
         record = {
             **outputs.facts_of_run({**self.about, **source}, self.stages),
-            **totals.record(len(self.rejects)),
+            **totals(lines, n_recordings, len(self.rejects)),
             "manifest_sha256": files.sha256_of(manifest),
             "fingerprint": fingerprint,
         }

@@ -143,16 +143,28 @@ def test_what_lies_beside_the_wavs_in_a_checkout_is_no_row(tmp_path: Path) -> No
     ("name", "data", "reason"),
     [
         ("VideoDemographics", table(["ActorID", "Age"], [1001, 51]), "has no column 'Sex'"),
-        ("VideoDemographics", table(["ActorID", "Age", "Sex"], [1001, 51, "?"]), "51.*'?'"),
+        (
+            "VideoDemographics",
+            table(["ActorID", "Age", "Sex"], [1001, 51, "?"]),
+            "can't be used",
+        ),
         ("VideoDemographics", b"ActorID,Age,Sex\n1001,51\n", "line 2 of .* is cut short"),
         ("VideoDemographics", b"ActorID,Age,Sex," + b"x" * 200_000, r"is no CSV \(field larger"),
         ("VideoDemographics", b"ActorID,Age,Sex\n1," + b"x" * 200_000, r"line . of .* is no CSV \(field larger"),
         ("VideoDemographics", b"ActorID,Age,Sex\n1001,51,\xff\n", "line 2 of VideoDemographics.csv is not UTF-8"),
-        ("summaryTable", table(SUMMARY, [1, "c", "A", "x", *"A1A1"]), "c has the level 'x' in 'summaryTable.csv'"),
-        ("summaryTable", summary(c="Q"), "the vote 'Q' on c in 'summaryTable.csv' is unknown"),
+        ("summaryTable", table(SUMMARY, [1, "c", "A", "x", *"A1A1"]), "can't be used"),
+        ("summaryTable", summary(c="Q"), "can't be used .*Q"),
         ("summaryTable", table(SUMMARY, [1, "c", *"A1A1A1"], [2, "c", *"N1A1A1"]), "two lines .* of c"),
-        ("tabulatedVotes", table(TABULATED, [100001, "x", *"00000", "c", 1, 1, "A"]), "c has 'x' votes"),
-        ("tabulatedVotes", table(TABULATED, [100001, *"000000", "c", 0, 1, "A"]), "c has no vote in 'tab"),
+        (
+            "tabulatedVotes",
+            table(TABULATED, [100001, "x", *"00000", "c", 1, 1, "A"]),
+            "tabulated.* can't be used .*'x'",
+        ),
+        (
+            "tabulatedVotes",
+            table(TABULATED, [100001, *"000000", "c", 0, 1, "A"]),
+            "can't be used",
+        ),
     ],
 )
 def test_damaged_table_stops_the_import(tmp_path: Path, name: str, data: bytes, reason: str) -> None:

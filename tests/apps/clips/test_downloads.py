@@ -15,7 +15,12 @@ from command import Command, start
 from corpus_trees import ravdess, read
 
 from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess
-from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, Dataverse, GitLfs, KnownFiles, fetch_all
+from dailytalk_contiguous.apps.clips.corpora.downloads import (
+    CorpusFile,
+    dataverse_files,
+    fetch_all,
+    git_lfs_files,
+)
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
@@ -115,7 +120,7 @@ def test_host_that_is_not_reached_is_no_server_that_gives_half_a_file(
     monkeypatch.setattr(interrupts, "sleep", lambda seconds: None)
     nowhere = "http://127.0.0.1:9"  # discard, which nothing listens at here
     lost = offered(home, "corpus.zip")._replace(address=f"{nowhere}/corpus.zip")
-    for asked in (lambda: fetch(lost, tmp_path), lambda: Dataverse(nowhere, "doi:1").files()):
+    for asked in (lambda: fetch(lost, tmp_path), lambda: dataverse_files(nowhere, "doi:1")):
         with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:9 can't be reached: check the network"):
             asked()
 
@@ -144,12 +149,12 @@ def test_dataverse_is_asked_for_its_files_and_their_checksums(home: Home, tmp_pa
     entries.append({"dataFile": file | {"id": 8, "filename": "closed.wav"}, "restricted": True})
     listing = "/api/datasets/:persistentId/versions/:latest-published/files"
     home.files[listing] = json.dumps({"status": "OK", "data": entries}).encode()
-    files = Dataverse(home.address, "doi:10.1/A").files()
+    files = dataverse_files(home.address, "doi:10.1/A")
     assert fetch_all(files, tmp_path, lambda arrived, total: None) == 1
     assert (tmp_path / "OAF_angry/OAF_back_angry.wav").read_bytes() == CONTENT
     home.files[listing] = b'{"data": [{"dataFile": {"id": "x"}}]}'
     with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
-        Dataverse(home.address, "doi:10.1/A").files()
+        dataverse_files(home.address, "doi:10.1/A")
 
 
 def test_files_in_git_lfs_are_checked_by_their_pointers(home: Home, tmp_path: Path) -> None:
@@ -164,8 +169,8 @@ def test_files_in_git_lfs_are_checked_by_their_pointers(home: Home, tmp_path: Pa
     home.files["/lfs/AudioWAV/1001_DFA_ANG_XX.wav"] = CONTENT
     address = home.address
     tables = ("VideoDemographics.csv", "README.md")
-    source = GitLfs(f"{address}/zip", f"{address}/lfs", f"{address}/plain", "AudioWAV", tables)
-    assert fetch_all(source.files(), tmp_path, lambda arrived, total: None) == 2
+    files = git_lfs_files(f"{address}/zip", f"{address}/lfs", f"{address}/plain", "AudioWAV", tables)
+    assert fetch_all(files, tmp_path, lambda arrived, total: None) == 2
     names = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
     assert names == ["AudioWAV/1001_DFA_ANG_XX.wav", "VideoDemographics.csv"]
 
@@ -178,7 +183,7 @@ def offering(home: Home, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
         for name, content in list(ravdess("01").items())[:10]:
             members.writestr(name, content)
     speech = offered(home, "Audio_Speech_Actors_01-24.zip", archive.getvalue())
-    monkeypatch.setattr(Ravdess, "DOWNLOAD", KnownFiles((speech,)))
+    monkeypatch.setattr(Ravdess, "DOWNLOAD", staticmethod(lambda: (speech,)))
     return lambda: Path(speech.name)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, own_labels
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, Dataverse, KnownFiles
+from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, dataverse_files
 from dailytalk_contiguous.core.schema import Row
 
 _ZENODO = "https://zenodo.org/api/records/1188976/files"
@@ -20,6 +20,14 @@ RAVDESS_EMOTIONS = {
     "07": ("disgust", "disgusted"),
     "08": ("surprised", "surprised"),
 }
+#: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
+_RAVDESS_FILES = tuple(
+    CorpusFile(name, f"{_ZENODO}/{name}/content", size, checksum)
+    for name, size, checksum in (
+        ("Audio_Speech_Actors_01-24.zip", 208_468_073, "md5:bc696df654c87fed845eb13823edef8a"),
+        ("Audio_Song_Actors_01-24.zip", 225_505_317, "md5:5411230427d67a21e18aa4d466e6d1b9"),
+    )
+)
 _SUNG = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
 
@@ -50,16 +58,7 @@ class Ravdess(Corpus):
         # 44 takes of 23 actors: actor 18 did not sing.
         PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
     )
-    #: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
-    DOWNLOAD = KnownFiles(
-        tuple(
-            CorpusFile(name, f"{_ZENODO}/{name}/content", size, checksum)
-            for name, size, checksum in (
-                ("Audio_Speech_Actors_01-24.zip", 208_468_073, "md5:bc696df654c87fed845eb13823edef8a"),
-                ("Audio_Song_Actors_01-24.zip", 225_505_317, "md5:5411230427d67a21e18aa4d466e6d1b9"),
-            )
-        )
-    )
+    DOWNLOAD = staticmethod(lambda: _RAVDESS_FILES)
     PATTERN = (
         r"(?P<modality>\d\d)-(?!02-0[78])(?P<channel>\d\d)-(?!01-02)(?P<emotion>\d\d)-(?P<intensity>\d\d)"
         r"-(?P<statement>\d\d)-(?P<repetition>\d\d)-(?P<actor>\d\d)"
@@ -171,7 +170,7 @@ class Tess(Corpus):
         "https://doi.org/10.5683/SP2/E8H2MF",
     )
     PUBLISHED = (PublishedCounts(2800, 2, dict.fromkeys(TESS_EMOTIONS, 400)),)
-    DOWNLOAD = Dataverse("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF")
+    DOWNLOAD = staticmethod(lambda: dataverse_files("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF"))
     BESIDE = ("*manifest.txt",)
     PATTERN = "(?P<speaker>[A-Z]+)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)"
     EXAMPLE = "OAF_back_angry.wav"

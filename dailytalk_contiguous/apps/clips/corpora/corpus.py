@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, TypeVar
@@ -318,18 +318,23 @@ def own_labels(emotions: Mapping[str, str]) -> dict[str, Row]:
     return {code: {"emotion": emotion, "label": code} for code, emotion in emotions.items()}
 
 
-def table_text(table: FoundFile) -> str:
-    """The text of a table. Raises DailytalkError if it can't be read."""
+@contextmanager
+def reading(table: FoundFile) -> Iterator[None]:
+    """Raise DailytalkError with the name of the table for whatever is wrong with it in this block."""
     try:
-        return table.text()
+        yield
     except BadInput as error:
         raise DailytalkError(f"the table {table.name!r} can't be used: {error.reason}", error.remedy) from error
+    except (ValueError, LookupError, ArithmeticError) as error:
+        raise DailytalkError(f"the table {table.name!r} can't be used ({error})", "download it again") from error
 
 
 def lines_by_clip(table: FoundFile, columns: Sequence[str], key: str) -> dict[str, dict[str, str]]:
     """The lines of a CSV file with these columns, by one of them. Raises DailytalkError if two lines differ."""
     lines: dict[str, dict[str, str]] = {}
-    for line in csv_lines(table_text(table), table.name, columns, "download the table again"):
+    with reading(table):
+        text = table.text()
+    for line in csv_lines(text, table.name, columns, "download the table again"):
         if lines.setdefault(line[key], line) != line:
             raise DailytalkError(
                 f"two lines of {table.name!r} say different things of {line[key]}", "keep the right one"

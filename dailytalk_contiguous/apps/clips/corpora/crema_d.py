@@ -12,12 +12,17 @@ from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.apps.clips.corpora.downloads import GitLfs
+from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 
 #: The repository as it was when this was written.
 _REPOSITORY, _COMMIT = "CheyneyComputerScience/CREMA-D", "1658cd342dff90010aa843eaeebd53610a08b1dc"
+
+_TABLES = (
+    *("VideoDemographics.csv", "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"),
+    *("LICENSE.txt", "README.md"),
+)
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 #: The raters' letters.
@@ -36,8 +41,6 @@ SENTENCES = {
     "TSI": "The surface is slick.",
     "WSI": "We'll stop in a couple of minutes.",
 }
-
-_AGAIN = "download the table again"
 
 #: Lines of tabulatedVotes.csv are numbered by the type of stimulus and the clip: 1 is the voice alone.
 _VOICE_LINE = re.compile(r"1\d{5}")
@@ -58,15 +61,14 @@ class CremaD(corpus.Corpus):
         "https://doi.org/10.1109/TAFFC.2014.2336244",
     )
     PUBLISHED = (corpus.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
-    DOWNLOAD = GitLfs(
-        archive=f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
-        lfs=f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
-        plain=f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
-        folder="AudioWAV",
-        tables=(
-            *("VideoDemographics.csv", "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"),
-            *("LICENSE.txt", "README.md"),
-        ),
+    DOWNLOAD = staticmethod(
+        lambda: git_lfs_files(
+            f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
+            f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
+            f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
+            "AudioWAV",
+            _TABLES,
+        )
     )
     RATED = True
     BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
@@ -119,15 +121,10 @@ def perceived(tree: Tree) -> dict[str, Row]:
     if summary := tree.named("summaryTable.csv"):
         columns = ("FileName", "VoiceVote", "VoiceLevel")
         for clip, line in corpus.lines_by_clip(summary, columns, "FileName").items():
-            letters, level = line["VoiceVote"], line["VoiceLevel"]
-            if unknown := set(letters.split(":")) - set(VOTES):
-                raise DailytalkError(f"the vote {min(unknown)!r} on {clip} in {summary.name!r} is unknown", _AGAIN)
-            try:
-                levels = [float(part) for part in level.split(":")]
-            except ValueError:
-                raise DailytalkError(f"{clip} has the level {level!r} in {summary.name!r}", _AGAIN) from None
-            intensity = corpus.measure_of(sum(levels) / len(levels) / 100)
-            heard[clip] = _heard(letters) | {"perceived_intensity": intensity}
+            with corpus.reading(summary):
+                levels = [float(part) for part in line["VoiceLevel"].split(":")]
+                heard[clip] = _heard(line["VoiceVote"])
+                heard[clip]["perceived_intensity"] = corpus.measure_of(sum(levels) / len(levels) / 100)
     if table := tree.named("tabulatedVotes.csv"):
         for clip, shares in _tabulated(table):
             most = max(shares.values())
@@ -141,7 +138,9 @@ def perceived(tree: Tree) -> dict[str, Row]:
 
 
 def _heard(letters: str) -> Row:
-    return {"perceived": VOTES.get(letters, "other"), "perceived_label": letters}
+    """The emotion of the letters that most raters chose; a KeyError for an unknown one."""
+    emotions = [VOTES[letter] for letter in letters.split(":")]
+    return {"perceived": emotions[0] if len(emotions) == 1 else "other", "perceived_label": letters}
 
 
 def vote_shares(path: Path) -> dict[str, dict[str, float]]:
@@ -157,27 +156,20 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
     """The shares of the votes on the voice alone by clip and letter of `VOTES`, without zeros."""
-    lines = corpus.lines_by_clip(table, ("", "fileName", *VOTES), "")
-    for line in lines.values():
-        if not _VOICE_LINE.fullmatch(line[""]):
-            continue
-        clip, votes = line["fileName"], {letter: line[letter] for letter in VOTES}
-        if wrong := [number for number in votes.values() if not number.isdecimal()]:
-            raise DailytalkError(f"{clip} has {wrong[0]!r} votes in {table.name!r}", _AGAIN)
-        total = sum(map(int, votes.values()))
-        if not total:
-            raise DailytalkError(f"{clip} has no vote in {table.name!r}", _AGAIN)
-        yield clip, {letter: int(number) / total for letter, number in votes.items() if int(number)}
+    for number, line in corpus.lines_by_clip(table, ("", "fileName", *VOTES), "").items():
+        if _VOICE_LINE.fullmatch(number):
+            with corpus.reading(table):
+                votes = {letter: int(line[letter]) for letter in VOTES}
+                shares = {letter: n / sum(votes.values()) for letter, n in votes.items()}
+            yield line["fileName"], {letter: share for letter, share in shares.items() if share}
 
 
 def _actors(tree: Tree) -> dict[str, Row]:
     """Age in years and gender of each actor; empty without the table."""
-    table = tree.named("VideoDemographics.csv")
     actors: dict[str, Row] = {}
-    lines = corpus.lines_by_clip(table, ("ActorID", "Age", "Sex"), "ActorID") if table else {}
-    for actor, line in lines.items():
-        age, sex = line["Age"], line["Sex"].lower()
-        if not age.isdecimal() or sex not in ("female", "male"):
-            raise DailytalkError(f"actor {actor} is {age!r} years old and {sex!r} in the table of actors", _AGAIN)
-        actors[actor] = {"age": int(age), "gender": sex}
+    if table := tree.named("VideoDemographics.csv"):
+        for actor, line in corpus.lines_by_clip(table, ("ActorID", "Age", "Sex"), "ActorID").items():
+            with corpus.reading(table):
+                gender = {"Female": "female", "Male": "male"}[line["Sex"]]
+                actors[actor] = {"age": int(line["Age"]), "gender": gender}
     return actors

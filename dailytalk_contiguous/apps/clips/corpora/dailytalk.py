@@ -19,7 +19,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     Reader,
     existing,
     known,
-    table_text,
+    reading,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.core.audio import read_at, to_pcm
@@ -103,12 +103,9 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
     table = tree.named("metadata.json")
     if table is None:
         raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
-    try:
-        metadata: dict[str, Row] = parse_json(table_text(table), repr(table.name), "download it again")
-        expect(metadata, {str: dict}, repr(table.name), "download it again")
-    except BadInput as error:  # without it every label would be missing
-        raise DailytalkError(error.reason, error.remedy) from None
-    return metadata
+    with reading(table):
+        metadata: dict[str, Row] = parse_json(table.text(), repr(table.name), "download it again")
+        return dict(expect(metadata, {str: dict}, repr(table.name), "download it again"))
 
 
 #: Seconds from the end of a turn to the start of the other speaker's: mean and standard deviation of 19,754 floor

@@ -10,11 +10,10 @@ import io
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
@@ -56,89 +55,56 @@ class CorpusFile(NamedTuple):
     checksum: str
 
 
-class Download(Protocol):
-    """The public download of a corpus."""
-
-    def files(self) -> Sequence[CorpusFile]:
-        """The files to fetch. Raises DailytalkError if none can be fetched."""
-        ...
+#: A public download of a corpus: the files to fetch. Raises DailytalkError if none can be fetched.
+Download = Callable[[], Sequence[CorpusFile]]
 
 
-@dataclass(frozen=True)
-class KnownFiles:
-    """Files whose sizes and checksums are known in advance."""
-
-    listed: tuple[CorpusFile, ...]
-
-    def files(self) -> Sequence[CorpusFile]:
-        return self.listed
-
-
-@dataclass(frozen=True)
-class Dataverse:
+def dataverse_files(server: str, identifier: str) -> list[CorpusFile]:
     """All open files of a dataset on a Dataverse server, which gives their checksums."""
-
-    server: str
-    identifier: str
-
-    def files(self) -> Sequence[CorpusFile]:
-        address = f"{self.server}/api/datasets/:persistentId/versions/:latest-published/files"
-        name = urlsplit(address).netloc
-        document = parse_json(_document(f"{address}?persistentId={quote(self.identifier)}"), name)
-        shape = {"id": int, "filename": str, "filesize": int, "checksum": {"type": str, "value": str}}
-        answer = expect(
-            document, {"data": [{"dataFile": shape, "restricted?": bool, "directoryLabel?": str}]}, name
+    address = f"{server}/api/datasets/:persistentId/versions/:latest-published/files"
+    name = urlsplit(address).netloc
+    document = parse_json(_document(f"{address}?persistentId={quote(identifier)}"), name)
+    shape = {"id": int, "filename": str, "filesize": int, "checksum": {"type": str, "value": str}}
+    answer = expect(document, {"data": [{"dataFile": shape, "restricted?": bool, "directoryLabel?": str}]}, name)
+    return [
+        CorpusFile(
+            str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
+            f"{server}/api/access/datafile/{file['id']}",
+            file["filesize"],
+            f"{file['checksum']['type'].lower().replace('-', '')}:{file['checksum']['value']}",
         )
-        return [
-            CorpusFile(
-                str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
-                f"{self.server}/api/access/datafile/{file['id']}",
-                file["filesize"],
-                f"{file['checksum']['type'].lower().replace('-', '')}:{file['checksum']['value']}",
-            )
-            for entry in answer["data"]
-            for file in [entry["dataFile"]]
-            if not entry.get("restricted")
-        ]
+        for entry in answer["data"]
+        for file in [entry["dataFile"]]
+        if not entry.get("restricted")
+    ]
 
 
-@dataclass(frozen=True)
-class GitLfs:
+def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Sequence[str]) -> list[CorpusFile]:
     """Files of a Git repository at a commit that are in Git LFS, whose pointers have their checksums, and tables.
 
-    Attributes:
+    Args:
         archive: address of a zip of the commit, with the pointers.
         lfs, plain: addresses under which files in LFS, and others, are.
         folder: of the files in LFS. tables: the other files.
     """
-
-    archive: str
-    lfs: str
-    plain: str
-    folder: str
-    tables: tuple[str, ...]
-
-    def files(self) -> Sequence[CorpusFile]:
-        try:
-            with zipfile.ZipFile(io.BytesIO(_document(self.archive))) as archive:
-                return list(self._members(archive))
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError) as error:
-            raise DailytalkError(f"{self.archive} is no zip archive that can be read ({error})", _AGAIN) from None
-
-    def _members(self, archive: zipfile.ZipFile) -> Iterator[CorpusFile]:
-        for member in archive.infolist():
-            name = member.filename.partition("/")[2]
-            if member.is_dir() or member.file_size > MOST_LIST_BYTES:
-                continue
-            if name in self.tables:
-                content = archive.read(member)
-                digest = hashlib.sha256(content).hexdigest()
-                yield CorpusFile(name, f"{self.plain}/{quote(name)}", len(content), f"sha256:{digest}")
-            elif name.startswith(f"{self.folder}/") and member.file_size < 1024:
-                pointer = _POINTER.fullmatch(archive.read(member))
+    files = []
+    try:
+        with zipfile.ZipFile(io.BytesIO(_document(archive))) as packed:
+            for member in packed.infolist():
+                name = member.filename.partition("/")[2]
+                is_pointer = name.startswith(f"{folder}/") and member.file_size < 1024
+                if member.is_dir() or member.file_size > MOST_LIST_BYTES or not (is_pointer or name in tables):
+                    continue
+                content = packed.read(member)
+                pointer = _POINTER.fullmatch(content)
                 if pointer:
-                    digest = pointer[1].decode()
-                    yield CorpusFile(name, f"{self.lfs}/{quote(name)}", int(pointer[2]), f"sha256:{digest}")
+                    address, size, digest = lfs, int(pointer[2]), pointer[1].decode()
+                else:
+                    address, size, digest = plain, len(content), hashlib.sha256(content).hexdigest()
+                files.append(CorpusFile(name, f"{address}/{quote(name)}", size, f"sha256:{digest}"))
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, EOFError) as error:
+        raise DailytalkError(f"{archive} is no zip archive that can be read ({error})", _AGAIN) from None
+    return files
 
 
 def fetch_all(files: Sequence[CorpusFile], folder: Path, on_file: Callable[[int, int], None]) -> int:

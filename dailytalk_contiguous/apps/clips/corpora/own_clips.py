@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, CorpusConfig, existing, table_text
+from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, CorpusConfig, existing
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text, parse_json
@@ -171,7 +171,7 @@ def _pieces(tree: Tree) -> dict[str, str]:
     """The recording of each piece of `dailytalk split`, by its file, of all manifests. Raises BadInput."""
     sources: dict[str, str] = {}
     for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
-        for number, line in enumerate(table_text(manifest).split("\n"), 1):
+        for number, line in enumerate(manifest.text().split("\n"), 1):
             piece = parse_json(line, f"line {number} of {manifest.name}") if line.strip() else None
             match piece:
                 case {"file": str(file), "source": str(source)}:
