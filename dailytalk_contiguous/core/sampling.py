@@ -355,12 +355,11 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
         division = _division(clips, groups.isin(chosen), note)
         if cost < 1:
             return division
-        reasons.append(
-            f"by {way} there is {'but one' if groups.notna().any() else 'no known one'}"
-            if math.isinf(cost)
-            else f"by {way} {division.share:.0%} would validate, of which {division.different:.0%} differ in emotion "
-            "(limits: 10 to 20 %, 10 %)"
-        )
+        share, different = f"{division.share:.0%}", f"{division.different:.0%}"
+        why = f"{share} would validate, of which {different} differ in emotion (limits: 10 to 20 %, 10 %)"
+        if math.isinf(cost):
+            why = "there is but one" if groups.notna().any() else "there is no known one"
+        reasons.append(f"by {way} {why}")
         divisions.append((cost, division))
     return min(divisions, key=lambda division: division[0])[1]._replace(note="; ".join(reasons))
 
