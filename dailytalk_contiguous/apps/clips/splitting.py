@@ -111,7 +111,7 @@ def _digest(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
 
-def totals(pieces: Iterable[Mapping[str, Any]], n_recordings: int, n_rejects: int) -> dict[str, Any]:
+def piece_totals(pieces: Iterable[Mapping[str, Any]], n_recordings: int, n_rejects: int) -> dict[str, Any]:
     """How many recordings and pieces there are, and how many seconds of each kind.
 
     `pieces` have `start` and `end` in samples, the `sample_rate` and the `reason`.
@@ -159,7 +159,7 @@ def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
         return [piece | rate for piece in split.row(row)["pieces"]]
 
     found, rejects = of_each(recordings, "CutAtSilences", cut)
-    record = totals(itertools.chain.from_iterable(found), len(found), len(rejects))
+    record = piece_totals(itertools.chain.from_iterable(found), len(found), len(rejects))
     return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, record)
 
 
@@ -234,7 +234,7 @@ class SplitSpec(Spec):
         source = {"source": self.recordings.source} if self.recordings.source else {}
         record = {
             **outputs.facts_of_run({**self.about, **source}, self.stages),
-            **totals(lines, n_recordings, len(self.rejects)),
+            **piece_totals(lines, n_recordings, len(self.rejects)),
             "manifest_sha256": files.sha256_of(manifest),
             "fingerprint": fingerprint,
         }
