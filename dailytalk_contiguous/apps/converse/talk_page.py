@@ -252,10 +252,11 @@ class TalkPage:
             "clear": talk.clear,
             "press": partial(talk.press, is_so),
             "push": partial(talk.push_to_talk, is_so),
-            "end": self.stop,
         }
-        if kind not in requests:
+        if kind == "end":
+            self.stop()  # at once: while the microphone is off, no block comes
+        elif kind in requests:
+            self._about["push"] = is_so if kind == "push" else self._about["push"]
+            talk.later(requests[kind])
+        else:
             raise BadInput("the message asks for nothing that is known", "reload the page")
-        if kind == "push":
-            self._about["push"] = is_so
-        talk.later(requests[kind])

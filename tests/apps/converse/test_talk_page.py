@@ -93,6 +93,13 @@ def test_what_a_page_has_not_played_is_unheard(page: TalkPage) -> None:
         assert page.hush() == 0.0
 
 
+def test_talk_ends_from_a_page_whose_microphone_is_off(page: TalkPage) -> None:
+    with connected(page) as window:
+        window.recv()
+        window.send('{"kind": "end"}')
+        assert page.read(idle=True) is None
+
+
 def test_without_the_extra_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, dailytalk: Command) -> None:
     monkeypatch.delitem(sys.modules, "dailytalk_contiguous.apps.converse.talk_page", raising=False)
     monkeypatch.setitem(sys.modules, "websockets", None)
