@@ -111,10 +111,9 @@ class Mouth:
         loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
         if len(loud):
             samples = samples[int(loud[0]) : int(loud[-1]) + round(_AFTER * TALK_RATE)]
-            shift = int(loud[0]) / TALK_RATE
-            words = [
-                word._replace(start=max(0.0, word.start - shift), end=max(0.0, word.end - shift)) for word in words
-            ]
+            shift, end = int(loud[0]) / TALK_RATE, len(samples) / TALK_RATE
+            edges = np.clip([(word.start - shift, word.end - shift) for word in words], 0.0, end).tolist()
+            words = [word._replace(start=at[0], end=at[1]) for word, at in zip(words, edges, strict=True)]
         self._waiting.append(Saying(sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Saying]]:

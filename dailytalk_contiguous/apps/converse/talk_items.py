@@ -47,8 +47,10 @@ class TalkItems(Items):
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         wanted = None if columns is None else {*columns}
         for path in sorted(self._root.glob("*.wav")) if splits is None else ():
-            row = self.row(path.stem)
-            yield row | ({"audio": self.sound(path.stem).audio} if wanted is None or "audio" in wanted else {})
+            row = self._row(path.stem)
+            if wanted is None or "audio" in wanted:
+                row["audio"] = {"bytes": None, "path": None} if row["problem"] else self.sound(path.stem).audio
+            yield row
 
     def unused(self, row: Row) -> tuple[str, str] | None:
         if any(word["speaker"] == "left" for word in row["alignments"]):
@@ -63,11 +65,15 @@ class TalkItems(Items):
         return ItemSound({"bytes": None, "path": to_uri(path)})
 
     def row(self, name: str) -> Row:
-        audio = self.sound(name).audio
-        row: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
-        row |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
+        self.sound(name)
+        return self._row(name)
+
+    def _row(self, name: str) -> Row:
+        """The row of a talk, without its audio; one that can't be read has a `problem`."""
+        empty: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
+        empty |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
         try:
-            info = read_header(audio)
+            info = read_header(self.sound(name).audio)
             written = read_shaped(inside(self._root, f"{name}.json"), _TALK)
             talk, seconds = written["talk"], info.seconds
             words = []
@@ -78,11 +84,16 @@ class TalkItems(Items):
                     words.append(
                         known | {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
                     )
-            row |= {"sample_rate": info.sample_rate, "duration": seconds, "source_duration": seconds}
-            row |= {"language": talk.get("language"), "alignments": words}
-            row |= {"utterances": _utterances(talk, seconds, words)}
-            row |= {"speakers": {"left": None, "right": None} | talk.get("speakers", {})}
-            row |= {"provenance": json_text(talk.get("provenance", {})).strip()}
+            row = empty | {
+                "sample_rate": info.sample_rate,
+                "duration": seconds,
+                "source_duration": seconds,
+                "language": talk.get("language"),
+                "utterances": _utterances(talk, seconds, words),
+                "alignments": words,
+                "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
+                "provenance": json_text(talk.get("provenance", {})).strip(),
+            }
             pa.array([{column: row[column] for column in BUILT.keys() & row.keys()}], BUILT.type)
             return judged(row, name)
         except (BadInput, OSError) as error:
@@ -90,8 +101,7 @@ class TalkItems(Items):
         except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
             detail = " ".join(str(error).split())[:120]
             reason = f"its JSON holds something of another type than it should ({detail})"
-            row |= {"utterances": [], "alignments": []}
-        return row | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
+        return empty | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
 
 
 def _utterances(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:

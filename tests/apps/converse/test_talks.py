@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
@@ -240,6 +241,26 @@ def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path
 # The record.
 
 
+def test_silence_around_a_sentence_is_not_spoken_and_no_word_is_longer_than_it(tmp_path: Path) -> None:
+    def drawling(sentence: ReplySentence) -> Spoken:
+        spoken = tones(sentence)
+        assert spoken.words is not None
+        words = [word._replace(start=word.start + 0.4, end=word.end + 0.4) for word in spoken.words]
+        words[-1] = words[-1]._replace(end=words[-1].end + 1.0)
+        return spoken._replace(samples=np.pad(spoken.samples, (round(0.4 * TALK_RATE), TALK_RATE)), words=words)
+
+    talk = (
+        Simulation(["hello"], LONG, tmp_path / "talks", speak=drawling).hear(QUESTION, silence(1.0)).until_idle()
+    )
+    talk.talk.end()
+    (row,) = open_items(tmp_path / "talks").rows()
+    spoken = [word for word in row["alignments"] if word["speaker"] == "left"]
+    assert len(spoken) == len(LONG.split())
+    assert all(one["end"] <= other["start"] + 0.001 for one, other in pairwise(spoken))
+    seconds = [said["end"] - said["start"] for said in row["utterances"] if said["channel"] == "left"]
+    assert seconds == pytest.approx([0.3 * len(part.split()) for part in talk.of("reply")], abs=0.2)
+
+
 def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
     said = ["hello you", "right", "wait wait let me hear"]
     talk = Simulation(said, LONG, tmp_path / "talks", feel=lambda sound: SURE)
@@ -302,6 +323,11 @@ def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -
     transcript.write_text('{"alignments": [["a", 1, "SPEAKER_MAIN"]], "talk": {"utterances": []}}')
     (row,) = open_items(tmp_path / "talks").rows()
     assert "is ['a', 1, 'SPEAKER_MAIN'], not" in row["problem"]
+    (tmp_path / "talks/linked.wav").symlink_to(tmp_path / "silent/talk.wav")
+    linked, _ = open_items(tmp_path / "talks").rows()
+    assert "leads out" in linked["problem"]
+    with pytest.raises(BadInput, match="no conversation 'none'"):
+        open_items(tmp_path / "talks").row("none")
 
 
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
