@@ -173,31 +173,24 @@ class Release:
         """The changes of all files, by name; none if just this version is there already.
 
         A push deletes the files that the manifest before names, and data files in our folders, which readers
-        would otherwise take for rows of this version.
+        would otherwise take for rows of this version. Git keeps no SHA-256 of short texts: whether one is the same
+        is seen when it is sent.
         """
         if self.card is None:
             return []
         files, manifest = self.before.files, self.before.manifest
         owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
-        sizes = {file.name: file.size for file in self.packed.files}
-        sizes |= {name: len(data) for name, data in self.texts.items()}
-        sha256_of = {file.name: file.sha256 for file in self.packed.files}
+        new = {file.name: (file.size, file.sha256) for file in self.packed.files}
+        new |= {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.texts.items()}
         changes = [
             Change("delete", name, file.size)
             for name, file in files.items()
-            if name not in sizes and (name in owned or _OURS.fullmatch(name))
+            if name not in new and (name in owned or _OURS.fullmatch(name))
         ]
-        for name, size in sizes.items():
-            data, remote = self.texts.get(name, b""), files.get(name)
-            if remote is None:
-                what = "add"
-            elif remote.lfs:
-                digest = sha256_of.get(name) or hashlib.sha256(data).hexdigest()
-                what = "keep" if remote.lfs.sha256 == digest else "replace"
-            else:  # plain files have Git's own SHA-1
-                blob = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
-                what = "keep" if remote.blob_id == blob else "replace"
-            changes.append(Change(what, name, size))
+        for name, (size, sha256) in new.items():
+            stored = files.get(name)
+            is_same = stored is not None and stored.lfs is not None and stored.lfs.sha256 == sha256
+            changes.append(Change("keep" if is_same else "replace" if stored else "add", name, size))
         return sorted(changes, key=lambda change: change.name)
 
     @property
@@ -423,20 +416,17 @@ def publish(api: HfApi, release: Release) -> Release:
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
             api.create_branch(repo, branch=settings.branch, revision=before.head, repo_type=KIND, exist_ok=True)
-        if before.head and not operations:
-            commit, url = before.head, f"{api.endpoint}/{KIND}s/{repo}/commit/{before.head}"
-        else:
-            step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
-            made = api.create_commit(
-                repo,
-                operations,
-                commit_message=release.message,
-                repo_type=KIND,
-                revision=None if settings.pr else settings.branch,
-                create_pr=settings.pr,
-                parent_commit=before.head,
-            )
-            commit, url = made.oid, made.pr_url or made.commit_url
+        step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
+        made = api.create_commit(  # skips what is there already; of nothing new it makes no commit
+            repo,
+            operations,
+            commit_message=release.message,
+            repo_type=KIND,
+            revision=None if settings.pr else settings.branch,
+            create_pr=settings.pr,
+            parent_commit=before.head,
+        )
+        commit, url = made.oid, made.pr_url or made.commit_url
         version = open_version(Reference(repo, commit))
         for files in version.configs.get(CONFIGS[0], {}).values():
             _read_back(version, files[0])

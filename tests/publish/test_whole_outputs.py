@@ -32,7 +32,6 @@ from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.checking import check_folder, check_version
-from dailytalk_contiguous.publish.compare import compare_versions
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
@@ -312,19 +311,6 @@ def reports_of_versions(folder: Path) -> str:
         for name, *shown in (("conversations", ["b"]), ("clips",))
     ]
     return page_text("".join(pages)).replace(str(folder), "FOLDER")
-
-
-def compared(folder: Path) -> str:
-    """What one version changes against another, in numbers, both ways."""
-    pack_version(work(folder / "talks"), folder / "old", valid_share=0.3, test_share=0.3)
-    rows = [*rich_rows()[1:], rich_row("d", 0.25)]
-    rows[0]["utterances"][1] |= {"tag": "calm", "start": 2.0, "text": "Hi."}
-    rows[0]["utterances"].pop(2)
-    rows[1]["alignments"][2] |= {"start": 2.5, "end": 2.625}
-    pack_version(write_dataset(folder / "new talks", rows), folder / "new", valid_share=0.3, test_share=0.3)
-    old, new = open_version(folder / "old"), open_version(folder / "new")
-    pairs = ((old, new), (new, old), (old, old), (None, new))
-    return rows_as_text([compare_versions(*pair).as_dict(), compare_versions(*pair).added] for pair in pairs)
 
 
 def sparse(value: Any) -> Any:
@@ -627,7 +613,6 @@ OUTPUTS: dict[str, Callable[[Path], str]] = {
     "card.txt": card,
     "card_of_clips.txt": card_of_clips,
     "reports_of_versions.html": reports_of_versions,
-    "compared.txt": compared,
     "items.txt": items,
     "checked_corpus.txt": checked_corpus,
     "checked_version.txt": checked_version,
