@@ -262,15 +262,14 @@ class Preparation:
         }
 
     def _done(self, command: str, cut: bool) -> str | None:
+        """The result of a step; None if it is not on the disk."""
         clips = self._clips(cut)
-        results = {
-            "convert": (self.converted / NOTES, self.converted),
-            "split": (self.pieces / MANIFEST, clips),
-            "transcribe": (default_json(clips) if clips.is_dir() else clips, default_json(clips)),
-            "reindex": (clips.parent / REINDEXED / clips.name, clips.parent / REINDEXED / clips.name),
-        }
-        result, shown = results.get(command, (Path("/dev/null/none"), clips))
-        return as_text(shown) if result.exists() else None
+        results = {"convert": self.converted / NOTES, "split": self.pieces / MANIFEST}
+        results["reindex"] = clips.parent / REINDEXED / clips.name
+        if clips.is_dir():
+            results["transcribe"] = default_json(clips)
+        result, shown = results.get(command), {"convert": self.converted, "split": clips}
+        return as_text(shown.get(command, result)) if result and result.exists() else None
 
     def _clips(self, cut: bool) -> Path:
         """The folder of the clips: the usable pieces if the recordings are cut, otherwise the opened folder."""

@@ -81,8 +81,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         dry_run: rename nothing.
 
     Raises:
-        DailytalkError: another command holds the folder, a document is damaged or a link out of it, or a new name
-            is taken. Nothing is renamed then.
+        DailytalkError: another command holds the folder, a document leads out of it, or a new name is
+            taken. Nothing is renamed then.
         OSError: as the disk does; nothing is renamed then.
     """
     with _held(folder) as root:
@@ -109,16 +109,22 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
         if backup is None:
             raise DailytalkError(f"{as_text(folder)!r} has no reindex to undo", "leave --undo out")
         if not dry_run:
+            top, inner = root.parent, backup.relative_to(root.parent)
             names = [old.name for old in (backup / _ABOVE).glob("*")]
-            where = (backup / _ABOVE).relative_to(root.parent)
-            above = {name: read_bytes(files.inside(root.parent, where / name)) for name in names}
-            for name in names:
-                kept = files.inside(root.parent, where.with_name(_UNDONE_ABOVE) / name)
-                files.write_bytes(kept, read_bytes(files.inside(root.parent, name)))
-                files.write_bytes(root.parent / name, above[name])
+            old = {name: _whole(top, inner / _ABOVE / name) for name in names}
+            now = {name: _whole(top, Path(name)) for name in names if (top / name).exists()}
+            for name, data in now.items():
+                files.write_bytes(files.inside(top, inner / _UNDONE_ABOVE / name), data)
+            for name, data in old.items():
+                files.write_bytes(top / name, data)
             root.rename(backup / UNDONE)
             (backup / _OLD).rename(root)
         return backup
+
+
+def _whole(root: Path, name: Path) -> bytes:
+    """The content of a document. Raises BadInput for one that leads out of `root`, or can't be read."""
+    return read_bytes(files.inside(root, name), "mend it, or move it away", LARGEST_DOCUMENT)
 
 
 @contextmanager
@@ -157,6 +163,8 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     if not files.is_inside(backup, top):
         raise DailytalkError(f"{as_text(backup)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
     copy, above = backup / "new", [path for path in documents if "/" not in path]
+    for killed in _backups(root):
+        shutil.rmtree(killed / "new", ignore_errors=True)  # of a call that was killed before it changed anything
     try:
         for path in contents.folders:
             (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
@@ -171,7 +179,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
         for path in reversed(contents.folders):
             shutil.copymode(top / path, copy / Path(path).relative_to(root.name))
         for path in above:
-            files.write_bytes(backup / _ABOVE / path, read_bytes(top / path, limit=LARGEST_DOCUMENT))
+            files.write_bytes(backup / _ABOVE / path, _whole(top, Path(path)))
         root.rename(backup / _OLD)
         copy.rename(root)
     except BaseException:
@@ -271,8 +279,7 @@ class _Contents:
             return ""
         if place.is_symlink() and files.is_inside(place, root):
             return ""  # it changes with what it names
-        place = files.inside(root, place.relative_to(root))
-        text = read_bytes(place, limit=LARGEST_DOCUMENT).decode("utf-8", "surrogateescape")
+        text = _whole(root, place.relative_to(root)).decode("utf-8", "surrogateescape")
         return text if any(form in text for form in self.forms) else ""
 
     def numbered(self, digits: int | None) -> dict[str, str]:
