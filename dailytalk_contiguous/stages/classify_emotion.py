@@ -3,7 +3,7 @@
 It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is another column and stays as it is.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,12 +11,12 @@ from typing import ClassVar
 from datasets import Features
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import Samples, pcm_to_float
+from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, VOICE_LINEAR, choose_emotion
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
-from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
+from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
@@ -24,9 +24,6 @@ from dailytalk_contiguous.store.hub import model_reference
 
 #: Utterances without a known speaker that are classified together: a stop loses no more than these.
 COMPANY = 16
-
-#: What is kept of a guess: the probabilities of the model's classes; empty where nothing is said.
-_Shares = tuple[float, ...]
 
 #: Settings of everything that classifies emotion.
 EMOTION_MODEL = Setting(
@@ -75,12 +72,19 @@ class ClassifyEmotion(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         model = load_emotion_model(self.model, resolve_device(self.device))
-        shares: list[_Shares] = [()] * len(batch["speech"])
-        for indices, classify in _parts(model, batch):
+        channels = batch.get("channel") or [None] * len(batch["speech"])
+        company: dict[Hashable, list[int]] = {}
+        for index in (index for index, speech in enumerate(batch["speech"]) if speech):
+            alone = index // COMPANY
+            key = (batch["conversation_id"][index], channels[index]) if "conversation_id" in batch else alone
+            company.setdefault(key, []).append(index)
+        shares: list[Sequence[float]] = [()] * len(batch["speech"])
+        for indices in company.values():
             interrupts.check_interrupt()
-            answers = classify([pcm_to_float(batch["speech"][index]) for index in indices])
-            for index, answer in zip(indices, answers, strict=True):
-                shares[index] = answer
+            sounds = [pcm_to_float(batch["speech"][index]) for index in indices]
+            speakers = ["one"] * len(sounds) if "conversation_id" in batch else None
+            for index, guess in zip(indices, model.classify(sounds, speakers), strict=True):
+                shares[index] = guess.probabilities.tolist()
         return guess_columns(model, shares, self.confidence)
 
 
@@ -95,27 +99,3 @@ def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confid
         for distribution in shares
     )
     return unpack_utterances(guesses, EMOTION_GUESS)
-
-
-_Classify = Callable[[list[Samples]], Sequence[_Shares]]
-
-
-def _parts(model: EmotionModel, batch: Batch) -> list[tuple[list[int], _Classify]]:
-    """Indices of utterances that are classified together, each with what classifies them."""
-    heard = [index for index, speech in enumerate(batch["speech"]) if speech]
-
-    def classify(sounds: list[Samples], speakers: list[Hashable] | None) -> list[_Shares]:
-        return _shares(model.classify(sounds, speakers))
-
-    if "conversation_id" not in batch:
-        alone: _Classify = lambda sounds: classify(sounds, None)  # noqa: E731
-        return [(heard[first : first + COMPANY], alone) for first in range(0, len(heard), COMPANY)]
-    channels = batch.get("channel") or [None] * len(batch["speech"])
-    speakers: dict[Hashable, list[int]] = {}
-    for index in heard:
-        speakers.setdefault((batch["conversation_id"][index], channels[index]), []).append(index)
-    return [(indices, lambda sounds: classify(sounds, ["one"] * len(sounds))) for indices in speakers.values()]
-
-
-def _shares(guesses: Sequence[EmotionGuess]) -> list[_Shares]:
-    return [tuple(guess.probabilities.tolist()) for guess in guesses]

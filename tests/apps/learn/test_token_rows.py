@@ -62,15 +62,6 @@ def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: P
     assert encode(folder, out=out, stage=stage).n_made == 1
 
 
-def test_results_of_other_recordings_are_not_dropped(tmp_path: Path) -> None:
-    encode(calls(tmp_path / "calls", "ann"), out=tmp_path / "out")
-    other = calls(tmp_path / "other", "ben")
-    with pytest.raises(DailytalkError, match="holds results of 1 recording not in this input"):
-        encode(other, out=tmp_path / "out")
-    encode(other, out=tmp_path / "out", prune=True)
-    assert {row["conversation_id"] for row in token_rows(tmp_path / "out")} == {"ben"}
-
-
 def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp_path: Path) -> None:
     save(tmp_path / "calls/ann.wav", excerpt(seconds=4.0))
     (tmp_path / "calls/ann.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nA: so where should we go\n\n")

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from command import Command, start_full, start_held
+from command import Command
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import Codebook, token_rows
@@ -110,39 +109,6 @@ def test_without_scikit_learn_it_is_said_how_to_get_it_and_tokens_need_none(
     assert dailytalk("tokens encode", contours / "calls", "--out", tmp_path / "tokens").code == 0
 
 
-def test_the_last_line_names_only_what_was_made(tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "calls").mkdir()
-    (tmp_path / "calls/damaged.wav").write_bytes(b"RIFF")
-    words = ("tokens encode", tmp_path / "calls", "--out", tmp_path / "tokens")
-    done = dailytalk(*words)
-    assert (done.code, "rejects.jsonl" in done.out, "encoded" in done.out) == (1, True, False)
-    assert json.loads(dailytalk(*words, "--json").out)["out"] is None
-
-
-def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_rows(tmp_path: Path, dailytalk: Command) -> None:
-    for number in range(11):  # two shards of one speaker, of which a tenth is speech
-        speech = excerpt(start=4.0 * number, seconds=6.0)[:, 0]
-        save(tmp_path / f"calls/{number:02d}.wav", np.pad(speech, (0, 49 * 16000)))
-    words = ("encode", tmp_path / "calls", "--channel", "mix", "--out")
-    process = start_held(1, "tokens", *words, tmp_path / "out")
-    process.kill()
-    process.wait()
-    standing = {path.name for path in (tmp_path / "out/encoded").glob("shard-*")}
-    assert standing
-    assert dailytalk("tokens encode", *words[1:], tmp_path / "out").code == 0
-    assert dailytalk("tokens encode", *words[1:], tmp_path / "whole").code == 0
-    assert [*token_rows(tmp_path / "out")] == [*token_rows(tmp_path / "whole")]
-
-
-@pytest.mark.parametrize("rate", [8000, 96000])
-def test_recordings_of_any_rate_have_tokens(tmp_path: Path, dailytalk: Command, rate: int) -> None:
-    import soxr
-
-    save(tmp_path / "calls/ann.wav", soxr.resample(excerpt(), 16000, rate), rate)
-    assert dailytalk("tokens encode", tmp_path / "calls", "--out", tmp_path / "out").code == 0
-    assert any(any(row["prosody_tokens"]) for row in token_rows(tmp_path / "out"))
-
-
 def test_what_is_no_sound_is_rejected_and_said(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "calls/ann.wav")
     save(tmp_path / "calls/empty.wav", excerpt()[:0])
@@ -183,13 +149,3 @@ def test_a_picture_that_can_not_be_is_one_sentence(
     assert (done.code in (1, 2), done.err.count("\n"), reason in done.err) == (True, 1, True)
     missing = dailytalk("tokens plot", tmp_path / "nothing.wav", "--out", "ann.png")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
-
-
-@pytest.mark.nightly
-def test_a_full_disk_leaves_the_picture_that_was_there(tmp_path: Path) -> None:
-    picture = tmp_path / "ann.png"
-    picture.write_bytes(b"an older one")
-    running = start_full(1000, "tokens", "plot", save(tmp_path / "ann.wav"), "--out", picture)
-    assert "can't be written (File too large): make room" in running.communicate()[1]
-    assert running.returncode == 1
-    assert picture.read_bytes() == b"an older one"

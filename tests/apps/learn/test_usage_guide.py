@@ -98,16 +98,3 @@ def test_cuda_that_is_not_here_is_known_before_anything_is_computed() -> None:
     for make in (ClusteringPipeline, ProsodicClusterSequences):
         with pytest.raises(DailytalkError, match="there is no CUDA here"):
             make(device="cuda")
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"input_features_dim": 12}, "features of 12 columns"),
-        ({"device": "abacus"}, "abacus"),
-        ({"emphasize_ratio": 7}, "emphasize_ratio is 7"),
-    ],
-)
-def test_a_codebook_that_can_not_be_made_is_refused_at_once(options: dict[str, object], reason: str) -> None:
-    with pytest.raises(DailytalkError, match=reason):
-        ClusteringPipeline(**options)
