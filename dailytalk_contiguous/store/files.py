@@ -7,8 +7,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -31,7 +30,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     removed if writing fails. Raises OSError as the disk does (full, read-only).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
+    temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file
@@ -101,81 +101,6 @@ def remove_unfinished(folder: Path) -> None:
             path.unlink()
 
 
-def _temporary(path: Path) -> Path:
-    # Never longer than 178 bytes: a name that the disk takes must not fail for the temporary one.
-    return path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex[:12]}.tmp")
-
-
-class WrittenTogether:
-    """`replacing` for thousands of small files: some wait under their temporary names, then get their own.
-
-    A disk flushes a hundred files at once in a tenth of the time, and a thread waits for it
-    while the next ones are written. A context manager; where its block raises, files that wait are removed.
-    """
-
-    #: Files that wait until they are flushed together.
-    MOST = 64
-
-    def __init__(self) -> None:
-        self._waiting: dict[Path, Path] = {}
-        self._keeper = ThreadPoolExecutor(1, "keeper")
-        self._keeping: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._settle()
-            self._wait()
-        finally:
-            self._keeper.shutdown()
-            for temporary in self._waiting:
-                temporary.unlink(missing_ok=True)
-
-    def write(self, path: Path, write: Callable[[BinaryIO], None]) -> None:
-        """Let `write` fill the file that is to be `path`. Raises OSError as the disk does."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _temporary(path)
-        self._waiting[temporary] = path
-        try:
-            with temporary.open("wb") as file:
-                write(file)
-        except BaseException:
-            del self._waiting[temporary]
-            temporary.unlink(missing_ok=True)
-            raise
-        if len(self._waiting) >= self.MOST:
-            self._settle()
-
-    def _settle(self) -> None:
-        self._wait()
-        if not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, {}
-        self._keeping = self._keeper.submit(_keep, waiting)
-
-    def _wait(self) -> None:
-        if self._keeping is not None:
-            keeping, self._keeping = self._keeping, None
-            keeping.result()
-
-
-def _keep(waiting: Mapping[Path, Path]) -> None:
-    """Flush temporary files to the disk, and give them their names; all or some are removed where that fails."""
-    try:
-        with ThreadPoolExecutor(min(len(waiting), 8), "sync") as pool:  # a journal commits what waits together
-            list(pool.map(_sync_file, waiting))
-        for temporary, path in waiting.items():
-            temporary.replace(path)
-        for folder in dict.fromkeys(path.parent for path in waiting.values()):
-            sync_folder(folder)
-    finally:
-        for temporary in waiting:
-            temporary.unlink(missing_ok=True)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write a text whole, as UTF-8."""
     write_lines(path, [text])
@@ -207,11 +132,6 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_file(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:

@@ -219,15 +219,14 @@ class SplitSpec(Spec):
         bases = piece_bases(sorted({entry.recording_id for _, entry in self._pass.entries}))
         lines: list[dict[str, Any]] = []
         n_recordings = 0
-        with files.WrittenTogether() as together:
-            for row in self._pass.rows(_COLUMNS):
-                try:
-                    of_recording = _lines(row, bases)
-                    self._write_pieces(owned, together, row, of_recording)
-                    lines += of_recording
-                    n_recordings += 1
-                except BadInput as error:
-                    self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
+        for row in self._pass.rows(_COLUMNS):
+            try:
+                of_recording = _lines(row, bases)
+                self._write_pieces(owned, row, of_recording)
+                lines += of_recording
+                n_recordings += 1
+            except BadInput as error:
+                self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
         owned.finish({MANIFEST: map(files.json_text, lines)})
         rejected = [files.json_text(reject.as_dict()) for reject in self.rejects]
         files.write_lines(out / work_folder.REJECTS, rejected)
@@ -241,9 +240,7 @@ class SplitSpec(Spec):
         files.write_text(out / work_folder.RUN, files.json_document(record))
         return record
 
-    def _write_pieces(
-        self, owned: OwnedFolder, together: files.WrittenTogether, row: Row, lines: Sequence[dict[str, Any]]
-    ) -> None:
+    def _write_pieces(self, owned: OwnedFolder, row: Row, lines: Sequence[dict[str, Any]]) -> None:
         """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
         owned.claim(line["file"] for line in lines)
         digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
@@ -259,7 +256,8 @@ class SplitSpec(Spec):
             blocks, n_samples = next(parts), line["end"] - line["start"]
             if is_missing:
                 shape = row["sample_rate"], row["channels"], subtype, n_samples, digest
-                together.write(self.out / line["file"], wav_writer(blocks, *shape))
+                with files.replacing(self.out / line["file"]) as file:
+                    wav_writer(blocks, *shape)(file)
                 self.n_written += 1
             for _ in blocks:
                 pass  # what is there already
