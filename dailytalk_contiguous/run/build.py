@@ -8,26 +8,18 @@ may cost) is read from its stages, so that nothing is stated twice.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
-from dailytalk_contiguous.core.schema import result_sides
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, speak_stage_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
-from dailytalk_contiguous.stages.keep import Keep
-from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import language_of
-
-_Kind = TypeVar("_Kind", bound=Stage)
 
 
 @dataclass(frozen=True)
@@ -71,15 +63,13 @@ def run_recipe(
     if cut is not None:
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging, speaking = stages[:cut], stages[cut + 1 :]
-    segment = _the(Segment, tagging)
+    segment = find_stage(Segment, tagging)
+    if segment is None or (speaking and not isinstance(speaking[-1], Finish)):
+        raise DailytalkError(
+            "a recipe lacks Segment, or does not end with Finish", "look at those in builder_scripts"
+        )
     if speaking:  # before hours of work
-        kept = find_stage(Keep, speaking)
-        kinds = (Align, Finish) if kept else (Speak, Reconstruct, Align, Finish)
-        on_the_left = {result_sides(_the(kind, speaking).revoice)["left"] for kind in kinds}  # type: ignore[attr-defined]
-        if not isinstance(speaking[-1], Finish):
-            raise DailytalkError("the second half of a recipe does not end with Finish", "put it last")
-        if len(on_the_left | ({"left"} if kept else set())) > 1:
-            raise DailytalkError("the stages of a recipe re-voice different channels", "give all the same revoice")
+        speak_stage_of(speaking)
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
@@ -92,10 +82,3 @@ def run_recipe(
     about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
     spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
     return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
-
-
-def _the(kind: type[_Kind], stages: Sequence[Stage]) -> _Kind:
-    stage = find_stage(kind, stages)
-    if stage is None:
-        raise DailytalkError(f"a recipe lacks {kind.__name__}", "look at those in builder_scripts")
-    return stage

@@ -76,7 +76,11 @@ def in_processes(
             for future in done:
                 yield future.result()
     except BrokenProcessPool as error:
-        raise _broken(list(processes.values())) from error
+        codes = sorted({process.exitcode for process in processes.values()} - {None, 0, -signal.SIGTERM})
+        raise DailytalkError(
+            f"a worker process ended (exit code {', '.join(map(str, codes))}), perhaps for want of memory",
+            "run the same command again (what is finished is kept), with fewer --workers if it recurs",
+        ) from error
     finally:
         for future in waiting:
             future.cancel()
@@ -98,21 +102,6 @@ def _without_ctrl_c() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _broken(processes: Sequence[Any]) -> DailytalkError:
-    """Why the pool broke, by the exit codes of its processes: the system kills one when memory runs out."""
-    codes = {process.exitcode for process in processes} - {None, 0, 1, -signal.SIGTERM}
-    crashed = sorted(-code for code in codes if code < 0 and code != -signal.SIGKILL)
-    if crashed:
-        return DailytalkError(
-            f"a worker process crashed (signal {crashed[0]}, {signal.strsignal(crashed[0])})",
-            "run it again with PYTHONFAULTHANDLER=1 to see where, and report it (what is finished is kept)",
-        )
-    return DailytalkError(
-        "a worker process was killed, perhaps for want of memory",
-        "run the same command again (what is finished is kept), with fewer --workers if it recurs",
-    )
 
 
 _event_queue: Any = None

@@ -71,7 +71,7 @@ def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
     ("trouble", "error", "told"),
     [
         ("model", ModelMissing, "the model is gone: put it back"),
-        ("killed", DailytalkError, "a worker process was killed"),
+        ("killed", DailytalkError, "a worker process ended"),
     ],
 )
 def test_trouble_in_a_worker_reaches_the_parent_and_leaves_no_process(
