@@ -76,8 +76,6 @@ def parse_json(
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
         value = (_WITH_NAN if nan else _DECODER).decode(text.removeprefix("\ufeff"))
-        if text.count("[") + text.count("{") > MOST_LEVELS and _levels(value) > MOST_LEVELS:
-            raise RecursionError
     except UnicodeDecodeError as error:
         before = error.object[: error.start].count(b"\n")
         refuse(f"line {line + before} is not UTF-8" if name else "it is not UTF-8")
