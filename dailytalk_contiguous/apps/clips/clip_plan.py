@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from datasets import Features
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import TimeWords
@@ -94,18 +95,18 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     for row in rows:
         speakers[row["speaker"], "" if row["speaker"] is not None else row["id"]].append(row)
     for clips in speakers.values():
-        table = pd.DataFrame(clips)
-        columns: dict[str, list[Any]] = table[[*PROSODY]].astype(float).to_dict("list")
-        rated = table[[*AFFECT]].astype(float).to_numpy() if affect_model else np.full((len(clips), 3), np.nan)
+        columns: dict[str, list[Any]] = dict(zip(PROSODY, _numbers(clips, PROSODY).T.tolist(), strict=True))
+        rated = _numbers(clips, AFFECT) if affect_model else np.full((len(clips), len(AFFECT)), np.nan)
         if affect_model == VOICE_LINEAR or emotion:
             voice = bundled_voice()
-            guesses = voice.of_measures(np.stack(table["voice"].to_list()), ["one"] * len(clips))
+            voices = np.array([row["voice"] for row in clips], np.float32)
+            guesses = voice.of_measures(voices, ["one"] * len(clips))
             shares = [guess.probabilities.tolist() for guess in guesses]
             rated = voice.affect_of(shares) if affect_model == VOICE_LINEAR else rated
             columns |= guess_columns(voice, shares, emotion.confidence) if emotion else {}
-        given = table[[f"given_{name}" for name in AFFECT]].astype(float).to_numpy()
-        by_people = np.isfinite(given).all(axis=1)
-        columns |= dict(zip(AFFECT, np.where(by_people[:, None], given, rated).T.tolist(), strict=True))
+        ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
+        by_people = np.asarray(np.isfinite(ratings).all(axis=1), bool)
+        columns |= dict(zip(AFFECT, np.where(by_people[:, None], ratings, rated).T.tolist(), strict=True))
         columns["affect_source"] = [RATERS if people else affect_model or None for people in by_people]
         columns |= {"text_raw": [row["text_raw"] for row in clips]}
         places = {"utterance_id": [row["id"] for row in clips], "channel": ["left"] * len(clips)}
@@ -122,6 +123,11 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
             clip["copy_source"] = CopySource(row["id"], measured)
             described[row["id"]] = clip
     return [described[row["id"]] for row in rows]
+
+
+def _numbers(rows: Sequence[Row], names: Iterable[str]) -> NDArray[np.float64]:
+    """Columns of rows, shape (rows, names); NaN for null."""
+    return np.array([[row.get(name) for name in names] for row in rows], np.float64)
 
 
 def seconds_of(row: Row) -> float:
