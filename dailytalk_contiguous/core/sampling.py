@@ -233,15 +233,15 @@ def plan_balance(
             share = np.divide(quota - own, copied, out=np.zeros(len(own)), where=copied > 0)
             spread = members["speaker"].map(dict(zip(speakers.index, share, strict=True)))
             members["weight"] = 1 + spread.astype(float) * members["copies"]
+        # What once more adds: the clip again, or a copy of it.
+        members["step"] = members["seconds"] if enough else members["copied"] / members["copies"].clip(lower=1)
         if not weighs:
-            fields = members[["id", "seconds", "weight", "emotion", "speaker"]].itertuples(index=False)
+            fields = members[["id", "step", "weight", "emotion", "speaker"]].itertuples(index=False)
             members["weight"] = members["id"].map(times(itertools.starmap(Weighted, fields), seed)).astype(float)
         plan.times.update(zip(members["id"], members["weight"].tolist(), strict=True))
         seen = members["weight"] * members["held"]
-        if not (weighs or enough):  # the first times is the clip, the others are copies
-            seen = members["seconds"] + (members["weight"] - 1) * members["copied"] / members["copies"].clip(
-                lower=1
-            )
+        if not (weighs or enough):
+            seen = members["seconds"] + (members["weight"] - 1) * members["step"]
         plan.after[emotion] = float(seen.sum())
         if most.sum() < target * (1 - 1e-6):
             short.append(emotion)
