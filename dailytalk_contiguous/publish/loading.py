@@ -105,9 +105,10 @@ def load(
 
         items = finished_items(version.where)
         configs = {schema.CONFIGS[0]: ["train"]}
-    if config == schema.CONFIGS[0] and _is_pushed_alone(version):
-        config = DEFAULT
-        if not version.manifest:
+    if config == schema.CONFIGS[0] and config not in configs and DEFAULT in configs:
+        own = version.features(DEFAULT) or {}
+        config = DEFAULT if own.keys() >= schema.BUILT.keys() - schema.OPTIONAL else config
+        if config == DEFAULT and not version.manifest:
             warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
     if configs and config not in configs:  # a dataset with another layout is left to `datasets`
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
@@ -154,16 +155,6 @@ def load(
 def _paths(paths: Iterable[Path]) -> list[str]:
     """Paths for `datasets`, which takes them for patterns."""
     return [escape(str(path)) for path in paths]
-
-
-def _is_pushed_alone(version: Version) -> bool:
-    known = version.configs
-    features = version.features(DEFAULT) if DEFAULT in known and schema.CONFIGS[0] not in known else None
-    if features is None or not features.keys() >= schema.BUILT.keys() - schema.OPTIONAL:
-        return False
-    # Text where it comes from the stages, a struct where it was published and pushed again.
-    columns = [name for name in schema.BUILT if name != "provenance"]
-    return schema.wrong_type(features.arrow_schema, schema.BUILT, columns) is None
 
 
 def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:

@@ -122,11 +122,6 @@ class RepositoryState:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     card: str | None = None
 
-    def has(self, packed: Packed) -> bool:
-        """Whether the manifest names just these data files."""
-        published = {name: file["sha256"] for name, file in self.manifest.get("files", {}).items()}
-        return published == {file.name: file.sha256 for file in packed.files}
-
 
 class Change(NamedTuple):
     """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes (those it had, if it is deleted)."""
@@ -352,7 +347,9 @@ def _is_published(release: Release, after: Version, other_card: bool) -> bool:
     """
     before, tag, changes, settings = release.before, release.tag, release.changes, release.settings
     if tag is None:
-        return settings.branch in before.branches and not other_card and before.has(release.packed)
+        published = {name: file["sha256"] for name, file in before.manifest.get("files", {}).items()}
+        same_data = published == {file.name: file.sha256 for file in release.packed.files}
+        return settings.branch in before.branches and not other_card and same_data
     if tag in before.tags and not settings.pr:
         # Files may be others with the same rows, as another version of a library writes them.
         same = compare_versions(open_version(Reference(release.repo, before.tags[tag])), after).same_rows
