@@ -245,7 +245,7 @@ def test_an_added_line_belongs_to_the_part_of_its_recording_that_it_lies_in(
 BAD: dict[str, tuple[Callable[[Line], Any], str]] = {
     "no object": (lambda line: [1, 2], "not a JSON object"),
     "text is null": (lambda line: line | {"text": None}, "text is missing or no text"),
-    "beyond all numbers": (lambda line: line | {"end": 10**400}, "has more than 64 bits"),
+    "beyond all numbers": (lambda line: line | {"end": 10**400}, "not a number of seconds from 0"),
     "outside": (lambda line: line | {"start": 500.0, "end": 501.0}, "outside its conversation"),
     "elsewhere": (lambda line: line | {"conversation_id": "../../escaped"}, "leads out of the folder"),
 }

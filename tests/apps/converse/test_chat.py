@@ -93,7 +93,7 @@ def test_settings_are_sent_where_they_are_set() -> None:
         ("falls-silent", "fell silent"),
         ("error", "not whole (it says: out of memory)"),
         ("nonsense", "not whole (it is not JSON"),
-        ("deep", "not whole (it is nested deeper than 64 levels)"),
+        ("deep", "not whole (it is nested too deep)"),
         ("no-choices", "not whole (an event has no choices)"),
         ("latin-1", "not whole (it is not UTF-8)"),
         ("no-reason", "not whole (it ends too early)"),
