@@ -155,5 +155,5 @@ def test_a_voice_that_is_not_here_is_lacking_and_not_downloaded_unasked(monkeypa
     voice.preflight()
     (missing,) = voice.lacking()
     assert (missing.name, Piper().lacking()) == ("the voice de_DE-thorsten-medium", [])
-    with pytest.raises(ModelMissing, match="connection to huggingface.co failed"):
+    with pytest.raises(ModelMissing, match=r"connection to huggingface\.co failed"):
         voice.fetch()
