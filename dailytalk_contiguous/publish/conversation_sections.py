@@ -18,7 +18,7 @@ from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.core.utterance import EVENTS, columns_among
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent
-from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Plot, ReferenceRange, Series
+from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Mark, Plot, Series
 from dailytalk_contiguous.publish.templates import Bar, Link, Table, TableCell
 
 #: Values of a label that are named; further ones are added up. Voices that are named among the settings, and
@@ -238,11 +238,12 @@ def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -
         if not known or measure.quantile not in (None, 0.5):
             continue  # of the quantiles of offsets, the median is enough: `offsets_plot` has all
         scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
-        bands = {}
+        marks = {}
         for corpus, band, *_ in own:
-            ends = (band.middle if end is None else end for end in (band.low, band.high))
-            side = "a side" if len(band.sides) > 1 else band.sides[0]
-            bands[corpus.name, side] = ReferenceRange(f"{corpus.name}, {side}", *(scale * end for end in ends))
+            ends = (band.middle if end is None else end for end in (band.low, band.high, band.middle))
+            low, high, middle = (scale * end for end in ends)
+            title = f"{corpus.name}, {'a side' if len(band.sides) > 1 else band.sides[0]}"
+            marks[title] = Mark(title, low, high, middle, "other")
         n = max(map(len, known.values()))
         plots.append(
             HistogramPlot(
@@ -252,7 +253,7 @@ def measure_plots(tables: Tables, comparisons: Sequence[scorecard.Comparison]) -
                 of="conversations",
                 note=measure.about,
                 name=f"measure_{name}",
-                bands=list(bands.values()),
+                marks=list(marks.values()),
             )
         )
     return plots

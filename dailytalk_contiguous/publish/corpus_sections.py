@@ -1,6 +1,7 @@
 """Tables and plots of a corpus of clips or a mix, for its report and its card, and of classes of emotion."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.clip_figures import LIMITS, CorpusFigures, Quality
 from dailytalk_contiguous.publish.conversation_sections import label_table, ranked
-from dailytalk_contiguous.publish.plots import HistogramPlot, Limit, Series, sheet
+from dailytalk_contiguous.publish.plots import HistogramPlot, Mark, Series, sheet
 from dailytalk_contiguous.publish.templates import Bar, Link, Strong, Table, TableCell
 from dailytalk_contiguous.store.files import write_bytes, write_text
 
@@ -164,11 +165,16 @@ def quality_parts(quality: Quality) -> tuple[list[HistogramPlot], Table]:
     for name, measure in MEASURES.items():
         values = quality.clips[name].dropna().to_numpy(float)
         known, unknown = len(values), len(quality.clips) - len(values)
-        limits = []
+        marks, texts, beyond = [], [], 0
         for option, side in ((measure.least, "below"), (measure.most, "above")):
-            if option and (limit := getattr(quality.limits, option)) is not None:
+            limit = getattr(quality.limits, option) if option else None
+            if limit is not None:
                 n = int((values < limit if side == "below" else values > limit).sum())
-                limits.append(Limit(limit * measure.factor, side, n, known))
+                shown = limit * measure.factor
+                low, high, most = (-math.inf, shown, "least") if side == "below" else (shown, math.inf, "most")
+                marks.append(Mark(f"limit {shown:g}: {n:,} of {known:,} are {side}", low, high, shown, "limit"))
+                texts.append(f"at {most} {shown:g} {measure.unit}")
+                beyond += n
         more = f", {unknown:,} unknown" if unknown else ""
         plots.append(
             HistogramPlot(
@@ -177,15 +183,12 @@ def quality_parts(quality: Quality) -> tuple[list[HistogramPlot], Table]:
                 axis=f"{measure.title} ({measure.unit})",
                 span=measure.span,
                 of="clips",
-                limits=limits,
+                marks=marks,
                 counted=True,
                 nothing="no values",
                 name=name,
             )
         )
-        words = {"below": "at least", "above": "at most"}
-        texts = [f"{words[limit.side]} {limit.value:g} {measure.unit}" for limit in limits]
-        beyond = sum(limit.n for limit in limits)
         rows.append((measure.title, ", ".join(texts) or "none", beyond, percent(beyond, known), unknown))
     return plots, Table("Limits", ("measure", "limit", "beyond it", "share", "unknown"), rows)
 

@@ -19,14 +19,22 @@ from numpy.typing import ArrayLike
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: One meaning each, the same on pages, on cards, and beside another folder: `left`, `right`: the channels.
-#: `before`: as recorded. `after`: as it is in this folder. `other`: another folder. They have the hues of Okabe
-#: and Ito (2008, "Color Universal Design"), which any colour vision distinguishes, darkened until lettering in
-#: them is legible on white.
-COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a", "other": "#a0407c"}
+#: Lettering, ticks, and lines of the grid.
+INK, SOFT, FAINT = "#1b2330", "#566070", "#dcdfe4"
 
-#: Lettering and limits, ticks, lines of the grid, and the side beyond a limit.
-INK, SOFT, FAINT, BEYOND = "#1b2330", "#566070", "#dcdfe4", "#ececec"
+#: One meaning each, the same on pages, on cards, and beside another folder: `left`, `right`: the channels.
+#: `before`: as recorded. `after`: as it is in this folder. `other`: another folder or corpus. `limit`: of quality.
+#: They have the hues of Okabe and Ito (2008, "Color Universal Design"), which any colour vision distinguishes,
+#: darkened until lettering in them is legible on white.
+COLOURS = {
+    "left": "#0067a3",
+    "right": "#a84e00",
+    "before": "#8b95a3",
+    "after": "#00795a",
+    "other": "#a0407c",
+    "limit": INK,
+}
+
 
 #: Characters of a name beside a bar or a row.
 LONGEST_NAME = 24
@@ -63,26 +71,22 @@ class Plot:
         raise NotImplementedError
 
 
-class Limit(NamedTuple):
-    """A value beyond which clips are rejected: the side, `below` or `above`, and how many of how many."""
+class Mark(NamedTuple):
+    """What values are drawn before: a limit with what is beyond it, or the range of another corpus.
 
-    value: float
-    side: str
-    n: int = 0
-    of: int = 0
-
-
-class ReferenceRange(NamedTuple):
-    """The values of a measure in another corpus, `low` to `high`; a single value where both are the same."""
+    `line` is a value of `low` to `high`, either of which may be infinite; `colour` one of `COLOURS`.
+    """
 
     name: str
     low: float
     high: float
+    line: float
+    colour: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class HistogramPlot(Plot):
-    """Distributions over each other, in per cent of `of`, before the bands of other corpora.
+    """Distributions over each other, in per cent of `of`, before marks.
 
     Values beyond `span` count at its ends; without one, it holds all but one in a hundred values at either end. If
     `counted`, the axis upwards is numbers, and logarithmic, so that a single one is visible.
@@ -91,8 +95,7 @@ class HistogramPlot(Plot):
     series: Sequence[tuple[Series, ArrayLike]]
     of: str
     span: tuple[float, float] | None = None
-    limits: Sequence[Limit] = ()
-    bands: Sequence[ReferenceRange] = ()
+    marks: Sequence[Mark] = ()
     counted: bool = False
 
     def __bool__(self) -> bool:
@@ -103,20 +106,16 @@ class HistogramPlot(Plot):
             return self.span
         known = [np.asarray(values, float) for _, values in self.series if np.size(values)]
         ends = [np.quantile(values, (0.01, 0.99)) for values in known]
-        ends += [np.array((band.low, band.high)) for band in self.bands]
+        ends += [np.array((mark.low, mark.high)) for mark in self.marks]
         low, high = float(np.min(ends)), float(np.max(ends))
         margin = 0.05 * (high - low) or 0.5
         return (0.0 if low >= 0 and low < high / 2 else low - margin), high + margin
 
     def draw(self, axes: "Axes") -> None:
         low, high = self.edges()
-        for band in self.bands:
-            axes.axvspan(band.low, band.high, color=COLOURS["other"], alpha=0.15)
-            axes.axvline((band.low + band.high) / 2, color=COLOURS["other"], linewidth=1, label=band.name)
-        for limit in self.limits:
-            axes.axvspan(*((low, limit.value) if limit.side == "below" else (limit.value, high)), color=BEYOND)
-            rejected = f"limit: rejects {limit.n:,} of {limit.of:,}"
-            axes.axvline(limit.value, color=INK, linestyle="--", linewidth=1.2, label=rejected)
+        for mark in self.marks:
+            axes.axvspan(max(low, mark.low), min(high, mark.high), color=COLOURS[mark.colour], alpha=0.15)
+            axes.axvline(mark.line, color=COLOURS[mark.colour], linewidth=1, label=mark.name)
         for number, (series, values) in enumerate(self.series):
             inside = np.clip(np.asarray(values, float), low, high)
             weights = None if self.counted else np.full(len(inside), 100 / max(1, len(inside)))
@@ -148,8 +147,9 @@ class HistogramPlot(Plot):
                 low, middle, high = np.quantile(np.asarray(values, float), (0.1, 0.5, 0.9))
                 of = f"{name}, {self.axis}" if name else self.axis
                 parts.append(f"{of}: median {middle:.3g}, 80 % from {low:.3g} to {high:.3g}")
-        parts += [f"limit {limit.value:g}: {limit.n:,} of {limit.of:,} are {limit.side}" for limit in self.limits]
-        parts += [f"{name}: {low:.3g}{f' to {high:.3g}' if high > low else ''}" for name, low, high in self.bands]
+        for name, low, high, *_ in self.marks:
+            is_range = -math.inf < low < high < math.inf
+            parts.append(f"{name}: {low:.3g} to {high:.3g}" if is_range else name)
         return "; ".join(parts)
 
 

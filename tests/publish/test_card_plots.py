@@ -48,7 +48,7 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
     plots, table = quality_parts(Quality.of_rows(rows, limits))
     assert [bool(plot) for plot in plots] == [name != "snr_db" for name in MEASURES]
     for plot in plots:
-        assert (share_of(png(plot), INK) > 0) == bool(plot or plot.limits)
+        assert (share_of(png(plot), INK) > 0) == bool(plot or plot.marks)
     assert {row[0]: row[2:] for row in table.rows}["signal-to-noise ratio"] == (0, "–", 4)
 
 

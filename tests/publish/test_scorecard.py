@@ -96,7 +96,7 @@ def test_report_draws_a_plot_of_each_measure_before_what_is_published(tmp_path: 
     tables = tables_in(work)
     plots = {plot.name: plot for plot in measure_plots(tables, comparisons_of(tables))}
     plot = plots["measure_overlap_share"]
-    assert [(band.low, band.high) for band in plot.bands] == [(pytest.approx(2.8), pytest.approx(20.9))]
+    assert [(mark.low, mark.high) for mark in plot.marks] == [(pytest.approx(2.8), pytest.approx(20.9))]
     assert [(series.colour, len(values)) for series, values in plot.series] == [("after", 3)]
     assert "Open Yap 1K, both: 2.8 to 20.9" in plot.words()
     assert comparisons_of(tables_of()) == []
