@@ -27,7 +27,6 @@ from dailytalk_contiguous.shards import (
     write_shard,
 )
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import replacing, write_lines
 
 FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32")})
 REJECT = Reject("b", "Segment", "why", "what to do")
@@ -262,22 +261,3 @@ def test_shard_of_an_older_version_is_not_read_and_goes_with_the_stale_ones(tmp_
 
 
 # Writing
-
-
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "shard-1.parquet"
-    write_lines(path, ["old"])
-
-    def fail() -> None:
-        with replacing(path) as file:
-            file.write(b"half")
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        fail()
-    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("shard-1.parquet", "old")]
-
-
-def test_shard_that_the_disk_does_not_give_is_not_called_damaged(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        read_rows(tmp_path / "shard-1.parquet", ["number"])

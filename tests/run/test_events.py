@@ -10,7 +10,7 @@ from recordings import calls, read_lines, run
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.events import EVENTS, Journal, append, journals, length, read_events, runs_of
+from dailytalk_contiguous.run.events import EVENTS, Journal, append, journals, read_events, runs_of
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.stages.base import Stages
@@ -80,13 +80,6 @@ def test_event_of_a_strangers_journal_counts_where_readers_find_what_they_rely_o
 ) -> None:
     shards = sum(run.shards for run in runs_of([EVENT | changes]))
     assert shards == whole
-
-
-def test_parts_of_a_run_have_files_of_their_own(tmp_path: Path) -> None:
-    for shard in ((1, 1), (2, 3)):
-        with Journal(tmp_path, "tag", shard) as told:
-            told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0, [])
-    assert [path.name for path in journals(tmp_path)] == ["events.2-of-3.jsonl", EVENTS]
 
 
 # A run
@@ -160,22 +153,6 @@ def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path)
 # Small things
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (119, "119 s"),
-        (120, "2.0 min"),
-        (7199, "120.0 min"),
-        (7200, "2.0 h"),
-        (259199, "72.0 h"),
-        (259200, "3.0 days"),
-    ],
-)
-def test_length_has_a_unit_that_fits(seconds: float, text: str) -> None:
-    assert length(seconds) == text
-
-
 def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
@@ -187,9 +164,3 @@ def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tm
     with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"), journal(out) as told:
         told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0, [])
     assert private.read_bytes() == before
-
-
-def test_number_that_json_has_no_word_for_is_no_event(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="JSON"):
-        append(tmp_path / "events.jsonl", {"event": "started", "spent": float("nan")})
-    assert not (tmp_path / "events.jsonl").exists()

@@ -1,6 +1,5 @@
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,20 +109,6 @@ def test_second_run_asks_for_nothing_and_rewrites_no_result(tmp_path: Path, serv
     assert (again.n_made, len(server.asked), again.record["money"]["spent"]) == (0, 2, 0)
     assert before.items() <= state(work).items()
     assert again.record["cost"] == first.record["cost"]
-
-
-def test_work_folder_that_was_thrown_away_is_made_again_for_nothing(tmp_path: Path, server: Stubborn) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    first = say(work, settings(tmp_path))
-    made = (work / "audio/first_edited.wav").read_bytes()
-    shutil.rmtree(work)
-    again = say(folder(work, first=SHORT), settings(tmp_path))
-    assert len(server.asked) == 2
-    assert (again.record["money"]["spent"], again.record["money"]["saved_by_cache"]) == (
-        0,
-        first.record["money"]["spent"],
-    )
-    assert (work / "audio/first_edited.wav").read_bytes() == made
 
 
 def test_edited_line_redoes_its_conversation_alone(tmp_path: Path, server: Stubborn) -> None:

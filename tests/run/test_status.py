@@ -42,32 +42,6 @@ def seen(out: Path, *working: str) -> list[Run]:
         return run_status(out)
 
 
-def test_running_run_tells_its_speed_and_what_is_left(tmp_path: Path) -> None:
-    begin(tmp_path)
-    made(tmp_path, 100)
-    made(tmp_path, 200, worker=56)
-    (run,) = seen(tmp_path)
-    assert (run.state, run.done, run.shards, run.rejects) == ("running", 2, 4, 2)
-    assert run.speed == pytest.approx(9.0)
-    assert run.left_seconds(at(250)) == pytest.approx(150.0)
-    assert run.left_seconds(at(9999)) == 0
-
-
-def test_finished_run_counts_all_that_was_rejected(tmp_path: Path) -> None:
-    begin(tmp_path)
-    made(tmp_path, 100)
-    assert seen(tmp_path)[0].rejects == 1
-    tell(tmp_path, 200, "finished", rejects=4)  # three files were no recordings, and so are in no shard
-    (run,) = seen(tmp_path)
-    assert run.rejects == 4
-
-
-def test_killed_run_is_gone_once_nobody_holds_its_folder(tmp_path: Path) -> None:
-    begin(tmp_path)
-    assert seen(tmp_path)[0].state == "running"
-    assert run_status(tmp_path)[0].state == "gone"
-
-
 def test_run_on_another_host_is_running_until_it_says_how_it_ended(tmp_path: Path) -> None:
     begin(tmp_path, host="elsewhere")
     assert run_status(tmp_path)[0].state == "running"
@@ -129,11 +103,3 @@ def test_parts_of_one_run_work_side_by_side_and_nothing_else(tmp_path: Path) -> 
         for kind, shard in (("tag", (1, 1)), ("speak", (2, 2)), ("tag", (2, 3)), ("tag", (1, 2))):
             with pytest.raises(DailytalkError, match="works in"), alone(tmp_path, kind, shard, force=True):
                 pass
-
-
-@pytest.mark.parametrize("text", [None, "", '{"event": "started", "ru'])
-def test_folder_without_a_run_is_one_sentence(tmp_path: Path, text: str | None) -> None:
-    if text is not None:
-        (tmp_path / EVENTS).write_text(text)
-    with pytest.raises(DailytalkError, match="no run was recorded"):
-        run_status(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.owned_folder import (
     MADE_FROM,
     RECORD,
@@ -18,10 +18,7 @@ from dailytalk_contiguous.store.owned_folder import (
     OwnedFolder,
     digested_name,
     file_name,
-    is_marked,
     made_from,
-    mark,
-    written_before,
 )
 
 
@@ -140,12 +137,6 @@ def test_link_takes_the_place_of_an_older_file_and_is_a_copy_where_the_disk_has_
         folder.link("a.wav", source)
 
 
-def test_record_names_each_file_once_and_manifests_with_them(tmp_path: Path) -> None:
-    for _ in range(2):
-        export(tmp_path, "a.txt", "b.txt")
-        assert (tmp_path / RECORD).read_text() == "dailytalk export csm\na.txt\nb.txt\nall.json\n"
-
-
 def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path: Path) -> None:
     stopped = OwnedFolder(tmp_path, "csm", ["all.json"])
     stopped.write_text("a.txt", "half")  # and no finish
@@ -178,11 +169,6 @@ def test_name_of_a_file_that_comes_back_is_a_whole_id_or_has_its_digest() -> Non
     assert names.whole("2026-05/Call_1") == file_name("2026-05/Call_1")
 
 
-@pytest.mark.parametrize("name", ["a", "7", "call_1-b", "a.b.c.d", "a" * 64 + ".wav", "a." + "b" * 98])
-def test_plain_id_is_its_own_file_name(name: str) -> None:
-    assert file_name(name) == name
-
-
 @pytest.mark.parametrize(
     ("name", "readable"),
     [
@@ -203,15 +189,6 @@ def test_plain_id_is_its_own_file_name(name: str) -> None:
 def test_other_id_is_readable_and_ends_in_its_digest(name: str, readable: str) -> None:
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:10]
     assert file_name(name) == f"{readable}-{digest}"
-
-
-def test_file_that_is_linked_to_itself_stays_and_is_not_touched(tmp_path: Path) -> None:
-    export(tmp_path, "a.wav")
-    before = (tmp_path / "a.wav").stat()
-    folder = OwnedFolder(tmp_path, "csm", [])
-    folder.link("a.wav", tmp_path / "a.wav")
-    assert (tmp_path / "a.wav").read_text() == "text of a.wav"
-    assert (tmp_path / "a.wav").stat().st_ino == before.st_ino
 
 
 @pytest.mark.parametrize(
@@ -238,33 +215,6 @@ def test_what_is_no_sound_file_of_a_folder_was_made_from_nothing(tmp_path: Path)
     assert [made_from(folder, name) for name in ("text.wav", "link.wav", "../a.wav", "below", "none.wav")] == [
         None
     ] * 5
-
-
-def test_folder_is_marked_once_and_tells_what_was_written_to_it(tmp_path: Path) -> None:
-    folder = tmp_path / "sounds"
-    assert (is_marked(folder), written_before(folder)) == (False, [])
-    mark(folder, "work")
-    assert (folder / RECORD).read_text() == "dailytalk export work\n"
-    export(tmp_path / "out", "a.txt")
-    mark(tmp_path / "out", "work")
-    assert is_marked(tmp_path / "out")
-    assert written_before(tmp_path / "out") == ["a.txt", "all.json"]
-    (folder / RECORD).write_text("")
-    assert (is_marked(folder), written_before(folder)) == (True, [])
-
-
-def test_what_a_record_or_a_link_leads_to_outside_is_neither_removed_nor_written(tmp_path: Path) -> None:
-    (tmp_path / "private").mkdir()
-    (tmp_path / "private" / "letter").write_text("dear")
-    out = tmp_path / "sent"
-    out.mkdir()
-    (out / "link").symlink_to(tmp_path / "private")
-    (out / ".dailytalk-export").write_text("dailytalk export moshi\nlink/letter\n")
-    target = OwnedFolder(out, "moshi", ())
-    with pytest.raises(BadInput, match="leads out"):
-        target.write_text("link/letter", "mine")
-    target.finish({})
-    assert (tmp_path / "private" / "letter").read_text() == "dear"
 
 
 def test_a_rerun_takes_away_what_a_killed_export_had_not_finished(tmp_path: Path) -> None:
