@@ -1,4 +1,4 @@
-"""The stage of docs/architecture.md in a person's own file."""
+"""The stage of docs/extending.md in a person's own file."""
 
 import re
 import sys
@@ -9,7 +9,7 @@ import pytest
 from audio_files import ROOT
 from datasets import load_dataset
 
-PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
 #: The file as the page shows it: the words of at least `letters` are counted, four unless it is set.
 OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]

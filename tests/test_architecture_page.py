@@ -1,4 +1,4 @@
-"""docs/architecture.md, held to the code: its examples are run, its rooms, files and names are there."""
+"""docs/architecture.md and the pages of extending, held to the code: examples are run, files and names are there."""
 
 import importlib
 import re
@@ -24,12 +24,15 @@ from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+EXTENDING = "".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("extending.md", "extending-output.md")
+)
 PACKAGE = ROOT / "dailytalk_contiguous"
 
 #: The code under each heading, by the heading's last word.
 EXAMPLES = {
     section.split("\n")[0].rsplit(" ", 1)[-1]: re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    for section in PAGE.split("\n## ")
+    for section in EXTENDING.split("\n## ")
     if "```python" in section
 }
 
@@ -135,11 +138,12 @@ def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:
 
 
 def test_files_and_names_of_the_page_are_there() -> None:
-    paths = [path for path in re.findall(r"`([\w/]+\.py)`", PAGE) if "/" in path or (PACKAGE / path).exists()]
+    pages = PAGE + EXTENDING
+    paths = [path for path in re.findall(r"`([\w/]+\.py)`", pages) if "/" in path or (PACKAGE / path).exists()]
     assert len(paths) > 12
     paths.remove("apps/NAME/app.py")
     assert [path for path in paths if not ((PACKAGE / path).is_file() or (ROOT / path).is_file())] == []
-    named = re.findall(r"`(\w+)`[^`.|]*\(`([\w/]+)\.py`\)", PAGE)
+    named = re.findall(r"`(\w+)`[^`.|]*\(`([\w/]+)\.py`\)", pages)
     assert len(named) > 8
     for name, path in named:
         module = importlib.import_module(f"dailytalk_contiguous.{path.replace('/', '.')}")

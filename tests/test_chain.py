@@ -24,8 +24,8 @@ pytest_plugins = ["hub.hub_fixtures"]
 
 
 def readme_example() -> str:
-    """The chain of the README, to be run."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## As a library\n")[2]
+    """The chain of docs/loading.md, to be run."""
+    section = (ROOT / "docs/loading.md").read_text(encoding="utf-8").partition("\n## As a library\n")[2]
     return section.partition("```python\n")[2].partition("```")[0]
 
 

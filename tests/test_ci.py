@@ -49,7 +49,7 @@ def test_commands_and_files_for_contributors_are_there() -> None:
 
 def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
     measures = (ROOT / "docs/measures.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^`python (benchmarks/\w+\.py)([^`]*)`", measures, re.MULTILINE)
+    commands = re.findall(r"`python (benchmarks/\w+\.py)([^`]*)`", measures)
     assert len(commands) > 5
     for script, options in commands:
         code = (ROOT / script).read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ TAG = settings_of(*tag_stages(device="cpu"))
 STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("README.md", "{:g} to {:g} kHz", (audio.LOWEST_RATE / 1000, audio.HIGHEST_RATE / 1000)),
     ("README.md", "Recordings over {:g} minutes are cut", (folder.MAX_CONVERSATION / 60,)),
-    ("docs/commands.md", "up to {:g} % shorter", (100 * recordings.MOST_APART,)),
+    ("docs/inputs.md", "up to {:g} % shorter", (100 * recordings.MOST_APART,)),
     ("docs/commands.md", "`--affect-context {:g}s`", (TAG["affect_context"],)),
     ("docs/commands.md", "says within {:g} s of it", (rate_affect.REACH,)),
     ("docs/corpora.md", "{:g} LUFS", (loudness.TARGET_LUFS,)),

@@ -1,7 +1,7 @@
 """Marks in transcripts of what is no word: `[laughter]`, `<unk>`, `#`, `((inaudible))`, for all formats.
 
 People write them in a dozen ways, and no list has all. So a mark is a known way to enclose something, with a known
-word in it; anything else stays text, `[sic]` too. docs/commands.md shows the table.
+word in it; anything else stays text, `[sic]` too. docs/inputs.md shows the table.
 """
 
 import re

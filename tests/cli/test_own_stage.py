@@ -5,13 +5,11 @@ That it runs in other processes is seen in tests/test_chain.py.
 
 import io
 import json
-import re
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_files import ROOT
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
@@ -158,16 +156,6 @@ def test_stage_that_is_a_class_is_refused_in_a_sentence(
     file = own_file(tmp_path, monkeypatch, OWN_STAGE.replace("CountWords(letters=4)", "CountWords"))
     done = dailytalk("tag", tmp_path, "--out", tmp_path / "out", "--stage", file)
     assert (done.code, done.err.count("\n"), "write CountWords()" in done.err) == (1, 1, True), done.err
-
-
-def test_stage_of_the_readme_publishes_its_column(file: Path, tmp_path: Path, dailytalk: Command) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n([^`]*class CountWords.*?)```", readme, re.DOTALL)
-    file.write_text(code, encoding="utf-8")
-    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file).code == 0
-    for line in map(json.loads, (tmp_path / "out/transcript.jsonl").read_text().splitlines()):
-        assert line["n_words"] == len(line["text"].split())
 
 
 @pytest.mark.parametrize(

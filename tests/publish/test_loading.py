@@ -304,12 +304,14 @@ def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
         load("nothing")
 
 
-def test_the_readmes_ways_to_load_work_and_give_both_channels(published: str) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Load it\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    ours, windows, plain = ({} for _ in range(3))
-    for code, names in zip(blocks, (ours, windows, plain), strict=True):
+def test_documented_ways_to_load_work_and_give_both_channels(published: str) -> None:
+    blocks = []
+    for page in ("README.md", "docs/loading.md"):
+        text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+        section = text.partition("## Load it\n")[2].partition("\n## ")[0]
+        blocks += re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    readme, ours, windows, plain = ({} for _ in range(4))
+    for code, names in zip(blocks, (readme, ours, windows, plain), strict=True):
         exec(code.replace("OWNER/NAME", published), names)
     np.testing.assert_array_equal(as_pcm(ours["samples"]), PCM)
     np.testing.assert_array_equal(as_pcm(ours["opening"]), PCM[:60000])

@@ -10,8 +10,8 @@ from command import EMBEDDED, Command
 from own_stages import own_file
 from recordings import excerpt, save
 
-#: The export of docs/architecture.md: lines of the main speaker.
-PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+#: The export of docs/extending-output.md: lines of the main speaker.
+PAGE = (ROOT / "docs/extending-output.md").read_text(encoding="utf-8")
 LINES = re.findall(r"## Add an export.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
 
 

@@ -8,11 +8,11 @@ from dailytalk_contiguous.apps.clips.corpora import dailytalk
 
 #: A page, and words of it with the places of numbers that the code has.
 STATED: list[tuple[str, str, tuple[float, ...]]] = [
-    ("docs/commands.md", "`--silence` ({:g}s)", (cuts.CutRule().silence,)),
-    ("docs/commands.md", "over `--max` ({:g}s)", (cuts.CutRule().longest,)),
-    ("docs/commands.md", "within `--min` ({:g}s)", (cuts.CutRule().shortest,)),
-    ("docs/commands.md", "down to {:g} ms", (1000 * cuts.SHORTEST_SILENCE,)),
-    ("docs/commands.md", "noise floor plus {:g} dB", (silences.ABOVE_FLOOR_DB,)),
+    ("docs/workbench.md", "`--silence` ({:g}s)", (cuts.CutRule().silence,)),
+    ("docs/workbench.md", "over `--max` ({:g}s)", (cuts.CutRule().longest,)),
+    ("docs/workbench.md", "within `--min` ({:g}s)", (cuts.CutRule().shortest,)),
+    ("docs/workbench.md", "down to {:g} ms", (1000 * cuts.SHORTEST_SILENCE,)),
+    ("docs/workbench.md", "noise floor plus {:g} dB", (silences.ABOVE_FLOOR_DB,)),
     ("docs/corpora.md", "mean ({:g} ms)", (1000 * dailytalk.OFFSET_MEAN,)),
     ("docs/corpora.md", "standard deviation ({:g} ms)", (1000 * dailytalk.OFFSET_DEVIATION,)),
 ]

@@ -37,7 +37,7 @@ def own_corpus(file: str) -> str:
     is_corpus = issubclass(corpus, Corpus) and (corpus.PATTERN or "reader" in vars(corpus))
     if not is_corpus or not isinstance(name, str) or not isinstance(about, About):
         reason = f"corpus {file!r}: its CORPUS is no Corpus with a NAME, an ABOUT and a PATTERN"
-        raise DailytalkError(reason, "see docs/architecture.md, Add a corpus")
+        raise DailytalkError(reason, "see docs/extending.md, Add a corpus")
     if CORPORA.get(name, corpus) is not corpus:
         raise DailytalkError(f"corpus {file!r}: there is a corpus {name!r}", "give it another name")
     CORPORA[name] = corpus

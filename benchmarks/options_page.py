@@ -1,0 +1,58 @@
+"""All options of all commands as one page, docs/options.md.
+
+`python benchmarks/options_page.py` writes it from the help of the commands; a test compares both.
+"""
+
+import re
+from pathlib import Path
+
+from typer import Context
+
+from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
+
+PAGE = Path(__file__).parents[1] / "docs" / "options.md"
+
+HEAD = """# All options
+
+`python benchmarks/options_page.py` writes this page from `dailytalk COMMAND --help-all`. Square brackets hold the
+default and the range. Every command also has `--json` (print the outcome as JSON), `--help`, `--help-all`, `--verbose`
+and `--insecure`. [commands.md](commands.md) explains the commands.
+"""
+
+#: Options of every command.
+EVERYWHERE = {"--json", "--help"}
+
+
+def table(name: str) -> str:
+    """Return a command's description and its options as a table in Markdown, by panel."""
+    command = command_of(name)
+    context = Context(command, info_name=f"dailytalk {name}")
+    lines = [f"### {name}\n", f"`{command.get_usage(context).removeprefix('Usage: ')}`\n", f"{command.help}\n"]
+    lines += ["| option | what it does |", "|---|---|"]
+    panel = None
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is None or EVERYWHERE & set(parameter.opts):
+            continue
+        if panel != (panel := getattr(parameter, "rich_help_panel", None)) and panel:
+            lines.append(f"| **{panel}** | |")
+        names, text = (part.replace("|", "\\|") for part in record)
+        text = (
+            re.sub(r"\[default: (?:\((.*)\)|(.*?))(;[^;]*)?]$", r"[\1\2\3]", text)
+            .replace("[(", "[")
+            .replace(")]", "]")
+        )
+        lines.append(f"| `{names}` | {' '.join(text.split())} |")
+    return "\n".join(lines) + "\n"
+
+
+def page() -> str:
+    parts = [HEAD]
+    for purpose, names in LISTED.items():
+        parts += [f"## {purpose}\n", *map(table, names)]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"{PAGE}: {len(COMMANDS)} commands")
