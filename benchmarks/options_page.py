@@ -15,8 +15,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 HEAD = """# All options
 
 `python benchmarks/options_page.py` writes this page from `dailytalk COMMAND --help-all`. Square brackets hold the
-default and the range. Every command also has `--json` (print the outcome as JSON), `--help`, `--help-all`, `--verbose`
-and `--insecure`. [commands.md](commands.md) explains the commands.
+default and the range. Every command also has `--json` (print the outcome as JSON), `--help`, `--help-all`,
+`--verbose` and `--insecure`. [commands.md](commands.md) explains the commands.
 """
 
 #: Options of every command.
@@ -37,11 +37,7 @@ def table(name: str) -> str:
         if panel != (panel := getattr(parameter, "rich_help_panel", None)) and panel:
             lines.append(f"| **{panel}** | |")
         names, text = (part.replace("|", "\\|") for part in record)
-        text = (
-            re.sub(r"\[default: (?:\((.*)\)|(.*?))(;[^;]*)?]$", r"[\1\2\3]", text)
-            .replace("[(", "[")
-            .replace(")]", "]")
-        )
+        text = re.sub(r"\[default: \(*(.*?)\)*(; [x\d][^;]*)?]$", r"[\1\2]", text)
         lines.append(f"| `{names}` | {' '.join(text.split())} |")
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md and the pages of extending, held to the code: examples are run, files and names are there."""
+"""docs/architecture.md and docs/extending*.md: their examples run, and the files that they name exist."""
 
 import importlib
 import re
