@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,10 +157,12 @@ class ShardJob:
             if task.halfway:
                 first = features_of(self._stages[: task.n_halfway])
                 known, rows = self._read_halfway(task.halfway, first)
-                if known is None:
+                if known:
+                    self._ready = None  # another host has made it meanwhile
+                else:
                     known, _ = self._made(task.rows, 0, task.n_halfway, first)
                     shards.write_shard(task.halfway, known, first)
-                    known, rows = self._read_halfway(task.halfway, first)
+                    rows, known.rows = self._going_on({row["conversation_id"]: row for row in known.rows}), []
             made, held = self._made(rows, task.n_halfway if known else 0, len(self._stages), keeps)
         if known:
             made.seconds, made.entries = known.seconds | made.seconds, known.entries | made.entries
@@ -192,9 +194,13 @@ class ShardJob:
             stored = shards.read_rows(path, columns) if known else {}
         except BadInput:
             return None, []
+        return known, self._going_on(stored) if known else []
+
+    def _going_on(self, stored: Mapping[str, Row]) -> list[Row]:
+        """The rows of the task that the first stages have made, with what they added, by conversation id."""
         # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
         made = {name for stage in self._stages[: self._task.n_halfway] for name in stage.adds}
-        return known, [
+        return [
             shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
             for row in self._task.rows
             if (key := row["conversation_id"]) in stored
