@@ -5,8 +5,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_evaluate
 from dailytalk_contiguous.apps.learn import emotion_training
 from dailytalk_contiguous.apps.learn.emotion_evaluation import (
@@ -85,7 +83,7 @@ def emotion_train(
     emotion_folder.check_new(out)
     resolved = resolve_device(device)
     examples = emotion_evaluate.examples_asked(inputs, None, **asked)
-    notes = left_out_sentences(examples)
+    notes = list[str]()
     present = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
     missing = [name for name in examples.classes if name not in present]
     if missing and not asked["classes"] and len(present) > 1:  # named classes must be present
@@ -109,9 +107,9 @@ def emotion_train(
     if count > 1:
         try:
             evaluation = evaluate_protocol(fit, examples, "speakers", count, settings.seed)
-            notes = [*notes[len(examples.left_out) :], *evaluation.sentences()]
         except BadInput as problem:
             notes.append(f"not tested: {problem.reason}")
+    notes += evaluation.sentences() if evaluation else left_out_sentences(examples)
     terms = {name: source_licence or " / ".join(examples.licences.get(name, ())) or None for name in inputs}
     sources = [DataSource(name.rstrip("/").rpartition("/")[2], terms[name]) for name in dict.fromkeys(inputs)]
     facts = emotion_training.training_facts(examples, settings_of(settings), sources, evaluation)
@@ -203,7 +201,8 @@ def emotion_predict(
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
 
-    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers. ."""
+    Utterance by utterance. Valence and arousal are from 0 to 1. Two channels are two speakers.
+    """
     if bool(inputs) == mic:
         raise DailytalkError(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
@@ -287,7 +286,7 @@ def _of_recording(recording: RecordingMoods) -> list[str | Figures]:
 
 def _cells(mood: Mood) -> tuple[str, ...]:
     affect = [mood[name] for name in ("valence", "arousal")]
-    shown = ["–" if value is None or np.isnan(value) else f"{value:.2f}" for value in affect]
+    shown = ["–" if value is None else f"{value:.2f}" for value in affect]
     return mood["emotion"] or "–", f"{mood['confidence']:.0%}", *shown
 
 

@@ -169,8 +169,8 @@ def figures_of(answers: pd.DataFrame, classes: Sequence[str], seed: int = 0) -> 
     said = predicted >= 0
     error = calibration_error(answers["confidence"][said], (labels == predicted)[said])
     drawn = partial(probes.drawn_score, n_speakers=len(people), seed=seed)
-    counted = len(answers), len(people), int((~said).sum())
-    return EmotionFigures(drawn(recall), drawn(accuracy), drawn(macro_f1), error, *counted)
+    sizes = len(answers), len(people), int((~said).sum())
+    return EmotionFigures(drawn(recall), drawn(accuracy), drawn(macro_f1), error, *sizes)
 
 
 @dataclass(frozen=True, eq=False)

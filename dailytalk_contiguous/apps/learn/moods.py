@@ -99,7 +99,8 @@ def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect) -> Iterat
         shares = {share["emotion"]: share["probability"] for share in heard["emotion_probabilities"][place] or ()}
         start, end = (row["offset"] + heard[name][place] for name in ("start", "end"))
         mood = _mood(heard["channel"][place], start, end, heard["emotion_class"][place], shares)
-        yield mood | {name: heard[name][place] for name in ("valence", "arousal")}
+        affect = {name: float(heard[name][place]) for name in ("valence", "arousal")}
+        yield mood | {name: value if np.isfinite(value) else None for name, value in affect.items()}
 
 
 def _mood(speaker: str, start: float, end: float, emotion: str | None, probabilities: dict[str, float]) -> Mood:
