@@ -18,6 +18,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional
+from torch.utils.data import Dataset
 
 from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.model_cards import DataSource, model_card
@@ -53,6 +54,9 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 #: Sequences that are counted, and that are scored, at the end: enough for a percent.
 _MOST_COUNTED, _MOST_SCORED = 5000, 400
+
+#: How much longer than the shortest the longest sequence of a batch may be.
+_LIKE_LENGTHS = 1.1
 
 #: The reach of a bigram in frames; farther frames count as this far.
 FARTHEST = 64
@@ -188,14 +192,31 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def _padded_batches(
-    sequences: Sequence[NDArray[Any]], longest: int, frames_per_batch: int
-) -> list[dict[str, torch.Tensor]]:
-    """Padded batches `x` (batch, frames) with `lengths` (batch,), of sequences of like length."""
-    windows = [window for sequence in sequences for window in windows_of(sequence, longest)]
-    batches = plan_batches([len(window) for window in windows], frames_per_batch)
-    made = [padded([windows[place] for place in batch], -100) for batch in batches]
-    return [{"x": x, "lengths": lengths} for x, lengths in made]
+class _Batches(Dataset[dict[str, torch.Tensor]]):
+    """Padded batches `x` (batch, frames) with `lengths` (batch,), of sequences of like length, in random order.
+
+    Each of `rounds` holds every sequence once, in other batches than the round before.
+    """
+
+    def __init__(
+        self, sequences: Sequence[NDArray[Any]], longest: int, frames_per_batch: int, seed: int, rounds: int = 1
+    ) -> None:
+        self._windows = [window for sequence in sequences for window in windows_of(sequence, longest)]
+        powers = np.ceil(np.log([len(window) for window in self._windows]) / np.log(_LIKE_LENGTHS))
+        lengths = np.round(_LIKE_LENGTHS**powers).astype(int)
+        self._batches: list[NDArray[np.intp]] = []
+        rng = np.random.default_rng(seed)
+        for _ in range(rounds):
+            order = rng.permutation(len(lengths))
+            batches = plan_batches(lengths[order].tolist(), frames_per_batch)
+            self._batches += [order[batches[place]] for place in rng.permutation(len(batches))]
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int) -> dict[str, torch.Tensor]:
+        x, lengths = padded([self._windows[place] for place in self._batches[number]], -100)
+        return {"x": x, "lengths": lengths}
 
 
 class _MaskedTrainer(training.CheckedTrainer):
@@ -221,15 +242,17 @@ def _trainer(
 ) -> _MaskedTrainer:
     device = resolve_device(settings.device)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    batches, checks = (
-        _padded_batches(side, encoder.config.pos_max_len, settings.frames_per_batch) for side in (train, valid)
-    )
-    steps = settings.steps or settings.epochs * -(-len(batches) // (settings.accumulate * processes))
+    shape = encoder.config.pos_max_len, settings.frames_per_batch
+    checks, batches = _Batches(valid, *shape, settings.seed), _Batches(train, *shape, settings.seed)
+    in_step = settings.accumulate * processes
+    steps = settings.steps or settings.epochs * -(-len(batches) // in_step)
+    batches = _Batches(train, *shape, settings.seed, -(-steps * in_step // len(batches)))
     every = min(settings.check_every, steps)
     auto = "bfloat16" if fast_precisions(device)[0] == "bfloat16" else "float32"
     arguments = training.arguments(
         folder,
         device,
+        train_sampling_strategy="sequential",
         per_device_train_batch_size=1,
         per_device_eval_batch_size=1,
         max_steps=steps,
