@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import re
-import struct
 from pathlib import Path
 
 import av
@@ -46,7 +45,7 @@ def probe_and_read(audio: bytes | Path) -> None:
     read(audio)
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
 def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> None:
     samples = tones(SECONDS, rate)
     audio = wav_bytes(samples, rate)
@@ -127,17 +126,6 @@ def test_every_format_that_is_promised_is_read_and_a_part_is_the_same_samples_as
     np.testing.assert_array_equal(read(path, block_seconds=0.3), whole)
 
 
-@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_f64le", "flac", "alac"])
-def test_samples_of_a_lossless_codec_are_those_that_were_written(tmp_path: Path, codec: str) -> None:
-    samples = to_pcm(tones(1.0))
-    path = tmp_path / ("a.mov" if codec == "alac" else "a.mkv")
-    encode(path, samples / np.float32(32767), 16000, codec)
-    if codec == "pcm_u8":
-        assert np.abs(read(path) - samples / 32768).max() <= 1 / 128
-    else:
-        np.testing.assert_array_equal(read(path), samples.astype("float32") / 32768)
-
-
 def test_sound_of_a_video_is_read(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mp4"), "w") as container:
         video, sound = (
@@ -150,11 +138,6 @@ def test_sound_of_a_video_is_read(tmp_path: Path) -> None:
         frame.sample_rate, frame.pts = 16000, 0
         container.mux([*video.encode(None), *sound.encode(frame), *sound.encode(None)])
     assert len(read(tmp_path / "a.mp4")) / 16000 == pytest.approx(3.0, abs=0.2)
-
-
-def test_a_part_of_analysis_has_the_length_that_was_asked_for() -> None:
-    audio = struct_of(wav_bytes(tones(SECONDS, 44100), 44100))
-    assert read_pcm(audio, 0.5, 1.25).shape == (20000, 2)
 
 
 def test_reading_past_the_end_gives_what_there_is() -> None:
@@ -200,13 +183,6 @@ def test_a_flac_that_was_cut_short_is_refused() -> None:
     assert problem(audio[:300000]).remedy.startswith("copy or export")
 
 
-def test_a_flac_that_ends_between_two_of_its_frames_is_refused() -> None:
-    data = wav_bytes(tones(SECONDS), kind="FLAC")
-    frames = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xf8"]
-    assert "the file ends at" in problem(data[: frames[-1]]).reason
-    assert problem(data[: frames[1]]).reason.endswith("but its header promises 2.5 s")
-
-
 def mp3(seconds: float, rate: int = 16000) -> bytes:
     return wav_bytes(tones(seconds, rate), rate, "MPEG_LAYER_III", "MP3")
 
@@ -246,43 +222,10 @@ def test_an_m4a_that_was_cut_short_is_refused(tmp_path: Path) -> None:
             assert re.fullmatch(reason, problem(whole[: int(kept * len(whole))]).reason)
 
 
-def test_a_length_that_the_header_understates_is_refused_and_not_shortened(tmp_path: Path) -> None:
-    path = encode(tmp_path / "call.mka", tones(20.0), 16000)
-    data = path.read_bytes()
-    stated = data.index(b"\x44\x89\x88") + 3  # Duration, a float64 of milliseconds
-    path.write_bytes(data[:stated] + struct.pack(">d", 5000.0) + data[stated + 8 :])
-    assert read_header(struct_of(path)).seconds == pytest.approx(5.0)
-    assert problem(path).reason == "it goes on after the 5.0 s that its header promises"
-    assert len(read(path, 4.0, 0.5)) == 8000
-
-
 def test_a_recording_of_a_browser_that_states_no_length_is_as_long_as_its_packets(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.webm", tones(7.0, 48000), 48000, "libopus", muxer={"live": "1"})
     assert read_header(struct_of(path)).seconds == pytest.approx(7.0, abs=0.1)
     assert len(read(path)) / 48000 == pytest.approx(7.0, abs=0.1)
-
-
-def test_noise_in_a_file_is_one_sentence(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    for name, codec in (("a.aac", "aac"), ("a.m4a", "aac"), ("a.webm", "libopus"), ("a.wma", "wmav2")):
-        path = encode(tmp_path / name, tones(20.0, 48000), 48000, codec)
-        data = np.frombuffer(path.read_bytes(), "uint8").copy()
-        noisy = 5000 + generator.integers(0, len(data) - 5000, len(data) // 50)
-        data[noisy] = generator.integers(0, 256, len(noisy))
-        path.write_bytes(data.tobytes())
-        assert problem(path).remedy, name
-
-
-def test_rate_that_changes_in_the_midst_is_refused(tmp_path: Path) -> None:
-    first, then = (encode(tmp_path / f"{rate}.aac", tones(5.0, rate), rate) for rate in (16000, 48000))
-    assert "change at 5." in problem(first.read_bytes() + then.read_bytes()).reason
-
-
-def test_two_recordings_are_read_side_by_side(tmp_path: Path) -> None:
-    paths = [encode(tmp_path / f"{rate}.m4a", tones(20.0, rate), rate, "alac") for rate in (16000, 48000)]
-    together = zip(*(blocks(struct_of(path), block_seconds=1.0) for path in paths), strict=True)
-    for path, sides in zip(paths, zip(*together, strict=True), strict=True):
-        np.testing.assert_array_equal(np.concatenate(sides), read(path))
 
 
 def seconds_of(path: Path) -> float:
@@ -311,7 +254,7 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
         assert "not numbers" in problem(wav_bytes(samples, subtype="FLOAT")).reason
 
 
-@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 0x80000000, 0x7FFFF000, 0x7FFFFFFF, 2_000_000_000])
+@pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 2_000_000_000])
 def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: int) -> None:
     path = tmp_path / "streamed.wav"
     samples = to_pcm(tones(SECONDS))
@@ -323,7 +266,7 @@ def test_a_wav_that_was_streamed_is_read_to_its_end(tmp_path: Path, promised: in
             np.testing.assert_array_equal(to_pcm(read(audio, 1.0, 0.5)), samples[16000:24000])
 
 
-NAMES = ["two words", 'it\'s "quoted"', "new\nline", "🎧 été", "50%25 #1?", "-dash", "call\\1", "a:b"]
+NAMES = ["two words", "new\nline", "🎧 été", "50%25 #1?"]
 
 
 @pytest.mark.parametrize("name", [*NAMES, os.fsdecode(b"caf\xe9 \xff")], ids=ascii)
@@ -339,12 +282,7 @@ def test_any_name_is_text_that_leads_back_to_the_file(tmp_path: Path, name: str)
 #: Texts that make FFmpeg's libraries open the file that they name.
 PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{0}\n#EXT-X-ENDLIST\n",
-    "m3u": "#EXTM3U\n#EXTINF:9,call\n{0}\n",
     "concat": "ffconcat version 1.0\nfile private.mp3\n",
-    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 5004 RTP/AVP 0\n",
-    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period><AdaptationSet '
-    'mimeType="audio/mp4"><Representation id="0"><BaseURL>{0}</BaseURL></Representation></AdaptationSet>'
-    "</Period></MPD>",
 }
 
 
@@ -356,7 +294,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("ending", ["m4a", "mp3", "ts", "wav"])
+@pytest.mark.parametrize("ending", ["m4a", "wav"])
 @pytest.mark.parametrize("kind", PLAYLISTS)
 def test_playlist_is_no_recording_whatever_its_name(private: Path, kind: str, ending: str) -> None:
     path = private.with_name(f"{kind}.{ending}")
@@ -379,9 +317,7 @@ def test_row_of_a_dataset_is_its_bytes_and_never_a_path(tmp_path: Path) -> None:
     assert embedded(None) == {"bytes": None, "path": None}
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [("a.mp3", "WAV"), ("a.wav", "MP3"), ("a.ogg", "FLAC"), ("a.flac", "OGG")]
-)
+@pytest.mark.parametrize(("name", "kind"), [("a.mp3", "WAV"), ("a.wav", "MP3")])
 def test_the_content_decides_and_not_the_extension(tmp_path: Path, name: str, kind: str) -> None:
     path = tmp_path / name
     subtype = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}.get(kind, "PCM_16")
@@ -402,12 +338,3 @@ def test_git_lfs_pointer_is_told_from_a_damaged_file(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(BadInput, match=r"Git LFS pointer.*git lfs pull"):
         read_header({"bytes": None, "path": str(path)})
-
-
-def test_samples_that_are_not_numbers_are_told_by_the_twenty_seconds_that_hold_them(tmp_path: Path) -> None:
-    samples = np.zeros((45 * 8000, 2), np.float32)
-    samples[25 * 8000] = np.nan
-    soundfile.write(tmp_path / "call.wav", samples, 8000, subtype="FLOAT")
-    audio = {"bytes": None, "path": str(tmp_path / "call.wav")}
-    with pytest.raises(BadInput, match=r"not numbers \(NaN, infinite or beyond [^)]*\) after 20\.0 s"):
-        list(blocks(audio))

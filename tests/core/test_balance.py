@@ -92,12 +92,6 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
     assert (equal.shortfalls, equal.failure()) == ([], "")
 
 
-def test_weights_without_a_target_are_one_where_copies_make_it_half_an_hour() -> None:
-    plan = balance([clip("a", seconds=1000.0, copies=1, copied=1000.0)], mode="weights")
-    assert plan.times == {"a": 1.0}
-    assert (plan.before, plan.after) == ({"sad": 1000.0}, {"sad": 2000.0})
-
-
 @given(corpora(copies=2), st.sampled_from([None, 0.01, 0.1]), st.sampled_from(["weights", "sample"]), st.randoms())
 def test_the_order_of_clips_changes_nothing(
     clips: Clips, hours: float | None, mode: str, chance: random.Random
@@ -131,21 +125,6 @@ def test_a_target_that_can_not_be_reached_says_by_how_much_and_what_to_record() 
     assert calm.seconds == 1800
     assert sad.seconds == pytest.approx(1800 - 90)  # copies are no recordings
     assert sad.to_record() == "sad lacks 28.5 minutes of recordings: record more of it, or add another corpus"
-
-
-def test_advice_names_what_an_emotion_lacks_beside_the_others() -> None:
-    """Nobody records questions here, so that none is missing; sad has no long sentence, and calm no medium one."""
-    clips = [clip("a", seconds=60.0, sentence_type="exclamatory"), clip("b", "calm", seconds=60.0, length="long")]
-    calm, sad = balance(clips).shortfalls
-    assert (calm.sentence_type, calm.length) == ("exclamatory", "medium")
-    assert (sad.sentence_type, sad.length) == ("declarative", "long")
-    assert "record long declarative sentences of it" in sad.to_record()
-
-
-def test_emotions_that_copies_do_not_bring_to_one_size_are_said_not_to_be_balanced() -> None:
-    clips = [clip("a", seconds=80.0, copies=4, copied=320.0), clip("b", "calm", 40.0, copies=4, copied=160.0)]
-    assert balance(clips).failure() == "not balanced: largest to smallest emotion 2.0 → 2.0"
-    assert balance(clips, 100 / 3600).failure() == ""
 
 
 def test_clips_without_a_clear_emotion_are_seen_once() -> None:

@@ -11,9 +11,7 @@ from audio_files import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core import contours
 from dailytalk_contiguous.core.contours import CONTOURS, SMOOTHING, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 RATE = 16000
 IN_UNITS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light", emphasize_ratio=0.9)
@@ -81,65 +79,6 @@ def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> Non
         np.testing.assert_array_equal(both[name][0], left[name])
     soundfile.write(tmp_path / "left.wav", sound[0], RATE, subtype="FLOAT")
     np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])
-
-
-def test_sound_that_was_loaded_is_extracted_whole_or_in_part() -> None:
-    extractor = ProsodicFeatureExtractor()
-    with pytest.raises(BadInput, match="load_audio"):
-        extractor.extract()
-    sound = extractor.load_audio(EXAMPLES / "old_friends.flac")
-    assert extractor.extract()["f0"].shape == (2, extractor.get_frames_count(sound.shape[1]))
-    part, of_samples = extractor.extract(1000, 5000), extractor.extract(1000, 5000, sound)
-    for name in CONTOURS:
-        np.testing.assert_array_equal(part[name], of_samples[name])
-    assert part["f0"].shape == (2, 250)
-
-
-@pytest.mark.nightly
-def test_librosa_loads_a_file_as_this_package_does(tmp_path: Path) -> None:
-    extractor = ProsodicFeatureExtractor(sample_rate=8000)
-    sound = extractor.load_audio(EXAMPLES / "old_friends.flac")
-    loaded = extractor.load_audio(str(EXAMPLES / "old_friends.flac"), loader="librosa")
-    assert loaded.dtype == np.float32
-    np.testing.assert_allclose(loaded, sound, atol=1e-3)
-    assert extractor.extract(1000, 5000)["f0"].shape == (2, 250)
-    soundfile.write(tmp_path / "mono.wav", sound[0], 8000)
-    assert extractor.load_audio(tmp_path / "mono.wav", loader="librosa").shape == sound[0].shape
-    (tmp_path / "noise.wav").write_bytes(b"RIFF")
-    for path, loader, error in (("noise.wav", "librosa", BadInput), ("gone.wav", "librosa", BadInput)):
-        with pytest.raises(error, match=path):
-            extractor.load_audio(tmp_path / path, loader=loader)
-    with pytest.raises(DailytalkError, match="soundfile, librosa"):
-        extractor.load_audio(tmp_path / "mono.wav", loader="tape")
-
-
-@pytest.mark.parametrize("at_once", [1, 625])
-def test_frames_that_are_held_at_a_time_change_no_number(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")[0, : 20 * RATE]
-    whole = ProsodicFeatureExtractor().extract(audio_tensor=sound)
-    monkeypatch.setattr(contours, "FRAMES_AT_ONCE", at_once)
-    windows = ProsodicFeatureExtractor().extract(audio_tensor=sound)
-    for name in CONTOURS:
-        np.testing.assert_array_equal(windows[name], whole[name])
-
-
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
-        ({"audio_tensor": np.full(100, np.nan)}, "NaN"),
-        ({"audio_tensor": np.zeros((1, 2, 3))}, "3 dimensions"),
-        ({"audio_tensor": np.zeros(1600), "start_ms": 50, "end_ms": 500}, "no part of 100 ms"),
-    ],
-)
-def test_what_is_no_sound_is_refused_in_words(given: dict[str, object], reason: str) -> None:
-    with pytest.raises(BadInput, match=reason):
-        IN_UNITS.extract(**given)
-
-
-@pytest.mark.parametrize("wrong", [{"smoothing_level": "much"}, {"frame_ms": 20.0}, {"hop_ms": 0.0}])
-def test_a_setting_that_can_not_be_meant_is_refused(wrong: dict[str, object]) -> None:
-    with pytest.raises(DailytalkError):
-        ProsodicFeatureExtractor(**wrong)
 
 
 def test_the_picture_is_written(tmp_path: Path) -> None:

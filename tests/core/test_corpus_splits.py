@@ -92,25 +92,6 @@ def test_ninety_one_speakers_are_parted_by_speakers() -> None:
     assert found.different < 0.01
 
 
-def test_speakers_of_uneven_emotions_are_divided_so_that_both_sides_have_them() -> None:
-    chance = random.Random(48)
-    clips = [
-        clip(f"{s}/{e}", chance.expovariate(0.1) + 0.1, speaker=f"s{s}", emotion=EMOTIONS[e])
-        for s in range(12)
-        for e in range(3)
-    ]
-    found = split(clips)
-    assert (found.disjoint_in, found.note) == ("speakers", None)
-
-
-@pytest.mark.parametrize("scale", [1.0, 3.0])
-def test_a_tenth_of_the_seconds_with_emotions_a_tenth_apart_is_still_accepted(scale: float) -> None:
-    seconds = {("s0", "sad"): 1, ("s0", "angry"): 1, ("s1", "sad"): 7, ("s1", "angry"): 10, ("s1", "happy"): 1}
-    found = split([clip(f"{s}/{e}", scale * n, speaker=s, emotion=e) for (s, e), n in seconds.items()])
-    assert (found.disjoint_in, found.note) == ("speakers", None)
-    assert (found.share, found.different) == pytest.approx((0.1, 0.1))
-
-
 @pytest.mark.parametrize("speakers", [2, 4])
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
     found = split(acted(speakers, 20))
@@ -147,18 +128,3 @@ def test_clip_of_no_official_split_or_of_a_test_set_has_no_side(name: str | None
     clips = [clip("a", official_split="train"), clip("x", official_split=name)]
     with pytest.raises(DailytalkError, match="the official split of the clip x is neither train nor"):
         split(clips, "official")
-
-
-def test_note_tells_every_reason_in_full() -> None:
-    alone = split([clip(f"c{n}", speaker="s", sentence="t" if n else None, emotion="sad") for n in range(4)])
-    assert (alone.note, alone.disjoint_in, alone.share) == (
-        "by speakers there is but one; by sentences 75% would validate, of which 0% differ in emotion "
-        "(limits: 10 to 20 %, 10 %); by clips 25% would validate, of which 0% differ in emotion "
-        "(limits: 10 to 20 %, 10 %)",
-        "clips",
-        0.25,
-    )
-    unknown = split([clip(f"c{n}") for n in range(10)])
-    assert unknown.note == (
-        "split by clips instead of speakers: by speakers there is no known one; by sentences there is no known one"
-    )

@@ -6,11 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from audio_files import REAL_CALLS, conversations, example, reference, room_tone
-from figures import figures
+from audio_files import REAL_CALLS, conversations, example, reference
 
-from dailytalk_contiguous.core.audio import to_pcm
-from dailytalk_contiguous.core.crosstalk import leakage
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -128,33 +125,3 @@ def test_in_real_calls_nothing_is_lost_and_a_leak_with_a_tail_is_found() -> None
         spans = segmented(samples)[0]
         assert len(spans["right"]) == len(without[0]["right"])
         assert seconds(spans["right"]) == pytest.approx(seconds(without[0]["right"]), rel=0.05)
-
-
-def two_voices(rate: int = 16000) -> tuple[np.ndarray, np.ndarray]:
-    """Two voices of noise in turns for eleven seconds; the right one leaks into the left channel with an echo."""
-    left, right = (room_tone(11 * rate, -70.0, seed) for seed in (1, 2))
-    for second in range(10):
-        said = room_tone(rate, -25.0, 30 + second) * np.hanning(rate).astype(np.float32)
-        (left if second % 3 == 0 else right)[second * rate + 400 : (second + 1) * rate + 400] += said
-    left[20:] += 0.1 * right[:-20]
-    left[300:] += 0.05 * right[:-300]
-    left[10 * rate + 3000 : 10 * rate + 8000] = 0.0
-    return to_pcm(left), to_pcm(right)
-
-
-def test_leak_is_measured_as_in_the_version_before() -> None:
-    into_left, into_right = leakage(*two_voices())
-    assert [(found.same, int(found.mask.sum())) for found in (into_left, into_right)] == [(False, 175), (False, 0)]
-    assert into_left.level_db == pytest.approx(-18.987968, abs=1e-4)
-    assert into_right.level_db is None
-    measured = (into_left.mask, into_left.energies, into_right.energies, 1000 * into_left.predicted())
-    assert [figures(values) for values in measured] == [
-        pytest.approx(expected, rel=1e-5)
-        for expected in (
-            [344.0, 175.0, 167.158892, 168.83091],
-            [1032.0, 8.23996259e26, 427882267000000.0, 452250568000000.0],
-            [1032.0, 9.53811986e26, 492759008000000.0, 530948691000000.0],
-            [344.0, 0.0714250806, 2.52416976, 2.55290577],
-        )
-    ]
-    assert not into_right.predicted().any()

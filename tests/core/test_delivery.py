@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dailytalk_contiguous.core.delivery import (
-    HOP_SECONDS,
-    MOST_FRAMES,
     Delivery,
     Performance,
     compare_delivery,
@@ -100,12 +98,3 @@ def test_what_is_not_voiced_has_no_delivery() -> None:
     assert register_of([whisper]) is None
     assert register_of([]) is None
     assert performance_of(np.zeros(0, np.float32)).f0.shape == (0,)
-
-
-def test_a_sound_gives_its_pitch_and_level_up_to_a_minute() -> None:
-    pulses = np.tile(np.eye(1, 80, dtype=np.float32)[0], 16000 // 80 * 70)
-    performance = performance_of(pulses)
-    assert performance.f0.shape == performance.level.shape == (MOST_FRAMES,)
-    assert np.median(performance.f0) == pytest.approx(200, rel=0.01)
-    assert np.median(performance.level) == pytest.approx(10 * math.log10(1 / 80), abs=0.5)
-    assert len(performance_of(pulses[: round(10.5 * 16000 * HOP_SECONDS)]).f0) == 11

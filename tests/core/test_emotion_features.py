@@ -57,7 +57,3 @@ def test_the_temperature_that_answers_were_made_with_is_found(temperature: float
     answers = softmax(np.log(truth), 1 / temperature)
     assert fit_temperature(answers, labels) == pytest.approx(temperature, rel=0.15)
     assert fit_temperature(answers, truth) == pytest.approx(temperature, rel=0.01)
-
-
-def test_no_answers_change_no_temperature() -> None:
-    assert fit_temperature(np.zeros((0, 3)), []) == 1

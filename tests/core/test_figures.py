@@ -3,14 +3,12 @@
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from built_conversations import built_row
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.scorecard import nearest_rank
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, TableMaker, Tables, tables_from
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 
@@ -29,12 +27,6 @@ def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
 
 def take(**fields: Any) -> dict[str, Any]:
     return {"status": "spoken", "synthesis": dict.fromkeys(SYNTHESIS) | {"engine": "e"} | fields}
-
-
-@given(st.lists(st.integers(-500, 500), min_size=1), st.floats(0.01, 1))
-def test_percentile_is_the_nearest_rank(values: list[int], share: float) -> None:
-    ordered = np.sort(np.array(values, float))
-    assert nearest_rank(ordered, share) == np.quantile(values, share, method="inverted_cdf")
 
 
 def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
@@ -153,18 +145,6 @@ def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> 
     assert table.loc["calm", (f"{TAKE}pitch", "count")] == 1  # ben has said nothing else to compare it with
 
 
-def test_means_of_a_speaker_are_those_of_one_conversation() -> None:
-    quiet = [
-        conversation(
-            *(utterance("left", at, at + 1, tag="sad", rms=rms) for at in (0, 2)), conversation_id=str(rms)
-        )
-        for rms in (0.1, 0.001)
-    ]
-    alone = conversation(utterance("left", 0, 1, tag="sad", rms=0.5), conversation_id="alone")
-    row = figures.tag_measures(tables_from([*quiet, alone])).loc["sad"]
-    assert (row["loudness", "count"], row["loudness", "mean"]) == (4, pytest.approx(0, abs=1e-6))
-
-
 def furthest(tables: Tables) -> list[tuple[str, int]]:
     return [*figures.furthest(tables)[["conversation_id", "number"]].itertuples(index=False, name=None)]
 
@@ -182,13 +162,3 @@ def test_what_is_no_finite_number_is_unknown() -> None:
     tables = tables_from([conversation(*said)])
     assert tables.utterances["confidence"].count() == 4
     assert figures.moments(tables).loc["valence", "count"] == 4
-
-
-def test_edges_beyond_any_number_have_no_length() -> None:
-    said = [utterance("left", 0, 1), utterance("left", 1, math.nan), utterance("left", 5, 2)]
-    assert figures.heard(tables_from([conversation(*said)])) == {
-        "utterances": 2,
-        "seconds": 1,
-        "left": 1,
-        "right": 0,
-    }

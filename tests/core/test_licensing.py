@@ -15,11 +15,8 @@ ODBL, ESD, MSP = "ODbL-1.0", "LicenseRef-ESD-research-only", "LicenseRef-MSP-Pod
         (NC_SA, {"commercial", "terms", "naming"}),
         (ND, {"commercial", "changes", "naming"}),
         (ODBL, {"terms", "naming"}),
-        ("odbl", {"terms", "naming"}),
         (ESD, {"commercial", "research", "naming"}),
-        (MSP, {"commercial", "research", "naming"}),
         ("CC0-1.0", set()),
-        ("MIT", set()),
     ],
 )
 def test_the_licences_of_the_corpora_are_known(licence: str, what: set[str]) -> None:
@@ -35,11 +32,6 @@ def test_what_a_name_does_not_tell_is_unknown(licence: str | None) -> None:
 @pytest.mark.parametrize("licence", [NC_SA, ND, NC, ESD, MSP, None, "Contract 7"])
 def test_commercial_use_is_refused_where_it_is_forbidden_or_not_known(licence: str | None) -> None:
     assert str(licence or "unknown licence") in str(refusal(licence))
-
-
-@pytest.mark.parametrize("licence", [BY, BY_SA, ODBL, "CC0-1.0", "MIT"])
-def test_commercial_use_is_not_refused_where_it_is_allowed(licence: str) -> None:
-    assert refusal(licence) is None
 
 
 @pytest.mark.parametrize(
@@ -76,8 +68,6 @@ def test_a_model_that_forbids_commercial_use_makes_a_free_licence_too_little() -
     [
         ([NC, BY], ["CC-BY-NC-4.0 (x): not for commercial use"]),
         ([NC_SA, ODBL], ["not for commercial use", "ODbL-1.0 (x) contradicts"]),
-        ([BY_SA, ESD], ["not for commercial use", "research only", "ESD-research-only (x) contradicts"]),
-        ([ND], ["no changed versions"]),
         (
             [NC_SA, ODBL, ESD],
             [
@@ -87,11 +77,7 @@ def test_a_model_that_forbids_commercial_use_makes_a_free_licence_too_little() -
                 "which LicenseRef-ESD-research-only (x) contradicts;",
             ],
         ),
-        ([None], ["no licence (x): its terms have to be read"]),
         ([BY, "CC0-1.0", "MIT"], []),
-        ([BY, BY_SA], []),
-        ([BY_SA, "CC-BY-SA-3.0"], []),
-        ([NC], []),
     ],
 )
 def test_every_clash_is_one_sentence(licences: list[str | None], words: list[str]) -> None:
@@ -99,37 +85,6 @@ def test_every_clash_is_one_sentence(licences: list[str | None], words: list[str
     assert len(warnings) == len(words)
     for word in words:
         assert any(word in warning for warning in warnings), (word, warnings)
-
-
-@pytest.mark.parametrize(
-    ("licence", "words"),
-    [
-        (NC_SA, "no commercial use; what follows from it only under the same terms; its author to be named"),
-        (ND, "no commercial use; no changed versions; its author to be named"),
-        (MSP, "no commercial use; its author to be named; research only, by agreement with its makers"),
-        (" cdla-sharing-1.0 ", "what follows from it only under the same terms; its author to be named"),
-        ("ODC-By-1.0", "its author to be named"),
-        ("PDDL", "nothing of the data"),
-        ("Apache-2.0", "nothing of the data"),
-    ],
-)
-def test_what_a_licence_asks_for_is_said_in_one_order(licence: str, words: str) -> None:
-    assert licence_in_words(licence) == words
-
-
-def test_refusal_of_commercial_use_says_why() -> None:
-    assert refusal(NC) == "CC-BY-NC-4.0 allows no commercial use"
-    assert refusal(ESD) == "LicenseRef-ESD-research-only allows research only"
-    assert refusal(None) == "nobody can tell from an unknown licence whether commercial use is allowed"
-    assert refusal("Contract 7") == "nobody can tell from Contract 7 whether commercial use is allowed"
-
-
-def test_of_licences_that_ask_for_the_same_the_last_by_name_is_taken_and_one_s_own_terms_before_it() -> None:
-    assert combined({"CC-BY-2.0": ["x"], BY: ["x"], "CC-BY-3.0": ["x"]}).licence == BY
-    assert combined({ESD: ["x"], NC: ["y"], "cc0-1.0": ["z"]}).licence == ESD
-    assert combined({"MIT": ["x"]}) == ("MIT", (), ())
-    assert combined({BY: ["x"]}, ["research"]).licence == OTHER
-    assert combined({"CC-BY-SA-3.0": ["x"], "cc-by-sa-4.0": ["y"], BY: ["z"]}).licence == "cc-by-sa-4.0"
 
 
 def test_licence_of_a_model_is_that_of_its_name_or_engine_and_unknown_of_what_others_made(tmp_path: Path) -> None:

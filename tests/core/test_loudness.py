@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from audio_files import Samples
-from figures import figures
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -12,7 +11,6 @@ from dailytalk_contiguous.core.loudness import (
     TARGET_LUFS,
     clip_loudness,
     levelled,
-    loudness,
     true_peak_dbtp,
 )
 
@@ -63,20 +61,6 @@ def test_where_the_ceiling_stands_in_the_way_the_gain_is_lowered_and_nothing_is_
     assert np.allclose(found.samples, clicks * 10 ** (found.gain_db / 20), atol=1e-6)
 
 
-def test_clip_of_seven_tenths_is_measured_as_a_whole_and_a_shorter_one_by_its_loudest_moment() -> None:
-    clip = np.concatenate((0.1 * voice(0.3, 3, 1.0), voice(0.4, 3, 1.0)))
-    assert clip_loudness(clip, RATE) == loudness(clip, RATE)
-    assert clip_loudness(clip[1:], RATE) == max(loudness(clip[at : at + 9600], RATE) for at in (1, 2401, 4801))
-    assert clip_loudness(clip[1:], RATE) - clip_loudness(clip, RATE) > 0.5
-
-
-def test_what_can_not_be_heard_has_no_loudness() -> None:
-    assert clip_loudness(np.zeros(RATE, np.float32), RATE) == float("-inf")
-    assert levelled(np.zeros(RATE, np.float32), RATE, TARGET_LUFS, CEILING_DBTP) is None
-    assert levelled(np.zeros(0, np.float32), RATE, TARGET_LUFS, CEILING_DBTP) is None
-    assert levelled(1e-5 * voice(1.0, 1), RATE, TARGET_LUFS, CEILING_DBTP) is None
-
-
 def test_nothing_has_no_peak_and_a_peak_between_samples_counts() -> None:
     assert (
         true_peak_dbtp(np.zeros(0, np.float32), RATE) == true_peak_dbtp(np.zeros(9, np.float32), RATE) == -np.inf
@@ -85,22 +69,3 @@ def test_nothing_has_no_peak_and_a_peak_between_samples_counts() -> None:
     sine = np.sin(np.pi / 2 * np.arange(RATE) + np.pi / 4).astype(np.float32)
     assert 20 * np.log10(np.abs(sine).max()) == pytest.approx(-3.01, abs=0.01)
     assert true_peak_dbtp(sine, RATE) == pytest.approx(0.0, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "gain", "expected"),
-    [
-        (0.3, 0.1, [7204, 31418.130389, 871.70546254, 948.37325599]),
-        (0.65, 0.1, [15604, 31548.400537, 1325.0885008, 1297.2299598]),
-        (0.75, 0.1, [18004, 32018.883883, 1553.6318622, 1408.1156234]),
-        (3.0, 0.02, [72004, 33887.721562, 3271.4955483, 2321.4088891]),
-        (3.0, 1.0, [72004, 30766.11643, 3271.4969125, 2321.4131059]),
-    ],
-)
-def test_clip_is_levelled_as_in_the_version_before(seconds: float, gain: float, expected: list[float]) -> None:
-    clip = np.float32(gain) * voice(seconds, 5, 6.0)
-    clip[: len(clip) // 3] *= 0.3
-    made = levelled(clip, RATE, TARGET_LUFS, CEILING_DBTP)
-    assert made is not None
-    told = [made.gain_db + 100, made.lufs + 100, made.true_peak_dbtp + 100, clip_loudness(clip, RATE) + 100]
-    assert figures([*made.samples, *told]) == pytest.approx(expected, rel=1e-6)

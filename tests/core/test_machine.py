@@ -3,12 +3,9 @@
 import stat
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.machine import cache_folder, private_folder
-from dailytalk_contiguous.models.contracts import Spoken
-from dailytalk_contiguous.models.speech_cache import SpeechCache
+from dailytalk_contiguous.core.machine import cache_folder
 
 
 def rights(folder: Path) -> int:
@@ -38,18 +35,6 @@ def test_cache_that_is_named_is_made_private_and_keeps_its_rights_where_it_is_sh
     (tmp_path / "shared").mkdir(mode=0o750)
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "shared"))
     assert rights(cache_folder()) == 0o750
-
-
-def test_cache_of_speech_is_made_for_its_owner_alone(tmp_path: Path) -> None:
-    cache = SpeechCache(tmp_path / "bought" / "speech")
-    with cache.buying("ab" * 32):
-        cache.put("ab" * 32, Spoken(np.zeros(8, np.float32), 8000, None, 0.0))
-    assert rights(cache.folder) == 0o700
-
-
-def test_folder_that_can_not_be_made_is_told_by_who_writes_there(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    assert private_folder(tmp_path / "file" / "cache") == tmp_path / "file" / "cache"
 
 
 def test_cache_is_in_the_home_of_who_has_named_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

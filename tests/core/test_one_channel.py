@@ -15,12 +15,6 @@ def both(left: Samples, right: Samples) -> Samples:
     return np.stack((left, right), axis=1)
 
 
-def test_one_channel_is_taken_as_it_is() -> None:
-    samples, taken = one_channel(VOICE[:, None])
-    assert taken == "mono"
-    assert np.array_equal(samples, VOICE)
-
-
 @pytest.mark.parametrize("dead", [DEAD, 0 * DEAD])
 def test_a_dead_channel_is_left_out(dead: Samples) -> None:
     left, right = one_channel(both(VOICE, dead)), one_channel(both(dead, VOICE))
@@ -51,20 +45,6 @@ def test_silence_on_both_channels_and_no_samples_at_all_are_silence() -> None:
     assert one_channel(np.zeros((0, 2), np.float32)).samples.shape == (0,)
 
 
-@pytest.mark.parametrize(("under", "taken"), [(40.1, "left"), (39.9, "mean")])
-def test_channel_is_dead_forty_decibels_under_the_other(under: float, taken: str) -> None:
-    samples, found = one_channel(both(VOICE, np.float32(10 ** (-under / 20)) * VOICE))
-    assert found == taken
-    assert np.array_equal(samples, VOICE) == (taken == "left")
-
-
-@pytest.mark.parametrize(("dbfs", "taken"), [(-79.9, "mean"), (-80.1, "left")])
-def test_channel_is_dead_under_minus_eighty_decibels(dbfs: float, taken: str) -> None:
-    faint = (VOICE / np.sqrt(np.mean(VOICE**2)) * 10 ** (dbfs / 20)).astype(np.float32)
-    assert one_channel(both(np.float32(1.01) * faint, faint)).taken == taken
-    assert one_channel(both(faint, faint)).taken == taken
-
-
 @pytest.mark.parametrize(
     ("correlation", "refused"), [(0.949, True), (0.951, False), (-0.951, False), (-0.949, True)]
 )
@@ -83,12 +63,3 @@ def test_channels_are_the_same_from_a_correlation_of_ninety_five_hundredths(
             one_channel(both(one, mixed))
     else:
         assert one_channel(both(one, mixed)).taken == ("mean" if correlation > 0 else "mean-inverted")
-
-
-def test_mean_is_half_of_both() -> None:
-    one, other = np.float32([1.0, 0.5, -0.25, 0.75]), np.float32([0.98, 0.52, -0.25, 0.75])
-    assert np.allclose(one_channel(both(one, other)).samples, [0.99, 0.51, -0.25, 0.75])
-    assert np.allclose(one_channel(both(one, -other)).samples, [0.99, 0.51, -0.25, 0.75])
-    for count in (0, 3):
-        with pytest.raises(BadInput, match=f"it has {count} channels, not one or two: export it with one channel"):
-            one_channel(np.zeros((10, count), np.float32))

@@ -115,7 +115,7 @@ def test_speech_that_just_reaches_its_peak_is_not_clipped(peak: float, rate: int
     assert clipping_ratio(stored) == 0
 
 
-@pytest.mark.parametrize("rate", [16000, 24000, 44100, 48000])
+@pytest.mark.parametrize("rate", [16000, 44100])
 def test_telephone_speech_is_found_at_any_rate(rate: int) -> None:
     narrow = voice(2.0, 8000) + room_tone(16000, -60)
     stored = to_pcm(soxr.resample(narrow, 8000, rate)).astype(np.float32) / 32768
@@ -133,12 +133,6 @@ def test_wide_speech_is_wide_however_soft_it_is(rate: int) -> None:
         found = bandwidth_hz(to_pcm(gain * wide).astype(np.float32) / 32768, rate)
         assert found is not None
         assert found > 0.9 * rate / 2
-
-
-def test_ratio_and_silence_go_by_what_is_heard() -> None:
-    found = measure_quality(voice(6.0), RATE, [(2.0, 3.0), (4.5, 5.0)], [(1.0, 1.5), (2.0, 3.0), (4.5, 5.0)])
-    assert found["speech_ratio"] == pytest.approx(1.5 / 4.0)
-    assert found["silence_seconds"] == pytest.approx(1.5)
 
 
 def test_peak_offset_and_loudness_are_those_of_the_file() -> None:
@@ -159,26 +153,6 @@ def test_silence_of_any_length_has_no_measures_and_is_not_held_against_them(coun
     assert failures(found | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
 
 
-def test_every_failure_tells_the_figure_and_the_limit() -> None:
-    bad = {
-        "duration": 0.4,
-        "snr_db": 3.21,
-        "clipping_ratio": 0.031,
-        "bandwidth_hz": 3900.0,
-        "speech_ratio": 0.25,
-        "silence_seconds": 2.0,
-    }
-    assert failures(bad, QualityLimits()) == [
-        "it is 0.40 s long (at least 0.50 s)",
-        "its signal-to-noise ratio is 3.2 dB (at least 10.0 dB)",
-        "3.10% of it is clipped (at most 0.50%)",
-        "its bandwidth is 3.9 kHz (at least 6.5 kHz)",
-        "25% of it is speech (at least 40%)",
-        "it is silent for 2.00 s inside (at most 1.50 s)",
-    ]
-    assert failures(GOOD | {"duration": 31.0}, QualityLimits()) == ["it is 31.00 s long (at most 30.00 s)"]
-
-
 def test_a_value_at_its_limit_is_within_and_no_limit_lets_all_pass() -> None:
     limits = QualityLimits()
     at = {
@@ -193,75 +167,6 @@ def test_a_value_at_its_limit_is_within_and_no_limit_lets_all_pass() -> None:
     assert failures(at | {"duration": limits.longest}, limits) == []
     none = QualityLimits(**{field.name: None for field in dataclasses.fields(QualityLimits)})
     assert failures(dict.fromkeys(at, 0.0) | {"clipping_ratio": 1.0, "silence_seconds": 99.0}, none) == []
-
-
-@pytest.mark.parametrize(
-    ("rate", "spans", "expected"),
-    [
-        (
-            16000,
-            [(0.3, 1.2), (1.5, 2.5)],
-            (35.9011525, 4 / 44960 + 7 / 44960, 8000.0, 1.9 / 2.31, 0.3, -15.3846351, 0.00300837661),
-        ),
-        (24000, [(0.05, 2.75)], (18.9030542, 11 / 67440, 12000.0, 2.7 / 2.81, 0.0, -14.3513861, 0.00311134037)),
-    ],
-    ids=["with noise around it", "cut tight"],
-)
-def test_measures_are_those_of_the_version_before(
-    rate: int, spans: list[tuple[float, float]], expected: tuple[float, ...]
-) -> None:
-    samples = 0.9 * room_tone(round(2.81 * rate), -48.0, 4) + np.float32(0.003)
-    for seed, (start, end) in enumerate(spans):
-        samples[round(start * rate) : round(end * rate)] += voice(end - start, rate, 0.7, seed)
-    samples[5000:5004] = samples[7000:7007] = 1.0
-    samples[9000:9002] = -1.0
-    heard = [*spans[:-1], (spans[-1][0], spans[-1][1] + 0.11)]
-    found = measure_quality(np.clip(samples, -0.999, 0.999), rate, spans, heard)
-    assert found.pop("peak_dbfs") == pytest.approx(20 * math.log10(0.999), abs=1e-6)
-    assert [*found.values()] == pytest.approx(expected, rel=1e-5)
-
-
-def test_noise_is_measured_from_fifty_milliseconds_beside_what_is_heard() -> None:
-    samples = room_tone(RATE, -60.0)
-    samples[: RATE // 2] = voice(0.5)
-    near = samples.copy()
-    near[RATE // 2 + 1440 : RATE // 2 + 9000] *= 100.0  # 60 to 375 ms after what is heard: most of the noise
-    beside = samples.copy()
-    beside[RATE // 2 : RATE // 2 + 960] *= 100.0  # no more than 40 ms after it: neither speech nor noise
-    spans = [(0.0, 0.5)]
-    clean = snr_db(samples, RATE, spans, spans)
-    assert snr_db(beside, RATE, spans, spans) == pytest.approx(clean, abs=0.02)
-    assert snr_db(near, RATE, spans, spans) == pytest.approx(clean - 40, abs=3)
-
-
-@pytest.mark.parametrize(("seconds", "softest"), [(0.22, False), (0.2, True)])
-def test_noise_of_less_than_two_tenths_is_too_little_to_be_the_floor(seconds: float, softest: bool) -> None:
-    said = room_tone(3 * RATE, -20.0)
-    said[:14400] *= 0.1  # a fifth of the speech is soft: under the tenth that is softest
-    samples = np.concatenate((said, room_tone(1200 + round(seconds * RATE), -60.0)))
-    found = snr_db(samples, RATE, [(0.0, 3.0)], [(0.0, 3.0)])
-    assert found is not None
-    assert (found > 35) != softest
-
-
-def test_samples_in_three_flat_tops_of_three_samples_are_clipped_and_in_fewer_are_not() -> None:
-    def ratio(*tops: tuple[int, int], height: float = 0.4) -> float:
-        samples = 0.3 * np.sin(np.arange(1000) / 9).astype(np.float32)
-        for place, count in tops:
-            samples[place : place + count] = height
-        return clipping_ratio(samples) * 1000
-
-    assert ratio((100, 3), (300, 4), (500, 5)) == pytest.approx(12)
-    assert ratio((100, 3), (300, 4), (500, 2)) == 0
-    assert ratio((100, 3), (300, 4)) == 0
-    assert ratio((100, 3), height=1.0) == pytest.approx(3)
-    assert ratio((100, 3), height=0.999) == pytest.approx(3)
-    assert ratio((100, 3), height=0.998) == 0
-    assert ratio((100, 2), (200, 2), (300, 2), height=1.0) == 0
-    assert clipping_ratio(np.full(9, 0.0501, np.float32)) == 0  # one top
-    comb = np.tile(np.float32([1, 1, 1, 0]), 9)
-    assert clipping_ratio(np.float32(0.05) * comb) == pytest.approx(27 / 36)
-    assert clipping_ratio(np.float32(0.0499) * comb) == 0
 
 
 def metered(
@@ -286,7 +191,7 @@ def side_of_a_call(rate: int = RATE, offset: float = 0.0) -> Samples:
     return samples
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 24000, 44100])
+@pytest.mark.parametrize("rate", [8000, 44100])
 @pytest.mark.parametrize("block", [997, 50_000])
 def test_measures_of_a_side_are_those_of_the_whole_sound_in_blocks_of_any_size(rate: int, block: int) -> None:
     samples = side_of_a_call(rate, 0.01)
@@ -317,20 +222,6 @@ def test_clipped_side_says_what_share_of_it_is_clipped() -> None:
     found = metered(np.clip(4 * side_of_a_call(), -1, 1), spans=SPOKEN)["clipping_ratio"]
     assert found == pytest.approx(clipping_ratio(np.clip(4 * side_of_a_call(), -1, 1)))
     assert found > 0.01
-
-
-def test_seconds_of_speech_that_overlap_on_one_side_are_counted_once() -> None:
-    assert metered(side_of_a_call(), spans=[(4.0, 5.0), (1.0, 2.0), (1.5, 3.0)])["speech_seconds"] == 3.0
-
-
-def test_what_is_heard_of_a_side_is_over_silence_and_near_its_loudest_moment() -> None:
-    samples = np.zeros(10 * RATE, np.float32)
-    for second, dbfs in ((1, -10.0), (3, -45.0), (5, -55.0), (7, -70.0)):
-        samples[second * RATE : (second + 1) * RATE] = room_tone(RATE, dbfs)
-    for gain, expected in ((1.0, [(1, 2), (3, 4)]), (0.25, [(1, 2), (3, 4)]), (0.1, [(1, 2)])):
-        meter = SideMeter(RATE, 10.0)
-        meter.push(gain * samples)
-        assert meter.audible() == [pytest.approx(span, abs=1e-6) for span in expected]
 
 
 def test_speech_that_noise_drowns_has_the_least_ratio_and_fails() -> None:

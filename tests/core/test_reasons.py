@@ -9,7 +9,7 @@ from audio_files import tones
 from command import EMBEDDED, Command
 from recordings import excerpt, save
 
-from dailytalk_contiguous import BadInput, DailytalkError, Folder, PerUtterance, Reject, Segment, Transcribe
+from dailytalk_contiguous import DailytalkError, Folder, PerUtterance, Segment, Transcribe
 from dailytalk_contiguous.core.errors import BadValue
 
 OPTION = re.compile(r"--[a-z]")
@@ -21,15 +21,6 @@ def test_remedy_names_options_on_the_command_line_and_arguments_in_python() -> N
     assert str(error) == "`out=` 'a--b' is taken: raise `max_cost=`, or run `dailytalk plan --speak`"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert "--no-deps" in str(DailytalkError("it is missing", "pip install --no-deps silero-vad"))
-
-
-@pytest.mark.parametrize("kind", [BadInput, lambda *words: Reject("a", "Segment", *words)])
-def test_what_a_row_says_becomes_a_reject_of_the_command_line_again(kind: type) -> None:
-    done = kind("under the 0.3 s of `min_duration=`", "lower `min_duration=`; see the column `audio`")
-    assert (done.reason, done.remedy) == (
-        "under the 0.3 s of --min-duration",
-        "lower --min-duration; see the column `audio`",
-    )
 
 
 def test_rows_name_arguments_and_rejects_of_the_same_recordings_options(

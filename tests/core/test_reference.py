@@ -14,12 +14,7 @@ LONG = "a" * 96
         ("acme/calls", "acme/calls", None),
         ("acme/calls@v1.0.0", "acme/calls", "v1.0.0"),
         ("acme/calls@refs/pr/3", "acme/calls", "refs/pr/3"),
-        ("hf://datasets/acme/calls", "acme/calls", None),
-        ("hf://datasets/acme/calls/", "acme/calls", None),
         ("hf://datasets/acme/calls@v1.0.0", "acme/calls", "v1.0.0"),
-        (f"{LONG}/{LONG}", f"{LONG}/{LONG}", None),
-        ("a/b", "a/b", None),
-        ("_a.b-c/0_", "_a.b-c/0_", None),
     ],
 )
 def test_name_of_a_dataset_is_its_repository_and_revision(text: str, repo: str, revision: str | None) -> None:

@@ -6,11 +6,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import silero_vad
-from figures import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.spans import cut_long, frame_levels, merge_gaps, speech_seconds, speech_spans
+from dailytalk_contiguous.core.spans import cut_long, merge_gaps, speech_spans
 
 FRAME = 0.032
 
@@ -79,76 +78,8 @@ def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
     assert pause - FRAME <= first.end <= pause + length + FRAME
 
 
-def test_levels_are_mean_squares_of_frames_with_the_last_one_padded() -> None:
-    assert frame_levels(np.array([1, -1, 0.5, 0.5, 2], np.float32), 2).tolist() == [1.0, 0.25, 2.0]
-    assert frame_levels(np.zeros(0, np.float32), 2).tolist() == []
-
-
-def test_span_without_levels_is_cut_in_its_middle() -> None:
-    first, second = cut_long([(1.0, 19.0)], np.zeros(1, np.float32), FRAME)
-    assert (first.start, first.end, second.end) == (1.0, pytest.approx(10.0), 19.0)
-
-
-def drawn_probabilities() -> np.ndarray:
-    chance = np.random.default_rng(3)
-    steps = np.repeat(chance.random(160), chance.integers(1, 30, 160))
-    return np.clip(steps + 0.1 * chance.standard_normal(len(steps)), 0, 1).astype(np.float32)
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({}, [56, 93335.492544, 2294.2168, 2821.2954466]),
-        (
-            {"threshold": 0.3, "min_speech": 0.0, "min_silence": 0.1, "pad": 0.1},
-            [40, 74752.479956, 1754.6682308, 2137.7036006],
-        ),
-        ({"threshold": 0.12, "min_silence": 0.0}, [36, 72188.809328, 1627.8621714, 1985.4482139]),
-        ({"threshold": 0.9, "min_speech": 0.5, "pad": 0.0}, [22, 50179.380836, 1071.0623333, 1302.084983]),
-    ],
-)
-def test_speech_is_where_it_was_in_the_version_before(settings: dict[str, float], expected: list[float]) -> None:
-    found = drawn_probabilities()
-    spans = speech_spans(found, len(found) * FRAME - 0.01, FRAME, **settings)
-    assert figures(spans) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("longest", "expected"),
-    [
-        (12.0, [27, 33552.332656, 793.87061538, 952.01389941]),
-        (3.0, [111, 142672.87934, 3348.9764727, 4041.7340572]),
-        (0.7, [435, 562727.54002, 13169.783724, 15927.634516]),
-    ],
-)
-def test_cuts_are_where_they_were_in_the_version_before(longest: float, expected: list[float]) -> None:
-    levels = np.random.default_rng(4).random(2400).astype(np.float32)
-    pieces = cut_long([(0.3, 12.3), (13.0, 26.5), (27.0, 75.0)], levels, FRAME, longest)
-    assert figures(pieces) == pytest.approx(expected, rel=1e-9)
-
-
 def test_gap_of_just_the_limit_is_closed_and_one_inside_another_changes_nothing() -> None:
     assert merge_gaps([(0.0, 4.0), (1.0, 2.0), (4.5, 5.0), (5.75, 6.0)], 0.5) == [(0.0, 5.0), (5.75, 6.0)]
-
-
-def test_speech_of_part_of_a_frame_is_its_frames_and_the_threshold_is_speech() -> None:
-    found = np.array([0.5, 0.49, 0.5, 0.9, 0.1], np.float32)
-    assert speech_seconds((0.5, 3.5), found, 1.0) == 3.0
-    assert speech_seconds((1.0, 2.0), found, 1.0) == 1.0
-    assert speech_seconds((1.2, 1.2), found, 1.0) == 0.0
-    assert speech_seconds((3.0, 5.0), found, 1.0) == 1.0
-    assert speech_seconds((0.0, 5.0), found, 1.0, 0.6) == 1.0
-
-
-def test_run_of_just_the_least_is_no_speech_and_a_probability_at_the_lower_threshold_ends_none() -> None:
-    def spans(*probabilities: float) -> list[tuple[float, float]]:
-        found = np.array(probabilities, np.float32)
-        return speech_spans(found, len(found) * 0.25, 0.25, 0.65, min_speech=0.5, min_silence=0.5, pad=0.0)
-
-    assert spans(0.9, 0.9, 0.0, 0.0, 0.0) == []
-    assert spans(0.9, 0.9, 0.9, 0.0, 0.0, 0.0) == [(0.0, 0.75)]
-    assert spans(0.0, 0.9, 0.9, 0.5, 0.5, 0.5, 0.5, 0.9) == [(0.25, 2.0)]
-    assert spans(0.0, 0.9, 0.9, 0.9, 0.49, 0.49, 0.49, 0.49, 0.9, 0.9, 0.9) == [(0.25, 1.0), (2.0, 2.75)]
 
 
 def test_span_of_just_the_longest_is_one_piece() -> None:

@@ -154,55 +154,6 @@ def taken(spoken: float, end: float = 0.1, seconds: float | None = None) -> Trim
     return Trimmed(silence(seconds or spoken), RATE, 0.0, spoken, 9, end, None)
 
 
-def length_limits(text: str, source: float | None, rate: float) -> tuple[float, float]:
-    """The shortest and the longest take of a text that pass, in seconds to a hundredth."""
-    good = [
-        n / 100
-        for n in range(1, 1500)
-        if incomplete(taken(n / 100), text, source, None, Gate(), Voice(rate, 0.0), False) is None
-    ]
-    assert good == [n / 100 for n in range(round(100 * good[0]), round(100 * good[-1]) + 1)]
-    return good[0], good[-1]
-
-
-@pytest.mark.parametrize(
-    ("text", "source", "rate"),
-    [(TEXT, None, 16.0), (TEXT, 4.0, 16.0), (TEXT, 1.2, 9.0), (TEXT, 0.2, 9.0), ("Oh!", None, 16.0),
-     ("Oh!", 3.0, 16.0), (TEXT, None, 60.0)],
-)  # fmt: skip
-def test_limits_of_length_are_multiples_of_what_the_voice_needs_with_some_slack(
-    text: str, source: float | None, rate: float
-) -> None:
-    expected = sum(map(sound_length, text.split())) / rate
-    shortest = 0.5 * expected if source is None else min(0.5 * expected, 0.8 * source)
-    longest = max(expected, 0.35, source or 0.0)
-    fastest = sum(map(str.isalnum, text)) / 28.0
-    found = length_limits(text, source, rate)
-    assert found == pytest.approx((max(shortest - 0.1, fastest, 0.01), 2.5 * longest + 1.0), abs=0.0101)
-
-
-def test_pauses_count_where_a_take_is_faster_than_anybody_speaks_and_not_for_the_rest() -> None:
-    voice = Voice(21.0, 0.0)
-    letters = "a" * 28
-    assert incomplete(taken(0.9), letters, 0.1, None, Gate(), voice, False) is not None
-    assert incomplete(taken(0.9, seconds=1.1), letters, 0.1, None, Gate(), voice, False) is None
-    assert incomplete(taken(0.5, seconds=9.0), TEXT, None, None, Gate(), Voice(16.0, 0.0), False) is not None
-
-
-@pytest.mark.parametrize(
-    ("usual", "least"), [(0.0, 0.01), (0.03, 0.01), (0.06, 0.0198), (0.1, 0.033), (0.12, 0.0396), (1.0, 0.04)]
-)
-def test_a_take_ends_with_a_third_of_the_voice_s_usual_end_and_forty_milliseconds_do(
-    usual: float, least: float
-) -> None:
-    def reason_of(end: float, fades: bool = True) -> str | None:
-        return incomplete(taken(1.5, end), TEXT, None, None, Gate(), Voice(16.0, usual), fades)
-
-    assert reason_of(least - 0.005 + 1e-6) is None  # to half a frame of 10 ms
-    assert reason_of(least - 0.005 - 1e-6) == "it stops in the middle of a sound"
-    assert reason_of(0.0, fades=False) is None
-
-
 def test_words_are_missing_only_where_there_is_no_room_for_them() -> None:
     voice = Voice(16.0, 0.0)
     needed = sum(map(sound_length, ["good", "to", "know."])) / 16.0
@@ -218,50 +169,3 @@ def test_words_are_missing_only_where_there_is_no_room_for_them() -> None:
     assert incomplete(taken(0.5), "Hi.", None, [Word("Hi.", 0.1, 0.519, 1.0)], Gate(), voice, False) is None
     sound_ends = incomplete(taken(0.5), "Hi.", None, [Word("Hi.", 0.1, 0.521, 1.0)], Gate(), voice, False)
     assert sound_ends == "its sound ends at 0.50 s, before its last word 'Hi.' (0.52 s)"
-
-
-@pytest.mark.parametrize(
-    ("run", "times", "clipped"), [(3, 9, True), (3, 8, False), (2, 100, False), (25, 1, True)]
-)
-def test_clipping_is_runs_of_three_samples_at_full_scale_in_over_a_thousandth(
-    run: int, times: int, clipped: bool
-) -> None:
-    samples = voice(1.0, level=0.3)
-    for place in range(times):
-        samples[1000 + 200 * place :][:run] = 0.999 if place % 2 else -0.999
-    found = trim(samples, RATE, Gate()).reason
-    assert (found is not None) == clipped
-    if found:
-        assert found == "it is clipped (0.1% of it)"
-
-
-@pytest.mark.parametrize(("decibels", "silent"), [(-50.5, True), (-49.5, False)])
-def test_silence_is_less_than_fifty_decibels_below_full_scale_in_the_loudest_frame(
-    decibels: float, silent: bool
-) -> None:
-    samples = np.full(RATE, 10 ** (decibels / 20), np.float32)
-    assert (trim(samples, RATE, Gate()).reason == "it is silent (nothing above -50 dBFS)") == silent
-
-
-@pytest.mark.parametrize(("decibels", "speech"), [(-44.0, True), (-46.0, False)])
-def test_edges_are_what_is_forty_five_decibels_below_the_loudest_frame(decibels: float, speech: bool) -> None:
-    faint = voice(0.2, level=0.5 * 10 ** (decibels / 20))
-    first, last = edges(np.concatenate([faint, voice(0.5, level=0.5), faint]), RATE, Gate())
-    assert first == (0 if speech else round(0.175 * RATE))
-    assert last == round((0.9 if speech else 0.725) * RATE)
-
-
-def test_the_end_of_a_take_is_what_comes_after_the_body_of_speech() -> None:
-    for decibels, end in ((-24.0, 0.2), (-26.0, 0.4)):
-        tail = voice(0.2, level=0.5 * 10 ** (decibels / 20))
-        take = trim(np.concatenate([voice(0.5, level=0.5), tail, silence(0.2)]), RATE, Gate())
-        assert take.end == pytest.approx(end, abs=1e-9)
-        assert take.spoken == pytest.approx(0.7, abs=0.011)
-
-
-def test_takes_that_are_unusable_or_say_nothing_tell_nothing_of_a_voice() -> None:
-    good = ("Yes it is.", taken(1.0, end=0.3))
-    assert voice_of([good] * 5).end == 0.3
-    unusable = ("Yes it is.", taken(1.0)._replace(reason="it is clipped"))
-    for bad in (unusable, ("Yes it is.", taken(0.0, seconds=1.0)), ("  ", taken(1.0))):
-        assert voice_of([good] * 4 + [bad]) == DEFAULT_VOICE

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
@@ -11,7 +10,6 @@ from finished_corpora import clip_row, corpus_folder
 from dailytalk_contiguous.core import tables
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.utterance import SYNTHESIS
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
@@ -59,21 +57,6 @@ def test_files_are_whole_or_not_there(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == []
 
 
-def test_rows_of_many_chunks_are_those_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [built_row(f"call{number}", language=("en", "de", "und")[number % 3]) for number in range(7)]
-    frames = []
-    for chunk in (512, 2):
-        monkeypatch.setattr(tables, "CHUNK", chunk)
-        with tables_in(tmp_path / str(chunk)) as maker:
-            for row in rows:
-                maker.add(row)
-        frames.append(maker.tables())
-    one, many = frames
-    pd.testing.assert_frame_equal(one.utterances, many.utterances)
-    pd.testing.assert_frame_equal(one.conversations, many.conversations)
-    assert pq.ParquetFile(tmp_path / "2/utterances.parquet").num_row_groups == 4
-
-
 def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row(name) for name in "abc"])
     pack_version(tmp_path / "work", tmp_path / "version")
@@ -89,13 +72,3 @@ def test_a_version_an_export_and_clips_have_tables_of_the_same_columns(tmp_path:
     assert data.utterances["source_seconds"].isna().all()
     assert clips.conversations["emotion"].tolist() == ["happy", "sad"]
     assert clips.utterances["seconds"].tolist() == [1.5, 2.5]
-
-
-def test_a_value_of_another_type_than_its_column_is_named() -> None:
-    maker = TableMaker()
-    maker.add(built_row("good"))
-    bad = built_row("bad")
-    bad["utterances"][0]["confidence"] = "high"
-    maker.add(bad)
-    with pytest.raises(BadInput, match="bad"):
-        maker.tables()

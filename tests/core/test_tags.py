@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.core.buckets import LEVELS
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.tags import (
-    FISH_S1,
     PRESETS,
     STYLES,
     Evidence,
@@ -185,29 +184,6 @@ def test_every_utterance_gets_a_tag_that_fish_s1_knows(evidence: Evidence, prese
 def test_every_tag_of_every_preset_is_legal_for_fish_s1() -> None:
     tags = {rule.tag for rules in PRESETS.values() for rule in rules}
     assert check_tags(tags, "fish-s1", {}) == {tag: tag for tag in tags}
-
-
-def test_rule_names_say_which_tag_or_cell_and_are_unique() -> None:
-    for rules in PRESETS.values():
-        pairs = {(rule.name, rule.conditions) for rule in rules}
-        assert len(pairs) == len(rules)
-        assert len({(rule.name, rule.tag) for rule in rules}) == len({rule.name for rule in rules})
-
-
-def test_bucket_that_is_no_level_is_refused() -> None:
-    with pytest.raises(ValueError, match="LOW, MID or HIGH"):
-        choose_tag(Evidence(arousal="high"))
-
-
-def test_fish_s1_lists_are_complete() -> None:
-    assert {group: len(tags) for group, tags in FISH_S1.items()} == {
-        "basic": 24,
-        "advanced": 25,
-        "tones": 5,
-        "effects": 10,
-        "special": 5,
-    }
-    assert len(STYLES["fish-s1"].tags) == 69
 
 
 def test_unknown_tag_is_an_error_that_lists_the_mapping_to_add() -> None:

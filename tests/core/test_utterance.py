@@ -8,15 +8,12 @@ from datasets import List, Value
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
-    UTTERANCE,
     Field,
     described,
     line_of,
     line_problem,
-    pack_utterances,
     published,
     sounding_span,
-    unpack_utterances,
     utterance_of,
 )
 
@@ -38,15 +35,8 @@ def test_fields_that_stages_publish_come_back_from_a_file() -> None:
     ("record", "reason"),
     [
         ({"name": "text", "type": "string"}, "there is a field of that name"),
-        ({"name": "vad", "type": "string"}, "there is a field of that name"),
-        ({"name": "audio", "type": "string"}, "there is a field of that name"),
-        ({"name": "n_words", "type": "int32"}, "there is a field of that name"),
         ({"name": "a b", "type": "int32"}, "publishes 'a b'"),
-        ({"name": "x" * 101, "type": "int32"}, "publishes 'xxx"),
         ({"name": "a", "type": "large_binary"}, "of the type None"),
-        ({"name": "a", "type": {}}, "of the type"),
-        ({"name": "a", "type": ["int32", "int32"]}, "of the type None"),
-        ({"name": "a", "type": 7}, "of the type None"),
     ],
 )
 def test_file_can_not_describe_what_no_stage_can_publish(record: dict[str, Any], reason: str) -> None:
@@ -59,12 +49,8 @@ def test_file_can_not_describe_what_no_stage_can_publish(record: dict[str, Any],
     [
         ({"n_words": None}, "n_words is missing"),
         ({"n_words": 1.5}, "n_words is 1.5, no whole number"),
-        ({"n_words": 1 << 31}, "n_words is 2147483648, no whole number"),
-        ({"n_words": True}, "n_words is True, no whole number"),
         ({"pace": "fast"}, "pace is 'fast', no number"),
-        ({"topics": {"name": "x"}}, "topics is {'name': 'x'}, no list"),
         ({"topics": ["x"]}, "topics is 'x', no object"),
-        ({"topics": [{"name": "x", "sure": 1}]}, "sure is 1, not true or false"),
     ],
 )
 def test_line_with_another_type_than_a_stage_publishes_says_so(change: dict[str, Any], reason: str) -> None:
@@ -81,35 +67,13 @@ def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     assert utterance_of(line, fields) == utterance | {"pace": 2.35}
 
 
-@pytest.mark.parametrize("models", [None, {}, "given", ["given"]])
-def test_line_without_names_of_models_has_none(models: Any) -> None:
-    assert utterance_of(LINE | {"models": models})["models"] == {"recogniser": None, "affect": None}
-
-
-def test_struct_that_a_line_lacks_is_null() -> None:
-    place = Field("place", {"x": Value("float32")})
-    assert utterance_of(LINE, (place,)) == {"place": None}
-    assert utterance_of(LINE | {"place": {"x": 1.5}}, (place,)) == {"place": {"x": 1.5}}
-
-
-def test_packed_utterances_have_all_fields_and_are_unpacked_to_their_columns() -> None:
-    columns = {"utterance_id": ["a/left/0000", "a/right/0000"], "text": ["Yes.", "No."], "start": [0.0, 1.5]}
-    utterances = pack_utterances(columns)
-    assert [list(utterance) for utterance in utterances] == [list(UTTERANCE)] * 2
-    assert unpack_utterances(utterances, columns) == columns
-    assert unpack_utterances(utterances, ["tag"]) == {"tag": [None, None]}
-    assert pack_utterances({"utterance_id": []}) == []
-
-
 @pytest.mark.parametrize(
     ("trims", "span"),
     [
         ({}, (1.0, 2.0)),
         ({"start_trim": 0.1, "end_trim": None}, (1.1, 2.0)),
         ({"start_trim": -0.1, "end_trim": 0.2}, (0.9, 1.8)),
-        ({"start_trim": float("nan"), "end_trim": -1e9}, (1.0, 2.0)),
         ({"start_trim": 0.7, "end_trim": 0.7}, (1.0, 2.0)),
-        ({"start_trim": "0.1", "end_trim": True}, (1.0, 2.0)),
     ],
 )
 def test_an_utterance_sounds_within_its_trims_and_where_these_say_nothing_from_start_to_end(

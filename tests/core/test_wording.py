@@ -1,7 +1,6 @@
 import pytest
 
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.wording import kind_of, length_text
+from dailytalk_contiguous.core.wording import kind_of
 
 
 def test_reasons_that_differ_in_ids_quotes_and_figures_are_of_one_kind() -> None:
@@ -47,28 +46,3 @@ def test_reasons_of_different_kinds_stay_apart() -> None:
     assert kind_of("it is silent") != kind_of("it is clipped")
     assert kind_of("its speech/noise ratio is low") == "its … ratio is low"
     assert kind_of("") == "no reason given"
-
-
-def test_apostrophe_is_no_quote() -> None:
-    assert kind_of("it can't be used: 'a.b' is no name") == kind_of("it can't be used: 'c' is no name")
-    assert kind_of("it's late and can't be said") == "it's late and can't be said"
-    texts = ("hello", "I don't know", 'I don\'t "know"', "the dogs' tails", "it's " * 60)
-    assert {kind_of(f"the transcript has {quoted(text)} at 3 s") for text in texts} == {
-        "the transcript has … at … s"
-    }
-    assert kind_of("the line 'I don't know' is twice in 'it's.json'") == "the line … is twice in …"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "0.0 s"), (119.9, "119.9 s"), (120.0, "2.0 min"), (7199.0, "120.0 min"), (7200.0, "2.0 h")],
-)
-def test_length_is_told_in_minutes_from_two_of_them_and_in_hours_from_two(seconds: float, text: str) -> None:
-    assert length_text(seconds) == text
-
-
-def test_kind_is_short_and_without_what_is_in_parentheses() -> None:
-    assert kind_of("x" * 121) == "x" * 120
-    assert kind_of("it is  cut (at 3 s (of 5 s)) and (by 2) loud") == "it is cut"
-    assert kind_of("it is cut (at 3 s) and loud (by 2)") == "it is cut and loud"
-    assert kind_of("(3)") == "no reason given"

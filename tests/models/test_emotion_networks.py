@@ -9,20 +9,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_speech_models import MODELS, change_weights, make_speech_model
+from tiny_speech_models import MODELS, make_speech_model
 
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import class_of_label
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.models.affect_network import normalised
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.emotion_networks import (
-    BANDS,
-    HIGHEST,
-    LOWEST,
-    LogMel,
     NetworkEmotions,
     SpectrogramEmotions,
     SpectrogramNetwork,
@@ -92,21 +87,6 @@ def test_padded_equals_alone(kind: str, settings: dict[str, Any], tmp_path: Path
     assert_padded_equals_alone(load_emotion_model(str(classifier)))
 
 
-@pytest.mark.nightly
-def test_spectrogram_is_the_mel_spectrogram_of_librosa() -> None:
-    bands = LogMel()(SOUNDS[0])
-    axis = {
-        "n_mels": BANDS,
-        "fmin": LOWEST,
-        "fmax": HIGHEST,
-        "norm": None,
-        "pad_mode": "constant",
-    }
-    axis |= {"sr": 16000, "n_fft": 2048, "win_length": 1024, "hop_length": 256}
-    power = import_librosa().feature.melspectrogram(y=SOUNDS[0], **axis)
-    np.testing.assert_allclose(bands, np.log(power.T + 1e-4), atol=1e-3)
-
-
 @pytest.mark.parametrize("kind", ["hubert", "wavlm"])
 def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Path) -> None:
     folder = make_speech_model(tmp_path / kind, kind, LABELS)
@@ -122,37 +102,14 @@ def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("classifier.weight", None, "1 weight missing, 'classifier.weight' first"),
-        ("wav2vec2.encoder.layers.1.attention.q_proj.bias", None, "1 weight missing"),
-        ("classifier.weight", torch.zeros(5, 9), "1 weight of another shape, 'classifier.weight' first"),
-        ("classifier.dense.weight", torch.zeros(2), "1 weight unexpected, 'classifier.dense.weight' first"),
-        ("classifier.bias", torch.zeros(5, dtype=torch.int32), "1 weight no floats"),
-        ("classifier.bias", torch.full((5,), np.nan), "classifier.bias is no number"),
-    ],
-)
-def test_weights_that_lack_or_do_not_fit_are_an_error(
-    name: str, value: torch.Tensor | None, words: str, copy: Path
-) -> None:
-    change_weights(copy, **{name.replace(".", "__"): value})
-    with pytest.raises(ModelMissing, match=words):
-        load_emotion_model(str(copy))
-
-
-@pytest.mark.parametrize(
     ("changes", "words"),
     [
         (
             {"id2label": {"0": "yes", "1": "no", "2": "up", "3": "down", "4": "on"}},
             "no emotions apart, but yes",
         ),
-        ({"id2label": ["ang", "hap"]}, "no list of labels"),
         ({"problem_type": "regression"}, "does not choose one"),
-        ({"model_type": "bert"}, "is 'bert', no model of wav2vec2"),
-        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1000000000"),
         ({"num_hidden_layers": "many"}, "can't be loaded"),
-        ({"num_attention_heads": 3}, "can't be loaded"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_one_sentence(changes: dict[str, Any], words: str, copy: Path) -> None:
@@ -236,22 +193,3 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
     for own, other in zip(model.classify(SOUNDS), loaded.classify(SOUNDS), strict=True):
         np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
         np.testing.assert_allclose(own.embedding, other.embedding, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"config": {"model_type": "bert"}}, "is 'bert'"),
-        ({"config": {"model_type": "wav2vec2", "hidden_size": 1 << 40}}, "hidden_size is"),
-        ({"normalises": "yes"}, "settings are not those"),
-    ],
-)
-def test_settings_of_a_model_folder_that_can_not_be_are_an_error(
-    changes: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    folder = saved(encoder_model(make_speech_model(tmp_path / "encoder")), tmp_path / "model")
-    about = json.loads((folder / "emotion.json").read_text())
-    about["settings"] |= changes
-    (folder / "emotion.json").write_text(json.dumps(about))
-    with pytest.raises(ModelMissing, match=words):
-        load_emotion_model(str(folder))

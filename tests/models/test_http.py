@@ -1,11 +1,9 @@
-import gzip
 import io
 import logging
 import pickle
 import socket
 import threading
 import traceback
-import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,7 +19,6 @@ from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,
     LINES_WITHOUT_ANSWER,
-    MOST_ANSWER_BYTES,
     Client,
     Reply,
     ShortRead,
@@ -65,9 +62,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
-@pytest.mark.parametrize(
-    "fault", ["429", "429-seconds", "500", "503", "503-seconds", "timeout", "reset", "cut-off"]
-)
+@pytest.mark.parametrize("fault", ["429", "503", "timeout", "reset", "cut-off"])
 def test_what_passes_is_tried_again(fault: str) -> None:
     with TtsServer() as server:
         server.plan = [fault, fault]
@@ -77,8 +72,7 @@ def test_what_passes_is_tried_again(fault: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "hint"),
-    [("400", "settings"), ("401", "A_TOKEN"), ("402", "credit"), ("403", "model or voice"), ("404", "voice"),
-     ("422", "settings")],
+    [("401", "A_TOKEN"), ("402", "credit"), ("404", "voice"), ("422", "settings")],
 )  # fmt: skip
 def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: str) -> None:
     clock = Clock()
@@ -145,8 +139,7 @@ def test_lines_in_a_row_without_an_answer_stop_the_run_and_name_the_address() ->
 
 @pytest.mark.parametrize(
     ("fault", "cost"),
-    [("429", 0), ("500", 0), ("503-seconds", 0), ("reset", 0), ("timeout", 0), ("empty", 1), ("truncated", 1),
-     ("cut-off", 1), ("", 0)],
+    [("429", 0), ("reset", 0), ("truncated", 1), ("cut-off", 1), ("", 0)],
 )  # fmt: skip
 def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost: int) -> None:
     charged: list[float] = []
@@ -159,23 +152,6 @@ def test_an_answer_that_began_with_200_is_charged_and_no_other(fault: str, cost:
     assert (charged, answer.paid) == ([0.25] * (cost + 1), cost + 1)
 
 
-def test_answer_that_unpacks_to_more_than_any_line_takes_is_given_up() -> None:
-    packed = gzip.compress(bytes(MOST_ANSWER_BYTES + (1 << 20)))
-
-    def bomb(connection: socket.socket) -> None:
-        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
-        connection.sendall(head.encode() + packed)
-
-    charged: list[float] = []
-    tracemalloc.start()
-    with raw_server(bomb) as url, pytest.raises(NotAnswered, match="an answer of over 64 MiB"):
-        client(url).post(FISH, BODY, {}, read_plain, price=0.25, reserve=reserving([], charged))
-    assert charged == [0.25]  # and it is not asked for again
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 2.5 * MOST_ANSWER_BYTES
-
-
 @pytest.mark.parametrize("fault", ["429-seconds", "429-date"])
 def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
     clock = Clock()
@@ -183,19 +159,6 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
         server.plan = [fault]
         ask(client(server.url, clock))
     assert 6.9 <= sum(clock.slept) <= 9.0
-
-
-@pytest.mark.parametrize(("seconds", "waits"), [(300, True), (301, False)])
-def test_a_rest_of_five_minutes_is_waited_for_and_no_longer_one(seconds: int, waits: bool) -> None:
-    clock = Clock()
-    with TtsServer(retry_after=seconds) as server:
-        server.plan = ["503-seconds"]
-        if waits:
-            assert ask(client(server.url, clock))
-            assert sum(clock.slept) >= 300
-        else:
-            with pytest.raises(DailytalkError, match="rest of 301 s: wait 5 minutes, then run the same"):
-                ask(client(server.url, clock))
 
 
 def test_a_429_lets_all_threads_wait() -> None:
@@ -215,32 +178,12 @@ def test_a_429_lets_all_threads_wait() -> None:
             assert first.result(20) == second.result(20)
 
 
-def test_a_service_with_no_valid_certificate_is_asked_once() -> None:
-    asked = []
-
-    def refuse(connection: socket.socket) -> None:
-        asked.append(connection)
-        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
-    with raw_server(refuse) as url:
-        address = url.replace("http", "https")
-        with pytest.raises(DailytalkError, match=f"at {address} has no valid certificate: check its address, and"):
-            ask(client(address))
-    assert len(asked) == 1
-
-
 @pytest.mark.parametrize(
     ("body", "told"),
     [
         (b'{"message": "too many words."}', " (too many words)"),
-        (b'{"detail": "no such voice"}', " (no such voice)"),
         (b'{"error": {"message": "no\\n  such voice", "type": "x"}}', " (no such voice)"),
-        (b'{"error": "gone", "message": "other"}', " (gone)"),
-        (b'{"message": 7}', ""),
-        (b'{"other": "x"}', ""),
-        (b'["x"]', ""),
         (b"<html>down</html>", ""),
-        (b"[" * 100_000, ""),
         (b'"' + b"x" * 300 + b'"', f" ({'x' * 200})"),
     ],
 )
@@ -255,9 +198,8 @@ def test_what_a_refusal_says_is_told_on_one_short_line(body: bytes, told: str) -
 
 @pytest.mark.parametrize(
     ("host", "safe"),
-    [("127.0.0.1", True), ("127.3.2.1", True), ("[::1]", True), ("localhost", True), ("tts.localhost", True),
-     ("10.0.0.1", False), ("example.org", False), ("localhost.example.org", False), ("notlocalhost", False)],
-)  # fmt: skip
+    [("[::1]", True), ("localhost", True), ("10.0.0.1", False), ("localhost.example.org", False)],
+)
 def test_a_token_goes_unencrypted_to_this_machine_alone(
     host: str, safe: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,28 +224,6 @@ def test_password_of_a_netrc_file_goes_to_no_service(tmp_path: Path, monkeypatch
         assert "Authorization" not in server.asked[0].headers
 
 
-def test_an_answer_that_only_drips_is_given_up() -> None:
-    clock = Clock()
-
-    def drip(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(20):
-            clock.now += 10.0
-            connection.sendall(b"x" * 40)
-        while connection.recv(65536):  # until the client hangs up
-            pass
-
-    charged: list[float] = []
-    with (
-        raw_server(drip) as url,
-        pytest.raises(NotAnswered, match=r"over 50 s .* last of 2 tries"),
-    ):
-        client(url, clock, total_seconds=50.0, tries=2).post(
-            FISH, BODY, {}, read_plain, price=0.25, reserve=reserving([], charged)
-        )
-    assert charged == [0.25, 0.25]  # both began with 200
-
-
 def test_a_redirect_is_not_followed() -> None:
     def redirect(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
@@ -312,7 +232,7 @@ def test_a_redirect_is_not_followed() -> None:
         ask(client(url))
 
 
-@pytest.mark.parametrize("fault", ["401", "500", "reset", "cut-off", "unreachable"])
+@pytest.mark.parametrize("fault", ["401", "500", "unreachable"])
 def test_the_token_is_in_no_message_traceback_or_log(fault: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with TtsServer(faults={} if fault == "unreachable" else {fault: 1.0}) as server:
@@ -343,13 +263,6 @@ def test_a_service_that_repeats_the_token_does_not_make_us_show_it() -> None:
     assert TOKEN not in str(failed.value)
 
 
-@pytest.mark.parametrize("token", ["two words", "newline\nhere", "ключ"])
-def test_a_token_that_no_header_can_carry_is_refused_without_being_shown(token: str) -> None:
-    with pytest.raises(DailytalkError, match="A_TOKEN") as caught:
-        Token(token, "A_TOKEN")
-    assert token not in str(caught.value)
-
-
 def test_a_token_is_trimmed_found_in_the_environment_and_never_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRST", "")
     monkeypatch.setenv("SECOND", f"{TOKEN}\n")
@@ -358,10 +271,3 @@ def test_a_token_is_trimmed_found_in_the_environment_and_never_pickled(monkeypat
         assert Client("The service", server.url, token).post(FISH, BODY, {}, lambda reply: reply.body).value
     with pytest.raises(TypeError, match="pickled"):
         pickle.dumps(token)
-
-
-@pytest.mark.parametrize("url", ["", "ftp://host", "host:80", "https://user:secret@host", "http://"])
-def test_an_address_that_is_no_plain_url_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(DailytalkError, match="http or https URL") as caught:
-        client(url)
-    assert "secret" not in str(caught.value)

@@ -110,12 +110,6 @@ def test_lines_of_another_language_are_refused_with_what_to_do() -> None:
     assert seconds(say("Hello there", language="und")) > 0.3
 
 
-@pytest.mark.parametrize("text", ["…", "?!", "—"])
-def test_a_line_with_nothing_to_say_is_no_silence(text: str) -> None:
-    with pytest.raises(SynthesisFailed, match="finds nothing to say"):
-        say(text)
-
-
 @pytest.mark.parametrize("voice", ["nobody", "en_US-joe", "joe#first", "../en_US-joe-medium"])
 def test_a_name_of_no_voice_is_refused(voice: str) -> None:
     with pytest.raises(DailytalkError, match="Piper has no voice"):

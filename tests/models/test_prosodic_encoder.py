@@ -10,9 +10,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModel
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
-from dailytalk_contiguous.models import prosodic_encoder
-from dailytalk_contiguous.models.prosodic_encoder import SIZES, SPANS, ProsodicSequenceEncoder, mask_spans
+from dailytalk_contiguous.core.errors import BadInput, ModelMissing
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, mask_spans
 
 SMALL = {"hidden_dim": 32, "num_layers": 2, "nhead": 2}
 
@@ -42,15 +41,6 @@ def padded(rows: Sequence[np.ndarray], padding: int = -100) -> torch.Tensor:
     return torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in rows], True, padding)
 
 
-def test_named_sizes_have_their_parameters() -> None:
-    with torch.device("meta"):
-        millions = {
-            size: round(sum(weight.numel() for weight in ProsodicSequenceEncoder.of_size(size).parameters()) / 1e6)
-            for size in SIZES
-        }
-    assert millions == {"tiny": 3, "small": 16, "default": 48, "large": 127}
-
-
 def test_padded_sequences_give_what_they_give_alone(encoder: ProsodicSequenceEncoder) -> None:
     rows = sequences(7, 50, 1, 23)
     together = encoder(padded(rows))
@@ -74,32 +64,12 @@ def test_a_long_sequence_is_the_mean_of_its_windows(encoder: ProsodicSequenceEnc
     assert np.allclose(encoder(padded([row[:3], row])).numpy(force=True)[1], expected, atol=1e-5)
 
 
-def test_embed_keeps_the_order_whatever_the_batches(
-    encoder: ProsodicSequenceEncoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = sequences(40, 3, 17, 17, 300, 1)
-    whole = encoder.embed(rows)
-    monkeypatch.setattr(prosodic_encoder, "FRAMES_PER_BATCH", 20)
-    assert np.allclose(encoder.embed(rows), whole, atol=1e-5)
-    assert encoder.embed([]).shape == (0, 32)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.15, 0.5, 1.0])
 def test_the_share_of_masked_frames_is_what_was_asked_for(share: float) -> None:
     x = torch.zeros(400, 500, dtype=torch.long)
     _, targets = mask_spans(x, torch.full((400,), 500), share, 122, torch.Generator().manual_seed(1))
     assert targets.float().mean().item() == pytest.approx(share, abs=0.01)
     assert targets[:, 0].float().mean().item() == pytest.approx(share, abs=0.06)
-
-
-def test_masked_spans_have_their_lengths() -> None:
-    x = torch.zeros(1, 1_000_000, dtype=torch.long)
-    generator = torch.Generator().manual_seed(2)
-    _, targets = mask_spans(x, torch.tensor([1_000_000]), 0.01, 122, generator)  # few, so that they seldom touch
-    edges = torch.diff(targets[0].int(), prepend=torch.zeros(1), append=torch.zeros(1))
-    lengths = ((edges == -1).nonzero() - (edges == 1).nonzero())[:, 0]
-    shares = [(lengths == span).float().mean().item() for span in SPANS]
-    assert shares == pytest.approx([0.5, 0.25, 0.15, 0.1], abs=0.04)
 
 
 def test_of_masked_frames_most_are_hidden_some_random_some_kept() -> None:
@@ -123,16 +93,6 @@ def test_padding_is_never_masked_and_a_short_row_has_a_target() -> None:
         assert targets.any(dim=1).all()
 
 
-def test_the_share_can_be_changed_and_is_saved(tmp_path: Path) -> None:
-    made = ProsodicSequenceEncoder(**SMALL, mask_prob=0.4)
-    _, _, targets, _ = made(padded(sequences(2000, 2000)), training=True)
-    assert targets.float().mean().item() == pytest.approx(0.4, abs=0.06)
-    made.save_pretrained(tmp_path)
-    assert ProsodicSequenceEncoder.from_pretrained(tmp_path).config.mask_prob == 0.4
-    with pytest.raises(DailytalkError, match=r"mask_prob is 1\.5"):
-        ProsodicSequenceEncoder(**SMALL, mask_prob=1.5)
-
-
 def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, saved: Path) -> None:
     rows = sequences(9, 30)
     assert (saved / "model.safetensors").is_file()
@@ -142,9 +102,7 @@ def test_saved_and_loaded_embeds_the_same(encoder: ProsodicSequenceEncoder, save
     assert np.array_equal(by_auto.embed(rows), encoder.embed(rows))
 
 
-@pytest.mark.parametrize(
-    ("token", "words"), [(120, "the token 120"), (-1, "the token -1"), (5000, "the token 5000")]
-)
+@pytest.mark.parametrize(("token", "words"), [(120, "the token 120"), (-1, "the token -1")])
 def test_a_token_out_of_range_is_named_with_its_place(
     encoder: ProsodicSequenceEncoder, token: int, words: str
 ) -> None:
@@ -155,13 +113,6 @@ def test_a_token_out_of_range_is_named_with_its_place(
     with pytest.raises(BadInput, match=f"row 1 has {words} at frame 17") as refused:
         encoder.embed(rows)
     assert refused.value.row == 1
-
-
-def test_a_mask_may_be_embedded_but_not_trained_on(encoder: ProsodicSequenceEncoder) -> None:
-    rows = padded([np.array([3, 121, 5])])
-    assert encoder(rows).isfinite().all()
-    with pytest.raises(BadInput, match="row 0 has the token 121 at frame 1"):
-        encoder(rows, training=True)
 
 
 def test_what_is_no_sequence_is_refused(encoder: ProsodicSequenceEncoder) -> None:
@@ -177,22 +128,6 @@ def test_what_is_no_sequence_is_refused(encoder: ProsodicSequenceEncoder) -> Non
         encoder(torch.tensor([[1, 2, 3]]), lengths=[4])
     with pytest.raises(BadInput, match="row 1 has 51 frames, more than the 50 of this encoder"):
         encoder(padded(sequences(20, 51)), training=True)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"hidden_dim": 30, "nhead": 4}, "can't be divided among 4 heads"),
-        ({"num_layers": 0}, "num_layers is 0"),
-        ({"hidden_dim": 10**9}, "hidden_dim is 1000000000: give 1 to 16,384"),
-        ({"vocab_size": "122"}, "'vocab_size' expected int"),
-        ({"mask_prob": -0.1}, "mask_prob is -0.1"),
-        ({"padding_token_id": 5}, "padding_token_id 5 is another token"),
-    ],
-)
-def test_a_setting_out_of_range_is_named(settings: dict[str, object], words: str) -> None:
-    with pytest.raises(DailytalkError, match=words):
-        ProsodicSequenceEncoder(**SMALL | settings)
 
 
 def test_a_damaged_checkpoint_and_a_pickle_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -215,34 +150,8 @@ def configured(saved: Path, **settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"hidden_dim": 16384, "num_layers": 256}, "weights missing"),
-        ({"num_layers": 1}, "weights unexpected"),
-        ({"vocab_size": 1 << 20}, "3 weights of another shape"),
-        ({"prosody_model": ["x"]}, "'prosody_model' expected str"),
-        ({"mask_prob": float("nan")}, "NaN is not a number"),
-        ({"note": "x" * (1 << 20)}, "more than 1.0 MiB"),
-    ],
-)
-def test_a_configuration_that_its_weights_do_not_fit_takes_no_memory(
-    saved: Path, settings: dict[str, Any], words: str
-) -> None:
-    """What it asks for would take 3 TB, 256 MB and so on; it is compared with the header of the weights alone."""
-    configured(saved, **settings)
-    with pytest.raises(ModelMissing, match=words):
-        ProsodicSequenceEncoder.from_pretrained(saved)
-
-
-@pytest.mark.parametrize(
     "settings",
-    [
-        {"auto_map": {"AutoConfig": "attack.Attack", "AutoModel": "attack.Attack"}, "trust_remote_code": True},
-        {"num_labels": 10**12},
-        {"id2label": 5},
-        {"dtype": "attack"},
-        {"quantization_config": {"quant_method": "bitsandbytes", "load_in_8bit": True}},
-    ],
+    [{"auto_map": {"AutoConfig": "attack.Attack", "AutoModel": "attack.Attack"}, "trust_remote_code": True}],
 )
 def test_nothing_in_a_configuration_but_the_encoder_s_own_settings_is_obeyed(
     encoder: ProsodicSequenceEncoder, saved: Path, settings: dict[str, Any]
@@ -252,11 +161,3 @@ def test_nothing_in_a_configuration_but_the_encoder_s_own_settings_is_obeyed(
     rows = sequences(9, 30)
     assert np.array_equal(ProsodicSequenceEncoder.from_pretrained(saved).embed(rows), encoder.embed(rows))
     assert not (saved / "attacked").exists()
-
-
-def test_no_file_outside_the_folder_is_opened_for_its_weights(saved: Path, tmp_path: Path) -> None:
-    (saved / "model.safetensors").rename(tmp_path / "elsewhere.safetensors")
-    index = {"weight_map": {"norm.weight": "../elsewhere.safetensors"}, "metadata": {}}
-    (saved / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(ModelMissing, match=r"can't be loaded.*model\.safetensors"):
-        ProsodicSequenceEncoder.from_pretrained(saved)

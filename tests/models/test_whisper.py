@@ -17,13 +17,11 @@ from dailytalk_contiguous.models.contracts import Line, Recognised, VoiceSetting
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import (
     MODEL_FILES,
-    RecogniserInput,
     Whisper,
     check_language,
     check_whisper,
     find_whisper,
     load_whisper,
-    recognise,
     sizes_here,
 )
 
@@ -132,16 +130,6 @@ def test_words_are_the_same_to_the_bit_on_any_number_of_threads(
     assert repr(recognised[1]) == repr(recognised[0])  # where == would miss a sign
 
 
-def test_clip_of_any_rate_is_recognised_by_the_model_that_is_loaded() -> None:
-    loaded = load_whisper("base")
-    clip = soxr.resample(WINDOWS[0], 16000, 24000)
-    asked = [RecogniserInput(clip, 24000, language) for language in ("en", "und")]
-    known, detected = recognise("base", "cpu", "auto", asked)
-    assert known == detected
-    assert "morning" in "".join(word.text for word in known).casefold()
-    assert load_whisper("base") is loaded  # and no second one was
-
-
 def test_known_words_are_placed_where_they_are_said(whisper: Whisper) -> None:
     line = next(line for line in reference("bicycle_repair") if len(line["words"]) > 9)
     side = ("left", "right").index(line["channel"])
@@ -156,18 +144,6 @@ def test_known_words_are_placed_where_they_are_said(whisper: Whisper) -> None:
     assert np.median(late) <= 0.15
 
 
-def test_what_does_not_fit_into_a_window_is_not_placed(whisper: Whisper) -> None:
-    assert whisper.align([np.zeros(31 * 16000, np.float32)], ["en"], [["Hello"]]) == [None]
-    assert whisper.align([VOICE[:16000]], ["en"], [["Hello"] * 500]) == [None]
-
-
-def test_more_words_than_fit_into_an_answer_are_noticed(tmp_path: Path) -> None:
-    talker = Whisper(str(linked(tmp_path / "talker")), "cpu", "auto", 1, 16)
-    assert not english(talker, WINDOWS[3:])[0].cut_off
-    talker._model.max_length = 12  # no sound makes a trained model say the 224 tokens of an answer
-    assert english(talker, WINDOWS[3:])[0].cut_off
-
-
 def test_a_window_that_loops_is_tried_again_and_repeats_less(whisper: Whisper) -> None:
     """ "Yes" thirty times: at first its text is shorter by a factor that Whisper takes for a loop."""
     yes = said_by_espeak("Yes.", "en")
@@ -177,23 +153,11 @@ def test_a_window_that_loops_is_tried_again_and_repeats_less(whisper: Whisper) -
     assert english(whisper, [window]) == [found]
 
 
-def test_sound_of_a_few_samples_is_no_error(whisper: Whisper) -> None:
-    for window in (np.zeros(16000, np.float32), VOICE[16000:16400], VOICE[16000:16001]):
-        (found,) = english(whisper, [window])
-        assert all(word.start <= word.end for word in found.words)
-    assert whisper.detect_languages([]) == []
-
-
 def test_a_model_for_english_refuses_other_languages() -> None:
     check_language("tiny.en", "auto")
     check_language("base", "de")
     with pytest.raises(DailytalkError, match=r"tiny.en knows English only, not de"):
         check_language("tiny.en", "de")
-
-
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelMissing, match="nowhere' is no folder"):
-        check_whisper(str(tmp_path / "nowhere"), "cpu", "int8")
 
 
 def linked(folder: Path, leave_out: str = "") -> Path:

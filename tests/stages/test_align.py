@@ -14,7 +14,7 @@ from own_stages import own_file
 from revoicing import voice
 
 from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import ALIGNED_WORD
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -80,11 +80,6 @@ def test_kept_words_move_with_their_utterance() -> None:
         ("So,", 5.2, 5.5, "right", "recogniser"),
         ("yes.", 5.8, 6.5, "right", "recogniser"),
     ]
-
-
-def test_given_words_are_said_to_be_given() -> None:
-    kept = utterance("right", (5.0, 7.0), "Yes", words=[word("yes", 4.2, 4.5)], recogniser="given")
-    assert told(align(kept)) == [("Yes", 5.2, 5.5, "right", "given")]
 
 
 def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
@@ -238,11 +233,6 @@ def test_what_has_no_words_adds_none(text: str) -> None:
     assert align(utterance("left", (5.0, 7.0), text), utterance("right", (8.0, 9.0), text, words=heard)) == []
 
 
-def test_what_was_left_out_has_no_words() -> None:
-    gone = utterance("left", (5.0, 7.0), "Hello", status="dropped") | {"new_start": None, "new_end": None}
-    assert align(gone) == []
-
-
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
@@ -264,34 +254,6 @@ def test_words_of_kept_utterances_that_overlap_do_not() -> None:
         ("two", "recogniser"),
         ("x", "given"),
     ]
-
-
-def test_word_of_the_rebuilt_conversation_is_told_whole() -> None:
-    kept = utterance("right", (5.0, 7.0), "Yes, I ", words=[word(" yes ", 4.25, 4.5), word("I", 4.5, 5.0)])
-    assert align(kept) == [
-        {
-            "word": "Yes,",
-            "start": 5.25,
-            "end": 5.5,
-            "speaker": "right",
-            "source": "recogniser",
-            "probability": 0.9,
-        },
-        {"word": "I", "start": 5.5, "end": 6.0, "speaker": "right", "source": "recogniser", "probability": 0.9},
-    ]
-
-
-def test_words_end_with_the_conversation() -> None:
-    kept = utterance("right", (28.0, 31.0), "a b", words=[word("a", 27.5, 29.5), word("b", 29.5, 30.0)])
-    assert align(kept, duration=30.0)[-1]["end"] == 30.0
-
-
-def test_recogniser_is_a_model_only_where_there_is_one_and_told_of_what_is_missing(tmp_path: Path) -> None:
-    assert Align(aligner="none").models() == {}
-    assert Align(recogniser="base").models() == {"text_recogniser": "base", "aligner": "pocketsphinx"}
-    Align().preflight()
-    with pytest.raises(ModelMissing):
-        Align(recogniser=str(tmp_path)).preflight()
 
 
 def letters(texts: Iterable[str]) -> list[str]:

@@ -1,30 +1,26 @@
 """What every stage gets from its base: nothing lost in lifting, a digest that knows what matters, a safe `map`."""
 
-import importlib
 import pickle
-import pkgutil
 import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value, enable_progress_bars
+from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
 import dailytalk_contiguous
-from dailytalk_contiguous import stages
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import PROBLEM, Batch, Row
 from dailytalk_contiguous.core.settings import EXECUTION
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, model_digest
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
-from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.style import Bucket, Tag
 
 
@@ -55,31 +51,6 @@ class Modelled(Length):
 
     def models(self) -> dict[str, str]:
         return {"reader": self.model}
-
-
-def all_stages(kind: type[Stage] = Stage) -> Iterator[type[Stage]]:
-    yield kind
-    for below in kind.__subclasses__():
-        yield from all_stages(below)
-
-
-def test_settings_that_only_say_how_a_stage_is_run_are_these() -> None:
-    """All others are in its digest: changed, they let rows be made again."""
-    for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}."):
-        importlib.import_module(module.name)
-    found = {
-        kind.__name__: {one.name for one in fields(kind) if one.metadata.get("execution")}
-        for kind in all_stages()
-        if is_dataclass(kind) and kind.__module__.startswith(stages.__name__)
-    }
-    assert {name: names for name, names in found.items() if names} == {
-        "Align": {"device"},
-        "Finish": {"provenance"},
-        "ClassifyEmotion": {"device"},
-        "RateAffect": found["RateAffect"] | {"device"},
-        "Speak": {"cache", "concurrency", "device", "engine", "max_cost"},  # the digest has the engine's name
-        "Transcribe": {"batch_windows", "device"},
-    }
 
 
 rows = st.lists(st.lists(st.text(max_size=5), max_size=4), max_size=8)
@@ -133,26 +104,6 @@ def test_map_names_the_columns_that_are_missing(stage: Stage) -> None:
             ValueError, match=r"Length needs the columns \[.*'text'\], which this dataset of \['other'\]"
         ):
             stage.map(dataset)
-
-
-def test_map_of_a_dataset_without_speech_names_what_makes_it() -> None:
-    with pytest.raises(ValueError, match=r"lacks: dailytalk_contiguous\.add_speech\(dataset\) makes speech"):
-        MeasureProsody().map(Dataset.from_dict({"audio": ["a.wav"]}))
-
-
-def test_bar_of_a_map_has_the_name_of_its_stage_or_what_the_caller_says(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    enable_progress_bars()  # commands that ran in this process switched them off
-    for options, shown in (({}, "Length: 100%"), ({"desc": "counting"}, "counting: 100%")):
-        PerUtterance(Length(1)).map(as_dataset(), load_from_cache_file=False, **options)
-        assert shown in capsys.readouterr().err
-
-
-def test_map_serves_no_cache_of_other_settings() -> None:
-    dataset = as_dataset()
-    prints = [PerUtterance(Length(n)).map(dataset)._fingerprint for n in (1, 2, 1)]
-    assert prints[0] == prints[2] != prints[1]
 
 
 def test_a_stage_is_a_value() -> None:
@@ -243,46 +194,6 @@ def test_row_that_cannot_be_used_keeps_its_place_with_its_problem_and_costs_no_o
     assert Halves.asked == [2, 3, 0, 6]
 
 
-def test_first_row_of_a_stream_costs_what_one_row_costs() -> None:
-    Halves.asked.clear()
-    numbers = Dataset.from_dict({"number": list(range(0, 200, 2))}).to_iterable_dataset()
-    again = Halves().map(Halves().map(numbers).remove_columns("half"))
-    assert next(iter(again))["half"] == 0
-    assert Halves.asked == [0, 0]
-
-
-def test_problems_are_told_by_place_and_the_other_rows_have_their_columns() -> None:
-    columns, problems = Halves().attempt({"number": [1, 4, 5]})
-    assert columns == {"half": [None, 2, None]}
-    assert {place: error.reason for place, error in problems.items()} == {0: "1 is odd", 2: "5 is odd"}
-    columns, problems = Sums().attempt({"half": [0, 0]})
-    assert (columns, sorted(problems)) == ({"sum": [None, None]}, [0, 1])
-    with pytest.raises(BadInput, match="5 is odd") as refused:
-        Halves()({"number": [4, 5]})
-    assert refused.value.row == 1
-
-
-@dataclass(frozen=True)
-class Renamed(Stage):
-    """Gives a conversation another id."""
-
-    needs: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features({"conversation_id": Value("string"), "length": Value("int32")})
-
-    def row(self, row: Row) -> Row:
-        return {"conversation_id": f"new {row['conversation_id']}", "length": len(row["conversation_id"])}
-
-
-def test_row_with_a_problem_keeps_its_id_in_a_stage_that_makes_ids_again() -> None:
-    rows = Dataset.from_dict({"conversation_id": ["a", "bc"], "number": [1, 2]})
-    for made in (Renamed().map(Halves().map(rows)), Renamed().map(Halves().map(rows.to_iterable_dataset()))):
-        assert [{name: row[name] for name in (*Renamed.adds, *PROBLEM)} for row in made] == [
-            {"conversation_id": "a", "length": None, "problem": "1 is odd"}
-            | {"problem_stage": "Halves", "remedy": "double it"},
-            {"conversation_id": "new bc", "length": 2} | dict.fromkeys(PROBLEM),
-        ]
-
-
 SCRIPT = """
 from dataclasses import dataclass
 from datasets import Dataset, DatasetDict, Features, Value
@@ -344,18 +255,8 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     ("kind", "wrong"),
     [
         (dailytalk_contiguous.Align, {"revoice": "mix"}),
-        (dailytalk_contiguous.Bucket, {"preset": "tertile"}),
         (dailytalk_contiguous.ClassifyEmotion, {"confidence": 1.5}),
-        (dailytalk_contiguous.Punctuate, {"marks": "never"}),
-        (dailytalk_contiguous.RateAffect, {"precision": "int4"}),
-        (dailytalk_contiguous.Reconstruct, {"mode": "free"}),
         (dailytalk_contiguous.Segment, {"channel": "middle"}),
-        *(
-            (dailytalk_contiguous.Speak, wrong)
-            for wrong in ({"no_text": "say"}, {"measure_takes": "some"}, {"tries": 0})
-        ),
-        (dailytalk_contiguous.Tag, {"rules": "strict"}),
-        (dailytalk_contiguous.Transcribe, {"beam": 0}),
     ],
 )
 def test_a_setting_that_means_nothing_is_named(kind: type[Stage], wrong: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ from revoicing import Said, columns, recording
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.stages import voice as voice_stage
 from dailytalk_contiguous.stages.voice import ChooseVoice
 
 RATE = 16000
@@ -49,14 +48,6 @@ def test_only_whole_utterances_of_the_speaker_alone_are_taken_in_their_order() -
     assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
 
 
-def test_three_seconds_that_touch_those_of_the_other_speaker_are_enough() -> None:
-    said = (Said("right", 0.0, 1.0, text="A."), Said("left", 1.0, 4.0, text="One."), Said("right", 4.0, 5.0))
-    voice, _, text = chosen(said)
-    assert (len(voice), text) == (3 * RATE, "One.")
-    with pytest.raises(BadInput, match=r"0\.0 s of the left speaker alone"):
-        chosen((*said, Said("right", 3.5, 3.6)))
-
-
 def test_the_other_speaker_can_be_the_one() -> None:
     said = (*SAID, Said("right", 20.0, 23.0, text="B."))
     voice, _, text = chosen(said, ChooseVoice("right"))
@@ -79,32 +70,6 @@ def test_twenty_seconds_are_enough_the_longest_first() -> None:
     voice, _, text = chosen(said)
     assert text == "b c d"  # 9 + 8 + 3 s
     assert len(voice) == 20 * RATE
-
-
-def test_of_utterances_of_one_length_the_first_are_taken() -> None:
-    said = tuple(Said("left", 8 * place, 8 * place + 6, text=f"{place}") for place in range(4))
-    voice, _, text = chosen(said)
-    assert (len(voice), text) == (18 * RATE, "0 1 2")
-
-
-def test_seconds_of_a_voice_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voice_stage, "LONGEST", 2.0)
-    monkeypatch.setattr(voice_stage, "SHORTEST", 2.0)
-    said = (Said("left", 1.0, 2.0, text="One."), Said("left", 3.0, 5.0, text="Two."))
-    assert chosen(said)[2] == "Two."
-    with pytest.raises(BadInput) as refused:
-        chosen(said, ChooseVoice("right"))
-    assert refused.value.reason == "there are only 0.0 s of the right speaker alone to clone the voice from"
-    assert refused.value.remedy == "name a voice of the service with --voice"
-
-
-def test_voice_at_full_scale_is_not_taken() -> None:
-    """Full scale is 0.999 of it: 32735 of 32768."""
-    said = (Said("left", 1.0, 5.0, text="One."), Said("left", 6.0, 11.0, text="Two."))
-    for peak, text in ((32735, "One. Two."), (32736, "One."), (-32736, "One.")):
-        samples = recording(said, 40.0, RATE)
-        samples[8 * RATE, 0] = peak / 32768
-        assert ChooseVoice()(columns(said, samples, RATE))["voice_text"] == [text]
 
 
 def test_too_little_of_a_voice_is_bad_input_with_its_row() -> None:

@@ -10,7 +10,6 @@ from datasets import Dataset
 from singing_voice import MELODIES, sung
 
 from dailytalk_contiguous.core.delivery import performance_of
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
@@ -89,9 +88,3 @@ def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
     assert 0.95 < done["synthesis"][0]["delivery_cosine"] <= 1.000001
     (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([example()])).to_list()
     assert [len(embedding) for embedding in row["source_embedding"]] == [32, 0, 0]
-
-
-@pytest.mark.parametrize("name", ["nowhere", "../nowhere-else", "s3://bucket/encoder"])
-def test_a_name_that_no_encoder_can_have_is_refused_before_anything_is_fetched(name: str) -> None:
-    with pytest.raises(DailytalkError, match="is no folder, and no name of a model on the Hub"):
-        MeasureDelivery(delivery=name).preflight(fetch=False)

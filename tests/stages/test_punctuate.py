@@ -3,22 +3,9 @@
 from dailytalk_contiguous.stages.style import Punctuate
 
 
-def test_text_and_tagged_text_are_made() -> None:
-    made = Punctuate()({"text_raw": ["no way", "its late"], "tag": ["excited", "calm"]})
-    assert made == {
-        "text": ["No way!", "Its late."],
-        "tagged_text": ["(excited) No way!", "(calm) Its late."],
-    }
-
-
 def test_empty_text_stays_empty_and_has_no_tagged_text() -> None:
     made = Punctuate()({"text_raw": ["", " ", None], "tag": ["excited"] * 3})
     assert made == {"text": ["", "", ""], "tagged_text": [None] * 3}
-
-
-def test_language_chooses_the_marks() -> None:
-    made = Punctuate()({"text_raw": ["你好", "hello"], "tag": ["calm", "calm"], "language": ["zh", None]})
-    assert made["text"] == ["你好。", "Hello."]
 
 
 def test_end_mark_that_stands_in_the_text_is_not_changed_by_a_tag() -> None:

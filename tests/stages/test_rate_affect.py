@@ -1,12 +1,11 @@
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from datasets import Dataset, Features, Value
 
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -26,19 +25,6 @@ SPEECH = [pcm(1.0, 1), pcm(0.3, 2, 220), pcm(2.5, 3, 90), pcm(0.01, 4)]
 
 def ratings(columns: dict[str, list[float]]) -> np.ndarray:
     return np.array([columns[name] for name in AFFECT]).T
-
-
-@pytest.mark.parametrize("batch_seconds", [0.5, 3.0, 1000.0])
-def test_how_utterances_are_batched_does_not_show(tiny_affect: str, batch_seconds: float) -> None:
-    singly = [RateAffect(tiny_affect, device="cpu")({"speech": [speech]}) for speech in SPEECH]
-    together = RateAffect(tiny_affect, device="cpu", batch_seconds=batch_seconds)({"speech": SPEECH})
-    np.testing.assert_allclose(ratings(together), np.concatenate([ratings(one) for one in singly]), atol=1e-5)
-
-
-def test_how_utterances_are_batched_is_not_in_the_digest(tiny_affect: str) -> None:
-    plain = RateAffect(tiny_affect)
-    assert RateAffect(tiny_affect, batch_seconds=60.0, device="cpu").digest == plain.digest
-    assert RateAffect(tiny_affect, context=3.0).digest != plain.digest
 
 
 def conversation(**columns: Any) -> dict[str, Any]:
@@ -117,19 +103,6 @@ def test_a_flat_dataset_can_be_rated(tiny_affect: str) -> None:
     assert len(rated) == 5
     assert math.isnan(rated["valence"][0])
     assert 0 < rated["valence"][1] < 1
-
-
-def test_a_model_that_is_not_there_stops_before_the_run(tiny_affect: str, tmp_path: Path) -> None:
-    RateAffect(tiny_affect).preflight()
-    RateAffect(BUNDLED).preflight()
-    with pytest.raises(ModelMissing, match=r"no config\.json"):
-        RateAffect(str(tmp_path)).preflight()
-
-
-def test_precision_decides_what_is_computed(tiny_affect: str) -> None:
-    full, half = (RateAffect(tiny_affect, precision=name, device="cpu") for name in ("float32", "bfloat16"))
-    assert full.digest != half.digest
-    assert 0 < abs(ratings(half({"speech": SPEECH})) - ratings(full({"speech": SPEECH}))).max() < 0.02
 
 
 @pytest.mark.needs("a machine without a GPU")

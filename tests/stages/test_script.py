@@ -8,7 +8,7 @@ from audio_files import EXAMPLES, conversations
 from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY, in_digits
+from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
@@ -101,19 +101,6 @@ def test_line_of_what_nobody_measured_or_heard_has_nulls() -> None:
     assert line["models"] == {"recogniser": "medium", "affect": None}
 
 
-@pytest.mark.parametrize(
-    ("logprob", "confidence"), [(None, None), (0.0, 1.0), (0.3, 1.0), (-1.0, 0.3679), (-math.inf, 0.0)]
-)
-def test_confidence_is_a_probability(logprob: float | None, confidence: float | None) -> None:
-    assert transcript_line(SOURCE | TAGGED | {"avg_logprob": [logprob] * 2}, 0)["confidence"] == confidence
-
-
-@pytest.mark.parametrize("nothing", [None, math.nan, math.inf, -math.inf])
-def test_what_is_no_number_is_null(nothing: float | None) -> None:
-    assert in_digits(nothing, 2) is None
-    assert (in_digits(0.0, 2), in_digits(-1.255, 1)) == (0.0, -1.3)
-
-
 def script(**columns: Any) -> dict[str, Any]:
     return Script().row(SOURCE | TAGGED | columns)
 
@@ -180,15 +167,6 @@ def test_what_a_classifier_said_of_emotion_goes_through_a_transcript() -> None:
     }
 
 
-def test_times_outside_the_conversation_are_pulled_into_it() -> None:
-    made = script(start=[9.2, -0.5], end=[9.9, 0.25])
-    assert (made["start"], made["end"]) == ([0.0, 39.2 - 30.0], [0.25, 9.5])
-
-
-def test_of_utterances_that_begin_at_once_the_left_one_comes_first() -> None:
-    assert script(start=[1.0, 1.0], end=[2.0, 2.0])["source_channel"] == ["left", "right"]
-
-
 @pytest.mark.parametrize(
     ("languages", "main", "named"),
     [
@@ -237,24 +215,6 @@ def test_verbatim_is_what_was_recognised_until_a_person_writes_another_text(text
     assert (made["text"], made["text_raw"], made["verbatim"]) == ([text.strip()], ["so what"], [verbatim])
 
 
-def test_verbatim_of_a_line_that_nobody_recognised_is_its_text() -> None:
-    made = script_columns(base(text=TAGGED["text"]), [("x", 0, added()), ("y", 1, added(start=31.0, text=""))])
-    assert made["verbatim"] == ["Oh.", ""]
-
-
-def test_reason_for_no_text_goes_where_a_person_wrote_one() -> None:
-    lines = [("x", place, added(text=text, text_reason="noise")) for place, text in enumerate(("Oh.", ""))]
-    assert script_columns(base(), lines)["text_reason"] == [None, "noise"]
-
-
-def test_who_edited_a_line_is_one_name_or_several() -> None:
-    told = [("Ann", ["text", "tag", "text"]), ([], ""), (["Ann", "Ben"], None)]
-    lines = [("x", place, added(edited_by=by, edited_fields=fields)) for place, (by, fields) in enumerate(told)]
-    made = script_columns(base(), lines)
-    assert made["edited_by"] == [["Ann"], None, ["Ann", "Ben"]]
-    assert made["edited_fields"] == [["text", "tag"], None, None]
-
-
 def test_side_that_was_not_tagged_has_its_times_without_text() -> None:
     source = conversations(EXAMPLES / "bicycle_repair.flac") | {"offset": [30.0], "duration": [20.0]}
     both = {name: values[0] for name, values in Segment()(source).items()}
@@ -292,7 +252,6 @@ def test_side_whose_lines_people_deleted_stays_deleted() -> None:
         ({"channel": ["mix", "mix"]}, "it was tagged as one speaker (channel mix)", "tag both channels to "),
         ({"utterance_id": []}, "nobody speaks in it, so there is nothing to say", "leave it out"),
         ({"channels": 1}, "its recording has 1 channels", "only recordings of two channels can be re-voiced"),
-        ({"channels": 3}, "its recording has 3 channels", "only recordings of two channels can be re-voiced"),
     ],
 )
 def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any], reason: str, remedy: str) -> None:

@@ -67,15 +67,6 @@ def test_question_column_decides_where_there_is_one() -> None:
     assert made["rule"] == ["question: curious", "grid: arousal MID, valence MID, dominance MID"]
 
 
-def test_final_question_mark_decides_without_the_column() -> None:
-    made = Tag()(batch_of(utterance("“what is it?”"), utterance("what is it"), utterance(None)))
-    assert made["tag"] == ["curious", "calm", "calm"]
-
-
-def test_seed_rules_are_selectable_by_name() -> None:
-    assert Tag(rules="seed")(batch_of(utterance(energy_bucket="LOW")))["rule"] == ["seed 3 soft tone"]
-
-
 def test_conversations_keep_every_utterance_and_the_silent_one_its_row() -> None:
     one, asked = utterance("so"), utterance("why?")
     rows = [{name: [item[name] for item in items] for name in one} for items in ([one, asked], [], [asked])]

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from audio_files import EXAMPLES
@@ -8,7 +6,6 @@ from datasets import Dataset
 from from_apps import from_app
 
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
@@ -61,9 +58,3 @@ def test_tokens_are_made_where_they_are_asked_for() -> None:
         "TokeniseClip",
         "FinishClip",
     ]
-
-
-@pytest.mark.parametrize("stage", [TokeniseResult, TokeniseClip])
-def test_codebook_that_is_not_there_is_said_before_anything_is_done(stage: type, tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="there is no codebook in"):
-        stage(str(tmp_path / "none")).preflight()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.files import json_text, replacing, write_bytes, write_lines, write_text
 
 
@@ -25,27 +24,6 @@ def test_file_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> No
 def test_name_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
     write_text(tmp_path / name, "whole")
     assert (tmp_path / name).read_text() == "whole"
-
-
-def test_data_is_on_the_disk_before_it_has_its_name_and_the_name_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "x"
-    synced: list[tuple[bool, int, bool]] = []
-    fsync = os.fsync
-
-    def note(descriptor: int) -> None:
-        status = os.fstat(descriptor)
-        synced.append((status.st_ino == tmp_path.stat().st_ino, status.st_size, path.exists()))
-        fsync(descriptor)
-
-    monkeypatch.setattr(files.os, "fsync", note)
-    before = len(os.listdir("/proc/self/fd"))
-    write_bytes(path, b"1234")
-    (is_folder, size, there), (then_folder, _, then_there) = synced
-    assert (is_folder, size, there) == (False, 4, False)
-    assert (then_folder, then_there) == (True, True)
-    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_failure_to_rename_leaves_nothing_half_written(tmp_path: Path) -> None:
