@@ -25,7 +25,7 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
     ("docs/emotion.md", "`--emotion-confidence {:g}`", (ClassifyEmotion().confidence,)),
     ("docs/fine-tuning.md", "`--max-length {:g}s`", (moshi_folder.WINDOW_SECONDS,)),
     ("docs/fine-tuning.md", "silent for at least {:g} s in reach", (moshi_folder.SHORTEST_SILENCE,)),
-    ("docs/fine-tuning.md", "less than {:g} s apart are one turn", (csm.ONE_TURN,)),
+    ("docs/trainers.md", "less than {:g} s apart are one turn", (csm.ONE_TURN,)),
     ("docs/fine-tuning.md", "advice up to {:g} % of a file's words", (100 * findings.SAME_FRAME_SHARE,)),
     ("docs/fine-tuning.md", "an error above {:g} % of a file's words", (100 * findings.SILENT_SHARE,)),
     ("docs/fine-tuning.md", "over {:g} % of the turns of a side", (100 * verdict.FitnessLimits().most_same_gaps,)),
