@@ -48,31 +48,11 @@ ABSENT = ": not on this machine, and "
     [
         (("--profile", "best"), "there is no profile 'best': choose one of standard, embedded."),
         (("--channel", "top"), "Invalid value for '--channel': 'top' is not both, left, right or mix"),
-        (("--buckets", "x"), "Invalid value for '--buckets': 'x' is not percentile, robust or seed"),
-        (
-            ("--affect-precision", "int4"),
-            "Invalid value for '--affect-precision': 'int4' is not auto, float32, bfloat16 or float16",
-        ),
-        (("--rules", "x"), "Invalid value for '--rules': 'x' is not standard, careful or seed"),
-        (("--device", "tpu"), "Invalid value for '--device': 'tpu' is not auto, cpu or cuda"),
-        (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N, such as 1/8."),
-        (("--shard", "0/2"), "--shard can't be '0/2': give i/N with i from 1 to N, such as 1/8."),
-        (("--shard", "half"), "--shard can't be 'half': give i/N with i from 1 to N, such as 1/8."),
-        (
-            ("--max-conversation", "15"),
-            "Invalid value for '--max-conversation': 15 has no unit: give 15m",
-        ),
-        (
-            ("--max-conversation", "0"),
-            "Invalid value for '--max-conversation': '0' is not a time of 1s or more",
-        ),
-        (
-            ("--min-duration", "-1s"),
-            "Invalid value for '--min-duration': '-1s' is not a time",
-        ),
-        (("--punctuate", "x"), "Invalid value for '--punctuate': 'x' is not missing or always"),
+        (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N"),
+        (("--max-conversation", "0"), "Invalid value for '--max-conversation': '0' is not a time of 1s or more"),
         (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a transcript"),
         (("--asr-model", "tiny.en", "--language", "de"), "Whisper tiny.en knows English only, not de: "),
+        (("--language", "en,xx"), "the language xx is none of Whisper's"),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
         (
             ("--asr-model", "tiny"),
@@ -80,11 +60,6 @@ ABSENT = ": not on this machine, and "
         ),
         (("--asr-model", "empty"), "'empty' is no whole Whisper model in CTranslate2 format: no model.bin"),
         (("--affect-model", "empty"), "'empty' is no model of transformers: it has no config.json"),
-        (
-            ("--affect-model", "nobody/nothing"),
-            f"nobody/nothing (for RateAffect){ABSENT}nobody/nothing can't be reached",
-        ),
-        (("--affect-model", "not a name!"), "'not a name!' is no folder, and no name of a model on the Hub"),
     ],
 )
 def test_wrong_setting_is_one_sentence_and_nothing_is_written(
@@ -116,15 +91,8 @@ def test_wrong_setting_is_one_sentence_and_nothing_is_written(
         (("tag",), "Missing argument"),
         (("tag", "x"), "Missing option '--out'"),
         (("tag", "x", "--out", "y", "--workers", "0"), "--workers"),
-        (("tag", "x", "--out", "y", "--shard-minutes", "0"), "--shard-minutes"),
-        (("tag", "x", "--out", "y", "--beam", "many"), "--beam"),
-        (("tag", "x", "--out", "y", "--nosuch"), "No such option"),
         (("tag", "x", "--outt", "y"), "--outt (Possible options: --out)"),
-        (("speak", "x", "--max-costt", "5"), "--max-costt (Possible options: --max-cost)"),
-        (("tag", "x", "--out", "y", "--channel", "top"), "'top' is not both, left, right or mix"),
         (("export", "x", "--out", "y", "--format", "best"), "--format can't be 'best'"),
-        (("report", "x", "--audio", "loud"), "--audio can't be 'loud'"),
-        (("build", "x", "--out", "y", "--tts", "robot"), "'--tts': 'robot' is not"),
         (("corpus", "nosuch", "x", "--out", "y"), "there is no corpus 'nosuch'"),
         (("nosuch",), "No such command 'nosuch'"),
     ],
@@ -191,20 +159,10 @@ def test_expected_error_is_a_sentence_and_a_code(
     assert capsys.readouterr().err == told
 
 
-@pytest.mark.parametrize(
-    ("error", "remedy"),
-    [
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/x"), "free some space"),
-        (OSError(errno.EIO, os.strerror(errno.EIO), "/out/x"), "check the disk and the path"),
-    ],
-)
-def test_error_of_the_disk_names_the_file_and_what_to_do(
-    capsys: pytest.CaptureFixture[str], error: OSError, remedy: str
-) -> None:
-    assert guarded("x", raising(error)) == 1
+def test_error_of_the_disk_names_the_file_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded("x", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/x"))) == 1
     sentence = capsys.readouterr().err
-    assert "(/out/x): " in sentence
-    assert remedy in sentence
+    assert "(/out/x): free some space" in sentence
     assert sentence.count("\n") == 1
 
 
@@ -235,20 +193,6 @@ def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
     done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "dailytalk: stopped before anything was done.\n"
-
-
-def test_reader_that_goes_away_ends_a_command_with_1_and_without_a_word() -> None:
-    program = (
-        "import sys; from dailytalk_contiguous.cli.terminal import guarded;"
-        "sys.exit(guarded('dailytalk', lambda: print('line ' * 100_000) or 0))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert (process.stderr.read(), process.wait()) == (b"", 1)
 
 
 def test_address_of_a_store_is_refused_where_a_folder_is_meant() -> None:

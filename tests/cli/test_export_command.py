@@ -6,8 +6,6 @@ from built_conversations import built_row, write_dataset
 from command import Command
 from scripted import folder, say, settings, talk
 
-from dailytalk_contiguous.core.wording import counted
-
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -42,8 +40,8 @@ def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: 
 
 @pytest.mark.parametrize(
     "command",
-    [("export", "--format", "moshi"), ("export", "--format", "webdataset"), ("mix",)],
-    ids=["moshi", "webdataset", "mix"],
+    [("export", "--format", "moshi"), ("mix",)],
+    ids=["moshi", "mix"],
 )
 def test_conversation_that_was_held_out_stays_so_when_others_come_and_go(
     tmp_path: Path, dailytalk: Command, command: tuple[str, ...]
@@ -58,7 +56,7 @@ def test_conversation_that_was_held_out_stays_so_when_others_come_and_go(
         return {name: facts["split"] for name, facts in about.items()}
 
     known: dict[str, str] = {}
-    for count in (8, 11, 5, 14, 16):
+    for count in (8, 5, 16):
         sides = divided(tmp_path / "data", count)
         assert len(sides) == count
         assert sides.items() <= (known := sides | known).items()
@@ -102,80 +100,27 @@ def test_damaged_training_folder_gives_1_and_names_the_file(
     assert first_step.startswith("next: ")
 
 
-@pytest.mark.parametrize(
-    ("count", "more"), [(1, []), (20, []), (22, ["… 2 more of the kind error (--json lists all)"])]
-)
-def test_check_shows_a_few_findings_and_its_verdict_and_with_v_all_facts_and_twenty_errors_of_a_kind(
-    tmp_path: Path, dailytalk: Command, count: int, more: list[str]
-) -> None:
-    lines = [json.dumps({"path": f"data_stereo/{n}.wav", "duration": 90.0}) + "\n" for n in range(count)]
-    (tmp_path / "train.jsonl").write_text("".join(lines))
-    done = dailytalk("check", tmp_path, "-v")
-    gone = "the manifest names it, but it isn't there; export again with `dailytalk export`"
-    length = {1: "90.0 s", 20: "30.0 min", 22: "33.0 min"}[count]
-    verdict = "bad: data_stereo/0.wav: the manifest names it, but it isn't there"
-    verdict += f"; and {count - 1} more reasons" if count > 1 else ""
-    assert (done.code, done.err) == (1, "")
-    assert done.out.splitlines() == [
-        verdict,
-        "kind: moshi",
-        f"files: train {count}",
-        f"length: train {length}",
-        f"windows: train {count}",
-        "share of padding in the windows: train 0.1",
-        "words: 0",
-        "length of a window: 100 s",
-        "windows in a batch: 1",
-        *(f"error: data_stereo/{n}.wav: {gone}" for n in range(min(count, 20))),
-        *more,
-        verdict,
-        "next: export again with `dailytalk export`",
-    ]
-    short = dailytalk("check", tmp_path)
-    shown = [f"error: data_stereo/{n}.wav: {gone}" for n in range(1, min(count, 7))]  # the verdict has the first
-    left = [f"… {counted(count - 7, 'more finding')} (-v shows them)"] if count > 7 else []
-    assert (short.code, short.out.splitlines()) == (
-        1,
-        [
-            f"moshi: files train {count}, words 0, length train {length}",
-            *shown,
-            *left,
-            *done.out.splitlines()[-2:],
-        ],
-    )
-    told = json.loads(dailytalk("check", tmp_path, "--json").out)
-    assert [finding["file"] for finding in told["findings"]] == [f"data_stereo/{n}.wav" for n in range(count)]
+def test_check_shows_a_few_findings_with_v_more_and_as_json_all(tmp_path: Path, dailytalk: Command) -> None:
+    names = [f"data_stereo/{n}.wav" for n in range(22)]
+    manifest = "".join(json.dumps({"path": name, "duration": 90.0}) + "\n" for name in names)
+    (tmp_path / "train.jsonl").write_text(manifest)
+    shown = [dailytalk("check", tmp_path, *options) for options in ((), ("-v",), ("--json",))]
+    assert [done.code for done in shown] == [1, 1, 1]
+    short, long = ([line for line in done.out.splitlines() if line.startswith("error: ")] for done in shown[:2])
+    assert 0 < len(short) < len(long) < 22
+    assert [finding["file"] for finding in json.loads(shown[2].out)["findings"]] == names
+    for done in shown[:2]:
+        verdict, step = done.out.splitlines()[-2:]
+        assert verdict.startswith(f"bad: {names[0]}: ")
+        assert step.startswith("next: ")
 
 
-@pytest.mark.parametrize("command", [("export", "--out", "out"), ("push", "tester/calls")])
-def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(
-    tmp_path: Path, dailytalk: Command, command: tuple[str, ...]
-) -> None:
+def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(tmp_path: Path, dailytalk: Command) -> None:
     (tmp_path / "work/tagged").mkdir(parents=True)
-    done = dailytalk(command[0], tmp_path / "work", *command[1:])
-    assert (done.code, done.out) == (1, "")
-    assert done.err == (
-        f"dailytalk: {tmp_path}/work was tagged and not spoken yet: run `dailytalk speak {tmp_path}/work`, "
-        "with `--revoice none` to keep both voices as they were recorded.\n"
-    )
-    done = dailytalk(command[0], tmp_path / "nowhere", *command[1:])
-    assert done.err == f"dailytalk: {tmp_path}/nowhere does not exist: check the path.\n"
-
-
-def test_check_says_nothing_of_what_it_does_not_know_and_names_no_dot(tmp_path: Path, dailytalk: Command) -> None:
-    row = built_row("a", language=None)
-    utterances = [utterance | {"status": "kept", "synthesis": None} for utterance in row["utterances"]]
-    folder = write_dataset(tmp_path / "work", [row | {"utterances": utterances}, built_row("b", language=None)])
-    done = dailytalk("check", folder)
-    assert (done.code, done.err) == (0, "")
-    assert "none" not in done.out
-    assert ".:" not in done.out
-    told = json.loads(dailytalk("check", folder, "--json").out)
-    assert told["verdict"]["headline"] == done.out.splitlines()[-2]
-    assert done.out.splitlines()[-1] == f"next: dailytalk export {folder} --format moshi --out DIR"
-    assert {finding["kind"] for finding in told["verdict"]["findings"]} == {
-        finding["kind"] for finding in told["findings"]
-    }
+    for command in (("export", tmp_path / "work", "--out", "out"), ("push", tmp_path / "work", "tester/calls")):
+        done = dailytalk(*command)
+        assert (done.code, done.out) == (1, "")
+        assert f"run `dailytalk speak {tmp_path}/work`" in done.err
 
 
 def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Command) -> None:

@@ -112,10 +112,7 @@ def test_what_can_not_be_is_told_in_a_sentence(tmp_path: Path, dailytalk: Comman
     for arguments, told in (
         (("report", NAME), "--out"),
         (("check", f"{NAME}@v1.0.0", "--revision", "v1.0.0"), "give one of them"),
-        (("check", f"{NAME}@v9.9.9"), "no such version"),
         (("check", "tester/nothing"), "there is no folder 'tester/nothing' here, and"),
-        (("check", ".", "--revision", "v1.0.0"), "leave it out"),
-        (("export", NAME, "--out", out, "--seed", "1"), "--seed decides nothing"),
         (("export", NAME, "--out", out, "--split", "train"), "--split is for"),
         (("export", NAME, "--out", out, "--format", "csm", "--split", "dev"), "no conversations in dev"),
     ):

@@ -93,14 +93,13 @@ def test_row_without_audio_stands_in_the_rejects(
     assert (reject["id"], reject["stage"], reject["reason"]) == ("two", "Hub", "it has no audio")
 
 
-@pytest.mark.parametrize("command", ["tag", "build"])
 def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
-    tmp_path: Path, dailytalk: Command, hub: HubServer, command: str
+    tmp_path: Path, dailytalk: Command, hub: HubServer
 ) -> None:
     sound = wav_bytes(excerpt())
     commit = publish(a_dot_wav=sound, b_dot_wav=sound)
     hub.requests.clear()
-    done = dailytalk(command, REPO, "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
+    done = dailytalk("build", REPO, "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
     assert done.code == 0
     assert json.loads(done.out) == {
         "source": {"repository": REPO, "revision": commit, "licence": None},
@@ -147,7 +146,6 @@ def test_mistake_is_one_sentence_and_makes_nothing(tmp_path: Path, dailytalk: Co
         ((REPO, "elsewhere"), "can't have inputs beside it"),
         ((REPO, "--audio-column", "sound"), "no column 'sound'"),
         ((REPO, "--split", "dev"), "no split 'dev'"),
-        (("hf://models/a/b",), "names no dataset"),
     ):
         done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
         *before, sentence = done.err.splitlines()
@@ -165,14 +163,3 @@ def test_token_is_nowhere_in_what_a_run_leaves(
     left = [path for top in ("out", "cache", "hf_home") for path in (tmp_path / top).rglob("*") if path.is_file()]
     assert left
     assert not [path for path in left if hub.write_token.encode() in path.read_bytes()]
-
-
-def test_plan_of_a_dataset_that_is_not_here_fetches_nothing_and_says_how_much_that_would_be(
-    dailytalk: Command, hub: HubServer
-) -> None:
-    publish(a_dot_wav=wav_bytes(excerpt()))
-    hub.requests.clear()
-    done = dailytalk("plan", REPO, *EMBEDDED)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "1 file of tester/calls would have to be downloaded" in done.err
-    assert not [one for one in hub.requests if one.path.endswith(".wav")]

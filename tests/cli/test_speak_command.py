@@ -2,7 +2,6 @@ import json
 import os
 import re
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Semaphore
@@ -109,33 +108,29 @@ def test_espeak_needs_no_network_and_takes_its_tags(tmp_path: Path, dailytalk: C
 # What a user can mend
 
 
-@pytest.mark.parametrize(
-    ("status", "told"),
-    [
-        ("401", "check the token in FISH_API_KEY"),
-        ("403", "may not use"),
-        ("404", "check the voice"),
-    ],
-)
-def test_refusal_by_the_service_is_one_sentence_and_loses_nothing(
-    tmp_path: Path, dailytalk: Command, server: Stubborn, status: str, told: str
+def test_refusal_by_the_service_is_one_sentence_without_the_token_and_loses_nothing(
+    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     assert dailytalk("speak", work, *FISH).code == 0
     before = state(work)
     edited(work, 2, text="The bicycle makes another noise.")
     before |= {"transcript.jsonl": state(work)["transcript.jsonl"]}
-    server.word, server.fault = "another", status
+    server.word, server.fault = "another", "404"
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.out) == (1, "")
     _, refusal = done.err.splitlines()  # after what was found
-    assert refusal.startswith(f"dailytalk: Fish Audio answered {status}")
-    assert told in refusal
+    assert refusal.startswith("dailytalk: Fish Audio answered 404")
     assert TOKEN not in done.err
     assert state(work) == before
     (failed,) = json.loads(dailytalk("status", work, "--json").out)["runs"]
     assert (failed["kind"], failed["state"], failed["spent"]) == ("speak", "failed", 0.0)
-    assert told in failed["reason"]
+    assert "check the voice" in refusal
+    assert "check the voice" in failed["reason"]
+    monkeypatch.setenv("FISH_API_KEY", "a-token-of-somebody-else")
+    done = dailytalk("speak", work, *FISH)  # the server repeats the token in its answer
+    assert (done.code, "check the token in FISH_API_KEY" in done.err) == (1, True)
+    assert "somebody-else" not in done.out + done.err
 
 
 def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
@@ -158,31 +153,13 @@ def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
     assert (refused.code, "OpenAI clones no voice from a sample" in refused.err) == (1, True)
 
 
-def test_wrong_token_is_said_and_never_shown(
-    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    monkeypatch.setenv("FISH_API_KEY", "a-token-of-somebody-else")
-    done = dailytalk("speak", work, *FISH)  # the server repeats the token in its answer
-    assert done.code == 1
-    assert "answered 401: it does not accept the token: check the token in FISH_API_KEY" in done.err
-    assert "somebody-else" not in done.out + done.err
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--tts", "festival"), "'--tts': 'festival' is not espeak, fish"),
-        (("--sample-rate", "²"), "'--sample-rate'"),
         (("--sample-rate", "4000"), "from 8000 to 96000 or source"),
         (("--map-tag", "determined"), "is not TAG=OTHER"),
-        (("--no-text", "say"), "is not drop or keep-original"),
-        (("--measure-takes", "some"), "is not all or none"),
-        (("--revoice", "both"), "is not left, right"),
-        (("--profile", "best"), "there is no profile 'best'"),
         (("--tts-model", "speech-1.5"), "Fish Audio has no model 'speech-1.5'"),
         (("--tts", "espeak", "--voice", "clone"), "espeak can't speak in the voice of a sample: use --tts fish"),
-        (("--tts", "espeak", "--candidates", "2"), "there are no candidates: leave --candidates out"),
         (("--max-cost", "0"), "spending limit of 0 USD"),
         (("--map-tag", "calm=giggling", "--map-tag", "curious=calm"), "add to the tag mapping"),
     ],
@@ -249,7 +226,7 @@ def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command,
 
 
 def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
-    tmp_path: Path, dailytalk: Command, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, dailytalk: Command, server: Stubborn
 ) -> None:
     save(tmp_path / "in/call.flac", excerpt(seconds=16.0))
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
@@ -279,15 +256,7 @@ def test_build_goes_from_recordings_to_conversations_and_bears_being_stopped(
     assert (record["money"]["saved_by_cache"] > 0, record["money"]["spent"] > 0) == (True, True)
     again = dailytalk(*command)
     assert (again.code, sum(server.purchases.values())) == (3, len(server.purchases))
-    whole = json.loads((out / "run.json").read_text())
-    assert {"transcript_sha256", "speak", "stages"} <= set(whole)
     assert [line["id"] for line in read_lines(out / "rejects.jsonl")] == ["mono"]
-    assert dailytalk(*command, "--dry-run", "--json").code == 0
-    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLORTERM", ""), ("COLUMNS", "200")):
-        monkeypatch.setenv(name, value)
-    shown = dailytalk(*command).out
-    assert "\x1b[1;33m1 conversation, " in shown  # as tag rejected some, and not speak
-    assert "\x1b[1;32m" not in shown
 
 
 def test_added_recording_leaves_finished_conversations_and_edits_as_they_were(
@@ -310,40 +279,15 @@ def test_added_recording_leaves_finished_conversations_and_edits_as_they_were(
     assert read_lines(work / "transcript_shifted.jsonl")[0]["text"] == "Hello again."
 
 
-def test_build_without_a_usable_recording_gives_1_and_one_json_document(
-    tmp_path: Path, dailytalk: Command
-) -> None:
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    command = ("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--asr-model", "tiny.en")
-    done = dailytalk(*command, "--json")
-    assert (done.code, json.loads(done.out)["complete"], done.out[-3:]) == (1, True, "\n}\n")
-    assert "to speak" not in dailytalk(*command).out
-
-
-def test_build_refuses_a_share_of_the_work(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/call.wav")
-    done = dailytalk("build", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--shard", "1/2")
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert "run dailytalk tag --shard, then dailytalk speak" in done.err
-
-
-def test_speak_goes_on_with_the_profile_of_tag(tmp_path: Path, dailytalk: Command) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}}))
-    assert "to say by piper" in dailytalk("speak", work, "--dry-run").out
-    assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
-
-
-def test_speak_goes_on_with_the_recogniser_of_tag(tmp_path: Path, dailytalk: Command) -> None:
+def test_speak_goes_on_with_the_profile_and_the_recogniser_of_tag(tmp_path: Path, dailytalk: Command) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     recogniser = {"name": "Transcribe", "settings": {"model": "tiny.en"}}
-    (work / "run.json").write_text(json.dumps({"settings": {"profile": "standard"}, "stages": [recogniser]}))
-    chosen = ("speak", work, "--tts", "espeak", "--dry-run")
-    assert ("text_recogniser: tiny.en" in dailytalk(*chosen).out, "download" in dailytalk(*chosen).out) == (
-        True,
-        False,
-    )
-    assert "text_recogniser: base" in dailytalk(*chosen, "--asr-model", "base").out
+    (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}, "stages": [recogniser]}))
+    told = dailytalk("speak", work, "--dry-run").out
+    assert "to say by piper" in told
+    assert "text_recogniser: tiny.en" in told
+    assert "download" not in told
+    assert "text_recogniser: base" in dailytalk("speak", work, "--dry-run", "--asr-model", "base").out
 
 
 def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:
@@ -370,15 +314,3 @@ def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(
     assert done.err == dailytalk("speak", work, *FISH).err
     assert "Fish Audio needs a token" in done.err
     assert sorted(path.name for path in work.iterdir()) == ["recordings", "tagged", "transcript.jsonl"]
-
-
-def test_port_that_is_refused_is_named_and_leaves_no_empty_dataset(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    monkeypatch.setenv("FISH_AUDIO_BASE_URL", url)
-    work = folder(tmp_path / "work", first=SHORT)
-    done = dailytalk("speak", work, *FISH, "--voice", "anna")
-    assert (done.code, f"Fish Audio at {url} can't be reached" in done.err) == (1, True)
-    assert not (work / "dataset").exists()

@@ -140,19 +140,6 @@ def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
     assert drawn.count("tag: a full disk.") == 1
 
 
-def test_failed_run_says_why(tmp_path: Path, dailytalk: Command) -> None:
-    work = tmp_path / "work"
-    work.mkdir()
-    told = {"run": "r", "time": "2026-01-01T00:00:00Z"}
-    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "speak", "shard": [1, 2], "host": "[one]", "pid": 1, "spent": 0.5} | plan
-    lines = [{"event": "planned", **told, **about}, {"event": "failed", **told, "reason": "no money: earn some"}]
-    (work / EVENTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = dailytalk("status", work)
-    assert "speak 1/2 on [one], process 1: failed; 0 of 2 shards, 0.00 of 1.00 h, 0.5000 USD spent" in done.out
-    assert "speak: no money: earn some." in done.out.splitlines()
-
-
 def test_folder_without_a_run_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     done = dailytalk("status", tmp_path)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)

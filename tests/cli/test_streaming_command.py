@@ -71,8 +71,6 @@ def test_full_disk_that_is_foreseen_gives_3_and_one_sentence(
     ("arguments", "told"),
     [
         ((REPO, "--streaming", "--workers", "2"), "--workers can't be used with --streaming"),
-        ((REPO, "--streaming", "--shard", "1/2"), "--shard can't be used with --streaming"),
-        ((REPO, "--streaming", "--address", "auto"), "--address can't be used with --streaming"),
         ((REPO, "--streaming", "--buckets", "robust"), "--buckets robust measures the whole corpus"),
         ((REPO, "--limit-hours", "1"), "--limit-hours is for --streaming"),
         ((".", "--streaming"), "--streaming is for datasets on the Hub"),

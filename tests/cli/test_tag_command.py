@@ -54,10 +54,7 @@ def test_something_rejected_is_told_with_its_remedy_and_gives_3(
     assert done.code == 3
     (told,) = [line for line in done.out.splitlines() if line.startswith("  rejected")]
     assert '"new\\nline [red]\\""' in told
-    assert told.endswith(
-        "make call.left.wav and call.right.wav of it with a diariser and a separator of your choice, or pass "
-        "--channel mix to take it as one speaker"
-    )
+    assert "--channel mix" in told
 
 
 SAID = "we could take the train to the mountains on saturday and come home when it is dark if you like that at all"
@@ -97,13 +94,9 @@ def two_languages(path: Path) -> None:
     save(path, np.stack([left, english], axis=1))
 
 
-@pytest.mark.parametrize("options", [(), ("--language", "de,en")])
-def test_each_side_is_recognised_in_its_own_language(
-    tmp_path: Path, dailytalk: Command, options: tuple[str, ...]
-) -> None:
+def test_each_side_is_recognised_in_its_own_language(tmp_path: Path, dailytalk: Command) -> None:
     two_languages(tmp_path / "in/call.wav")
-    voices = ("--profile", "embedded", *options)
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *voices).code == 0
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded").code == 0
     lines = read_lines(tmp_path / "out/transcript.jsonl")
     assert {(line["channel"], line["language"]) for line in lines} == {("left", "de"), ("right", "en")}
     heard = " ".join(line["text_raw"] for line in lines if line["channel"] == "left").lower()
@@ -125,35 +118,15 @@ def test_each_side_of_a_transcript_has_its_own_language(tmp_path: Path) -> None:
     assert languages == {("left", "de"), ("right", "en")}
 
 
-@pytest.mark.parametrize(
-    ("language", "reason"),
-    [("xx", "the language xx is none of Whisper's"), ("en,xx", "the language xx"), ("en,de,fr", "en,de,fr")],
-)
-def test_unknown_language_is_refused_in_a_sentence(
-    tmp_path: Path, dailytalk: Command, language: str, reason: str
-) -> None:
-    calls(tmp_path / "in", "a")
-    options = ("--profile", "embedded", "--language", language)
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *options)
-    assert (done.code, done.err.count(reason), "Traceback" in done.err) == (1, 1, False)
-
-
-@pytest.mark.parametrize("command", ["tag", "build", "plan"])
-def test_short_transcript_needs_its_language_before_any_work(
-    tmp_path: Path, dailytalk: Command, command: str
-) -> None:
+def test_short_transcript_needs_its_language_before_any_work(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
     transcript(tmp_path / "in/call.json", "hello there yes")
-    out = () if command == "plan" else ("--out", tmp_path / "out")
-    done = dailytalk(command, tmp_path / "in", *out, "--profile", "embedded")
-    assert done.code == 1
-    assert "too short to know its language" in done.out + done.err
-    assert "--language" in done.out + done.err
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "out")
+    done = dailytalk(*tag, "--profile", "embedded")
+    assert (done.code, "--language" in done.out + done.err) == (1, True)
     assert not any(path.stat().st_size for path in tmp_path.glob("out/transcript.jsonl"))
-    if command == "tag":
-        checked = dailytalk("check", tmp_path / "out")
-        assert "name it with --language" in checked.out
-        assert dailytalk("tag", tmp_path / "in", *out, *EMBEDDED).code in (0, 3)
+    assert "name it with --language" in dailytalk("check", tmp_path / "out").out
+    assert dailytalk(*tag, *EMBEDDED).code in (0, 3)
 
 
 def test_calls_that_people_transcribed_need_no_recogniser(tmp_path: Path, dailytalk: Command) -> None:
@@ -252,17 +225,6 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(
     assert state(tmp_path / "out") == before
 
 
-def test_dry_run_refuses_a_language_that_the_run_would_refuse(tmp_path: Path, dailytalk: Command) -> None:
-    calls(tmp_path / "in", "a")
-    told = {}
-    for option in ("--dry-run", "--json"):
-        asked = ("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded", "--language", "de")
-        told[option] = dailytalk(*asked, "--asr-model", "tiny.en", option)
-    assert told["--dry-run"].code == told["--json"].code == 1
-    assert told["--dry-run"].err == told["--json"].err
-    assert "Whisper tiny.en knows English only, not de" in told["--dry-run"].err
-
-
 def test_dry_run_refuses_results_of_a_recording_that_is_gone(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:
@@ -274,15 +236,6 @@ def test_dry_run_refuses_results_of_a_recording_that_is_gone(
     assert (done.code, done.out) == (1, "")
     assert "holds results of 1 recording not in this input" in done.err
     assert "1 shard, 1 of them to make (6.0 s)" in dailytalk(*asked, "--dry-run", "--prune").out
-
-
-def test_dry_run_of_a_model_that_is_not_here_downloads_nothing(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    calls(tmp_path / "in", "a")
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--asr-model", "tiny", "--dry-run")
-    assert (done.code, "stages to run: Segment, MatchTranscript, Transcribe" in done.out) == (0, True)
 
 
 def test_hosts_share_the_work_and_the_last_one_writes_the_transcript(
@@ -306,15 +259,6 @@ def test_rules_can_be_changed_where_the_transcript_was_edited_beyond_reading(
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed")
     assert "lines that people changed also came out differently: theirs stay" in done.out
     assert (tmp_path / "out/transcript.jsonl").read_text() == "my notes\n"
-
-
-def test_name_with_a_leading_dash_comes_after_two(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    save(tmp_path / "-v.wav")
-    monkeypatch.chdir(tmp_path)
-    assert dailytalk("tag", "--out", "out", *quick, "--", "-v.wav").code == 0
-    assert {line["audio_file"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"-v.wav"}
 
 
 # Stopping and going on
@@ -410,12 +354,11 @@ def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path,
     assert json.loads(named.out)["conversations"] == 1
 
 
-@pytest.mark.parametrize("model", ["tiny", "voice-linear"])
-def test_precision_that_only_costs_time_is_said(tmp_path: Path, dailytalk: Command, model: str) -> None:
+def test_precision_that_only_costs_time_is_said(tmp_path: Path, dailytalk: Command) -> None:
     calls(tmp_path / "in", "call")
-    asked = ("--affect-model", model, "--affect-precision", "float16", "--device", "cpu", "--dry-run")
+    asked = ("--affect-model", "tiny", "--affect-precision", "float16", "--device", "cpu", "--dry-run")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, *asked)
-    assert ("the CPU here doesn't multiply in float16: affect takes longer" in done.err) == (model == "tiny")
+    assert "affect takes longer" in done.err
 
 
 # One whisper.json for a folder of recordings
