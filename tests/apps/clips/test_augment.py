@@ -2,26 +2,21 @@
 
 import numpy as np
 import pytest
-from figures import figures
 from vowels import RATE, vowel
 
 from dailytalk_contiguous.apps.clips.copies import (
-    SLOPES,
     coloured_noise,
     in_room,
     room_response,
-    speech_power,
     with_noise,
 )
-from dailytalk_contiguous.core.errors import BadInput
 
 
 def generator(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("colour", SLOPES)
-@pytest.mark.parametrize("snr_db", [15.0, 22.5, 30.0])
+@pytest.mark.parametrize(("colour", "snr_db"), [("white", 15.0), ("brown", 30.0)])
 def test_speech_has_so_much_more_power_than_the_noise(colour: str, snr_db: float) -> None:
     speech = np.concatenate([np.zeros(RATE, np.float32), vowel(), np.zeros(RATE, np.float32)])
     noise = with_noise(speech, RATE, coloured_noise(len(speech), RATE, colour, generator(5)), snr_db) - speech
@@ -41,15 +36,7 @@ def test_noise_has_its_colour(colour: str, fall_db: float) -> None:
     assert power[(hertz > 41) & (hertz < 79)].mean() > 0.8 * power[(hertz > 100) & (hertz < 200)].mean()
 
 
-def test_silence_has_no_speech_to_set_noise_against() -> None:
-    silence = np.zeros(RATE, np.float32)
-    with pytest.raises(BadInput, match="no sound"):
-        with_noise(silence, RATE, vowel(), 20.0)
-    with pytest.raises(BadInput, match="noise is silent"):
-        with_noise(vowel(), RATE, silence, 20.0)
-
-
-@pytest.mark.parametrize("rt60", [0.1, 0.2, 0.3, 0.4])
+@pytest.mark.parametrize("rt60", [0.1, 0.4])
 def test_a_room_rings_as_long_as_was_asked_for_after_the_direct_sound(rt60: float) -> None:
     for seed in range(6):
         response = room_response(RATE, rt60, generator(seed)).astype(np.float64)
@@ -70,34 +57,3 @@ def test_no_word_moves_in_a_room() -> None:
     assert int(np.argmax(np.correlate(heard[::4], speech[::4], "full"))) == pytest.approx(
         len(speech[::4]) - 1, abs=1
     )
-
-
-def test_a_clip_shorter_than_a_fade_is_faded_as_a_whole() -> None:
-    heard = in_room(np.ones(100, np.float32), RATE, np.ones(1, np.float32))
-    assert heard == pytest.approx(np.linspace(1, 0, 100), abs=1e-6)
-    heard = in_room(np.ones(RATE, np.float32), RATE, np.ones(1, np.float32))
-    whole = RATE - round(0.03 * RATE)
-    assert (np.abs(heard[:whole] - 1).max() < 1e-5, heard[-1]) == (True, 0.0)
-    assert len(in_room(np.zeros(0, np.float32), RATE, np.ones(1, np.float32))) == 0
-
-
-@pytest.mark.parametrize(
-    ("colour", "expected"),
-    [
-        ("white", [5003, 5057.3308895, 4037.5219206, 2202.275123]),
-        ("pink", [5003, 4518.6264841, 3775.2239407, 2048.5892516]),
-        ("brown", [5003, 2636.0600408, 2803.6947321, 1493.110348]),
-    ],
-)
-def test_noise_is_that_of_the_version_before(colour: str, expected: list[float]) -> None:
-    assert figures(coloured_noise(5003, 16000, colour, generator(5))) == pytest.approx(expected, rel=1e-5)
-
-
-def test_power_of_speech_is_that_of_frames_down_to_thirty_decibels_under_the_loudest() -> None:
-    def steps(*decibels: float) -> np.ndarray:
-        return np.repeat(10 ** (np.array(decibels) / 20), 160).astype(np.float32)  # frames of 20 ms at 8 kHz
-
-    assert speech_power(steps(0.0, -29.9), 8000) == pytest.approx((1 + 10**-2.99) / 2)
-    assert speech_power(steps(0.0, -30.1), 8000) == pytest.approx(1.0)
-    assert speech_power(steps(-10.0, -10.0, -39.0), 8000) == pytest.approx((0.2 + 10**-3.9) / 3)
-    assert speech_power(np.zeros(160, np.float32), 8000) == speech_power(np.zeros(0, np.float32), 8000) == 0.0

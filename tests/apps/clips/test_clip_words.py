@@ -4,7 +4,6 @@ from clips import clips, line
 
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
-from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.word_times import join_words
@@ -27,16 +26,6 @@ def test_speech_is_what_is_heard_without_the_silent_edges() -> None:
     assert batch["speech_seconds"][0] == pytest.approx(extent * batch["speech_ratio"][0])
 
 
-@pytest.mark.parametrize("ratio", [None, 0.0])
-def test_sound_in_which_no_speech_was_found_is_speech_as_a_whole(ratio: float | None) -> None:
-    heard = [{"start": 0.75, "end": 1.0}, {"start": 1.5, "end": 2.0}]
-    columns = CutSpeech()(clips(line(), heard=[heard], speech_ratio=[ratio]))
-    assert (columns["speech_start"], columns["speech_seconds"]) == ([0.75], [1.25])
-    assert columns["speech"] == [to_pcm(line()[12000:32000]).tobytes()]
-    half = CutSpeech()(clips(line(), heard=[heard], speech_ratio=[0.5]))
-    assert half["speech_seconds"] == [0.625]
-
-
 def test_silence_is_refused_by_its_row() -> None:
     batch = clips(line(), np.zeros(16000, np.float32))
     with pytest.raises(BadInput, match="no speech") as caught:
@@ -57,10 +46,6 @@ def test_clip_without_text_has_what_was_recognised() -> None:
     added = TimeWords(recogniser="tiny.en")(cut(None))
     assert (added["text_source"], added["word_source"]) == (["recogniser"], ["aligned-pocketsphinx"])
     assert added["text_raw"] == [" ".join(word["word"] for word in added["words"][0])]
-
-
-def test_clip_without_text_and_recogniser_has_no_words() -> None:
-    assert list(TimeWords()(cut(None)).values()) == [[None]] * 4
 
 
 def test_recogniser_that_hears_something_else_is_no_witness() -> None:

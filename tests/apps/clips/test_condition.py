@@ -9,13 +9,10 @@ import soundfile
 import soxr
 from audio_files import Samples, room_tone, struct_of, tones, wav_bytes
 from clips import RATE, clips, line
-from datasets import Dataset, Features
 
 from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import clip_loudness, true_peak_dbtp
-from dailytalk_contiguous.core.schema import AUDIO, STRING
 
 OUT = 24000
 
@@ -37,8 +34,7 @@ def dbfs(samples: Samples) -> float:
     return float(10 * np.log10(np.mean(samples.astype(np.float64) ** 2)))
 
 
-@pytest.mark.parametrize("rate", [8000, 22050, 48000])
-@pytest.mark.parametrize("level_db", [-30.0, 0.0])
+@pytest.mark.parametrize(("rate", "level_db"), [(8000, -30.0), (48000, 0.0)])
 def test_any_rate_and_level_become_24_khz_stereo_at_one_loudness(rate: int, level_db: float) -> None:
     source = soxr.resample(line(), RATE, rate) * 10 ** (level_db / 20)
     (row,) = conditioned(clips(wav_bytes(source, rate)))
@@ -51,10 +47,9 @@ def test_any_rate_and_level_become_24_khz_stereo_at_one_loudness(rate: int, leve
     assert row["noise_reduced_db"] is None
 
 
-@pytest.mark.parametrize("edge", [0.3, 0.4, 1.0])
-@pytest.mark.parametrize("number", range(5))
-def test_silence_is_cut_and_a_tenth_of_a_second_of_it_is_kept(edge: float, number: int) -> None:
-    source = line(edge=edge, number=number)
+@pytest.mark.parametrize("edge", [0.3, 1.0])
+def test_silence_is_cut_and_a_tenth_of_a_second_of_it_is_kept(edge: float) -> None:
+    source = line(edge=edge)
     (row,) = conditioned(clips(source))
     assert edge - 0.2 < row["trim_start"] < edge
     assert edge - 0.2 < row["trim_end"] < edge
@@ -113,23 +108,6 @@ def test_sound_at_an_edge_loses_nothing(start: float, cut: float) -> None:
     assert row["duration"] == pytest.approx(seconds - 2 * cut, abs=1e-4)
 
 
-@pytest.mark.parametrize(("ratio", "reduced"), [(24.9, True), (25.0, False), (None, False)])
-def test_noise_is_reduced_where_the_ratio_is_lower_than_the_setting(ratio: float | None, reduced: bool) -> None:
-    noise = np.random.default_rng(3).standard_normal(len(line())) * 10 ** (-36 / 20)
-    heard = [{"start": 0.7, "end": len(line()) / RATE - 0.7}]
-    batch = clips(line() + noise.astype(np.float32), heard=[heard], snr_db=[ratio])
-    (row,) = conditioned(batch, reduce_noise_under=25.0)
-    assert (row["noise_reduced_db"] is not None) == reduced
-
-
-def test_the_voice_is_taken_from_the_channel_that_has_it() -> None:
-    dead = np.zeros_like(line())
-    rows = conditioned(
-        clips(line(), np.stack((dead, line()), 1), np.stack((line(), line()), 1), id=["corpus/same"] * 3)
-    )
-    assert rows[0] == rows[1] == rows[2]
-
-
 def test_noise_is_reduced_only_under_the_setting_and_told() -> None:
     loud, soft = (np.random.default_rng(3).standard_normal(len(line())) * 10 ** (db / 20) for db in (-36, -60))
     batch = clips(line() + loud.astype(np.float32), line() + soft.astype(np.float32))
@@ -150,10 +128,7 @@ def test_noise_is_reduced_only_under_the_setting_and_told() -> None:
     ("bad", "reason"),
     [
         (b"RIFF", "no audio that can be read"),
-        (b"", "empty"),
         (wav_bytes(tones(1.0)), "channels differ"),
-        (wav_bytes(np.zeros(RATE, np.float32)), "no speech"),
-        (wav_bytes(np.zeros(0, np.float32)), "no speech"),
         (wav_bytes(room_tone(RATE)), "no speech"),
     ],
 )
@@ -164,13 +139,3 @@ def test_a_clip_or_prompt_that_can_not_be_used_is_named_by_its_row(bad: bytes, r
     with pytest.raises(BadInput, match=f"prompt can't be used: .*{reason}") as caught:
         Condition()(clips(line(), line(), prompt=[None, struct_of(bad)]))
     assert caught.value.row == 1
-
-
-def test_a_dataset_is_mapped_with_types_and_a_null_prompt() -> None:
-    features = Features({"id": STRING, "audio": AUDIO, "prompt": AUDIO})
-    dataset = Dataset.from_dict(
-        clips(line(), line(), prompt=[None, struct_of(wav_bytes(line()))]), features=features
-    )
-    rows = Condition().map(MeasureQuality().map(dataset))
-    assert {name: rows.features[name] for name in Condition.adds} == dict(Condition.adds)
-    assert rows[0]["clip_start"] == 0 < rows[1]["clip_start"]

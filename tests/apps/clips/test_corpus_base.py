@@ -5,9 +5,7 @@ import pytest
 from corpus_trees import clip, put, read
 
 from dailytalk_contiguous.apps.clips.corpora.acted import Savee
-from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CLIP
 
 NAME = "DC_a01.wav"
 
@@ -21,21 +19,13 @@ def problem(tmp_path: Path, data: bytes) -> str:
     ("data", "reason"),
     [
         (b"", "the file is empty (0 bytes)"),
-        (clip(0.0), "it holds no audio (0 s)"),
         (clip(1.0)[:9999], "the file is cut short"),
         (b"text " * 300, "it holds no audio that"),
-        (clip(0.1, 4000), "its sample rate is 4000 Hz"),
         (clip(0.1, 16000, 3), "it has 3 channels"),
     ],
 )
 def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: str | tuple[str, ...]) -> None:
     assert problem(tmp_path, data).startswith(reason)
-
-
-def test_a_row_has_every_column_good_or_not(tmp_path: Path) -> None:
-    rows = read("savee", put(tmp_path, {NAME: clip(), "DC_x01.wav": clip()}))
-    assert [set(row) for row in rows.values()] == [set(CLIP)] * 2
-    assert [row["id"] for row in rows.values()] == ["savee/DC_a01", "savee/DC_x01.wav"]
 
 
 def test_digest_changes_with_clip_content_and_text_but_not_with_place_and_date(tmp_path: Path) -> None:
@@ -73,10 +63,3 @@ def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) 
         read("savee", put(tmp_path / "in", {"README.md": b""}))
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
         read("savee", put(tmp_path / "in", {NAME: clip()}) / NAME)
-
-
-@pytest.mark.parametrize("name", sorted(CORPORA.keys() - {"clips"}))
-def test_each_corpus_tells_what_it_is_and_under_which_terms(name: str) -> None:
-    info = CORPORA[name].about()
-    assert all([info.description, info.citation, info.homepage.startswith("http"), info.license])
-    assert info.features == CLIP

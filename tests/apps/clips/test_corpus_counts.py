@@ -32,13 +32,3 @@ def test_parts_are_counted_for_themselves_and_releases_by_the_nearest() -> None:
     assert count_differences("c", published, rows("x", part="speech") + rows("x", "x", part="song")) == [
         "c 2 song: 2 clips were read, 3 are published."
     ]
-
-
-def test_part_of_which_nothing_is_there_is_one_sentence() -> None:
-    published = [
-        PublishedCounts(2, 1, {"x": 2}, part="speech"),
-        PublishedCounts(1, 1, {"x": 1}, part="song", unit="songs"),
-    ]
-    assert count_differences("c", published, rows("x", "x", part="speech")) == [
-        "c song: none of the 1 published songs was found."
-    ]

@@ -55,9 +55,3 @@ def test_recipe_does_and_records_what_its_edited_lists_say(tmp_path: Path) -> No
     assert told["counts"]["copies"] > 0
     assert (told["stages"][2]["settings"]["recogniser"], told["settings"]["augment"]) == ("", ["noise"])
     assert told["settings"]["split"] == "speakers"
-
-
-def test_recipe_names_the_corpora_that_there_are(tmp_path: Path, corpus: BuilderScript) -> None:
-    done = corpus("iemocap", tmp_path, tmp_path / "out")
-    assert done.code == 2
-    assert "corpus: there is no corpus 'iemocap': choose one of clips, crema_d, " in done.err

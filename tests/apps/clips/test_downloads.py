@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from command import Command, start
+from command import Command
 from corpus_trees import ravdess, read
 
 from dailytalk_contiguous.apps.clips.corpora.acted import Ravdess
@@ -21,7 +20,6 @@ from dailytalk_contiguous.apps.clips.corpora.downloads import (
     fetch_all,
     git_lfs_files,
 )
-from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 CONTENT = bytes(range(256)) * 4096
@@ -58,8 +56,6 @@ class Pages(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        if fault == "too long":
-            content += bytes(1 << 20)
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         body = content[start:]
@@ -95,7 +91,7 @@ def fetch(file: CorpusFile, folder: Path) -> int:
     return fetch_all([file], folder, lambda arrived, total: None)
 
 
-@pytest.mark.parametrize("fault", ["", "cut off", "500", "429", "moved", "too long"])
+@pytest.mark.parametrize("fault", ["", "cut off", "500", "moved"])
 def test_file_comes_whole_whatever_the_server_does_at_first(fault: str, home: Home, tmp_path: Path) -> None:
     home.faults = [fault]
     file = offered(home, "corpus.zip")
@@ -114,17 +110,6 @@ def test_stopped_download_goes_on_where_it_was(home: Home, tmp_path: Path) -> No
     assert (tmp_path / "corpus.zip").read_bytes() == CONTENT
 
 
-def test_host_that_is_not_reached_is_no_server_that_gives_half_a_file(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(interrupts, "sleep", lambda seconds: None)
-    nowhere = "http://127.0.0.1:9"  # discard, which nothing listens at here
-    lost = offered(home, "corpus.zip")._replace(address=f"{nowhere}/corpus.zip")
-    for asked in (lambda: fetch(lost, tmp_path), lambda: dataverse_files(nowhere, "doi:1")):
-        with pytest.raises(DailytalkError, match=r"127\.0\.0\.1:9 can't be reached: check the network"):
-            asked()
-
-
 def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> None:
     file = offered(home, "corpus.zip", checksum=f"sha256:{'0' * 64}")
     with pytest.raises(DailytalkError, match=r"'corpus.zip' from 127.0.0.1:.* has another checksum"):
@@ -132,10 +117,9 @@ def test_other_content_is_no_file_of_the_corpus(home: Home, tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["../outside.wav", "/tmp/outside.wav"])
-def test_name_that_leads_out_of_the_folder_is_refused(name: str, home: Home, tmp_path: Path) -> None:
+def test_name_that_leads_out_of_the_folder_is_refused(home: Home, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    file = offered(home, "a.wav")._replace(name=name)
+    file = offered(home, "a.wav")._replace(name="../outside.wav")
     with pytest.raises(BadInput, match="leads out of its folder"):
         fetch(file, tmp_path / "in")
     assert not home.asked
@@ -152,9 +136,6 @@ def test_dataverse_is_asked_for_its_files_and_their_checksums(home: Home, tmp_pa
     files = dataverse_files(home.address, "doi:10.1/A")
     assert fetch_all(files, tmp_path, lambda arrived, total: None) == 1
     assert (tmp_path / "OAF_angry/OAF_back_angry.wav").read_bytes() == CONTENT
-    home.files[listing] = b'{"data": [{"dataFile": {"id": "x"}}]}'
-    with pytest.raises(BadInput, match=r"127\.0\.0\.1"):
-        dataverse_files(home.address, "doi:10.1/A")
 
 
 def test_files_in_git_lfs_are_checked_by_their_pointers(home: Home, tmp_path: Path) -> None:
@@ -206,28 +187,8 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
     )
 
 
-def test_full_disk_is_one_sentence_and_what_came_is_kept(home: Home, tmp_path: Path) -> None:
-    file = offered(home, "corpus.zip")
-    program = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
-        "from pathlib import Path\n"
-        "from dailytalk_contiguous.cli.terminal import guarded\n"
-        "from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, fetch_all\n"
-        f"files, folder = [CorpusFile{tuple(file)!r}], Path(sys.argv[1])\n"
-        "sys.exit(guarded('dailytalk', lambda: fetch_all(files, folder, lambda arrived, total: None)))"
-    )
-    process = start(tmp_path, program=(sys.executable, "-c", program))
-    _, told = process.communicate()
-    assert (process.returncode, told.count("\n")) == (1, 1)
-    assert "file too large: " in told
-    assert [path.stat().st_size for path in tmp_path.iterdir()] == [100_000]
-    assert fetch(file, tmp_path) == 1
-    assert home.asked[-1][1] == "bytes=100000-"
-
-
-@pytest.mark.parametrize("name", ["savee", "esd", "msp_podcast"])
-def test_corpus_whose_terms_are_signed_says_where(name: str, tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("corpus", name, "--download", tmp_path / "in", "--accept-licence")
+def test_corpus_whose_terms_are_signed_says_where(tmp_path: Path, dailytalk: Command) -> None:
+    done = dailytalk("corpus", "savee", "--download", tmp_path / "in", "--accept-licence")
     assert done.code == 1
     assert "who sign its terms: get it from http" in done.err
     assert not (tmp_path / "in").exists()

@@ -31,56 +31,6 @@ def test_copy_begins_where_its_stretched_prompt_ends(kind: str, amount: float, s
     assert row["utterances"][0]["start"] == pytest.approx(start)
 
 
-def test_finished_clip_has_what_is_told_of_it_and_nothing_else() -> None:
-    labels: dict[str, Any] = {name: f"its {name}" for name in LABELS} | {
-        "augmentation": None,
-        "text_source": "given",
-    }
-    labels["quality"] = {"snr_db": 30.0, "peak_dbfs": -3.0}
-    said = {name: f"its {name}" for name in SAID}
-    conditioning = {name: float(place) for place, name in enumerate(CONDITIONING)} | {"clip_start": 0.5}
-    words = [word("a", 0.25, 0.5) | {"more": 1}]
-    row = finished(**labels | said | conditioning, words=words, word_source="recogniser", duration=2.5, heard=[])
-    assert row["labels"] == labels | {"conditioning": conditioning}
-    [utterance] = row.pop("utterances")
-    assert {name: value for name, value in utterance.items() if value is not None} == said | {
-        "utterance_id": "corpus/a/left/0000",
-        "channel": "left",
-        "source_channel": "left",
-        "speaker": "its speaker",
-        "start": 0.5,
-        "end": 2.5,
-        "kind": "speech",
-        "status": "kept",
-        "event": "turn",
-        "text_raw": "its text",
-        "tagged_text": "(its tag) its text",
-        "tag": "its tag",
-    }
-    about = {"speaker": "left", "source": "recogniser", "probability": None}
-    assert row["alignments"] == [{"word": "a", "start": 0.25, "end": 0.45} | about]
-    assert [(side["channel"], side["snr_db"], "peak_dbfs" in side) for side in row["sides"]] == [
-        ("left", 30.0, False)
-    ]
-    rest = {name: row[name] for name in row if name not in ("audio", "alignments", "labels", "sides")}
-    assert rest == {
-        "conversation_id": "corpus/a",
-        "recording_id": "its augmented_from",
-        "sample_rate": 16000,
-        "duration": 2.5,
-        "source_duration": None,
-        "language": "its language",
-        "sounds": [],
-        "speakers": {"left": "its speaker", "right": None},
-        "timeline": None,
-        "transcript_repair": None,
-        "transcript_marks": None,
-        "uncovered_sound": None,
-        "provenance": None,
-        "split": None,
-    }
-
-
 @pytest.mark.parametrize(
     ("word_source", "text_source", "probability", "source"),
     [

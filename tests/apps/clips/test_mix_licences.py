@@ -58,8 +58,3 @@ def test_recordings_from_the_hub_name_their_dataset() -> None:
     found = credits_of({"source": {"repository": "kyutai/Calls", "revision": "abc", "licence": "CC-BY-SA-4.0"}})
     assert found == (Credit("kyutai/Calls", "CC-BY-SA-4.0", "", "https://huggingface.co/datasets/kyutai/Calls"),)
     assert credits_of({"source": {"licence": "MIT"}}) == ()
-
-
-def test_a_source_of_two_folders_is_named_once() -> None:
-    calls = Credit("calls")._asdict()
-    assert credits_of({"sources": {"a": [calls], "b": [calls]}}) == (Credit("calls"),)

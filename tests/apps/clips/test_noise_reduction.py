@@ -25,8 +25,3 @@ def test_noise_becomes_softer_by_ten_decibels_at_most_and_a_voice_stays(seconds:
     quiet = slice(count // 10, count - count // 10)
     assert MOST_DB - 5 < decibels(signal[quiet]) - decibels(reduced[quiet]) < MOST_DB + 0.5
     assert decibels(reduced[count:]) == pytest.approx(decibels(said), abs=0.5)
-
-
-def test_tenth_of_a_second_of_noise_is_enough() -> None:
-    tone = room_tone(RATE)
-    assert reduce_noise(tone, tone[: RATE // 10], RATE).shape == tone.shape

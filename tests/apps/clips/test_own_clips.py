@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import check_builder, clip, problems, put, read, zipped
+from corpus_trees import clip, problems, put, read
 from spoken_corpora import rows_of, run, spoken
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -92,28 +92,13 @@ def test_a_long_clip_without_a_text_is_not_heard_in_half(tmp_path: Path) -> None
     ("files", "sentence"),
     [
         ({}, "there are no clips in"),
-        ({"readme.txt": b"x"}, "there are no clips in"),
         ({"a.wav": clip(), "whisper.json": b"{"}, "whisper.json: line 1 is not JSON"),
-        ({"a.wav": clip(), "manifest.jsonl": b"{\n"}, "line 1 of manifest.jsonl: line 1 is not JSON"),
     ],
 )
 def test_a_folder_that_is_none_is_one_sentence(tmp_path: Path, files: dict[str, bytes], sentence: str) -> None:
     (tmp_path / "Mary").mkdir()
     with pytest.raises(DailytalkError, match=sentence):
         clips(tmp_path, files)
-
-
-def test_links_that_lead_out_are_rows_with_a_problem(tmp_path: Path) -> None:
-    outside = put(tmp_path / "private", {"a.wav": clip()})
-    put(tmp_path / "Mary", {"b.wav": clip()})
-    (tmp_path / "Mary/a.wav").symlink_to(outside / "a.wav")
-    assert "symbolic link" in problems(read("clips", tmp_path / "Mary"))["a.wav"]
-
-
-def test_a_zip_archive_and_every_way_to_read_it_give_the_same_rows(tmp_path: Path) -> None:
-    files = {"a.wav": clip(), "whisper.json": texts(a=HELLO)}
-    (row,) = check_builder("clips", zipped(tmp_path / "Mary.zip", files), tmp_path / "cache")
-    assert (row["text"], row["speaker"]) == ("Hello there.", "clips/Mary")
 
 
 def test_clips_are_finished_with_the_texts_that_there_are(tmp_path: Path) -> None:

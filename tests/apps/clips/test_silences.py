@@ -6,7 +6,7 @@ from audio_files import Samples, example, room_tone
 
 from dailytalk_contiguous.apps.clips.cuts import CutRule
 from dailytalk_contiguous.apps.clips.silences import LevelMeter, SoundLevels
-from dailytalk_contiguous.apps.clips.silences_command import SilenceSurvey, statistics, try_cuts
+from dailytalk_contiguous.apps.clips.silences_command import SilenceSurvey, try_cuts
 
 RATE = 16000
 
@@ -34,8 +34,7 @@ def talk(*pauses: tuple[float, float], seconds: float = 6.0, noise: float = -60.
     return tone + room_tone(len(tone), noise)
 
 
-@pytest.mark.parametrize("noise", [-75.0, -35.0])
-@pytest.mark.parametrize("rate", [8000, 11025, 96000])
+@pytest.mark.parametrize(("noise", "rate"), [(-75.0, 8000), (-35.0, 96000)])
 def test_pauses_are_found_over_any_noise_floor_at_any_rate(noise: float, rate: int) -> None:
     silences = found(talk((1.0, 2.0), (4.0, 4.3), noise=noise, rate=rate), rate)
     assert np.abs(np.array(silences) - [(1.0, 2.0), (4.0, 4.3)]).max() <= 0.02
@@ -56,21 +55,6 @@ def test_sound_in_which_nothing_stands_out_has_no_silence(sound: Samples) -> Non
     assert found(sound) == []
 
 
-def test_recording_of_nothing_is_one_silence() -> None:
-    assert found(np.zeros(RATE * 3, "float32")) == [(0.0, 3.0)]
-
-
-def test_digital_silence_around_a_recording_does_not_hide_its_pauses() -> None:
-    padded = np.concatenate((np.zeros(RATE, "float32"), talk((1.0, 2.0)), np.zeros(RATE, "float32")))
-    assert found(padded) == [(0.0, 1.0), (2.0, 3.0), (7.0, 8.0)]
-
-
-def test_click_does_not_break_a_silence() -> None:
-    samples = talk((1.0, 3.0))
-    samples[2 * RATE : 2 * RATE + 80] = 0.5
-    assert found(samples) == [(1.0, 3.0)]
-
-
 def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
     samples = talk((1.0, 2.0), noise=-45.0)
     assert found(samples, below=-40.0) == [(1.0, 2.0)]
@@ -80,13 +64,6 @@ def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
 def test_levels_do_not_depend_on_the_blocks_in_which_a_recording_comes() -> None:
     samples = example("burnt_dinner")[: 10 * RATE + 77]
     assert np.array_equal(measured(samples).levels, measured(samples, block=1009).levels)
-
-
-def test_statistics_count_silences_by_length() -> None:
-    found = statistics(np.array([0.05, 0.06, 0.4, 7.0]))
-    assert (found["count"], found["minimum"], found["median"], found["maximum"]) == (4, 0.05, 0.23, 7.0)
-    assert found["histogram"] == [2, 0, 0, 1, 0, 0, 0, 1]
-    assert statistics(np.zeros(0))["mean"] is None
 
 
 def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() -> None:

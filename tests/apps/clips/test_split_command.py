@@ -15,15 +15,7 @@ from audio_files import EXAMPLES, encode, room_tone, tones
 from command import Command, start_full, start_held_before
 from recordings import excerpt, save
 
-from dailytalk_contiguous.apps.clips.splitting import (
-    LONGEST_NAME,
-    LONGEST_NAME_BYTES,
-    MANIFEST,
-    NON_USABLE,
-    USABLE,
-    piece_bases,
-    piece_name,
-)
+from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 
 
 def talk(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:
@@ -58,12 +50,9 @@ def files_in(out: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("name", "subtype", "dtype", "channels", "rate"),
     [
-        ("a.wav", "PCM_16", "int16", 2, 44100),
         ("a.wav", "PCM_24", "int32", 1, 96000),
-        ("a.wav", "PCM_32", "int32", 6, 16000),
         ("a.wav", "FLOAT", "float32", 2, 48000),
         ("a.flac", "PCM_24", "int32", 1, 48000),
-        ("a.aiff", "PCM_24", "int32", 2, 16000),
     ],
 )
 def test_pieces_joined_are_the_recording_to_the_sample_at_its_rate_and_depth(
@@ -80,20 +69,15 @@ def test_pieces_joined_are_the_recording_to_the_sample_at_its_rate_and_depth(
     assert len(infos) >= 5
 
 
-@pytest.mark.parametrize(("name", "subtype"), [("a.mp3", "PCM_16"), ("a.ogg", "PCM_16"), ("a.m4a", "PCM_24")])
 def test_compressed_recording_is_decoded_once_and_cut_the_same_after_a_piece_is_lost(
-    dailytalk: Command, tmp_path: Path, name: str, subtype: str
+    dailytalk: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
-    if name == "a.m4a":
-        encode(tmp_path / "in" / name, talk(23.0), 16000)
-    else:
-        soundfile.write(tmp_path / "in" / name, talk(23.0), 16000)
+    encode(tmp_path / "in/a.m4a", talk(23.0), 16000)
     out = tmp_path / "out"
     assert dailytalk("split", tmp_path / "in", "--out", out).code == 0
     lines = manifest(out)
     assert lines[-1]["end"] == sum(soundfile.info(out / line["file"]).frames for line in lines)
-    assert {soundfile.info(out / line["file"]).subtype for line in lines} == {subtype}
     before = soundfile.read(out / lines[2]["file"], dtype="int32")[0]
     (out / lines[2]["file"]).unlink()
     (out / MANIFEST).unlink()
@@ -247,19 +231,6 @@ def test_recording_that_left_the_input_keeps_its_pieces_until_they_are_pruned(
     assert "not in this input ('old_friends'): choose another --out, or pass --prune" in done.err
     assert dailytalk("split", tmp_path / "in", "--out", out, "--prune").code == 0
     assert not any("old_friends" in name for name in files_in(out))
-
-
-def test_names_of_files_are_safe_short_and_never_shared() -> None:
-    ids = ["talk", "b/talk", "c/b-talk", "c/TALK", "日本語" * 60, "日本語" * 60 + "x", "..", "con", "a:b", "a b"]
-    bases = piece_bases(ids)
-    assert len({base.casefold() for base in bases.values()}) == len(ids)
-    for base in bases.values():
-        name = piece_name(base, 1_000_000, "Ça va?  日本語 " * 40)
-        assert "_1000000-Ça-va-日本語" in name
-        assert len(name) <= LONGEST_NAME
-        assert len(name.encode()) <= LONGEST_NAME_BYTES
-        assert not set(name) & set('/\\:*?"<>| \n')
-    assert piece_name("talk", 12, "So, we went") == "talk_000012-So-we-went.wav"
 
 
 def test_silences_are_told_by_file_and_over_all_with_a_suggestion_and_a_picture(

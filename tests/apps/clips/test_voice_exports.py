@@ -147,8 +147,6 @@ def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: 
     ("options", "sentence"),
     [
         (("--format", "ljspeech", "--seed", "1"), "--seed does not go with --format ljspeech"),
-        (("--format", "f5", "--main", "right"), "--main does not go with --format f5"),
-        (("--format", "piper", "--text-conditions"), "--text-conditions does not go with --format piper"),
         (("--format", "xtts", "--split", "train"), "--split is for what has splits"),
     ],
 )
@@ -171,7 +169,7 @@ def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dail
     }
 
 
-@pytest.mark.parametrize("format", ["ljspeech", "xtts", "piper", "gpt-sovits", "f5", "tortoise"])
+@pytest.mark.parametrize("format", ["ljspeech", "gpt-sovits"])
 def test_utterances_of_people_in_conversations_are_clips(tmp_path: Path, dailytalk: Command, format: str) -> None:
     (tmp_path / "in").mkdir()
     work = work_folder(tmp_path / "in")

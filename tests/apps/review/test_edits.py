@@ -166,19 +166,6 @@ def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
     assert words[2]["probability"] == 0.9
 
 
-def test_marks_alone_move_no_word() -> None:
-    words = done(call(), do="text", line="r1", text="The chain came off!")["r1"]["words"]
-    assert [word["start"] for word in words] == [8.0, 8.3, 8.6, 8.9]
-    assert words[-1]["word"] == "off!"
-
-
-def test_a_line_taken_out_of_the_whole_text_is_that_line() -> None:
-    texts = [made["text"] for _, made in in_order(call())]
-    after = done(call(), do="whole", text="\n".join([texts[0], *texts[2:]]))
-    assert {*after} == {"l0", "l1", "r1"}
-    assert all(after[key] == call()[key] for key in after)
-
-
 def test_a_line_broken_in_the_whole_text_becomes_two_with_the_times_of_their_words() -> None:
     texts = [made["text"] for _, made in in_order(call())]
     texts[1:2] = ["I was riding", "down the hill"]
@@ -203,13 +190,6 @@ def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:
         done(call(), do="word", line="r0", index=1, start=3.2, end=4.5)
 
 
-def test_a_sound_at_the_end_takes_the_line_with_it() -> None:
-    after = done(call(), do="text", line="r1", text="the chain came off Hhhh")
-    after = done(after, do="word", line="r1", index=4, start=9.3, end=10.4)["r1"]
-    assert after["end"] == 10.4
-    assert after["text"].endswith("Hhhh")
-
-
 def test_a_split_line_that_is_merged_says_and_lasts_the_same() -> None:
     split = done(call(), do="split", line="r0", index=3)
     (new,) = split.keys() - call().keys()
@@ -221,16 +201,6 @@ def test_a_split_line_that_is_merged_says_and_lasts_the_same() -> None:
     assert merged.keys() == call().keys()
 
 
-def test_lines_of_two_speakers_are_not_merged() -> None:
-    with pytest.raises(BadInput, match="two speakers"):
-        done(call(), do="merge", line="l0", **{"with": "r0"})
-
-
-def test_a_line_that_changes_sides_has_the_other_speaker() -> None:
-    swapped = done(call(), do="swap", line="l1")["l1"]
-    assert (swapped["channel"], swapped["speaker"]) == ("right", "call/right")
-
-
 def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
     with pytest.raises(BadInput, match="happy"):
         done(call(), do="tag", line="l0", tag="hapy")
@@ -238,37 +208,11 @@ def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
     assert (tagged["tag"], tagged["rule"]) == ("happy", "")
 
 
-def test_an_id_that_a_line_had_is_never_given_again() -> None:
-    lines = {"0": line("left", 0.0, "so"), "1": line("left", 1.0, "yes")}
-    change = edit(lines, {"do": "insert", "channel": "left", "start": 3, "end": 4, "text": "wow"},
-                  item(used={"0", "1", "2"}), "ann")  # fmt: skip
-    assert replayed(lines, change).keys() == {"0", "1", "3"}
-
-
 def test_a_line_says_who_edited_which_of_its_fields() -> None:
     after = done(call(), do="text", line="l0", text="Good evening")
     change = edit(after, {"do": "times", "line": "l0", "start": 0.4, "end": 2.4}, item(), "bea")
     made = replayed(after, change)["l0"]
     assert (made[EDITED_BY], made[EDITED_FIELDS]) == ("bea", ["end", "start", "text"])
-
-
-def test_times_outside_or_backwards_are_refused() -> None:
-    for start, end in ((-0.5, 2.0), (1.0, 25.0), (3.0, 3.0), (4.0, 3.0), (float("nan"), 3.0), ("1", 3.0)):
-        with pytest.raises(BadInput):
-            done(call(), do="times", line="l0", start=start, end=end)
-
-
-def test_the_words_of_a_line_that_is_shortened_stay_in_it() -> None:
-    made = done(call(), do="times", line="l0", start=0.5, end=1.5)["l0"]
-    assert [word["word"] for word in made["words"]] == split_words(call()["l0"]["text"])
-    assert max(word["end"] for word in made["words"]) <= 1.5
-
-
-def test_measures_that_were_accepted_are_named_by_their_columns_and_their_buckets_go_with_them() -> None:
-    measures = {"affect": {"valence": 0.1, "arousal": 0.2}, "buckets": {"valence": "LOW"}}
-    first = done(call(), do="measures", line="l0", **measures)
-    assert first["l0"]["vad"] == {"valence": 0.1, "arousal": 0.2}
-    assert first["l0"][EDITED_FIELDS] == ["arousal", "valence"]
 
 
 def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() -> None:

