@@ -1,6 +1,5 @@
 """An HTTP server on loopback that plays a language model behind OpenAI's chat completions, and fails on cue."""
 
-import gzip
 import json
 import re
 import socket
@@ -8,7 +7,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -101,59 +99,40 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.isdecimal():
             message = f"as planned, and the token is {self.headers.get('Authorization', 'none')}"
             self._send(int(fault), "application/json", json.dumps({"error": {"message": message}}).encode())
-        elif fault == "redirect":
-            self._send(302, "text/plain", b"", "Location: http://127.0.0.1:9/elsewhere")
         elif fault == "html":
             self._send(200, "text/html; charset=utf-8", b"<html><b>Welcome</b></html>")
-        elif fault == "json":
-            self._send(200, "application/json", b'{"error": {"message": "I can not stream"}}')
-        elif fault in ("whole", "whole-of-user", "whole-of-nobody"):
-            role = fault.removeprefix("whole").removeprefix("-of-") or "assistant"
-            message = {"content": self.server.reply} | ({} if role == "nobody" else {"role": role})
+        elif fault == "whole":
+            message = {"content": self.server.reply, "role": "assistant"}
             answer = {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
             self._send(200, "application/json", json.dumps(answer).encode())
         elif fault == "hangs":
             self._hang()
-        elif fault == "endless":
-            self._head()
-            while True:
-                self._chunk(b"data: " + b"x" * 65536)
-        elif fault == "bomb":
-            self._send(200, "text/event-stream", bomb(), "Content-Encoding: gzip")
         else:
             self._stream(body, fault)
 
     def _stream(self, body: dict[str, Any], fault: str) -> None:
         reply = self.server.reply
         text = reply if isinstance(reply, str) else reply(body["messages"])
-        if fault == "thousand":
-            text = "word " * 1000
         if fault == "thinks":
             text = f"<think>They say {text}</think>\n\n{text}"
         if fault == "controls":
             text = f"{CONTROLS} {text}"
-        tokens = [] if fault in ("nothing", "filtered") else re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        tokens = [] if fault == "nothing" else re.findall(r"\s*\S+\s*$|\s*\S+", text)
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
-        reason = {"filtered": "content_filter"}.get(fault, "stop")
-        if limit and fault != "thousand" and len(tokens) > limit:
+        reason = "stop"
+        if limit and len(tokens) > limit:
             tokens, reason = tokens[:limit], "length"
         self._head()
         self._event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
-        if fault in ("reset-at-once", "hangs-at-once"):
-            self._hang() if fault == "hangs-at-once" else self._reset()
-            return
         for number, token in enumerate(tokens):
             self.server.before_token()
-            if fault == "of-others" and number == 1:
-                for part in ({"role": "tool", "content": "42 "}, {"content": "and more "}, {"role": "assistant"}):
-                    self._event({"choices": [{"index": 0, "delta": part, "finish_reason": None}]})
             self._event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
             if number == 2 and self._interrupted(fault):
                 return
         if fault != "no-reason":
             self._event({"choices": [{"index": 0, "delta": {}, "finish_reason": reason}]})
         self._event({"choices": [], "usage": {"completion_tokens": len(tokens)}})
-        if fault not in ("no-done", "no-reason"):
+        if fault != "no-reason":
             self._chunk(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 
@@ -167,12 +146,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._event({"error": {"message": "out of\nmemory"}})
         elif fault == "nonsense":
             self._chunk(b"data: {nonsense}\n\n")
-        elif fault == "no-choices":
-            self._event({"object": "chat.completion.chunk"})
-        elif fault == "latin-1":
-            self._chunk(b"data: \xe9\xe8\n\n")
-        elif fault == "deep":
-            self._chunk(b"data: " + b"[" * 100_000 + b"\n\n")
         else:
             return False
         self.close_connection = True
@@ -206,12 +179,6 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(OSError):
             self.connection.close()
         self.close_connection = True
-
-
-@lru_cache
-def bomb() -> bytes:
-    """A line of 80 MiB in 80 KiB of gzip."""
-    return gzip.compress(b"data: " + bytes(80 << 20))
 
 
 def and_error(iterator: Any) -> Iterator[Any]:

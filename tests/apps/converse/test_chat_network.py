@@ -6,14 +6,13 @@ import pytest
 import torch
 from hub.server import HubServer
 from huggingface_hub import HfApi, constants
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
-from dailytalk_contiguous.apps.converse.chat_network import ChatNetwork
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
-from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, NotAnswered
+from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -25,7 +24,6 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|> {% endif %}"
 )
 REFUSING = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
-DROPPING = TEMPLATE.replace("messages %}<", "messages if message['role'] != 'system' %}<")
 MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 
@@ -106,38 +104,22 @@ def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> N
     assert said(talker).startswith(first)  # which waits for the answer before it
 
 
-@pytest.mark.parametrize("template", [REFUSING, DROPPING])
 def test_instructions_come_first_in_the_first_message_where_the_template_takes_none(
-    template: str, folder: Path, tmp_path: Path
+    folder: Path, tmp_path: Path
 ) -> None:
     asked = [ASKED[0], ASKED[3]]
     together = [ChatMessage("user", f"{ASKED[0].content}\n\n{ASKED[3].content}")]
-    assert said(load(write_model(tmp_path / "model", template)), asked) == said(load(folder), together)
-
-
-def test_template_that_refuses_a_conversation_says_why(tmp_path: Path) -> None:
-    talker = load(write_model(tmp_path / "model", "{{ raise_exception('only on Sundays') }}"))
-    with pytest.raises(NotAnswered, match=r"refuses the conversation \(only on Sundays\)"):
-        said(talker)
+    assert said(load(write_model(tmp_path / "model", REFUSING)), asked) == said(load(folder), together)
 
 
 def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(ModelMissing, match="has no chat template: name a model for chats"):
         load(write_model(tmp_path / "plain", template=None)).preflight()
-    lacking = write_model(tmp_path / "lacking")
-    weights = load_file(lacking / "model.safetensors")
-    del weights["lm_head.weight"]
-    save_file(weights, lacking / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelMissing, match=r"lacks 1 weight, lm_head\.weight first"):
-        load(lacking).preflight()
     pickled = write_model(tmp_path / "pickled")
     torch.save(load_file(pickled / "model.safetensors"), pickled / "pytorch_model.bin")
     (pickled / "model.safetensors").unlink()
     with pytest.raises(ModelMissing, match=r"can't be loaded as a model that chats \(.*safetensors"):
         load(pickled).preflight()
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ModelMissing, match="can't be loaded"):
-        load(tmp_path / "empty").preflight()
     coded = write_model(tmp_path / "coded")
     config = (coded / "config.json").read_text()
     run = config.replace('"model_type": "llama"', '"model_type": "own", "auto_map": {"AutoConfig": "run.Config"}')
@@ -164,9 +146,3 @@ def test_model_of_the_hub_is_fetched_without_what_is_not_read_and_answers_offlin
         load(Path("tester/none")).preflight()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert said(load(Path("tester/mind")))
-
-
-def test_nothing_is_loaded_before_it_is_asked_for(tmp_path: Path) -> None:
-    talker = load_chat(str(tmp_path / "owner" / "name"))
-    assert isinstance(talker, ChatNetwork)
-    assert talker.name == "name"

@@ -45,13 +45,6 @@ def test_a_turn_ends_sooner_after_a_finished_sentence(text: str | None, silence:
     assert when - end == pytest.approx(silence, abs=1.5 * FRAME)
 
 
-def test_a_turn_is_that_of_its_speech() -> None:
-    endpointer = dialogue.Endpointer(SETTINGS)
-    pushed = [endpointer.push(float(31 <= frame < 94), (frame + 1) * FRAME) for frame in range(190)]
-    assert pushed.count("ended") == 1
-    assert (endpointer.start, endpointer.end) == pytest.approx((31 * FRAME, 94 * FRAME), abs=FRAME)
-
-
 def test_a_pause_inside_a_turn_is_taken_back() -> None:
     kinds = [kind for kind, *_ in turns_of([(1.0, 2.0), (2.4, 3.0)], 6.0, "so I went")]
     assert kinds == ["began", "paused", "resumed", "paused", "ended"]
@@ -60,11 +53,6 @@ def test_a_pause_inside_a_turn_is_taken_back() -> None:
 def test_a_click_is_no_turn_and_a_cough_is_dropped() -> None:
     assert turns_of([(1.0, 1.05)], 3.0, None) == []
     assert [kind for kind, *_ in turns_of([(1.0, 1.13)], 3.0, "")] == ["began", "paused", "dropped"]
-
-
-def test_a_monologue_is_answered_when_it_is_too_long() -> None:
-    changes = turns_of([(0.0, 600.0)], 300.0, None)
-    assert [kind for kind, *_ in changes] == ["began", "full", "began", "full", "began"]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +120,6 @@ def test_a_tag_of_the_list_is_taken_and_any_other_is_not_spoken() -> None:
         "",
         "Well yes, she (my sister) did.",
     )
-
-
-def test_a_sentence_is_there_as_soon_as_a_blank_follows_it() -> None:
-    cutter = dialogue.SentenceCutter()
-    assert cutter.push("I hear you.") == []
-    assert [sentence.text for sentence in cutter.push(" ")] == ["I hear you."]
 
 
 @given(st.text(st.sampled_from("aB. !?…\n`(*)[],1é。🙂"), max_size=120), st.integers(1, 7))

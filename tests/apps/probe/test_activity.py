@@ -61,13 +61,6 @@ def test_every_side_gets_the_partner_of_another_conversation() -> None:
         assert not (pair[:, 1] == talks[number][: len(pair), 1]).all()
 
 
-def test_variants_of_one_recording_do_not_change_partners() -> None:
-    groups = [number // 2 for number in range(12)]
-    talks = [np.stack((np.full(100, group % 2 == 0), np.arange(100) < 10 * group), axis=1) for group in groups]
-    for group, pair in zip(groups, with_other_partners(talks, groups, 0), strict=True):
-        assert pair[:, 1].sum() != 10 * group
-
-
 def test_what_is_heard_at_a_frame_depends_on_no_sound_after_it() -> None:
     active = paired(12.0, 2)
     row = row_of("a", active)

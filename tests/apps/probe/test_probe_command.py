@@ -8,16 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from built_conversations import COLUMNS, tagged, write_dataset
 from command import Command
 from paired_talks import paired, row_of
 
-from dailytalk_contiguous.apps.probe import foresight, probing
-from dailytalk_contiguous.apps.probe.foresight import BOTH, OWN
-from dailytalk_contiguous.apps.probe.probing import EXCHANGED, Job, ProbedTalks
-from dailytalk_contiguous.apps.probe.timelines import ActiveTalk
-from dailytalk_contiguous.core.schema import BUILT
+from dailytalk_contiguous.apps.probe import foresight
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
@@ -94,24 +89,6 @@ def test_nothing_is_foreseen_of_partners_of_other_conversations(
     assert not (work / "probe.json").exists()
 
 
-@pytest.mark.usefixtures("quick")
-def test_cues_compare_the_conversations_that_have_sound_and_a_timeline_with_few_is_left_out(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    rows = [*open_items(work).rows()]
-    for row in rows[:2]:
-        row["audio"] = {"bytes": None, "path": None}
-    for row in rows[3:]:
-        for said in row["utterances"]:
-            said["source_start"] = said["source_end"] = None
-    half = write_dataset(tmp_path / "half", [{name: row[name] for name in BUILT} for row in rows])
-    record = probed(dailytalk, half)
-    (rebuilt,) = record["timelines"].values()  # three conversations have times in a recording
-    assert (rebuilt["conversations"], rebuilt["hours_heard"]) == (8, 0.1)
-    assert "of_heard" not in rebuilt
-    assert rebuilt["cues"] is None or rebuilt["cues"]["low"] <= 0.02
-
-
 def test_a_figure_of_which_nothing_was_learnt_is_null(
     work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,23 +100,6 @@ def test_a_figure_of_which_nothing_was_learnt_is_null(
     assert dailytalk("check", work).code == 0
     assert dailytalk("report", work).code == 0
     assert "too little" in (work / "report.html").read_text()
-
-
-@pytest.mark.usefixtures("quick")
-def test_figures_are_the_same_for_any_number_of_threads() -> None:
-    talks = [ActiveTalk(f"{n}", n, False, False, paired(30.0, n)) for n in range(6)]
-    before, found = torch.get_num_threads(), []
-    try:
-        for threads in (1, 4):
-            torch.set_num_threads(threads)
-            jobs = [Job(model, [0, 1, 2, 3], [4, 5]) for model in (OWN, BOTH, EXCHANGED)]
-            found.append([probing.done(ProbedTalks(talks, [None] * 6), 0, job) for job in jobs])
-            assert torch.get_num_threads() == threads
-    finally:
-        torch.set_num_threads(before)
-    for (first, fits), (second, other_fits) in zip(*found, strict=True):
-        assert np.array_equal(first.bits, second.bits)
-        assert np.array_equal(fits, other_fits)
 
 
 def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytalk: Command) -> None:
@@ -157,8 +117,6 @@ def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytal
     alone[:, 1] = False
     single = write_dataset(tmp_path / "single", [row_of(f"{n}", alone) for n in range(8)])
     assert "0 conversations in which both speak" in dailytalk("probe", single).err
-    assert "does not exist" in dailytalk("probe", tmp_path / "gone", "--out", tmp_path / "x.json").err
-    assert "name a file with --out" in dailytalk("probe", "tester/talks@v1.0.0").err
     assert not list(tmp_path.rglob("*probe*"))
 
 
@@ -192,15 +150,3 @@ def test_check_and_report_show_what_was_found(work: Path, dailytalk: Command) ->
     page = (work / "report.html").read_text()
     for part in ('id="probe"', "Turn-taking that can be foreseen", "from the sound of both besides", "talk1"):
         assert part in page
-
-
-def test_damaged_figures_are_named_and_the_rest_is_checked(work: Path, dailytalk: Command) -> None:
-    write_probe(work, found=[{"id": 3}])
-    checked = dailytalk("check", work, "-v")
-    assert (checked.code, "probe.json" in checked.out, "run dailytalk probe again" in checked.out) == (
-        0,
-        True,
-        True,
-    )
-    assert dailytalk("report", work).code == 0
-    assert 'id="probe"' not in (work / "report.html").read_text()

@@ -1,6 +1,5 @@
 """The timing of a corpus: what is drawn from it."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from timed_talks import talk
 from dailytalk_contiguous import Timing, timing_of
 from dailytalk_contiguous.apps.retime.timing import read_timing
 from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Transition
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 
 
 def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: float = 0.0) -> list[float]:
@@ -92,35 +91,3 @@ def test_saved_timing_draws_the_same(tmp_path: Path) -> None:
     again = read_timing(tmp_path / "timing.json")
     assert (again.target, again.digest, len(again.digest)) == ("calls", timing.digest, 16)
     assert drawn(again, before=0.3) == pytest.approx(drawn(timing, before=0.3), abs=1e-3)
-
-
-LAW = dict.fromkeys(("offset", "before", "turn", "pace"), [0.5] * 20) | {"low": 0.1, "high": 0.9}
-TIMING = {"target": "calls", "transitions": {"shift": LAW}, "paces": [0.0], "pairs": {}}
-
-
-def test_file_that_somebody_wrote_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "timing.json"
-    path.write_text(json.dumps(TIMING | {"paces": [1, 0], "pairs": {"b": 1.0, "a": 0.0}}))
-    timing = read_timing(path)
-    assert ([*timing.paces], [*timing.pairs], [*timing.laws]) == ([0.0, 1.0], ["a", "b"], ["shift"])
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "[]",
-        '{"target": "calls"}',
-        "nonsense",
-        json.dumps(TIMING | {"paces": []}),
-        json.dumps(TIMING | {"transitions": {"hold": LAW}}),
-        json.dumps(TIMING | {"transitions": {"shift": LAW | {"low": 2.0}}}),
-        json.dumps(TIMING | {"transitions": {"shift": LAW | {"turn": [0.5] * 19}}}),
-    ],
-)
-def test_other_file_is_refused_with_its_name(content: str, tmp_path: Path) -> None:
-    path = tmp_path / "timing.json"
-    path.write_text(content)
-    with pytest.raises(BadInput, match=r"timing\.json"):
-        read_timing(path)
-    with pytest.raises(BadInput, match=r"gone\.json"):
-        read_timing(tmp_path / "gone.json")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from timed_talks import talk
 
 from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Placing, Unit, units_of
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.turns import Timed, stretches
 
 
@@ -55,11 +54,6 @@ def test_what_overlaps_on_one_channel_is_never_parted() -> None:
     assert {event.column for event in units_of(over_the_other)[-1].events} == {"utterances", "sounds"}
 
 
-def test_conversation_in_which_nobody_speaks_is_refused() -> None:
-    with pytest.raises(BadInput, match="nobody speaks in it"):
-        units_of(built_row("a", [], seconds=1.0))
-
-
 #: Offsets of a talk: gaps and terminal overlaps, pauses (9 and more), and the seconds of its turns.
 OFFSETS = st.lists(
     st.one_of(st.floats(-0.45, 2.0), st.floats(9.25, 11.0)).map(lambda seconds: round(seconds, 2)),
@@ -99,19 +93,6 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
 
 def _entering(speech: list[Any]) -> list[tuple[str, list[int], bool]]:
     return [(stretch.channel, stretch.members, stretch.event == "backchannel") for stretch in speech]
-
-
-def test_offset_is_rounded_into_its_bounds_or_not_placed() -> None:
-    units = units_of(talk("a", [0.3, 0.3]))
-    for wanted, low, high, expected in (
-        (0.548, 0.0, 0.549, 0.54),
-        (0.512, 0.512, 0.6, 0.52),
-        (0.512, 0.511, 0.519, None),
-        (0.5, 0.5, 0.5, 0.5),
-    ):
-        placing = Placing(units, 100)
-        assert placing.place(wanted, low, high) == (expected and pytest.approx(expected))
-        assert len(placing.shifts) == (1 if expected is None else 2)
 
 
 def test_sound_beside_a_turn_keeps_its_place_before_it() -> None:
