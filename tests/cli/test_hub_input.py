@@ -109,15 +109,6 @@ def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_dry_run_of_what_is_here_says_what_would_be_done(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
-) -> None:
-    publish(a_dot_wav=wav_bytes(excerpt()))
-    assert dailytalk("tag", REPO, "--out", tmp_path / "first", *quick).code == 0
-    done = dailytalk("tag", REPO, "--out", tmp_path / "second", *quick, "--dry-run")
-    assert (done.code, done.out.splitlines()[0]) == (0, "1 recording, 1 conversation, 6.0 s")
-
-
 def test_licence_that_is_given_is_recorded_even_when_nothing_else_is_to_do(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:

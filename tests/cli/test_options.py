@@ -13,7 +13,6 @@ import pytest
 import soundfile
 from built_conversations import built_row, work_with_recordings, write_dataset
 from command import EMBEDDED, Command
-from finished_corpora import clip_row, corpus_folder
 from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, Stubborn, folder, loopback
@@ -99,19 +98,6 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
     )
     assert done.code == 0, done.err
     assert {soundfile.info(wav).samplerate for wav in (tmp_path / "csm").rglob("*.wav")} == {16000}
-
-
-def test_options_of_mix_are_in_its_record(tmp_path: Path, dailytalk: Command) -> None:
-    for name, licence in (("acted", "CC-BY-4.0"), ("closed", "CC-BY-NC-4.0")):
-        rows = [clip_row(f"s{n}-0", corpus=name, licence=licence) for n in range(4)]
-        corpus_folder(tmp_path / name, rows)
-    options = words({"hours": 8 / 3600, "eval_share": 0.2, "seed": 3})
-    folders = (f"{tmp_path}/acted:2", f"{tmp_path}/closed:1")
-    done = dailytalk("mix", *folders, "--out", tmp_path / "out", *options, "--commercial", "--text-conditions")
-    assert done.code == 3, done.err
-    lines = (tmp_path / "out/train.jsonl").read_text().splitlines()
-    assert sum(json.loads(line)["duration"] for line in lines) == pytest.approx(8.0)
-    assert not list((tmp_path / "out/data_stereo").glob("closed/*.wav"))
 
 
 @pytest.mark.usefixtures("impatient", "hub")

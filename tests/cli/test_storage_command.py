@@ -9,7 +9,7 @@ import fsspec
 import pytest
 from command import EMBEDDED, Command, start_held
 from object_store import BUCKET, object_store
-from recordings import calls, results
+from recordings import calls
 
 from dailytalk_contiguous.run.events import is_journal
 
@@ -65,16 +65,6 @@ def test_killed_build_into_a_bucket_is_finished_by_another_machine(
     assert changed <= {"run.json"} | set(filter(is_journal, changed))
     assert dailytalk("check", address).code == 0
     assert dailytalk("export", address, "--out", tmp_path / "moshi").code == 0
-
-
-def test_recordings_of_a_bucket_are_tagged_as_those_of_a_folder(
-    store: Any, tmp_path: Path, dailytalk: Command
-) -> None:
-    source = calls(tmp_path / "in", "a", "b")
-    store.put(str(source), f"{BUCKET}/recorded", recursive=True)
-    assert dailytalk("tag", source, "--out", tmp_path / "local", *EMBEDDED).code == 0
-    assert dailytalk("tag", f"s3://{BUCKET}/recorded", "--out", tmp_path / "remote", *EMBEDDED).code == 0
-    assert results(tmp_path / "remote")["transcript"] == results(tmp_path / "local")["transcript"]
 
 
 def test_plan_and_status_take_the_addresses_of_a_run(

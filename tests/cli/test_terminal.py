@@ -12,7 +12,7 @@ from command import Command
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.cli.terminal import print_json, say, visible
+from dailytalk_contiguous.cli.terminal import print_json, visible
 
 #: Sets a title, clears the screen in C1, turns the direction of writing round, ends a line early.
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202egpj.exe\u2066\x00\r\x7f\u2028\ud800"
@@ -38,25 +38,6 @@ def test_json_is_what_it_was_and_holds_nothing_that_a_terminal_obeys(text: str) 
         printed = sys.stdout.getvalue()  # type: ignore[attr-defined]
     assert json.loads(printed) == {text: [text]}
     assert not FORBIDDEN & set(printed)
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.mark.parametrize("kind", [Terminal, io.StringIO])
-def test_what_is_said_while_a_command_works_goes_to_stderr_as_one_line(
-    kind: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stdout, stderr = kind(), kind()
-    monkeypatch.setattr("sys.stdout", stdout)
-    monkeypatch.setattr("sys.stderr", stderr)
-    for name, value in (("COLUMNS", "20"), ("TERM", "xterm"), ("NO_COLOR", "1")):
-        monkeypatch.setenv(name, value)
-    say("[red]one[/red] two /three/four/five :smile:")
-    assert stderr.getvalue() == "[red]one[/red] two /three/four/five :smile:\n"
-    assert stdout.getvalue() == ""
 
 
 def strings(value: Any) -> list[str]:

@@ -72,20 +72,6 @@ def test_versions_as_json_have_whole_commits_dates_and_numbers(dailytalk: Comman
     assert draft["date"].startswith("20")  # of a commit that is not in the main branch's history
 
 
-def test_diff_names_the_field_that_was_edited_before_those_that_follow_from_it(
-    dailytalk: Command, tmp_path: Path
-) -> None:
-    talk = row("b")
-    (line, *_) = talk["utterances"]
-    measures = [name for name, value in line.items() if isinstance(value, float) and "source" not in name]
-    line |= {name: line[name] + 0.5 for name in measures}
-    line |= {name: "HIGH" for name in line if name.endswith("_bucket")} | {"text": "well then"}
-    one = write_version(tmp_path / "one", {"train": [[row("a"), row("b")]]}, tag="v1.0.0")
-    two = write_version(tmp_path / "two", {"train": [[row("a"), talk]]}, tag="v1.1.0")
-    lines = [" ".join(line.split()) for line in dailytalk("diff", one, two).out.splitlines()]
-    assert lines[lines.index("field conversations") + 1] == "utterances.text 1"
-
-
 def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Command, published: list[str]) -> None:
     done = dailytalk("diff", f"{REPO}@v1.0.0", "@v1.1.0")
     assert (done.code, done.err) == (0, "")

@@ -185,18 +185,6 @@ def test_what_a_format_has_not_is_said_before_anything_is_written(
     assert (done.code in (1, 2), reason in done.err, (tmp_path / "out").exists()) == (True, True, False)
 
 
-def test_two_workers_write_the_same_files_as_one(tmp_path: Path, dailytalk: Command) -> None:
-    for number in range(4):
-        save(tmp_path / f"in/{number}.wav", tones(1.0 + number))
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        assert dailytalk("convert", tmp_path / "in", "--to", "mp3", "--out", out, "--workers", workers).code == 0
-    assert names(tmp_path / "1") == names(tmp_path / "2")
-    assert [(tmp_path / f"{workers}/3.mp3").read_bytes() for workers in (1, 2)] == [
-        (tmp_path / "1/3.mp3").read_bytes()
-    ] * 2
-
-
 def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/a.wav", tones(0.5))
     save(tmp_path / "in/b.wav", tones(20.0))

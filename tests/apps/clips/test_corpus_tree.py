@@ -1,4 +1,3 @@
-import os
 import stat
 import zipfile
 from contextlib import ExitStack
@@ -59,11 +58,3 @@ def test_members_that_lead_out_or_are_links_are_rejected(tmp_path: Path) -> None
         "../DC_d01.wav": "its name leads out of the archive",
         "DC_d02.wav": "it is a link in an archive",
     }
-
-
-def test_names_that_are_not_utf8_are_shown_escaped_and_can_be_read(tmp_path: Path) -> None:
-    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
-    put(folder, {NAME: clip()})
-    (row,) = read("savee", tmp_path).values()
-    assert (row["audio_file"], row["problem"]) == (f"caf\\xe9/{NAME}", None)
-    assert row["audio"]["path"].startswith("file://")

@@ -1,17 +1,11 @@
-import csv
-import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_files import ROOT
 from corpus_trees import POINTER, check_builder, clip, good, problems, put, read, table
 
 from dailytalk_contiguous.apps.clips.corpora.crema_d import VOTES
-from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 
-TABLES = ROOT.parent / "shared" / "data" / "crema-d"
 ACTORS = table(["ActorID", "Age", "Sex", "Race", "Ethnicity"], [1001, 51, "Male", "Caucasian", "Not Hispanic"])
 SUMMARY = ["", "FileName", "VoiceVote", "VoiceLevel", "FaceVote", "FaceLevel", "MultiModalVote", "MultiModalLevel"]
 TABULATED = ["", *VOTES, "fileName", "numResponses", "agreement", "emoVote"]
@@ -111,30 +105,3 @@ def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
     check_builder("crema_d", source, tmp_path / "cache")
     rows = check_builder("crema_d", source, tmp_path / "cache", agreed_only=True)
     assert [row["problem"] is None for row in rows] == [False, True]
-
-
-@pytest.mark.needs("the tables of CREMA-D")
-def test_all_real_names_and_votes_are_read(tmp_path: Path) -> None:
-    with (TABLES / "summaryTable.csv").open(encoding="utf-8") as file:
-        real = {line["FileName"]: line["VoiceVote"] for line in csv.DictReader(file)}
-    put(tmp_path, {"AudioWAV/one": clip(), **{path.name: path.read_bytes() for path in TABLES.glob("*.csv")}})
-    for name in real:
-        os.link(tmp_path / "AudioWAV/one", tmp_path / f"AudioWAV/{name}.wav")
-    (tmp_path / "AudioWAV/one").unlink()
-    rows = read("crema_d", tmp_path)
-    assert problems(rows) == {}
-    assert len(rows) == 7442
-    assert count_check("crema_d", rows.values()) == []
-    assert {row["id"]: row["perceived_label"] for row in rows.values()} == {
-        f"crema_d/{name}": vote for name, vote in real.items()
-    }
-    heard = Counter(row["perceived"] for row in rows.values())
-    single = Counter(VOTES.get(vote, "other") for vote in real.values())
-    assert heard == single
-    assert single["neutral"] == 3897
-    assert all(0 <= row["perceived_intensity"] <= 1 for row in rows.values())
-    levels = Counter(row["intensity"] for row in rows.values())
-    assert levels == {None: 6077, "low": 455, "medium": 455, "high": 455}
-    speakers = {row["speaker"]: (row["gender"], row["age"]) for row in rows.values()}
-    assert Counter(gender for gender, _ in speakers.values()) == {"male": 48, "female": 43}
-    assert (min(age for _, age in speakers.values()), max(age for _, age in speakers.values())) == (20, 74)

@@ -39,15 +39,6 @@ def test_each_clip_has_its_own_figures_in_order_from_bytes_or_a_path(tmp_path: P
         assert {name: values[index] for name, values in found.items()} == {name: alone[name][0] for name in alone}
 
 
-def test_what_is_heard_is_where_the_line_was_laid() -> None:
-    found = MeasureQuality()(clips(line(edge=0.6)))
-    heard = found["heard"][0]
-    assert heard[0]["start"] == pytest.approx(0.6, abs=0.12)
-    assert heard[-1]["end"] == pytest.approx(len(line()) / RATE - 0.6, abs=0.25)
-    assert found["speech_ratio"][0] > 0.8
-    assert found["silence_seconds"][0] < 0.5
-
-
 def test_silence_has_null_measures_and_keeps_its_row() -> None:
     dataset = Dataset.from_dict(
         clips(np.zeros(RATE, np.float32), line()), features=Features({"id": STRING, "audio": AUDIO})

@@ -134,15 +134,6 @@ def test_a_smaller_mix_into_the_same_folder_leaves_nothing_of_the_larger(tmp_pat
     assert len(list((second / "data/data_stereo").glob("*.wav"))) == 5
 
 
-def test_two_folders_of_one_name_do_not_meet(tmp_path: Path) -> None:
-    named_alike = corpus_folder(tmp_path / "acted-3", [clip_row("s3-0", corpus="other")])
-    again = corpus_folder(tmp_path / "b/acted", [clip_row("s3-0", corpus="third")])
-    mix_folders(
-        [(path, None) for path in (corpus(tmp_path / "a"), named_alike, again)], tmp_path / "out", Settings()
-    )
-    assert seconds(tmp_path / "out") == {"acted": 4.0, "acted-3": 1.0, "acted-4": 1.0}
-
-
 def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path: Path) -> None:
     speech = corpus_folder(tmp_path / "speech", [clip_row("s1-spoken", corpus="ravdess")])
     song = corpus_folder(tmp_path / "song", [clip_row("s1-sung", corpus="ravdess", split="validation")])
@@ -164,14 +155,6 @@ def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path:
     assert "an unknown licence" in reasons["nobody"]
     assert reasons["data_stereo"] == "its affect is from audeering/x (CC-BY-NC-SA-4.0): no commercial use"
     assert (done.record["licence"], done.record["warnings"]) == ("CC-BY-4.0", [])
-
-
-def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
-    first = corpus_folder(tmp_path / "one", [clip_row("s1-0")])
-    again = clip_row("s1-1", split="validation", corpus="other", speaker="acted/s1")
-    second = corpus_folder(tmp_path / "two", [again])
-    done = mix_folders([(first, None), (second, None)], tmp_path / "out", Settings())
-    assert any("1 speaker, such as acted/s1" in warning for warning in done.record["warnings"])
 
 
 def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Path) -> None:

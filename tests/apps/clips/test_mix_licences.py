@@ -1,10 +1,8 @@
-import json
 from pathlib import Path
 
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
-from dailytalk_contiguous.core.licensing import Credit, credits_of
 
 ACTED = {
     "name": "acted",
@@ -43,18 +41,3 @@ def test_names_go_on_when_a_mix_is_mixed_again(tmp_path: Path) -> None:
     text = licences(tmp_path / "mix of 2", corpus(tmp_path, "b"), corpus(tmp_path, "c"))
     assert "[acted](https://acted.org/a%20b) | CC-BY-4.0 | Doe J" in text
     assert "| plain | unknown | unknown |" in text
-
-
-def test_a_folder_of_which_nothing_is_left_is_not_listed(tmp_path: Path) -> None:
-    closed = corpus_folder(
-        tmp_path / "nc", [clip_row("s-0", corpus="nc", licence="CC-BY-NC-4.0")], {"corpus": ACTED}
-    )
-    mix_folders([(corpus(tmp_path, "b"), None), (closed, None)], tmp_path / "out", Settings(commercial=True))
-    assert "acted.org" not in (tmp_path / "out/licences.md").read_text(encoding="utf-8")
-    assert list(json.loads((tmp_path / "out/mix.json").read_text())["sources"]) == ["b"]
-
-
-def test_recordings_from_the_hub_name_their_dataset() -> None:
-    found = credits_of({"source": {"repository": "kyutai/Calls", "revision": "abc", "licence": "CC-BY-SA-4.0"}})
-    assert found == (Credit("kyutai/Calls", "CC-BY-SA-4.0", "", "https://huggingface.co/datasets/kyutai/Calls"),)
-    assert credits_of({"source": {"licence": "MIT"}}) == ()

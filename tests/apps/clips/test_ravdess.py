@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus_trees import POINTER, check_builder, clip, good, problems, put, ravdess, read, zipped
+from corpus_trees import POINTER, clip, good, problems, put, ravdess, read, zipped
 
 from dailytalk_contiguous.apps.clips.corpora.registry import count_check
 
@@ -71,10 +71,3 @@ def test_missing_clips_are_told_and_are_no_error(tmp_path: Path) -> None:
         "ravdess song: none of the 1012 published clips was found.",
         "ravdess: 1 file was rejected.",
     ]
-
-
-def test_eager_and_streaming_rows_of_an_archive_are_the_same(tmp_path: Path) -> None:
-    files = dict(list(ravdess("02").items())[:3]) | {"Actor_01/01-02-01-01-01-01-01.mp4": b"video"}
-    rows = check_builder("ravdess", zipped(tmp_path / "song.zip", files), tmp_path / "cache")
-    assert [row["problem"] is None for row in rows] == [False, True, True, True]
-    assert rows[1]["audio"]["bytes"] == clip()

@@ -170,16 +170,6 @@ def test_recordings_that_can_not_be_used_are_named_and_the_rest_is_split(
     assert "Usable/odd_name_x_Ünïcode_000001.wav" in files_in(out)
 
 
-def test_no_silence_at_all_is_kept_whole_or_forced(dailytalk: Command, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", tones(40.0), 16000)
-    assert dailytalk("split", tmp_path / "a.wav", "--out", tmp_path / "out").code == 0
-    assert [line["cut"] for line in manifest(tmp_path / "out")] == ["end"]
-    assert dailytalk("split", tmp_path / "a.wav", "--out", tmp_path / "out", "--force").code == 0
-    forced = manifest(tmp_path / "out")
-    assert {line["cut"] for line in forced} == {"forced", "end"}
-    assert all(line["usable"] for line in forced)
-
-
 def test_first_words_are_in_the_names(dailytalk: Command, tmp_path: Path) -> None:
     out = tmp_path / "out"
     options = ("--words", "2", "--profile", "embedded", "--language", "en", "--max", "30")

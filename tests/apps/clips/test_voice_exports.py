@@ -6,7 +6,6 @@ from typing import Any
 import pandas
 import pytest
 import soundfile
-from built_conversations import built_row, write_dataset
 from command import Command
 from corpus_trees import clip, put
 from finished_corpora import clip_row, corpus_folder
@@ -185,15 +184,3 @@ def test_utterances_of_people_in_conversations_are_clips(tmp_path: Path, dailyta
     if format == "gpt-sovits":
         voices = {fields[1] for fields in lines(tmp_path / "out/metadata.list", False)}
         assert len(voices) == 4 * len({said["channel"] for said in kept})
-
-
-def test_an_export_of_which_nothing_comes_leaves_no_folder(tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "in").mkdir()
-    rows = [built_row("call")]
-    for said in rows[0]["utterances"]:
-        said["status"] = "spoken"
-    work = write_dataset(tmp_path / "in/work", rows)
-    done = dailytalk("export", work, "--format", "piper", "--out", tmp_path / "out")
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert "--revoice none" in done.err
-    assert not (tmp_path / "out").exists()

@@ -1,19 +1,16 @@
 """The paid door's way to read streams, and pieces that one thread makes for another."""
 
-import itertools
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from chat_server import REPLY, ChatServer, and_error
-from hypothesis import given
-from hypothesis import strategies as st
 from spending import reserving
 
 from dailytalk_contiguous.apps.converse.chat import COMPLETIONS_PATH, read_completion
 from dailytalk_contiguous.models.contracts import BrokenOff
-from dailytalk_contiguous.models.paid import Client, ServerEvent, Token, server_events
+from dailytalk_contiguous.models.paid import Client, ServerEvent, Token
 from dailytalk_contiguous.models.pieces import Pieces
 
 BODY = b'{"messages": []}'
@@ -75,24 +72,3 @@ def test_an_answer_that_goes_on_for_too_long_ends_in_the_middle() -> None:
     assert len(pieces) == 4
     assert isinstance(error, BrokenOff)
     assert "took over 100 s to answer" in error.reason
-
-
-LINE = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=9)
-EVENTS = st.lists(st.tuples(st.sampled_from(["", "message", "übel"]), LINE), max_size=5)
-
-
-@given(EVENTS, st.sampled_from(["\n", "\r\n", "\r"]), st.lists(st.integers(0, 200), max_size=8), st.booleans())
-def test_events_are_the_same_however_they_are_cut_and_lines_end(
-    events: list[tuple[str, str]], end: str, cuts: list[int], bom: bool
-) -> None:
-    text = "\ufeff" * bom + f": hello{end}id: 7{end}{end}"
-    for kind, data in events:
-        text += (f"event: {kind}{end}" if kind else "") + f"data: {data}{end}data:{data}{end}{end}"
-    raw = (text + "data: never ended").encode()
-    edges = sorted({0, len(raw), *(min(cut, len(raw)) for cut in cuts)})
-    parts = [raw[start:stop] for start, stop in itertools.pairwise(edges)]
-    without = [data.removeprefix(" ") for _, data in events]
-    expected = [
-        ServerEvent(kind, f"{data}\n{stripped}") for (kind, data), stripped in zip(events, without, strict=True)
-    ]
-    assert list(server_events(parts)) == expected

@@ -17,8 +17,6 @@ from dailytalk_contiguous.apps.converse.talk import Talk, TalkParts
 from dailytalk_contiguous.apps.converse.talk_page import TalkPage
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 
-BLOCK_OF_SILENCE = struct.pack("<I", 0) + bytes(2 * BLOCK)
-
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[TalkPage]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,12 @@ import soundfile
 import soxr
 from chat_server import REPLY, ChatServer
 from command import Command
-from talking import QUESTION, Simulation, silence
+from talking import Simulation, silence
 
 from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.word_times import Word, normalise, split_words
+from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
@@ -74,26 +73,3 @@ def test_hum_of_which_whisper_makes_words_does_not_stop_the_voice(text: str, lev
     assert talk.of("user") == ["Where have you been?"]
     talk.hear(by_piper(text, level), silence(1.5)).until_idle()
     assert len(talk.of("heard")) == stops
-
-
-def test_pause_after_which_more_was_said_is_not_recognised_any_more() -> None:
-    asked, busy, free = list[int](), threading.Event(), threading.Event()
-
-    class Slow:
-        def words(self, turn: Samples) -> list[Word]:
-            asked.append(len(turn))
-            busy.set()
-            free.wait(20)
-            return [Word(" yes", 0.3, 0.5, None)]
-
-    talk = Simulation([], listening=Slow, threaded=True)
-    spoken = QUESTION[: round(2.4 * TALK_RATE)]
-    talk.hear(spoken, silence(0.3))
-    assert busy.wait(20)
-    for _ in range(3):
-        talk.hear(spoken, silence(0.3))
-    free.set()
-    while not talk.of("reply"):
-        talk.hear(silence(0.1))
-    assert len(asked) == 2
-    talk.talk.end()

@@ -121,15 +121,6 @@ def sound(lines: Lines) -> None:
         assert starts == sorted(starts)
 
 
-def test_a_mark_alone_is_part_of_a_word_without_a_space_and_the_text_keeps_its_own() -> None:
-    lines = done({"l0": line("left", 0.5, "oh no")}, do="text", line="l0", text="京 😀 oh yes !")
-    assert [word["word"] for word in lines["l0"]["words"]] == ["京😀", "oh", "yes!"]
-    assert lines["l0"]["text"] == "京 😀 oh yes !"
-    halves = done(lines, do="split", line="l0", index=1)
-    assert sorted(half["text"] for half in halves.values()) == ["oh yes !", "京 😀"]
-    assert done(lines, do="word", line="l0", index=1, text="ah")["l0"]["text"] == "京 😀 ah yes !"
-
-
 @given(st.data())
 def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_one(data: st.DataObject) -> None:
     start = data.draw(calls())
@@ -173,14 +164,6 @@ def test_a_line_broken_in_the_whole_text_becomes_two_with_the_times_of_their_wor
     assert [made["text"] for _, made in after] == texts
     assert [(made["start"], made["end"]) for _, made in after[1:3]] == [(3.0, 3.9), (3.9, 4.8)]
     assert [made["channel"] for _, made in after[1:3]] == ["right", "right"]
-
-
-def test_a_new_line_of_the_whole_text_lies_between_its_neighbours() -> None:
-    texts = [made["text"] for _, made in in_order(call())]
-    after = in_order(done(call(), do="whole", text="\n".join([texts[0], "what a day", *texts[1:]])))
-    assert [made["text"] for _, made in after] == [texts[0], "what a day", *texts[1:]]
-    (_, made) = after[1]
-    assert 2.3 <= made["start"] < made["end"] <= 3.0
 
 
 def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:

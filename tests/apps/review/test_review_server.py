@@ -162,27 +162,6 @@ def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Pat
         assert texts == [line["text"] for line in first]
 
 
-def test_taking_everything_back_leaves_the_lines_as_they_were(work: Path) -> None:
-    before = lines_of(work)
-    with served(work) as server:
-        ada = Client(server.address)
-        lines = ada.get("item", id="call_000002")["lines"]
-        actions: list[dict[str, Any]] = [
-            {"do": "split", "line": lines[0]["id"], "index": 1},
-            {"do": "insert", "channel": "left", "start": 3.9, "end": 4.0, "text": "Hhhh"},
-            {"do": "delete", "line": lines[1]["id"]},
-            {"do": "times", "line": lines[0]["id"], "start": lines[0]["start"] - 0.1, "end": lines[0]["end"]},
-            {"do": "tag", "line": lines[0]["id"], "tag": "happy"},
-            {"do": "swap", "line": lines[0]["id"]},
-        ]
-        for action in actions:
-            answer = ada.edit("call_000002", ada.get("item", id="call_000002")["base"], **action)
-            assert answer.ok, answer.text
-        for _ in actions:
-            assert ada.post("undo", {}).ok
-    assert lines_of(work) == before
-
-
 def test_the_sound_is_the_recording_to_the_sample_whatever_range_is_asked_for(ada: Client, work: Path) -> None:
     samples, rate = soundfile.read(work.parent / "long.FLAC", dtype="int16")
     whole = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, timeout=20)
@@ -199,18 +178,6 @@ def test_the_sound_is_the_recording_to_the_sample_whatever_range_is_asked_for(ad
     header = {"Range": f"bytes={len(whole.content)}-"}
     beyond = requests.get(f"{ada.address}api/sound", params={"id": "call_000001"}, headers=header, timeout=20)
     assert beyond.status_code == 416
-
-
-def test_peaks_are_the_extremes_of_each_part(ada: Client, work: Path) -> None:
-    samples, rate = soundfile.read(work.parent / "long.FLAC", dtype="float32")
-    answer = requests.get(
-        f"{ada.address}api/peaks", params={"id": "call_000001", "start": 1, "end": 3, "count": 50}, timeout=20
-    )
-    peaks = np.frombuffer(answer.content, np.int8).reshape(2, 50, 2)
-    parts = samples[6 * rate : 8 * rate].reshape(50, -1, 2)
-    assert answer.headers["X-Channels"] == "2"
-    assert np.abs(peaks[:, :, 0].T - parts.min(axis=1) * 127).max() <= 0.51
-    assert np.abs(peaks[:, :, 1].T - parts.max(axis=1) * 127).max() <= 0.51
 
 
 def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were(ada: Client, work: Path) -> None:

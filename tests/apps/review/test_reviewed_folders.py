@@ -111,25 +111,6 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
 
 
-def test_a_clip_that_is_put_back_by_hand_with_its_entry_is_shown_again_and_stays(tmp_path: Path) -> None:
-    names = opened(clips(tmp_path)).discard_range(2, 3, "Ada")["ids"]
-    aside, texts = tmp_path / "audios" / DISCARDED, tmp_path / "my.json"
-    gone = json.loads((aside / DISCARDED_ENTRIES).read_text("utf-8"))
-    (aside / names[0]).rename(tmp_path / "audios" / names[0])
-    entries = json.loads(texts.read_text("utf-8")) | {names[0]: gone.pop(names[0])}
-    texts.write_text(json.dumps(entries), "utf-8")
-    (aside / DISCARDED_ENTRIES).write_text(json.dumps(gone), "utf-8")
-    session = opened(tmp_path)
-    listed = {item["id"]: item["discarded"] for item in session.items()["items"]}
-    assert (listed[names[0]], listed[names[1]]) == (False, True)
-    assert edit(session, names[0], do="text", line="1", text="in this room")["lines"][1]["text"] == "in this room"
-    assert session.discard(["talk_000001.wav"], "Ada") == {"ids": ["talk_000001.wav"]}
-    assert (tmp_path / "audios" / names[0]).is_file()
-    assert session.discard([names[0]], "Ada") == {"ids": [names[0]]}
-    assert (aside / names[0]).is_file()
-    assert not (tmp_path / "audios" / names[0]).exists()
-
-
 class _Stopped(BaseException):
     """The machine went off."""
 
@@ -276,28 +257,6 @@ def test_sides_warn_of_a_speaker_and_a_sentence_on_both_and_a_proposal_has_none(
     assert proposal == session.sides("sentence", 0.3, seed=1)
     assert {*proposal["train"], *proposal["validation"]} == {f"talk_{number:06d}.wav" for number in range(1, 9)}
     assert proposal["warnings"] == []
-
-
-def test_a_division_is_one_write_that_refuses_to_replace_somebody_elses_choice(tmp_path: Path) -> None:
-    session = opened(clips(tmp_path, 8))
-    proposal = session.sides("length", 0.3, seed=1)
-    sides = {name: side for side in ("train", "validation") for name in proposal[side]}
-    told: list[str] = []
-    session.listen(lambda kind, data: told.append(kind))
-    first = proposal["train"][0]
-    session.edit(first, 0, {"do": "side", "value": "validation"}, "Ben")
-    listed = (tmp_path / ".dailytalk-edits").read_bytes()
-    with pytest.raises(BadInput, match="Ben has put"):
-        session.divide(sides, proposal["number"], "Ada")
-    assert (tmp_path / ".dailytalk-edits").read_bytes() == listed
-    before = session.divide(sides, session.sides()["number"], "Ada")["before"]
-    assert before == {name: "validation" if name == first else None for name in sides}
-    assert {item["id"]: item["side"] for item in session.items()["items"]} == sides
-    assert session.divide(before, session.history.number, "Ada") == {"before": sides}
-    assert session.sides()["undecided"] == 7
-    with pytest.raises(BadInput, match="no item"):
-        session.divide({"nowhere.wav": "train"}, session.history.number, "Ada")
-    assert told.count("edit") == 1 + 2
 
 
 def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
