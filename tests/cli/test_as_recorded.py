@@ -173,17 +173,3 @@ def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
     assert done.code != 0
     assert f"{option[0]} has no use with --revoice none" in done.err
     assert not (tmp_path / "work").exists()
-
-
-def test_where_a_moved_edge_sounds_is_unknown(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "calls/talk.wav", excerpt())
-    work = tmp_path / "work"
-    assert dailytalk("tag", tmp_path / "calls", "--out", work, *EMBEDDED).code == 0
-    first, *others = read_lines(work / "transcript.jsonl")
-    text = "".join(json.dumps(line) + "\n" for line in (first | {"end": first["end"] - 0.4}, *others))
-    (work / "transcript.jsonl").write_text(text, encoding="utf-8")
-    assert dailytalk("speak", work, "--revoice", "none").code == 0
-    (row,) = open_items(work).rows()
-    trims = {utterance["utterance_id"]: utterance["source_end_trim"] for utterance in row["utterances"]}
-    assert trims.pop(first["utterance_id"]) is None
-    assert None not in trims.values()

@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 from audio_files import tones
 from command import EMBEDDED, Command
-from hypothesis import given
-from hypothesis import strategies as st
 from recordings import excerpt, save, state
-
-from dailytalk_contiguous.run.estimate import sample
 
 
 @pytest.fixture
@@ -75,31 +71,6 @@ def test_what_can_not_be_planned_is_one_sentence(tmp_path: Path, dailytalk: Comm
     assert (done.code, done.err.count("\n")) == (1, 2)
     assert "one channel" in done.err.splitlines()[0]
     assert "none of the recordings can be used" in done.err
-
-
-# The sample
-
-
-def rows(*durations: float) -> list[dict[str, object]]:
-    return [
-        {"conversation_id": f"c{place}", "offset": 5.0, "duration": duration, "given": []}
-        for place, duration in enumerate(durations)
-    ]
-
-
-@given(st.lists(st.floats(0.5, 5000), min_size=1, max_size=30), st.floats(5, 600), st.integers(0, 9))
-def test_pieces_lie_inside_their_conversations_and_are_the_same_again(
-    durations: list[float], seconds: float, seed: int
-) -> None:
-    corpus = rows(*durations)
-    pieces = sample(corpus, seconds, seed)
-    assert pieces
-    assert pieces == sample(corpus, seconds, seed)
-    assert len({piece["conversation_id"] for piece in pieces}) == len(pieces)
-    for piece in pieces:
-        whole = durations[int(piece["conversation_id"].split(".")[0][1:])]
-        assert piece["offset"] >= 5.0
-        assert piece["offset"] + piece["duration"] <= 5.0 + whole + 1e-6
 
 
 def test_plan_refuses_options_of_speak_without_it(tmp_path: Path, dailytalk: Command) -> None:

@@ -12,7 +12,7 @@ from audio_files import EXAMPLES
 from datasets import Dataset, Features, List, concatenate_datasets
 from vowels import RATE
 
-from dailytalk_contiguous.apps.clips.augment import Augment, change
+from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.copies import KINDS, CopySource, Measured, Recipe, copy_id, plan_copies
 from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
@@ -134,21 +134,6 @@ def test_a_copy_is_as_loud_as_its_source(kind: str) -> None:
     found = decoded(changed(recipe, left[:, None])["audio"])[:, 0]
     assert clip_loudness(found, RATE) == pytest.approx(-23, abs=0.1)
     assert true_peak_dbtp(found, RATE) <= CEILING_DBTP
-
-
-def heard_noise(tmp_path: Path, noise: np.ndarray, seed: int, rate: int = RATE) -> np.ndarray:
-    """What recorded noise adds to a clip of half a second, in units of the noise."""
-    soundfile.write(tmp_path / "noise.wav", noise, rate, subtype="FLOAT")
-    clip = speech(seconds=0.5)[:, 0]
-    made = change(clip, RATE, Recipe("noise", 0.0, "noise.wav", seed), str(tmp_path))
-    added = made.astype(np.float64) - clip
-    return added * np.sqrt(np.mean(noise**2) / np.mean(added**2))
-
-
-def test_noise_of_another_rate_keeps_its_pitch(tmp_path: Path) -> None:
-    t = np.arange(2 * 48000) / 48000
-    found = heard_noise(tmp_path, 0.1 * np.sin(2 * np.pi * 1000 * t), 1, 48000)
-    assert int(np.argmax(np.abs(np.fft.rfft(found)))) == 500  # of half a second
 
 
 def test_noise_that_is_a_link_out_of_its_folder_is_not_read(tmp_path: Path) -> None:

@@ -99,15 +99,6 @@ def test_words_move_with_the_edge_that_was_cut_off_and_the_prompt() -> None:
     assert [word["start"] for word in row["words"]] == [0.9 + moved, 1.4 + moved]
 
 
-@pytest.mark.parametrize(("start", "cut"), [(0.0, 0.0), (0.1, 0.0), (0.25, 0.15)])
-def test_sound_at_an_edge_loses_nothing(start: float, cut: float) -> None:
-    seconds = len(line()) / RATE
-    heard = [{"start": start, "end": seconds - start}]
-    (row,) = conditioned(clips(line(), heard=[heard], snr_db=[None]))
-    assert row["trim_start"] == row["trim_end"] == pytest.approx(cut, abs=1e-4)
-    assert row["duration"] == pytest.approx(seconds - 2 * cut, abs=1e-4)
-
-
 def test_noise_is_reduced_only_under_the_setting_and_told() -> None:
     loud, soft = (np.random.default_rng(3).standard_normal(len(line())) * 10 ** (db / 20) for db in (-36, -60))
     batch = clips(line() + loud.astype(np.float32), line() + soft.astype(np.float32))

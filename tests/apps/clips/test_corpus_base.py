@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -26,20 +25,6 @@ def problem(tmp_path: Path, data: bytes) -> str:
 )
 def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: str | tuple[str, ...]) -> None:
     assert problem(tmp_path, data).startswith(reason)
-
-
-def test_digest_changes_with_clip_content_and_text_but_not_with_place_and_date(tmp_path: Path) -> None:
-    def digest(folder: str, files: dict[str, bytes]) -> str:
-        (row,) = read("savee", put(tmp_path / folder, files)).values()
-        return str(row["input_digest"])
-
-    usual = digest("a", {NAME: clip()})
-    os.utime(tmp_path / "a" / NAME, ns=(0, 1))
-    assert digest("a", {}) == usual
-    assert digest("b", {f"deep/{NAME}": clip()}) == usual
-    others = [digest("c", {NAME: clip(0.07)}), digest("d", {"DC_a02.wav": clip()})]
-    others.append(digest("e", {NAME: clip(), "DC_a01.txt": b"Hello."}))
-    assert len({usual, *others}) == 4
 
 
 def test_changed_folder_is_seen_despite_the_cache(tmp_path: Path) -> None:

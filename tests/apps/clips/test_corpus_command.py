@@ -11,7 +11,6 @@ from recordings import read_lines
 from spoken_corpora import crema_d, dailytalk_files, rows_of, run, spoken
 
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
-from dailytalk_contiguous.run.events import EVENTS, read_events
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -39,17 +38,6 @@ def alone(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("alone") / "out"
     run(source, out, options=replace(OPTIONS, shard_seconds=6.0), augment=("noise",))
     return out
-
-
-@pytest.mark.nightly
-def test_several_workers_give_the_same_rows(source: Path, alone: Path, tmp_path: Path, dailytalk: Command) -> None:
-    arguments = ("corpus", "crema_d", source, *PLAIN, "--augment", "noise", "--json", *SMALL, "--out")
-    done = dailytalk(*arguments, tmp_path / "two", "--workers", 2)
-    assert (done.code, json.loads(done.out)["counts"]["copies"]) == (0, 8)
-    assert len(list((tmp_path / "two/clips").glob("*.parquet"))) > 1
-    assert rows_of(alone) == rows_of(tmp_path / "two")
-    started = [read_events(out / EVENTS)[0]["workers"] for out in (alone, tmp_path / "two")]
-    assert started == [1, 2]  # what the time left is foretold from
 
 
 def test_hosts_share_a_corpus_and_whoever_comes_last_finishes_it(

@@ -9,11 +9,9 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     PlannedClips,
     corpus_pipeline,
     describe,
-    filter_clips,
     plan_clips,
 )
 from dailytalk_contiguous.core.emotion_features import MEASURES
-from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP
 
@@ -35,11 +33,6 @@ def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]
 def plan(rows: Sequence[dict[str, Any]], **chosen: Any) -> PlannedClips:
     (_, finishing), wanted = corpus_pipeline("embedded", **chosen)
     return plan_clips(rows, wanted, finishing)
-
-
-def filtered(rows: Sequence[dict[str, Any]], **chosen: Any) -> tuple[list[dict[str, Any]], list[Reject]]:
-    (_, finishing), wanted = corpus_pipeline("embedded", **chosen)
-    return filter_clips(rows, wanted, finishing)
 
 
 def described(*rows: dict[str, Any], model: str = "voice-linear") -> list[dict[str, Any]]:
@@ -76,14 +69,6 @@ def by_rule(rows: list[dict[str, Any]]) -> set[tuple[str | None, ...]]:
 def test_rules_tell_nothing_of_a_speaker_with_few_clips() -> None:
     rows = described(*(clip(str(number), rms=0.1 * 2**number) for number in range(5)))
     assert by_rule(rows) == {(None, None, None, None)}
-
-
-def test_clip_whose_noise_will_be_reduced_is_not_refused_for_it() -> None:
-    rows = [clip(name, snr_db=ratio) for name, ratio in (("noisy", 5.0), ("less", 7.0), ("good", 30.0))]
-    assert [row["id"] for row in filtered(rows)[0]] == ["good"]
-    assert [row["id"] for row in filtered(rows, reduce_noise_under=6.0)[0]] == ["noisy", "good"]
-    short = clip("short", snr_db=5.0, duration=0.1)
-    assert "0.10 s long" in filtered([short], reduce_noise_under=6.0)[1][0].reason
 
 
 def corpus(numbers: int) -> list[dict[str, Any]]:

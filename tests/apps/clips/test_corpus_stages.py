@@ -5,20 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from corpus_trees import put, table
-from spoken_corpora import crema_d, rows_of, run, spec_of, spoken
+from spoken_corpora import rows_of, run, spec_of, spoken
 
-from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan
-from dailytalk_contiguous.apps.clips.clip_run import OPTIONS, CorpusSpec, read_corpus
-from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
-from dailytalk_contiguous.apps.clips.condition import Condition
-from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
-from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
-
-MEASURE = (MeasureQuality(), CutSpeech(), TimeWords(), MeasureProsody())
-AUGMENTED = (Condition(), Augment(kinds=("noise", "room")), FinishClip())
 
 #: Names of MSP-Podcast by their official split.
 SETS = {"MSP-PODCAST_0001_0001": "Train", "MSP-PODCAST_0002_0001": "Development", "MSP-PODCAST_0003_0001": "Test1"}
@@ -35,17 +25,6 @@ def msp_podcast(root: Path) -> Path:
     files = {f"Audios/{name}.wav": spoken(number) for number, name in enumerate(SETS)}
     files |= {f"Transcripts/{name}.txt": b"So it goes." for name in SETS}
     return put(root, files | {"Labels/labels_consensus.csv": table(columns, *lines)})
-
-
-def test_run_with_lists_of_its_own_does_and_records_what_they_say(tmp_path: Path) -> None:
-    read = read_corpus("crema_d", crema_d(tmp_path / "in", actors=(1001, 1002, 1003)), tmp_path / "out")
-    run_spec(CorpusSpec(read, tmp_path / "out", (MEASURE, AUGMENTED), ClipPlan(copies=2)), OPTIONS)
-    told = record(tmp_path / "out")
-    rows = [row["labels"] for row in rows_of(tmp_path / "out", ["labels"]).values()]
-    trained = [row for row in rows if row["split"] == "train" and row["augmented_from"] is None]
-    assert told["counts"]["copies"] == 2 * len(trained)
-    assert (told["settings"]["augment"], told["settings"]["copies"]) == (["noise", "room"], 2)
-    assert told["counts"]["clips"] == 9
 
 
 def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp_path: Path) -> None:

@@ -105,16 +105,6 @@ def test_a_clips_own_weight_counts_inside_its_folder(tmp_path: Path) -> None:
     assert sorted(paths.count(path) for path in set(paths)) == [1, 3]
 
 
-def test_work_folder_of_which_nothing_was_finished_is_not_mixed(tmp_path: Path) -> None:
-    (tmp_path / "work/dataset").mkdir(parents=True)
-    (tmp_path / "work/transcript.jsonl").write_text(json.dumps({"channel": "left", "start": 0.0, "end": 1.0}))
-    with pytest.raises(DailytalkError, match="work holds no finished conversations: name a folder that"):
-        mix_folders([(tmp_path / "work", None)], tmp_path / "out", Settings())
-    (tmp_path / "none").mkdir()
-    with pytest.raises(DailytalkError, match="none' holds nothing to mix: name a folder that `dailytalk corpus`"):
-        mix_folders([(tmp_path / "none", None)], tmp_path / "out", Settings())
-
-
 def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> None:
     given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 2.0), (talks(tmp_path), 1.0)]
     mix_folders(given, tmp_path / "one/out", Settings(seed=5))

@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from audio_files import Samples, example, room_tone
 
-from dailytalk_contiguous.apps.clips.cuts import CutRule
 from dailytalk_contiguous.apps.clips.silences import LevelMeter, SoundLevels
-from dailytalk_contiguous.apps.clips.silences_command import SilenceSurvey, try_cuts
 
 RATE = 16000
 
@@ -64,13 +62,3 @@ def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
 def test_levels_do_not_depend_on_the_blocks_in_which_a_recording_comes() -> None:
     samples = example("burnt_dinner")[: 10 * RATE + 77]
     assert np.array_equal(measured(samples).levels, measured(samples, block=1009).levels)
-
-
-def test_suggested_silence_is_the_longest_that_cuts_everything_outside_speech() -> None:
-    pauses = [(3.0, 3.6), (7.0, 7.2), (10.0, 10.6), (14.0, 14.2)]
-    levels = measured(talk(*pauses, seconds=18.0))
-    speech = [(0.0, 3.0), (3.6, 10.0), (10.6, 18.0)]
-    outcomes = try_cuts(levels, levels.silences(levels.thresholds()), speech, CutRule(longest=8.0))
-    survey = SilenceSurvey("a", 18.0, [], {"level": np.array([0.6])}, outcomes)
-    assert survey.choice == 0.6
-    assert (survey.shares[0.6], survey.outcomes["inside_speech"][0.6]) == (1.0, 0)

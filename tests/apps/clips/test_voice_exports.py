@@ -3,7 +3,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pandas
 import pytest
 import soundfile
 from command import Command
@@ -75,20 +74,6 @@ def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
         info = soundfile.info(out / path)  # a whole path stays one
         assert (info.channels, info.samplerate, info.subtype) == (1, FORMATS[format].sample_rate, "PCM_16")
     assert len(list((out / ("audio" if format == "tortoise" else "wavs")).iterdir())) == 3
-
-
-def test_coqui_reads_every_line_with_pandas(tmp_path: Path, dailytalk: Command) -> None:
-    exported(dailytalk, folder(tmp_path), "xtts", tmp_path / "out", "--eval-share", "0.3", "--seed", "1")
-    texts = set()
-    for name in ("metadata_train.csv", "metadata_eval.csv"):
-        path = tmp_path / "out" / name
-        read = pandas.read_csv(path, sep="|")
-        raw = path.read_text(encoding="utf-8").splitlines()
-        assert {len(line.split("|")) for line in raw} == {3}  # as its formatter counts
-        assert len(read) == len(raw) - 1 > 0
-        assert set(read.speaker_name) <= {"Mary", "B"}
-        texts |= set(read.text)
-    assert texts == PLAIN
 
 
 def test_a_text_that_pandas_takes_for_none_is_rejected(tmp_path: Path, dailytalk: Command) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import scipy.signal
-import soxr
 from numpy.typing import NDArray
 
 RATE = 24000
@@ -29,34 +28,3 @@ def vowel(f0: float = 110.0, seconds: float = 1.0, formants: Formants = OPEN) ->
         radius = np.exp(-np.pi * width / RATE)
         sound = scipy.signal.lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2], sound)
     return (0.3 * sound / np.abs(sound).max()).astype(np.float32)
-
-
-def formants_of(samples: NDArray[np.float32], count: int = 4) -> NDArray[np.float64]:
-    """Means over 50 ms frames of the first formants in Hz: roots of a predictor of order 10 at 10 kHz."""
-    sound = soxr.resample(samples, RATE, 10000)
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 500)[1000 : len(sound) - 1000 : 100] * np.hamming(500)
-    frames[:, 1:] -= 0.97 * frames[:, :-1]
-    found = []
-    for predictor in predictors(frames, order=10):
-        roots = np.roots(predictor)
-        roots = roots[roots.imag > 0]
-        hertz, width = np.angle(roots) * 5000 / np.pi, -np.log(np.abs(roots)) * 10000 / np.pi
-        hertz = np.sort(hertz[(width < 500) & (hertz > 200)])
-        if len(hertz) >= count:
-            found.append(hertz[:count])
-    return np.asarray(np.mean(found, axis=0))
-
-
-def predictors(frames: NDArray[np.float64], order: int) -> NDArray[np.float64]:
-    """Linear predictors of frames by Burg's method (Marple 1980), as of `librosa.lpc`: (frames, order + 1).
-
-    librosa compiles its own for twenty seconds.
-    """
-    found = np.eye(1, order + 1).repeat(len(frames), axis=0)
-    forward, backward = frames[:, 1:], frames[:, :-1]
-    for place in range(1, order + 1):
-        power = (forward**2 + backward**2).sum(axis=1)
-        reflected = (-2 * (forward * backward).sum(axis=1) / power)[:, None]
-        found[:, : place + 1] += reflected * found[:, place::-1]
-        forward, backward = (forward + reflected * backward)[:, 1:], (backward + reflected * forward)[:, :-1]
-    return found

@@ -1,17 +1,13 @@
 import io
 import threading
 import traceback
-from itertools import pairwise
 from typing import Any
 
 import pytest
 from chat_server import REPLY, ChatServer, and_error
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import chat
 from dailytalk_contiguous.apps.converse.chat import load_chat
-from dailytalk_contiguous.apps.converse.dialogue import ReplyText, plain_text
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import BrokenOff, ChatMessage, NotAnswered
 
@@ -222,13 +218,3 @@ def test_name_that_can_be_no_model_is_refused_before_anything_is_asked(name: str
 
 def test_host_of_a_service_is_named() -> None:
     assert load_chat("https://api.example.org/v1#some").service == "api.example.org"
-
-
-@given(st.text(), st.lists(st.integers(0, 60), max_size=6), st.booleans())
-def test_thoughts_are_left_out_however_the_text_is_cut(answer: str, cuts: list[int], thinks: bool) -> None:
-    text = f"\n<think>a < b</think>{answer}" if thinks else answer
-    edges = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
-    pieces = [text[start:end] for start, end in pairwise(edges)]
-    spoken, reply = plain_text(answer).lstrip(), ReplyText()
-    if spoken and not spoken.startswith("<think>"):
-        assert "".join([*map(reply.push, pieces), reply.end()]) == spoken

@@ -83,18 +83,6 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     assert talker.count_tokens("w1 w2 other") == 3
 
 
-def test_chance_is_that_of_the_seed_and_leaves_that_of_others_alone(folder: Path) -> None:
-    talker, same, other = (load(folder, temperature=1.0, seed=seed) for seed in (1, 1, 2))
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    answers = said(talker), said(same), said(other), said(talker, ASKED[:2])
-    assert torch.rand(1) == expected
-    assert answers[0] == answers[1]
-    assert len({*answers}) == 3
-    assert said(load(folder, temperature=None))  # what its own configuration says
-
-
 def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> None:
     talker = load(folder)
     reply = talker.reply(ASKED, 50_000)

@@ -16,7 +16,7 @@ from paired_conversations import LATER, RECORDED_HZ, TAGS, work_folder
 
 from dailytalk_contiguous.apps.listening import listening
 from dailytalk_contiguous.apps.listening.agreement import judged_clips, judged_pairs, ratings_of, read_test
-from dailytalk_contiguous.apps.listening.listening import excerpts, key_path
+from dailytalk_contiguous.apps.listening.listening import key_path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.loudness import loudness
 
@@ -281,22 +281,6 @@ def test_pairs_without_their_recording_are_refused_in_one_sentence(tmp_path: Pat
     ):
         write_paired_test(work, tmp_path / "page.html", 1)
     assert not (tmp_path / "page.html").exists()
-
-
-def line(channel: str, start: float | None, end: float | None, source: tuple[float, float]) -> dict[str, Any]:
-    return {"channel": channel, "start": start, "end": end, "source_start": source[0], "source_end": source[1]}
-
-
-def test_stretch_begins_and_ends_in_pauses_of_both_timelines() -> None:
-    first, second = line("left", 1.0, 3.0, (1.0, 4.0)), line("right", 4.0, 6.0, (4.5, 6.5))
-    third = line("left", 6.1, 9.0, (6.9, 9.0))
-    assert [tuple(round(time, 4) for time in found) for found in excerpts([first, second, third])] == [
-        (0.75, 6.05, 0.75, 6.7),  # half of the pause where it is short, a quarter of a second elsewhere
-        (0.75, 9.25, 0.75, 9.25),
-        (3.75, 9.25, 4.25, 9.25),
-    ]
-    overlapping = line("right", 4.0, 6.0, (4.5, 7.0))  # over the third line in the recording alone
-    assert len(list(excerpts([first, overlapping, third]))) == 2
 
 
 def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chance(tmp_path: Path) -> None:

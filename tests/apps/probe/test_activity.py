@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paired_talks import paired, row_of
 
-from dailytalk_contiguous.apps.probe.activity import EDGES, ActivityFrames, activity_of, with_other_partners
+from dailytalk_contiguous.apps.probe.activity import ActivityFrames, activity_of, with_other_partners
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.publish.items import ItemSound
@@ -27,19 +27,6 @@ def test_what_is_known_at_a_frame_depends_on_nothing_that_comes(
         known = whole.known(np.array([frame]), side)
         assert np.isfinite(known).all()
         assert np.array_equal(known, part.known(np.array([frame]), side))
-
-
-def test_future_says_for_which_stretches_most_is_speech() -> None:
-    active = np.zeros((60, 2), bool)
-    active[10:14, 0] = active[22:60, 1] = True
-    frames = ActivityFrames.of([active])
-    assert (frames.usable == np.arange(60 - EDGES[-1])).all()
-    assert frames.future[9].tolist() == [
-        0b0001,
-        0b1100,
-    ]  # the left in the first stretch, the right in the last two
-    assert frames.future[18].tolist() == [0, 0b1110]  # of the first stretch one frame of four
-    assert frames.future[19].tolist() == [0, 0b1111]  # and half of it
 
 
 def test_activity_is_that_of_the_utterances_on_each_timeline() -> None:

@@ -1,10 +1,9 @@
 """Whether sides belong together, by how well they fit in other ways."""
 
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.probe.pairing import SHIFTED, UNPAIRED, WAYS, Way, paired_in, pairings
+from dailytalk_contiguous.apps.probe.pairing import SHIFTED, UNPAIRED, WAYS, Way, pairings
 
 TURNED = [number for number, way in enumerate(WAYS) if way.turned]
 
@@ -39,13 +38,3 @@ def test_nothing_is_told_of_conversations_that_are_too_short_for_it() -> None:
     fits = fits_of(40, 100.0)
     fits[39] /= 100
     assert pairings([str(number) for number in range(40)], fits, lengths)[39]["kind"] is None
-
-
-@pytest.mark.parametrize(("way", "first", "last"), [(Way(0.3, 0.3), 6, 6), (Way(0.0, 1.0), 0, 20)])
-def test_way_moves_the_right_side_by_its_seconds(way: Way, first: int, last: int) -> None:
-    active = np.zeros((4000, 2), bool)
-    active[50, :] = active[3950, :] = True
-    moved = paired_in(active)[WAYS.index(way)]
-    assert np.flatnonzero(moved[:, 0]).tolist() == [50, 3950]
-    at = np.flatnonzero(moved[:, 1])
-    assert at.tolist() == [50 + first, 3950 + last] if first else abs(at - [50, 3950 + last]).max() <= 1

@@ -44,16 +44,6 @@ def test_backchannels_interruptions_and_laughs_move_with_what_they_are_in() -> N
     assert kinds([first, second]) == [(SHIFT, 0.5, 2.5)]
 
 
-def test_what_overlaps_on_one_channel_is_never_parted() -> None:
-    row = talk("a", [0.3, 9.6, 0.5, 0.4])  # left 0.5–1.5, right 1.8–2.8 and 3.4–4.4, left 4.9–5.9, right 6.3–7.3
-    assert kinds(units_of(row)) == [(SHIFT, 0.3, 1.0), (HOLD, 0.6, 1.0), (SHIFT, 0.5, 2.6), (SHIFT, 0.4, 1.0)]
-    across = row | {"sounds": [sound(2.6, 3.6)]}  # a laugh from one into the next
-    assert kinds(units_of(across)) == [(SHIFT, 0.3, 1.0), (SHIFT, 0.5, 2.6), (SHIFT, 0.4, 1.0)]
-    over_the_other = row | {"sounds": [sound(4.3, 6.5)]}
-    assert kinds(units_of(over_the_other)) == [(SHIFT, 0.3, 1.0), (HOLD, 0.6, 1.0)]
-    assert {event.column for event in units_of(over_the_other)[-1].events} == {"utterances", "sounds"}
-
-
 #: Offsets of a talk: gaps and terminal overlaps, pauses (9 and more), and the seconds of its turns.
 OFFSETS = st.lists(
     st.one_of(st.floats(-0.45, 2.0), st.floats(9.25, 11.0)).map(lambda seconds: round(seconds, 2)),

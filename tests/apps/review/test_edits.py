@@ -173,17 +173,6 @@ def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:
         done(call(), do="word", line="r0", index=1, start=3.2, end=4.5)
 
 
-def test_a_split_line_that_is_merged_says_and_lasts_the_same() -> None:
-    split = done(call(), do="split", line="r0", index=3)
-    (new,) = split.keys() - call().keys()
-    assert [split[key]["text"] for key in ("r0", new)] == ["I was riding", "down the hill"]
-    merged = done(split, do="merge", line=new, **{"with": "r0"})
-    assert {name: merged["r0"][name] for name in ("text", "start", "end", "words")} == {
-        name: call()["r0"][name] for name in ("text", "start", "end", "words")
-    }
-    assert merged.keys() == call().keys()
-
-
 def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
     with pytest.raises(BadInput, match="happy"):
         done(call(), do="tag", line="l0", tag="hapy")
