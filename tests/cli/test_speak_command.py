@@ -283,11 +283,10 @@ def test_speak_goes_on_with_the_profile_and_the_recogniser_of_tag(tmp_path: Path
     work = folder(tmp_path / "work", first=SHORT)
     recogniser = {"name": "Transcribe", "settings": {"model": "tiny.en"}}
     (work / "run.json").write_text(json.dumps({"settings": {"profile": "embedded"}, "stages": [recogniser]}))
-    told = dailytalk("speak", work, "--dry-run").out
-    assert "to say by piper" in told
-    assert "text_recogniser: tiny.en" in told
-    assert "download" not in told
-    assert "text_recogniser: base" in dailytalk("speak", work, "--dry-run", "--asr-model", "base").out
+    assert "to say by piper" in dailytalk("speak", work, "--dry-run").out
+    chosen = ("speak", work, "--tts", "espeak", "--dry-run")
+    assert "text_recogniser: tiny.en" in dailytalk(*chosen).out
+    assert "text_recogniser: base" in dailytalk(*chosen, "--asr-model", "base").out
 
 
 def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:
