@@ -39,10 +39,6 @@ def test_too_little_memory_is_one_sentence(source: Path, tmp_path: Path) -> None
     assert done.stderr.count("\n") == 1
 
 
-#: What follows the names of weights that would have to be downloaded.
-ABSENT = ": not on this machine, and "
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -54,10 +50,6 @@ ABSENT = ": not on this machine, and "
         (("--asr-model", "tiny.en", "--language", "de"), "Whisper tiny.en knows English only, not de: "),
         (("--language", "en,xx"), "the language xx is none of Whisper's"),
         (("--asr-model", "nosize"), "there is no Whisper model 'nosize'"),
-        (
-            ("--asr-model", "tiny"),
-            f"Whisper tiny (0.1 GB, for Transcribe){ABSENT}Systran/faster-whisper-tiny can't be reached",
-        ),
         (("--asr-model", "empty"), "'empty' is no whole Whisper model in CTranslate2 format: no model.bin"),
         (("--affect-model", "empty"), "'empty' is no model of transformers: it has no config.json"),
     ],
@@ -77,10 +69,8 @@ def test_wrong_setting_is_one_sentence_and_nothing_is_written(
         "can't be '" in told or "no profile" in told or "Invalid value" in told
     )  # whatever is on this machine
     assert (done.code, done.out) == (2 if refused else 1, "")
-    lacking, absent, _ = told.partition(ABSENT)
-    *announced, sentence = done.err.splitlines()
-    assert announced == ([f"to be downloaded once: {lacking}"] if absent else [])
-    assert sentence.startswith(f"dailytalk: {told}")
+    assert done.err.startswith(f"dailytalk: {told}")
+    assert done.err.count("\n") == 1
     assert {path.name for path in tmp_path.glob("out/*.json*")} <= {"events.jsonl"}  # which tells that it failed
     assert not list(tmp_path.glob("out/tagged/*"))
 
@@ -179,11 +169,12 @@ def test_error_that_nobody_foresaw_is_one_sentence_and_has_its_traceback_with_v(
 
 
 IMPATIENT = """
-import runpy, sys
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 class CtrlC:
     def find_spec(self, name, path=None, target=None):
         if name == "dailytalk_contiguous.cli.main":
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, CtrlC())
 runpy.run_module("dailytalk_contiguous", run_name="__main__")
 """

@@ -40,8 +40,8 @@ def imported(*arguments: object) -> set[str]:
 def work(tmp_path: Path) -> Path:
     plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
     process = {"host": platform.node(), "pid": os.getpid(), "born": "1"}
-    event = {"event": "started", "run": "r", "time": "2026-01-01T00:00:00Z", "kind": "tag", "shard": [1, 1]}
-    (tmp_path / EVENTS).write_text(json.dumps(event | process | {"plan": plan}) + "\n")
+    event = {"event": "planned", "run": "r", "time": "2026-01-01T00:00:00Z", "kind": "tag", "shard": [1, 1]}
+    (tmp_path / EVENTS).write_text(json.dumps(event | process | plan) + "\n")
     return tmp_path
 
 
