@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Balance, plan_balance
@@ -92,6 +92,7 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
     assert (equal.shortfalls, equal.failure()) == ([], "")
 
 
+@settings(max_examples=10)
 @given(corpora(copies=2), st.sampled_from([None, 0.01, 0.1]), st.sampled_from(["weights", "sample"]), st.randoms())
 def test_the_order_of_clips_changes_nothing(
     clips: Clips, hours: float | None, mode: str, chance: random.Random

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -55,6 +55,7 @@ def figures(clips: list[dict[str, Any]], found: CorpusSplit) -> tuple[float, flo
     return held / total, distance if held else 1.0
 
 
+@settings(max_examples=10)
 @given(corpora(), st.sampled_from(["speakers", "sentences", "official"]), st.integers(0, 3), st.randoms())
 def test_nothing_leaks_and_shares_and_emotions_are_as_told_in_any_order(
     clips: list[dict[str, Any]], by: str, seed: int, chance: random.Random

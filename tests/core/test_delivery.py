@@ -81,15 +81,6 @@ def test_a_flat_reading_is_further_than_one_that_moves_otherwise() -> None:
 MELODIES = ((0.0, 0.3), (np.pi / 2, 0.3), (0.0, 0.0))
 
 
-def test_louder_than_usual_is_told_in_decibels() -> None:
-    quiet, loud = melody(*[120.0] * 20), melody(*[120.0] * 20, level=-14.0)
-    usual = register_of([quiet])
-    assert usual is not None
-    delivery = compare_delivery(quiet, usual, loud, usual)
-    assert delivery is not None
-    assert (delivery.semitones, delivery.decibels) == (0.0, pytest.approx(6.0))
-
-
 def test_what_is_not_voiced_has_no_delivery() -> None:
     whisper, voice = melody(0.0, 0.0, 0.0), melody(100.0, 110.0)
     usual = register_of([whisper, voice])

@@ -23,14 +23,10 @@ T = np.arange(2 * RATE) / RATE
 
 NO_SPEECH = {
     "silence": np.zeros(5000),
-    "offset": np.ones(9000) * 0.3,
     "click": np.eye(1, 9000, 4000)[0],
-    "too low": 0.3 * np.sin(2 * np.pi * 50 * T),
     "sine": 0.3 * np.sin(2 * np.pi * 220 * T),
-    "too high": 0.3 * np.sin(2 * np.pi * 700 * T),
     "leap": 0.3 * np.sin(2 * np.pi * np.where(T < 1, 100, 400) * T),
     "glide": 0.3 * np.sin(2 * np.pi * (80 * T + 100 * T**2)),
-    "saw": 0.3 * ((130 * T) % 1 - 0.5),
     "vibrato": 0.3 * np.sign(np.sin(2 * np.pi * 180 * T + 8 * np.sin(2 * np.pi * 6 * T))),
 }
 

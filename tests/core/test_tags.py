@@ -221,15 +221,11 @@ def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
     [
         (["(excited)", "hello"], ["(excited)"]),
         ([" [excited] ", "hello"], ["[excited]"]),
-        (["well", "(Excited)!"], ["(Excited)"]),
         (["(in", " a ", "hurry", "tone)", "now"], ["(in a hurry tone)"]),
         (["(sad)", "yes", "(happy)", "(sad)"], ["(sad)", "(happy)", "(sad)"]),
         (["(not", "(excited)"], ["(excited)"]),
-        (["(one", "of", "my", "own", "tags)"], ["(one of my own tags)"]),
-        (["(one", "of", "my", "own", "longer", "tags)"], []),
         (["(ours)", "(theirs)"], ["(ours)"]),
         (["(excited]", "excited", "x(excited)", "(", "()"], []),
-        ([], []),
     ],
 )
 def test_tags_among_words_are_those_that_a_rule_or_a_user_knows(words: list[str], tags: list[str]) -> None:

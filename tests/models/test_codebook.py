@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous import Codebook
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import ABOUT, BUNDLED, CENTRES, SILENCE, bundled_name
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 
@@ -63,18 +63,6 @@ def test_a_frame_without_voice_is_silence_and_nothing_else_is() -> None:
     assert (tokens[::2] == SILENCE).all()
     assert (tokens[1::2] > 0).all()
     assert not distances[::2].any()
-
-
-@pytest.mark.parametrize(
-    ("features", "reason"),
-    [
-        (np.zeros((3, 5)), r"the shape \(3, 5\), not \(frames, 6\)"),
-        (np.array([[0.0] * 6, [0, 0, np.nan, 0, 0, 0]]), "frame 1 has a feature that is no number"),
-    ],
-)
-def test_features_that_can_not_be_assigned_are_named(features: np.ndarray, reason: str) -> None:
-    with pytest.raises(BadInput, match=reason):
-        Codebook.load().assign(features)
 
 
 def test_a_codebook_that_was_saved_is_the_same(folder: Path) -> None:

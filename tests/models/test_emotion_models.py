@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +48,7 @@ def test_published_model_loads_offline_once_it_was_fetched(folder: Path, monkeyp
     load_emotion_model.cache_clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert load_emotion_model("tester/mood").name == "tester/mood"
-    with pytest.raises(ModelMissing, match="tester/none can't be reached"):
+    with pytest.raises(ModelMissing, match="HF_HUB_OFFLINE"):
         load_emotion_model("tester/none")
 
 
@@ -99,13 +98,7 @@ def replaced(name: str, content: bytes) -> Callable[[Path], None]:
     return lambda folder: (folder / name).write_bytes(content) and None
 
 
-def piped(folder: Path) -> None:
-    (folder / WEIGHTS).unlink()
-    os.mkfifo(folder / WEIGHTS)
-
-
 WIDE = np.zeros((len(MEASURES), 7), np.float32)
-USUAL = np.full(len(MEASURES), np.nan, np.float32)
 
 
 @pytest.mark.parametrize(
@@ -151,19 +144,3 @@ def test_an_utterance_alone_is_as_in_any_company() -> None:
         apart = model.classify([sounds[place] for place in own], [speakers[place] for place in own])
         beside = model.classify(sounds, speakers)
         assert all(equal(guess, beside[place]) for guess, place in zip(apart, own, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("sound", "reason"),
-    [
-        (np.zeros(16000, np.float32), "it is silent"),
-        (np.full(16000, np.nan, np.float32), "its sound holds what is no number"),
-    ],
-)
-def test_of_what_can_not_be_heard_nothing_is_said_but_why(sound: np.ndarray, reason: str) -> None:
-    good = drawn_voices(1, 1)[0][0]
-    alone, nothing = random_model().classify([good, sound], ["ann", "ann"])
-    assert not alone.reason
-    assert nothing.reason == reason
-    assert not len(nothing.probabilities)
-    assert random_model().classify([]) == []

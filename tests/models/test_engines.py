@@ -112,21 +112,6 @@ def test_engines_are_what_their_names_say(engine: str) -> None:
     assert made is load_synthesiser(engine, VoiceSettings("", ""))
 
 
-def test_engines_get_the_settings_that_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("FISH_AUDIO_REFERENCE_ID", raising=False)
-    fish = load_synthesiser("fish", VoiceSettings("s2-pro", "anna", 0.3, 0.4, 44100, 2))
-    assert (fish.model, fish.voice, fish.concurrency) == ("s2-pro", "anna", 2)
-    assert {"temperature": 0.3, "top_p": 0.4, "sample_rate": 44100}.items() <= fish.settings().items()
-    openai = load_synthesiser("openai", VoiceSettings("tts-1", "", 0.3, 0.4, 44100, 3))
-    assert (openai.model, openai.voice, openai.concurrency) == ("tts-1", "alloy", 3)
-    assert openai.settings()["speed"] == 1.0
-    assert load_synthesiser("openai", VoiceSettings("", "verse", 0.3, 0.4, 44100, 3)).voice == "verse"
-    german = "de_DE-thorsten-medium"
-    assert [
-        load_synthesiser("piper", VoiceSettings("", voice, 0.3, 0.4, 0, 1)).voice for voice in ("", german)
-    ] == ["joe", german]
-
-
 def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
     money = Budget(2 * PRICE)
     passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise `max_cost=` and run the same command again"

@@ -179,15 +179,6 @@ def test_without_a_voice_nothing_is_bought_unless_any_will_do(
     assert [asked.body["reference_id"] for asked in server.asked] == [None]
 
 
-def test_words_keep_their_spelling_whatever_the_segments_spell() -> None:
-    segments = [TimedText("oh", 0.0, 0.2), TimedText("I can't", 0.2, 0.8), TimedText("BELIEVE", 0.8, 1.0)]
-    words = fish_words("“Oh, I can’t believe!”", "", segments, 1.0)
-    assert words is not None
-    assert [word.text for word in words] == ["“Oh,", "I", "can’t", "believe!”"]
-    assert [round(word.start, 2) for word in words] == [0.0, 0.2, 0.32, 0.8]
-    assert {word.probability for word in words} == {1.0}
-
-
 @pytest.mark.parametrize("spelled", [["five", "cats"], ["5", "dogs"]])
 def test_words_are_not_guessed_from_segments_that_spell_something_else(spelled: list[str]) -> None:
     segments = [TimedText(text, float(at), at + 1.0) for at, text in enumerate(spelled)]

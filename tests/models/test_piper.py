@@ -18,11 +18,7 @@ from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.synthesisers.piper import Piper
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 
-SENTENCES = (
-    "It's been a while! How are you?",
-    "Good morning, corner bicycle shop. How can I help you?",
-    "We could take the early train, see the old castle, and eat dinner by the river.",
-)
+SENTENCES = ["It's been a while! How are you?", "Good morning, corner bicycle shop. How can I help you?"]
 
 
 def say(text: str, tag: str = "", language: str = "en", rate: float | None = None, voice: str = "joe") -> Spoken:
@@ -95,13 +91,6 @@ def test_tags_that_are_slow_or_fast_are_said_as_fast_as_the_source() -> None:
     assert seconds(say(text, "in a hurry tone", rate=1.15)) == pytest.approx(plain / 1.15, rel=0.08)
     assert seconds(say(text, "sad", rate=0.75)) == pytest.approx(plain / 0.75, rel=0.08)
     assert seconds(say(text, "", rate=1.4)) == plain  # a tag that says nothing of rate
-
-
-def test_loud_tags_are_louder_and_never_clip() -> None:
-    spoken = (say(SENTENCES[0], tag) for tag in ("soft tone", "", "shouting"))
-    loudness = [float(np.sqrt(np.mean(take.samples**2))) for take in spoken]
-    assert loudness == sorted(loudness)
-    assert np.abs(say(SENTENCES[0], "screaming").samples).max() <= 0.9
 
 
 def test_lines_of_another_language_are_refused_with_what_to_do() -> None:

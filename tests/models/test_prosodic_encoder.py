@@ -56,14 +56,6 @@ def test_order_of_tokens_counts(encoder: ProsodicSequenceEncoder) -> None:
     assert np.abs(forwards - backwards).max() > 0.01
 
 
-def test_a_long_sequence_is_the_mean_of_its_windows(encoder: ProsodicSequenceEncoder) -> None:
-    (row,) = sequences(121)
-    windows = np.split(row, [41, 81])
-    expected = np.average(encoder.embed(windows), axis=0, weights=[41, 40, 40])
-    assert np.allclose(encoder.embed([row])[0], expected, atol=1e-5)
-    assert np.allclose(encoder(padded([row[:3], row])).numpy(force=True)[1], expected, atol=1e-5)
-
-
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.15, 0.5, 1.0])
 def test_the_share_of_masked_frames_is_what_was_asked_for(share: float) -> None:
     x = torch.zeros(400, 500, dtype=torch.long)

@@ -76,19 +76,6 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
 
 
-def test_a_verdict_stays_and_the_newest_counts(tmp_path: Path) -> None:
-    cache = SpeechCache(tmp_path)
-    with pytest.raises(KeyError, match=KEY):
-        cache.set_verdict(KEY, {"reason": "silent"})
-    cache.put(KEY, SPOKEN)
-    cache.set_verdict(KEY, {"reason": "silent"})
-    cache.set_verdict(KEY, {"reason": None, "word_error_rate": 0.1})
-    entry = cache.get(KEY)
-    assert entry is not None
-    assert entry.verdict == {"reason": None, "word_error_rate": 0.1}
-    assert entry.spoken.words == SPOKEN.words
-
-
 def test_the_key_knows_everything_that_decides_the_sound() -> None:
     sample = VoiceSample(b"RIFF", "Hi.")
     keys = [

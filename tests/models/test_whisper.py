@@ -33,8 +33,6 @@ WINDOWS = [
 #: A sentence in languages of which the wheel's model knows words, as espeak says them.
 SENTENCES = {
     "de": "Guten Morgen, ich möchte heute mit dem Zug nach Hause fahren.",
-    "es": "Buenos días, mañana quiero comer con mi familia en la casa.",
-    "fr": "Bonjour, je voudrais acheter du pain et du fromage.",
     "ja": "おはようございます。今日はとてもいい天気です。",
 }
 
@@ -68,13 +66,12 @@ def said_by_espeak(text: str, language: str, tag: str = "") -> np.ndarray:
     return np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, 16000), np.float32)
 
 
-@pytest.mark.parametrize("size", ["base", "tiny.en"])
-def test_words_that_were_said_are_recognised_at_their_times(size: str) -> None:
-    lines = [line for line in reference("bicycle_repair") if line["channel"] == "right"]
+def test_words_that_were_said_are_recognised_at_their_times() -> None:
+    lines = [line for line in reference("bicycle_repair") if line["channel"] == "right"][:6]
     windows = [VOICE[round(16000 * line["start"]) : round(16000 * line["end"])] for line in lines]
     hits = total = 0
     late = []
-    for line, found in zip(lines, english(load_whisper(size), windows), strict=True):
+    for line, found in zip(lines, english(load_whisper("base"), windows), strict=True):
         starts = {normalise(word["word"]): word["start"] - line["start"] for word in line["words"]}
         recognised = {normalise(word.text): word.start for word in found.words}
         hits, total = hits + len(starts.keys() & recognised.keys()), total + len(starts)
@@ -94,22 +91,13 @@ def test_base_recognises_other_languages_and_names_them(multilingual: Whisper, l
     assert len(expected & recognised) >= 0.4 * len(expected)
 
 
-def test_words_have_times_inside_their_window(whisper: Whisper) -> None:
-    for window, found in zip(WINDOWS, english(whisper, WINDOWS), strict=True):
-        assert found.words
-        assert all(0 <= word.start <= word.end <= len(window) / 16000 + 0.02 for word in found.words)
-        assert [word.start for word in found.words] == sorted(word.start for word in found.words)
-        assert all(0 < word.probability <= 1 for word in found.words)
-        assert found.avg_logprob < 0
-        assert 0 <= found.no_speech_prob <= 1
-        assert not found.cut_off
-
-
 def test_a_window_is_recognised_alike_in_any_company(whisper: Whisper) -> None:
-    together = english(whisper, WINDOWS)
-    assert len({text_of(found) for found in together}) == len(WINDOWS)
-    assert [english(whisper, [window])[0] for window in WINDOWS] == together
-    assert english(whisper, WINDOWS[::-1]) == together[::-1]
+    windows = WINDOWS[:3]
+    together = english(whisper, windows)
+    assert len({text_of(found) for found in together}) == len(windows)
+    assert english(whisper, windows[1:2]) + english(whisper, windows[::2]) == [
+        together[place] for place in (1, 0, 2)
+    ]
 
 
 @pytest.mark.parametrize("compute_type", ["int8", pytest.param("float32", marks=pytest.mark.nightly)])
@@ -124,9 +112,7 @@ def test_words_are_the_same_to_the_bit_on_any_number_of_threads(
         monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
         with threadpool_limits(threads, "blas"):
             model = recognising("base", compute_type)
-            recognised.append(
-                (model.transcribe(WINDOWS[:3], ["en", "de", "en"]), model.detect_languages(WINDOWS[:3]))
-            )
+            recognised.append((model.transcribe(WINDOWS[:1], ["en"]), model.detect_languages(WINDOWS[:1])))
     assert repr(recognised[1]) == repr(recognised[0])  # where == would miss a sign
 
 
@@ -150,7 +136,6 @@ def test_a_window_that_loops_is_tried_again_and_repeats_less(whisper: Whisper) -
     window = np.concatenate([yes, np.zeros(4000, np.float32)] * 60)[: 29 * 16000]
     (found,) = english(whisper, [window])
     assert compression_ratio(text_of(found) or " ") < 12.0
-    assert english(whisper, [window]) == [found]
 
 
 def test_a_model_for_english_refuses_other_languages() -> None:
@@ -206,7 +191,7 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_size_that_is_not_here_and_can_not_be_had_is_named(no_hub: Path) -> None:
-    with pytest.raises(ModelMissing, match="faster-whisper-tiny can't be reached"):
+    with pytest.raises(ModelMissing, match="HF_HUB_OFFLINE"):
         check_whisper("tiny", "cpu", "int8")
     assert sizes_here().keys() == {"tiny.en", "base"}  # those of the wheels
     assert find_whisper("tiny", fetch=False) == ""

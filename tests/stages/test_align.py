@@ -227,12 +227,6 @@ def test_kept_words_are_to_the_letter_as_they_were_recognised() -> None:
     assert told(align(kept)) == [("Hello,", 5.2, 5.5, "right", "recogniser")]
 
 
-@pytest.mark.parametrize("text", ["", "   ", "…", "?!"])
-def test_what_has_no_words_adds_none(text: str) -> None:
-    heard = [word("…", 4.2, 4.4)]
-    assert align(utterance("left", (5.0, 7.0), text), utterance("right", (8.0, 9.0), text, words=heard)) == []
-
-
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])

@@ -1,17 +1,14 @@
 """The last stage: exactly the columns of a finished conversation."""
 
-import io
 import json
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
-import soundfile
 from datasets import Dataset
-from revoicing import Said, columns, recording, voice
+from revoicing import Said, columns, recording
 
-from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.schema import BUILT, SIDE
 from dailytalk_contiguous.core.utterance import UTTERANCE
 from dailytalk_contiguous.stages.align import Align
@@ -120,23 +117,6 @@ def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
         "Good": "left",
         "morning": "left",
     }
-
-
-@pytest.mark.parametrize("revoice", ["left", "right"])
-def test_a_laugh_of_the_kept_speaker_is_told_where_its_very_samples_are_heard(revoice: str) -> None:
-    rate, kept = 16000, int(revoice == "left")
-    said = (Said(revoice, 0.5, 2.0, 0.8), Said(("left", "right")[kept], 3.5, 5.0))
-    samples = recording(said, 6.0, rate)
-    samples[round(2.6 * rate) : round(3.0 * rate), kept] = voice(0.4, rate, 7, 0.1)
-    samples = pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
-    row, _ = finished(revoice, said, samples)
-    (laugh,) = row["sounds"]
-    assert laugh["channel"] == "right"
-    assert (laugh["source_start"], laugh["source_end"]) == pytest.approx((2.6, 3.0), abs=0.011)
-    assert laugh["start"] != laugh["source_start"]  # what was resynthesised before it has another length
-    pcm, _ = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
-    recorded = to_pcm(samples[round(laugh["source_start"] * rate) : round(laugh["source_end"] * rate), kept])
-    assert np.array_equal(pcm[round(laugh["start"] * rate) : round(laugh["end"] * rate), 1], recorded)
 
 
 def test_words_where_nothing_is_heard_are_counted_on_their_side() -> None:

@@ -51,12 +51,6 @@ def test_channel_that_nobody_transcribed_is_left_to_the_recogniser() -> None:
     assert added["given_words"][0][1:] == [None, []]
 
 
-def test_conversation_without_transcript_is_all_null() -> None:
-    added = MatchTranscript()(conversation([], SPANS))
-    assert (added["given_text"], added["given_words"]) == ([[None] * 3], [[None] * 3])
-    assert (added["unmatched"], added["transcript_repair"]) == ([[]], [None])
-
-
 def test_left_over_words_are_rejected_with_what_to_do() -> None:
     given = [cue("right", 8.125, 9.0, "lost words"), cue("right", 1.2, 2.0, "kept")]
     added = MatchTranscript()(conversation(given, SPANS, offset=100.0))

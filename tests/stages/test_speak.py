@@ -85,7 +85,7 @@ def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
 
 
-@pytest.mark.parametrize("name", ["old_friends", "weekend_trip"])
+@pytest.mark.parametrize("name", ["old_friends"])
 def test_line_of_which_a_server_says_only_the_first_sentence_is_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

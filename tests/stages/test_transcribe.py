@@ -182,15 +182,6 @@ def test_an_utterance_without_samples_keeps_its_row(stage: Transcribe) -> None:
     assert stage({"speech": []}) == {name: [] for name in Transcribe.adds}
 
 
-def test_each_utterance_has_its_row_whatever_shares_its_window() -> None:
-    batch = flat()
-    alone = {"conversation_id": [f"call{index}" for index in range(len(batch["speech"]))]}
-    packed, apart = Transcribe("tiny.en")(batch), Transcribe("tiny.en")(batch | alone)
-    for together, by_itself in zip(packed["words"], apart["words"], strict=True):
-        words, others = ({normalise(word["word"]) for word in of} for of in (together, by_itself))
-        assert len(words & others) >= 0.5 * len(others)
-
-
 def test_preflight_finds_the_model_without_loading_it(tmp_path: Any) -> None:
     Transcribe("tiny.en").preflight()
     assert Transcribe("tiny.en").lacking() == []
