@@ -16,7 +16,7 @@ OWN_STAGE = re.findall(r"## Add a stage.*?```python\n(.*?)```", PAGE, re.DOTALL)
 
 
 #: The file whose stage adds columns of the row.
-OWN_COLUMN = re.findall(r"## Add a column.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+OWN_COLUMN = (ROOT / "examples/own/column.py").read_text(encoding="utf-8")
 
 
 def own_file(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str = OWN_STAGE) -> Path:

@@ -1,4 +1,4 @@
-"""docs/architecture.md and docs/extending*.md: their examples run, and the files that they name exist."""
+"""docs/architecture.md and docs/extending.md: its examples run, and the files that they name exist."""
 
 import importlib
 import re
@@ -14,7 +14,7 @@ from clips import line
 from command import Command
 from datasets import load_dataset
 from from_apps import from_app
-from own_stages import own_file
+from own_stages import OWN_STAGE, own_file
 from recordings import excerpt, read_lines, save
 from test_floors import FLOORS
 
@@ -24,16 +24,13 @@ from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.opening import open_items
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-EXTENDING = "".join(
-    (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("extending.md", "extending-output.md")
-)
 PACKAGE = ROOT / "dailytalk_contiguous"
+EXTENDING = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
-#: The code under each heading, by the heading's last word.
-EXAMPLES = {
-    section.split("\n")[0].rsplit(" ", 1)[-1]: re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    for section in EXTENDING.split("\n## ")
-    if "```python" in section
+#: The stage of the page, and the files that the page names, in the order in which they are run.
+EXAMPLES = {"stage": OWN_STAGE} | {
+    name: (ROOT / "examples" / "own" / f"{name}.py").read_text(encoding="utf-8")
+    for name in ("column", "corpus", "synthesiser", "aligner", "export", "section")
 }
 
 
@@ -56,7 +53,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         patch.chdir(folder)
         patch.syspath_prepend(folder)
         patch.setenv("DAILYTALK_CACHE", str(folder / "cache"))
-        for name, (code,) in EXAMPLES.items():
+        for name, code in EXAMPLES.items():
             (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
             modules[name] = importlib.import_module(f"example_of_a_{name}")
         runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
@@ -102,7 +99,7 @@ def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
 def test_file_that_is_no_corpus_is_refused_in_a_sentence(
     change: tuple[str, str], reason: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = own_file(tmp_path, monkeypatch, EXAMPLES["corpus"][0].replace(*change))
+    file = own_file(tmp_path, monkeypatch, EXAMPLES["corpus"].replace(*change))
     done = dailytalk("corpus", file, tmp_path, "--out", tmp_path / "out")
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
 

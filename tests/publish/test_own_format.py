@@ -1,7 +1,6 @@
 """A person's own file writes an export and checks it, with its own options, beside those of the package."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,8 @@ from command import EMBEDDED, Command
 from own_stages import own_file
 from recordings import excerpt, save
 
-#: The export of docs/extending-output.md: lines of the main speaker.
-PAGE = (ROOT / "docs/extending-output.md").read_text(encoding="utf-8")
-LINES = re.findall(r"## Add an export.*?```python\n(.*?)```", PAGE, re.DOTALL)[0]
+#: Lines of the main speaker.
+LINES = (ROOT / "examples/own/export.py").read_text(encoding="utf-8")
 
 
 @pytest.fixture

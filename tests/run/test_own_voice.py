@@ -217,8 +217,7 @@ def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Comm
 def test_voice_of_the_page_speaks_with_a_model_of_transformers(
     tmp_path: Path, dailytalk: Command, own_voice: Callable[[str], Path]
 ) -> None:
-    page = (ROOT / "docs/voices.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    code = (ROOT / "examples/own/voice.py").read_text(encoding="utf-8")
     assert len(code.splitlines()) < 40
     model = tiny_vits(tmp_path / "model")
     rates = []

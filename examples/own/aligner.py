@@ -1,0 +1,15 @@
+"""Words at equal steps: `dailytalk speak work --aligner aligner.py`."""
+
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.alignment import Aligner
+
+
+def load(device):
+    def align(samples, words, language):
+        step = len(samples) / 16000 / len(words)
+        return [Word(word, step * number, step * (number + 1), None) for number, word in enumerate(words)]
+
+    return align
+
+
+ALIGNER = Aligner("evenly", load)

@@ -1,0 +1,56 @@
+"""Lines of the main speaker for a trainer: `dailytalk export work --format export.py --out lines`."""
+
+from dataclasses import dataclass
+
+from dailytalk_contiguous import setting
+from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.publish.exports import ExportFormat, ExportSettings, FileEntry, json_lists
+from dailytalk_contiguous.publish.findings import error, loudness_of_wav
+
+
+@dataclass(frozen=True)
+class LineSettings(ExportSettings):
+    upper: bool = setting(False, "Texts in capitals.", panel="result")
+    shortest: float = setting(0.0, "Lines that last less are left out.", panel="result", unit="s")
+
+
+def write_lines(export, call):
+    for number, line in enumerate(line for line in call.utterances if line.main):
+        if line.end - line.start < export.settings.shortest:
+            export.left_out["shorter than --shortest"] += 1
+            continue
+        name = f"audio/{export.names[call.id]}-{number:04d}"
+        first, last = (round(edge * call.sample_rate) for edge in (line.start, line.end))
+        export.write_sound(name, call.pcm[first:last, 0])
+        text = line.text.upper() if export.settings.upper else line.text
+        yield FileEntry({"path": f"{name}.wav", "text": text}, line.end - line.start)
+
+
+def check_lines(folder, settings):
+    findings, seconds = [], 0.0
+    for number, line in json_lines(folder / "lines.jsonl"):
+        if not line["text"]:
+            findings.append(error("empty-text", f"lines.jsonl:{number}", "it has no text", "export it again"))
+        loudness = loudness_of_wav(folder, line["path"])
+        try:
+            while True:
+                findings.append(next(loudness))
+        except StopIteration as done:
+            seconds += done.value.seconds if done.value else 0.0
+    return findings, {"files": number, "hours": round(seconds / 3600, 7)}
+
+
+FORMAT = ExportFormat(
+    "lines",
+    reader="a trainer of one voice",
+    holds="a mono WAV for each utterance of the main speaker, and its text",
+    loses="the other speaker, times",
+    checked="nobody's code",
+    write=write_lines,
+    finish=json_lists(train="lines.jsonl"),
+    manifests=("lines.jsonl",),
+    settings=LineSettings(),
+    sample_rate=22050,
+    unit="line",
+    check=check_lines,
+)

@@ -1,0 +1,17 @@
+"""A section for the report of a work folder."""
+
+from pathlib import Path
+
+from dailytalk_contiguous.core.figures import sums
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.templates import Section, Table, rendered
+
+
+def languages(folder: Path) -> list[Section]:
+    spoken = sums(open_items(folder).tables(), "language")
+    rows = [(str(name), int(n)) for name, n in spoken["conversations"].items()]
+    table = Table("Languages", ("language", "conversations"), rows, nothing="there is no conversation")
+    return [Section("languages", "Languages", rendered("cards.html", cards=[table]))]
+
+
+page = languages(Path("work"))[0].html
