@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from audio_files import EXAMPLES, encode, example, struct_of, tones, wav_bytes, wav_header
+from audio_files import encode, example, struct_of, tones, wav_bytes, wav_header
 
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
@@ -162,36 +162,18 @@ def test_text_with_an_audio_name_is_refused(tmp_path: Path) -> None:
     assert "WAV or FLAC" in problem(path).remedy
 
 
-@pytest.mark.parametrize("before", [b"", b"iXML" + (9000).to_bytes(4, "little") + bytes(9000)], ids=["", "iXML"])
-def test_a_wav_that_was_cut_short_is_refused(tmp_path: Path, before: bytes) -> None:
-    path = tmp_path / "cut.wav"
-    path.write_bytes(wav_header(64000, before=before) + bytes(40000))
-    assert "holds 40000 of the 64000 bytes" in problem(path).reason
-    path.write_bytes(wav_header(64000, before=before) + bytes(64000))
-    assert len(read(path)) == 16000
-
-
-@pytest.mark.parametrize("kind", ["AIFF", "RF64"])
-def test_other_uncompressed_files_that_were_cut_short_are_refused(kind: str) -> None:
-    probe_and_read(wav_bytes(tones(SECONDS), kind=kind))
-    assert "cut short" in problem(wav_bytes(tones(SECONDS), kind=kind)[:-40000]).reason
-
-
-def test_a_flac_that_was_cut_short_is_refused() -> None:
-    audio = (EXAMPLES / "bicycle_repair.flac").read_bytes()
-    assert read_header(struct_of(audio[:300000])).seconds == pytest.approx(69.7, abs=0.1)
-    assert problem(audio[:300000]).remedy.startswith("copy or export")
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")],
+)
+def test_a_recording_that_was_cut_short_is_refused(kind: str, subtype: str) -> None:
+    audio = wav_bytes(tones(6), subtype=subtype, kind=kind)
+    probe_and_read(audio)
+    assert problem(audio[: len(audio) // 2]).remedy.startswith("copy ")
 
 
 def mp3(seconds: float, rate: int = 16000) -> bytes:
     return wav_bytes(tones(seconds, rate), rate, "MPEG_LAYER_III", "MP3")
-
-
-@pytest.mark.parametrize("rate", [16000, 48000])
-def test_an_mp3_that_was_cut_short_is_refused(rate: int) -> None:
-    audio = mp3(6, rate)
-    assert read_header(struct_of(audio)).seconds == pytest.approx(6, abs=0.2)
-    assert "its header makes it 6." in problem(audio[: len(audio) // 2]).reason
 
 
 def test_tags_around_an_mp3_do_not_count() -> None:

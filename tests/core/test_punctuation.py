@@ -94,10 +94,6 @@ def test_text_without_words_gets_no_mark_and_no_tagged_text(text: str) -> None:
     assert tagged(made, "excited") is None
 
 
-def test_tagged_text_has_the_tag_before_it() -> None:
-    assert tagged("Good night.", "soft tone") == "(soft tone) Good night."
-
-
 # Which marks are set
 
 
@@ -120,7 +116,3 @@ def test_text_whose_marks_are_its_own_keeps_every_character(text: str, tag: str,
 def test_full_stop_of_any_language_counts_as_the_end_of_a_sentence(text: str) -> None:
     assert punctuate(text, "excited", sets="missing") == text
     assert punctuate(text, "excited", sets="always") == text or text[-1] not in KEPT
-
-
-def test_comma_at_the_end_is_a_missing_end() -> None:
-    assert punctuate("well,", "excited", sets="missing") == "Well!"

@@ -44,16 +44,6 @@ def test_word_of_several_tokens_gets_as_many_frames_where_there_is_room() -> Non
     assert frames(placed)[1] - frames(placed)[0] >= 3
 
 
-def test_word_that_can_not_have_its_frames_is_counted_as_cut() -> None:
-    placed = place_words(words(1.0, 1.1, 1.5, tokens=(6, 1, 1)))
-    assert (placed.moved, placed.lost, placed.cut) == (0, 0, 1)
-
-
-def test_words_that_can_not_leave_their_utterance_are_counted_as_lost() -> None:
-    placed = place_words(words(1.04, 1.06, 1.08, first=1.04, last=1.1))
-    assert (placed.lost, placed.moved, frames(placed)) == (2, 0, [13, 13, 13])
-
-
 @st.composite
 def _speech(draw: st.DrawFn) -> list[SpokenWord]:
     gaps = draw(st.lists(st.integers(1, 60), min_size=1, max_size=30))

@@ -20,7 +20,6 @@ class Fault:
 
     Attributes:
         method, path: regular expressions; the path's is searched for in the path with its query, as it was sent.
-        retry_after: seconds that a status asks to wait, or None for no such header.
         seen: requests that fitted since it was armed.
         struck: how often it struck.
     """
@@ -30,7 +29,6 @@ class Fault:
     times: float = 1
     method: str = ".*"
     path: str = ""
-    retry_after: int | None = None
     seen: int = field(default=0, init=False)
     struck: int = field(default=0, init=False)
 
@@ -61,9 +59,8 @@ class Faults:
         times: float = 1,
         method: str = ".*",
         path: str = "",
-        retry_after: int | None = None,
     ) -> Fault:
-        fault = Fault(kind, nth, times, method, path, retry_after)
+        fault = Fault(kind, nth, times, method, path)
         with self._lock:
             self._armed.append(fault)
         return fault

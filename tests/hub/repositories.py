@@ -197,19 +197,6 @@ def new_ref(call: Call, name: str, ref: str, revision: str) -> Answer:
     return told({"name": ref.split("/", 2)[2], "ref": ref})
 
 
-@route("DELETE", "/api/datasets/REPO/(?P<kind>branch|tag)/REF")
-def drop_ref(call: Call, name: str, kind: str, ref: str) -> Answer:
-    repository = call.repository(name, write=True)
-    full = f"refs/{'heads' if kind == 'branch' else 'tags'}/{ref}"
-    if full == MAIN:
-        raise Refusal(403, "the main branch cannot be deleted")
-    with call.store.lock:
-        if not repository.ref(full):
-            raise Refusal(404, f"Reference does not exist: {full}", "RevisionNotFound")
-        repository.drop(full)
-    return told({})
-
-
 @route("POST", "/api/datasets/REPO/commit/REV")
 def commit(call: Call, name: str, revision: str) -> Answer:
     body = call.body()

@@ -21,7 +21,7 @@ from typing import Any
 
 from hub import contents, repositories  # noqa: F401  (they note their endpoints)
 from hub.calls import READ_TOKEN, STRANGER_TOKEN, WRITE_TOKEN, Answer, Call, answer, told
-from hub.faults import Fault, Faults
+from hub.faults import Faults
 from hub.store import Store
 
 
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         sent = self._chunks()
         if fault and kind.isdigit():
-            reply = _fault_answer(fault)
+            reply = told({"error": f"as planned: {kind}"}, int(kind))
         else:
             reply = answer(Call(self.command, self.path, self.headers, sent, hub.url, hub.store))
         for _ in sent:  # what was not read would be taken for the next request
@@ -197,12 +197,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._noted.bytes_sent += len(chunk[:left])
             self.wfile.write(chunk[:left])
             left -= len(chunk)
-
-
-def _fault_answer(fault: Fault) -> Answer:
-    words = f"as planned: {fault.kind}"
-    waits = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-    return told({"error": words}, int(fault.kind), waits)
 
 
 def main() -> None:

@@ -141,9 +141,6 @@ class Repository:
     def move(self, name: str, commit: str) -> None:
         write_whole(self._ref_file(name), commit.encode())
 
-    def drop(self, name: str) -> None:
-        self._ref_file(name).unlink()
-
     def _ref_file(self, name: str) -> Path:
         return self.folder / "refs" / quote(name, safe="")
 

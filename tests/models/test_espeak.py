@@ -82,10 +82,6 @@ def test_tags_are_heard_and_never_read() -> None:
     assert len(shouting.samples) < 1.1 * len(neutral.samples)
 
 
-def test_no_manner_clips() -> None:
-    assert max(float(np.abs(say(tag=tag).samples).max()) for tag in ("shouting", "screaming", "angry")) < 0.95
-
-
 def test_an_unknown_tag_speaks_neutrally() -> None:
     assert prosody_of_tag("nostalgic") == prosody_of_tag("") == NEUTRAL
     assert np.array_equal(say(tag="nostalgic").samples, say().samples)
@@ -106,14 +102,3 @@ def test_languages_have_voices(language: str) -> None:
 def test_a_language_without_a_voice_is_a_failure_of_the_line(voice: str) -> None:
     with pytest.raises(SynthesisFailed, match=r"no voice .*`voice=`"):
         say(language="xx", voice=voice)
-
-
-@pytest.mark.parametrize("text", ["", "  ", "..."])
-def test_nothing_to_say_is_a_failure_of_the_line(text: str) -> None:
-    with pytest.raises(SynthesisFailed, match="nothing to say"):
-        say(text)
-
-
-def test_it_costs_nothing_and_names_its_version() -> None:
-    assert Espeak().price([Line(TEXT, "", "en", 0)]) == say().cost == 0.0
-    assert str(Espeak().settings()["version"])[0].isdigit()

@@ -86,13 +86,6 @@ def test_what_somebody_must_mend_stops_at_once_and_says_how(status: str, hint: s
     assert clock.slept == []
 
 
-def test_what_never_passes_fails_this_line_only() -> None:
-    with TtsServer(faults={"500": 1.0}) as server:
-        with pytest.raises(NotAnswered, match=r"answered 500 .* at the last of 3 tries"):
-            ask(client(server.url, tries=3))
-        assert len(server.asked) == 3
-
-
 def test_a_service_that_never_answered_anything_is_asked_three_times_and_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.buckets import FEATURES, corpus_statistic, percentile
+from dailytalk_contiguous.core.buckets import FEATURES, percentile
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.stages.style import Bucket, corpus_of
 
@@ -31,12 +31,6 @@ LOUD = [10 * value for value in QUIET]
 def test_a_loud_speaker_does_not_make_the_other_quiet() -> None:
     made = Bucket()(batch_of(conversation(QUIET, LOUD)))
     assert made["energy_bucket"] == [["LOW", "LOW", "MID", "MID", "HIGH", "HIGH"] * 2]
-
-
-def test_seed_buckets_all_channels_of_the_row_together() -> None:
-    made = Bucket(preset="seed")(batch_of(conversation(QUIET, LOUD)))
-    assert made["energy_bucket"][0][:3] == ["LOW", "LOW", "LOW"]
-    assert made["energy_bucket"][0][8:] == ["HIGH"] * 4
 
 
 @pytest.mark.parametrize(("feature", "column"), FEATURES.items())
@@ -79,11 +73,6 @@ def test_robust_without_corpus_statistics_says_how_to_get_them() -> None:
     known = corpus_of([conversation(QUIET, LOUD)])
     Bucket(preset="robust", corpus=known).preflight()
     Bucket(preset="percentile").preflight()
-
-
-def test_statistics_of_a_corpus_are_those_of_all_channels_that_are_long_enough() -> None:
-    rows = [conversation([1.0, 2.0, 4.0], [10.0, 20.0]), conversation([3.0, math.nan, 3.0, 3.0], [])]
-    assert corpus_of(rows) == tuple((name, *corpus_statistic([[1.0, 2.0, 4.0], [3.0] * 3])) for name in FEATURES)
 
 
 def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
