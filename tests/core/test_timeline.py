@@ -186,3 +186,19 @@ def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
 def test_an_empty_conversation_keeps_its_length() -> None:
     assert rebuild([], 12.5) == ([], 12.5)
     assert rebuild([], 12.5, "sequential", 24000) == ([], 12.5)
+
+
+def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
+    events = [
+        TurnEvent("right", 0.0, 9.0, 9.0, kept=True),
+        TurnEvent("left", 1.0, 3.0, 5.0),
+        TurnEvent("left", 3.5, 4.0, 0.5),
+    ]
+    starts = rebuild(events, 10.0).starts
+    assert starts[2] == pytest.approx(starts[1] + 5.0 + 0.08)
+
+
+def test_equal_starts_place_the_longer_first() -> None:
+    events = [TurnEvent("left", 1.0, 1.5, 0.5), TurnEvent("right", 1.0, 5.0, 4.0, kept=True)]
+    assert rebuild(events, 6.0).starts == pytest.approx([1.0, 1.0])
+    assert rebuild(events, 6.0, "sequential").starts == pytest.approx([5.0, 1.0])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.schema import TIMELINE
-from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds
+from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_seconds, rebuild
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
@@ -218,3 +218,19 @@ def test_timing_events_make_up_the_whole_conversation(talked: list[Timed], tail:
     for channel in ("left", "right"):
         own = [unit for unit in units if unit.channel == channel]
         assert all(after.start - before.end >= 0.2 for before, after in pairwise(own))
+
+
+def test_sequential_loses_all_overlap_and_anchor_none() -> None:
+    events = [anew(0, 4, 5), kept(1, 1.5), kept(3.7, 6)]
+    for mode, expected in (("anchor", 1.0), ("sequential", 0.0)):
+        rebuilt = rebuild(events, 7, mode)
+        assert compare_turns(events, rebuilt.starts, 7, rebuilt.duration)["overlap_kept"] == pytest.approx(
+            expected
+        )
+
+
+def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
+    events = [kept(0, 5), anew(4, 7, 3), kept(8, 10)]
+    measured = compare_turns(events, [0, 6, 8], 11, 11)
+    assert measured["overlap_seconds"] == pytest.approx(1)
+    assert measured["overlap_kept"] == 0

@@ -85,3 +85,9 @@ def test_robust_runs_with_the_statistics_of_a_corpus() -> None:
     assert set(flat["energy_bucket"][0]) == {"MID"}
     extreme = stage(batch_of(conversation([20.0] * 8 + [500.0], [])))
     assert extreme["energy_bucket"][0][-1] == "HIGH"
+
+
+def test_seed_buckets_all_channels_of_the_row_together() -> None:
+    made = Bucket(preset="seed")(batch_of(conversation(QUIET, LOUD)))
+    assert made["energy_bucket"][0][:3] == ["LOW", "LOW", "LOW"]
+    assert made["energy_bucket"][0][8:] == ["HIGH"] * 4
