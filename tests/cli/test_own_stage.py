@@ -7,16 +7,13 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command import EMBEDDED, Command
 from datasets import load_dataset
 from huggingface_hub import hf_hub_download
-from own_stages import OWN_COLUMN, OWN_STAGE, miscounts, own_file
+from own_stages import OWN_COLUMN, OWN_STAGE, own_file
 from recordings import excerpt, save
-
-from dailytalk_contiguous.store.work_folder import read_run
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -24,22 +21,6 @@ pytest_plugins = ["hub.hub_fixtures"]
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return own_file(tmp_path, monkeypatch)
-
-
-def test_field_of_an_own_stage_is_a_setting_and_a_line_of_the_report(
-    file: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    file.write_text(OWN_STAGE.replace("letters=4", "letters=5"), encoding="utf-8")
-    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
-    command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--stage", file)
-    assert dailytalk(*command).code == 0
-    (row,) = miscounts(tmp_path / "out", letters=5)
-    assert not any(row)
-    record: dict[str, Any] = read_run(tmp_path / "out") or {}
-    assert (record["settings"]["letters"], record["stages"][-1]["name"]) == (5, "CountWords")
-    assert "nothing to do" in dailytalk(*command).out
-    assert dailytalk("report", tmp_path / "out", "--out", tmp_path / "page.html").code == 0
-    assert '<td>letters</td><td class="number">5</td>' in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.needs("espeakng_loader")

@@ -15,10 +15,9 @@ from built_conversations import stereo, write_dataset
 from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
-from huggingface_hub import hf_hub_download
 from publish.test_interactivity import KINDS, RATE, SECONDS, TALK, talk
 
-from dailytalk_contiguous import DailytalkError, load
+from dailytalk_contiguous import load
 from dailytalk_contiguous.core.schema import SIDE, SPLITS
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -39,12 +38,6 @@ def push(
     work, call = write_dataset(tmp_path / "work", rows), Command(monkeypatch, capfd)
     (work / "run.json").write_text(json.dumps({"source": {"repository": "a/b", "licence": "cc-by-4.0"}}))
     return lambda *options: call("push", work, REPO, *options)
-
-
-def manifest(tag: str) -> dict[str, Any]:
-    path = hf_hub_download(REPO, "manifest.json", repo_type="dataset", revision=tag)
-    written: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    return written
 
 
 def test_clips_are_published_with_their_conversations_and_streamed(
@@ -91,19 +84,3 @@ def test_version_without_any_clip_is_not_what_was_asked_for(
     done = dailytalk("push", work, REPO, "--create", "--clips", 5)
     assert (done.code, done.out) == (1, "")
     assert "can be a clip of interaction: push with --clips 0" in done.err
-
-
-def test_clips_stay_published_until_they_are_dropped(push: Any) -> None:
-    assert push("--tag", "v1.0.0", "--create").code == 0
-    with pytest.raises(DailytalkError, match="has no config 'interactivity'"):
-        load(REPO, "interactivity", split="train")
-    assert push("--tag", "auto", "--clips", 2).code == 0  # a config more: v1.1.0
-    assert push("--tag", "auto").code == 0
-    totals = {tag: manifest(tag)["totals"] for tag in ("v1.0.0", "v1.1.0", "v1.1.1")}
-    assert "interactivity" not in totals["v1.0.0"]
-    assert totals["v1.1.0"]["interactivity"]["rows"] == 2 * len(KINDS)
-    assert totals["v1.1.1"]["interactivity"]["rows"] == 5 * sum(KINDS.values())
-    assert totals["v1.1.0"]["conversations"] == totals["v1.0.0"]["conversations"]
-    dropped = push("--tag", "auto", "--clips", 0)
-    assert "v2.0.0" in dropped.out
-    assert "interactivity" not in manifest("v2.0.0")["totals"]

@@ -85,15 +85,6 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
         assert sum(split.num_rows for split in loaded.values()) == rows
 
 
-def test_input_that_was_re_voiced_is_told_from_recordings(
-    hub: HubServer, push: Any, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
-) -> None:
-    push("--create")
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    told = Command(monkeypatch, capfd)("tag", REPO, "--out", tmp_path / "out", "--dry-run").out
-    assert "one speaker of what is read was re-voiced" in " ".join(told.split())
-
-
 def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push: Any, work: Path) -> None:
     (work / "transcript.jsonl").write_text('{"text": "as it was"}\n', encoding="utf-8")
     digest = hashlib.sha256((work / "transcript.jsonl").read_bytes()).hexdigest()

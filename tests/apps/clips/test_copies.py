@@ -13,7 +13,6 @@ from dailytalk_contiguous.apps.clips.copies import (
 from dailytalk_contiguous.core.buckets import percentile
 
 NAMES = ("f0_mean", "f0_std", "speech_rate")
-FREE = CopySource("corpus/a", dict(zip(NAMES, map(Measured, (120.0, 15.0, 3.0)), strict=True)))
 
 speakers = st.lists(
     st.tuples(st.floats(70, 480), st.floats(0, 90), st.floats(0, 8)), min_size=1, max_size=40, unique=True
@@ -39,12 +38,3 @@ def test_no_copy_leaves_the_buckets_of_its_speaker(measures: list[tuple[float, f
             rate = 1 / recipe.amount if recipe.kind == "stretch" else 1.0
             for name, factor in zip(NAMES, (pitch, pitch, rate), strict=True):
                 assert known[name].bucket(factor) == labels[name]
-
-
-def test_fewer_copies_are_the_first_of_more_whatever_the_order_of_kinds() -> None:
-    more, _ = plan_copies(FREE, KINDS, 9)
-    assert len({(recipe.kind, recipe.amount) for recipe in more}) == 9
-    assert plan_copies(FREE, reversed(KINDS), 4)[0] == more[:4]
-    assert plan_copies(FREE, KINDS, 9, seed=1)[0] != more
-    named, _ = plan_copies(FREE, ["noise"], 9, 0, ["b.wav", "a.wav"])
-    assert {recipe.detail for recipe in named} == {"a.wav", "b.wav"}

@@ -2,10 +2,9 @@ import json
 from pathlib import Path
 
 import pytest
-from command import EMBEDDED, Command
+from command import Command
 from finished_corpora import clip_row, corpus_folder, measures
 from paired_conversations import work_folder
-from recordings import excerpt, save
 
 
 @pytest.fixture
@@ -74,12 +73,3 @@ def test_a_corpus_is_compared_with_another(tmp_path: Path, dailytalk: Command, c
     assert "| number | 8 clips | 1 clips |" in summary
     assert "| angry | 0 % | 100 % |" in summary
     assert "Against other" in (corpus / "report.html").read_text(encoding="utf-8")
-
-
-def test_a_corpus_is_compared_with_tagged_conversations(tmp_path: Path, dailytalk: Command, corpus: Path) -> None:
-    save(tmp_path / "in/call.flac", excerpt(seconds=8.5))
-    tag = ("tag", tmp_path / "in", "--out", tmp_path / "tagged", "--asr-model", "tiny.en")
-    assert dailytalk(*tag, *EMBEDDED).code == 0
-    done = dailytalk("report", corpus, "--against", tmp_path / "tagged", "--markdown", tmp_path / "summary.md")
-    assert (done.code, done.err) == (0, "")
-    assert "### Against tagged" in (tmp_path / "summary.md").read_text(encoding="utf-8")

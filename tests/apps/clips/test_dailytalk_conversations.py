@@ -48,13 +48,6 @@ def test_turns_keep_their_order_and_no_speaker_talks_over_themselves(
         assert start >= max(own, default=0.0) - 1e-9
 
 
-def test_gaps_have_the_published_mean_and_most_of_the_published_spread() -> None:
-    offsets = np.diff(starts([5.0] * 4001, [0, 1] * 2000 + [0], "key")) - 5.0
-    assert np.mean(offsets) == pytest.approx(OFFSET_MEAN, abs=0.02)
-    assert np.std(offsets) == pytest.approx(0.88 * OFFSET_DEVIATION, abs=0.02)  # of a normal cut at 2 deviations
-    assert 0.25 < np.mean(offsets < 0) < 0.45
-
-
 def test_a_dialogue_has_its_texts_and_labels_and_each_turn_unchanged_on_its_own_channel(tmp_path: Path) -> None:
     good, rejects = read(put(tmp_path, dailytalk(TALK)))
     assert (list(good), rejects) == (["0", "25"], {})

@@ -8,10 +8,6 @@ from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.schema import CONDITIONING, LABELS
 
 
-def word(name: str, start: float, probability: float | None = None) -> dict[str, Any]:
-    return {"word": name, "start": start, "end": start + 0.2, "probability": probability}
-
-
 def finished(**columns: Any) -> dict[str, Any]:
     """A finished clip of which nothing is known except `columns`."""
     labels = {name: columns.pop(name, None) for name in LABELS}
@@ -29,20 +25,3 @@ def test_copy_begins_where_its_stretched_prompt_ends(kind: str, amount: float, s
     row = finished(clip_start=2.0, augmentation=recipe)
     assert row["labels"]["conditioning"]["clip_start"] == pytest.approx(start)
     assert row["utterances"][0]["start"] == pytest.approx(start)
-
-
-@pytest.mark.parametrize(
-    ("word_source", "text_source", "probability", "source"),
-    [
-        ("recogniser", "given", 0.0, "proportional"),
-        ("recogniser", "given", None, "recogniser"),
-        ("recogniser", "recogniser", 0.0, "recogniser"),
-        ("proportional", "given", 0.5, "proportional"),
-        ("recogniser", "given", 1.0, "recogniser"),
-    ],
-)
-def test_source_of_a_word_of_a_clip(
-    word_source: str, text_source: str, probability: float | None, source: str
-) -> None:
-    row = finished(words=[word("a", 0.1, probability)], word_source=word_source, text_source=text_source)
-    assert [one["source"] for one in row["alignments"]] == [source]

@@ -50,10 +50,3 @@ def test_silence_has_null_measures_and_keeps_its_row() -> None:
     assert silent["heard"] == []
     assert failures(silent | {"duration": 1.0}, QualityLimits()) == ["0% of it is speech (at least 40%)"]
     assert failures(spoken | {"duration": 3.0}, QualityLimits()) == []
-
-
-def test_the_channel_that_carries_the_voice_is_told() -> None:
-    dead = np.zeros_like(line())
-    found = MeasureQuality()(clips(np.stack((dead, line()), 1), np.stack((line(), line()), 1), line()))
-    assert found["channel_taken"] == ["right", "mean", "mono"]
-    assert found["peak_dbfs"][0] == pytest.approx(found["peak_dbfs"][2])

@@ -4,21 +4,10 @@ from pathlib import Path
 from command import Command
 from finished_corpora import clip_row, corpus_folder
 
-from dailytalk_contiguous.apps.clips.mix_command import weighted
-
 
 def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:
     rows = [clip_row(f"s{n}-0", corpus=name, licence=licence) for n in range(3)]
     return corpus_folder(folder / name, [*rows, clip_row("v-0", corpus=name, licence=licence, split="validation")])
-
-
-def test_a_weight_follows_the_last_colon_if_it_is_a_number(tmp_path: Path) -> None:
-    assert weighted("esd:0.5") == (Path("esd"), 0.5)
-    assert weighted("esd") == (Path("esd"), None)
-    assert weighted(":0.5") == (Path(":0.5"), None)
-    assert weighted("C:\\esd") == (Path("C:\\esd"), None)
-    (tmp_path / "take:2").mkdir()
-    assert weighted(f"{tmp_path}/take:2") == (tmp_path / "take:2", None)
 
 
 def test_a_mix_stands_up_to_the_check(tmp_path: Path, dailytalk: Command) -> None:

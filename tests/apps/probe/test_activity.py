@@ -63,9 +63,3 @@ def test_what_is_heard_at_a_frame_depends_on_no_sound_after_it() -> None:
         assert np.allclose(
             heard_voices(ItemSound(cut), active[: frame + 1]), heard[: frame + 1], rtol=0, atol=1e-4
         )
-
-
-def test_sound_of_a_turned_recording_is_that_of_the_other_side() -> None:
-    active = paired(6.0, 3)
-    sound = ItemSound(row_of("a", active)["audio"])
-    assert np.array_equal(heard_voices(sound, active[:, ::-1], turned=True), heard_voices(sound, active)[:, ::-1])

@@ -193,17 +193,6 @@ def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, 
     assert not (tmp_path / "like").exists()
 
 
-def test_conversation_of_one_turn_is_rejected_and_the_rest_goes_on(tmp_path: Path, dailytalk: Command) -> None:
-    folder = write_dataset(tmp_path / "mixed", [talk("a", OFFSETS * 3), talk("alone", [])])
-    done = dailytalk("retime", folder, "--out", tmp_path / "out")
-    assert done.code == 3
-    (reject,) = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
-    assert (reject["id"], reject["stage"]) == ("alone.retimed-1", "Retime")
-    assert "it has one turn, or what follows" in reject["reason"]
-    assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
-    assert len((tmp_path / "out" / "rejects.jsonl").read_text().splitlines()) == 1
-
-
 def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
     tmp_path: Path, dailytalk: Command
 ) -> None:

@@ -3,8 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
-import pytest
-from built_conversations import built_row, sound
+from built_conversations import built_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from timed_talks import talk
@@ -83,11 +82,3 @@ def test_whatever_is_wanted_nothing_is_cut_and_all_enter_in_their_order(
 
 def _entering(speech: list[Any]) -> list[tuple[str, list[int], bool]]:
     return [(stretch.channel, stretch.members, stretch.event == "backchannel") for stretch in speech]
-
-
-def test_sound_beside_a_turn_keeps_its_place_before_it() -> None:
-    row = talk("a", [0.8]) | {"sounds": [sound(1.9, 2.2)]}
-    units = units_of(row)
-    placing = Placing(units, 1000)
-    assert placing.place(-0.4) == pytest.approx(-0.4)
-    assert [event.column for event in units[1].events] == ["utterances", "sounds"]

@@ -166,23 +166,6 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
         assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
 
 
-@pytest.mark.parametrize("format", ["textgrid", "eaf"])
-def test_tiers_that_we_write_are_read_as_given_transcripts(
-    recordings: Path, tmp_path: Path, dailytalk: Command, format: str
-) -> None:
-    dailytalk("export", recordings, "--format", format, "--out", tmp_path / "out")
-    for name in names(recordings):
-        path = tmp_path / f"out/{FileNames().whole(name)}{ENDINGS[format]}"
-        cues = read_transcripts([path], f"{path.stem}.wav")
-        assert {cue["speaker"] for cue in cues} == {*SIDES}
-        heard = [
-            (SIDES[cue["speaker"]], ms(word["start"]), ms(word["end"]), word["word"])
-            for cue in cues
-            for word in cue["words"]
-        ]
-        assert sorted(heard) == words_said(recordings, name)
-
-
 # Edits.
 
 

@@ -461,17 +461,3 @@ def test_measures_that_were_accepted_are_what_speak_reads_and_can_be_taken_back(
     with served(work) as server:
         assert Client(server.address).post("undo", {}).ok
     assert lines_of(work) == before
-
-
-@pytest.mark.parametrize(
-    "measures",
-    [
-        {"affect": {"valence": 1.5}},
-        {"affect": {"joy": 0.5}},
-    ],
-)
-def test_measures_that_mean_nothing_are_refused(refusing: tuple[Client, Path], measures: dict[str, Any]) -> None:
-    ada, work = refusing
-    line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    assert ada.edit("call_000000", 0, do="measures", line=line, **measures).status_code == 422
-    assert not (work / ".dailytalk-edits").exists()

@@ -270,14 +270,3 @@ def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
     assert session.search("closed")["ids"] == []
     session = opened(moshi(tmp_path / "moshi"))
     assert session.search("again")["ids"] == ["data_stereo/a.wav", "data_stereo/b.wav"]
-
-
-def test_progress_counts_what_each_person_has_done(tmp_path: Path) -> None:
-    session = opened(clips(tmp_path))
-    edit(session, "talk_000001.wav", do="text", line="0", text="it was cold")
-    for name, who in (("talk_000001.wav", "Ada"), ("talk_000001.wav", "Ben"), ("talk_000002.wav", "Ada")):
-        session.edit(name, session.item(name)["base"], {"do": "reviewed", "value": True}, who)
-    told = session.progress()
-    assert (told["items"], told["reviewed"]) == (4, 2)
-    done = {entry["author"]: (entry["reviewed"], entry["corrections"]) for entry in told["authors"]}
-    assert done == {"Ada": (2, 1), "Ben": (1, 0)}
