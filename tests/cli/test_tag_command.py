@@ -86,8 +86,8 @@ SAGT = "Guten Morgen, ich möchte gern wissen, wann der Zug heute Nachmittag nac
 
 def two_languages(path: Path) -> None:
     """German on the left, by espeak, and the English of an example on the right."""
-    english = excerpt(seconds=12.0)[:, 1]
-    german = load_synthesiser("espeak", VoiceSettings("", "")).speak(Line(f"{SAGT}.", "", "de", 0))
+    english = excerpt(seconds=24.0)[:, 1]
+    german = load_synthesiser("espeak", VoiceSettings("", "")).speak(Line(f"{SAGT}. {SAGT}.", "", "de", 0))
     left = np.zeros_like(english)
     said = soxr.resample(german.samples, german.sample_rate, 16000)[: len(left) - 8000]
     left[8000 : 8000 + len(said)] = said
