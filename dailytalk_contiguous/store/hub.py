@@ -147,7 +147,7 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
     elif status:
         sentence = f"{host} refused what was asked of {what} with {status}{message}", "correct what it names"
     else:
-        reason = f"the connection to {host} failed ({type(error).__name__})"
+        reason = f"{what} can't be reached: the connection to {host} failed ({type(error).__name__})"
         sentence = reason, f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
     return DailytalkError(*sentence)
 
