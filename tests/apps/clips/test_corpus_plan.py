@@ -2,7 +2,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.clips.clip_plan import (
@@ -81,6 +81,7 @@ def corpus(numbers: int) -> list[dict[str, Any]]:
     return described(*rows)
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 7), st.randoms(use_true_random=False), st.sampled_from(["", "sample", "weights"]))
 def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Random, balance: str) -> None:
     rows = corpus(numbers)

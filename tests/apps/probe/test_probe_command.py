@@ -69,6 +69,7 @@ def test_partner_tells_what_comes_and_too_little_is_said_to_be_too_little(
     assert not list(work.glob(".probe*"))
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("quick")
 def test_nothing_is_foreseen_of_partners_of_other_conversations(
     work: Path, tmp_path: Path, dailytalk: Command

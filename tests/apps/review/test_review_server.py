@@ -139,6 +139,7 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
 
 
 def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Path) -> None:
+    before = (work / "transcript.jsonl").read_bytes()
     with served(work) as server:
         ada, ben = Client(server.address), Client(server.address, "Ben")
         first = ada.get("item", id="call_000000")["lines"]
@@ -160,6 +161,7 @@ def test_undo_and_redo_are_those_of_their_author_and_survive_a_restart(work: Pat
         ada.post("undo", {})
         texts = [line["text"] for line in ada.post("undo", {}).json()["item"]["lines"]]
         assert texts == [line["text"] for line in first]
+    assert (work / "transcript_backup.jsonl").read_bytes() == before  # the first state is kept, once
 
 
 def test_the_sound_is_the_recording_to_the_sample_whatever_range_is_asked_for(ada: Client, work: Path) -> None:
@@ -244,16 +246,6 @@ def test_an_edit_that_a_kill_left_in_the_list_alone_is_finished(
     (work / "transcript.jsonl").unlink()
     (work / "transcript.jsonl").write_bytes(before)  # a person goes back to it: nothing is done again
     assert Session(open_editable(work), "Ada").item("call_000000")["lines"][0]["text"] != "finished"
-
-
-def test_the_first_state_of_the_file_is_kept_once_and_never_again(work: Path) -> None:
-    before = (work / "transcript.jsonl").read_bytes()
-    for text in ("one", "two"):
-        with served(work) as server:
-            ada = Client(server.address)
-            item = ada.get("item", id="call_000000")
-            assert ada.edit("call_000000", item["base"], do="text", line=item["lines"][0]["id"], text=text).ok
-    assert (work / "transcript_backup.jsonl").read_bytes() == before
 
 
 def test_a_list_of_edits_whose_last_line_was_cut_short_goes_on(work: Path) -> None:
