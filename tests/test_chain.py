@@ -23,7 +23,7 @@ from dailytalk_contiguous.shards import read_rows
 pytest_plugins = ["hub.hub_fixtures"]
 
 
-def documented_chain() -> str:
+def page_example() -> str:
     """The chain of docs/loading.md, to be run."""
     section = (ROOT / "docs/loading.md").read_text(encoding="utf-8").partition("\n## As a library\n")[2]
     return section.partition("```python\n")[2].partition("```")[0]
@@ -35,7 +35,7 @@ def stages_of(example: str) -> list[Any]:
     return list(names["chain"])
 
 
-CHAIN = stages_of(documented_chain())
+CHAIN = stages_of(page_example())
 
 
 def opened(folder: Path, streaming: bool) -> Any:
@@ -69,7 +69,7 @@ def test_chain_typed_by_hand_publishes_the_rows_of_build(
     shards = sorted((tmp_path / "out/dataset").glob("shard-*.parquet"))
     built = [row for path in shards for row in read_rows(path, list(BUILT)).values()]
     assert len(built) == 2
-    exec(documented_chain().replace('"calls"', repr(str(tmp_path / "in"))).replace("OWNER/NAME", "tester/streamed"))
+    exec(page_example().replace('"calls"', repr(str(tmp_path / "in"))).replace("OWNER/NAME", "tester/streamed"))
     dataset = opened(tmp_path / "in", streaming=False)
     for stage in CHAIN:
         dataset = stage.map(dataset)
