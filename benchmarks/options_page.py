@@ -3,12 +3,11 @@
 `python benchmarks/options_page.py` writes it from the help of the commands; a test compares both.
 """
 
-import re
 from pathlib import Path
 
 from typer import Context
 
-from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
+from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of, help_record
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
@@ -31,13 +30,12 @@ def table(name: str) -> str:
     lines += ["| option | what it does |", "|---|---|"]
     panel = None
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+        record = help_record(parameter, context)
         if record is None or EVERYWHERE & set(parameter.opts):
             continue
         if panel != (panel := getattr(parameter, "rich_help_panel", None)) and panel:
             lines.append(f"| **{panel}** | |")
         names, text = (part.replace("|", "\\|") for part in record)
-        text = re.sub(r"\[default: \(*(.*?)\)*(; [x\d][^;]*)?]$", r"[\1\2]", text)
         lines.append(f"| `{names}` | {' '.join(text.split())} |")
     return "\n".join(lines) + "\n"
 

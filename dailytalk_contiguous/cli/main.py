@@ -91,11 +91,8 @@ class OneCommand(TyperCommand):
         by_panel: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
-            if record := parameter.get_help_record(ctx):
-                names, text = record
-                by_panel.setdefault(panel, []).append(
-                    (names, re.sub(r"\[default: \(?(.*?)\)?(;|])", r"[\1\2", text))
-                )
+            if record := help_record(parameter, ctx):
+                by_panel.setdefault(panel, []).append(record)
         for panel, records in by_panel.items():
             if whole or panel not in SELDOM:
                 with formatter.section(panel):
@@ -104,6 +101,12 @@ class OneCommand(TyperCommand):
         formatter.write_text("In brackets: what holds if the option is left out, and its range.")
         if not whole and (left_out := [panel for panel in by_panel if panel in SELDOM]):
             formatter.write_text(f"--help-all also shows: {', '.join(left_out)}.")
+
+
+def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """Return the names of an option and its help, which ends with the default and the range in brackets."""
+    record = parameter.get_help_record(ctx)
+    return record and (record[0], re.sub(r"\[default: \(*(.*?)\)*(; [x\d][^;]*)?]$", r"[\1\2]", record[1]))
 
 
 class Commands(TyperGroup):
