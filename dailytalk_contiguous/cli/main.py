@@ -234,7 +234,7 @@ def run_command() -> NoReturn:
         gc.freeze()  # imported objects are never garbage
         gc.set_threshold(WASTE_AFTER)
         gc.enable()
-    sys.exit(guarded("dailytalk", _command))
+    sys.exit(guarded("dailytalk", _command, has_verbose=True))
 
 
 def _command() -> int:

@@ -260,8 +260,11 @@ def shown_steps() -> Iterator[None]:
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
-def guarded(program: str, command: Callable[[], int]) -> int:
-    """Run a command and return its exit code. An error is one sentence on stderr; with -v it has its traceback."""
+def guarded(program: str, command: Callable[[], int], has_verbose: bool = False) -> int:
+    """Run a command and return its exit code. An error that a user can mend is one sentence on stderr.
+
+    So is any other one of a program that `has_verbose`, the option -v, which shows its traceback.
+    """
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")
@@ -290,6 +293,8 @@ def guarded(program: str, command: Callable[[], int]) -> int:
             remedy = "free some space" if error.errno in _FULL else "check the disk and the path"
             sentence = f"{error.strerror.lower()}{where}: {remedy}, and run the same command again"
             return failed(f"{sentence}: what is finished is kept")
+        if not has_verbose:
+            raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         return failed(f"{reason} (-v shows where)")
 

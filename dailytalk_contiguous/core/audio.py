@@ -289,10 +289,11 @@ def blocks(
                 )
             return
     except NotForLibsndfile:
+        rate = read_header(audio).sample_rate
         with _opened(audio) as (encoded, _):
             for block in decoded_blocks(encoded, start, duration, block_seconds):
                 yield _finite(block, start)
-                start += len(block) / read_header(audio).sample_rate
+                start += len(block) / rate
 
 
 class SampleFormat(NamedTuple):

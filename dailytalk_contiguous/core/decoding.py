@@ -76,15 +76,17 @@ def decoded_blocks(
     end = seconds + TOLERANCE if duration is None else start + duration
     first, last, done = round(start * rate), round(end * rate), 0
     size = max(1, round(block_seconds * rate))
-    held: list[NDArray[np.float32]] = []
+    held, n_held = list[NDArray[np.float32]](), 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
     for samples in _samples(file, rate, channels):
         held.append(samples[max(0, first - done) : max(0, last - done)])
+        n_held += len(held[-1])
         done += len(samples)
-        if sum(map(len, held)) >= size:
+        if n_held >= size:
             whole = np.concatenate(held)
-            yield from (whole[at : at + size] for at in range(0, len(whole) - size + 1, size))
-            held = [whole[len(whole) // size * size :]]
+            n_held = len(whole) % size
+            yield from (whole[at : at + size] for at in range(0, len(whole) - n_held, size))
+            held = [whole[len(whole) - n_held :]]
         if done > last:
             break
     if len(rest := np.concatenate([np.zeros((0, channels), np.float32), *held])):

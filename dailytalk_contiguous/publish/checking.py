@@ -144,8 +144,8 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
         if loudness.is_silent(0):
             yield error("silent-left", file, "the left channel, the re-voiced one, is silent", _SPEAK_AGAIN)
     utterances = row["utterances"] or []
-    ids = [name["utterance_id"] for name in utterances]
-    twice = sorted({name for name in ids if ids.count(name) > 1}) if len(set(ids)) < len(ids) else []
+    ids = [utterance["utterance_id"] for utterance in utterances]
+    twice = sorted(str(name) for name, count in Counter(ids).items() if count > 1)
     yield from several("duplicate", file, twice, "utterance ids occur twice", len(ids), _SPEAK_AGAIN)
     mute = [
         utterance["utterance_id"]

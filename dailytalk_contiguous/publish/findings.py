@@ -97,7 +97,7 @@ def several(
 ) -> Iterator[Finding]:
     """Yield a finding on examples, if any: `3 of 120 words overlap: "yes" at 1.20 s, "no" at 2.00 s, …`."""
     if examples:
-        shown = ", ".join(examples[:2]) + (", …" if len(examples) > 2 else "")
+        shown = ", ".join(map(str, examples[:2])) + (", …" if len(examples) > 2 else "")
         clause = f"{len(examples)} of {total} {what}: {shown}"
         # Advice: a problem of only a few words of one file says little of the data; of many words it is an error.
         yield error(kind, file, clause, remedy) if level == "error" else advice(kind, file, clause, remedy, "note")

@@ -161,11 +161,16 @@ def test_error_that_nobody_foresaw_is_one_sentence_and_has_its_traceback_with_v(
 ) -> None:
     error = KeyError("words")
     error.add_note("while reading call.json")
-    assert guarded("x", raising(error)) == 1
+    assert guarded("x", raising(error), has_verbose=True) == 1
     assert capsys.readouterr().err == "x: KeyError: 'words', while reading call.json (-v shows where).\n"
     monkeypatch.setattr(sys, "argv", ["dailytalk", "status", "-v"])
     with pytest.raises(KeyError):
-        guarded("x", raising(error))
+        guarded("x", raising(error), has_verbose=True)
+
+
+def test_program_without_the_option_keeps_the_traceback_of_a_bug() -> None:
+    with pytest.raises(KeyError):
+        guarded("x", raising(KeyError("words")))
 
 
 IMPATIENT = """

@@ -1,7 +1,6 @@
 """How far a run is, for a terminal and for a log."""
 
 import logging
-import time
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,6 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with bar() as planned:
         planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0), Account(whole=60.0))
-        time.sleep(0.3)
     drawn = capsys.readouterr().err
     assert "of 1.0 min" in drawn
     assert drawn.endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased

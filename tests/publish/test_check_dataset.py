@@ -59,6 +59,11 @@ def test_each_fault_of_a_row_is_found(tmp_path, columns, found):
     assert checked(tmp_path, **columns) == found
 
 
+def test_utterances_without_an_id_are_a_finding(tmp_path):
+    nameless = [{**line, "utterance_id": None} for line in built_row()["utterances"]]
+    assert "duplicate" in checked(tmp_path, utterances=nameless)
+
+
 def test_duration_may_be_ten_milliseconds_off_and_a_laugh_may_end_as_much_later(tmp_path):
     short = stereo([("left", 0.0, 0.02, ""), ("right", 0.0, 0.02, "")], 0.02, 24000)
     word = built_row()["alignments"][0] | {"start": 0.0, "end": 0.01}
