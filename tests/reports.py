@@ -1,8 +1,6 @@
 """Pages, cards and folders as the commands write them: with the settings that nobody chose."""
 
-import re
 from functools import partial
-from html import unescape
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
@@ -24,8 +22,3 @@ def tables_of(*rows: Any, **options: Any) -> Tables:
     for row in rows:
         maker.add(row)
     return maker.tables()
-
-
-def alternatives(text: str) -> list[str]:
-    """What a page says of its pictures to readers who can't see them."""
-    return [unescape(words) for words in re.findall(r'<img class="plot"[^>]* alt="([^"]*)"', text)]

@@ -42,9 +42,8 @@ from tiny_speech_models import make_speech_model
 from dailytalk_contiguous import ProsodicSequenceEncoder
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.affect_network import load_affect_model
-from dailytalk_contiguous.models.checkpoints import find_checkpoint
+from dailytalk_contiguous.models.emotion_networks import classifier_on
 from dailytalk_contiguous.models.engines import load_synthesiser
-from dailytalk_contiguous.models.speech_models import load_speech_encoder
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -183,7 +182,7 @@ MODELS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
         lambda path: ProsodicSequenceEncoder(hidden_dim=32, num_layers=1, nhead=2).save_pretrained(path),
         ProsodicSequenceEncoder.from_pretrained,
     ),
-    "speech encoder": (make_speech_model, lambda path: load_speech_encoder(find_checkpoint(str(path)))),
+    "speech encoder": (make_speech_model, lambda path: classifier_on(str(path), ("sad", "happy"), "cpu")),
     "affect": (make_tiny_affect, lambda path: load_affect_model(str(path), "cpu")),
 }
 

@@ -503,9 +503,6 @@ EMOTIONS = (
 #: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.
 STYLES = ("normal", "whispered", "shouted", "sung")
 
-#: How strongly it is meant to be acted.
-INTENSITIES = ("low", "medium", "high", "normal", "strong")
-
 GENDERS = ("female", "male", "other")
 
 PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})

@@ -446,7 +446,7 @@ def classifier_on(encoder: str, classes: Sequence[str], device: str) -> Transfor
     checkpoint = find_checkpoint(encoder)
     kind, config = _configured(checkpoint, checkpoint.config | _CLASSIFIER, classes, FIND_REMEDY)
     network = kind(config)
-    base, prefixes = encoder_in(network), speech_models.ENCODERS[checkpoint.model_type][2]
+    base, prefixes = encoder_in(network), speech_models.ENCODERS[checkpoint.model_type][1]
     load_weights(checkpoint.weights, base, encoder, speech_models.WHOLE, prefixes, strict=False)
     return TransformersEmotions(checkpoint, classes, classes, network, device)
 

@@ -21,31 +21,23 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 from transformers import (
     HubertConfig,
-    HubertModel,
     PreTrainedConfig,
     Wav2Vec2Config,
-    Wav2Vec2Model,
     WavLMConfig,
-    WavLMModel,
     WhisperConfig,
     WhisperFeatureExtractor,
 )
-from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.affect import threads_of_one
-from dailytalk_contiguous.models.checkpoints import FIND_REMEDY, StoredModel
 from dailytalk_contiguous.models.devices import within_memory
-from dailytalk_contiguous.models.stored_weights import load_weights
 
-#: Encoders by the `model_type` of their configuration: its class, that of the encoder, and what may stand before
-#: the names of its weights.
-ENCODERS: dict[str, tuple[type[Any], type[Any], tuple[str, ...]]] = {
-    "wav2vec2": (Wav2Vec2Config, Wav2Vec2Model, ("", "wav2vec2.")),
-    "hubert": (HubertConfig, HubertModel, ("", "hubert.")),
-    "wavlm": (WavLMConfig, WavLMModel, ("", "wavlm.")),
-    "whisper": (WhisperConfig, WhisperEncoder, ("", "model.encoder.", "encoder.")),
+#: Encoders by the `model_type` of their configuration: its class, and prefixes that the names of weights may have.
+ENCODERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
+    "wav2vec2": (Wav2Vec2Config, ("", "wav2vec2.")),
+    "hubert": (HubertConfig, ("", "hubert.")),
+    "wavlm": (WavLMConfig, ("", "wavlm.")),
+    "whisper": (WhisperConfig, ("", "model.encoder.", "encoder.")),
 }
 
 #: Samples of a frame of Whisper's encoder.
@@ -149,50 +141,6 @@ def load_network(load: Callable[[], Loaded], name: str, device: str) -> Loaded:
     return within_memory(ready, f"the model {name!r}")
 
 
-class SpeechEncoder(nn.Module):
-    """An encoder of speech, all of whose layers are looked at.
-
-    Attributes:
-        kind: of `ENCODERS`. n_layers: what goes into the first layer, and what comes out of each. width: of a
-            frame. longest: samples that it hears at a time; none for as many as there are.
-    """
-
-    def __init__(self, kind: str, config: Any, normalises: bool) -> None:
-        super().__init__()
-        self.kind, self.normalises = kind, normalises
-        self.encoder: Any = build_module(ENCODERS[kind][1], config)
-        self.width: int = config.hidden_size
-        self.n_layers: int = config.num_hidden_layers + 1
-        self.longest: int | None = None
-        if kind == "whisper":
-            self.longest = config.max_source_positions * WHISPER_FRAME
-
-    def ready(self) -> None:
-        multiplied_out(self)
-        if self.kind != "whisper":
-            self.encoder.feature_extractor = PaddedFrames(self.encoder.feature_extractor)
-
-    def prepare(self, sounds: Sequence[Samples]) -> tuple[Tensor, Tensor]:
-        """The encoder's input for sounds of 16 kHz, padded, and their lengths in samples, shape (n,).
-
-        One shorter than a frame (25 ms) is padded to it with zeros. Whisper takes log-mel frames (n, mels, 3000),
-        the others samples (n, longest) with NaN for padding.
-        """
-        if self.kind == "whisper":
-            return whisper_frames(sounds, self.encoder.config)
-        return padded_samples(sounds, self.normalises, receptive_field(self.encoder.config))
-
-    def forward(self, inputs: Tensor, lengths: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Frames (n, frames, width) of each layer, and how many of each sound's count, shape (n,)."""
-        if self.kind == "whisper":
-            layers = self.encoder(inputs, output_hidden_states=True).hidden_states
-            n_frames = (lengths + WHISPER_FRAME - 1) // WHISPER_FRAME
-            return list(layers), n_frames.clamp(1, layers[0].shape[1])
-        counted = torch.arange(inputs.shape[1], device=inputs.device) < lengths[:, None]
-        layers = self.encoder(inputs, attention_mask=counted.long(), output_hidden_states=True).hidden_states
-        return list(layers), self.encoder._get_feat_extract_output_lengths(lengths)
-
-
 def padded_samples(sounds: Sequence[Samples], normalises: bool, shortest: int) -> tuple[Tensor, Tensor]:
     """Samples (n, longest) of sounds of 16 kHz, each with NaN behind it, and their lengths (n,).
 
@@ -268,19 +216,3 @@ def encoder_config(kind: str, values: dict[str, Any]) -> Any:
     fixed = {"layerdrop": 0.0, "apply_spec_augment": False, "add_adapter": False, "encoder_layerdrop": 0.0}
     names = {field.name for field in fields(ENCODERS[kind][0])}
     return own_config(ENCODERS[kind][0], values | {name: fixed[name] for name in fixed.keys() & names})
-
-
-def load_speech_encoder(checkpoint: StoredModel) -> SpeechEncoder:
-    """An encoder with the weights of a checkpoint, on the CPU, in float32.
-
-    Raises ModelMissing for another kind of model, and as `load_weights` does.
-    """
-    try:
-        config = encoder_config(checkpoint.model_type, checkpoint.config)
-        encoder = SpeechEncoder(checkpoint.model_type, config, checkpoint.normalises)
-    except ValueError as error:
-        raise ModelMissing(f"{checkpoint.name!r} can't be loaded as an encoder ({error})", FIND_REMEDY) from None
-    prefixes = ENCODERS[checkpoint.model_type][2]
-    load_weights(checkpoint.weights, encoder.encoder, checkpoint.name, WHOLE, prefixes, strict=False)
-    encoder.ready()
-    return encoder.eval()

@@ -148,13 +148,6 @@ class ParquetReader:
             )
         return max(sizes, default=0)
 
-    def column_bytes(self, path: str) -> int:
-        """Bytes of a column before compression, by its path (`audio.bytes`), from the footer."""
-        metadata = self._file.metadata
-        groups = (metadata.row_group(group) for group in range(metadata.num_row_groups))
-        chunks = (group.column(column) for group in groups for column in range(metadata.num_columns))
-        return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema == path)
-
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
         metadata = self._file.metadata

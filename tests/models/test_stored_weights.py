@@ -14,8 +14,7 @@ from tiny_speech_models import make_speech_model
 from torch import Tensor, nn
 
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import find_checkpoint
-from dailytalk_contiguous.models.speech_models import load_speech_encoder
+from dailytalk_contiguous.models.emotion_networks import classifier_on, encoder_in
 from dailytalk_contiguous.models.stored_weights import load_weights
 
 WEIGHT, BIAS = torch.arange(6.0).reshape(2, 3), torch.tensor([0.5, -0.5])
@@ -46,11 +45,11 @@ def as_older(weights: dict[str, Tensor]) -> OrderedDict[str, Any]:
 def test_an_encoder_has_the_same_bits_from_either_file(kind: str, tmp_path: Path) -> None:
     """Old checkpoints name them as a classifier does (`wavlm.…`), and have its head, too."""
     folder = make_speech_model(tmp_path / "new", kind, ("sad", "happy"))
-    expected = load_speech_encoder(find_checkpoint(str(folder))).state_dict()
+    expected = encoder_in(classifier_on(str(folder), ("sad", "happy"), "cpu").network).state_dict()
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(as_older(weights), folder / "pytorch_model.bin")
-    found = load_speech_encoder(find_checkpoint(str(folder))).state_dict()
+    found = encoder_in(classifier_on(str(folder), ("sad", "happy"), "cpu").network).state_dict()
     assert found.keys() == expected.keys()
     for name, weight in found.items():
         assert weight.is_contiguous()

@@ -29,7 +29,7 @@ def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> N
         assert list(file.rows(["id"], [1])) == [{"id": "c"}]
         assert file.row(0, 1) == rows("b")[0]
         assert (file.row(0, 2), file.row(2, 0)) == (None, None)
-        assert 150_000 <= file.column_bytes("audio.bytes") <= file.plain_bytes()
+        assert file.plain_bytes() >= 150_000
     with open_parquet(io.BytesIO(path.read_bytes()), "", "a.parquet of a stream") as file:
         assert [row["id"] for row in file.rows(["id"])] == ["a", "b", "c"]
 
