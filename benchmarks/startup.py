@@ -7,19 +7,18 @@ The least, because what else runs on the machine only ever adds to it.
 
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from measuring import dailytalk, judged
 
-from dailytalk_contiguous.run.events import EVENTS, append
+from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
 #: Commands, and the most processor seconds that each may take.
 GOALS = {"--help": 0.4, "--version": 0.4, "status": 1.0, "doctor": 1.0}
 
 #: A run that has begun, for `status`.
-PLAN = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-STARTED = {"event": "planned", "time": "2026-01-01T00:00:00Z", "run": "r", "kind": "tag", "shard": [1, 1]}
-STARTED |= {"host": "far", "pid": 1} | PLAN
+STARTED = asdict(Run("r", "tag", "far", 1, now(), now(), shards=2))
 
 
 def main() -> int:

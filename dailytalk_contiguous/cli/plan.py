@@ -20,11 +20,10 @@ from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
-from dailytalk_contiguous.run.events import length
 from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.run import refuse_downloads
 from dailytalk_contiguous.run.speaking import speak_stage_of
@@ -54,7 +53,7 @@ _OF_TAG = (
 _NOT_OF_SPEAK = ("cache", "max_cost")
 
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
-    "speech_hours": ("speech", lambda hours: length(3600 * hours)),
+    "speech_hours": ("speech", lambda hours: length_text(3600 * hours)),
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
@@ -174,7 +173,7 @@ def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], detai
     sample = counted(estimate.sample_pieces, "piece")
     lines: list[str | Figures] = [
         *details,
-        f"estimated from {sample} of it, {length(estimate.sample_seconds)} together",
+        f"estimated from {sample} of it, {length_text(estimate.sample_seconds)} together",
     ]
     rows = [
         (heading, text(estimate.quantities[name]))
@@ -183,18 +182,18 @@ def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], detai
     ]
     for name in ("tag", "speak"):
         if seconds := estimate.quantities.get(f"{name}_seconds"):
-            rows.append((f"time of {name} --workers {estimate.workers}", length(seconds)))
+            rows.append((f"time of {name} --workers {estimate.workers}", length_text(seconds)))
     whole = sum(estimate.stages.values())
     rows += [
-        (f"  {name}, one process", length(seconds))
+        (f"  {name}, one process", length_text(seconds))
         for name, seconds in estimate.stages.items()
         if seconds >= _LEAST_SHARE * whole
     ]
     lines.append(Figures(("", ">estimate"), rows))
-    lines.append(f"and about {length(estimate.loading_seconds)} for each process to load its models")
+    lines.append("and for each process the time that its models take to load")
     if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
         lines.append("speak was priced, not run: how long its service takes is not in this")
     rejects = f", {counted(estimate.rejected, 'recording')} rejected" if estimate.rejected else ""
     conversations = counted(estimate.conversations, "conversation")
-    headline = f"{length(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
+    headline = f"{length_text(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
     return Outcome(summary | record, headline, details=lines, next=command)

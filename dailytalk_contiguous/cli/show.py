@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import device_of
-from dailytalk_contiguous.run.events import Account, length, log
+from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
@@ -43,15 +44,15 @@ class RunColumn(ProgressColumn):
     """The stage at hand, what is done, money, speed relative to real time, and the time left."""
 
     def render(self, task: Task) -> Text:
-        account: Account = task.fields["account"]
-        unit, size = ("h", 3600) if account.whole >= 3600 else ("min", 60)
-        spent = task.fields["spent"]() if task.fields["spent"] else 0.0
+        run: Run = task.fields["run"]
+        unit, size = ("h", 3600) if run.audio_seconds >= 3600 else ("min", 60)
+        spent, left = task.fields["spent"]() if task.fields["spent"] else 0.0, run.left_seconds(datetime.now(UTC))
         parts = [
-            account.at or ("working" if account.done else "starting"),
-            f"{account.done / size:.1f} of {account.whole / size:.1f} {unit}",
+            run.at or "starting",
+            f"{run.audio_done / size:.1f} of {run.audio_seconds / size:.1f} {unit}",
             f"{spent:.4f} USD" if spent else "",
-            f"{account.speed:.1f}× real time" if account.speed else "",
-            f"{length(account.seconds_left)} left" if account.seconds_left is not None else "",
+            f"{run.speed:.1f}× real time" if run.speed else "",
+            f"{length_text(left)} left" if left is not None else "",
         ]
         return Text("  ".join(filter(None, parts)), no_wrap=True)
 
@@ -60,13 +61,13 @@ class ShareColumn(ProgressColumn):
     """The share of the audio that is in finished shards; a moving bar before the first of them."""
 
     def render(self, task: Task) -> ProgressBar:
-        account: Account = task.fields["account"]
-        done = account.done
-        return ProgressBar(account.whole, done, pulse=not done, animation_time=task.get_time())
+        run: Run = task.fields["run"]
+        done = run.audio_done
+        return ProgressBar(run.audio_seconds, done, pulse=not done, animation_time=task.get_time())
 
 
 @contextmanager
-def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan, Account], None]]:
+def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan, Run], None]]:
     """Show a progress bar on stderr once a run is planned, or lines if it is no terminal.
 
     Yields what a run calls with its plan. `spent` returns the USD spent so far, if a run may spend any.
@@ -81,9 +82,9 @@ def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan,
         ) as progress,
     ):
 
-        def planned(plan: RunPlan, account: Account) -> None:
+        def planned(plan: RunPlan, run: Run) -> None:
             if plan.tasks and not progress.tasks:
-                progress.add_task("", total=None, account=account, spent=spent)
+                progress.add_task("", total=None, run=run, spent=spent)
 
         yield planned
 
@@ -111,20 +112,21 @@ class _Visible(logging.Formatter):
 DRY_RUN_NEXT = "the same command without --dry-run"
 
 
-def say_time_spent(account: Account, wall_seconds: float) -> None:
+def say_time_spent(done: RunOutcome) -> None:
     """Print the seconds of a run by stage; of several workers they are more than those by the clock."""
-    outside = {
-        "planning": account.planning,
-        "reading, writing shards": account.outside,
-        "writing outputs": account.outputs,
-    }
-    whole = sum(account.stages.values()) + sum(outside.values())
-    rows = []
-    for name, took in (*account.stages.items(), *outside.items()):
-        audio = account.audio.get(name)
-        share = f"{took / whole if whole else 0.0:.1%}"
-        rows.append((name, f"{took:.2f}", share, f"{took / audio:.5f}" if audio else ""))
-    rows.append(("by the clock", f"{wall_seconds:.2f}", "", ""))
+    parts = {name: (stage["seconds"], stage["audio_seconds"]) for name, stage in done.time["stages"].items()}
+    for name, heading in (
+        ("planning", "planning"),
+        ("outside_stages", "reading, writing shards"),
+        ("outputs", "writing outputs"),
+    ):
+        parts[heading] = (done.time.get(f"{name}_seconds", 0.0), 0.0)
+    whole = sum(took for took, _ in parts.values())
+    rows = [
+        (name, f"{took:.2f}", f"{took / whole if whole else 0.0:.1%}", f"{took / audio:.5f}" if audio else "")
+        for name, (took, audio) in parts.items()
+    ]
+    rows.append(("by the clock", f"{done.wall_seconds:.2f}", "", ""))
     Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 

@@ -125,7 +125,7 @@ def speak(
     show.write_readme(work.folder, (out or folder).absolute().name, done.n_made)
     work.settle(OF_SPEAK)
     if profile_stages:
-        show.say_time_spent(done.account, done.wall_seconds)
+        show.say_time_spent(done)
     return speak_outcome(done, work.folder)
 
 

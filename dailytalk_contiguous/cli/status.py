@@ -12,8 +12,8 @@ from rich.text import Text
 from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, argument, option, print_json, show_outcome
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.outcome import Outcome
-from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, Run, length
+from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, Run
 from dailytalk_contiguous.run.events import run_status as runs_in
 from dailytalk_contiguous.sources.addresses import address_of, store_address
 
@@ -34,7 +34,7 @@ def status(
     """
     console = Console()
     pause = FOLLOW_STORE_SECONDS if address_of(folder) else FOLLOW_SECONDS
-    seen: list[tuple[str, str, datetime]] = []
+    seen: list[tuple[str, str, str]] = []
     try:
         runs, at = _look(folder)
         if follow and console.is_terminal and not as_json:
@@ -44,7 +44,7 @@ def status(
                     runs, at = _look(folder)
                     live.update(_text(runs, at))
         while follow and any(run.state == RUNNING for run in runs):
-            states = [(run.run, run.state, run.last_event) for run in runs]
+            states = [(run.run, run.state, run.time) for run in runs]
             if states != seen:  # there is a new event
                 _show(runs, at, as_json)
             seen = states
@@ -91,7 +91,7 @@ def _text(runs: Sequence[Run], at: datetime) -> Text:
 
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
-    part = "" if run.shard == (1, 1) else f" {run.shard[0]}/{run.shard[1]}"
+    part = "" if run.shard == [1, 1] else f" {run.shard[0]}/{run.shard[1]}"
     unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
     parts = [
         f"{run.done} of {counted(run.shards, 'shard')}",
@@ -101,10 +101,10 @@ def _line(run: Run, at: datetime) -> str:
     if run.speed is not None:
         parts.append(f"{run.speed:.1f}× real time")
     if left is not None:
-        parts.append(f"{length(left)} left")
+        parts.append(f"{length_text(left)} left")
     if run.spent:
         parts.append(f"{run.spent:.4f} USD spent")
-    parts.append(f"last event {_age(run, at)} ago")
+    parts.append(f"last event {length_text(run.age(at))} ago")
     return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(parts)}"
 
 
@@ -112,7 +112,7 @@ def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
     sentences = []
     for run in runs:
         if run.state == GONE:
-            gone = f"no event for {_age(run, at)}: its process {run.pid} on {run.host} is gone"
+            gone = f"no event for {length_text(run.age(at))}: its process {run.pid} on {run.host} is gone"
             sentences.append(f"{run.kind}: {gone}; run the same command again to go on.")
         elif run.state not in (RUNNING, FINISHED):
             sentences.append(f"{run.kind}: {run.reason}.")
@@ -120,7 +120,3 @@ def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
             why = "tells why" if run.state == FINISHED else "will tell why, once all is done"
             sentences.append(f"{run.kind}: {run.rejects} rejected; rejects.jsonl {why}.")
     return sentences
-
-
-def _age(run: Run, at: datetime) -> str:
-    return length(max(0.0, (at - run.last_event).total_seconds()))

@@ -1,7 +1,6 @@
 """`--streaming` of `dailytalk tag` and `dailytalk build`: a dataset on the Hub that is larger than the disk."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         done = run(spec, planned=planned)
     show.write_readme(out, out.absolute().name, done.n_made)
     if options["profile_stages"]:
-        show.say_time_spent(done.account, done.wall_seconds)
+        show.say_time_spent(done)
     return stream_outcome(spec, done)
 
 
@@ -100,7 +99,7 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
         "hours": spec.audio_seconds / 3600,
         "audio_seconds": sum(spec.made),
         "wall_seconds": done.wall_seconds,
-        "account": asdict(done.account),
+        "time": done.time,
         "out": as_text(out),
     }
     details = []

@@ -183,7 +183,7 @@ def tag(
         show.write_readme(work.folder, out.absolute().name, done.n_made)
     work.settle(OF_TAG if done.record else ())
     if profile_stages:
-        show.say_time_spent(done.account, done.wall_seconds)
+        show.say_time_spent(done)
     return tag_outcome(done, work.folder)
 
 
@@ -225,7 +225,7 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         "shards": {"all": done.n_shards, "made": done.n_made, "missing": done.n_missing},
         "audio_seconds": round(done.audio_seconds, 2),
         "wall_seconds": round(done.wall_seconds, 2),
-        "time": done.account.as_dict(),
+        "time": done.time,
         "run": record,
     }
     details: list[str | Figures] = [show.work_done(done)]

@@ -6,22 +6,18 @@ Nothing is bought: paid speech is priced from the sample's text. Everything is w
 
 import os
 import random
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
+from dailytalk_contiguous.run.run import RunOutcome, run
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, speak_stage_of
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
@@ -40,9 +36,6 @@ LEAST_PIECES = 3
 #: cost less than the work that it estimates.
 MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
 
-#: Stages that work on parts of a conversation in parallel, a thread for each: in a short one, threads stay idle.
-SIDE_BY_SIDE = ("Transcribe", "RateAffect")
-
 #: Bytes of FLAC for a byte of WAV, of recorded speech.
 FLAC_SHARE = 0.5
 
@@ -57,7 +50,6 @@ class Estimate:
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time with `workers`, `usd`,
             `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
-        loading_seconds: about how long the models of `tag` take to load, once a process.
     """
 
     audio_hours: float
@@ -68,7 +60,6 @@ class Estimate:
     workers: int
     quantities: dict[str, float]
     stages: dict[str, float]
-    loading_seconds: float
 
 
 def estimate_run(
@@ -80,12 +71,12 @@ def estimate_run(
     sample_seconds: float = 180.0,
     seed: int = 0,
 ) -> Estimate:
-    """Run a sample of the recordings and extrapolate.
+    """Run a sample of the recordings and extrapolate. The time that models take to load is not in it.
 
     Args:
         recordings: the corpus. folder: an empty one, for the caller to remove.
         stages, spoken: what is to be computed; without `spoken`, `speak` is left out.
-        workers: the sample is run by one process with the cores that one of so many would have.
+        workers: this process is limited to the cores that one of so many would have, and runs the sample.
         sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
@@ -95,22 +86,38 @@ def estimate_run(
         raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
     total = sum(row["duration"] for row in recordings.rows)
     pieces = sample(recordings.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
+    if workers > 1:
+        import torch
+
+        torch.set_num_threads(threads := max(1, cores() // workers))
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     shortest = min(pieces, key=lambda row: float(row["duration"]))
-    with _share_of(workers):
-        loaded, _ = _tagged([shortest], folder / "loading", stages)  # the models, for the first time
-        seconds, record = _tagged(pieces, folder / "sample", stages)
-        if not record["counts"]["conversations"]:
-            why = next(rejects_in(folder / "sample"))["reason"]
-            raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
-        quantities = {
-            "speech_hours": record["hours"]["speech"],
-            "tag_seconds": sum(seconds.values()),
-            "tagged_bytes": sum(_size(folder / "sample" / name) for name in (TAGGED, TRANSCRIPT)),
-        }
-        if spoken:
-            more, took = _spoken(folder / "sample", spoken)
-            quantities |= more
-            seconds |= {name if name not in seconds else f"{name} (speak)": value for name, value in took.items()}
+    run(TagSpec(FoundRecordings([[shortest]], []), folder / "loading", stages))  # so that the models are loaded
+    out = folder / "sample"
+    tagged = run(TagSpec(FoundRecordings([pieces], []), out, stages))
+    if not tagged.counts["conversations"]:
+        why = next(rejects_in(out))["reason"]
+        raise DailytalkError(f"none of the sample can be used ({why})", "draw another with --seed")
+    seconds = _seconds(tagged)
+    quantities = {
+        "speech_hours": (tagged.record or {})["hours"]["speech"],
+        "tag_seconds": sum(seconds.values()),
+        "tagged_bytes": float(sum(path.stat().st_size for path in (*(out / TAGGED).iterdir(), out / TRANSCRIPT))),
+    }
+    if spoken:
+        script, voice = read_synthesis_input(out), speak_stage_of(spoken)
+        rates = [(voice and voice.sample_rate) or row["sample_rate"] for row in script.unfolded()]
+        wav_bytes = sum(4.0 * rate * row["duration"] for rate, row in zip(rates, script.rows, strict=True))
+        quantities |= {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
+        if voice:  # with an empty cache: the user's would make everything look cheap
+            voice = replace(voice, cache=str(out / "cache"))
+            spoken = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in spoken]
+            priced = price_of(script, spoken)
+            quantities |= {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
+        if not voice or voice.synthesiser().deterministic:  # speech that is not free is priced, and not bought
+            took = _seconds(run(SpeakSpec(script, out, spoken)))
+            quantities["speak_seconds"] = sum(took.values())
+            seconds |= {f"{name} (speak)" if name in seconds else name: value for name, value in took.items()}
     sampled = sum(row["duration"] for row in pieces)
     factor, at_once = total / sampled, min(workers, cores())
     return Estimate(
@@ -125,8 +132,13 @@ def estimate_run(
             for name, value in quantities.items()
         },
         {name: value * factor for name, value in seconds.items()},
-        max(0.0, sum(loaded.values()) - quantities["tag_seconds"] * shortest["duration"] / sampled),
     )
+
+
+def _seconds(done: RunOutcome) -> dict[str, float]:
+    """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
+    stages = {name: float(stage["seconds"]) for name, stage in done.time["stages"].items()}
+    return stages | {"reading, writing": float(done.time["outside_stages_seconds"])}
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
@@ -156,68 +168,3 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
             "given": given,
         }
     return list(pieces.values())
-
-
-@contextmanager
-def _share_of(workers: int) -> Iterator[None]:
-    """Give this process the cores that each of so many workers would have, as `run.local` does."""
-    if workers <= 1:
-        yield
-        return
-    import torch
-
-    threads, before = max(1, cores() // workers), (torch.get_num_threads(), os.environ.get("OMP_NUM_THREADS"))
-    torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before[0])
-        os.environ.pop("OMP_NUM_THREADS")
-        if before[1] is not None:
-            os.environ["OMP_NUM_THREADS"] = before[1]
-
-
-def _tagged(rows: Sequence[Row], out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, Any]]:
-    """Tag pieces: the seconds of each stage, as if each piece were in its whole conversation, and run.json."""
-    began, processor = 0.0, dict[str, float]()
-
-    def progress(stage: str, audio: float, wall: float | None) -> None:
-        nonlocal began
-        now = time.process_time()
-        if wall is not None:
-            processor[stage] = processor.get(stage, 0.0) + now - began
-        began = now
-
-    outcome = run(TagSpec(FoundRecordings([[*rows]], []), out, stages), progress=progress)
-    seconds, threads = _seconds(outcome), 1 if RunOptions().runner.on_cuda(stages) else thread_count()
-    for name in SIDE_BY_SIDE:
-        if name in seconds and threads > 1:  # a whole conversation keeps all threads busy
-            seconds[name] = min(seconds[name], processor[name] / threads)
-    return seconds, outcome.record or {}
-
-
-def _spoken(out: Path, stages: Sequence[Stage]) -> tuple[dict[str, float], dict[str, float]]:
-    """Quantities and seconds by stage of the second half: it is run where speech is free, and else only priced."""
-    script, voice = read_synthesis_input(out), speak_stage_of(stages)
-    rows = [*script.unfolded()]
-    wav_bytes = 4.0 * sum(row["duration"] * ((voice and voice.sample_rate) or row["sample_rate"]) for row in rows)
-    quantities = {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
-    if voice:  # with an empty cache: the user's would make everything look cheap
-        voice = replace(voice, cache=str(out / "cache"))
-        stages = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in stages]
-        priced = price_of(script, stages)
-        quantities |= {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
-        if not voice.synthesiser().deterministic:
-            return quantities, {}
-    seconds = _seconds(run(SpeakSpec(script, out, stages)))
-    return quantities | {"speak_seconds": sum(seconds.values())}, seconds
-
-
-def _seconds(outcome: RunOutcome) -> dict[str, float]:
-    """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
-    return outcome.account.stages | {"reading, writing": outcome.account.outside}
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]))

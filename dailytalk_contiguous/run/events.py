@@ -1,8 +1,8 @@
-"""events.jsonl: a line of JSON for the start of a run, each of its shards and its end.
+"""events.jsonl: a line of JSON at the start of a run, after each shard and at its end: the run as it is then.
 
-`dailytalk status`, the bar and the time left read nothing else. The parts of a `--shard` have a file each, because
-appending from several hosts is not atomic on NFS (Linux NFS FAQ, A9). There is no word of a conversation in it,
-and no secret. Readers skip a line that a crash or a full disk has cut off.
+`dailytalk status`, the bar and the time left read nothing else, and of a run only its last line. The parts of a
+`--shard` have a file each, because appending from several hosts is not atomic on NFS (Linux NFS FAQ, A9). There is
+no word of a conversation in it, and no secret. Readers skip a line that a crash or a full disk has cut off.
 """
 
 import json
@@ -12,20 +12,18 @@ import platform
 import shlex
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from fnmatch import fnmatch
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
-from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.documents import as_text, fits, json_lines
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.files import inside, leads_out, locked
 
@@ -37,53 +35,130 @@ log = logging.getLogger("dailytalk_contiguous")
 
 EVENTS = "events.jsonl"
 
-Event = dict[str, Any]
-
-#: Kinds of events of a run: a plan of what it is to make (it begins with one), a shard, and its ends.
-PLANNED, SHARD = "planned", "shard"
-FINISHED, STOPPED, FAILED = ENDS = ("finished", "stopped", "failed")
-
-#: States of a run beside its ends; one that is gone was killed.
-RUNNING, GONE = "running", "gone"
+#: States of a run. A run that is gone was killed.
+RUNNING, GONE, FINISHED, STOPPED, FAILED = "running", "gone", "finished", "stopped", "failed"
 
 #: What a run holds in its work folder while it works; a part of `--shard` has its own.
 RUN_LOCK = ".dailytalk-run"
 
 
-def append(path: Path, event: Event, sync: bool = False) -> None:
-    """Add an event in one write; with `sync`, it is on the disk when this returns. Raises OSError."""
-    line = json.dumps(event, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
+@dataclass
+class Run:
+    """A run, as a line of events.jsonl has it.
+
+    Attributes:
+        run: its id. kind: such as `tag` or `speak`. host, pid: its process.
+        started, time: when it began, and when this line was written (ISO 8601, UTC).
+        shard: (i, N) of `--shard`. workers: processes. version: of this package.
+        shards, audio_seconds: what it planned to make. done, audio_done: what it has made.
+        rejects: conversations rejected among them; once the run is finished, all lines of rejects.jsonl.
+        spent: USD; None for a run that costs nothing.
+        stages: by name, wall seconds and the seconds of audio that went through it, of all processes together.
+        outside: what shards took outside stages. planning, outputs: what came before and after the shards.
+        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed. reason: why it failed.
+        at: the stage at hand.
+    """
+
+    run: str
+    kind: str
+    host: str
+    pid: int
+    started: str
+    time: str
+    shard: list[int] = field(default_factory=lambda: [1, 1])
+    workers: int = 1
+    version: str = ""
+    shards: int = 0
+    audio_seconds: float = 0.0
+    done: int = 0
+    audio_done: float = 0.0
+    rejects: int = 0
+    spent: float | None = None
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    outside: float = 0.0
+    planning: float = 0.0
+    outputs: float = 0.0
+    state: str = RUNNING
+    reason: str = ""
+    at: str = ""
+
+    def age(self, at: datetime) -> float:
+        """Seconds since its last line."""
+        return max(0.0, (at - datetime.fromisoformat(self.time)).total_seconds())
+
+    @property
+    def speed(self) -> float | None:
+        """Seconds of audio a second, up to its last line; None before its first shard."""
+        took = datetime.fromisoformat(self.time) - datetime.fromisoformat(self.started)
+        return self.audio_done / max(took.total_seconds(), 1e-3) if self.done else None
+
+    def left_seconds(self, at: datetime) -> float | None:
+        """Wall seconds that a running run still needs, by its speed so far; None if that is not known."""
+        if self.state != RUNNING or not self.speed:
+            return None
+        return max(0.0, (self.audio_seconds - self.audio_done) / self.speed - self.age(at))
+
+    def time_spent(self) -> dict[str, Any]:
+        """How its processes spent their time, in seconds, for run.json. `outputs` is there once it is known."""
+        totals = {"planning": self.planning, "outside_stages": self.outside, "outputs": self.outputs}
+        return {
+            "stages": {
+                name: {"seconds": took, "audio_seconds": round(audio, 2)}
+                for name, (took, audio) in self.stages.items()
+            }
+        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items() if took or name != "outputs"}
+
+    def as_dict(self, at: datetime) -> dict[str, Any]:
+        """The run in `--json`: `speed` times real time, the time left in seconds."""
+        pace = {"speed": self.speed, "seconds_left": self.left_seconds(at)}
+        return asdict(self) | {name: value and round(value, 2) for name, value in pace.items()}
+
+
+#: What readers rely on in a line.
+_LINE = dict.fromkeys(("run", "kind", "host", "started", "time", "state", "reason"), str)
+_NUMBERS = dict.fromkeys(("pid", "shards", "done", "rejects"), int)
+_SHAPE = {**_LINE, **_NUMBERS, "shard": [int], "audio_seconds": float, "audio_done": float}
+
+
+def append(path: Path, line: dict[str, Any], sync: bool = False) -> None:
+    """Add a line in one write; with `sync`, it is on the disk when this returns. Raises OSError."""
+    text = json.dumps(line, allow_nan=False).encode() + b"\n"  # ASCII: names may hold what is no UTF-8
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+", buffering=0) as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
-                line = b"\n" + line  # what a crash cut off stays a line of its own
-        file.write(line)
+                text = b"\n" + text  # what a crash cut off stays a line of its own
+        file.write(text)
         if sync:
             os.fsync(file.fileno())
 
 
 def is_journal(name: str) -> bool:
     """Whether a path relative to a work folder names a file of events."""
-    return name == EVENTS or ("/" not in name and fnmatch(name, "events.*.jsonl"))
+    return name.startswith("events.") and name.endswith(".jsonl") and "/" not in name
 
 
 def journals(folder: Path) -> list[Path]:
     """The files of events in a work folder, except links out of it."""
-    return sorted(
-        path for path in folder.glob("events*.jsonl") if is_journal(path.name) and not leads_out(path, folder)
-    )
+    return sorted(path for path in folder.glob("events.*jsonl") if not leads_out(path, folder))
 
 
-def read_events(path: Path) -> list[Event]:
-    """The events of a file, without lines that a crash cut off."""
-    events = list[Event]()
-    for _, line in numbered_lines(path) if path.is_file() else ():
-        with suppress(BadInput):
-            event: Any = parse_json(line, EVENTS, surrogates=True)
-            events += [event] if isinstance(event, dict) and "event" in event else []
-    return events
+def read_runs(path: Path) -> list[Run]:
+    """The runs of a file of events, in the order in which they began, each as its last line has it.
+
+    All but the last have ended: where one began after a run that has not said so, that one was killed.
+    """
+    runs = dict[str, Run]()
+    for _, line in json_lines(path) if path.is_file() else ():
+        if isinstance(line, dict) and fits(line, _SHAPE):
+            with suppress(TypeError, ValueError):  # somebody or another version has written it
+                run = Run(**line)
+                if run.age(datetime.now(UTC)) >= 0 and datetime.fromisoformat(run.started):
+                    runs[run.run] = run
+    for run in list(runs.values())[:-1]:
+        run.state = GONE if run.state == RUNNING else run.state
+    return list(runs.values())
 
 
 def now() -> str:
@@ -91,48 +166,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass
-class Account:
-    """How far a run is, and how its processes spent their time, in seconds.
-
-    `stages` is wall time by stage, `audio` the audio that went through each. `outside` is what shards took outside
-    stages (reading, types, writing); `planning` and `outputs` are what came before and after the shards. `done`
-    and `whole` are seconds of audio in the shards that it made and was to make; `at` is the stage at hand.
-    """
-
-    stages: dict[str, float] = field(default_factory=dict)
-    audio: dict[str, float] = field(default_factory=dict)
-    outside: float = 0.0
-    planning: float = 0.0
-    outputs: float = 0.0
-    done: float = 0.0
-    whole: float = 0.0
-    at: str = ""
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def speed(self) -> float | None:
-        """Seconds of audio a second; None before the first shard."""
-        return self.done / max(time.monotonic() - self.began, 1e-3) if self.done else None
-
-    @property
-    def seconds_left(self) -> float | None:
-        return (self.whole - self.done) / self.speed if self.speed else None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The account in run.json and --json, to a millisecond. `outputs` is left out until it is known."""
-        totals = {"planning": self.planning, "outside_stages": self.outside}
-        totals |= {"outputs": self.outputs} if self.outputs else {}
-        return {
-            "stages": {
-                name: {"seconds": round(took, 3), "audio_seconds": round(self.audio[name], 2)}
-                for name, took in self.stages.items()
-            }
-        } | {f"{name}_seconds": round(took, 3) for name, took in totals.items()}
-
-
 class Journal:
-    """Writes the events of one run; a context manager that records how it ended. It logs a line a shard.
+    """Writes the lines of one run; a context manager that records how it ended. It logs a line a shard.
 
     Args:
         out: the work folder. kind: `tag`, `speak`, `corpus`, `split`, `transcribe`, `extract` or `encode`.
@@ -140,7 +175,7 @@ class Journal:
         spent: returns the USD that the run has spent so far; None for a run that costs nothing.
 
     Attributes:
-        account: how far the run is, and how it spent its time.
+        run: how far it is.
         rejects: how many rejects.jsonl lists at the end of the run, set by whoever writes it; None before.
     """
 
@@ -152,14 +187,13 @@ class Journal:
         workers: int = 1,
         spent: Callable[[], float] | None = None,
     ) -> None:
+        from importlib.metadata import version
+
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
-        self.account = Account()
         self.rejects: int | None = None
-        self._spent, self._kind = spent, kind
-        self._about = {"kind": kind, "host": platform.node(), "pid": os.getpid(), "shard": [*shard]}
-        self._about |= {"workers": workers, "version": version("dailytalk-contiguous")}
-        self._run, self._begun = uuid.uuid4().hex[:12], False
-        self._mark, self._n_made, self._n_planned = time.perf_counter(), 0, 0
+        self._spent, self._is_begun, self._mark = spent, False, time.perf_counter()
+        about = platform.node(), os.getpid(), now(), now(), [*shard], workers, version("dailytalk-contiguous")
+        self.run = Run(uuid.uuid4().hex[:12], kind, *about)
 
     def __enter__(self) -> Self:
         return self
@@ -168,195 +202,82 @@ class Journal:
         """A function that notes the stage at hand and passes on to `progress` what is not of a step inside one."""
 
         def pass_on(stage: str, audio: float, wall: float | None, step: str = "") -> None:
-            self.account.at = f"{stage}, {step}" if step else stage
+            self.run.at = f"{stage}, {step}" if step else stage
             if not step:
                 progress(stage, audio, wall)
 
         return pass_on
 
-    def planned(self, plan: "RunPlan", conversations: int, audio_seconds: float, stages: Sequence[str]) -> None:
+    def planned(self, plan: "RunPlan", conversations: int, audio_seconds: float) -> None:
         """Record and log what will be done; `conversations` and `audio_seconds` are those of the whole input.
 
         Nothing is written if nothing is to be done, unless an earlier run did not say how it ended.
         """
-        if not self._n_planned and not self.account.planning:
-            self.account.planning = time.perf_counter() - self._mark
+        run = self.run
+        run.planning = run.planning or time.perf_counter() - self._mark
         self._mark = time.perf_counter()
-        self._n_planned += len(plan.tasks)
-        self.account.whole += plan.seconds
         if plan.tasks:
             log.info(
                 "%s %s: found %s, %s; %s, %d of them to make (%s)",
-                *(now(), self._kind, counted(conversations, content_of(self._kind)), length_text(audio_seconds)),
+                *(now(), run.kind, counted(conversations, content_of(run.kind)), length_text(audio_seconds)),
                 *(counted(len(plan.paths), "shard"), len(plan.tasks), length_text(plan.seconds)),
             )
-        elif not self._begun and all(run.state == FINISHED for run in _known(self._path.parent)[-1:]):
+        elif not self._is_begun and all(run.state == FINISHED for run in _known(self._path.parent)[-1:]):
             return
-        self._begun = True
-        hours = {"hours": audio_seconds / 3600, "hours_left": plan.seconds / 3600}
-        self._write(
-            PLANNED,
-            **self._about,
-            shards=len(plan.paths),
-            shards_left=len(plan.tasks),
-            **{name: round(value, 7) for name, value in hours.items()},
-            stages=[*stages],
-        )
+        self._is_begun = True
+        run.shards += len(plan.tasks)
+        run.audio_seconds += plan.seconds
+        self._write()
 
     def made(self, made: "ShardReport") -> None:
-        account = self.account
-        self._n_made += 1
-        account.done += made.audio_seconds
-        for stage, took in made.stage_seconds.items():
-            account.stages[stage] = account.stages.get(stage, 0.0) + took
-            account.audio[stage] = account.audio.get(stage, 0.0) + made.stage_audio[stage]
-        account.outside += made.outside_seconds
-        self._write(
-            SHARD,
-            shard=made.path.name,
-            conversations=made.conversations,
-            rejects=made.rejects,
-            audio_seconds=round(made.audio_seconds, 3),
-            wall_seconds=round(made.wall_seconds, 3),
-            stages={stage: round(took, 3) for stage, took in made.stage_seconds.items()},
-            worker=made.pid,
-        )
-        spent = self._spent and self._spent()
+        run = self.run
+        run.done += 1
+        run.audio_done += made.audio_seconds
+        run.rejects += made.rejects
+        run.outside += made.outside_seconds
+        for name, took in made.stage_seconds.items():
+            before, audio = run.stages.get(name, (0.0, 0.0))
+            run.stages[name] = [round(before + took, 3), round(audio + made.stage_audio[name], 3)]
+        self._write()
         log.info(
             "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s left%s",
-            *(now(), self._n_made, self._n_planned, made.path.name),
-            *(counted(made.conversations, content_of(self._kind)), made.audio_seconds / 60, made.wall_seconds),
-            *(
-                account.done / 3600,
-                account.whole / 3600,
-                account.speed or 0.0,
-                length(account.seconds_left or 0.0),
-            ),
-            f", {spent:.4f} USD spent" if spent else "",
+            *(run.time, run.done, run.shards, made.path.name),
+            *(counted(made.conversations, content_of(run.kind)), made.audio_seconds / 60, made.wall_seconds),
+            *(run.audio_done / 3600, run.audio_seconds / 3600, run.speed or 0.0),
+            length_text(run.left_seconds(datetime.now(UTC)) or 0.0),
+            f", {run.spent:.4f} USD spent" if run.spent else "",
         )
         self._mark = time.perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.account.outputs = time.perf_counter() - self._mark
-        if not self._begun:
+        run = self.run
+        run.outputs = time.perf_counter() - self._mark
+        if not self._is_begun:
             return
+        run.rejects = run.rejects if self.rejects is None else self.rejects
         if error is None:
-            self._write(FINISHED, **({} if self.rejects is None else {"rejects": self.rejects}))
-            return
-        with suppress(OSError):  # the disk may be what failed; `error` is reported anyway
-            if isinstance(error, KeyboardInterrupt | GeneratorExit):
-                self._write(STOPPED, reason="stopped")
-            elif isinstance(error, DailytalkError):
-                self._write(FAILED, reason=f"{error.reason}: {error.remedy}")
-            else:  # only its type, because the message of an unforeseen error may quote a conversation
-                strerror = error.strerror if isinstance(error, OSError) else None
-                self._write(FAILED, reason=strerror.lower() if strerror else type(error).__name__)
+            run.state = FINISHED
+        elif isinstance(error, KeyboardInterrupt | GeneratorExit):
+            run.state, run.reason = STOPPED, STOPPED
+        elif isinstance(error, DailytalkError):
+            run.state, run.reason = FAILED, as_text(f"{error.reason}: {error.remedy}")
+        else:  # only its type, because the message of an unforeseen error may quote a conversation
+            strerror = error.strerror if isinstance(error, OSError) else None
+            run.state, run.reason = FAILED, strerror.lower() if strerror else type(error).__name__
+        with suppress(OSError) if error else nullcontext():  # the disk may be what failed
+            self._write()
 
-    def _write(self, event: str, **fields: Any) -> None:
-        spent = {"spent": round(self._spent(), 6)} if self._spent else {}
-        path = inside(self._path.parent, self._path.name)
-        append(path, {"event": event, "time": now(), "run": self._run, **fields, **spent})
+    def _write(self) -> None:
+        self.run.time = now()
+        self.run.spent = round(self._spent(), 6) if self._spent else None
+        append(inside(self._path.parent, self._path.name), asdict(self.run))
 
 
 def content_of(kind: str) -> str:
     kinds = {"corpus": "clip", "transcribe": "clip", "split": "recording"}
     return kinds.get(kind, "conversation")
-
-
-def length(seconds: float) -> str:
-    """A duration for people: `12 s`, `3.5 min`, `7.2 h`, `4.1 days`."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-@dataclass
-class Run:
-    """One run, as far as it is known from its events.
-
-    Attributes:
-        run: its id. kind: `tag` or `speak`. shard: (i, N) of `--shard`. host, pid: its process.
-        started, last_event: times.
-        shards, audio_seconds: what it planned to make. done, audio_done: what it has made.
-        rejects: conversations rejected among them; once the run is finished, all lines of rejects.jsonl.
-        spent: USD; None for a run that costs nothing.
-        state: `finished`, `stopped`, `failed`, `running`, or `gone` if it was killed. reason: why it failed.
-    """
-
-    run: str
-    kind: str
-    shard: tuple[int, int]
-    host: str
-    pid: int
-    started: datetime
-    last_event: datetime
-    shards: int = 0
-    audio_seconds: float = 0.0
-    done: int = 0
-    audio_done: float = 0.0
-    rejects: int = 0
-    spent: float | None = None
-    state: str = RUNNING
-    reason: str = ""
-
-    @property
-    def speed(self) -> float | None:
-        """Seconds of audio a second of this run, up to its last event; None before its first shard."""
-        if not self.done:
-            return None
-        return self.audio_done / max((self.last_event - self.started).total_seconds(), 1e-3)
-
-    def left_seconds(self, at: datetime) -> float | None:
-        """Wall seconds that a running run still needs, by its speed so far; None if that is not known."""
-        if self.state != RUNNING or not self.speed:
-            return None
-        due = (self.audio_seconds - self.audio_done) / self.speed
-        return max(0.0, due - (at - self.last_event).total_seconds())
-
-    def as_dict(self, at: datetime) -> dict[str, Any]:
-        """The run in `--json`: seconds of audio, `speed` times real time, the time left in seconds."""
-        times = {name: getattr(self, name).isoformat(timespec="seconds") for name in ("started", "last_event")}
-        pace = {"speed": self.speed, "seconds_left": self.left_seconds(at)}
-        return asdict(self) | times | {name: value and round(value, 2) for name, value in pace.items()}
-
-
-def runs_of(events: Iterable[Event]) -> list[Run]:
-    """All runs, in the order in which they began.
-
-    Events of a run whose start is missing are skipped, and those that somebody or another version has broken.
-    """
-    runs: dict[str, Run] = {}
-    for event in events:
-        with suppress(KeyError, TypeError, ValueError, AttributeError):
-            _take(runs, event)
-    return list(runs.values())
-
-
-def _take(runs: dict[str, Run], event: Event) -> None:
-    moment = datetime.fromisoformat(event["time"]).astimezone(UTC)
-    run = runs.get(event["run"])
-    if event["event"] == PLANNED:
-        shards, hours = int(event["shards_left"]), float(event["hours_left"])
-        if run is None:
-            number, count = map(int, event["shard"])
-            about = str(event["kind"]), (number, count), str(event["host"]), int(event["pid"])
-            for earlier in runs.values():  # the lock was free: it was killed
-                earlier.state = GONE if earlier.state == RUNNING else earlier.state
-            run = runs[event["run"]] = Run(event["run"], *about, moment, moment)
-        run.shards, run.audio_seconds = run.shards + shards, run.audio_seconds + 3600 * hours
-    elif run is None:
-        return
-    elif event["event"] == SHARD:
-        rejects, audio = int(event["rejects"]), float(event["audio_seconds"])
-        run.done, run.audio_done, run.rejects = run.done + 1, run.audio_done + audio, run.rejects + rejects
-    elif event["event"] in ENDS:
-        run.rejects = int(event.get("rejects", run.rejects))
-        run.state, run.reason = event["event"], str(event.get("reason", ""))
-    run.last_event, run.spent = moment, event.get("spent", run.spent)
 
 
 def run_status(folder: Path, named: str = "") -> list[Run]:
@@ -373,7 +294,7 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
     shown: list[Run] = []
     for run in runs:
         # A whole run that finished replaces all earlier ones of its kind.
-        whole = run.state == FINISHED and run.shard == (1, 1)
+        whole = run.state == FINISHED and run.shard == [1, 1]
         shown = [
             earlier
             for earlier in shown
@@ -402,9 +323,9 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
         remedy = f"wait until it ends (dailytalk status {shlex.quote(as_text(folder))}), or take another --out"
         if elsewhere:
             remedy += f"; if it was killed, pass --force, or delete {EVENTS} there"
-        since, host = f"{run.started:%Y-%m-%d %H:%M:%S} UTC", " ".join(run.host.split())
+        host = " ".join(run.host.split())
         raise DailytalkError(
-            f"{run.kind} works in {shown} already: on {host}, process {run.pid}, since {since}", remedy
+            f"{run.kind} works in {shown} already: on {host}, process {run.pid}, since {run.started}", remedy
         )
     lock = _lock_of(folder, shard)
     with locked(lock, f"another run begins or ends in {shown}", "run this again in a minute"):
@@ -417,15 +338,16 @@ def alone(folder: Path, kind: str, shard: tuple[int, int], force: bool = False) 
 
 def _known(folder: Path) -> list[Run]:
     """All runs that the journals of a folder have, in the order in which they began, with their states now."""
-    runs = [run for path in journals(folder) for run in runs_of(read_events(path))]
+    runs = [run for path in journals(folder) for run in read_runs(path)]
     for run in runs:
         if run.state == RUNNING and run.host == platform.node() and not _is_locked(_lock_of(folder, run.shard)):
             run.state = GONE
     return sorted(runs, key=lambda run: run.started)
 
 
-def _lock_of(folder: Path, shard: tuple[int, int]) -> Path:
-    return folder / (RUN_LOCK if shard == (1, 1) else f"{RUN_LOCK}-{shard[0]}-of-{shard[1]}")
+def _lock_of(folder: Path, shard: Sequence[int]) -> Path:
+    number, count = shard
+    return folder / (RUN_LOCK if count == 1 else f"{RUN_LOCK}-{number}-of-{count}")
 
 
 def _is_locked(path: Path) -> bool:

@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
 from dailytalk_contiguous.run import local
-from dailytalk_contiguous.run.events import Account, Journal, alone
+from dailytalk_contiguous.run.events import Journal, Run, alone
 from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import (
     Entry,
@@ -336,10 +336,10 @@ class Spec(ABC):
         """The passes in order. Each is made, and nothing of it lost, before the next one is asked for."""
 
     @abstractmethod
-    def write(self, account: Account) -> dict[str, Any] | None:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
         """Write what people read, from the shards of all passes; returns what run.json holds.
 
-        `account`: how the run spent its time.
+        `time_spent`: by the run, as `Run.time_spent`.
         """
 
     def close(self) -> None:  # noqa: B027
@@ -352,7 +352,7 @@ class RunOutcome:
 
     Attributes:
         rejects: of the source, and what the spec has found on the way.
-        account: how the run spent its time. wall_seconds: all of it.
+        wall_seconds: that it took. time: how it spent them (`Run.time_spent`).
         record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
         n_conversations, n_shards: that went into the last pass, and its shards.
         n_made, n_missing: shards made by this run, and still missing after it.
@@ -360,8 +360,8 @@ class RunOutcome:
     """
 
     rejects: list[Reject]
-    account: Account
     wall_seconds: float = 0.0
+    time: Mapping[str, Any] = field(default_factory=dict)
     record: dict[str, Any] | None = None
     n_conversations: int = 0
     n_shards: int = 0
@@ -375,14 +375,14 @@ class RunOutcome:
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
-Planned = Callable[[local.RunPlan, Account], None]
+Planned = Callable[[local.RunPlan, Run], None]
 
 
 def run(
     spec: Spec,
     options: RunOptions = RunOptions(),
     progress: Progress = lambda *event: None,
-    planned: Planned = lambda plan, account: None,
+    planned: Planned = lambda plan, run: None,
 ) -> RunOutcome:
     """Make what is missing of a spec in its work folder and, once all shards are finished, write its outputs.
 
@@ -404,10 +404,10 @@ def run(
         contextlib.closing(spec.passes(options)) as passes,
         contextlib.ExitStack() as on_exit,
     ):
-        outcome, telling = RunOutcome(spec.rejects, journal.account), journal.telling(progress)
+        outcome, telling = RunOutcome(spec.rejects), journal.telling(progress)
         for step in passes:
             plan = step.plan(options.shard)
-            planned(plan, journal.account)
+            planned(plan, journal.run)
             if plan.tasks:
                 left = left_of(plan, step.stages)
                 runner.preflight((*left, *step.later))
@@ -417,7 +417,7 @@ def run(
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
             whole = sum(row["duration"] for rows in step.groups for row in rows)
-            journal.planned(plan, outcome.n_conversations, whole, [stage.name for stage in step.stages])
+            journal.planned(plan, outcome.n_conversations, whole)
             for made in runner.run(plan, step.stages, options, telling, journal.made):
                 outcome.n_made += 1
                 outcome.audio_seconds += made.audio_seconds
@@ -429,13 +429,13 @@ def run(
             for folder, paths in step.results().items():
                 results.setdefault(folder, set()).update(paths)
         else:
-            outcome.record = spec.write(journal.account)
+            outcome.record = spec.write(journal.run.time_spent())
             journal.rejects = None if outcome.record is None else work_folder.count_rejects(spec.out)
             for folder, shards in results.items():
                 drop_stale(folder, shards)  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
-    outcome.wall_seconds = time.perf_counter() - started
+    outcome.wall_seconds, outcome.time = time.perf_counter() - started, journal.run.time_spent()
     return outcome
 
 

@@ -20,7 +20,6 @@ from dailytalk_contiguous.core.utterance import FIELDS, Field, published
 from dailytalk_contiguous.models.budget import Budget, open_budget
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
 from dailytalk_contiguous.shards import compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
@@ -122,8 +121,8 @@ class SpeakSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, account: Account) -> dict[str, Any]:
-        made_of = {"transcript_sha256": self.script.digest, "time": account.as_dict()}
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+        made_of = {"transcript_sha256": self.script.digest, "time": time_spent}
         about = {**self.about, **made_of, "money": self._money.as_dict()}
         source = self.script.source
         return outputs.write_spoken(self.out, self._pass.paths, self.stages, self.rejects, about, source)

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account, append
+from dailytalk_contiguous.run.events import append
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable, refuse_mixing, refuse_unwritable
 from dailytalk_contiguous.run.shard import ahead
 from dailytalk_contiguous.run.speaking import (
@@ -367,7 +367,7 @@ class StreamSpec(Spec):
         names = (window.tagged if folder == TAGGED else window.dataset for window in self.windows)
         return [self.out / folder / name for name in names if name]
 
-    def write(self, account: Account) -> dict[str, Any] | None:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
         """Write the outputs of all finished windows, as other runs do, unless the disk is full."""
         before = work_folder.read_run(self.out) or {}
         if self.stopped == DISK:
@@ -378,7 +378,7 @@ class StreamSpec(Spec):
         about = dict(self.about) | {
             "source": self.job.source,
             "streaming": {"windows": len(self.windows), "complete": self.complete, "stopped": self.stopped},
-            "time": account.as_dict(),
+            "time": time_spent,
             "settings": {"profile": self.job.profile},
         }
         tagged = self._paths(TAGGED) or Pass(self.out / TAGGED, [], self.tagging).outputs()

@@ -15,7 +15,6 @@ from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
@@ -204,7 +203,7 @@ class TagSpec(Spec):
     def _pass(self) -> Pass:
         return tagged_pass(self.out, self.recordings.groups, self.stages)
 
-    def write(self, account: Account) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         from dailytalk_contiguous.run.outputs import write_outputs  # here: it is for the end, and imports much
 
         source = {"source": self.recordings.source} if self.recordings.source else {}
@@ -213,7 +212,7 @@ class TagSpec(Spec):
             self._pass.outputs(),
             self.stages,
             self.rejects,
-            {**self.about, **source, "time": account.as_dict()},
+            {**self.about, **source, "time": time_spent},
             self.recordings.people,
         )
 

@@ -51,7 +51,7 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
     quick = (*EMBEDDED, "--asr-model", "tiny.en")
     done = dailytalk("plan", corpus, *quick, "--speak", "--tts", "fish", "--sample-minutes", "0.2")
     assert done.code == 0
-    assert "40 s of audio in 2 conversations" in done.out
+    assert "40.0 s of audio in 2 conversations" in done.out
     assert "priced, not run" in done.out
     assert "spoken by fish at https://api.fish.audio\n" in done.out
     assert "speak would not begin: Fish Audio needs a token, and may say every line in another voice" in done.out

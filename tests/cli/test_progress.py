@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.cli.show import bar
-from dailytalk_contiguous.run.events import Account
+from dailytalk_contiguous.run.events import Run, now
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.shard import Task
 
@@ -35,7 +35,10 @@ def test_what_a_run_says_without_a_terminal_is_on_stderr_once(
 @pytest.mark.usefixtures("terminal")
 def test_nothing_of_a_bar_is_left_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with bar() as planned:
-        planned(RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0), Account(whole=60.0))
+        planned(
+            RunPlan([OUT], [Task(OUT, [{"duration": 60.0}])], 0),
+            Run("r", "tag", "h", 1, now(), now(), audio_seconds=60),
+        )
     drawn = capsys.readouterr().err
     assert "of 1.0 min" in drawn
     assert drawn.endswith("\x1b[1A\x1b[2K")  # up to the bar's line, which is erased

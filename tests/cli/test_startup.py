@@ -1,16 +1,16 @@
 """What commands that only look at things do not load: they answer before a second has passed."""
 
-import json
 import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from command import Command
 
-from dailytalk_contiguous.run.events import EVENTS
+from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
 HEAVY = (
@@ -21,6 +21,7 @@ HEAVY = (
 
 IMPORTED = """
 import sys
+from dataclasses import asdict
 from dailytalk_contiguous.__main__ import entry_point
 try:
     entry_point()
@@ -38,10 +39,7 @@ def imported(*arguments: object) -> set[str]:
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    process = {"host": platform.node(), "pid": os.getpid(), "born": "1"}
-    event = {"event": "planned", "run": "r", "time": "2026-01-01T00:00:00Z", "kind": "tag", "shard": [1, 1]}
-    (tmp_path / EVENTS).write_text(json.dumps(event | process | plan) + "\n")
+    append(tmp_path / EVENTS, asdict(Run("r", "tag", platform.node(), os.getpid(), now(), now())))
     return tmp_path
 
 

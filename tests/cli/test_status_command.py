@@ -2,6 +2,7 @@ import json
 import os
 import platform
 import signal
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ from command import EMBEDDED, Command, start, start_held, until
 from recordings import calls, state
 
 from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, append, now, read_events
+from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, Run, append, now, read_runs
 from dailytalk_contiguous.store.files import locked
 
 
@@ -105,7 +106,7 @@ def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: 
     calls(tmp_path / "in", *"ab")
     out = tmp_path / "out"
     running = start("tag", tmp_path / "in", "--out", out, *quick)
-    until(lambda: read_events(out / EVENTS), running)
+    until(lambda: read_runs(out / EVENTS), running)
     done = dailytalk("status", out, "--follow", "--json")
     assert running.wait(timeout=60) == 0
     running.communicate()
@@ -116,15 +117,14 @@ def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: 
 def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command
 ) -> None:
-    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {"kind": "tag", "shard": [1, 1], "host": "a\x1b]0;host", "pid": 1} | plan
-    append(tmp_path / EVENTS, {"event": "planned", "run": "r", "time": now(), **about})
+    run = Run("r", "tag", "a\x1b]0;host", 1, now(), now(), shards=2)
+    append(tmp_path / EVENTS, asdict(run))
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 2:
-            append(tmp_path / EVENTS, {"event": "failed", "run": "r", "time": now(), "reason": "a full disk"})
+            append(tmp_path / EVENTS, asdict(replace(run, state="failed", reason="a full disk")))
 
     monkeypatch.setattr(status_command, "time", SimpleNamespace(sleep=sleep))
     for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "200")):
@@ -167,15 +167,7 @@ def test_stages_are_profiled_on_request(tmp_path: Path, dailytalk: Command, quic
 
 
 def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:
-    plan = {"shards": 2, "shards_left": 2, "hours": 1, "hours_left": 1, "stages": []}
-    about = {
-        "kind": "tag",
-        "shard": [1, 1],
-        "host": platform.node(),
-        "pid": os.getpid(),
-    }
-    event = {"event": "planned", "run": "r", "time": now(), **plan, **about}
-    (tmp_path / EVENTS).write_text(json.dumps(event) + "\n")
+    append(tmp_path / EVENTS, asdict(Run("r", "tag", platform.node(), os.getpid(), now(), now())))
     with locked(tmp_path / RUN_LOCK, "", ""):
         following = start("status", tmp_path, "--follow")
         assert following.stdout is not None

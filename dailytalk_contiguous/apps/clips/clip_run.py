@@ -37,7 +37,6 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete, listed_seconds
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
@@ -221,7 +220,7 @@ class CorpusSpec(Spec):
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)
         yield self._finished
 
-    def write(self, account: Account) -> dict[str, Any] | None:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
         """Write the training folder, rejects.jsonl and run.json; returns the content of run.json.
 
         The training folder is rewritten only if one of its sources has changed or is missing; run.json comes last,

@@ -149,7 +149,7 @@ def corpus(
         done = run(spec, run_options, planned=planned)
     work.settle(OF_CORPUS if done.record else ())
     if profile_stages:
-        show.say_time_spent(done.account, done.wall_seconds)
+        show.say_time_spent(done)
     return corpus_outcome(spec, done)
 
 

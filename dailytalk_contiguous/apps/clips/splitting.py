@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_s
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable
 from dailytalk_contiguous.run.tagging import FoundRecordings, refuse_to_lose
 from dailytalk_contiguous.shards import expand_row
@@ -160,7 +159,7 @@ def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
 
     found, rejects = of_each(recordings, "CutAtSilences", cut)
     record = piece_totals(itertools.chain.from_iterable(found), len(found), len(rejects))
-    return RunOutcome(rejects, Account({}, {}), time.perf_counter() - started, record)
+    return RunOutcome(rejects, time.perf_counter() - started, record=record)
 
 
 class SplitSpec(Spec):
@@ -193,7 +192,7 @@ class SplitSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, account: Account) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         """Write all pieces that are missing; returns the content of run.json.
 
         If an earlier run has finished all of this, people may have changed its files, and nothing is written.

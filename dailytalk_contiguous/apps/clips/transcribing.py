@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.shards import group
 from dailytalk_contiguous.sources import whisper_json
@@ -111,7 +110,7 @@ class TranscribeSpec(Spec):
             self._made = {names[row["conversation_id"]]: entry_of(row) for row in step.rows(_HEARD)}
             self.rejects += step.rejects
 
-    def write(self, account: Account) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         """Write the whisper.json, the only result of a run; returns its counts."""
         now = _existing(self.file)  # another program may have written it meanwhile
         changed = now.entries != self._before.entries

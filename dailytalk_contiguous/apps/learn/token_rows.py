@@ -27,7 +27,6 @@ from dailytalk_contiguous.models.prosodic_sequences import check_tokens
 from dailytalk_contiguous.publish import items as publish_items
 from dailytalk_contiguous.publish import opening, tagged_items, training_folder
 from dailytalk_contiguous.publish.version import open_version
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
@@ -232,7 +231,7 @@ class ProsodySpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
 
-    def write(self, account: Account) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         entries, failed = self._pass.entries, self._pass.rejects
         self.rejects += failed
         record = {

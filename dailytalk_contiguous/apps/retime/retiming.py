@@ -18,7 +18,6 @@ from dailytalk_contiguous.core.schema import ORIGIN, Row, built, parent_of
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.events import Account
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
 from dailytalk_contiguous.shards import entries_in, group, read_entries
 from dailytalk_contiguous.store.files import json_document, write_text
@@ -134,7 +133,7 @@ class RetimeSpec(Spec):
             if path.name != TIMING.format(self.timing.digest):
                 path.unlink(missing_ok=True)
 
-    def write(self, account: Account) -> dict[str, Any]:
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         of_parents = read_run(self.parents.folder) if self.parents.folder else None
         run = {
             name: value for name, value in (of_parents or {}).items() if name in ("models", "source", "version")
@@ -148,7 +147,7 @@ class RetimeSpec(Spec):
             "drawn": sum(event["drawn"] for event in events),
         }
         write_text(self.out / RUN, json_document((read_run(self.out) or {}) | run))
-        about = {**self.about, "time": account.as_dict()}
+        about = {**self.about, "time": time_spent}
         rejects = [*self.rejects]
         record = outputs.write_spoken(
             self.out, self._pass.outputs(), self.stages, rejects, about, fields=self.fields
