@@ -6,7 +6,6 @@ from dailytalk_contiguous.cli import engine_options
 from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.cli.options import SOURCE_LICENCE
 from dailytalk_contiguous.cli.terminal import argument, say
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.models.profiles import EMBEDDED
 
@@ -40,7 +39,5 @@ def demo(
         if code:
             return Outcome({"failed": name}, f"dailytalk {name} ended with {code}", code)
     page = out / "report.html"
-    record = {"out": as_text(out), "moshi": as_text(exported), "report": as_text(page)}
-    return Outcome(
-        record, f"the conversation, old and new: {as_text(page)}", next=f"open {as_text(page)} in a browser"
-    )
+    record = {"out": str(out), "moshi": str(exported), "report": str(page)}
+    return Outcome(record, f"the conversation, old and new: {page}", next=f"open {page} in a browser")

@@ -6,15 +6,11 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
-from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
@@ -49,58 +45,40 @@ def doctor(
     Packages, GPU and model weights. With --tts it says one line with that synthesiser, if that costs nothing, and
     what came of it: whether a file of your own gives `speak` what it needs.
     """
-    if not tts:
-        return doctor_outcome(examine())
-    return try_voice(tts, VoiceSettings(tts_model, voice))
+    return try_voice(tts, VoiceSettings(tts_model, voice)) if tts else doctor_outcome(examine())
 
 
-#: The line to try a synthesiser with, and the dBFS of its loudest sample under which it is silent.
+#: The line to try a synthesiser with.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
-SILENT_DBFS = -60.0
 
 
 def try_voice(name: str, chosen: VoiceSettings) -> Outcome:
     engine, synthesiser = engine_named(name), load_synthesiser(name, chosen)
     line = TRIAL if engine.tags else TRIAL._replace(tag="")
-    licence = synthesiser.licence or engine.licence
-    details: list[str | Judgement] = [
-        f"{speaker_text(synthesiser)}; price: {engine.price}; licence: {licence.licence}",
-        f"  style tags: {engine.tag_list(chosen.model) if engine.tags else 'none; lines are said without'}",
-        f"  voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
-    ]
-    record: dict[str, Any] = {"engine": synthesiser.engine, "model": synthesiser.model, "voice": synthesiser.voice}
-    try:
-        with one_sentence(synthesiser.engine):
-            if costs := synthesiser.price([line]):
-                reason = f"a line would cost {costs:.6f} USD, so none was said"
-                raise DailytalkError(reason, "try it with dailytalk speak")
-            synthesiser.preflight()
-        spoken, again = synthesise(synthesiser, line), synthesise(synthesiser, line)
-    except DailytalkError as error:
-        return Outcome(record, Judgement("nothing was said", False), 1, details, error=error)
-    sound, rate, words = spoken.samples, spoken.sample_rate, split_words(line.text)
-    peak = round(decibels(float(np.abs(sound).max())), 1)
+    with one_sentence(synthesiser.engine):
+        if costs := synthesiser.price([line]):
+            reason = f"a line would cost {costs:.6f} USD, so none was said"
+            raise DailytalkError(reason, "try it with dailytalk speak")
+        synthesiser.preflight()
+    sound, rate, words = synthesise(synthesiser, line)[:3]
     speech = sum(end - start for start, end in hear(sound, rate).speech)
-    record |= {
+    record = {
+        "engine": synthesiser.engine,
+        "model": synthesiser.model,
+        "voice": synthesiser.voice,
         "sample_rate": rate,
         "seconds": round(len(sound) / rate, 3),
         "speech_seconds": round(speech, 3),
-        "peak_dbfs": peak,
-        "words": None if spoken.words is None else len(spoken.words),
-        "same_again": np.array_equal(sound, again.samples),
+        "words": None if words is None else len(words),
     }
-    verdict = "it speaks" if speech else "it is noise: no speech is found in it"
-    if peak < SILENT_DBFS:
-        verdict = "it is silence"
-    if synthesiser.deterministic and not record["same_again"]:
-        verdict = "it calls itself deterministic, and said the line in another way"
-    timed = (
-        f"times of {record['words']} of {len(words)} words" if spoken.words else "no word times: all are aligned"
-    )
-    details.append(f"  said {line.text!r}: {len(sound) / rate:.2f} s at {rate:,} Hz, peak {peak} dBFS; {timed}")
-    good = verdict == "it speaks"
-    next_command = to_run("speak", "DIR", "--tts", name) if good else ""
-    return Outcome(record, Judgement(verdict, good), 0 if good else 1, details, next=next_command)
+    timed = f"times of {len(words)} words" if words else "no word times: all are aligned"
+    details = [
+        speaker_text(synthesiser),
+        f"  said {line.text!r}: {len(sound) / rate:.2f} s at {rate:,} Hz; {timed}",
+    ]
+    if not speech:
+        return Outcome(record, Judgement("no speech is found in it: it is silence or noise", False), 1, details)
+    return Outcome(record, Judgement("it speaks", True), 0, details, next=to_run("speak", "DIR", "--tts", name))
 
 
 def doctor_outcome(report: Mapping[str, Any]) -> Outcome:

@@ -27,7 +27,6 @@ SHARD_MINUTES = option(
 PRUNE = option(False, Panel.RARE, "Drop results of what is no longer in the input.", "--prune")
 FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
-PROFILE_STAGES = option(False, Panel.RARE, "Say how long each stage took.", "--profile-stages")
 
 
 def work_option(default: Any = ..., **settings: Any) -> Any:

@@ -11,7 +11,6 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.main import COMMANDS
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
@@ -110,7 +109,7 @@ def export(
             "out": str(out),
             "rejects": [reject.as_dict() for reject in done.rejects],
         },
-        f"{sentence} in {as_text(out)}",
+        f"{sentence} in {out}",
         exit_code(count, len(done.rejects)),
         [f"left out: {reason}: {n:,}" for reason, n in sorted(done.left_out.items())],
         rejected_of(done.rejects, layout.noun),

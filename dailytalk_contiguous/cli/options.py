@@ -1,7 +1,6 @@
 """Options that several commands have, and the folders and addresses they name."""
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import is_dataclass
@@ -12,8 +11,8 @@ import typer
 
 from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, settings_in
+from dailytalk_contiguous.core.own_file import from_own_file
+from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
@@ -39,14 +38,13 @@ def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
-def time_of(words: Mapping[str, Any], least: float = 0.0, needs_unit: bool = True) -> Callable[[Any], Any]:
+def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any], Any]:
     """Return a parser of times: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 
     The parser raises typer.BadParameter.
 
     Args:
         words: words in place of a time, such as `never`, and the value of each.
-        least: the shortest time in seconds.
         needs_unit: whether a number alone is refused, except 0, because 15 may mean minutes or seconds; else it is
             seconds.
 
@@ -60,15 +58,12 @@ def time_of(words: Mapping[str, Any], least: float = 0.0, needs_unit: bool = Tru
         bare = text.strip().lower()
         if bare in words:
             return words[bare]
-        match = re.fullmatch(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(ms|s|m|h|)", bare, re.ASCII)
-        if match and needs_unit and not match[2] and float(match[1]):
+        match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ms|s|m|h|)", bare, re.ASCII)
+        if match is None:
+            raise typer.BadParameter(f"{text!r} is not {either(['a time such as 15m, 90s or 1h', *words])}")
+        if needs_unit and not match[2] and float(match[1]):
             raise typer.BadParameter(f"{bare} has no unit: give {bare}m for minutes or {bare}s for seconds")
-        seconds = float(match[1]) * UNITS[match[2] or "s"] if match else math.nan
-        if not seconds >= least:
-            shortest = f" of {time_text(least)} or more" if least else ""
-            allowed = [f"a time{shortest} such as 15m, 90s or 1h", *words]
-            raise typer.BadParameter(f"{text!r} is not {' or '.join(allowed)}")
-        return seconds
+        return float(match[1]) * UNITS[match[2] or "s"]
 
     return parse
 
@@ -106,14 +101,9 @@ def load_stages(files: Iterable[Path]) -> Stages:
     for file in files:
         example = "STAGES = (PerUtterance(MyStage()),)"
         listed = from_own_file("--stage", file, "STAGES", tuple | list, example)
-        if not listed or not all(isinstance(stage, Stage) for stage in listed):
-            raise DailytalkError(f"--stage {str(file)!r} has no list of stages", f"end it with {example}")
-        for stage in listed:
-            if not is_dataclass(inner := getattr(stage, "stage", stage)):
-                raise DailytalkError(
-                    f"--stage {str(file)!r}: {type(inner).__name__} is no dataclass",
-                    "write @dataclass(frozen=True) above it",
-                )
+        if not all(isinstance(stage, Stage) and is_dataclass(getattr(stage, "stage", stage)) for stage in listed):
+            reason = f"--stage {str(file)!r} lists what is no stage"
+            raise DailytalkError(reason, f"end it with {example}, and write @dataclass(frozen=True) above MyStage")
         stages += listed
     return tuple(stages)
 
@@ -125,8 +115,8 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     """
     parameters: dict[str, inspect.Parameter] = {}
     for placed in settings_in(*holders):
-        if placed.option not in without and placed.option not in parameters:
-            parameters[placed.option] = _parameter(placed)
+        if placed.option not in without:
+            parameters.setdefault(placed.option, _parameter(placed))
     return parameters
 
 
@@ -141,21 +131,20 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
     else:
-        words = {meant: word for word, meant in setting.words.items()}
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-        shown = time_text(value) if setting.unit and not setting.shown else text
-        shown = setting.shown or str(words.get(value, "" if value in (None, ()) else shown))
         metavar = TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"
         if metavar == "N" and setting.least is not None:
             least, most = f"{setting.least:.15g}", setting.most
             metavar += f" [x>={least}]" if most is None else f" [{least}<=x<={most:.15g}]"
+        words = {meant: word for word, meant in setting.words.items()}
+        shown = f"{value:g}" if isinstance(value, float) else "" if value in (None, ()) else str(value)
+        shown = words.get(value) or (time_text(value) if setting.unit else shown)
         default = option(
             NOT_GIVEN,
             panel,
             about,
             metavar=setting.metavar or metavar,
-            parser=value_of(setting, hint),
-            show_default=shown or False,
+            parser=value_of(setting, hint, flag),
+            show_default=setting.shown or shown or False,
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
@@ -181,46 +170,32 @@ def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any
     }
 
 
-def value_of(setting: Setting, hint: Any) -> Callable[[Any], Any]:
-    """Return a parser of the values of a setting, whose type is `hint`; it raises typer.BadParameter.
+def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
+    """Return a parser of the values of a setting, whose type is `hint`, and whose option is `flag`.
 
-    >>> value_of(SAMPLE_RATE, int)("source")
+    The parser raises BadValue or typer.BadParameter.
+
+    >>> value_of(SAMPLE_RATE, int, "--sample-rate")("source")
     0
     """
-    time = time_of(setting.words, setting.least or 0.0, needs_unit=setting.unit == "time")
+    time = time_of(setting.words, needs_unit=setting.unit == "time")
 
     def parse(text: Any) -> Any:
         if not isinstance(text, str):
             return text
         if text in setting.words:
             return setting.words[text]
+        value: Any = text
         if setting.unit:
-            return time(text)
-        if hint in _NUMBERS:
-            return _number_of(text, _NUMBERS[hint], setting)
-        several = hint == tuple[str, ...]
-        names = [name.strip() for name in text.split(",") if name.strip()] if several else [text]
-        for name in names:
-            if setting.choices and name not in setting.choices and not (setting.own and is_own_file(name)):
-                raise typer.BadParameter(f"{name!r} is not {either(setting.choices)}")
-        return tuple(names) if several else text
+            value = time(text)
+        elif hint in _NUMBERS:
+            value = _NUMBERS[hint](text)
+        elif hint == tuple[str, ...]:
+            value = tuple(name.strip() for name in text.split(",") if name.strip())
+        check_value(flag, setting, value)
+        return value
 
     return parse
-
-
-def _number_of(text: str, kind: type[int] | type[float], setting: Setting) -> float:
-    least = -math.inf if setting.least is None else setting.least
-    most = math.inf if setting.most is None else setting.most
-    try:
-        number: float = kind(text)
-    except ValueError:
-        number = math.nan
-    if not least <= number <= most:
-        named = "a whole number" if kind is int else "a number"
-        ends = [f"from {least:.15g}" if least > -math.inf else "", f"to {most:.15g}" if most < math.inf else ""]
-        allowed = [" ".join(filter(None, (named, *ends))), *setting.words]
-        raise typer.BadParameter(f"{text!r} is not {either(allowed)}")
-    return number
 
 
 def pair_of(text: Any) -> Any:

@@ -12,7 +12,6 @@ from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
@@ -83,7 +82,7 @@ def push(
     for name, data in done.card.assets.items():
         if name.startswith(f"{ASSETS}/"):
             write_bytes(card.parent / name, data)
-    return replace(outcome, details=[*outcome.details, f"card     {as_text(card)}"])
+    return replace(outcome, details=[*outcome.details, f"card     {card}"])
 
 
 def quiet_clients() -> None:

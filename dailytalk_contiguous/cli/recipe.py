@@ -17,7 +17,6 @@ from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.pushing import PushSettings, check_request, push_version
@@ -57,19 +56,14 @@ def main(
 
     def command() -> int:
         on_this_machine("the work folder", chosen.out)
-        repo = reference(chosen.repo).repo if publish else ""
-        settings = PushSettings(create=True, tag=chosen.tag if publish else None)
-        if repo:  # before hours of work
+        repo, settings = "", PushSettings(create=True)
+        if publish:  # what the Hub would refuse is said before hours of work
+            repo, settings = reference(chosen.repo).repo, replace(settings, tag=chosen.tag)
             check_request(HfApi(), repo, settings)
         with show.bar() as planned:
+            inputs = source or chosen.input
             built = run_recipe(
-                source or chosen.input,
-                chosen.out,
-                tagging,
-                speaking,
-                chosen.workers,
-                source_licence,
-                planned=planned,
+                inputs, chosen.out, tagging, speaking, chosen.workers, source_licence, planned=planned
             )
         n_made = sum(half.n_made for half in (built.tagged, built.spoken) if half)
         show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
@@ -78,8 +72,7 @@ def main(
         if repo and outcome.code != 1:
             quiet_clients()
             done = push_version(chosen.out, repo, settings, defaults=default_settings())
-            details = [f"{repo} {done.tag} {done.url or 'is there already'}"]
-            outcome = replace(outcome, details=details, next="")
+            outcome = replace(outcome, details=[f"{repo} {done.tag} {done.url or 'is there already'}"], next="")
         return show_outcome(outcome, chosen.json)
 
     sys.exit(guarded(Path(sys.argv[0]).stem, command))
@@ -87,13 +80,16 @@ def main(
 
 def recipe_outcome(built: Built, out: Path) -> Outcome:
     done = built.spoken or built.tagged
-    counts = done.record["counts"] if done.record else {}
-    rejects = list(rejects_in(out))  # of the source, the script and all stages
-    utterances = counted(counts.get("utterances", 0), "utterance")
+    counts = done.record["counts"] if done.record else {"utterances": 0, "conversations": 0, "rejects": 0}
+    n_conversations, rejects = counts["conversations"], list(rejects_in(out))  # of the source and all stages
+    utterances, conversations = (
+        counted(counts["utterances"], "utterance"),
+        counted(n_conversations, "conversation"),
+    )
     return Outcome(
         done.record,
-        f"{utterances} of {counted(counts.get('conversations', 0), 'conversation')} in {as_text(out)}",
-        exit_code(counts.get("conversations", 0), counts.get("rejects", 0)),
-        rejected=[Rejected(f"{len(rejects):,}", rejects, f"in {as_text(out / REJECTS)}")] if rejects else [],
+        f"{utterances} of {conversations} in {out}",
+        exit_code(n_conversations, counts["rejects"]),
+        rejected=[Rejected(f"{len(rejects):,}", rejects, f"in {out / REJECTS}")] if rejects else [],
         next=to_run("check" if built.spoken else "speak", out),
     )

@@ -7,7 +7,6 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import FITNESS_SETTINGS, fitness_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
@@ -61,9 +60,9 @@ def report(
         raise BadValue(f"--audio can't be {audio!r}", f"give {cli_options.either(AUDIO)}")
     dataset = version_or_path(source, revision)
     if isinstance(dataset, Path) and not dataset.is_dir():
-        raise DailytalkError(f"{as_text(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
+        raise DailytalkError(f"{str(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     if out is not None and out.is_dir():
-        raise DailytalkError(f"--out {as_text(out)!r} is a folder", "name a file, such as report.html")
+        raise DailytalkError(f"--out {str(out)!r} is a folder", "name a file, such as report.html")
     for page, settings in _INSTEAD:
         made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against, markdown)
         if made is not None:
@@ -80,7 +79,7 @@ def report(
         written = write_report(
             dataset, out, shown, other, markdown, audio, limits, reference, defaults=default_settings()
         )
-    record: dict[str, Any] = {"out": as_text(written.path), "bytes": written.size}
+    record: dict[str, Any] = {"out": str(written.path), "bytes": written.size}
     if written.labelled:
         record |= {"clips": written.conversations, "measured": written.measured, "heard": written.shown}
         is_of_files = isinstance(dataset, Path) and is_mix(dataset)
@@ -90,13 +89,13 @@ def report(
         contents += f", {len(written.shown)} with sound"
     else:
         record |= {"conversations": written.conversations, "shown": written.shown}
-        record |= {"files": written.files and as_text(written.files)}
+        record |= {"files": written.files and str(written.files)}
         contents = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
     details: list[str | Judgement] = []
     if judged := written.verdict:
         record |= {"verdict": judged.as_dict()}
         details.append(Judgement(judged.headline, {"good": True, "bad": False}.get(judged.level)))
-    beside = f"; its sound is in {as_text(written.files)}, which belongs to it" if written.files else ""
+    beside = f"; its sound is in {written.files}, which belongs to it" if written.files else ""
     headline = f"report  {record['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
     return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 

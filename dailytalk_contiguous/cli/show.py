@@ -21,9 +21,9 @@ from rich.table import Column
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say, visible
-from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected
+from dailytalk_contiguous.core.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.affect import fast_precisions
@@ -110,24 +110,6 @@ class _Visible(logging.Formatter):
 
 
 DRY_RUN_NEXT = "the same command without --dry-run"
-
-
-def say_time_spent(done: RunOutcome) -> None:
-    """Print the seconds of a run by stage; of several workers they are more than those by the clock."""
-    parts = {name: (stage["seconds"], stage["audio_seconds"]) for name, stage in done.time["stages"].items()}
-    for name, heading in (
-        ("planning", "planning"),
-        ("outside_stages", "reading, writing shards"),
-        ("outputs", "writing outputs"),
-    ):
-        parts[heading] = (done.time.get(f"{name}_seconds", 0.0), 0.0)
-    whole = sum(took for took, _ in parts.values())
-    rows = [
-        (name, f"{took:.2f}", f"{took / whole if whole else 0.0:.1%}", f"{took / audio:.5f}" if audio else "")
-        for name, (took, audio) in parts.items()
-    ]
-    rows.append(("by the clock", f"{done.wall_seconds:.2f}", "", ""))
-    Console(stderr=True).detail(Figures(("where the time went", ">seconds", ">share", ">real-time factor"), rows))
 
 
 def write_readme(folder: Path, title: str, n_made: int) -> None:
@@ -282,7 +264,7 @@ def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Reject
         if (reject["stage"] in work_folder.SPOKEN_STAGES) == spoken
     )
     in_parts = f" ({'; '.join(parts)})" if parts else ""
-    return (Rejected(f"{count:,}{in_parts}", rejects, f"in {as_text(out / work_folder.REJECTS)}"),)
+    return (Rejected(f"{count:,}{in_parts}", rejects, f"in {out / work_folder.REJECTS}"),)
 
 
 def first_lines(transcript: Path) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 from dailytalk_contiguous.cli import engine_options, show, terminal
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
@@ -68,7 +67,6 @@ def speak(
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     force: bool = engine_options.FORCE,
-    profile_stages: bool = engine_options.PROFILE_STAGES,
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard_minutes: float = engine_options.SHARD_MINUTES,
@@ -124,8 +122,6 @@ def speak(
         done = run(spec, run_options, planned=planned)
     show.write_readme(work.folder, (out or folder).absolute().name, done.n_made)
     work.settle(OF_SPEAK)
-    if profile_stages:
-        show.say_time_spent(done)
     return speak_outcome(done, work.folder)
 
 
@@ -199,7 +195,7 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
         ("dataset", work_folder.DATASET),
         ("record", work_folder.RUN),
     ):
-        details.append(f"{label:<14}{as_text(out / path)}")
+        details.append(f"{label:<14}{out / path}")
     kept = counts.get("kept", 0)
     spoken = f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, {kept:,} kept as recorded"
     headline = (
@@ -313,7 +309,7 @@ def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[s
         return {}
     if is_own_file(voice["engine"]):  # the folder may be another person's: a file that it names is not run
         raise DailytalkError(
-            f"the last run here was spoken by the engine in {as_text(voice['engine'])!r}",
+            f"the last run here was spoken by the engine in {voice['engine']!r}",
             "name that file with --tts, with its options, or another synthesiser",
         )
     if voice["engine"] not in ENGINES:

@@ -7,7 +7,6 @@ from typing import Any
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import command_line, say
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -83,8 +82,6 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
     with show.bar() as planned:
         done = run(spec, planned=planned)
     show.write_readme(out, out.absolute().name, done.n_made)
-    if options["profile_stages"]:
-        show.say_time_spent(done)
     return stream_outcome(spec, done)
 
 
@@ -100,7 +97,7 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
         "audio_seconds": sum(spec.made),
         "wall_seconds": done.wall_seconds,
         "time": done.time,
-        "out": as_text(out),
+        "out": str(out),
     }
     details = []
     if spec.made:
@@ -114,7 +111,7 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
         ("dataset", DATASET if spoken else TAGGED),
         ("record", work_folder.RUN),
     ):
-        details.append(f"{label:<12}{as_text(out / name)}")
+        details.append(f"{label:<12}{out / name}")
     all_of_it = "to the end of the source" if spec.complete else "so far"
     headline = f"{counted(len(spec.windows), 'window')}, {spec.audio_seconds / 3600:.2f} h {all_of_it}"
     code, rejected = 3, 0
@@ -127,7 +124,7 @@ def stream_outcome(spec: run_streaming.StreamSpec, done: RunOutcome) -> Outcome:
             all(pass_counts.get("conversations") for pass_counts in counts),
             rejected or spec.stopped == run_streaming.UNSAID,
         )
-    where = f"in {as_text(out / work_folder.REJECTS)}"
+    where = f"in {out / work_folder.REJECTS}"
     return Outcome(
         record,
         headline,

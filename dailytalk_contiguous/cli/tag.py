@@ -7,7 +7,6 @@ from typing import Any
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, shown_steps
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
 from dailytalk_contiguous.core.utterance import GIVEN
@@ -74,7 +73,7 @@ def tag(
         Panel.INPUT,
         "Longer recordings are cut at mutual silence: 15m, 900s, 1h, or never.",
         metavar=cli_options.TIME,
-        parser=cli_options.time_of({"never": 0.0}, least=1.0),
+        parser=cli_options.time_of({"never": 0.0}),
         show_default=cli_options.time_text(MAX_CONVERSATION),
     ),
     source_licence: str = cli_options.SOURCE_LICENCE,
@@ -83,7 +82,6 @@ def tag(
     workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     force: bool = engine_options.FORCE,
-    profile_stages: bool = engine_options.PROFILE_STAGES,
     split: str = cli_options.split_option("all", "NAME|FOLDER"),
     config: str = option("", Panel.HUB, "Its config.", metavar="NAME", show_default="guessed"),
     audio_column: str = option(
@@ -126,7 +124,7 @@ def tag(
     refuse_downloads(profile, stages)
     if transcripts and not (transcripts.is_dir() or (transcripts.is_file() and ending_of(transcripts.name))):
         raise DailytalkError(
-            f"--transcripts {as_text(transcripts)!r} is neither a folder nor a transcript",
+            f"--transcripts {str(transcripts)!r} is neither a folder nor a transcript",
             f"give a folder, or a file of {', '.join(FORMATS)}",
         )
     if streaming:
@@ -182,8 +180,6 @@ def tag(
     if done.record:
         show.write_readme(work.folder, out.absolute().name, done.n_made)
     work.settle(OF_TAG if done.record else ())
-    if profile_stages:
-        show.say_time_spent(done)
     return tag_outcome(done, work.folder)
 
 
@@ -220,7 +216,7 @@ def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequenc
 def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record
     summary = {
-        "out": as_text(out),
+        "out": str(out),
         "complete": record is not None,
         "shards": {"all": done.n_shards, "made": done.n_made, "missing": done.n_missing},
         "audio_seconds": round(done.audio_seconds, 2),
@@ -241,13 +237,13 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         )
     counts = record["counts"]
     details += _counted(record)
-    details += [f"transcript  {as_text(out / work_folder.TRANSCRIPT)}"]
+    details += [f"transcript  {out / work_folder.TRANSCRIPT}"]
     if edits := counts["edits_that_differ"]:
         details.append(f"  ({counted(edits, 'line')} that people changed also came out differently: theirs stay)")
-    details.append(f"shards      {as_text(out / TAGGED)}")
+    details.append(f"shards      {out / TAGGED}")
     if kept := record.get("unpublished"):
         details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")
-    details += [f"record      {as_text(out / work_folder.RUN)}", *show.first_lines(out / work_folder.TRANSCRIPT)]
+    details += [f"record      {out / work_folder.RUN}", *show.first_lines(out / work_folder.TRANSCRIPT)]
     tagged = (
         f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
         f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"

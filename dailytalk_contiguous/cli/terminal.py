@@ -284,12 +284,12 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except DailytalkError as error:
-        return failed(error.sentence, 2 if isinstance(error, BadValue) else 1)
+        return failed(str(error), 2 if isinstance(error, BadValue) else 1)
     except Exception as error:
         if verbose() or lacks_memory(error):
             raise
         if isinstance(error, OSError) and error.strerror:
-            where = f" ({as_text(error.filename)})" if error.filename else ""
+            where = f" ({error.filename})" if error.filename else ""
             remedy = "free some space" if error.errno in _FULL else "check the disk and the path"
             sentence = f"{error.strerror.lower()}{where}: {remedy}, and run the same command again"
             return failed(f"{sentence}: what is finished is kept")

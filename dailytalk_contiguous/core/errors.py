@@ -4,32 +4,10 @@ Every one carries a reason (what is wrong, with the value) and a remedy (what to
 text, so that a reject line, a terminal and a JSON consumer can each lay them out in their own way. Anything
 else that is raised is a bug and keeps its traceback.
 
-Both pieces name options as the command line does (`--max-cost`). In Python, in a traceback or in the columns of a
-row, they name arguments (`` `max_cost=` ``) instead.
+Both pieces name options as the command line does: `--max-cost` is `max_cost=` in Python.
 """
 
-import re
-from dataclasses import dataclass
-
-#: An option in a text; not in a command in backticks or of pip, whose options mean something in a shell alone.
-_OPTION = re.compile(r"`[^`]*`|pip install [^;,]*|(?<![\w-])--([a-z][a-z0-9-]*)")
-
-_ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)=`")
-
-
-def in_python(text: str) -> str:
-    """A reason or a remedy with arguments of Python for the options that it names.
-
-    >>> in_python("raise --max-cost, or run `dailytalk plan --speak`")
-    'raise `max_cost=`, or run `dailytalk plan --speak`'
-    """
-    return _OPTION.sub(lambda found: f"`{found[1].replace('-', '_')}=`" if found[1] else found[0], text)
-
-
-def on_command_line(text: str) -> str:
-    """Undo `in_python`."""
-    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')}", text)
-
+from dataclasses import asdict, dataclass
 
 #: What libraries say without memory: the dynamic linker, torch, and an import in Python that fails without a word.
 _NO_MEMORY = (
@@ -49,20 +27,14 @@ def lacks_memory(error: BaseException) -> bool:
 class DailytalkError(Exception):
     """A problem that the user can fix. Stops the run unless it is a `BadInput`.
 
-    `reason` says what is wrong, `remedy` what to do about it; neither ends in a full stop. `str` is for Python,
-    `sentence` for the command line.
+    `reason` says what is wrong, `remedy` what to do about it; neither ends in a full stop.
     """
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason, remedy)
-        self.reason = on_command_line(reason)
-        self.remedy = on_command_line(remedy)
+        self.reason, self.remedy = reason, remedy
 
     def __str__(self) -> str:
-        return in_python(self.sentence)
-
-    @property
-    def sentence(self) -> str:
         return f"{self.reason}: {self.remedy}"
 
 
@@ -97,9 +69,5 @@ class Reject:
     reason: str
     remedy: str
 
-    def __post_init__(self) -> None:
-        for name in ("reason", "remedy"):  # which may be those of a row
-            object.__setattr__(self, name, on_command_line(getattr(self, name)))
-
     def as_dict(self) -> dict[str, str]:
-        return {"id": self.id, "stage": self.stage, "reason": self.reason, "remedy": self.remedy}
+        return asdict(self)

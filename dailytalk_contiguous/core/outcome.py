@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.wording import counted
 
@@ -91,4 +90,4 @@ def to_run(*words: str | Path) -> str:
     >>> to_run("speak", "my calls")
     "dailytalk speak 'my calls'"
     """
-    return as_text(shlex.join(["dailytalk", *map(str, words)]))
+    return shlex.join(["dailytalk", *map(str, words)])

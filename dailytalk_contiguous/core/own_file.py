@@ -8,7 +8,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Any
 
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
@@ -25,7 +24,7 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, or has no such
     value; `example` is how to define it.
     """
-    path, shown = Path(file).absolute(), f"{flag} {as_text(file)!r}"
+    path, shown = Path(file).absolute(), f"{flag} {str(file)!r}"
     if not is_own_file(path.name) or not path.is_file():
         raise DailytalkError(f"{shown} is no file of Python", "name one that ends in .py")
     folder = str(path.parent)
@@ -35,7 +34,7 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     try:
         module = import_module(path.stem)
     except Exception as error:  # whatever the file does
-        reason = f"{shown} can't be imported ({type(error).__name__}: {as_text(str(error))})"
+        reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
         raise DailytalkError(reason, "mend it, and run it with python first") from error
     if Path(module.__file__ or "") != path:
         raise DailytalkError(f"{shown} has the name of another module", "give it another name")

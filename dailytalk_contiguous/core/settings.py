@@ -113,19 +113,21 @@ def _setting_of(kind: type, attribute: Field[Any]) -> Setting:
 
 
 def check_values(*holders: Any) -> None:
-    """Raise DailytalkError for a setting whose value is out of its range, or none of its choices."""
+    """Raise BadValue for a setting whose value is out of its range, or none of its choices."""
     for placed in settings_in(*holders):
-        value, setting = placed.value, placed.setting
-        least, most = setting.least, setting.most
-        if (not value and value != 0) or value in setting.words.values():  # none was chosen
-            continue
-        if setting.own and is_own_file(value):
-            continue
-        if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
-            raise BadValue(f"{placed.name} is {value!r}", f"choose among {', '.join(setting.choices)}")
-        if (least is not None and not value >= least) or (most is not None and not value <= most):
-            limits = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
-            raise BadValue(f"{placed.name} is {value!r}", f"give {limits}")
+        check_value(placed.name, placed.setting, placed.value)
+
+
+def check_value(name: str, setting: Setting, value: Any) -> None:
+    """Raise BadValue for a value that a setting can't have. None and what is empty are the absence of a choice."""
+    least, most = setting.least, setting.most
+    if (not value and value != 0) or value in setting.words.values() or (setting.own and is_own_file(value)):
+        return
+    if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
+        raise BadValue(f"{name} can't be {value!r}", f"choose among {', '.join(filter(None, setting.choices))}")
+    if (least is not None and not value >= least) or (most is not None and not value <= most):
+        limits = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
+        raise BadValue(f"{name} can't be {value!r}", f"give {limits}")
 
 
 def settings_of(*holders: Any) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def refusal_of(synthesiser: Synthesiser) -> str:
     try:
         synthesiser.preflight()
     except DailytalkError as error:
-        return error.sentence
+        return str(error)
     return ""
 
 

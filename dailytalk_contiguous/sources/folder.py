@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.audio import (
     to_uri,
 )
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
@@ -384,8 +384,8 @@ def no_conversation(identity: str, reason: str | None, remedy: str | None) -> di
         "given_language": None,
         "transcripts": [],
         "input_digest": "",
-        "problem": reason and in_python(reason),
-        "remedy": remedy and in_python(remedy),
+        "problem": reason,
+        "remedy": remedy,
     }
 
 

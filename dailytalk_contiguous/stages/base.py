@@ -21,7 +21,7 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, in_python
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import (
@@ -279,9 +279,7 @@ class Stage:
         usable = {name: [batch[name][index] for index in indices] for name in names}
         columns, problems = self.attempt(usable)
         for index, error in problems.items():
-            for name, value in zip(
-                PROBLEM, (in_python(error.reason), self.name, in_python(error.remedy)), strict=True
-            ):
+            for name, value in zip(PROBLEM, (error.reason, self.name, error.remedy), strict=True):
                 marks[name][indices[index]] = value
         added = {name: _with_nulls(values, indices, n_rows) for name, values in columns.items()}
         for name in IDS:

@@ -216,8 +216,8 @@ class Segment(Stage):
                 {
                     "id": f"{prefix}@{start:.3f}",
                     "stage": self.name,
-                    "reason": f"{end - start:.2f} s long, under the {self.min_duration:g} s of `min_duration=`",
-                    "remedy": "lower `min_duration=` to keep it",
+                    "reason": f"{end - start:.2f} s long, under the {self.min_duration:g} s of --min-duration",
+                    "remedy": "lower --min-duration to keep it",
                 }
                 for prefix, _, (start, end, _), *_ in dropped
             ],

@@ -43,9 +43,9 @@ def test_too_little_memory_is_one_sentence(source: Path, tmp_path: Path) -> None
     ("options", "told"),
     [
         (("--profile", "best"), "there is no profile 'best': choose one of standard, embedded."),
-        (("--channel", "top"), "Invalid value for '--channel': 'top' is not both, left, right or mix"),
+        (("--channel", "top"), "--channel can't be 'top': choose among both, left, right, mix"),
         (("--shard", "3/2"), "--shard can't be '3/2': give i/N with i from 1 to N"),
-        (("--max-conversation", "0"), "Invalid value for '--max-conversation': '0' is not a time of 1s or more"),
+        (("--max-conversation", "x"), "Invalid value for '--max-conversation': 'x' is not a time such as 15m"),
         (("--transcripts", "nosuch"), "--transcripts 'nosuch' is neither a folder nor a transcript"),
         (("--asr-model", "tiny.en", "--language", "de"), "Whisper tiny.en knows English only, not de: "),
         (("--language", "en,xx"), "the language xx is none of Whisper's"),
@@ -192,7 +192,7 @@ def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
 
 
 def test_address_of_a_store_is_refused_where_a_folder_is_meant() -> None:
-    with pytest.raises(DailytalkError, match="`out=` can't be 's3:/bucket/folder': name a folder of this machine"):
+    with pytest.raises(DailytalkError, match="--out can't be 's3:/bucket/folder': name a folder of this machine"):
         on_this_machine("--out", Path("s3://bucket/folder"))
     on_this_machine("--out", Path("s3/bucket"))
     on_this_machine("--out", None)

@@ -148,9 +148,8 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dail
     assert json.loads(told.out)["hidden"] == [".hidden.wav"]
     assert "passed over 1 hidden" in told.err
     work = folder(tmp_path / "work", first=SHORT[:1])
-    told = dailytalk("speak", work, "--profile", "embedded", "--profile-stages", "--json")
+    told = dailytalk("speak", work, "--profile", "embedded", "--json")
     assert json.loads(told.out)["counts"]["conversations"] == 1
-    assert "where the time went" in told.err
 
 
 @pytest.mark.parametrize(("before", "after"), [(["--insecure"], []), ([], ["--insecure"])])

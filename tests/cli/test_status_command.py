@@ -1,18 +1,11 @@
 import json
 import os
-import platform
 import signal
-from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from command import EMBEDDED, Command, start, start_held, until
+from command import EMBEDDED, Command, start, start_held
 from recordings import calls, state
-
-from dailytalk_contiguous.cli import status as status_command
-from dailytalk_contiguous.run.events import EVENTS, RUN_LOCK, Run, append, now, read_runs
-from dailytalk_contiguous.store.files import locked
 
 
 @pytest.fixture
@@ -102,76 +95,7 @@ def test_recordings_that_reached_no_shard_are_counted_too(
     assert "tag: 1 rejected; rejects.jsonl tells why." in told.splitlines()
 
 
-def test_following_ends_with_the_run(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
-    calls(tmp_path / "in", *"ab")
-    out = tmp_path / "out"
-    running = start("tag", tmp_path / "in", "--out", out, *quick)
-    until(lambda: read_runs(out / EVENTS), running)
-    done = dailytalk("status", out, "--follow", "--json")
-    assert running.wait(timeout=60) == 0
-    running.communicate()
-    looks = [json.loads(line)["runs"][0] for line in done.out.splitlines()]
-    assert (looks[-1]["state"], looks[-1]["done"]) == ("finished", 1)
-
-
-def test_following_on_a_terminal_draws_over_its_line_until_the_run_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dailytalk: Command
-) -> None:
-    run = Run("r", "tag", "a\x1b]0;host", 1, now(), now(), shards=2)
-    append(tmp_path / EVENTS, asdict(run))
-    pauses: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 2:
-            append(tmp_path / EVENTS, asdict(replace(run, state="failed", reason="a full disk")))
-
-    monkeypatch.setattr(status_command, "time", SimpleNamespace(sleep=sleep))
-    for name, value in (("FORCE_COLOR", "1"), ("TERM", "xterm-256color"), ("COLUMNS", "200")):
-        monkeypatch.setenv(name, value)
-    drawn = dailytalk("status", tmp_path, "--follow").out
-    assert pauses == [2.0, 2.0]
-    assert "tag on a\\x1b]0;host, process 1: running; 0 of 2 shards" in drawn
-    assert "\x1b]0;" not in drawn
-    assert "\x1b[2K" in drawn  # the line before is erased
-    last = drawn[drawn.rindex("\x1b[2K") :]
-    assert "process 1: running" not in last
-    assert "process 1: failed; 0 of 2 shards" in last
-    assert drawn.count("tag: a full disk.") == 1
-
-
 def test_folder_without_a_run_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     done = dailytalk("status", tmp_path)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "no run was recorded" in done.err
-
-
-def test_stages_are_profiled_on_request(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
-    calls(tmp_path / "in", "a")
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--profile-stages", "--json")
-    told = json.loads(done.out)
-    for shown in ("where the time went", "Transcribe", "planning", "reading, writing shards", "by the clock"):
-        assert shown in done.err
-    assert told["time"]["stages"]["Transcribe"]["seconds"] > 0
-    spent = sum(stage["seconds"] for stage in told["time"]["stages"].values())
-    assert spent + told["time"]["outside_stages_seconds"] <= told["wall_seconds"] + 0.02
-    assert told["run"]["time"]["stages"] == told["time"]["stages"]
-    plain = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
-    assert "where the time went" not in plain.out + plain.err
-    first, *rest = plain.err.splitlines()
-    assert "tag: found 1 conversation, " in first
-    assert "; 1 shard, 1 of them to make (" in first
-    assert sum("shard 1 of 1: shard-" in line for line in rest) == 1
-    again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out2", *quick)
-    assert (again.code, again.err) == (0, "")
-
-
-def test_ctrl_c_ends_following_with_0_and_no_word(tmp_path: Path) -> None:
-    append(tmp_path / EVENTS, asdict(Run("r", "tag", platform.node(), os.getpid(), now(), now())))
-    with locked(tmp_path / RUN_LOCK, "", ""):
-        following = start("status", tmp_path, "--follow")
-        assert following.stdout is not None
-        assert "running" in following.stdout.readline()
-        following.send_signal(signal.SIGINT)
-        assert following.communicate(timeout=60)[1] == ""
-    assert following.returncode == 0

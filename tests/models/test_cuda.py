@@ -21,14 +21,14 @@ def test_a_device_that_was_named_is_taken_whether_or_not_it_is_here() -> None:
     assert (devices.device_of("cpu"), devices.device_of("cuda")) == ("cpu", "cuda")
     assert devices.resolve_device("cpu") == "cpu"
     with pytest.raises(
-        DailytalkError, match="there is no device 'tpu': pass `device=` with one of auto, cpu, cuda"
+        DailytalkError, match="there is no device 'tpu': pass --device with one of auto, cpu, cuda"
     ):
         devices.device_of("tpu")
 
 
 @needs_no_gpu
 def test_cuda_is_refused_by_what_would_run_on_it_here() -> None:
-    with pytest.raises(DailytalkError, match=r"no CUDA here: .+: pass `device=` auto or cpu"):
+    with pytest.raises(DailytalkError, match=r"no CUDA here: .+: pass --device auto or cpu"):
         devices.resolve_device("cuda")
 
 
@@ -60,14 +60,14 @@ def test_a_card_gets_the_first_type_that_it_has(supported: set[str], chosen: str
 def test_a_type_that_the_device_lacks_is_said_with_its_option() -> None:
     devices.check_compute_type("cpu", devices.CPU_TYPE)
     with pytest.raises(
-        DailytalkError, match="'float16' on the CPU here: pass `compute_type=` with one of auto, float32"
+        DailytalkError, match="'float16' on the CPU here: pass --compute-type with one of auto, float32"
     ):
         devices.check_compute_type("cpu", "float16")
 
 
 def test_a_library_that_ctranslate2_can_not_open_is_said_with_both_ways_out() -> None:
     with (
-        pytest.raises(ModelMissing, match=r"needs libcublas\.so\.12 .*\[cuda\]', or pass `device=` cpu"),
+        pytest.raises(ModelMissing, match=r"needs libcublas\.so\.12 .*\[cuda\]', or pass --device cpu"),
         devices.naming_libraries(),
     ):
         raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")

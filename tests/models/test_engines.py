@@ -85,7 +85,7 @@ def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, afford
         wanted = [pool.submit(buy, number) for number in range(8)]
     refused = [error for error in (future.exception() for future in wanted) if error]
     assert (len(hummer.said), len(refused)) == (affordable, 8 - affordable)
-    assert all("`max_cost=`" in str(error) for error in refused)
+    assert all("--max-cost" in str(error) for error in refused)
     assert not any(isinstance(error, SynthesisFailed) for error in refused)
 
 
@@ -100,7 +100,7 @@ def test_nothing_is_bought_while_purchases_are_halted_and_everything_afterwards(
 
 @pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
 def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
-    with pytest.raises(DailytalkError, match="`max_cost=` is"):
+    with pytest.raises(DailytalkError, match="--max-cost is"):
         Budget(limit)
 
 
@@ -114,7 +114,7 @@ def test_engines_are_what_their_names_say(engine: str) -> None:
 
 def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
     money = Budget(2 * PRICE)
-    passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise `max_cost=` and run the same command again"
+    passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise --max-cost and run the same command again"
     with (
         money.paying(PRICE),
         money.paying(PRICE),

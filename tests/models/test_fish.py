@@ -171,7 +171,7 @@ def test_without_a_voice_nothing_is_bought_unless_any_will_do(
     server: TtsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FISH_AUDIO_REFERENCE_ID")
-    with pytest.raises(DailytalkError, match=r"every line in another voice .*`voice=` ID .*`voice=` any"):
+    with pytest.raises(DailytalkError, match=r"every line in another voice .*--voice ID .*--voice any"):
         fish(server).preflight()
     engine = fish(server, voice="any")
     engine.preflight()

@@ -223,7 +223,7 @@ def test_a_wrong_table_of_personas_is_one_sentence_before_anything_is_written(tm
 
 def test_a_moshi_folder_never_has_prompts(tmp_path):
     (tmp_path / "p.csv").write_text("text\nYou are Ann.\n")
-    with pytest.raises(DailytalkError, match="`persona=` does not go with `format=` moshi"):
+    with pytest.raises(DailytalkError, match="--persona does not go with --format moshi"):
         write_export(calls(2), tmp_path / "out", FORMATS["moshi"], persona=str(tmp_path / "p.csv"))
     write_export(calls(), tmp_path / "out", FORMATS["moshi"])
     text = (tmp_path / "out/train.jsonl").read_text()

@@ -217,7 +217,7 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
     work = write_dataset(tmp_path / "work", [built_row("call", [("left", 0.1, 0.5, "Hi.")], 1.0)])
     for tag, before in (("v1.3.0", "v1.2.0"), ("v1.1.0", "v1.0.0"), ("v2.0.1", "v2.0.0")):
         with pytest.raises(
-            DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass `tag=` v3\.0\.0"
+            DailytalkError, match=rf"{tag} would break readers of {before} \(.*: pass --tag v3\.0\.0"
         ):
             push_version(work, REPO, replace(NEW, tag=tag), dry_run=True)
     done = push_version(work, REPO, replace(NEW, tag="auto"), dry_run=True)

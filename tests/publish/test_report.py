@@ -120,7 +120,7 @@ def test_next_to_nothing_has_a_page(tmp_path, rows):
 
 def test_page_is_not_put_among_shards(tmp_path):
     folder = write_dataset(tmp_path, [built_row()]) / "dataset"
-    with pytest.raises(DailytalkError, match="`out=`"):
+    with pytest.raises(DailytalkError, match="--out"):
         write_report(folder)
     assert write_report(folder, tmp_path / "page.html").conversations == 1
 

@@ -134,8 +134,8 @@ def test_own_voice_that_raises_costs_the_line_and_says_why(
 
 
 TRIED = [
-    ("np.zeros(16000, np.float32), 16000", "it is silence"),
-    ("np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000", "it is noise"),
+    ("np.zeros(16000, np.float32), 16000", "it is silence or noise"),
+    ("np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000", "it is silence or noise"),
     ("np.zeros((2, 16000), np.float32), 16000", "gives no mono samples from -1 to 1"),
     ("np.full(16000, 9000, np.int16), 16000", "gives no mono samples from -1 to 1"),
     ("np.full(16000, np.nan, np.float32), 16000", "gives no mono samples from -1 to 1"),
@@ -181,7 +181,7 @@ def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -
     done = dailytalk("doctor", "--tts", parrot, "--json")
     told = json.loads(done.out)
     assert (done.code, told["engine"], told["voice"], told["sample_rate"]) == (0, "parrot", "+m3", 22050)
-    assert (told["words"], told["same_again"]) == (None, True)
+    assert told["words"] is None
     assert 1.0 < told["speech_seconds"] <= told["seconds"] < 3.0
 
 

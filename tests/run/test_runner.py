@@ -12,8 +12,8 @@ from dailytalk_contiguous.run.storage import WorkFolder
 @pytest.mark.parametrize(
     ("name", "address", "told"),
     [
-        ("slurm", "", "`runner=` can't be 'slurm': choose one of local, ray"),
-        ("local", "auto", "`address=` is that of a Ray cluster: add `runner=` ray"),
+        ("slurm", "", "--runner can't be 'slurm': choose one of local, ray"),
+        ("local", "auto", "--address is that of a Ray cluster: add --runner ray"),
     ],
 )
 def test_runner_that_there_is_not_and_an_address_without_ray_are_refused(

@@ -168,7 +168,7 @@ def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: P
     work = folder(tmp_path, first=talk("a long one", 24))
     script = read_synthesis_input(work)
     whole = price_of(script, settings(tmp_path)).price
-    with pytest.raises(DailytalkError, match=r"spending limit.*`max_cost=`"):
+    with pytest.raises(DailytalkError, match=r"spending limit.*--max-cost"):
         say(work, settings(tmp_path, max_cost=0.4 * whole))
     left = price_of(script, settings(tmp_path)).price
     assert 0.6 * whole <= left < 0.75 * whole
@@ -242,7 +242,7 @@ def test_tag_that_the_synthesiser_does_not_know_stops_everything_before_it_costs
     work = folder(tmp_path, first=SHORT)
     edited(work, 2, tag="giggling")
     for attempt in (say, lambda folder, chosen: price_of(read_synthesis_input(folder), chosen)):
-        with pytest.raises(DailytalkError, match=r"'giggling'.*\"giggling\": \".*`map_tag=` TAG=OTHER"):
+        with pytest.raises(DailytalkError, match=r"'giggling'.*\"giggling\": \".*--map-tag TAG=OTHER"):
             attempt(work, settings(tmp_path))
     assert server.asked == []
     say(work, settings(tmp_path, map_tag=(("giggling", "chuckling"),)))
@@ -320,7 +320,7 @@ def test_deleted_conversation_needs_prune_and_is_gone_then(tmp_path: Path, serve
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     say(work, settings(tmp_path))
     write_transcript(work, read_lines(work / "transcript.jsonl")[:4])
-    with pytest.raises(DailytalkError, match=r"holds 1 finished conversation .*'second'.*`prune=`"):
+    with pytest.raises(DailytalkError, match=r"holds 1 finished conversation .*'second'.*--prune"):
         say(work, settings(tmp_path))
     say(work, settings(tmp_path), prune=True)
     assert [path.name for path in (work / "audio").glob("*.wav")] == ["first_edited.wav"]

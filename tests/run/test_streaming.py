@@ -341,7 +341,7 @@ def test_other_settings_source_or_results_are_refused(
     with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
         pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
     run(TagSpec(find([REPO], tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
-    with pytest.raises(DailytalkError, match="without `streaming=`"):
+    with pytest.raises(DailytalkError, match="without --streaming"):
         pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):
         job(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")

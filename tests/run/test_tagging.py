@@ -235,7 +235,7 @@ def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings
     run(tmp_path / "in", tmp_path / "out", settings)
     before = state(tmp_path / "out")
     (tmp_path / "in/a.wav").unlink()
-    with pytest.raises(DailytalkError, match=r"results of 1 recording not in this input \('a'\).*`prune=`"):
+    with pytest.raises(DailytalkError, match=r"results of 1 recording not in this input \('a'\).*--prune"):
         run(tmp_path / "in", tmp_path / "out", settings)
     assert state(tmp_path / "out") == before
     assert run(tmp_path / "in", tmp_path / "out", settings, prune=True).n_made == 0
@@ -390,7 +390,7 @@ def test_folder_that_can_not_be_written_is_named_with_the_reason_before_any_work
 ) -> None:
     calls(tmp_path / "in", "a")
     (tmp_path / "file").touch()
-    with pytest.raises(DailytalkError, match=rf"`out=` '.*{out}' can't be used \({why}\)"):
+    with pytest.raises(DailytalkError, match=rf"--out '.*{out}' can't be used \({why}\)"):
         run(tmp_path / "in", tmp_path / out, settings)
 
 

@@ -123,7 +123,7 @@ def test_repository_stands_alone() -> None:
 
 
 def test_option_of_the_hub_is_refused_for_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="`audio_column=` is for datasets on the Hub"):
+    with pytest.raises(DailytalkError, match="--audio-column is for datasets on the Hub"):
         repository_of([str(tmp_path)], HubChoice(audio_column="audio"))
 
 
@@ -181,7 +181,7 @@ def test_split_chooses_a_folder_of_audio_files(hub: HubServer) -> None:
     assert names(rows()) == ["data/test/a", "data/train/a"]
     (only,) = rows(split="test")
     assert (only["conversation_id"], only["duration"]) == ("a", 2.0)
-    with pytest.raises(DailytalkError, match="choose `split=` from data, test, train"):
+    with pytest.raises(DailytalkError, match="choose --split from data, test, train"):
         fetch(repository(split="dev"))
 
 
@@ -301,11 +301,11 @@ def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -
     two = parquet({"id": ["a"], "x": [struct(wav())], "y": [struct(wav())]}, ("x", "y"))
     publish({"data/train-0.parquet": two})
     for choice, told in (
-        ({}, r"several columns with audio \(x, y\): choose one with `audio_column=`"),
-        ({"audio_column": "z"}, "no column 'z': choose `audio_column=` from id, x, y"),
-        ({"id_column": "z"}, "no column 'z': choose `id_column=` from id, x, y"),
-        ({"split": "dev"}, "no split 'dev': choose `split=` from train"),
-        ({"config": "big"}, "no config 'big': choose `config=` from default"),
+        ({}, r"several columns with audio \(x, y\): choose one with --audio-column"),
+        ({"audio_column": "z"}, "no column 'z': choose --audio-column from id, x, y"),
+        ({"id_column": "z"}, "no column 'z': choose --id-column from id, x, y"),
+        ({"split": "dev"}, "no split 'dev': choose --split from train"),
+        ({"config": "big"}, "no config 'big': choose --config from default"),
     ):
         with pytest.raises(DailytalkError, match=told):
             fetch(repository(**choice))
@@ -332,11 +332,9 @@ def test_config_that_has_to_be_chosen_or_holds_no_table_is_told(hub: HubServer) 
     )
     table = parquet({"id": ["a"], "audio": [struct(wav())]})
     publish({"calls/train-0.parquet": table, "notes/a.csv": b"x\n1\n", "README.md": f"{card}---\n".encode()})
-    with pytest.raises(DailytalkError, match="has several configs: choose `config=` from calls, notes"):
+    with pytest.raises(DailytalkError, match="has several configs: choose --config from calls, notes"):
         fetch(repository())
-    with pytest.raises(
-        DailytalkError, match="has no Parquet or WebDataset shards there: choose another `config=`"
-    ):
+    with pytest.raises(DailytalkError, match="has no Parquet or WebDataset shards there: choose another --config"):
         fetch(repository(config="notes"))
     assert names(rows(config="calls")) == ["a"]
 
@@ -515,7 +513,7 @@ def test_different_ids_are_different_names_that_stay_in_their_folder(first: str,
 
 @pytest.mark.parametrize("name", ["", "a//b", "/a", "a/"])
 def test_id_that_can_be_no_name_is_refused(name: str) -> None:
-    with pytest.raises(BadInput, match="choose another `id_column=`"):
+    with pytest.raises(BadInput, match="choose another --id-column"):
         table_file_name(name)
 
 

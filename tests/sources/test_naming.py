@@ -44,7 +44,7 @@ def test_streamed_name_that_changes_what_an_earlier_one_should_have_been_is_refu
 ) -> None:
     streamed = Names([earlier])
     with pytest.raises(
-        BadInput, match=r"can't be distinguished from an earlier row's .*choose another `id_column=`"
+        BadInput, match=r"can't be distinguished from an earlier row's .*choose another --id-column"
     ):
         streamed.add(name)
     assert streamed.add("another.wav") == "another"

@@ -131,5 +131,5 @@ def test_emotion_is_classified_where_it_is_asked_for() -> None:
         names(from_app("clips.to_clips").clip_stages("embedded", emotion="somebody/model")[0])[-1]
         == "ClassifyEmotion"
     )
-    with pytest.raises(DailytalkError, match="`emotion_vote=` needs `emotion=`"):
+    with pytest.raises(DailytalkError, match="--emotion-vote needs --emotion"):
         tag_stages("embedded", emotion_vote=True)

@@ -47,5 +47,5 @@ def test_a_stage_without_recogniser_is_the_same_on_all_devices(name: str) -> Non
 
 @pytest.mark.parametrize("name", STAGES)
 def test_preflight_refuses_a_type_that_the_device_lacks(name: str) -> None:
-    with pytest.raises(DailytalkError, match="pass `compute_type=` with one of"):
+    with pytest.raises(DailytalkError, match="pass --compute-type with one of"):
         made(name, "tiny.en", device="cpu", compute_type="float16").preflight()

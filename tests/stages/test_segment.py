@@ -156,7 +156,7 @@ def to_float(pcm: np.ndarray) -> np.ndarray:
 def test_one_channel_or_three_are_refused_with_the_way_on() -> None:
     fine = example(NAME)[:32000]
     for count, said in ((1, "it has 1 channel,.*call.left.wav"), (3, "it has 3 channels,")):
-        with pytest.raises(BadInput, match=f"{said}.*`channel=` mix") as caught:
+        with pytest.raises(BadInput, match=f"{said}.*--channel mix") as caught:
             Segment()(conversations(fine, np.zeros((16000, count), np.float32)))
         assert caught.value.row == 1
 
@@ -278,9 +278,9 @@ def test_utterance_as_short_as_is_allowed_is_kept_and_one_as_long_as_short_ones_
     assert {one["kind"] for one in rows_of(kept)} == {"speech"}
     shorter = sorted(one["end"] - one["start"] for one in found)[:3]
     assert sorted(one["reason"] for one in kept["rejected"]) == sorted(
-        f"{seconds:.2f} s long, under the {length:g} s of `min_duration=`" for seconds in shorter
+        f"{seconds:.2f} s long, under the {length:g} s of --min-duration" for seconds in shorter
     )
-    assert {one["remedy"] for one in kept["rejected"]} == {"lower `min_duration=` to keep it"}
+    assert {one["remedy"] for one in kept["rejected"]} == {"lower --min-duration to keep it"}
 
 
 def sides(samples: np.ndarray, rate: int = 16000, **settings: Any) -> dict[str, dict[str, Any]]:

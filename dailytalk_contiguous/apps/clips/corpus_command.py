@@ -83,7 +83,6 @@ def corpus(
     ),
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
-    profile_stages: bool = engine_options.PROFILE_STAGES,
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
@@ -148,8 +147,6 @@ def corpus(
     with work.telling(), show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     work.settle(OF_CORPUS if done.record else ())
-    if profile_stages:
-        show.say_time_spent(done)
     return corpus_outcome(spec, done)
 
 

@@ -651,7 +651,7 @@ def _do_all(inbox: queue.SimpleQueue[Callable[[], object]]) -> None:
 def _sentence_of(error: Exception) -> str:
     """An error in a sentence without a full stop."""
     if isinstance(error, DailytalkError):
-        return error.sentence
+        return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory: close other programs, or choose a smaller model"
     detail = " ".join(str(error).split())[:200]

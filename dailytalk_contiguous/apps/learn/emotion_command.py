@@ -44,7 +44,7 @@ _SETTINGS: dict[str, type[Any]] = {"linear": emotion_training.LinearSettings, **
 
 TRAIN_EMOTION_SETTINGS = cli_options.setting_options(*(kind() for kind in _SETTINGS.values()))
 
-LISTEN = cli_options.time_of({}, 0.5)
+LISTEN = cli_options.time_of({})
 
 #: The note beside every emotion.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"

@@ -210,7 +210,7 @@ class Session:
             sound = {"duration": round(stretch.seconds, 6), "why_silent": None}
             return answer | sound | {"sample_rate": info.sample_rate, "channels": info.channels}
         except (BadInput, OSError) as problem:
-            why = problem.sentence if isinstance(problem, BadInput) else f"it can't be read: {problem.strerror}"
+            why = str(problem) if isinstance(problem, BadInput) else f"it can't be read: {problem.strerror}"
             ends = [line["end"] - offset for line in lines.values()]
             seconds = self.editable.seconds(name) or max(ends, default=0.0)
             return answer | {"duration": seconds, "why_silent": why, "sample_rate": None, "channels": 0}
