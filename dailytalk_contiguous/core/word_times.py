@@ -5,15 +5,14 @@ over speech where only the text is, and placed in a trainer's frames.
 import math
 import re
 import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from itertools import accumulate, groupby, pairwise
-from operator import attrgetter, itemgetter
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
@@ -142,8 +141,6 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> tuple[float,
 Cue = dict[str, Any]
 WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]
-SpanArray = npt.NDArray[np.float64]
-
 
 #: Seconds of a frame in which a transcript and detected speech are compared, and by how many a transcript may be
 #: early or late for it to be noticed.
@@ -170,8 +167,7 @@ _BETWEEN_CHARACTERS = re.compile(
 _CJK_SPACE = re.compile(rf"(?<=[{_CJK}]) (?=[{_CJK}])")
 
 
-@dataclass(frozen=True)
-class Matched:
+class Matched(NamedTuple):
     """The result of `match_words`: one item an utterance in `texts` and `words`.
 
     `left_over` has (index of the cue, its words that are near no utterance), by rising index.
@@ -182,13 +178,13 @@ class Matched:
     left_over: list[tuple[int, list[WordRow]]]
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A word with the cue and the place in it that it came from."""
+class _CueWord(NamedTuple):
+    """Word number `number` of a cue, and how it is written there."""
 
     cue: int
-    index: int
+    number: int
     word: WordRow
+    written: str
 
 
 def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distance: float) -> Matched:
@@ -206,33 +202,44 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         And the words left over, with their own times.
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
-    placed_in: list[list[_Placed]] = [[] for _ in utterances]
-    left_over: dict[int, list[WordRow]] = {}
-    written: list[list[str]] = []
-    order: list[tuple[float, _Placed]] = []
+    placed_in: list[list[_CueWord]] = [[] for _ in utterances]
+    left_over: defaultdict[int, list[WordRow]] = defaultdict(list)
+    order: list[tuple[float, _CueWord]] = []
     for number, cue in enumerate(cues):
-        words = sorted(cue["words"] or [], key=lambda word: float(word["start"]))
-        if not words:
-            words = spread_words(cue["text"] or "", cue["start"], cue["end"], utterances)
+        text = cue["text"] or ""
+        words = sorted(cue["words"] or [], key=itemgetter("start"))
+        written = [word["word"] for word in words] if words else written_words(text)
+        words = words or spread_words(text, cue["start"], cue["end"], utterances)
         if not cue["words"] or are_spread(words):  # these times say nothing of each word
             words = [word | {"fitted": True} for word in words]
-        spelled = [word["word"] for word in words]
-        written.append(spelled if cue["words"] else as_written(cue["text"] or "", spelled))
-        for index, word in enumerate(words):
+        for index, (word, spelled) in enumerate(zip(words, written, strict=True)):
             # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
             # order of their cues, while times that were given decide for themselves.
-            order.append((word["start"] if cue["words"] else cue["start"], _Placed(number, index, word)))
-    for _, placed in sorted(order, key=lambda item: (item[0], item[1].cue, item[1].index)):
-        chosen = nearest(spans, (placed.word["start"] + placed.word["end"]) / 2, max_distance)
-        if chosen is None:
-            left_over.setdefault(placed.cue, []).append(placed.word)
+            time = word["start"] if cue["words"] else cue["start"]
+            order.append((time, _CueWord(number, index, word, spelled)))
+    for _, item in sorted(order, key=lambda entry: (entry[0], *entry[1][:2])):
+        middle = (item.word["start"] + item.word["end"]) / 2
+        distances = np.maximum(spans[:, 0] - middle, middle - spans[:, 1]).clip(0.0)
+        if distances.min(initial=math.inf) <= max_distance:
+            placed_in[int(distances.argmin())].append(item)
         else:
-            placed_in[chosen].append(placed)
+            left_over[item.cue].append(item.word)
+    n_words = Counter(item.cue for _, item in order)
     return Matched(
-        texts=[_text(placed, cues, written) for placed in placed_in],
-        words=[_fit_cues(placed, start, end) for placed, (start, end) in zip(placed_in, utterances, strict=True)],
+        texts=[_text(placed, cues, n_words) for placed in placed_in],
+        words=[_fit_cues(placed, *span) for placed, span in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
     )
+
+
+def _text(placed: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
+    """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
+    pieces: list[str] = []
+    for cue, run in groupby(placed, key=itemgetter(0)):
+        words = [item.written for item in run]
+        text = " ".join((cues[cue]["text"] or "").split())
+        pieces += [text] if text and len(words) == n_words[cue] else words
+    return join_words(pieces)
 
 
 def are_spread(words: Sequence[WordRow]) -> bool:
@@ -261,78 +268,27 @@ def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
     )
 
 
-def _fit_cues(placed: Sequence[_Placed], start: float, end: float) -> list[WordRow]:
-    """The words of an utterance inside of it; those of a cue that reaches beyond it are scaled together."""
-    words = [item.word for item in placed]
-    hulls: dict[int, TimeSpan] = {}
-    for item in placed:
-        first, last = hulls.get(item.cue, (math.inf, -math.inf))
-        hulls[item.cue] = min(first, item.word["start"]), max(last, item.word["end"])
-    cues = merge_gaps(sorted(hulls.values()), -SHORTEST_WORD)  # those that overlap have one scale
-    reaching = _reaching(cues, words, start, end)
-    targets = _targets(reaching, cues, start, end)
-    if targets is None:  # the cues beside them leave no room: all of them make room together
-        reaching = [(cues[0][0], cues[-1][1])]
-        targets = _targets(reaching, reaching, start, end)
-    scaled = []
-    for word in words:
-        for (first, last), (begin, until) in zip(reaching, targets or (), strict=True):
-            if first <= word["start"] and word["end"] <= last:
-                scale = (until - begin) / (last - first) if last > first else 1.0
-                word = {**word, **{edge: begin + scale * (word[edge] - first) for edge in ("start", "end")}}
-                break
-        scaled.append(word)
+def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[WordRow]:
+    """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
+    spans = np.array([[item.word["start"], item.word["end"]] for item in placed]).reshape(-1, 2)
+    of_cue = np.array([item.cue for item in placed])
+    kept = spans.clip(start, end)
+    loses_much = np.diff(kept)[:, 0] < CLIPPED_SHARE * np.diff(spans)[:, 0]
+    for cue in {*of_cue[loses_much].tolist()}:
+        own = spans[of_cue == cue]
+        first, last = own.min(), own.max()
+        least = min(SCALED_SHARE * (last - first), end - start)
+        begin = min(max(first, start), end - least)
+        until = max(min(last, end), begin + least)
+        spans[of_cue == cue] = np.interp(own, [first, last], [begin, until])
+    fitted = fit_spans([*map(tuple, spans.tolist())], start, end)
     return [
-        fitted if (fitted["start"], fitted["end"]) == (word["start"], word["end"]) else fitted | {"fitted": True}
-        for word, fitted in zip(words, fit_words(scaled, start, end), strict=True)
+        word | ({} if (word["start"], word["end"]) == span else {"start": span[0], "end": span[1], "fitted": True})
+        for (_, _, word, _), span in zip(placed, fitted, strict=True)
     ]
 
 
-def _reaching(cues: Sequence[TimeSpan], words: Sequence[WordRow], start: float, end: float) -> list[TimeSpan]:
-    """From where to where the cues are that reach before an utterance, and those that reach after it.
-
-    Without those of which no word loses much at the edge.
-    """
-    early = [cue for cue in cues if cue[0] < start]
-    late = [cue for cue in cues if cue[1] > end]
-    sides = [cues] if {*early} & {*late} else [early, late]
-    spans = [(side[0][0], side[-1][1]) for side in sides if side]
-
-    def loses_much(word: WordRow) -> bool:
-        kept = min(word["end"], end) - max(word["start"], start)
-        return bool(kept < CLIPPED_SHARE * (word["end"] - word["start"]))
-
-    return [
-        (first, last)
-        for first, last in spans
-        if any(loses_much(word) for word in words if first <= word["start"] and word["end"] <= last)
-    ]
-
-
-def _targets(
-    reaching: Sequence[TimeSpan], cues: Sequence[TimeSpan], start: float, end: float
-) -> list[TimeSpan] | None:
-    """Where in the utterance what reaches beyond it goes: what is inside of it, and if that is less than
-    `SCALED_SHARE`, what is free beside it. None where too little is free between other cues.
-    """
-    targets: list[TimeSpan] = []
-    for first, last in reaching:
-        low = (
-            start if first < start else max([start, *(until for _, until in (*targets, *cues) if until <= first)])
-        )
-        high = end if last > end else min([end, *(begin for begin, _ in cues if begin >= last)])
-        least = SCALED_SHARE * (last - first)
-        begin, until = (min(max(edge, low), high) for edge in (first, last))
-        until = min(max(until, begin + least), high)
-        begin = max(min(begin, until - least), low)
-        if len(cues) > 1 and until - begin < least - FRAME:
-            return None
-        targets.append((begin, until))
-    return targets
-
-
-@dataclass(frozen=True)
-class Shift:
+class Shift(NamedTuple):
     """By how many seconds a transcript is late (early: negative), estimated from speech activity.
 
     `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
@@ -377,38 +333,16 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     return Shift((best_index - furthest) * FRAME, agreement, best, common)
 
 
-def nearest(spans: SpanArray, time: float, max_distance: float) -> int | None:
-    """Index of the span, of (n, 2) in seconds, that holds `time`, else of the nearest; the earlier on ties.
-
-    None where none is within `max_distance` seconds.
-    """
-    if not len(spans):
-        return None
-    distances = np.maximum(np.maximum(spans[:, 0] - time, time - spans[:, 1]), 0.0)
-    chosen = int(np.argmin(distances))
-    return chosen if distances[chosen] <= max_distance else None
-
-
 def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
-    """Share the speech that a cue covers among the words of its text, in proportion to their letters.
+    """Share the speech that a cue covers among the words of its text, by `sound_length`.
 
     The cue's own time counts where it covers none of `spans` ((start, end) in seconds). No word is across two
-    of them: it goes to the one that holds its midpoint. Letters and digits count; a word has at least one.
+    of them.
     """
-    words = split_words(text)
     # Those that touch stay apart: they are two utterances.
-    parts = _inside(merge_gaps(sorted(spans), -SHORTEST_WORD), start, end) or [(start, end)]
-    letters = [max(1, sum(map(str.isalnum, word))) for word in words]
-    ends = np.cumsum([part_end - part_start for part_start, part_end in parts])
-    borders = ends[-1] * np.cumsum([0, *letters]) / max(1, sum(letters))
-    spread: list[WordRow] = []
-    for word, (first, last) in zip(words, pairwise(borders.tolist()), strict=True):
-        number = min(int(np.searchsorted(ends, (first + last) / 2, "right")), len(parts) - 1)
-        part_start, part_end = parts[number]
-        shift = part_end - float(ends[number])
-        times = [min(max(edge + shift, part_start), part_end) for edge in (first, last)]
-        spread.append({"word": word, "start": times[0], "end": times[1], "probability": None})
-    return spread
+    regions = _inside(merge_gaps(sorted(spans), -SHORTEST_WORD), start, end) or [(start, end)]
+    words = split_words(text)
+    return [Word(word, *span, None).row() for word, span in zip(words, _lay(words, regions), strict=True)]
 
 
 def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRow]:
@@ -418,23 +352,34 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
 
 
 def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """Clip spans into [start, end] seconds, in their order: none overlaps the next, none is empty.
+    """Move spans into [start, end] seconds, in their order: none overlaps the next, none is empty.
 
-    Where two overlap, the earlier one ends where the later one begins. Those that are wholly outside move in at
-    their edge and share the room that is free there. Every span keeps `SHORTEST_WORD`, or an equal share of the
-    whole if that is too short for it.
+    Where two overlap, the earlier one ends where the later one begins. Those across an edge are clipped, and those
+    beyond it share the room that is free there. Every span keeps `SHORTEST_WORD`, or an equal share of the whole
+    if that is too short for it.
     """
     if not spans:
         return []
+    edges = np.array(spans, np.float64)
+    moved = edges.clip(start, end)
+    beyond = (edges[:, 1] <= start) | (edges[:, 0] >= end)
+    first, last = edges.min(), edges.max()
+    if beyond.all():
+        length = min(last - first, end - start)
+        low = min(max(first, start), end - length)
+        room = [first, last], [low, low + length]
+    else:
+        low, high = moved[~beyond].min(), moved[~beyond].max()
+        room = [min(first, low), low, high, max(last, high)], [start, low, high, end]
+    moved[beyond] = np.interp(edges[beyond], *room)
     shortest = min(SHORTEST_WORD, (end - start) / len(spans))
-    moved = _moved_inside(spans, start, end)
     starts: list[float] = []
-    for index, (first, _) in enumerate(moved):
+    for index, begin in enumerate(moved[:, 0].tolist()):
         earliest = starts[-1] + shortest if starts else start
-        starts.append(min(max(first, earliest), end - (len(spans) - index) * shortest))
+        starts.append(min(max(begin, earliest), end - (len(spans) - index) * shortest))
     return [
-        (first, min(max(last, first + shortest), limit))
-        for first, (_, last), limit in zip(starts, moved, [*starts[1:], end], strict=True)
+        (begin, min(max(until, begin + shortest), limit))
+        for begin, until, limit in zip(starts, moved[:, 1].tolist(), [*starts[1:], end], strict=True)
     ]
 
 
@@ -446,68 +391,33 @@ def split_words(text: str) -> list[str]:
     >>> split_words("- Well ... 100 % yes !")
     ['-Well...', '100%', 'yes!']
     """
+    return [word.replace(" ", "") for word in written_words(text)]
+
+
+def written_words(text: str) -> list[str]:
+    """The words of `split_words` with the spaces that they have in the text.
+
+    >>> written_words("- Well ... yes !")
+    ['- Well ...', 'yes !']
+    """
     words: list[str] = []
     lead = ""
     for piece in text.split():
-        for token in _BETWEEN_CHARACTERS.split(piece):
+        for number, token in enumerate(_BETWEEN_CHARACTERS.split(piece)):
+            spaced = token if number else f" {token}"
             if any(map(str.isalnum, token)):
-                words.append(lead + token)
+                words.append(lead + spaced)
                 lead = ""
-            elif token and words:
-                words[-1] += token
-            elif token:
-                lead += token
-    return words or ([lead] if lead else [])
-
-
-def as_written(text: str, words: Sequence[str]) -> list[str]:
-    """Words of `split_words` with the spaces that their text has inside of them; as they are in another text.
-
-    >>> as_written("Well ... yes !", ["Well...", "yes!"])
-    ['Well ...', 'yes !']
-    """
-    if "".join(words) != "".join(text.split()):
-        return [*words]
-    places = [place for place, letter in enumerate(text) if not letter.isspace()]
-    ends = accumulate(map(len, words), initial=0)
-    spans = ((places[first], places[last - 1] + 1) for first, last in pairwise(ends))
-    return [" ".join(text[start:end].split()) for start, end in spans]
+            elif words:
+                words[-1] += spaced.rstrip()
+            else:
+                lead += spaced.rstrip()
+    return [word.strip() for word in words or [lead] if word]
 
 
 def join_words(words: Iterable[str]) -> str:
     """Words as a text: with spaces between them, except inside Japanese and Chinese."""
     return _CJK_SPACE.sub("", " ".join(words))
-
-
-def _moved_inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """Clip spans to [start, end]; those wholly outside share the room before the first, after the last inside."""
-    edges = np.array(spans, np.float64).reshape(-1, 2)
-    before = edges[:, 1] <= start
-    after = (edges[:, 0] >= end) & ~before
-    clipped = edges.clip(start, end)
-    lengths = np.maximum(SHORTEST_WORD, edges[:, 1] - edges[:, 0])
-    inside = clipped[~before & ~after]
-    if len(inside):
-        room_before, room_after = inside[:, 0].min() - start, end - inside[:, 1].max()
-    else:
-        room_before = (end - start) * lengths[before].sum() / max(lengths.sum(), SHORTEST_WORD)
-        room_after = end - start - room_before
-    for group, room in ((before, room_before), (after, room_after)):
-        scaled = lengths[group] * min(1.0, room / max(lengths[group].sum(), SHORTEST_WORD))
-        first = start if group is before else end - scaled.sum()
-        clipped[group, 1] = first + np.cumsum(scaled)
-        clipped[group, 0] = clipped[group, 1] - scaled
-    return [(first, last) for first, last in clipped.tolist()]
-
-
-def _text(placed: Sequence[_Placed], cues: Sequence[Cue], written: Sequence[Sequence[str]]) -> str:
-    """The text of an utterance that got these words: of whole cues their own text, of parts their words."""
-    pieces: list[str] = []
-    for cue, run in groupby(placed, key=attrgetter("cue")):
-        words = [written[cue][item.index] for item in run]
-        text = " ".join((cues[cue]["text"] or "").split())
-        pieces += [text] if text and len(words) == len(written[cue]) else words
-    return join_words(pieces)
 
 
 # Word times of speech whose text is known, where no engine gives them.
@@ -535,10 +445,24 @@ ROOM_SECONDS = 0.06
 #: which a sound is a click.
 VOICED_FRAME, BELOW_LOUD_DB, SHORTEST_SPAN = 0.01, 35.0, 0.02
 
-#: Relative lengths of the letters of a word. English vowels take 1.5 to 2 times as long as consonants, liquids and
-#: glides less (means of Crystal and House 1988, J. Acoust. Soc. Am. 83:1553; of the order, not to the digit). A
-#: digit is spoken as a short word ("five", "seven": three to five sounds).
-VOWEL, SECOND_VOWEL, CONSONANT, GLIDE, DIGIT, SIGN = 1.6, 0.6, 1.0, 0.8, 4.5, 4.0
+#: Relative lengths of the letters of a word; the first pattern that fits counts. English vowels take 1.5 to 2
+#: times as long as consonants, liquids and glides less (means of Crystal and House 1988, J. Acoust. Soc. Am.
+#: 83:1553; of the order, not to the digit). A digit is spoken as a short word ("five", "seven": three to five
+#: sounds). A silent "e", a second vowel letter ("ea") and the second letter of a digraph ("th") add little or
+#: nothing. A letter of a script without capitals (Han, kana, Arabic) may be a syllable.
+LETTER_LENGTHS = {
+    r"[&%@#*+=$€£¥°]": 4.0,
+    r"\d": 4.5,
+    r"(?<=\w[^\Waeiouy])e\b": 0.0,
+    r"(?<=[aeiouy])[aeiouy]": 0.6,
+    r"[aeiouy]": 1.6,
+    r"(?<=[tscpwg])h|(?<=c)k|(?<=n)g|(?<=k)n|(?<=w)r": 0.0,
+    r"[hjlrw]": 0.8,
+    r"[^\W_\0-\u058f]": 2.6,
+    r"[^\W_]": 1.0,
+}
+_LETTER = re.compile("|".join(f"({pattern})" for pattern in LETTER_LENGTHS))
+_DOUBLED = re.compile(r"([b-df-hj-np-tv-xz])\1")
 
 #: Added once a word, so that "a" is not a third of "the".
 WORD_OVERHEAD = 0.6
@@ -547,10 +471,6 @@ WORD_OVERHEAD = 0.6
 #: Am. 91:1707).
 FINAL_LENGTHENING = 1.3
 
-_VOWELS = frozenset("aeiouy")
-_GLIDES = frozenset("hjlrw")
-_DIGRAPHS = frozenset({"th", "sh", "ch", "ck", "ng", "ph", "wh", "gh", "kn", "wr"})
-_SPOKEN_SIGNS = frozenset("&%@#*+=$€£¥°")
 _PAUSE_MARKS = frozenset(".,!?;:…—–。！？、，؟۔।")
 
 
@@ -564,37 +484,10 @@ def normalise(word: str) -> str:
 
 
 def sound_length(word: str) -> float:
-    """How long a word takes to say, in units of one consonant; positive for any word.
-
-    A second vowel letter in a row ("ea"), the second letter of a digraph ("th"), a doubled consonant and a final
-    silent "e" add little or nothing.
-    A letter outside ASCII counts as a consonant where its script has capitals (Cyrillic, Greek), because it is a
-    sound; otherwise (Han, kana, Arabic) as a vowel and a consonant, because it may be a syllable.
-    """
-    letters = unicodedata.normalize("NFKD", word.casefold())
-    letters = "".join(letter for letter in letters if letter.isalnum() or letter in _SPOKEN_SIGNS)
-    if len(letters) > 2 and letters.endswith("e") and letters[-2] not in _VOWELS:
-        letters = letters[:-1]
-    before = ""
-    length = WORD_OVERHEAD
-    for letter in letters:
-        length += _letter_length(letter, before)
-        before = letter
-    return length
-
-
-def _letter_length(letter: str, before: str) -> float:
-    if letter in _SPOKEN_SIGNS:
-        return SIGN
-    if letter.isdigit():
-        return DIGIT
-    if not letter.isascii():
-        return VOWEL + CONSONANT if letter.isalpha() and letter.upper() == letter.lower() else CONSONANT
-    if letter in _VOWELS:
-        return SECOND_VOWEL if before in _VOWELS else VOWEL
-    if letter == before or before + letter in _DIGRAPHS:
-        return 0.0
-    return GLIDE if letter in _GLIDES else CONSONANT
+    """How long a word takes to say, in units of one consonant; positive for any word."""
+    letters = _DOUBLED.sub(r"\1", unicodedata.normalize("NFKD", word.casefold()))
+    lengths = [*LETTER_LENGTHS.values()]
+    return WORD_OVERHEAD + sum(lengths[int(match.lastindex or 0) - 1] for match in _LETTER.finditer(letters))
 
 
 def voiced_spans(samples: NDArray[np.float32], sample_rate: int) -> list[TimeSpan]:
@@ -624,11 +517,8 @@ def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]
 
     A word that lies in silence as a whole keeps its times.
     """
-    tightened = []
-    for word in words:
-        inside = _inside(spans, word.start, word.end)
-        tightened.append(word._replace(start=inside[0][0], end=inside[-1][1]) if inside else word)
-    return tightened
+    inside = [_inside(spans, word.start, word.end) or [(word.start, word.end)] for word in words]
+    return [word._replace(start=own[0][0], end=own[-1][1]) for word, own in zip(words, inside, strict=True)]
 
 
 def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration: float) -> list[Word]:
@@ -644,10 +534,9 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
             whole of the audio.
         duration: seconds of the audio.
     """
-    if not text_words:
-        return []
     regions = _inside(merge_gaps(sorted(spans), PAUSE_SECONDS), 0.0, duration) or [(0.0, duration)]
-    return _fitted_words(text_words, _lay(text_words, regions), [0.0] * len(text_words), duration)
+    times = fit_spans(_lay(text_words, regions), 0.0, duration)
+    return [Word(word, *span, 0.0) for word, span in zip(text_words, times, strict=True)]
 
 
 def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], duration: float) -> list[Word]:
@@ -661,9 +550,7 @@ def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], durati
     heads = sorted(spans)
     times: list[TimeSpan] = []
     for head, following in zip([0, *heads[1:]], [*heads[1:], len(text_words)], strict=True):
-        start, end = spans[head] if head in spans else spans[heads[0]]
-        borders = np.cumsum([0.0, *(sound_length(word) for word in text_words[head:following])])
-        times += pairwise((start + (end - start) * borders / borders[-1]).tolist())
+        times += _lay(text_words[head:following], [spans.get(head, spans[heads[0]])])
     return fit([Word(word, *span, 1.0) for word, span in zip(text_words, times, strict=True)], duration)
 
 
@@ -688,78 +575,62 @@ def by_edit_distance(
     # A mark by itself has no letters, and equals nothing: it is its number, of which no other has the like.
     written = [normalise(word) or str(-1 - n) for n, word in enumerate(text_words)]
     spoken = [normalise(word.text) or (n,) for n, word in enumerate(words)]
-    blocks = SequenceMatcher(None, written, spoken, autojunk=False).get_matching_blocks()
-    pairs = [(block.a + n, block.b + n) for block in blocks for n in range(block.size)]
-    if not pairs or len(pairs) < MIN_MATCHED * len(text_words):
+    opcodes = SequenceMatcher(None, written, spoken, autojunk=False).get_opcodes()
+    known = {
+        first + n: words[heard_first + n]
+        for tag, first, last, heard_first, _ in opcodes
+        if tag == "equal"
+        for n in range(last - first)
+    }
+    if not known or len(known) < MIN_MATCHED * len(text_words):
         return None
-    times: list[TimeSpan] = [(0.0, 0.0)] * len(text_words)
-    probabilities: list[float | None] = [0.0] * len(text_words)
-    for index, heard_index in pairs:
-        times[index] = (words[heard_index].start, words[heard_index].end)
-        probabilities[index] = words[heard_index].probability
-    anchors = [(-1, -1), *pairs, (len(text_words), len(words))]
-    for (index, heard_index), (next_place, next_other) in pairwise(anchors):
-        if next_place - index == 1:
+    times = [known[n][1:3] if n in known else (0.0, 0.0) for n in range(len(text_words))]
+    for _, first, last, heard_first, heard_last in opcodes:
+        if first == last or first in known:
             continue
         # Words that were not recognised, between two matched ones or an edge of the audio.
-        first, last = index + 1, next_place
-        start = times[first - 1][1] if first else 0.0
-        end = times[last][0] if last < len(times) else duration
-        regions = _inside([(word.start, word.end) for word in words[heard_index + 1 : next_other]], start, end)
+        start, end = times[first - 1][1] if first else 0.0, times[last][0] if last < len(times) else duration
+        regions = _inside([word[1:3] for word in words[heard_first:heard_last]], start, end)
         regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
         if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
             # The neighbours swallowed them: share with them.
+            start, end = times[first - 1][0] if first else start, times[last][1] if last < len(times) else end
             first, last = max(0, first - 1), min(len(times), last + 1)
-            start = times[first][0] if first <= index else start
-            end = times[last - 1][1] if last > next_place else end
             regions = [(start, max(start, end))]
         times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
-    return _fitted_words(text_words, times, probabilities, duration)
+    return [
+        Word(word, *span, known[n].probability if n in known else 0.0)
+        for n, (word, span) in enumerate(zip(text_words, fit_spans(times, 0.0, duration), strict=True))
+    ]
 
 
 def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
     """Spans of words that fill regions, which are in order and are parted by pauses; see `by_proportion`."""
+    if not words:
+        return []
     lengths = np.array([sound_length(word) for word in words])
     sound = np.array([end - start for start, end in regions])
+    pauses_after = [word.rstrip("\"'”’»)]}」』 ")[-1:] in _PAUSE_MARKS for word in words]
     if len(regions) > 1:  # the words before a written pause are drawn out, as those before a real one
-        lengths *= [FINAL_LENGTHENING if _pauses_after(word) else 1.0 for word in words]
-    borders = np.concatenate(([0.0], np.cumsum(lengths))) / lengths.sum()
-    pauses = np.cumsum(sound)[:-1] / sound.sum()
-    cuts = [0, *(_cut(words, borders, float(pause)) for pause in pauses), len(words)]
+        lengths *= np.where(pauses_after, FINAL_LENGTHENING, 1.0)
+    borders = np.cumsum([0.0, *lengths]) / lengths.sum()
+    cuts = [0]
+    for pause in np.cumsum(sound)[:-1] / max(sound.sum(), SHORTEST_WORD):
+        nearest = int(np.argmin(np.abs(borders - pause)))
+        beside = range(max(1, nearest - 1), min(len(words), nearest + 2))
+        marked = [index for index in beside if pauses_after[index - 1]]
+        cut = min(marked, key=lambda index: abs(borders[index] - pause)) if marked else nearest
+        cuts.append(max(cut, cuts[-1]))
     times: list[TimeSpan] = []
-    for (first, last), (start, end) in zip(pairwise(np.maximum.accumulate(cuts).tolist()), regions, strict=True):
-        if last > first:
-            inner = np.concatenate(([0.0], np.cumsum(lengths[first:last]))) / lengths[first:last].sum()
-            times += pairwise((start + inner * (end - start)).tolist())
+    for (first, last), (start, end) in zip(pairwise([*cuts, len(words)]), regions, strict=True):
+        inner = np.cumsum([0.0, *lengths[first:last]])
+        times += pairwise((start + inner * (end - start) / max(inner[-1], SHORTEST_WORD)).tolist())
     return times
-
-
-def _cut(words: Sequence[str], borders: NDArray[np.float64], pause: float) -> int:
-    """How many words come before a pause that is at `pause` of the sound, in [0, 1]."""
-    nearest = int(np.argmin(np.abs(borders - pause)))
-    marked = [
-        index
-        for index in (nearest, nearest - 1, nearest + 1)
-        if 0 < index < len(words) and _pauses_after(words[index - 1])
-    ]
-    return min(marked, key=lambda index: abs(borders[index] - pause)) if marked else nearest
-
-
-def _pauses_after(word: str) -> bool:
-    return not _PAUSE_MARKS.isdisjoint(word.rstrip("\"'”’»)]}」』 ")[-1:])
 
 
 def _inside(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
     clipped = ((max(first, start), min(last, end)) for first, last in spans)
     return [(first, last) for first, last in clipped if last > first]
-
-
-def _fitted_words(
-    words: Sequence[str], times: Sequence[TimeSpan], probabilities: Sequence[float | None], duration: float
-) -> list[Word]:
-    """The text's words with times made sound: sorted, of positive length, inside the audio, without overlap."""
-    spans = fit_spans(times, 0.0, duration)
-    return [Word(word, *span, sure) for word, span, sure in zip(words, spans, probabilities, strict=True)]
 
 
 # Moving the starts of words so that Moshi's trainer keeps them.
@@ -804,14 +675,6 @@ class FrameTimes(NamedTuple):
     cut: int
 
 
-class _Choice(NamedTuple):
-    """A frame in which a word may begin, and the start there."""
-
-    frame: int
-    start: float
-    moved: float
-
-
 def frame_of(start: float) -> int:
     """The frame in which a word that starts at these seconds begins."""
     return math.floor(start * FRAME_RATE + _INSIDE)
@@ -826,54 +689,44 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     Words stay in order. One that neither has to move nor is in another's way keeps its times; where a word begins
     earlier, the one before it ends there.
     """
-    if not words:
-        return FrameTimes([], 0, 0, 0)
-    # The best way to each choice of a word: lost, cut, seconds moved, the choice, and the way to the word before.
-    ways: list[tuple[int, int, float, _Choice, Any]] = [
-        (0, 0, choice.moved, choice, None) for choice in _choices(words[0])
-    ]
-    for before, word in pairwise(words):
+    # The best way to each start of a word: lost and cut words, seconds moved; the start, and the way before it.
+    ways: list[tuple[tuple[int, int, float], float, Any]] = [((0, 0, 0.0), -math.inf, None)]
+    for index, word in enumerate(words):
         further = []
-        for choice in _choices(word):
+        for start in _starts(word):
             reaching = []
             for way in ways:
-                # The word before is lost where this one begins in its frame, and cut without room for its tokens.
-                lost, cut, moved, earlier, _ = way
-                room = choice.frame - earlier.frame
-                if choice.start >= earlier.start:
-                    costs = lost + (room <= 0), cut + (0 < room < before.tokens), moved + choice.moved
-                    reaching.append((*costs, choice, way))
-            further += [min(reaching, key=itemgetter(0, 1, 2))] if reaching else []
+                (lost, cut, moved), earlier, _ = way
+                if start >= earlier:
+                    # The word before is lost if this one begins in its frame, and cut without room for its tokens.
+                    room = frame_of(start) - frame_of(earlier) if index else math.inf
+                    is_cut = 0 < room < words[index - 1].tokens
+                    costs = lost + (room <= 0), cut + is_cut, moved + abs(start - word.start)
+                    reaching.append((costs, start, way))
+            further += [min(reaching, key=itemgetter(0))] if reaching else []
         ways = further
-    way = min(ways, key=itemgetter(0, 1, 2))
-    lost, cut = way[:2]
-    chosen: list[_Choice] = []
+    (lost, cut, _), start, way = min(ways, key=itemgetter(0))
+    starts = list[float]()
     while way:
-        chosen.insert(0, way[3])
-        way = way[4]
-    n_moved = sum(choice.frame != frame_of(word.start) for choice, word in zip(chosen, words, strict=True))
-    return FrameTimes(_times(words, chosen), n_moved, lost, cut)
+        starts.insert(0, start)
+        _, start, way = way
+    n_moved = sum(frame_of(start) != frame_of(word.start) for start, word in zip(starts, words, strict=True))
+    times = []
+    for index, (word, start) in enumerate(zip(words, starts, strict=True)):
+        is_moved = frame_of(start) != frame_of(word.start)
+        end = max(word.end, start + _SHORTEST) if is_moved else word.end
+        if index + 1 < len(words):
+            limit = starts[index + 1]
+            # What overlapped before is not hidden: `check` reports it.
+            if start < limit < end and (is_moved or limit < words[index + 1].start):
+                end = limit
+        times.append((start, end))
+    return FrameTimes(times, n_moved, lost, cut)
 
 
-def _choices(word: SpokenWord) -> list[_Choice]:
-    """Its own frame, then the neighbours that its start may move to."""
+def _starts(word: SpokenWord) -> list[float]:
+    """The start in its own frame, then those in the neighbours that it may move to."""
     frame = frame_of(word.start)
     edge = frame / FRAME_RATE
-    choices = [_Choice(frame, max(word.start, edge + _INSIDE), 0.0)]
-    for neighbour, start in ((frame - 1, edge - _INSIDE), (frame + 1, edge + MOST_MOVED + _INSIDE)):
-        if neighbour >= 0 and word.first <= start < word.last:
-            choices.append(_Choice(neighbour, start, abs(start - word.start)))
-    return choices
-
-
-def _times(words: Sequence[SpokenWord], chosen: Sequence[_Choice]) -> list[tuple[float, float]]:
-    times = []
-    for index, (word, choice) in enumerate(zip(words, chosen, strict=True)):
-        end = max(word.end, choice.start + _SHORTEST) if choice.moved else word.end
-        if index + 1 < len(words):
-            following, limit = words[index + 1], chosen[index + 1].start
-            # What overlapped before is not hidden: `check` reports it.
-            if choice.start < limit < end and (choice.moved or limit < following.start):
-                end = limit
-        times.append((choice.start, end))
-    return times
+    neighbours = [edge - _INSIDE] * (frame > 0) + [edge + MOST_MOVED + _INSIDE]
+    return [max(word.start, edge + _INSIDE), *(start for start in neighbours if word.first <= start < word.last)]

@@ -76,6 +76,8 @@ class MatchTranscript(Stage):
     the cues that are no words.
     """
 
+    VERSION: ClassVar[int] = 2
+
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "recording_id", "given", "offset"),
         *("utterance_id", "channel", "speaker", "start", "end"),

@@ -70,6 +70,8 @@ class TimeWords(AligningStage):
     Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
+    VERSION: ClassVar[int] = 2
+
     recogniser: str = setting("", ASR_MODEL)
     aligner: str = setting(AUTO, ALIGNER)
     compute_type: str = setting("auto", COMPUTE_TYPE)

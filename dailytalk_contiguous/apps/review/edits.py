@@ -25,12 +25,12 @@ from dailytalk_contiguous.core.utterance import (
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
-    as_written,
     by_proportion,
     fit_words,
     join_words,
     normalise,
     split_words,
+    written_words,
 )
 
 #: An object of JSON.
@@ -461,7 +461,8 @@ class Action:
 
     def _written(self) -> list[str]:
         """The words as the text has them, with the spaces inside."""
-        return as_written(self.line["text"], [word["word"] for word in self.words])
+        words = [word["word"] for word in self.words]
+        return written_words(self.line["text"]) if split_words(self.line["text"]) == words else words
 
     def _id(self, field: str) -> str:
         key = self.action.get(field)

@@ -5,8 +5,8 @@ that the dictionary lacks is said by its letters: with all words of that recordi
 10 ms, because the sounds around a border place it, and not the spelling.
 """
 
-import itertools
 import re
+import string
 import threading
 from collections.abc import Iterator, Sequence
 from math import log
@@ -29,68 +29,14 @@ LEAST_LIKELY = -20e-4
 #: Beam of the search of any phones. A wider one takes five times as long and tells no more.
 PHONE_BEAM = 1e-5
 
-#: Readings of a word that are tried at most: 1984 is nineteen eighty-four, one thousand …, or one nine eight four.
-MOST_READINGS = 4
-
-#: English letters in the sounds of the dictionary; the longest that fits is taken. An e at the end is silent.
-LETTERS = {
-    "tion": "SH AH N",
-    "ough": "AO",
-    "igh": "AY",
-    "tch": "CH",
-    "sch": "SH",
-    "ch": "CH",
-    "sh": "SH",
-    "th": "TH",
-    "ph": "F",
-    "ck": "K",
-    "ng": "NG",
-    "qu": "K W",
-    "wh": "W",
-    "ee": "IY",
-    "ea": "IY",
-    "oo": "UW",
-    "ou": "AW",
-    "ow": "OW",
-    "ai": "EY",
-    "ay": "EY",
-    "oi": "OY",
-    "oy": "OY",
-    "au": "AO",
-    "aw": "AO",
-    "ar": "AA R",
-    "er": "ER",
-    "ir": "ER",
-    "or": "AO R",
-    "ur": "ER",
-    "a": "AE",
-    "b": "B",
-    "c": "K",
-    "d": "D",
-    "e": "EH",
-    "f": "F",
-    "g": "G",
-    "h": "HH",
-    "i": "IH",
-    "j": "JH",
-    "k": "K",
-    "l": "L",
-    "m": "M",
-    "n": "N",
-    "o": "AA",
-    "p": "P",
-    "q": "K",
-    "r": "R",
-    "s": "S",
-    "t": "T",
-    "u": "AH",
-    "v": "V",
-    "w": "W",
-    "x": "K S",
-    "y": "IY",
-    "z": "Z",
-}
-_GRAPHEMES = re.compile("|".join(sorted(LETTERS, key=len, reverse=True)))
+#: English letters, and how each is mostly said, in the sounds of the dictionary.
+LETTERS = dict(
+    zip(
+        string.ascii_lowercase,
+        "AE|B|K|D|EH|F|G|HH|IH|JH|K|L|M|N|AA|P|K|R|S|T|AH|V|W|K S|IY|Z".split("|"),  # noqa: SIM905 (a table)
+        strict=True,
+    )
+)
 
 
 class PocketSphinx:
@@ -162,34 +108,33 @@ def _token(decoder: Any, word: str) -> str:
     if decoder.lookup_word(token) is None:
         for number, phones in enumerate(dict.fromkeys(_readings(decoder, plain)), 1):
             decoder.add_word(token if number == 1 else f"{token}({number})", phones, True)
-            if number == MOST_READINGS:
-                break
     return token
 
 
 def _readings(decoder: Any, word: str) -> Iterator[str]:
-    """The sounds of a word that the dictionary lacks, in each way in which its parts may be read."""
-    parts = re.findall(r"\d+(?:[.,]\d+)*|[a-z']+", word)
-    for readings in itertools.product(*(_numbers(part) if part[0].isdigit() else (part,) for part in parts)):
-        words = re.findall(r"[a-z']+", " ".join(readings))
-        yield " ".join(decoder.lookup_word(each) or _by_letters(each) for each in words) or "AH"
+    """The sounds of a word that the dictionary lacks.
 
-
-def _by_letters(word: str) -> str:
-    word = word.replace("'", "")
-    silent = len(word) > 2 and word.endswith("e")
-    return " ".join(LETTERS[part] for part in _GRAPHEMES.findall(word[:-1] if silent else word))
-
-
-def _numbers(digits: str) -> Iterator[str]:
+    Numbers are read in three ways: 1984 is nineteen eighty-four, one thousand … or one nine eight four.
+    """
     from num2words import num2words
 
-    plain = digits.replace(",", "")
-    if plain.isdigit() and len(plain) == 4:
-        yield num2words(int(plain), to="year")
-    if plain.count(".") <= 1 and len(plain) <= 15:
-        yield num2words(float(plain) if "." in plain else int(plain))
-    yield " ".join(num2words(int(digit)) for digit in plain if digit.isdigit())
+    def as_year(number: str) -> str:
+        return (
+            str(num2words(int(number), to="year")) if len(number) == 4 and number.isdigit() else as_number(number)
+        )
+
+    def as_number(number: str) -> str:
+        return str(num2words(float(number) if number.count(".") == 1 else int(number.replace(".", "")[:15])))
+
+    def as_digits(number: str) -> str:
+        return " ".join(num2words(int(digit)) for digit in number if digit.isdigit())
+
+    for read in (as_year, as_number, as_digits):
+        spoken = re.sub(r"\d+(?:[.,]\d+)*", lambda match: f" {read(match[0].replace(',', ''))} ", word)  # noqa: B023
+        parts = re.findall(r"[a-z']+", spoken)
+        letters = (" ".join(LETTERS[letter] for letter in part if letter != "'") for part in parts)
+        phones = [decoder.lookup_word(part) or spelled for part, spelled in zip(parts, letters, strict=True)]
+        yield " ".join(phones).strip() or "AH"
 
 
-ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=2)
+ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=3)
