@@ -38,8 +38,8 @@ from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 SAMPLE_RATE = 24000
 CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3
 
-#: Bytes of a file at most: as many rows a file as one-minute conversations have in files of 100 to 250 MB.
-SHARD_BYTES = 50_000_000
+#: Seconds of a file: as many rows as one-minute conversations have in a file of an hour.
+FILE_SECONDS = 1200.0
 
 SPEED_GOAL = 300.0
 NEW_GOAL = 0.05
@@ -118,7 +118,7 @@ def _versions(folder: Path) -> Iterable[bool]:
     names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
     _work_folder(folder / "work", names, SECONDS)
     started = time.perf_counter()
-    first = pack_version(folder / "work", folder / "first", file_bytes=SHARD_BYTES)
+    first = pack_version(folder / "work", folder / "first", file_seconds=FILE_SECONDS)
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
@@ -126,7 +126,7 @@ def _versions(folder: Path) -> Iterable[bool]:
         f"packing: {speed:.0f} times real time (goal: at least {SPEED_GOAL:g})", speed >= SPEED_GOAL
     )
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
-    second = pack_version(folder / "work", folder / "second", file_bytes=SHARD_BYTES)
+    second = pack_version(folder / "work", folder / "second", file_seconds=FILE_SECONDS)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)

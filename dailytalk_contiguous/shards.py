@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import leads_out
-from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
 # Rows that wait: a few columns open for planning, all the others compressed until the row's turn comes.
 #
@@ -189,7 +189,9 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
     }
     seconds = {name: [round(took, 4), round(audio, 3)] for name, (took, audio) in shard.seconds.items()}
     record = {"layout": LAYOUT, "entries": entries, "stages": shard.digests, "seconds": seconds}
-    write_parquet(path, features, _row_groups(shard.rows), {METADATA_KEY: json.dumps(record).encode()})
+    write_parquet(
+        path, features, row_groups(shard.rows, _GROUP_BYTES), {METADATA_KEY: json.dumps(record).encode()}
+    )
 
 
 def _audio_digest(row: Row) -> str:
@@ -267,16 +269,3 @@ def _stored(path: Path) -> Any:
 
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """The rows in groups of `_GROUP_BYTES` of encoded audio, or a row more: what is read for one row."""
-    group, held = list[Row](), 0
-    for row in rows:
-        group.append(row)
-        held += len((row.get("audio") or {}).get("bytes") or b"")
-        if held >= _GROUP_BYTES:
-            yield group
-            group, held = [], 0
-    if group:  # `load_dataset` fails on a row group without rows, and not on a file without row groups
-        yield group

@@ -411,6 +411,7 @@ SOURCE_RECORDINGS = Features(
         "audio_file": STRING,
         "sample_rate": Value("int32"),
         "channels": Value("int32"),
+        "duration": SECONDS,
         "conversations": List({"conversation_id": STRING, "offset": SECONDS, "duration": SECONDS}),
         "source": STRING,
         "source_licence": STRING,

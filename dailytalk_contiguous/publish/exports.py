@@ -283,7 +283,6 @@ def write_export(
     run = Export(format, target, chosen, rate, ProsodicClusterSequences(tokens) if tokens else None)
     entries: dict[str, list[FileEntry]] = {}
     voices: list[SplitVoice] = []
-    parents: dict[str, str] = {}
     rejects: list[Reject] = []
     made: Counter[str] = Counter()
     for row in rows:
@@ -300,8 +299,8 @@ def write_export(
         entries[name] = written
         made[provenance_of_row(row)] += 1
         if written:
-            voices.append(SplitVoice(name, item.apart, name, sum(entry.seconds for entry in written)))
-            parents[name] = parent_of(row)
+            length = sum(entry.seconds for entry in written)
+            voices.append(SplitVoice(name, item.apart, name, length, parent_of(row)))
     if not voices:
         target.abandon()
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
@@ -318,7 +317,7 @@ def write_export(
         if before is None:
             before = {} if chosen.divide_anew else divided_before(out)
         shares = {"eval": chosen.eval_share or EVAL_SHARE}
-        run.side = split_conversations(voices, shares, before, chosen.seed, parents)
+        run.side = split_conversations(voices, shares, before, chosen.seed)
         if kept := len(entries.keys() & before.keys()):
             run.facts["divided_before"] = kept
             run.notes.append(f"{kept:,} on the side that they had (--divide-anew divides all)")

@@ -211,6 +211,8 @@ class ClipChoice:
         self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
+        if not self._per_kind:
+            return
         try:
             usable_licence(row)
         except BadInput:  # a reject where the clips are made

@@ -25,15 +25,18 @@ class SplitVoice(NamedTuple):
     """The facts that decide the split of a conversation.
 
     Attributes:
-        id: its id. seconds: its length.
+        id: its id.
         kept_speakers: their names; None is one who is not known, and links no conversations.
         recording_id: its recording.
+        seconds: its length.
+        parent: the conversation that it was made of; its own id, or empty, for one that was made of none.
     """
 
     id: str
     kept_speakers: tuple[str | None, ...]
     recording_id: str
     seconds: float
+    parent: str = ""
 
 
 def split_conversations(
@@ -41,7 +44,6 @@ def split_conversations(
     shares: Mapping[str, float],
     before: Mapping[str, str] = {},
     seed: int = 0,
-    parents: Mapping[str, str] = {},
 ) -> dict[str, str]:
     """Return the split of every conversation id: `train`, or one of those that evaluate.
 
@@ -53,7 +55,6 @@ def split_conversations(
         shares: the splits that evaluate, with the share of the seconds that each gets.
         before: splits by id; one that is named there stays, and its group follows it.
         seed: another seed is another division.
-        parents: what a conversation was made of, by its id.
 
     Raises DailytalkError: a share is out of range, or `before` names another split.
     """
@@ -67,10 +68,11 @@ def split_conversations(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join([TRAIN, *shares])}"
         )
     ordered = sorted(conversations, key=lambda item: item.id)
+    parent_of = {item.id: item.parent or item.id for item in ordered}
     of_parent: dict[str, list[SplitVoice]] = defaultdict(list)
     for item in ordered:
-        of_parent[parents.get(item.id, item.id)].append(item)
-    before = {parents.get(name, name): split for name, split in before.items()}
+        of_parent[parent_of[item.id]].append(item)
+    before = {parent_of.get(name, name): split for name, split in before.items()}
     seconds = {name: sum(item.seconds for item in items) for name, items in of_parent.items()}
     links = [
         (name, key)
@@ -101,7 +103,7 @@ def split_conversations(
             if split not in splits.values() and len(new) > to_train:
                 splits[new.pop(0)] = split
         splits |= dict.fromkeys(new, TRAIN)
-    return {item.id: splits[parents.get(item.id, item.id)] for item in ordered}
+    return {item.id: splits[parent_of[item.id]] for item in ordered}
 
 
 def _by_group(

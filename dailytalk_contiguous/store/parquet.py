@@ -287,3 +287,20 @@ def write_parquet(
     with writing_parquet(path, features, metadata, audio) as write:
         for rows in groups:
             write(rows)
+
+
+def row_groups(rows: Iterable[Row], audio_bytes: int) -> Iterator[list[Row]]:
+    """Rows in the groups that `write_parquet` takes, each of so many bytes of encoded audio, or a row more.
+
+    They decide what is read for one row. There is no empty group: `load_dataset` fails on a row group without
+    rows, and not on a file without row groups.
+    """
+    group, size = list[Row](), 0
+    for row in rows:
+        group.append(row)
+        size += len((row.get("audio") or {}).get("bytes") or b"")
+        if size >= audio_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

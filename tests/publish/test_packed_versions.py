@@ -56,7 +56,7 @@ def work(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory, work: Path) -> Packed:
-    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", file_bytes=1_500_000)
+    return pack_version(work, tmp_path_factory.mktemp("stage") / "new", file_seconds=40.0)
 
 
 def table(packed: Packed, config: str) -> list[dict[str, Any]]:
@@ -220,7 +220,7 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
 ) -> None:
     mixed = random.Random(1).sample(rows, len(rows))
     write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
-    again = pack_version(tmp_path / "work", tmp_path / "stage", file_bytes=1_500_000, workers=1)
+    again = pack_version(tmp_path / "work", tmp_path / "stage", file_seconds=40.0, workers=1)
     assert digests(again) == digests(packed)
     assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
 

@@ -33,6 +33,7 @@ def test_recordings_are_published_byte_for_byte_with_their_conversations(work: P
         "audio_file": "long.FLAC",
         "sample_rate": 24000,
         "channels": 2,
+        "duration": 6.0,
         "conversations": [
             {"conversation_id": "long.000", "offset": 0.0, "duration": 3.0},
             {"conversation_id": "long.001", "offset": 3.0, "duration": 3.0},

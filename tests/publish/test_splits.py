@@ -165,10 +165,10 @@ def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> 
 
 def test_variants_follow_their_parent_and_the_version_that_had_it() -> None:
     parents = {f"{name}.retimed-{n}": name for name in "abcdefgh" for n in (1, 2)}
-    voices = [SplitVoice(name, (None,), parent, 60.0) for name, parent in parents.items()]
+    voices = [SplitVoice(name, (None,), parent, 60.0, parent) for name, parent in parents.items()]
     for before in ({}, {"a": "test", "b": "train", "c": "validation"}, {"a.retimed-1": "test"}):
-        split_of, _ = divided(voices, before=before, parents=parents)
+        split_of, _ = divided(voices, before=before)
         assert all(split_of[f"{name}.retimed-1"] == split_of[f"{name}.retimed-2"] for name in "abcdefgh")
         for name, split in before.items():
             assert split_of[f"{name.partition('.')[0]}.retimed-2"] == split
-    assert {*divided(voices[:6], TWO, parents=parents)[0].values()} == {"train", "eval"}
+    assert {*divided(voices[:6], TWO)[0].values()} == {"train", "eval"}
