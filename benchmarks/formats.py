@@ -289,18 +289,6 @@ def _times_inside(talk: Talk, recording: str) -> Files:
     return {f"{NAME}.vtt": "\n".join(["WEBVTT\n", *cues]).encode()}
 
 
-def _hls(talk: Talk, recording: str) -> Files:
-    """Segments of a stream, whose cues begin anew, and are placed by its clock."""
-    late = 1.5
-    cues = "\n".join(
-        f"{_clock(x.start if isinstance(x.start, str) else x.start + late, '.')} --> "
-        f"{_clock(x.end if isinstance(x.end, str) else x.end + late, '.')}\n"
-        f"{_voice(x.who)}{x.text}\n"
-        for x in talk
-    )
-    return {f"{NAME}.vtt": f"WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:90000,LOCAL:00:00:02.500\n\n{cues}".encode()}
-
-
 def _rolling(talk: Talk, recording: str) -> Files:
     """Captions of YouTube: the line before above each new one, and a cue of 10 ms for what is done."""
     files = {}
@@ -546,7 +534,6 @@ WAYS_TO_WRITE = (
     Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False, passes=_TWO_NAMES),
     Way("SubStation, karaoke", _karaoke_ass, people=True, marks=False, exact=CENTISECONDS, passes=_TWO_NAMES),
     Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False, passes=_TWO_NAMES),
-    Way("WebVTT, of a stream", _hls, words=False, people=True, passes=_TWO_NAMES),
     Way("WebVTT, rolling", _rolling, marks=False, ends=False, passes=_TWO_NAMES),
     Way("SubRip, a cue a word", _one_word_cues, utterances=False, people=True, passes=_TWO_NAMES),
     Way("SubRip, no indices", _srt_bare, words=False, people=True, passes=_TWO_NAMES),

@@ -3,8 +3,8 @@
 Players show one sentence in many cues: karaoke repeats it for every word, rolling captions repeat each line in the
 cue after it. A sentence is read once, and its words have the times that its cues, or the times inside them, give.
 
-SubRip and WebVTT are split here. pysubs2 1.8 takes a last line that is a number for an index, a line with two
-times of words for a cue, and the name of a cue or a damaged time for text, all without an error.
+SubRip and WebVTT are split here. pysubs2 1.8 takes a last line that is a number for an index, and the name of a
+cue or a damaged time for text, all without an error.
 """
 
 import html
@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,26 +51,21 @@ _NAMED_LINE = re.compile(
 )
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
 _NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
-_MARKUP = re.compile(
-    r"<(?:(?P<hours>\d{1,4}):)?(?P<minutes>\d{1,2}):(?P<seconds>\d{1,2})[.,](?P<fraction>\d{1,3})>"
+
+#: What a text consists of: times of words, where a highlight ends and begins, breaks, spaces, and letters.
+_PIECES = re.compile(
+    r"<(?P<time>(?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})>"
     r"|\{\\[kK][fot]?(?P<centiseconds>\d{1,6})[^{}]*\}"
     r"|(?P<closing></[a-zA-Z0-9:.][^<>]*>|\{\\(?:r|[ubis]0|\d?c(?:&H[fF]+&)?)\})"
     r"|(?P<opening><[a-zA-Z0-9:.][^<>]*>|\{(?:\\|[a-zA-Z]:)[^{}]*\})"
+    r"|(?P<newline>\n)|(?P<space>[^\S\n]+)|(?P<letters>[^\s<{]+|[<{])"
 )
 
-# Two times, and in WebVTT where the text is shown.
-_SRT_TIMES, _VTT_TIMES = (
-    re.compile(rf"{time}\s*-->\s*{time}(?:\s.*)?")
-    for time in (r"(\d{1,2}):(\d{1,2}):(\d{1,2})[.,](\d{1,3})", r"(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{2,3})")
-)
+_TIME = r"((?:\d{1,4}:)?\d{1,2}:\d{1,2}[.,]\d{1,3})"
+_TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 
-# What is left of "00:01:02,500 -->" where a file breaks off.
-_PART_OF_TIMES = re.compile(r"\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})")
-
-#: HLS: the time of a segment's clock that is the time `LOCAL` of its cues, in 1/90,000 s.
-_HLS_CLOCK = re.compile(
-    r"X-TIMESTAMP-MAP=(?=.*MPEGTS:(\d{1,12}))(?=.*LOCAL:(?:(\d{1,4}):)?(\d{2}):(\d{2})\.(\d{3}))"
-)
+# What is left of "00:01:02,500 -->", or of a time inside a text, where a file breaks off.
+_PART_OF_TIMES = re.compile(r"(?:^\d{1,2}:\d{2}:\d{0,2}(?:[,.]\d{0,3})?(?: *-{0,2})|<\d[\d:.,]*)$")
 
 
 class TimedWord(NamedTuple):
@@ -162,29 +158,16 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
 
 
 def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
-    """The words of a subtitle with the times inside it, or of the only word those of the subtitle.
-
-    None where too few have times, or these run backwards.
-    """
-    first = words[0]
-    if len(words) == 1:
-        start, end = (
-            (cue.start if first.start is None else first.start),
-            (cue.end if first.end is None else first.end),
-        )
-        return [{"word": first.word, "start": start, "end": end}]
-    known = [word.start for word in words[1:] if word.start is not None]
-    in_order = [cue.start, *known, cue.end] == sorted([cue.start, *known, cue.end])
-    if not known or not in_order or len(known) < _TIMED_SHARE * (len(words) - 1):
+    """The words of a subtitle with the times inside it; none if too few have one, or these run backwards."""
+    starts = [cue.start if words[0].start is None else words[0].start, *(word.start for word in words[1:])]
+    edges = [cue.start, *(start for start in starts if start is not None), cue.end]
+    if edges != sorted(edges) or len(edges) - 3 < _TIMED_SHARE * (len(words) - 1):
         return []
-    if first.start is None and (first.end is not None or words[1].start is not None):
-        words = [first._replace(start=cue.start), *words[1:]]
-    nexts = [*(word.start for word in words[1:]), cue.end]
     # A word ends where the next one begins; one of which that is unknown shares the time to one that is known.
-    ends = [after if word.end is None else word.end for word, after in zip(words, nexts, strict=True)]
     return [
-        {"word": word.word} | ({} if None in (word.start, end) else {"start": word.start, "end": end})
-        for word, end in zip(words, ends, strict=True)
+        {"word": word.word} | ({} if None in (start, end) else {"start": start, "end": end})
+        for word, start, following in zip(words, starts, [*starts[1:], cue.end], strict=True)
+        for end in [following if word.end is None else word.end]
     ]
 
 
@@ -192,74 +175,53 @@ def _read(path: Path) -> list[Subtitle]:
     """The subtitles that have text, by rising start."""
     text = with_colons(readable_text(path))
     refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
-    kind = "vtt" if text.lstrip().startswith("WEBVTT") else path.suffix.lower().removeprefix(".")
-    cues = _split(path, text, kind) if kind != "ass" else _substation(path, text)
-    subtitles = [Subtitle(position, start, end, _lines(raw, start)) for position, start, end, raw in cues]
+    cues = [*(_substation(path, text) if path.suffix.lower() == ".ass" else _split(path, text))]
+    if not cues:
+        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
+    subtitles = [
+        Subtitle(f"subtitle {number}", start, end, _lines(raw, start))
+        for number, (start, end, raw) in enumerate(cues, 1)
+    ]
     shown = _unrolled(_sung([item for item in subtitles if item.lines]))
     return sorted(shown, key=lambda item: (item.start, item.end))
 
 
-def _split(path: Path, text: str, kind: str) -> Iterator[tuple[str, float, float, str]]:
-    """(position, start, end, text) of the cues of SubRip and WebVTT.
+def _split(path: Path, text: str) -> Iterator[tuple[float, float, str]]:
+    """Start, end and text of the cues of SubRip and WebVTT.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
     WebVTT to an empty line.
     """
-    lines = text.split("\n")
-    numbers = [number for number, line in enumerate(lines) if "-->" in line]
-    last = text.rstrip().rpartition("\n")[2].strip()
-    if _PART_OF_TIMES.fullmatch(last) or re.search(r"<\d[\d:.,]*$", last):
-        raise broken(path, f"breaks off in the times {quoted(last)}", "save the file again")
-    if not numbers:
-        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
-    above = [line.strip() for line in lines[: numbers[0]]]
-    is_indexed = any(above) and [line for line in above if line][-1].isdecimal()
-    is_close = is_indexed and bool(above[-1])
-    late, before = 0.0, 0
-    for number, following in pairwise([*numbers, len(lines)]):
-        line = lines[number].strip()
-        match = (_VTT_TIMES if kind == "vtt" else _SRT_TIMES).fullmatch(line)
+    if cut := _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip()):
+        raise broken(path, f"breaks off in the times {quoted(cut[0])}", "save the file again")
+    is_vtt = text.lstrip().startswith("WEBVTT") or path.suffix.lower() == ".vtt"
+    above = text.partition("-->")[0].split("\n")[:-1]
+    is_indexed = not is_vtt and "".join(above).strip() and [line for line in above if line.strip()][-1].isdecimal()
+    index = r"(?:^[^\S\n]*\d+[^\S\n]*\n\s*)?" if is_indexed else ""
+    _, *parts = re.split(rf"(?m){index}^(.*-->.*)$\n?", text)
+    for number, (times, said) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
+        match = _TIMES.fullmatch(times.strip())
         if match is None:
-            raise broken(
-                path,
-                f"line {number + 1} has no start and end time: {quoted(line)}",
-                f"write {'00:01:02.500 --> 00:01:04.000' if kind == 'vtt' else '00:01:02,500 --> 00:01:04,000'}",
-            )
-        texts = lines[number + 1 : following]
-        if kind == "vtt":
-            for clock in filter(
-                None, map(_HLS_CLOCK.search, lines[before:number])
-            ):  # each segment of a stream has one
-                late = int(clock[1]) / 90_000 - _seconds(*clock.groups()[1:])
-            before = number
-            if "" in texts:
-                texts = texts[: texts.index("")]
-            elif following < len(lines) and len(texts) > 1 and not texts[-2].strip():
-                del texts[-1]  # the name of the next cue, after a line that only looks empty
-        elif is_indexed and following < len(lines):
-            filled = [index for index, line in enumerate(texts) if line.strip()]
-            if filled and texts[filled[-1]].strip().isdecimal() and (filled[-1] == len(texts) - 1 or not is_close):
-                del texts[filled[-1] :]
-        start, end = (round(_seconds(*match.groups()[at : at + 4]) + late, 6) for at in (0, 4))
-        yield f"line {number + 1}", start, end, "\n".join(texts)
+            reason = f"subtitle {number} has no start and end time: {quoted(times.strip())}"
+            raise broken(path, reason, "write 00:01:02.500 --> 00:01:04.000, with a comma in SubRip")
+        yield _seconds(match[1]), _seconds(match[2]), re.split("(?m)^$", said, maxsplit=1)[0] if is_vtt else said
 
 
-def _substation(path: Path, text: str) -> Iterator[tuple[str, float, float, str]]:
+def _substation(path: Path, text: str) -> Iterator[tuple[float, float, str]]:
     try:
         events = pysubs2.SSAFile.from_string(text, format_="ass").get_text_events()
         if len(re.findall("(?m)^Dialogue:", text)) > len(re.findall(r"(?m)^Dialogue:(?:[^,\n]*,){9}", text)):
             raise ValueError("a line of dialogue has less than ten fields")
     except Exception as error:
         raise broken(path, f"can't be read by pysubs2 ({error})", "save it again as SubRip or WebVTT") from error
-    if not events:
-        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
-    for number, event in enumerate(events, 1):
+    for event in events:
         name = f"\0{event.name.strip()}\0 " if event.name.strip() else ""
-        yield f"subtitle {number}", event.start / 1000, event.end / 1000, name + event.text
+        yield event.start / 1000, event.end / 1000, name + event.text
 
 
-def _seconds(*clock: str | None) -> float:
-    return timestamp_to_ms([part or "0" for part in clock]) / 1000
+def _seconds(clock: str) -> float:
+    parts = re.split("[:.,]", clock)
+    return timestamp_to_ms(["0"] * (4 - len(parts)) + parts) / 1000
 
 
 def _lines(raw: str, start: float) -> list[SubtitleLine]:
@@ -268,57 +230,37 @@ def _lines(raw: str, start: float) -> list[SubtitleLine]:
     A time between two words is the end of the first and the start of the second; one inside a word is of its
     syllables, and passed over.
     """
-    raw = re.sub("[\1-\3]", "", raw).replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n")
+    raw = raw.replace(r"\h", " ").replace(r"\n", "\n").replace(r"\N", "\n").replace("&nbsp;", " ")
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
     raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
-    times: list[float] = []
-    sung = start
-
-    def sign(match: re.Match[str]) -> str:
-        """Of a time (1), of where a highlight begins (2) and ends (3)."""
-        nonlocal sung
-        if match["opening"]:
-            return match[0] if mark_of(match[0]) else "\2"
-        if match["closing"]:
-            return "\3"
-        if match["minutes"]:
-            times.append(_seconds(*match.group("hours", "minutes", "seconds", "fraction")))
-        else:
+    words: list[TimedWord] = []
+    line_of: list[int] = []
+    times: list[float] = []  # since the last letter
+    sung, depth, n_line, is_inside = start, 0, 0, False
+    for piece in _PIECES.finditer(raw):
+        if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
+            letters = html.unescape(_NO_CHARACTER.sub("\ufffd", piece[0]))
+            if is_inside:
+                word = words.pop()
+                words.append(word._replace(word=word.word + letters, is_lit=word.is_lit or depth > 0))
+            else:
+                words[-1:] = [word._replace(end=times[0]) if times else word for word in words[-1:]]
+                words.append(TimedWord(letters, times[-1] if times else None, None, depth > 0))
+                line_of.append(n_line)
+            is_inside, times = True, []
+        elif piece["time"]:
+            times.append(_seconds(piece["time"]))
+        elif piece["centiseconds"]:
             times.append(sung)
-            sung += int(match["centiseconds"]) / 100
-        return "\1"
-
-    text = _MARKUP.sub(sign, raw)
-    if sung > start:
-        times.append(sung)
-        text += " \1"
-    waiting, depth = iter(times), 0
-    lines: list[list[TimedWord]] = [[]]
-    between: list[float] = []
-    for line in html.unescape(_NO_CHARACTER.sub("\ufffd", text)).split("\n"):
-        lines.append([])
-        for token in line.split():
-            word, is_lit, after = "", False, list[float]()
-            for letter in token:
-                if letter == "\1":
-                    (after if word else between).append(next(waiting))
-                elif letter in "\2\3":
-                    depth = depth + 1 if letter == "\2" else max(0, depth - 1)
-                else:
-                    word, is_lit, after = word + letter, is_lit or depth > 0, []
-            if word:
-                _end_last(lines, between)
-                lines[-1].append(TimedWord(word, between[-1] if between else None, None, is_lit))
-                between = after
-    _end_last(lines, between)
-    return [_named(tuple(words)) for words in lines if words]
-
-
-def _end_last(lines: list[list[TimedWord]], times: Sequence[float]) -> None:
-    """Let the last word end at the first of the times that come after it."""
-    last = next((words for words in reversed(lines) if words), None)
-    if last and times:
-        last[-1] = last[-1]._replace(end=times[0])
+            sung += int(piece["centiseconds"]) / 100
+        elif piece["opening"] or piece["closing"]:
+            depth = depth + 1 if piece["opening"] else max(0, depth - 1)
+        else:
+            is_inside, n_line = False, n_line + bool(piece["newline"])
+    times += [sung] * (sung > start)
+    words[-1:] = [word._replace(end=times[0]) if times else word for word in words[-1:]]
+    grouped = groupby(zip(line_of, words, strict=True), key=itemgetter(0))
+    return [_named(tuple(word for _, word in of_line)) for _, of_line in grouped]
 
 
 def _named(words: tuple[TimedWord, ...]) -> SubtitleLine:
