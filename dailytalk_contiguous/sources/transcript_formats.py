@@ -16,6 +16,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
@@ -64,7 +66,6 @@ COLUMNS = {
         ],
     ),
 }
-_ALTERNATIVES = ("<ALT_BEGIN>", "<ALT>", "<ALT_END>")
 _NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
 
 #: The field of a record that is none, with the error that says so; no file has it.
@@ -72,8 +73,6 @@ _PROBLEM = "\0problem"
 
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
-
-_TIMES = "give seconds from the start of the recording, the end not before the start"
 
 
 class Passage(NamedTuple):
@@ -116,7 +115,7 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     """
     if problem := item.get(_PROBLEM):
         raise problem
-    start, end = _checked(path, position, _times(item))
+    start, end = _span(path, position, item)
     text, language = field_of(item, "text"), field_of(item, "language")
     if not isinstance(text, str | None):
         raise broken(path, f"{position} has the text {quoted(text)}", "give it as text")
@@ -127,12 +126,12 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
     code = language if is_code else None
     whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
-    if (word := item.get("word")) is not None:
-        spoken = _word(path, position, word, (start, end), field_of(item, "probability"))
-        return [whole._replace(text=None, words=[spoken])]
+    if "word" in item:
+        return [whole._replace(text=None, words=[_word(path, position, item, (start, end))])]
     words, names = _words_of(path, item, whole)
     if len({*names}) > 1:
-        return [*_turns(whole, words, names)]
+        turns = itertools.groupby(zip(names, words, strict=True), key=itemgetter(0))
+        return [_turn(whole, name, [word for _, word in group]) for name, group in turns]
     if text is None and words:
         text = join_words(word["word"] for word in words)
     if text is not None:
@@ -144,7 +143,10 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
 
 
 def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> tuple[list[WordRow], list[str | None]]:
-    """The words of a record, whatever list they are in, and who says each."""
+    """The words of a record, whatever list they are in, and who says each.
+
+    Those without times, as WhisperX gives numbers, share what is free between their neighbours.
+    """
     alignment = item.get("alignment")
     listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
     entries = [
@@ -154,25 +156,30 @@ def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> tuple[list
     if not all(isinstance(entry, dict) for entry in entries):
         reason = f"{whole.position} has the words {quoted(listed)}"
         raise broken(path, reason, "give each its word, start and end")
-    times = _filled([_times(entry) for entry in entries], whole.start, whole.end)
-    words = [
-        _word(path, f"{whole.position}, word {n}", entry.get("word"), span, field_of(entry, "probability"))
-        for n, (entry, span) in enumerate(zip(entries, times, strict=True), 1)
-    ]
+    positions = [f"{whole.position}, word {n}" for n in range(1, len(entries) + 1)]
+    spans = {
+        number: _span(path, position, entry)
+        for number, (position, entry) in enumerate(zip(positions, entries, strict=True))
+        if _times(entry) != (None, None)
+    }
+    # Word `n` is from `n` to `n + 1` on the axis along which the times of others are interpolated.
+    known = [(number + edge, span[edge]) for number, span in spans.items() for edge in (0, 1)]
+    axis, times = zip((0, whole.start), *known, (len(entries), whole.end), strict=True)
+    for number in range(len(entries)):
+        if number not in spans:
+            first, last = np.interp([number, number + 1], axis, times).round(6).tolist()
+            spans[number] = min(first, last), last  # neighbours may overlap
+    words = [_word(path, positions[n], entry, spans[n]) for n, entry in enumerate(entries)]
     speakers = [entry.get("speaker", whole.speaker) for entry in entries]
     return words, [None if speaker is None else str(speaker) for speaker in speakers]
 
 
-def _turns(whole: Passage, words: Sequence[WordRow], names: Sequence[str | None]) -> Iterator[Passage]:
-    """A passage for each turn of the speakers of its words."""
-    if not are_word_times(words, whole.start, whole.end):
-        shares = _filled([(None, None)] * len(words), whole.start, whole.end)
-        words = [word | {"start": start, "end": end} for word, (start, end) in zip(words, shares, strict=True)]
-    for name, group in itertools.groupby(zip(names, words, strict=True), key=itemgetter(0)):
-        own = [word for _, word in group]
-        end = max(word["end"] for word in own)
-        text = join_words(word["word"] for word in own)
-        yield whole._replace(start=own[0]["start"], end=end, text=text, words=own, speaker=name)
+def _turn(whole: Passage, speaker: str | None, words: list[WordRow]) -> Passage:
+    """What one speaker of the words of a passage says until another does."""
+    start, end = min(word["start"] for word in words), max(word["end"] for word in words)
+    words = words if are_word_times(words, start, end) else []
+    text = join_words(word["word"] for word in words)
+    return whole._replace(start=start, end=end, text=text, words=words, speaker=speaker)
 
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -183,46 +190,24 @@ def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
     return start, end
 
 
-def _checked(path: Path, position: str, times: tuple[Any, Any]) -> tuple[float, float]:
-    start, end = times
+def _span(path: Path, position: str, item: Mapping[str, Any]) -> tuple[float, float]:
+    start, end = _times(item)
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
-        raise broken(path, f"{position} has the times {quoted(start)} to {quoted(end)}", _TIMES)
+        remedy = "give seconds from the start of the recording, the end not before the start"
+        raise broken(path, f"{position} has the times {quoted(start)} to {quoted(end)}", remedy)
     return float(start), float(end)
 
 
-def _word(path: Path, position: str, word: Any, times: tuple[Any, Any], probability: Any) -> WordRow:
+def _word(path: Path, position: str, item: Mapping[str, Any], times: tuple[float, float]) -> WordRow:
     """A `core.utterance.WORD`, without a probability on another scale: CTM may have log likelihoods."""
-    start, end = _checked(path, position, times)
+    word, probability = item.get("word"), field_of(item, "probability")
     if not isinstance(word, str) or not word.strip():
         raise broken(path, f"{position} has the word {quoted(word)}", "give every word as text that isn't empty")
     if not isinstance(probability, int | float | None) or isinstance(probability, bool):
         remedy = "give a number from 0 to 1, or leave it out"
         raise broken(path, f"{position} has the probability {quoted(probability)}", remedy)
     sure = probability if is_number(probability, 0, 1) else None
-    return {"word": " ".join(word.split()), "start": start, "end": end, "probability": sure}
-
-
-def _filled(times: Sequence[tuple[Any, Any]], start: float, end: float) -> list[tuple[Any, Any]]:
-    """The times of the words of a sentence from `start` to `end`.
-
-    Those without any, as WhisperX gives numbers, share what is free between their neighbours.
-    """
-    filled = [*times]
-    index = 0
-    while index < len(filled):
-        if filled[index] != (None, None):
-            index += 1
-            continue
-        last = next((n for n in range(index, len(filled)) if filled[n] != (None, None)), len(filled))
-        low = filled[index - 1][1] if index else start
-        high = filled[last][0] if last < len(filled) else end
-        if not (is_number(low) and is_number(high)):
-            return filled  # `_checked` says what is wrong with the neighbour
-        low = min(low, high)  # neighbours may overlap
-        edges = [round(low + n * (high - low) / (last - index), 6) for n in range(last - index + 1)]
-        filled[index:last] = itertools.pairwise(edges)
-        index = last
-    return filled
+    return {"word": " ".join(word.split()), "start": times[0], "end": times[1], "probability": sure}
 
 
 def _spell(words: Sequence[WordRow], text: str) -> bool:
@@ -253,11 +238,10 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
 
 
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
-    """Words and turns of a CTM or an RTTM; `;;` begins a comment. The first of alternatives counts."""
+    """Words and turns of a CTM or an RTTM; `;;` begins a comment."""
     text, suffix = readable_text(path), path.suffix.lower()
     refuse_many(path, text.count("\n"), "lines")
     least, columns = COLUMNS[suffix]
-    alternative = 0  # 1 is the first of several, and counts
     for number, line in enumerate(text.split("\n"), 1):
         fields = line.split()
         if not fields or fields[0].startswith(";;"):
@@ -268,20 +252,15 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
             remedy = "save the file again, one record a line"
             raise broken(path, f"{position} has {len(fields)} fields, not {count}", remedy)
         item: dict[str, Any] = {
-            name: field for name, field in zip(columns, fields, strict=False) if field.upper() != "<NA>"
+            name: field
+            for name, field in zip(columns, fields, strict=False)
+            if field.upper() != "<NA>" and (name, field.upper()) != ("probability", "NA")
         }
-        if (word := item.get("word", "").upper()) in _ALTERNATIVES:
-            alternative = {"<ALT_BEGIN>": 1, "<ALT>": alternative + 1, "<ALT_END>": 0}[word]
-            continue
         for name in ("start", "duration", "probability"):
             if NUMBER.fullmatch(item.get(name, "")):
                 item[name] = float(item[name])
-        if str(item.get("probability")).upper() == "NA":
-            del item["probability"]
-        if alternative < 2 and _is_said(suffix, item):
+        if _is_said(suffix, item):
             yield position, item
-    if alternative:
-        raise broken(path, "breaks off inside of alternatives: <ALT_END> is missing", "save the file again")
 
 
 def _is_said(suffix: str, item: dict[str, Any]) -> bool:

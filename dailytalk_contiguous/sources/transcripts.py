@@ -6,12 +6,13 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import re
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import parse_json, quoted
@@ -335,9 +336,8 @@ def _begins_with_recordings(path: Path, changed: int) -> bool:
 def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
     """A passage without its marks (None for a word that is one, an empty text for marks alone), and the marks.
 
-    Each is `mark` (what it calls it), `mark_kind`, `start` and `end`. One among the words has its times; any other
-    has what is free between the words beside it, or where no word has times its share, by letters, of the passage.
-    Silences are gaps, and left out.
+    Each is `mark` (what it calls it), `mark_kind`, `start` and `end`, by where it is in the text between the words
+    that have times. Silences are gaps, and left out.
     """
     text, words = passage.text, passage.words
     if text is None:
@@ -347,27 +347,24 @@ def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
         spans = [*marks_in(text)]
     if not text or not spans:
         return passage, []
-    tokens = [*re.finditer(r"\S+", text)]
-    starts, ends = [at.start() for at in tokens], [at.end() for at in tokens]
-    touched = [range(bisect_right(ends, first), bisect_left(starts, last)) for first, last, _ in spans]
-    unmarked = sorted({*range(len(tokens))}.difference(*touched))
-    are_tokens = [word["word"].casefold() for word in words] == [at[0].casefold() for at in tokens]
-    spoken = [words[n] for n in unmarked] if are_tokens else [w for w in words if not mark_of(w["word"])]
+    inside = np.zeros(len(text), bool)
+    for first, last, _ in spans:
+        inside[first:last] = True
+    tokens = [match.span() for match in re.finditer(r"\S+", text)]
+    if [word["word"].casefold() for word in words] == [text[slice(*token)].casefold() for token in tokens]:
+        timed = [*zip(tokens, words, strict=True)]
+        spoken = [word for token, word in timed if not inside[slice(*token)].any()]
+    else:
+        spoken = [word for word in words if not mark_of(word["word"])]
+        timed = [*zip((token for token in tokens if not inside[slice(*token)].any()), spoken, strict=False)]
+    letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
+    times = [passage.start, *(word[edge] for _, word in timed for edge in ("start", "end")), passage.end]
     marks = []
-    for (first, last, mark), numbers in zip(spans, touched, strict=True):
-        inside = [words[n] for n in numbers] if are_tokens else []
-        before = min(len(spoken), bisect_left(unmarked, numbers.start))
-        if inside:
-            start, end = inside[0]["start"], inside[-1]["end"]
-        elif spoken:
-            start = spoken[before - 1]["end"] if before else passage.start
-            end = spoken[before]["start"] if before < len(spoken) else passage.end
-        else:
-            a_letter = (passage.end - passage.start) / len(text)
-            start, end = passage.start + first * a_letter, passage.start + last * a_letter
+    for first, last, mark in spans:
+        start, end = np.interp([first, last], letters, times).tolist()
         if mark.kind != SILENCE:
-            times = {"start": start, "end": max(end, start + SHORTEST_WORD)}
-            marks.append({"mark": mark.name, "mark_kind": mark.kind} | times)
+            span = {"start": start, "end": max(end, start + SHORTEST_WORD)}
+            marks.append({"mark": mark.name, "mark_kind": mark.kind} | span)
     return None if passage.text is None else passage._replace(text=without_marks(text), words=spoken), marks
 
 
