@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.sentences import LENGTHS, SENTENCE_TYPES
 
 Seconds = NDArray[np.float64]
 
@@ -101,31 +100,6 @@ MOST_WEIGHT = 4.0
 #: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
 BALANCED = 1.05
 
-#: Share of the mean of all emotions by which one has less of a kind of sentence before advice names that kind.
-NOTICEABLE = 0.1
-
-
-class Shortfall(NamedTuple):
-    """An emotion that stays under its target.
-
-    Attributes:
-        emotion: its name.
-        seconds: recordings that it lacks: its target less what was recorded, without copies and weights.
-        sentence_type, length: those of which it has the least beside the others; None where it has its share.
-    """
-
-    emotion: str
-    seconds: float
-    sentence_type: str | None
-    length: str | None
-
-    def to_record(self) -> str:
-        kind = " ".join(name for name in (self.length, self.sentence_type) if name)
-        advice = f"record {kind} sentences of it" if kind else "record more of it"
-        return (
-            f"{self.emotion} lacks {self.seconds / 60:.1f} minutes of recordings: {advice}, or add another corpus"
-        )
-
 
 class Balance(NamedTuple):
     """A plan that balances emotions.
@@ -135,14 +109,14 @@ class Balance(NamedTuple):
             adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
         target: seconds that every emotion should have.
         before, after: seconds of each emotion, as recorded and as seen.
-        shortfalls: the emotions that can't reach the target, by name.
+        shortfalls: seconds of recordings, without copies and weights, that an emotion lacks to reach the target.
     """
 
     times: dict[str, float]
     target: float
     before: dict[str, float]
     after: dict[str, float]
-    shortfalls: list[Shortfall]
+    shortfalls: dict[str, float]
 
     def failure(self) -> str:
         """Why the emotions are not balanced, in a sentence without a full stop; empty if they are."""
@@ -154,15 +128,14 @@ class Balance(NamedTuple):
     def as_dict(self, seen: Mapping[str, float]) -> dict[str, Any]:
         """The plan for run.json; `seen` are the seconds of each emotion that came out."""
         done = self._replace(after={name: seen.get(name, 0.0) for name in self.after})
+        minutes = {"before": done.before, "after": done.after, "lacking": done.shortfalls}
         return {
             "target_minutes": round(self.target / 60, 3),
-            "minutes_before": {name: round(seconds / 60, 3) for name, seconds in done.before.items()},
-            "minutes_after": {name: round(seconds / 60, 3) for name, seconds in done.after.items()},
             "failure": done.failure(),
-            "shortfalls": [
-                {"emotion": short.emotion, "minutes": round(short.seconds / 60, 3), "to_record": short.to_record()}
-                for short in self.shortfalls
-            ],
+            **{
+                f"minutes_{when}": {name: round(seconds / 60, 3) for name, seconds in of_emotion.items()}
+                for when, of_emotion in minutes.items()
+            },
         }
 
 
@@ -218,8 +191,7 @@ def plan_balance(
     target = 3600 * LEAST_HOURS if target_hours is None else 3600 * target_hours
     if target_hours is None and (sums["held"] >= target).any():
         target = float(sums["held"][sums["held"] >= target].min())
-    plan = Balance(dict.fromkeys(clips["id"], 1.0), target, sums["seconds"].to_dict(), {}, [])
-    short = []
+    plan = Balance(dict.fromkeys(clips["id"], 1.0), target, sums["seconds"].to_dict(), {}, {})
     for emotion in names:
         members = known[known["emotion"] == emotion].copy()
         speakers = members.groupby("speaker")[["held", "copied"]].sum()
@@ -244,33 +216,8 @@ def plan_balance(
             seen = members["seconds"] + (members["weight"] - 1) * members["step"]
         plan.after[emotion] = float(seen.sum())
         if most.sum() < target * (1 - 1e-6):
-            short.append(emotion)
-    plan.shortfalls.extend(shortfalls(known, {name: target - plan.before[name] for name in short}, names))
+            plan.shortfalls[emotion] = target - plan.before[emotion]
     return plan
-
-
-def shortfalls(clips: pd.DataFrame, lacks: Mapping[str, float], emotions: Sequence[str]) -> list[Shortfall]:
-    """What each emotion lacks in seconds, with the kinds of sentences of which it has less than others do.
-
-    `clips` has `emotion`, `seconds`, `sentence_type` and `length`; `emotions` are those to compare.
-    """
-
-    def thinnest(emotion: str, column: str, kinds: Sequence[str]) -> str | None:
-        table = clips.pivot_table("seconds", "emotion", column, "sum", observed=True)
-        table = table.reindex(index=emotions, columns=kinds).fillna(0.0)
-        gaps = table.mean() - table.loc[emotion]
-        widest = str(gaps.idxmax())
-        return widest if gaps[widest] > NOTICEABLE * table[widest].mean() else None
-
-    return [
-        Shortfall(
-            name,
-            lack,
-            thinnest(name, "sentence_type", SENTENCE_TYPES),
-            thinnest(name, "length", LENGTHS),
-        )
-        for name, lack in lacks.items()
-    ]
 
 
 # Splitting a corpus into training and validation: no speaker (or sentence) on both sides, emotions alike on both.

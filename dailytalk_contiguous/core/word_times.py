@@ -701,7 +701,8 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
                     # The word before is lost if this one begins in its frame, and cut without room for its tokens.
                     room = frame_of(start) - frame_of(earlier) if index else math.inf
                     is_cut = 0 < room < words[index - 1].tokens
-                    costs = lost + (room <= 0), cut + is_cut, moved + abs(start - word.start)
+                    is_moved = frame_of(start) != frame_of(word.start)
+                    costs = lost + (room <= 0), cut + is_cut, moved + is_moved * abs(start - word.start)
                     reaching.append((costs, start, way))
             further += [min(reaching, key=itemgetter(0))] if reaching else []
         ways = further

@@ -110,16 +110,12 @@ class CorpusFigures:
             for name in sorted({*map(str, sums.index), *self.before})
         }
 
-    def shortfalls(self) -> list[sampling.Shortfall]:
-        """Return emotions with less than the target of recordings that could train, and their rarest sentences."""
-        if (trains := self._trained()).empty:
-            return []
-        training = self.training()
-        names = sorted(training.keys() - {UNKNOWN, "other"})
-        lacks = {name: self.target - training[name][0] for name in names if self.target > training[name][0]}
-        columns = ["emotion", "sentence_type", "length"]
-        clips = trains[columns].astype(object).assign(seconds=trains["own_seconds"])
-        return sampling.shortfalls(clips, lacks, names)
+    def shortfalls(self) -> dict[str, float]:
+        """Return the seconds that emotions lack to have the target of recordings that could train."""
+        if self._trained().empty:
+            return {}
+        lacks = {emotion: self.target - recorded for emotion, (recorded, _) in self.training().items()}
+        return {emotion: lack for emotion, lack in lacks.items() if lack > 0 and emotion not in (UNKNOWN, "other")}
 
     def _trained(self) -> pd.DataFrame:
         """Recorded clips that train."""
@@ -153,7 +149,7 @@ def findings_of_clips(
     clips: CorpusFigures, run: Mapping[str, Any], limits: FitnessLimits | None = None
 ) -> list[Finding]:
     """Return the findings on clips and their labels, with the emotions that have too little to train on."""
-    thin = {shortfall.emotion: clips.target - shortfall.seconds for shortfall in clips.shortfalls()}
+    thin = {emotion: clips.target - lack for emotion, lack in clips.shortfalls().items()}
     return clip_findings(clips.tables, thin, clips.target, run, limits)
 
 

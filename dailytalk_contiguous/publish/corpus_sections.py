@@ -119,22 +119,19 @@ def emotion_tables(tables: Tables, unit: str = "utterance") -> list[Table]:
 def balance_table(figures: CorpusFigures) -> Table:
     """Return the minutes of each emotion in training, and what it lacks to reach the target."""
     training, goal = figures.training(), f"{figures.target / 60:g} minutes"
-    lacks = {short.emotion: short for short in figures.shortfalls()}
+    lacks = figures.shortfalls()
     longest = max((seconds for pair in training.values() for seconds in pair), default=0.0) or 1.0
     rows: list[tuple[TableCell, ...]] = []
     for emotion, pair in training.items():
         bars = (Bar(f"{seconds / 60:.1f} min", seconds / longest) for seconds in pair)
-        short = lacks.get(emotion)
-        missing = f"{short.seconds / 60:.1f} min" if short else "–"
-        fewest = " ".join(filter(None, (short.length, short.sentence_type))) or "any" if short else "–"
-        rows.append((emotion, *bars, missing, fewest))
+        rows.append((emotion, *bars, f"{lacks[emotion] / 60:.1f} min" if emotion in lacks else "–"))
     balanced = [pair for name, pair in training.items() if name not in (UNKNOWN, "other")]
     before, after = (sampling.disparity(pair[side] for pair in balanced) for side in (0, 1))
     note = f"Largest to smallest emotion: {before:.1f} as recorded, {after:.1f} as seen"
     if figures.before and after > sampling.BALANCED:
         note += ": not balanced, though copies and weights are as many as are allowed"
     note += f". What lacks recordings to have {goal} needs another corpus, or recordings of your own."
-    head = ("emotion", "recorded", "seen: with weights and copies", f"lacks to {goal}", "fewest sentences")
+    head = ("emotion", "recorded", "seen: with weights and copies", f"lacks to {goal}")
     return Table("Minutes of training", head, rows, note, "no finished clips")
 
 

@@ -52,10 +52,7 @@ def test_hours_recorded_and_seen_are_told_apart() -> None:
 
 def test_what_is_missing_is_counted_from_what_could_train() -> None:
     clips = CorpusFigures(tables_of(*rows()), before={"happy": 2700.0, "sad": 600.0})
-    found = {one.emotion: one for one in clips.shortfalls()}
-    assert set(found) == {"sad"}
-    assert found["sad"].seconds == 1200.0
-    assert found["sad"].to_record().startswith("sad lacks 20.0 minutes of recordings: record ")
+    assert clips.shortfalls() == {"sad": 1200.0}
 
 
 def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:

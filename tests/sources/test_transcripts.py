@@ -373,7 +373,8 @@ def test_ctm_has_a_channel_and_times_and_a_confidence_where_it_is_one(tmp_path: 
 
 
 def test_ctm_gives_words_and_no_noise(tmp_path: Path) -> None:
-    text = "call A 1.0 0.3 um\ncall A 2.0 0.3 @\ncall A 3 1 <eps>\ncall A 4 1 %laugh 0.9 non-lex Anna\ncall B 5 1 a<space>b NA lex NA\n"
+    text = "call A 1.0 0.3 um\ncall A 2.0 0.3 @\ncall A 3 1 <eps>\ncall A 4 1 %laugh 0.9 non-lex Anna\n"
+    text += "call B 5 1 a<space>b NA lex NA\n"
     assert [item[1] for item in timed(read(save(tmp_path / "call.ctm", text)))] == ["um", "a b"]
 
 

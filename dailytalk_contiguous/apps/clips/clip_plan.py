@@ -345,7 +345,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             clips.append(row)
     if not clips:
         return planned
-    columns = ("id", "speaker", "sentence", "emotion", "official_split", "style", "sentence_type", "length")
+    columns = ("id", "speaker", "sentence", "emotion", "official_split")
     table = pd.DataFrame([{name: row[name] for name in columns} for row in clips], dtype=object)
     table["seconds"] = list(map(seconds_of, clips))
     planned.split = split_corpus(table, split, wanted.seed)

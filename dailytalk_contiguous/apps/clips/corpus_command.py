@@ -251,7 +251,10 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
         smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
         equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
         lines.append(f"{balance['failure']}, with {most} at most{equal}")
-    lines += [shortfall["to_record"] for shortfall in balance.get("shortfalls", [])]
+    lines += [
+        f"{emotion} lacks {minutes:.1f} minutes of recordings: record more of it, or add another corpus"
+        for emotion, minutes in balance.get("minutes_lacking", {}).items()
+    ]
     if counts["without_prompt"]:
         alone = counted(counts["without_prompt"], "clip")
         lines.append(f"{alone} without a prompt: no neutral line of another speaker")
