@@ -72,24 +72,6 @@ def problems(rows: Mapping[str, dict[str, Any]]) -> dict[str, str]:
     return {name: row["problem"] for name, row in rows.items() if row["problem"]}
 
 
-def check_builder(name: str, source: Path, cache: Path, **options: Any) -> list[dict[str, Any]]:
-    """The rows of the builder, after checking that eager, streaming and plain ones are the same."""
-    registry = from_app("clips.corpora.registry")
-    made = registry.CORPORA[name](source=str(source), cache_dir=str(cache), **options)
-    made.download_and_prepare()
-    eager = made.as_dataset("train").to_list()
-    streamed = registry.CORPORA[name](source=str(source), cache_dir=str(cache), **options).as_streaming_dataset(
-        "train"
-    )
-    assert list(streamed) == eager
-    info = registry.CORPORA[name].about()
-    plain = list(registry.corpus_rows(name, source, **options))
-    assert [info.features.encode_example(row) for row in plain] == plain == eager
-    assert made.info.license == info.license
-    assert name == "clips" or (made.info.citation and made.info.homepage)  # which nobody published
-    return eager
-
-
 def ravdess(channel: str) -> Files:
     """All names of the speech (01) or the song (02) of RAVDESS, in the folders of its archives."""
     files = {}

@@ -158,8 +158,8 @@ MOST_COPIES = 4
 
 
 #: The default splits: those that corpora publish, where people use them, and splits by speakers elsewhere.
-_OWN_SPLITS = f"{Corpus.SPLIT}; " + ", ".join(
-    f"{corpus.SPLIT} for {name}" for name, corpus in sorted(CORPORA.items()) if corpus.SPLIT != Corpus.SPLIT
+_OWN_SPLITS = f"{Corpus.split}; " + ", ".join(
+    f"{corpus.split} for {name}" for name, corpus in sorted(CORPORA.items()) if corpus.split != Corpus.split
 )
 
 
@@ -335,7 +335,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     If `wanted.split` is empty, clips are split by speakers. Clips that a corpus keeps for testing are rejected by
     the split `official`: no manifest lists them.
     """
-    planned, augment, split = PlannedClips(), find_stage(Augment, finishing), wanted.split or Corpus.SPLIT
+    planned, augment, split = PlannedClips(), find_stage(Augment, finishing), wanted.split or Corpus.split
     clips = []
     for row in sorted(rows, key=lambda row: str(row["id"])):
         if split == "official" and row["official_split"] == HELD_OUT:

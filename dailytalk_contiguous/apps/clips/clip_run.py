@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     plan_clips,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.corpora.dailytalk import DIALOGUES, DailyTalk, acted_dialogues
-from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named, corpus_rows, count_check
+from dailytalk_contiguous.apps.clips.corpora.dailytalk import DAILYTALK, DIALOGUES, acted_dialogues
+from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
@@ -41,13 +41,10 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.files import json_document, json_text, write_bytes, write_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, mark
+from dailytalk_contiguous.store.files import json_document, json_text, write_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder
 from dailytalk_contiguous.store.table_files import tables_in
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
-
-#: Folder inside a work folder for clips from archives: hidden, as each machine has its own.
-UNPACKED = ".unpacked"
 
 #: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
 OPTIONS = RunOptions(batch_seconds=300.0)
@@ -57,7 +54,7 @@ OPTIONS = RunOptions(batch_seconds=300.0)
 class Read:
     """A corpus after reading: usable rows, rejects of the others, and its count check."""
 
-    corpus: type[Corpus]
+    corpus: Corpus
     rows: list[Row]
     problems: list[Reject]
     counts: list[str]
@@ -66,14 +63,11 @@ class Read:
 def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -> Read:
     """Return the rows of a corpus of clips. Audio files stay where they are.
 
-    Archives are unpacked into `out`, clip by clip: rows wait together until they are processed, and the bytes of
-    all of them would be in memory.
-
     Raises DailytalkError for a corpus that has no clips, if `out` is inside the source, holds recordings or
-    another corpus, and as `corpus_rows` does.
+    another corpus, and as `Corpus.rows` does.
     """
     corpus = corpus_named(name)
-    if agreed_only and not corpus.RATED:
+    if agreed_only and not corpus.rated:
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
     _refuse_inside(source, out)
     refuse_mixing(out)
@@ -81,23 +75,9 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
         held = before.get("corpus", {}).get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
-    rows: list[Row] = []
-    problems: list[Reject] = []
-    counted: list[Row] = []
-    for row in corpus_rows(name, source, agreed_only=agreed_only):
-        counted.append(row | {"audio": None})
-        if row["problem"]:
-            problems.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"]))
-            continue
-        if (data := row["audio"]["bytes"]) is not None:
-            path = out / UNPACKED / f"{row['input_digest']}{Path(row['audio_file']).suffix.lower()}"
-            if not path.is_file():
-                mark(path.parent, UNPACKED)
-                write_bytes(path, data)
-            row["audio"] = {"bytes": None, "path": to_uri(path.absolute())}
-        rows.append(row)
-    rows.sort(key=lambda row: str(row["id"]))
-    return Read(corpus, rows, problems, count_check(name, counted))
+    rows = sorted(corpus.rows(source, **({"agreed_only": True} if agreed_only else {})), key=itemgetter("id"))
+    problems = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in rows if row["problem"]]
+    return Read(corpus, [row for row in rows if not row["problem"]], problems, corpus.count_check(rows))
 
 
 def _refuse_inside(source: Path, out: Path) -> None:
@@ -128,16 +108,16 @@ def write_conversations(source: Path, out: Path, seed: int = 0) -> tuple[int, li
     counts = (
         f"{n_written:,} dialogues were written, {DIALOGUES:,} are published." if n_written != DIALOGUES else ""
     )
-    about = _about(DailyTalk) | {"seed": seed, "count_check": [counts] if counts else []}
+    about = _about(DAILYTALK) | {"seed": seed, "count_check": [counts] if counts else []}
     lines = [json_text(reject.as_dict()) for reject in rejects]
     target.finish({work_folder.REJECTS: "".join(lines), work_folder.ABOUT_CORPUS: json_document(about)})
     return n_written, rejects, counts
 
 
-def _about(corpus: type[Corpus]) -> dict[str, Any]:
-    facts = corpus.ABOUT
+def _about(corpus: Corpus) -> dict[str, Any]:
+    facts = corpus.about
     return {
-        "name": corpus.NAME,
+        "name": corpus.name,
         "licence": facts.licence,
         "citation": facts.citation,
         "homepage": facts.homepage,
@@ -190,7 +170,7 @@ class CorpusSpec(Spec):
         report_only: bool = False,
     ) -> None:
         self.read, self.out, self.about = read, out, about
-        self.wanted = replace(wanted, split=wanted.split or read.corpus.SPLIT)
+        self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
         self.measuring, self.finishing = (tuple(part) for part in stages)
         self.stages = (*self.measuring, *self.finishing)
         self.wanted.check(self.stages)
@@ -243,7 +223,7 @@ class CorpusSpec(Spec):
             **self.about,
             "settings": settings_of(*made, self.wanted) | dict(self.about.get("settings", {})),
             "kind": "corpus",
-            "corpus": _about(self.read.corpus) | {"description": self.read.corpus.ABOUT.description},
+            "corpus": _about(self.read.corpus) | {"description": self.read.corpus.about.description},
             "version": version("dailytalk-contiguous"),
             "packages": {name: version(name) for name in PACKAGES},
             "models": outputs.models_of(made),

@@ -19,7 +19,7 @@ from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_code, to_run
@@ -111,7 +111,7 @@ def corpus(
     corpus, folder, hub = registry.corpus_named(name), Path(source), None
     if not folder.exists() and (reference := parse_reference(source)):
         repository = open_repository(reference, HubChoice())
-        folder, hub = fetch_tree(repository, {*corpus.SUFFIXES, *BESIDE}), repository.about()
+        folder, hub = fetch_tree(repository, {*corpus.suffixes, *BESIDE}), repository.about()
     if form == "conversations":
         if name != "dailytalk":
             raise DailytalkError(f"the clips of {name} make no conversations", "this is for dailytalk")
@@ -152,40 +152,23 @@ def corpus(
 
 def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     corpus = registry.corpus_named(name)
-    about, source = corpus.ABOUT, corpus.DOWNLOAD
-    if source is None:
-        why = "is given to those who sign its terms" if corpus.SIGNED else "can't be downloaded by this command"
+    about = corpus.about
+    if corpus.download is None:
+        why = "is given to those who sign its terms" if corpus.signed else "can't be downloaded by this command"
         where = f"get it from {about.homepage}, then" if about.homepage else "leave out --download:"
         raise DailytalkError(f"{about.title} {why}", f"{where} give its folder")
     say(f"{about.title}: {about.description}")
-    say(f"licence: {about.licence}")
-    say(f"home page: {about.homepage}")
-    say(f"to be cited as: {about.citation}")
+    say(f"licence: {about.licence}\nhome page: {about.homepage}\nto be cited as: {about.citation}")
     if not accepted:
         raise DailytalkError(
             f"{about.title} comes under the licence {about.licence}",
             "read it, and add --accept-licence to take it",
         )
-    files = source()
-    size = sum(file.size for file in files)
-    say(f"{counted(len(files), 'file')}, {size / 1e6:,.0f} MB")
-    tenths = 0
-
-    def on_file(arrived: int, total: int) -> None:
-        nonlocal tenths
-        if (now := 10 * arrived // max(total, 1)) > tenths:
-            tenths = now
-            say(f"{arrived / 1e6:,.0f} of {total / 1e6:,.0f} MB")
-
-    came = fetch_all(files, folder, on_file)
-    record = {
-        "out": as_text(folder),
-        "files": len(files),
-        "fetched": came,
-        "bytes": size,
-        "licence": about.licence,
-    }
-    headline = f"{counted(came, 'file')} fetched, {len(files) - came:,} were there; all checksums are right"
+    files = corpus.download()
+    with shown_steps():
+        fetch_all(files, folder)
+    record = {"out": as_text(folder), "files": len(files), "licence": about.licence}
+    headline = f"{counted(len(files), 'file')} of {about.title}; all checksums are right"
     return Outcome(record, headline, next=to_run("corpus", name, folder, "--out", "DIR"))
 
 

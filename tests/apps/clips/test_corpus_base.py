@@ -3,7 +3,6 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, put, read
 
-from dailytalk_contiguous.apps.clips.corpora.acted import Savee
 from dailytalk_contiguous.core.errors import DailytalkError
 
 NAME = "DC_a01.wav"
@@ -27,23 +26,9 @@ def test_audio_that_is_no_use_is_rejected(tmp_path: Path, data: bytes, reason: s
     assert problem(tmp_path, data).startswith(reason)
 
 
-def test_changed_folder_is_seen_despite_the_cache(tmp_path: Path) -> None:
-    def count() -> int:
-        builder = Savee(source=str(tmp_path / "in"), cache_dir=str(tmp_path / "cache"))
-        builder.download_and_prepare()
-        return len(builder.as_dataset("train"))
-
-    put(tmp_path / "in", {NAME: clip()})
-    assert count() == 1
-    put(tmp_path / "in", {"DC_a02.wav": clip()})
-    assert count() == 2
-
-
 def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DailytalkError, match="does not exist"):
         read("savee", tmp_path / "nowhere")
-    with pytest.raises(DailytalkError, match="does not exist"):
-        Savee(source=str(tmp_path / "nowhere"))
     with pytest.raises(DailytalkError, match=r"no file of SAVEE is in .*get it from http"):
         read("savee", put(tmp_path / "in", {"README.md": b""}))
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):

@@ -1,6 +1,5 @@
 import stat
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from corpus_trees import clip, good, problems, put, read, zipped
@@ -12,8 +11,7 @@ NAME = "DC_a01.wav"
 
 
 def names(source: Path) -> list[str]:
-    with ExitStack() as stack:
-        return [found.name for found in open_tree(source, stack).files]
+    return [found.name for found in open_tree(source).files]
 
 
 def test_folders_and_archives_are_listed_as_one_without_litter(tmp_path: Path) -> None:

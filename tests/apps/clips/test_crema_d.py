@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import POINTER, check_builder, clip, good, problems, put, read, table
+from corpus_trees import POINTER, clip, good, problems, put, read, table
 
 from dailytalk_contiguous.apps.clips.corpora.crema_d import VOTES
 
@@ -97,11 +97,3 @@ def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_rejected_with_its_code(tmp_path: Path, name: str, reason: str) -> None:
     assert one(tmp_path, tree(name))["problem"].startswith(reason)
-
-
-def test_eager_and_streaming_rows_are_the_same(tmp_path: Path) -> None:
-    votes = table(TABULATED, [100001, 5, 4, 0, 0, 1, 1, "1001_DFA_ANG_XX", 11, 0.45, "A"])
-    source = put(tmp_path / "in", tree("1001_DFA_ANG_XX", "1001_DFA_ANG_QQ", tabulatedVotes=votes))
-    check_builder("crema_d", source, tmp_path / "cache")
-    rows = check_builder("crema_d", source, tmp_path / "cache", agreed_only=True)
-    assert [row["problem"] is None for row in rows] == [False, True]

@@ -81,4 +81,4 @@ def test_a_dialogue_that_lacks_a_turn_is_rejected(tmp_path: Path) -> None:
     del files["data/25/1_1_d25.wav"]
     good, rejects = read(put(tmp_path, files))
     assert list(good) == ["0"]
-    assert rejects["dailytalk/25"] == "turn 1 of dialogue 25 has no recording"
+    assert rejects["dailytalk/25"] == "turn 1 of dialogue 25 has no usable recording"

@@ -91,7 +91,7 @@ def test_a_long_clip_without_a_text_is_not_heard_in_half(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({}, "there are no clips in"),
+        ({}, "no file of clips is in"),
         ({"a.wav": clip(), "whisper.json": b"{"}, "whisper.json: line 1 is not JSON"),
     ],
 )

@@ -1,16 +1,20 @@
 """Corpora of acted clips whose labels are all in their names: RAVDESS, SAVEE and TESS."""
 
-from typing import Any
-
-from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, own_labels
-from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
+from dailytalk_contiguous.apps.clips.corpora.corpus import (
+    About,
+    Corpus,
+    PublishedCounts,
+    Reader,
+    own_labels,
+    text_beside,
+)
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, dataverse_files
-from dailytalk_contiguous.core.schema import Row
 
 _ZENODO = "https://zenodo.org/api/records/1188976/files"
 
 #: The word of RAVDESS for each code, and ours.
-RAVDESS_EMOTIONS = {
+_RAVDESS_EMOTIONS = {
     "01": ("neutral", "neutral"),
     "02": ("calm", "calm"),
     "03": ("happy", "happy"),
@@ -20,27 +24,16 @@ RAVDESS_EMOTIONS = {
     "07": ("disgust", "disgusted"),
     "08": ("surprised", "surprised"),
 }
-#: Sizes and checksums as https://zenodo.org/api/records/1188976 has them.
-_RAVDESS_FILES = tuple(
-    CorpusFile(name, f"{_ZENODO}/{name}/content", size, checksum)
-    for name, size, checksum in (
-        ("Audio_Speech_Actors_01-24.zip", 208_468_073, "md5:bc696df654c87fed845eb13823edef8a"),
-        ("Audio_Song_Actors_01-24.zip", 225_505_317, "md5:5411230427d67a21e18aa4d466e6d1b9"),
-    )
-)
 _SUNG = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
-
-class Ravdess(Corpus):
-    """Speech and song of RAVDESS: two sentences in two strengths of up to eight emotions.
-
-    `label` is the word of its makers for the code of the emotion. The same performances are distributed as videos,
-    of which only the audio-only files (modality 03) are used: the sound is the same, and a video would be decoded
-    by another program. Nobody sang disgust or surprise, and no neutral clip is strong.
-    """
-
-    NAME = "ravdess"
-    ABOUT = About(
+#: Speech and song of RAVDESS: two sentences in two strengths of up to eight emotions.
+#:
+#: `label` is the word of its makers for the code of the emotion. The same performances are distributed as videos,
+#: of which only the audio-only files (modality 03) are used: the sound is the same, and a video would be decoded
+#: by another program. Nobody sang disgust or surprise, and no neutral clip is strong.
+RAVDESS = Corpus(
+    "ravdess",
+    About(
         title="RAVDESS",
         description="Ryerson Audio-Visual Database of Emotional Speech and Song: 24 professional actors, two "
         "statements in a neutral North American accent, eight emotions in speech and six in song",
@@ -49,25 +42,33 @@ class Ravdess(Corpus):
         citation="Livingstone SR, Russo FA (2018). The Ryerson Audio-Visual Database of Emotional Speech and Song "
         "(RAVDESS): A dynamic, multimodal set of facial and vocal expressions in North American English. PLoS ONE "
         "13(5): e0196391. https://doi.org/10.1371/journal.pone.0196391",
-    )
-    PUBLISHED = (
+    ),
+    published=(
         # 60 takes of 24 actors; neutral has no strong one, so half as many (Zenodo record 1188976).
         PublishedCounts(
-            1440, 24, {w: 96 if w == "neutral" else 192 for w, _ in RAVDESS_EMOTIONS.values()}, part="speech"
+            1440, 24, {w: 96 if w == "neutral" else 192 for w, _ in _RAVDESS_EMOTIONS.values()}, part="speech"
         ),
         # 44 takes of 23 actors: actor 18 did not sing.
         PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
-    )
-    DOWNLOAD = staticmethod(lambda: _RAVDESS_FILES)
-    PATTERN = (
+    ),
+    part_of=lambda row: "song" if row["style"] == "sung" else "speech",
+    # Checksums as https://zenodo.org/api/records/1188976 has them.
+    download=lambda: [
+        CorpusFile(name, f"{_ZENODO}/{name}/content", checksum)
+        for name, checksum in (
+            ("Audio_Speech_Actors_01-24.zip", "md5:bc696df654c87fed845eb13823edef8a"),
+            ("Audio_Song_Actors_01-24.zip", "md5:5411230427d67a21e18aa4d466e6d1b9"),
+        )
+    ],
+    pattern=(
         r"(?P<modality>\d\d)-(?!02-0[78])(?P<channel>\d\d)-(?!01-02)(?P<emotion>\d\d)-(?P<intensity>\d\d)"
         r"-(?P<statement>\d\d)-(?P<repetition>\d\d)-(?P<actor>\d\d)"
-    )
-    EXAMPLE = "03-01-06-01-02-01-12.wav"
-    CODES = {
+    ),
+    example="03-01-06-01-02-01-12.wav",
+    codes={
         "modality": {"03": {}},
         "channel": {"01": {"style": None}, "02": {"style": "sung"}},
-        "emotion": {code: {"label": word, "emotion": ours} for code, (word, ours) in RAVDESS_EMOTIONS.items()},
+        "emotion": {code: {"label": word, "emotion": ours} for code, (word, ours) in _RAVDESS_EMOTIONS.items()},
         "intensity": {"01": {"intensity": "normal"}, "02": {"intensity": "strong"}},
         "statement": {
             "01": {"sentence": "kids", "text": "Kids are talking by the door."},
@@ -76,15 +77,11 @@ class Ravdess(Corpus):
         "repetition": {"01": {}, "02": {}},
         # Odd numbers are men, even ones are women.
         "actor": {f"{n:02d}": {"gender": "male" if n % 2 else "female"} for n in range(1, 25)},
-    }
-    COLUMNS = {"speaker": "ravdess/{actor}", "language": "en"}
+    },
+    columns={"speaker": "ravdess/{actor}", "language": "en"},
+)
 
-    @classmethod
-    def part_of(cls, row: Row) -> str:
-        return "song" if row["style"] == "sung" else "speech"
-
-
-SAVEE_EMOTIONS = {
+_SAVEE_EMOTIONS = {
     "a": "angry",
     "d": "disgusted",
     "f": "fearful",
@@ -95,16 +92,19 @@ SAVEE_EMOTIONS = {
 }
 
 
-class Savee(Corpus):
-    """Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name.
+def _read_savee(tree: Tree) -> Reader:
+    text_of = text_beside(tree)
+    return lambda file: SAVEE.by_name(file) | {"text": text_of(file)}
 
-    A name has the number of a sentence but not its text, so text is null unless the user put a file with it beside
-    the clip. Some sentences are said in several emotions, which the names don't show either: a split by `sentence`
-    keeps speakers' versions of one number together, not the same words in two emotions.
-    """
 
-    NAME = "savee"
-    ABOUT = About(
+#: Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name.
+#:
+#: A name has the number of a sentence but not its text, so text is null unless the user put a file with it beside
+#: the clip. Some sentences are said in several emotions, which the names don't show either: a split by `sentence`
+#: keeps speakers' versions of one number together, not the same words in two emotions.
+SAVEE = Corpus(
+    "savee",
+    About(
         title="SAVEE",
         description="Surrey Audio-Visual Expressed Emotion database: four male speakers of British English, seven "
         "emotions, 480 utterances",
@@ -112,36 +112,27 @@ class Savee(Corpus):
         licence="LicenseRef-SAVEE-research-only",
         citation="Jackson P, Haq S (2011). Surrey Audio-Visual Expressed Emotion (SAVEE) database. University of "
         "Surrey. http://kahlan.eps.surrey.ac.uk/savee/",
-    )
-    PUBLISHED = (PublishedCounts(480, 4, {letters: 120 if letters == "n" else 60 for letters in SAVEE_EMOTIONS}),)
-    SIGNED = True
-    BESIDE = ("*.txt",)
-    PATTERN = r"(?P<speaker>[A-Z]{2})[_/](?P<emotion>[a-z]{1,2})(?P<number>\d\d)"
-    EXAMPLE = "DC_a01.wav or DC/a01.wav"
-    CODES = {
+    ),
+    published=(PublishedCounts(480, 4, {name: 120 if name == "n" else 60 for name in _SAVEE_EMOTIONS}),),
+    signed=True,
+    beside=("*.txt",),
+    pattern=r"(?P<speaker>[A-Z]{2})[_/](?P<emotion>[a-z]{1,2})(?P<number>\d\d)",
+    example="DC_a01.wav or DC/a01.wav",
+    codes={
         "speaker": {name: {"gender": "male"} for name in ("DC", "JE", "JK", "KL")},
-        "emotion": own_labels(SAVEE_EMOTIONS),
-    }
-    COLUMNS = {
+        "emotion": own_labels(_SAVEE_EMOTIONS),
+    },
+    columns={
         "clip": "{speaker}_{emotion}{number}",
         "speaker": "savee/{speaker}",
         "sentence": "{emotion}{number}",
         "language": "en",
-    }
-
-    @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
-        texts = {file.name.lower(): file for file in tree.files if file.pure.suffix.lower() == ".txt"}
-
-        def read(file: FoundFile) -> Row:
-            written = texts.get(str(file.pure.with_suffix(".txt")).lower())
-            return cls.by_name(file) | {"text": " ".join(written.text().split()) or None if written else None}
-
-        return read
-
+    },
+    reader=_read_savee,
+)
 
 #: By the word in the file's name; `ps` is pleasant surprise.
-TESS_EMOTIONS = {
+_TESS_EMOTIONS = {
     "angry": "angry",
     "disgust": "disgusted",
     "fear": "fearful",
@@ -151,16 +142,13 @@ TESS_EMOTIONS = {
     "sad": "sad",
 }
 
-
-class Tess(Corpus):
-    """Clips of TESS, "Say the word …"; `label` is the word in the file's name.
-
-    The name of a file has all labels, whatever its folder is called. One file has lost a letter in its name, and
-    is read as its folder and its neighbours imply.
-    """
-
-    NAME = "tess"
-    ABOUT = About(
+#: Clips of TESS, "Say the word …"; `label` is the word in the file's name.
+#:
+#: The name of a file has all labels, whatever its folder is called. One file has lost a letter in its name, and is
+#: read as its folder and its neighbours imply.
+TESS = Corpus(
+    "tess",
+    About(
         title="TESS",
         description="Toronto emotional speech set: two actresses aged 26 and 64, 200 words in a carrier phrase, "
         "seven emotions",
@@ -168,21 +156,22 @@ class Tess(Corpus):
         licence="CC-BY-NC-ND-4.0",
         citation="Pichora-Fuller MK, Dupuis K (2020). Toronto emotional speech set (TESS). Borealis. "
         "https://doi.org/10.5683/SP2/E8H2MF",
-    )
-    PUBLISHED = (PublishedCounts(2800, 2, dict.fromkeys(TESS_EMOTIONS, 400)),)
-    DOWNLOAD = staticmethod(lambda: dataverse_files("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF"))
-    BESIDE = ("*manifest.txt",)
-    PATTERN = "(?P<speaker>[A-Z]+)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)"
-    EXAMPLE = "OAF_back_angry.wav"
-    #: Ages in years of the "older adult female" and the "younger adult female".
-    CODES = {
+    ),
+    published=(PublishedCounts(2800, 2, dict.fromkeys(_TESS_EMOTIONS, 400)),),
+    download=lambda: dataverse_files("https://borealisdata.ca", "doi:10.5683/SP2/E8H2MF"),
+    beside=("*manifest.txt",),
+    pattern="(?P<speaker>[A-Z]+)_(?P<word>[a-z]+)_(?P<emotion>[a-z]+)",
+    example="OAF_back_angry.wav",
+    # Ages in years of the "older adult female" and the "younger adult female".
+    codes={
         "speaker": {"OAF": {"gender": "female", "age": 64}, "YAF": {"gender": "female", "age": 26}},
-        "emotion": own_labels(TESS_EMOTIONS),
-    }
-    COLUMNS = {
+        "emotion": own_labels(_TESS_EMOTIONS),
+    },
+    columns={
         "text": "Say the word {word}.",
         "speaker": "tess/{speaker}",
         "sentence": "{word}",
         "language": "en",
-    }
-    MISNAMED = {"OA_bite_neutral": "OAF_bite_neutral"}
+    },
+    misnamed={"OA_bite_neutral": "OAF_bite_neutral"},
+)

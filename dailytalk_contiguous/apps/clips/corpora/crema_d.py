@@ -8,7 +8,6 @@ dataset of speech has no faces in it; where two emotions got as many votes, that
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
@@ -46,11 +45,31 @@ SENTENCES = {
 _VOICE_LINE = re.compile(r"1\d{5}")
 
 
-class CremaD(corpus.Corpus):
-    """Clips of CREMA-D, with the raters' votes where these are in the source."""
+def _read(tree: Tree, agreed_only: bool = False) -> corpus.Reader:
+    actors, heard = _actors(tree), perceived(tree)
+    if agreed_only and not heard:
+        raise DailytalkError(
+            "only clips on which raters agree are wanted, but their votes are not there",
+            "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
+        )
 
-    NAME = "crema_d"
-    ABOUT = corpus.About(
+    def read(file: FoundFile) -> Row:
+        row = CREMA_D.by_name(file)
+        row |= actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
+        if agreed_only and row.get("perceived") != row["emotion"]:
+            label = row.get("perceived_label") or "nothing that is known"
+            raise BadInput(
+                f"raters heard {label}, {row['label']} was intended", "leave out agreed_only to keep such clips"
+            )
+        return row
+
+    return read
+
+
+#: Clips of CREMA-D, with the raters' votes where these are in the source.
+CREMA_D = corpus.Corpus(
+    "crema_d",
+    corpus.About(
         title="CREMA-D",
         description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
         "twelve sentences in six emotions, rated by 2,443 people",
@@ -59,22 +78,20 @@ class CremaD(corpus.Corpus):
         citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
         "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
         "https://doi.org/10.1109/TAFFC.2014.2336244",
-    )
-    PUBLISHED = (corpus.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),)
-    DOWNLOAD = staticmethod(
-        lambda: git_lfs_files(
-            f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
-            f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
-            f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
-            "AudioWAV",
-            _TABLES,
-        )
-    )
-    RATED = True
-    BESIDE = ("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*")
-    PATTERN = r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})"
-    EXAMPLE = "1001_DFA_ANG_XX.wav"
-    CODES = {
+    ),
+    published=(corpus.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),),
+    download=lambda: git_lfs_files(
+        f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
+        f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
+        f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
+        "AudioWAV",
+        _TABLES,
+    ),
+    rated=True,
+    beside=("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*"),
+    pattern=r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})",
+    example="1001_DFA_ANG_XX.wav",
+    codes={
         "actor": {str(number): {} for number in range(1001, 1092)},
         "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
         "emotion": corpus.own_labels(EMOTIONS),
@@ -83,32 +100,12 @@ class CremaD(corpus.Corpus):
             code: {"intensity": name}
             for code, name in (("LO", "low"), ("MD", "medium"), ("HI", "high"), ("XX", None))
         },
-    }
-    COLUMNS = {"speaker": "crema_d/{actor}", "language": "en"}
-    #: A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
-    MISNAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}
-
-    @classmethod
-    def reader(cls, tree: Tree, config: Any) -> corpus.Reader:
-        actors, heard = _actors(tree), perceived(tree)
-        if config.agreed_only and not heard:
-            raise DailytalkError(
-                "only clips on which raters agree are wanted, but their votes are not there",
-                "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
-            )
-
-        def read(file: FoundFile) -> Row:
-            row = cls.by_name(file)
-            row |= actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
-            if config.agreed_only and row.get("perceived") != row["emotion"]:
-                label = row.get("perceived_label") or "nothing that is known"
-                raise BadInput(
-                    f"raters heard {label}, {row['label']} was intended",
-                    "leave out agreed_only to keep such clips",
-                )
-            return row
-
-        return read
+    },
+    columns={"speaker": "crema_d/{actor}", "language": "en"},
+    # A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
+    misnamed={"1040_ITH_SAD_X": "1040_ITH_SAD_XX"},
+    reader=_read,
+)
 
 
 def perceived(tree: Tree) -> dict[str, Row]:
@@ -149,7 +146,7 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
     `path` is tabulatedVotes.csv. Raises DailytalkError for a table that can't be used.
     """
     return {
-        f"{CremaD.NAME}/{clip}": {VOTES[letter]: share for letter, share in shares.items()}
+        f"{CREMA_D.name}/{clip}": {VOTES[letter]: share for letter, share in shares.items()}
         for clip, shares in _tabulated(FoundFile(path.name, path))
     }
 

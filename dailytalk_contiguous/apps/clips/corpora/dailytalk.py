@@ -5,7 +5,6 @@ import io
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +16,9 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     Corpus,
     PublishedCounts,
     Reader,
-    existing,
     known,
     reading,
+    text_beside,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.core.audio import read_at, to_pcm
@@ -45,57 +44,54 @@ DIALOGUES = 2541
 _NUMBER = r"(?:0|[1-9]\d*)"
 
 
-class DailyTalk(Corpus):
-    """Turns of DailyTalk as clips, one file a turn; `label` is the emotion in the metadata.
+def _read(tree: Tree) -> Reader:
+    metadata, text_of = read_metadata(tree), text_beside(tree)
 
-    `metadata.json` has text, speaker, emotion and act of every turn.
-    """
+    def read(file: FoundFile) -> Row:
+        row = DAILYTALK.by_name(file)
+        number, speaker, dialogue = re.split("_d?", row["clip"])
+        turn = metadata.get(dialogue, {}).get(number)
+        if not isinstance(turn, dict):
+            raise BadInput(f"metadata.json has no turn {number} of dialogue {dialogue}", "download it again")
+        if str(turn.get("speaker", speaker)) != speaker:
+            reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
+            raise BadInput(reason, "correct the name")
+        text, label, act = turn.get("text"), str(turn.get("emotion")), turn.get("act")
+        text = text_of(file) if text is None else text
+        if not isinstance(text, str) or not text.strip():
+            raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
+        return row | {
+            "text": " ".join(text.split()),
+            "sentence": " ".join(filter(None, map(normalise, text.split()))) or None,
+            "emotion": known(EMOTIONS, label, "emotion", "metadata.json"),
+            "label": label,
+            "act": None if act is None else str(act),
+        }
 
-    NAME = "dailytalk"
-    ABOUT = About(
+    return read
+
+
+#: Turns of DailyTalk as clips, one file a turn; `label` is the emotion in the metadata, which has text, speaker,
+#: emotion and act of every turn.
+DAILYTALK = Corpus(
+    "dailytalk",
+    About(
         title="DailyTalk",
         description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
         homepage="https://github.com/keonlee9420/DailyTalk",
         licence="CC-BY-SA-4.0",
         citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
         "Text-to-Speech. arXiv:2207.01063",
-    )
-    #: Clips by a listing of the published folder.
-    PUBLISHED = (PublishedCounts(23_773, 2),)
-    BESIDE = ("*.txt", "*metadata.json")
-    PATTERN = rf"(?P<dialogue>{_NUMBER})/(?P<number>{_NUMBER})_(?P<speaker>{_NUMBER})_d(?P=dialogue)"
-    EXAMPLE = "25/0_1_d25.wav"
-    CODES = {"speaker": {"0": {}, "1": {}}}
-    COLUMNS = {"speaker": "dailytalk/{speaker}", "language": "en"}
-
-    @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
-        metadata = read_metadata(tree)
-        texts = {file.name: file for file in tree.files if file.pure.suffix == ".txt"}
-
-        def read(file: FoundFile) -> Row:
-            row = cls.by_name(file)
-            number, speaker, dialogue = re.split("_d?", row["clip"])
-            turn = metadata.get(dialogue, {}).get(number)
-            if not isinstance(turn, dict):
-                raise BadInput(f"metadata.json has no turn {number} of dialogue {dialogue}", "download it again")
-            if str(turn.get("speaker", speaker)) != speaker:
-                reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
-                raise BadInput(reason, "correct the name")
-            text, label, act = turn.get("text"), str(turn.get("emotion")), turn.get("act")
-            if text is None and (written := texts.get(str(file.pure.with_suffix(".txt")))):
-                text = written.text()
-            if not isinstance(text, str) or not text.strip():
-                raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
-            return row | {
-                "text": " ".join(text.split()),
-                "sentence": " ".join(filter(None, map(normalise, text.split()))) or None,
-                "emotion": known(EMOTIONS, label, "emotion", "metadata.json"),
-                "label": label,
-                "act": None if act is None else str(act),
-            }
-
-        return read
+    ),
+    # Clips by a listing of the published folder.
+    published=(PublishedCounts(23_773, 2),),
+    beside=("*.txt", "*metadata.json"),
+    pattern=rf"(?P<dialogue>{_NUMBER})/(?P<number>{_NUMBER})_(?P<speaker>{_NUMBER})_d(?P=dialogue)",
+    example="25/0_1_d25.wav",
+    codes={"speaker": {"0": {}, "1": {}}},
+    columns={"speaker": "dailytalk/{speaker}", "language": "en"},
+    reader=_read,
+)
 
 
 def read_metadata(tree: Tree) -> dict[str, Row]:
@@ -138,35 +134,22 @@ def acted_dialogues(source: Path, seed: int = 0) -> Iterator[ActedDialogue | Rej
 
     Raises DailytalkError as `Corpus.rows` does.
     """
-    with ExitStack() as stack:
-        tree = open_tree(existing(str(source)), stack)
-        read, metadata = DailyTalk.reader(tree, None), read_metadata(tree)
-        files: defaultdict[str, list[FoundFile]] = defaultdict(list)
-        for file in tree.files:
-            if not DailyTalk.is_beside(file.name):
-                match = re.search(rf"\d_d({_NUMBER})$", file.pure.stem)
-                files[match[1] if match else ""].append(file)
-        if not files:
-            raise DailytalkError(
-                f"no file of DailyTalk is in {str(source)!r}", f"get it from {DailyTalk.ABOUT.homepage}"
-            )
-        for dialogue in sorted(files, key=lambda name: int(name or -1)):
-            first: dict[str, str] = {}
-            rows = [DailyTalk.row(file, read, first) for file in files[dialogue]]
-            bad = [row for row in rows if row["problem"]]
-            yield from (Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in bad)
-            turns = {row["id"].split("/")[1].split("_")[0]: row for row in rows if not row["problem"]}
-            numbers = sorted(metadata.get(dialogue, {}), key=int)
-            if missing := [number for number in numbers if number not in turns]:
-                name = f"{missing[0]}_"
-                unfit = next((row for row in bad if Path(row["audio_file"]).name.startswith(name)), None)
-                why = f"can't be used ({unfit['problem']})" if unfit else "has no recording"
-                remedy = unfit["remedy"] if unfit else "download the dialogue again"
-                reason = f"turn {missing[0]} of dialogue {dialogue} {why}"
-                yield Reject(f"dailytalk/{dialogue}", "Corpus", reason, remedy)
-            elif numbers:
-                topics = [metadata[dialogue][number].get("topic") for number in numbers]
-                yield _placed(dialogue, [turns[number] for number in numbers], topics, seed)
+    metadata = read_metadata(open_tree(source))
+    dialogues: defaultdict[str, dict[str, Row]] = defaultdict(dict)
+    for row in DAILYTALK.rows(source):
+        if row["problem"]:
+            yield Reject(row["id"], "Corpus", row["problem"], row["remedy"])
+            continue
+        number, _, dialogue = re.split("_d?", row["id"].rpartition("/")[2])
+        dialogues[dialogue][number] = row
+    for dialogue in sorted(dialogues, key=int):
+        turns, numbers = dialogues[dialogue], sorted(metadata[dialogue], key=int)
+        if missing := [number for number in numbers if number not in turns]:
+            reason = f"turn {missing[0]} of dialogue {dialogue} has no usable recording"
+            yield Reject(f"dailytalk/{dialogue}", "Corpus", reason, "download the dialogue again")
+        else:
+            topics = [metadata[dialogue][number].get("topic") for number in numbers]
+            yield _placed(dialogue, [turns[number] for number in numbers], topics, seed)
 
 
 def _placed(dialogue: str, turns: Sequence[Row], topics: Sequence[Any], seed: int) -> ActedDialogue:

@@ -9,10 +9,10 @@ import codecs
 import contextlib
 import re
 from functools import cache
-from typing import Any
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
+from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 
@@ -36,11 +36,39 @@ TEXTS = 350
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 
 
-class Esd(Corpus):
-    """Clips of ESD; `label` is the English name of the emotion, which is the name of its folder."""
+def _read(tree: Tree) -> Reader:
+    @cache
+    def lines_of(speaker: str) -> dict[str, tuple[str, str]]:
+        text = tree.named(f"{speaker}.txt")
+        return read_lines(decode(text), text.name) if text else {}
 
-    NAME = "esd"
-    ABOUT = About(
+    def read(file: FoundFile) -> Row:
+        row = ESD.by_name(file)
+        text, written = lines_of(file.pure.stem[:4]).get(file.pure.stem, (None, ""))
+        folders = [part.casefold() for part in file.pure.parent.parts]
+        emotions = {}
+        if named := [WRITTEN[part] for part in folders if part in WRITTEN]:
+            emotions["folder"] = named[-1]
+        if written:
+            emotions["text file"] = WRITTEN.get(written.casefold(), written)
+        if not emotions:
+            reason = "neither a folder nor the text file says its emotion"
+            raise BadInput(reason, "keep the folders Neutral, Angry, …")
+        emotions["number"] = row["label"]
+        if len(set(emotions.values())) > 1:
+            disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
+            raise BadInput(f"it is {disagreement}", "put the file where it belongs, or correct the text file")
+        row["sentence"] = f"{row['language']}-{row['sentence']}"
+        split = next((SPLITS[part] for part in folders if part in SPLITS), None)
+        return row | {"text": text, "official_split": split}
+
+    return read
+
+
+#: Clips of ESD; `label` is the English name of the emotion, which is the name of its folder.
+ESD = Corpus(
+    "esd",
+    About(
         title="ESD",
         description="Emotional Speech Database: 350 parallel utterances of ten native Mandarin and ten English "
         "speakers in five emotions",
@@ -49,13 +77,13 @@ class Esd(Corpus):
         citation="Zhou K, Sisman B, Liu R, Li H (2022). Emotional voice conversion: Theory, databases and ESD. "
         "Speech Communication 137: 1-18. Zhou K, Sisman B, Liu R, Li H (2021). Seen and unseen emotional style "
         "transfer for voice conversion with a new emotional speech dataset. ICASSP 2021: 920-924",
-    )
-    SIGNED = True
-    PUBLISHED = (PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),)
-    BESIDE = ("*[0-9][0-9][0-9][0-9].txt",)
-    PATTERN = r"(?P<speaker>\d{4})_(?P<number>\d{6})"
-    EXAMPLE = "0011_000001.wav"
-    CODES = {
+    ),
+    published=(PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),),
+    signed=True,
+    beside=("*[0-9][0-9][0-9][0-9].txt",),
+    pattern=r"(?P<speaker>\d{4})_(?P<number>\d{6})",
+    example="0011_000001.wav",
+    codes={
         "speaker": {
             name: {"language": language, "gender": gender} for name, (language, gender) in SPEAKERS.items()
         },
@@ -64,37 +92,10 @@ class Esd(Corpus):
             for block, (label, emotion) in enumerate(EMOTIONS.items())
             for text in range(1, TEXTS + 1)
         },
-    }
-    COLUMNS = {"speaker": "esd/{speaker}"}
-
-    @classmethod
-    def reader(cls, tree: Tree, config: Any) -> Reader:
-        @cache
-        def lines_of(speaker: str) -> dict[str, tuple[str, str]]:
-            text = tree.named(f"{speaker}.txt")
-            return read_lines(decode(text), text.name) if text else {}
-
-        def read(file: FoundFile) -> Row:
-            row = cls.by_name(file)
-            text, written = lines_of(file.pure.stem[:4]).get(file.pure.stem, (None, ""))
-            folders = [part.casefold() for part in file.pure.parent.parts]
-            emotions = {}
-            if named := [WRITTEN[part] for part in folders if part in WRITTEN]:
-                emotions["folder"] = named[-1]
-            if written:
-                emotions["text file"] = WRITTEN.get(written.casefold(), written)
-            if not emotions:
-                reason = "neither a folder nor the text file says its emotion"
-                raise BadInput(reason, "keep the folders Neutral, Angry, …")
-            emotions["number"] = row["label"]
-            if len(set(emotions.values())) > 1:
-                disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
-                raise BadInput(f"it is {disagreement}", "put the file where it belongs, or correct the text file")
-            row["sentence"] = f"{row['language']}-{row['sentence']}"
-            split = next((SPLITS[part] for part in folders if part in SPLITS), None)
-            return row | {"text": text, "official_split": split}
-
-        return read
+    },
+    columns={"speaker": "esd/{speaker}"},
+    reader=_read,
+)
 
 
 def decode(file: FoundFile) -> str:
@@ -103,7 +104,7 @@ def decode(file: FoundFile) -> str:
     English text has single bytes above ASCII in Windows-1252 (its apostrophe) and pairs of them in GBK, which is
     how they are distinguished; the bytes of either can be read as the other.
     """
-    data = file.read()
+    data = read_bytes(file.path)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encodings = ["utf-16"]
     elif 0 in data[:2]:  # the ids are ASCII, of which every other byte is zero in UTF-16

@@ -4,8 +4,6 @@ The speech is not acted, so the label of a turn is both its emotion and the perc
 set are not published: its audio is rejected, as is any clip without a line in the table.
 """
 
-from typing import Any
-
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -34,11 +32,47 @@ TABLE = "labels_consensus.csv"
 _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
 
 
-class MspPodcast(corpus.Corpus):
-    """Speaking turns of MSP-Podcast; `label` is the letter of the consensus."""
+def _read(tree: Tree) -> corpus.Reader:
+    table = tree.named(TABLE)
+    if table is None:
+        raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
+    lines = corpus.lines_by_clip(table, _COLUMNS, "FileName")
+    texts = {
+        file.pure.stem: file
+        for file in tree.files
+        if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
+    }
 
-    NAME = "msp_podcast"
-    ABOUT = corpus.About(
+    def read(file: FoundFile) -> Row:
+        line, written = lines.get(file.pure.name), texts.get(file.pure.stem)
+        if line is None:
+            raise BadInput(
+                f"{TABLE} has no line for it (labels of Test3 are not published)",
+                "leave it out, or get its labels",
+            )
+        label, speaker = line["EmoClass"], line["SpkrID"].strip()
+        emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
+        return {
+            "clip": file.pure.stem,
+            "text": " ".join(written.text().split()) or None if written else None,
+            "language": "en",
+            "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
+            "gender": corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
+            "emotion": emotion,
+            "label": label,
+            "perceived": emotion,
+            "perceived_label": label,
+            "official_split": corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
+            **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
+        }
+
+    return read
+
+
+#: Speaking turns of MSP-Podcast; `label` is the letter of the consensus.
+MSP_PODCAST = corpus.Corpus(
+    "msp_podcast",
+    corpus.About(
         title="MSP-Podcast",
         description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
         "valence and dominance",
@@ -47,16 +81,16 @@ class MspPodcast(corpus.Corpus):
         citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
         "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
         "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
-    )
-    #: Turns with published labels, that is without Test3.
-    PUBLISHED = (
+    ),
+    # Turns with published labels, that is without Test3.
+    published=(
         corpus.PublishedCounts(149_307, release="1.11", unit="labelled turns"),
         corpus.PublishedCounts(203_936, release="1.12", unit="labelled turns"),
         corpus.PublishedCounts(264_705, release="2.0", unit="labelled turns"),
-    )
-    SIGNED = True
-    SPLIT = "official"
-    BESIDE = (
+    ),
+    signed=True,
+    split="official",
+    beside=(
         "*labels/*",
         "*transcripts/*",
         "*forcealigned/*",
@@ -64,44 +98,9 @@ class MspPodcast(corpus.Corpus):
         "*speaker_ids.txt",
         "*partition*.txt",
         f"*{TABLE}",
-    )
-
-    @classmethod
-    def reader(cls, tree: Tree, config: Any) -> corpus.Reader:
-        table = tree.named(TABLE)
-        if table is None:
-            raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
-        lines = corpus.lines_by_clip(table, _COLUMNS, "FileName")
-        texts = {
-            file.pure.stem: file
-            for file in tree.files
-            if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
-        }
-
-        def read(file: FoundFile) -> Row:
-            line, written = lines.get(file.pure.name), texts.get(file.pure.stem)
-            if line is None:
-                raise BadInput(
-                    f"{TABLE} has no line for it (labels of Test3 are not published)",
-                    "leave it out, or get its labels",
-                )
-            label, speaker = line["EmoClass"], line["SpkrID"].strip()
-            emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
-            return {
-                "clip": file.pure.stem,
-                "text": " ".join(written.text().split()) or None if written else None,
-                "language": "en",
-                "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
-                "gender": corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
-                "emotion": emotion,
-                "label": label,
-                "perceived": emotion,
-                "perceived_label": label,
-                "official_split": corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
-                **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
-            }
-
-        return read
+    ),
+    reader=_read,
+)
 
 
 def _scaled(text: str, column: str) -> float | None:
