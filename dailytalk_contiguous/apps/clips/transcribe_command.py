@@ -1,19 +1,19 @@
 """`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
-from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec, default_json, json_in
+from dailytalk_contiguous.apps.clips.transcribing import ClipsToHear, default_json
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.run.run import RunOptions, refuse_language
+from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The options that are settings of its stage.
@@ -31,7 +31,6 @@ def transcribe(
         show_default="the JSON of DIR, or DIR/whisper.json",
     ),
     profile: str = cli_options.profile_option(),
-    workers: int | None = engine_options.WORKERS,
     dry_run: bool = engine_options.DRY_RUN,
     **options: Any,
 ) -> Outcome:
@@ -43,46 +42,37 @@ def transcribe(
     stages = transcribe_stages(profile, **cli_options.chosen(options, TRANSCRIBE_SETTINGS))
     if not source.is_dir():
         raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
-    started, about = time.perf_counter(), {"command": command_line()}
-    file = default_json(source) if out is None else json_in(out)
-    spec = TranscribeSpec(source, file, stages, about)
-    if dry_run:
-        spec.heard, seconds = [*spec.left], sum(row["duration"] for row in spec.left.values())
-    else:
-        with show.bar() as planned:
-            seconds = run(spec, RunOptions(workers or 1), planned=planned).audio_seconds
-    return transcribe_outcome(spec, source, seconds, time.perf_counter() - started, dry_run)
-
-
-def transcribe_outcome(
-    spec: TranscribeSpec, source: Path, audio_seconds: float, wall_seconds: float, dry_run: bool
-) -> Outcome:
-    n_entries = len(spec.entries)
+    file = out or default_json(source)
+    if out and (out.suffix.lower() != ".json" or out.is_dir()):
+        file = out / WHISPER_JSON
+    clips = ClipsToHear(source, file)
+    if clips.left and not dry_run:
+        RunOptions().runner.preflight(stages)
+        refuse_language(stages)
+    with shown_steps():
+        if not dry_run:
+            clips.transcribe(stages)
+    heard = [*clips.left] if dry_run else clips.heard
+    empty = [name for name in clips.heard if not clips.entries[name]["text"]]
     record = {
         "dry_run": dry_run,
-        "out": as_text(spec.file),
-        "entries": n_entries,
-        "heard": spec.heard,
-        "empty": spec.empty,
-        "rejects": [reject.as_dict() for reject in spec.rejects],
-        "audio_seconds": round(audio_seconds, 2),
-        "wall_seconds": round(wall_seconds, 2),
+        "out": as_text(file),
+        "entries": len(clips.entries),
+        "heard": heard,
+        "empty": empty,
+        "rejects": [reject.as_dict() for reject in clips.rejects],
     }
-    heard = f"{counted(len(spec.heard), 'clip')} %s, {length_text(audio_seconds)}"
-    if not spec.heard:
-        details = ["nothing to do: every clip has an entry"]
-    elif dry_run:
-        details = [heard % "would be heard"]
-    else:
-        details = [f"{heard % 'heard'} in {length_text(wall_seconds)}"]
-    if spec.empty:
-        shown = ", ".join(map(repr, spec.empty[:3]))
-        details.append(f"without a word: {len(spec.empty):,} ({shown}{', …' if len(spec.empty) > 3 else ''})")
+    details = ["nothing to do: every clip has an entry"]
+    if heard:
+        done = "would be heard" if dry_run else "heard"
+        details = [f"{counted(len(heard), 'clip')} {done}, {length_text(clips.seconds)}"]
+    if empty:
+        details.append(f"without a word: {len(empty):,} ({show.first_names(empty)})")
     return Outcome(
         record,
-        f"{n_entries:,} entries in {as_text(spec.file)}",
-        exit_code(n_entries + dry_run * len(spec.heard), len(spec.rejects)),
+        f"{len(clips.entries):,} entries in {as_text(file)}",
+        exit_code(len(clips.entries) + dry_run * len(heard), len(clips.rejects)),
         details,
-        rejected_of(spec.rejects),
-        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if spec.file == default_json(source) else "",
+        rejected_of(clips.rejects),
+        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if file == default_json(source) else "",
     )

@@ -1,28 +1,28 @@
 """From a folder of clips to its whisper.json: clips without an entry are transcribed, the others stay as they are.
 
-One pass with the shards and digests of tagging, so a run that was stopped goes on where it was. Its shards are in
-the user's cache until the whisper.json is written: the folder of clips may be read-only, synced or published, and
-only the result belongs there. People correct the texts, so an existing entry is never transcribed again; to have
-that done, delete it, or name another file.
+The file is written whole after each ten minutes of sound, so a run that was stopped goes on where it was. People
+correct the texts, so an existing entry is never transcribed again; to have that done, delete it, or name another
+file.
 """
 
-import hashlib
 import math
 import os
-import shutil
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset, Features
+
 from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
+from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.shards import group
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.stages.base import Stage
@@ -31,18 +31,11 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 #: Frames of Whisper a second, the unit of `seek`.
 FRAMES_PER_SECOND = 100
 
-#: Columns of the shards from which an entry is made.
-_HEARD = (
-    "start",
-    "end",
-    "text_raw",
-    "words",
-    "language",
-    "avg_logprob",
-    "no_speech_prob",
-    "recogniser",
-    "text_reason",
-)
+#: Seconds of sound that are recognised before the file is written again.
+SECONDS_AT_ONCE = 600.0
+
+#: Columns of utterances from which an entry is made.
+_HEARD = ("start", "end", "text_raw", "words", "language", "avg_logprob", "no_speech_prob", "text_reason")
 
 
 def default_json(source: Path) -> Path:
@@ -53,83 +46,80 @@ def default_json(source: Path) -> Path:
         raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
 
 
-def json_in(out: Path) -> Path:
-    """The file that `--out` names: itself if it ends in .json, otherwise the whisper.json of that folder."""
-    is_file = out.suffix.lower() == ".json" and not out.is_dir()
-    return out if is_file else out / whisper_json.WHISPER_JSON
-
-
-class TranscribeSpec(Spec):
-    """The clips of a folder that have no entry in a whisper.json, recognised and added to its old entries.
-
-    Args:
-        source: as for the corpus `clips`. out: the whisper.json; created if need be.
-        stages: of `apps.clips.to_clips.transcribe_stages`. about: its `command` is for the journal.
+@dataclass
+class ClipsToHear:
+    """The clips of a folder (as for the corpus `clips`) that have no entry in a whisper.json.
 
     Attributes:
-        left: the clips without an entry, by their names; these are recognised.
-        entries: those of the whisper.json. heard: names of the clips that this run added.
-        empty: those of them without a word.
+        file: the whisper.json; created if need be.
+        left: the clips without an entry, by their names.
+        entries: those of the whisper.json. rejects: clips and entries that can't be used.
+        heard: names of the clips that were added.
 
-    Raises DailytalkError for a source without clips, and for an `out` that is broken, of another layout, or can't
-    be written.
+    Raises DailytalkError for a source without clips, and for a file that is broken, of another layout, or can't be
+    written.
     """
 
-    kind = "transcribe"
+    source: Path
+    file: Path
+    left: dict[str, Row] = field(init=False)
+    entries: dict[str, Any] = field(init=False)
+    rejects: list[Reject] = field(init=False)
+    heard: list[str] = field(default_factory=list)
 
-    def __init__(
-        self,
-        source: Path,
-        out: Path,
-        stages: Sequence[Stage],
-        about: Mapping[str, Any] = {},
-    ) -> None:
-        above = next(path for path in out.absolute().parents if path.exists())
+    def __post_init__(self) -> None:
+        above = next(path for path in self.file.absolute().parents if path.exists())
         if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise DailytalkError(f"--out {as_text(out)!r} can't be written to", "name a file where you may write")
-        self.file, self.stages, self.about = out, tuple(stages), about
-        self.out = transcribe_folder(source, out)
-        self._before = _existing(out)
-        clips, _ = clips_by_name(source, texts=False)
-        bad = [row for row in clips.values() if row["problem"]]
-        self.rejects = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in bad]
+            raise DailytalkError(
+                f"--out {as_text(self.file)!r} can't be written to", "name a file where you may write"
+            )
+        written = _existing(self.file)
+        self.entries = written.entries
+        clips, _ = clips_by_name(self.source, texts=False)
         rows = {name: row for name, row in clips.items() if not row["problem"]}
-        matches = whisper_json.match_names(self._before.entries, rows)
-        self.rejects += {reject.id: reject for reject in chain(matches.rejects, self._before.rejects)}.values()
+        matches = whisper_json.match_names(self.entries, rows)
+        self.rejects = [
+            Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in clips.values() if row["problem"]
+        ]
+        self.rejects += {reject.id: reject for reject in chain(matches.rejects, written.rejects)}.values()
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
-        self.entries = self._before.entries
-        self.heard, self.empty = list[str](), list[str]()
 
-    def passes(self, options: RunOptions) -> Generator[Pass]:
-        self._made: dict[str, dict[str, Any]] = {}
-        if self.left:
-            groups = list(group(map(clip_to_measure, self.left.values()), options.shard_seconds))
-            step = Pass(self.out / "transcribed", groups, self.stages)
-            yield step
-            names = {row["id"]: name for name, row in self.left.items()}
-            self._made = {names[row["conversation_id"]]: entry_of(row) for row in step.rows(_HEARD)}
-            self.rejects += step.rejects
+    @property
+    def seconds(self) -> float:
+        return sum((row["duration"] for row in self.left.values()), 0.0)
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        """Write the whisper.json, the only result of a run; returns its counts."""
-        now = _existing(self.file)  # another program may have written it meanwhile
-        changed = now.entries != self._before.entries
-        taken = whisper_json.match_names(now.entries, self._made).keys if changed else {}
-        self.heard = [name for name in self._made if name not in taken]
-        self.empty = [name for name in self.heard if not self._made[name]["text"]]
-        self.entries = now.entries | {name: self._made[name] for name in self.heard}
-        if self.heard or not self.file.exists():
-            try:
-                whisper_json.write_whisper_json(self.file, self.entries)
-            except OSError as error:
-                reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
-                raise DailytalkError(
-                    reason, "make room, and run the same command: nothing is heard again"
-                ) from error
-        return {"counts": {"entries": len(self.entries), "heard": len(self.heard)}}
+    def transcribe(self, stages: Sequence[Stage]) -> None:
+        """Recognise the clips by `apps.clips.to_clips.transcribe_stages`, and add their entries to the file."""
+        names = {row["id"]: name for name, row in self.left.items()}
+        groups = list(group(map(clip_to_measure, self.left.values()), SECONDS_AT_ONCE))
+        for rows in steps("parts of the clips heard", groups, len(groups)):
+            interrupts.check_interrupt()
+            table = Dataset.from_list(
+                [{name: row[name] for name in SOURCE} for row in rows], features=Features(SOURCE)
+            )
+            for stage in stages:
+                table = stage.map(table)
+            made = dict[str, Any]()
+            for row in table.select_columns([*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]):
+                if row["problem"]:
+                    problem = row["problem_stage"], row["problem"], row["remedy"]
+                    self.rejects.append(Reject(row["conversation_id"], *problem))
+                else:
+                    made[names[row["conversation_id"]]] = entry_of(row)
+            self._add(made)
+        if not self.file.exists():
+            self._add({})
 
-    def close(self) -> None:
-        shutil.rmtree(self.out, ignore_errors=True)  # all of it is in the whisper.json now
+    def _add(self, made: dict[str, Any]) -> None:
+        now = _existing(self.file).entries  # another program may have written it meanwhile
+        taken = whisper_json.match_names(now, made).keys
+        self.heard += (added := [name for name in made if name not in taken])
+        self.entries = now | {name: made[name] for name in added}
+        try:
+            whisper_json.write_whisper_json(self.file, self.entries)
+        except OSError as error:
+            reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
+            raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
 
 
 def entry_of(row: Row) -> dict[str, Any]:
@@ -185,9 +175,3 @@ def _existing(out: Path) -> whisper_json.WhisperJson:
         return whisper_json.read_whisper_json(out)
     except BadInput as error:
         raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
-
-
-def transcribe_folder(source: Path, out: Path) -> Path:
-    """The folder of a run's shards and events until it is done."""
-    key = f"{as_text(source.resolve())}\0{as_text(out.resolve())}"
-    return cache_folder() / "transcribe" / hashlib.sha256(key.encode()).hexdigest()[:32]

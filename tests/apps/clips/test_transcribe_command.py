@@ -7,9 +7,10 @@ import pytest
 from command import Command
 from recordings import excerpt, save, state
 
+from dailytalk_contiguous.apps.clips import transcribing
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
-from dailytalk_contiguous.apps.clips.transcribing import TranscribeSpec
-from dailytalk_contiguous.run.run import RunOptions, run
+from dailytalk_contiguous.apps.clips.transcribing import ClipsToHear
+from dailytalk_contiguous.core.steps import listening
 
 FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
 FIELDS |= {"avg_logprob", "compression_ratio", "no_speech_prob", "words"}
@@ -44,7 +45,6 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     assert first["avg_logprob"] < 0 <= first["no_speech_prob"] < 0.5 < first["compression_ratio"] < 2.4
     assert first["temperature"] == 0.0
     assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
-    assert not list((tmp_path / "cache/transcribe").iterdir())
 
 
 def test_a_dry_run_names_the_clips_that_would_be_heard_and_writes_nothing(
@@ -57,7 +57,6 @@ def test_a_dry_run_names_the_clips_that_would_be_heard_and_writes_nothing(
     summary = json.loads(done.out)
     assert (done.code, summary["heard"], summary["dry_run"]) == (0, ["b.wav"], True)
     assert state(tmp_path / "in") == before
-    assert not (tmp_path / "cache/transcribe").exists()
 
 
 def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, dailytalk: Command) -> None:
@@ -84,24 +83,20 @@ def test_a_clip_without_speech_has_an_entry_that_says_so(tmp_path: Path, dailyta
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(transcribing, "SECONDS_AT_ONCE", 1.0)
     source, out = clips(tmp_path / "in", *(f"{n}.wav" for n in range(4))), tmp_path / "whisper.json"
-    stages, options = transcribe_stages("embedded"), RunOptions(shard_seconds=1.0)
-    shards = (tmp_path / "cache/transcribe").glob("*/transcribed/shard-*.parquet")
+    stages = transcribe_stages("embedded")
 
-    def stop(stage: str, audio: float, wall: float | None) -> None:
-        if list((tmp_path / "cache/transcribe").glob("*/transcribed/shard-*.parquet")):
+    def stop(what: str, done: int, of: int | None) -> None:
+        if done == 2:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        run(TranscribeSpec(source, out, stages), options, progress=stop)
-    assert list(shards)
-    assert not out.exists()
-    spec = TranscribeSpec(source, out, stages)
-    done = run(spec, options)
-    assert len(spec.heard) == 4
-    assert done.audio_seconds < 13.0
-    assert list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
+    with pytest.raises(KeyboardInterrupt), listening(stop):
+        ClipsToHear(source, out).transcribe(stages)
+    assert len(before := entries(out)) == 2
+    again = ClipsToHear(source, out)
+    again.transcribe(stages)
+    assert sorted([*before, *again.heard]) == list(entries(out)) == ["0.wav", "1.wav", "2.wav", "3.wav"]
 
 
 def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
@@ -118,7 +113,7 @@ def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
 
 def test_a_folder_without_clips_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     (tmp_path / "in").mkdir()
-    for source, sentence in ((tmp_path / "in", "there are no clips in"), (tmp_path / "none", "is no folder")):
+    for source, sentence in ((tmp_path / "in", "no file of clips is in"), (tmp_path / "none", "is no folder")):
         done = dailytalk("transcribe", source, "--profile", "embedded")
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert sentence in done.err
