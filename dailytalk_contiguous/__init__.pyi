@@ -33,9 +33,9 @@ from .models.prosodic_encoder import ProsodicSequenceEncoder as ProsodicSequence
 from .models.prosodic_sequences import ProsodicClusterSequences as ProsodicClusterSequences
 from .pipelines.to_sound import speak_stages as speak_stages
 from .pipelines.to_text import tag_stages as tag_stages
-from .publish.loading import collate_windows as collate_windows
 from .publish.loading import load as load
-from .publish.loading import moshi_windows as moshi_windows
+from .publish.windows import collate_windows as collate_windows
+from .publish.windows import moshi_windows as moshi_windows
 from .run.build import run_recipe as run_recipe
 from .sources.folder import Folder as Folder
 from .sources.speech import add_speech as add_speech

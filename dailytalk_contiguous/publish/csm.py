@@ -15,8 +15,8 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.conversation import Conversation, Utterance
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, error, measure_loudness
-from dailytalk_contiguous.publish.items import Conversation, Utterance
 from dailytalk_contiguous.store.files import inside
 
 #: The list of conversations.

@@ -38,12 +38,13 @@ from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import PAUSE, Timed, unions
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 from dailytalk_contiguous.publish import exports, moshi_folder
-from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.conversation import Conversation, words_between
 from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
     error,
 )
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_shaped
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
@@ -234,7 +235,7 @@ def cut_clips(
     """
     role, speakers = roles(swap), row["speakers"] or {}
     seconds, remedy = len(pcm) / sample_rate, "build the conversation again"
-    if abs(seconds - row["duration"]) > publish_items.DURATION_TOLERANCE:
+    if abs(seconds - row["duration"]) > DURATION_TOLERANCE:
         raise BadInput(f"the column says {row['duration']:.3f} s, the audio has {seconds:.3f} s", remedy)
     for whole in clips:
         first, last = (min(max(round(at * sample_rate), 0), len(pcm)) for at in (whole.start, whole.end))
@@ -270,7 +271,7 @@ def clips_found(settings: Any, layout: exports.ExportFormat[Any], row: Row) -> F
     return clips_of(row, settings.swap, settings.context, settings.after, bench, settings.rules)
 
 
-def _cut(export: exports.Export, item: publish_items.Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
+def _cut(export: exports.Export, item: Conversation) -> list[tuple[EventClip, Pcm, dict[str, Any]]]:
     """The clips of a conversation that are wanted, with their sound and facts. Raises BadInput."""
     settings = export.settings
     licence = usable_licence(item.row) or settings.licence
@@ -282,12 +283,12 @@ def _cut(export: exports.Export, item: publish_items.Conversation) -> list[tuple
     return cut
 
 
-def write_event_clips(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
+def write_event_clips(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write clips, each as WAV and a JSON of its `alignments`, as `MOSHI` does, and the facts of the `clip`."""
     made = export.facts.setdefault("made", Counter())
     for clip, pcm, facts in _cut(export, item):
         made[clip.event.kind] += 1
-        words = [word for word in publish_items.words_between(item.words, clip.start, clip.end) if word.main]
+        words = [word for word in words_between(item.words, clip.start, clip.end) if word.main]
         placed, _ = moshi_folder.words_in_frames(words, item, clip.start, clip.end)
         name = f"{AUDIO_FOLDER}/{file_name(clip.id)}"
         export.write_sound(name, pcm)
@@ -306,7 +307,7 @@ def _note_kinds(export: exports.Export) -> None:
     export.notes.append(", ".join(f"{count:,} {name}" for name, count in export.facts["made"].items()))
 
 
-def write_samples(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
+def write_samples(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write clips as samples of the tasks of Full-Duplex-Bench.
 
     There is no `clean_output.wav`: the agent was never recorded without the user.

@@ -16,6 +16,7 @@ from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.turns import SPACELESS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
+from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import (
     Checked,
     CheckSettings,
@@ -24,7 +25,6 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of_wav,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import Conversation
 from dailytalk_contiguous.store.files import inside, json_text
 
 #: Its folders of sound and words, and its speakers: on the left, on the right.

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.word_times import FrameTimes, SpokenWord, place_w
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
+from dailytalk_contiguous.publish.conversation import AlignedWord, Conversation, words_between
 from dailytalk_contiguous.publish.moshi_check import (
     BATCH,
     CONFIG,
@@ -208,12 +209,12 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 
 def words_in_frames(
-    words: Sequence[publish_items.AlignedWord],
-    conversation: publish_items.Conversation,
+    words: Sequence[AlignedWord],
+    conversation: Conversation,
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
-) -> tuple[list[publish_items.AlignedWord], FrameTimes]:
+) -> tuple[list[AlignedWord], FrameTimes]:
     """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
     turns = [
         (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
@@ -241,7 +242,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
         token_counter(settings.tokenizer)
 
 
-def trained_pieces(item: publish_items.Conversation, longest: float) -> list[tuple[int, int]]:
+def trained_pieces(item: Conversation, longest: float) -> list[tuple[int, int]]:
     """Return the samples at which the pieces of a conversation begin and end, each of `longest` seconds at most.
 
     What the main speaker says and the transcript calls inaudible is in none, nor is what it leaves between it
@@ -267,7 +268,7 @@ def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
     return f"{folder}/{conversation}" + (f"--{number:03d}" if pieces > 1 else "")
 
 
-def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Iterator[exports.FileEntry]:
+def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
     settings, rate = export.settings, item.sample_rate
     if not any(word.main for word in item.words):
@@ -282,7 +283,7 @@ def write_moshi(export: exports.Export, item: publish_items.Conversation) -> Ite
     for number, (first, last) in enumerate(pieces):
         name = piece_path(AUDIO_FOLDER, export.names[item.id], number, len(pieces))
         start, end = first / rate, last / rate
-        inside = publish_items.words_between(item.words, start, end)
+        inside = words_between(item.words, start, end)
         mine = [word for word in inside if word.main]
         words, placed = words_in_frames(mine, item, start, end, counter)
         counts["total"] += len(words)
@@ -358,7 +359,7 @@ MOSHI = exports.ExportFormat(
 )
 
 
-def alignments_of(words: Iterable[publish_items.AlignedWord]) -> list[Any]:
+def alignments_of(words: Iterable[AlignedWord]) -> list[Any]:
     """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
     return [
         [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER] for word in words

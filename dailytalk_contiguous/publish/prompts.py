@@ -30,8 +30,9 @@ from dailytalk_contiguous.core.turns import total_seconds
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
+from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
-from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN, Conversation
+from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 
 #: Seconds of a voice prompt.

@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -109,18 +109,25 @@ class RepositoryState:
     """The repository on the Hub, at one moment.
 
     Attributes:
-        head: commit of the branch, or of `main` where the branch is still to be made; None without one.
+        head: the branch, or `main` where the branch is still to be made; None without a commit.
         branches: names. tags: the commit of each.
-        files: of `head`, by name.
-        manifest: of `head`; empty if there is none. card: of `head`; None if there is none.
     """
 
-    head: str | None = None
+    head: Version | None = None
     branches: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, RepoFile] = field(default_factory=dict)
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-    card: str | None = None
+
+    @property
+    def files(self) -> Mapping[str, RepoFile]:
+        return self.head.stored if self.head else {}
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        return self.head.manifest if self.head else {}
+
+    @cached_property
+    def card(self) -> str | None:
+        return self.head.read(CARD).decode() if self.head and CARD in self.head.names else None
 
 
 class Change(NamedTuple):
@@ -237,22 +244,18 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
         refs = api.list_repo_refs(repo, repo_type=KIND)
         branches = {ref.name: ref.target_commit for ref in refs.branches}
         tags = {ref.name: ref.target_commit for ref in refs.tags}
-        head = branches.get(branch, branches.get(MAIN))
-        if head is None:
-            return RepositoryState(None, tuple(branches), tags)
-        tree = api.list_repo_tree(repo, recursive=True, revision=head, repo_type=KIND)
-        files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
-    version = open_version(Reference(repo, head))
-    manifest: dict[str, Any] = {}
-    with suppress(BadInput):  # of another shape
-        manifest = version.manifest
-    if MANIFEST in files and manifest.get("layout") != LAYOUT:
+    commit = branches.get(branch, branches.get(MAIN))
+    head = open_version(Reference(repo, commit)) if commit else None
+    try:
+        is_ours = head is None or MANIFEST not in head.names or head.manifest.get("layout") == LAYOUT
+    except BadInput:  # of another shape
+        is_ours = False
+    if not is_ours:
         raise DailytalkError(
             f"the repository has a {MANIFEST} that is not ours",
             "rename it there, or publish to another repository",
         )
-    card = version.read(CARD).decode() if CARD in files else None
-    return RepositoryState(head, tuple(branches), tags, files, manifest, card)
+    return RepositoryState(head, tuple(branches), tags)
 
 
 def push_version(
@@ -303,12 +306,11 @@ def _packed(folder: Path, stage: Path, repo: str, before: RepositoryState, setti
     splits: dict[str, str] = {}
     configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
     if before.head and CONFIGS[0] in configs:
-        with hub_errors(repo):
-            items = open_items(open_version(Reference(repo, before.head)))
-            origin = [own.name for own in items.fields if own.name == ORIGIN.name]
-            for row in items.rows(["conversation_id", "split", *origin]):
-                # One that is gone decides for what was made of the same conversation.
-                splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
+        items = open_items(before.head)
+        origin = [own.name for own in items.fields if own.name == ORIGIN.name]
+        for row in items.rows(["conversation_id", "split", *origin]):
+            # One that is gone decides for what was made of the same conversation.
+            splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
 
     return pack_version(
         folder,
@@ -326,8 +328,7 @@ def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Vers
     """The highest version below a tag, else the head, if there is one that this tool published."""
     limit = None if tag in (None, AUTO) else parse_tag(str(tag))
     below = [name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) < limit)]
-    revision = latest(below) or (before.head if before.manifest else None)
-    version = open_version(Reference(repo, revision)) if revision else None
+    version = open_version(Reference(repo, newest)) if (newest := latest(below)) else before.head
     return version if version and version.manifest else None
 
 
@@ -402,6 +403,7 @@ def publish(api: HfApi, release: Release) -> Release:
     the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
     """
     repo, settings, before, tag = release.repo, release.settings, release.before, release.tag
+    head = before.head.commit if before.head else None
     sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
     operations = [
         CommitOperationDelete(change.name, is_folder=False)
@@ -412,7 +414,7 @@ def publish(api: HfApi, release: Release) -> Release:
     ]
     with hub_errors(repo), client_errors(repo):
         if settings.branch not in (*before.branches, MAIN) and not settings.pr:
-            api.create_branch(repo, branch=settings.branch, revision=before.head, repo_type=KIND, exist_ok=True)
+            api.create_branch(repo, branch=settings.branch, revision=head, repo_type=KIND, exist_ok=True)
         step(f"sending {release.to_send / 1e6:.1f} MB at most", 0)
         made = api.create_commit(  # skips what is there already; of nothing new it makes no commit
             repo,
@@ -421,7 +423,7 @@ def publish(api: HfApi, release: Release) -> Release:
             repo_type=KIND,
             revision=None if settings.pr else settings.branch,
             create_pr=settings.pr,
-            parent_commit=before.head,
+            parent_commit=head,
         )
         commit, url = made.oid, made.pr_url or made.commit_url
         version = open_version(Reference(repo, commit))

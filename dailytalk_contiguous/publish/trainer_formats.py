@@ -28,7 +28,8 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
-from dailytalk_contiguous.publish.items import ABOUT, Conversation, Utterance
+from dailytalk_contiguous.publish.conversation import Conversation, Utterance
+from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_path, trained_pieces
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import file_name

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from datasets import Features
-from huggingface_hub import HfApi, HfFileSystem
+from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
@@ -210,6 +210,16 @@ class Version:
                         "publish or download it again",
                     )
         return layout
+
+    @cached_property
+    def stored(self) -> dict[str, RepoFile]:
+        """The files of a version on the Hub by name, each with its size; `lfs` has the SHA-256 of a large one."""
+        assert isinstance(self.where, Reference)
+        assert self._files is not None
+        api = HfApi(token=self._files.token)
+        with hub_errors(self):
+            tree = api.list_repo_tree(self.where.repo, recursive=True, revision=self.commit, repo_type="dataset")
+            return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
     def path(self, name: str) -> Path:
         """Return the path of a file of a version in a folder.
@@ -404,11 +414,7 @@ def file_differences(
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
     splits = [of for name, of in version.configs.items() if config in (None, name)]
     present = {file for of_split in splits for files_of in of_split.values() for file in files_of}
-    where, api, stored = version.where, HfApi(token=token), dict[str, str]()
-    if isinstance(where, Reference) and not download:
-        with hub_errors(version):
-            tree = api.list_repo_tree(where.repo, recursive=True, revision=version.commit, repo_type="dataset")
-            stored = {entry.path: entry.lfs.sha256 for entry in tree if isinstance(entry, RepoFile) and entry.lfs}
+    where, stored = version.where, {} if isinstance(version.where, Path) or download else version.stored
     for name in sorted({*listed, *present}):
         if name not in listed:
             yield name, "it names no such file"
@@ -417,11 +423,13 @@ def file_differences(
         else:
             if isinstance(where, Path):
                 digest = sha256_of(version.path(name))
-            elif name in stored:
-                digest = stored[name]
+            elif name in stored and (lfs := stored[name].lfs):
+                digest = lfs.sha256
             else:
                 with hub_errors(version):
-                    path = api.hf_hub_download(where.repo, name, repo_type="dataset", revision=version.commit)
+                    path = hf_hub_download(
+                        where.repo, name, repo_type="dataset", revision=version.commit, token=token
+                    )
                 digest = sha256_of(Path(path))
             if digest != listed[name]["sha256"]:
                 yield name, f"its SHA-256 is {digest}, not {listed[name]['sha256']}"

@@ -23,9 +23,9 @@ from reports import write_report
 from dailytalk_contiguous import BadInput, load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import published_features
+from dailytalk_contiguous.core.stereo_audio import StereoFeature
+from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import conversation
-from dailytalk_contiguous.publish.loading import StereoFeature
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.version import open_version

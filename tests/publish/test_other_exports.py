@@ -7,9 +7,9 @@ from built_conversations import LINES, built_row, stereo, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
+from dailytalk_contiguous.publish.conversation import Utterance
 from dailytalk_contiguous.publish.csm import CSM, DialogueTurn, turns
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import Utterance
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_check import window_count
 from dailytalk_contiguous.publish.moshi_folder import cut_points

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import conversation
+from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.store.owned_folder import file_name
 

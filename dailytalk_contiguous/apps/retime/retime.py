@@ -31,7 +31,8 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
-from dailytalk_contiguous.publish.items import TOLERANCE, conversation
+from dailytalk_contiguous.publish.conversation import conversation
+from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 

@@ -1,0 +1,176 @@
+"""A finished conversation in the form that exporters take: samples, words and utterances, main speaker first."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dailytalk_contiguous.core import schema
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, read_header, read_pcm
+from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
+from dailytalk_contiguous.core.utterance import heard_utterances, said_tag, sounding_span
+from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.items import TOLERANCE
+
+_REMEDY = "build the conversation again"
+
+#: Bytes of the samples of one conversation that are held: two hours of stereo at 24 kHz.
+MOST_PCM_BYTES = 700_000_000
+
+
+class AlignedWord(NamedTuple):
+    """A word in seconds of its conversation; `main`: by the main speaker."""
+
+    text: str
+    start: float
+    end: float
+    main: bool
+
+
+def words_between(words: Iterable[AlignedWord], start: float, end: float) -> list[AlignedWord]:
+    """Return the words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
+    return [
+        word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
+        for word in words
+        if start <= (word.start + word.end) / 2 < end
+    ]
+
+
+class Utterance(NamedTuple):
+    """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
+
+    `sounds`: start and end of its sound (`core.utterance.sounding_span`). `tag`: as `core.utterance.said_tag`.
+    """
+
+    start: float
+    end: float
+    sounds: tuple[float, float]
+    main: bool
+    text: str
+    tag: str
+    event: str
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A finished conversation in the form that exporters take; the main speaker is decided once for all formats.
+
+    Attributes:
+        id: its id in the dataset.
+        pcm: int16, shape (n, 2), the main speaker first.
+        sample_rate: Hz.
+        words: of both speakers, by start.
+        utterances: the audible ones of both speakers, by start.
+        sounds: starts and ends in seconds of the kept speaker's laughs, breaths, coughs and plosives, by start.
+        inaudible: starts and ends in seconds of the main speaker's kept speech without words in the transcript.
+        language: ISO 639-1, or None.
+        main_speaker, other_speaker: their names or None.
+        kept_speakers: names of those whose own voices are in it (never the one resynthesised); None: not known.
+        voices: names of the voices with which utterances were resynthesised.
+        row: its row.
+    """
+
+    id: str
+    pcm: Pcm
+    sample_rate: int
+    words: tuple[AlignedWord, ...]
+    utterances: tuple[Utterance, ...]
+    sounds: tuple[tuple[float, float], ...]
+    inaudible: tuple[tuple[float, float], ...]
+    language: str | None
+    main_speaker: str | None
+    other_speaker: str | None
+    kept_speakers: tuple[str | None, ...]
+    voices: tuple[str, ...]
+    row: Row
+
+    @property
+    def duration(self) -> float:
+        return len(self.pcm) / self.sample_rate
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Names that stay on one side of a division: the kept speakers; for an unknown one, the recording."""
+        return tuple(name or f"recording\0{self.row['recording_id']}" for name in self.kept_speakers)
+
+
+def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
+    """Return a row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
+
+    Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word or an utterance
+    has no length or is outside it.
+    """
+    if row.get("problem"):
+        raise BadInput(row["problem"], row["remedy"])
+    audio = row["audio"]
+    info = read_header(audio)
+    if info.channels != 2:
+        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
+    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+        raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
+    hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
+    if hours > most:
+        raise BadInput(
+            f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
+            "build it again with a shorter --max-conversation",
+        )
+    pcm = read_pcm(audio, sample_rate=sample_rate)
+    main, other = ("right", "left") if swap else ("left", "right")
+    seconds = len(pcm) / sample_rate
+    speakers = row["speakers"] or {}
+    words = []
+    for word in sorted(row["alignments"] or (), key=lambda aligned: (aligned["start"], aligned["end"])):
+        if not (text := (word["word"] or "").strip()):
+            raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
+        words.append(AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main))
+    return Conversation(
+        id=row["conversation_id"],
+        pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
+        sample_rate=sample_rate,
+        words=tuple(words),
+        utterances=tuple(
+            Utterance(
+                *_times(said, "text", seconds),
+                sounding_span(said) or (said["start"], said["end"]),
+                said["channel"] == main,
+                *(text or "" for text in (said["text"], said_tag(said), said["event"])),
+            )
+            for said in sorted(heard_utterances(row), key=lambda said: (said["start"], said["end"]))
+        ),
+        sounds=tuple(sorted((sound["start"], sound["end"]) for sound in row["sounds"] or ())),
+        inaudible=tuple(_inaudible(row, main)),
+        language=row["language"],
+        main_speaker=schema.name_or_none(speakers.get(main)),
+        other_speaker=schema.name_or_none(speakers.get(other)),
+        kept_speakers=kept_speakers(row),
+        voices=voices(row),
+        row=row,
+    )
+
+
+def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
+    """Where a channel has kept speech without words, by the marks of the transcript, in seconds of the result."""
+    for mark in row.get("transcript_marks") or ():
+        for said in heard_utterances(row) if mark["kind"] == "inaudible" else ():
+            first, last = max(mark["start"], said["source_start"]), min(mark["end"], said["source_end"])
+            is_there = said["channel"] == channel and said["source_channel"] == mark["channel"]
+            if is_there and said["status"] != "spoken" and first < last:
+                shift = said["start"] - said["source_start"]
+                first, last = first + shift, last + shift
+                for word in row["alignments"] or ():  # the times of a mark may be an estimate
+                    if word["speaker"] == channel and word["start"] < last and first < word["end"]:
+                        is_before = word["start"] + word["end"] < first + last
+                        first, last = (word["end"], last) if is_before else (first, word["start"])
+                if first < last:
+                    yield first, last
+
+
+def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:
+    """Start and end of a word or an utterance. Raises BadInput for one that is no stretch of the audio."""
+    start, end = item["start"], item["end"]
+    if not 0 <= start < min(end, seconds) or end > seconds + TOLERANCE:
+        raise BadInput(f"{quoted(item[text])} at {start:.3f}..{end:.3f} s is empty or outside the audio", _REMEDY)
+    return start, min(end, seconds)
