@@ -51,7 +51,7 @@ OF_ENGINES = ENGINES | {"offline_voices", "openai_speech"}
 #: Parts of the package, by patterns of the files in them, and at most how many tokens.
 PARTS: dict[str, tuple[str, int]] = {
     "report": (
-        "publish/page publish/verdict publish/*sections publish/card publish/plots publish/findings "
+        "publish/page publish/verdict publish/comparison publish/card publish/plots publish/findings "
         "publish/clip_figures publish/player publish/templates publish/readme core/figures core/tables "
         "core/measures core/scorecard",
         27_000,

@@ -7,6 +7,7 @@ from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.publish import card, exports, page, pushing
 from dailytalk_contiguous.publish.readme import readme
+from dailytalk_contiguous.publish.templates import environment
 
 write_report = partial(page.write_report, defaults=default_settings())
 render_card = partial(card.render_card, defaults=default_settings())
@@ -14,6 +15,21 @@ push_version = partial(pushing.push_version, defaults=default_settings())
 export_with_readme = partial(
     exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
 )
+
+
+def shown(macro: str, tables: Any = None, **context: Any) -> str:
+    """What a macro of `tables.jinja` shows in Markdown."""
+    source = '{% import "tables.jinja" as show with context %}{{ show.' + macro + " }}"
+    return environment(markdown=True).from_string(source).render(tables=tables, **context)
+
+
+def cells_of(text: str) -> list[list[str]]:
+    """The cells of the tables in a text in Markdown, without heads."""
+    rows = [
+        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines() if "|" in line
+    ]
+    rules = [number for number, row in enumerate(rows) if set(row[0]) == {"-"}]
+    return [row for number, row in enumerate(rows) if not {number, number + 1} & {*rules}]
 
 
 def tables_of(*rows: Any, **options: Any) -> Tables:

@@ -7,7 +7,7 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -15,16 +15,24 @@ import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core.documents import expect, fits, parse_json
+from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.licensing import Origin
-from dailytalk_contiguous.core.schema import COLUMNS, TIMELINE_MEANS
+from dailytalk_contiguous.core.licensing import SOURCE, Origin
+from dailytalk_contiguous.core.schema import TIMELINE_MEANS
+from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, columns_among
+from dailytalk_contiguous.core.utterance import Column, columns_among
 from dailytalk_contiguous.core.wording import kind_of
 
-#: Kinds of reasons with a number of their own, and the name of the others.
-MOST_KINDS, OTHER_KINDS = 50, "other reasons"
+#: Values of a label that are named; further ones are added up. The same for a table of two labels.
+MOST_VALUES, MOST_CROSSED = 25, 15
+
+#: Labels along which clips are counted.
+DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
+
+#: Voices that are named among the settings.
+MOST_VOICES = 10
 
 #: Characters of a value of a published column that are shown.
 LONGEST_VALUE = 100
@@ -32,8 +40,19 @@ LONGEST_VALUE = 100
 #: Lines that are named because their delivery is furthest from the source.
 MOST_FAR = 10
 
-#: Measures of utterances that have a mean.
-MEASURES = ("seconds", *AFFECT, *PROSODY)
+#: The measures of utterances that have a mean: title, unit and decimals.
+MEASURES = {
+    "seconds": ("length", "s", 2),
+    "valence": ("valence", "0 to 1", 3),
+    "arousal": ("arousal", "0 to 1", 3),
+    "dominance": ("dominance", "0 to 1", 3),
+    "rms": ("loudness (RMS)", "full scale", 4),
+    "zcr": ("zero crossings", "a sample", 3),
+    "f0_mean": ("pitch", "Hz", 1),
+    "f0_std": ("pitch variation", "Hz", 1),
+    "speech_rate": ("rate", "words/s", 2),
+    "voiced_fraction": ("voiced share", "0 to 1", 3),
+}
 
 #: Measures with a bucket in the conversation (`LOW`, `MID`, `HIGH`).
 BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
@@ -46,6 +65,12 @@ OF_TAGS = {
     "rate": ("speech_rate", 1.0),
 }
 
+#: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
+FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
+
+#: How far from a third a share of LOW, MID or HIGH is worth a line: they are thirds by definition.
+UNEVEN = 0.1
+
 
 # How much there is.
 
@@ -55,7 +80,6 @@ def corpus_stats(tables: Tables) -> dict[str, Any]:
 
     `conversations` of a measure are those in which it is known.
     """
-    timelines = {"source": tables.source} | ({"rebuilt": tables.rebuilt} if tables.is_rebuilt else {})
     whole = totals(tables)
     return {
         "layout": 1,
@@ -65,8 +89,16 @@ def corpus_stats(tables: Tables) -> dict[str, Any]:
             name: {"title": title, "unit": unit, "definition": about, "source": source}
             for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
         },
-        "timelines": {timeline: taken.stats() for timeline, taken in timelines.items()},
+        "timelines": {
+            "source" if timeline == "recorded" else timeline: taken.stats()
+            for timeline, taken in timelines(tables).items()
+        },
     }
+
+
+def timelines(tables: Tables) -> dict[str, TurnTaking]:
+    """Turn-taking as `recorded` and, where anything was, as `rebuilt`."""
+    return {"recorded": tables.source} | ({"rebuilt": tables.rebuilt} if tables.is_rebuilt else {})
 
 
 def totals(tables: Tables) -> dict[str, float]:
@@ -113,6 +145,19 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
     return frame.assign(words=0).join(sides.reindex(columns=["left", "right"]).fillna(0.0))
 
 
+def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
+    """`sums` of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
+    found = sums(tables, label)
+    found = found.set_axis(found.index.astype(str)).sort_index()
+    return with_others(found.sort_values(by, ascending=False, kind="stable"), MOST_VALUES)
+
+
+def with_others(frame: pd.DataFrame, most: int) -> pd.DataFrame:
+    """A table whose rows after the first `most` are added up, if they are several."""
+    rest = frame[most:]
+    return frame if len(rest) < 2 else pd.concat([frame[:most], rest.sum().to_frame(f"{len(rest):,} others").T])
+
+
 def hours_of(tables: Tables, column: str) -> dict[str, float]:
     """Hours of conversations by the values of a column: `voices`, `language`."""
     recorded = tables.conversations[tables.conversations["augmented_from"].isna()]
@@ -121,13 +166,10 @@ def hours_of(tables: Tables, column: str) -> dict[str, float]:
     return {str(name): float(amount) for name, amount in hours.items()}
 
 
-def counts(column: "pd.Series[Any]", most: int = 0, others: str = OTHER_KINDS) -> Counter[str]:
-    """Number of each value, in order of appearance; null is none. `most`: further values are counted together."""
+def counts(column: "pd.Series[Any]") -> Counter[str]:
+    """Number of each value, in order of appearance; null is none."""
     numbers = column.value_counts(sort=False, dropna=True)
-    counted: Counter[str] = Counter()
-    for value, n in numbers[numbers > 0].items():
-        counted[str(value) if not most or len(counted) < most or value in counted else others] += int(n)
-    return counted
+    return Counter({str(value): int(n) for value, n in numbers[numbers > 0].items()})
 
 
 def word_sources(tables: Tables) -> Counter[str]:
@@ -150,7 +192,10 @@ def without_text(tables: Tables) -> Counter[str]:
 
 def reasons(tables: Tables) -> Counter[str]:
     """Utterances that are not as they should be by the kind of reason."""
-    return _kinds(counts(tables.utterances["reason"]))
+    kinds: Counter[str] = Counter()
+    for reason, n in counts(tables.utterances["reason"]).items():
+        kinds[kind_of(reason)] += n
+    return kinds
 
 
 def corrections(tables: Tables) -> tuple[int, Counter[str], set[str]]:
@@ -190,12 +235,13 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     """Loudness, pitch and rate by tag, each less its speaker's mean in the conversation: columns of `OF_TAGS`.
 
     Columns are pairs of a name and `count` or `mean`. Those of takes begin with `TAKE`, and are less the mean of
-    this voice's takes there. A speaker's only utterance is compared with nothing, and left out.
+    this voice's takes there. `utterances` has the most of three counts; the commonest tag is first. A speaker's
+    only utterance is compared with nothing, and left out.
     """
     measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
     said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
-    table = {}
+    columns = {}
     for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
         for name, (column, factor) in OF_TAGS.items():
             known = of[of[f"{prefix}{column}"] > 0]
@@ -204,44 +250,81 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
             groups = scaled.groupby(keys)
             apart = (scaled - groups.transform("mean"))[groups.transform("size") > 1]
             by_tag = apart.groupby(known["tag"].reindex(apart.index), observed=True)
-            table[f"{prefix}{name}", "count"], table[f"{prefix}{name}", "mean"] = by_tag.count(), by_tag.mean()
-    return pd.DataFrame(table)
+            columns[f"{prefix}{name}", "count"], columns[f"{prefix}{name}", "mean"] = by_tag.count(), by_tag.mean()
+    table = pd.DataFrame(columns)
+    for prefix in ("", TAKE):
+        counts = table[[(f"{prefix}{name}", "count") for name in OF_TAGS]]
+        table[f"{prefix}utterances", "count"] = counts.max(axis=1).fillna(0)
+    ordered = table["utterances", "count"].sort_values(ascending=False, kind="stable")
+    return table.loc[ordered[ordered > 0].index]
 
 
-def buckets(tables: Tables) -> dict[str, Counter[str]]:
-    """Number of utterances in each bucket, by the name of the measure; those without any are left out."""
+def follows_source(tables: Tables, name: str) -> float | None:
+    """The correlation of the means of source and synthesis over tags, weighted by synthesised utterances.
+
+    None if there are too few tags, or they do not differ.
+    """
+    measured = tag_measures(tables)[[name, f"{TAKE}{name}"]]
+    enough = measured[(measured.xs("count", axis=1, level=1) >= FEWEST_UTTERANCES).all(axis=1)]
+    if len(enough) < FEWEST_TAGS:
+        return None
+    means = enough.xs("mean", axis=1, level=1).to_numpy(float)
+    weights = enough[f"{TAKE}{name}", "count"].to_numpy(int)
+    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=weights)
+    return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
+
+
+def uneven_buckets(tables: Tables) -> dict[str, Counter[str]]:
+    """Number of utterances in each bucket, by the name of the measure, where they are not thirds."""
     said = _heard(tables, *(f"{name}_bucket" for name in BUCKETED))
     known = {name: counts(said[f"{name}_bucket"]) for name in BUCKETED}
-    return {name: of for name, of in known.items() if of}
+    return {
+        name: of
+        for name, of in known.items()
+        if of and any(abs(of[level] / of.total() - 1 / 3) > UNEVEN for level in ("LOW", "MID", "HIGH"))
+    }
 
 
-def crossed(tables: Tables, rows: str, columns: str) -> Counter[tuple[str, str]]:
+def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
     """How many recorded clips, or audible utterances, have which values of two labels.
 
-    Where one is `emotion_class`, only what a classifier was asked of counts.
+    Where one is `emotion_class`, only what a classifier was asked of counts. Of more than `MOST_CROSSED` rows the
+    largest are first, and the rest is added up.
     """
     said = _heard(tables, *{rows, columns, "emotion_model"} & {*tables.utterances})
-    labels = tables.conversations.loc[said.index] if _is_clips(tables) else said
     if "emotion_class" in (rows, columns):
         said = said[said["emotion_model"].notna()]
-    pairs = zip(
-        *(_known((labels if name in labels else said)[name][said.index]) for name in (rows, columns)), strict=True
-    )
-    return Counter(pairs)
+    labels = tables.conversations.loc[said.index] if _is_clips(tables) else said
+    pair = [_known((labels if name in labels else said)[name]).astype(str) for name in (rows, columns)]
+    frame = pd.crosstab(*pair)
+    if len(frame) > MOST_CROSSED:
+        frame = frame.loc[frame.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    return with_others(frame, MOST_CROSSED)
 
 
-def column_values(tables: Tables) -> dict[str, Counter[str] | pd.Series]:
-    """Columns that a source or stages publish, by name: how often each value is, or `describe()` of numbers."""
-    known: dict[str, Counter[str] | pd.Series] = {}
-    for column in (*COLUMNS, *columns_among(tables.fields)):
+def agreement(tables: Tables, label: str, heard_as: str) -> tuple[int, int]:
+    """How many clips were heard as their label says, and of how many both are known (`unsure` is no answer)."""
+    known = crossed(tables, label, heard_as).drop(index=UNKNOWN, errors="ignore")
+    known = known.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
+    alike = known.index.intersection(known.columns)
+    return sum(int(known.at[name, name]) for name in alike), int(known.sum().sum())
+
+
+def emotion_models(tables: Tables) -> list[str]:
+    """The classifiers of emotion."""
+    return sorted(counts(tables.utterances["emotion_model"]))
+
+
+def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Series | None]]:
+    """Columns that stages publish: how often each value is, `describe()` of numbers, None where all are null."""
+    for column in columns_among(tables.fields):
         values = tables.conversations[column.name].dropna()
-        if not len(values):
-            continue
-        if column.tally == "mean":
-            known[column.name] = values.astype(np.float64).describe()
-        elif column.tally == "count":
-            known[column.name] = counts(values.explode().astype(str).str.slice(stop=LONGEST_VALUE), 50, "others")
-    return known
+        known = None
+        if len(values) and column.tally == "mean":
+            known = values.astype(np.float64).describe()
+        elif len(values) and column.tally == "count":
+            known = counts(values.explode().astype(str).str.slice(stop=LONGEST_VALUE))
+        yield column, known
 
 
 # What became of it.
@@ -262,6 +345,13 @@ def cost(tables: Tables) -> float:
 
 
 _NO_KEY = pd.util.hash_array(np.array([""], object))[0]
+
+
+def delivery_by_tag(tables: Tables) -> pd.DataFrame:
+    """Mean distance of takes from their sources by tag, and their number, the furthest first."""
+    takes = tables.utterances.dropna(subset="delivery_distance")
+    by_tag = takes["delivery_distance"].astype(float).groupby(_known(takes["tag"]), observed=True)
+    return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
 
 
 def furthest(tables: Tables) -> pd.DataFrame:
@@ -319,10 +409,21 @@ def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
     return [Origin(role, of["name"], of.get("licence"), of.get("url") or "") for role, of in named]
 
 
+def models_of(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
+    """The models of rows; those of a run.json where rows name none, as before they are rebuilt."""
+    return models(tables) or dict.fromkeys(models_of_run(run), tables.n)
+
+
 def origins(tables: Tables) -> list[Origin]:
     """The models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])
     return sorted(model for model in models(tables) if model.role != "recogniser" or not used or used[model.name])
+
+
+def all_origins(tables: Tables) -> list[Origin]:
+    """The sources of rows, then the models that made them."""
+    named = sorted(sources(tables), key=lambda source: (source[0] or "", source[1] or ""))
+    return [Origin(SOURCE, name or "", licence) for name, licence in named] + origins(tables)
 
 
 def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
@@ -340,6 +441,18 @@ def settings(tables: Tables) -> dict[str, list[Any]]:
         for name, value in expect(parse_json(text, "settings"), dict, "settings").items():
             values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
     return {name: [*values[name].values()] for name in sorted(values)}
+
+
+def chosen_settings(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Settings that decide the content of the data and are not the defaults, with their values as texts."""
+    values = {name: [value] for name, value in (run.get("settings") or {}).items()} | settings(tables)
+    if voices := named_in_provenance(tables, "voice"):
+        values["voice"] = voices[:MOST_VOICES]
+    return {
+        name: ["yes" if value is True else str(value) for value in of]
+        for name, of in values.items()
+        if of not in ([None], [""], [[]], [False], ["auto"], [defaults.get(name, object())])
+    }
 
 
 def named_in_provenance(tables: Tables, name: str) -> list[str]:
@@ -376,14 +489,6 @@ def provenance_of(text: str) -> Mapping[str, Any]:
     if isinstance(settings := record.get("settings"), dict):
         record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
     return record if fits(record, _PUBLISHED) else {}
-
-
-def _kinds(reasons: Mapping[str, int]) -> Counter[str]:
-    kinds: Counter[str] = Counter()
-    for reason, n in reasons.items():
-        kind = kind_of(reason)
-        kinds[kind if kind in kinds or len(kinds) < MOST_KINDS else OTHER_KINDS] += n
-    return kinds
 
 
 def _heard(tables: Tables, *columns: str) -> pd.DataFrame:

@@ -57,6 +57,10 @@ class Licence(NamedTuple):
     note: str = ""
 
 
+#: The role of an origin that is no model.
+SOURCE = "source"
+
+
 class Origin(NamedTuple):
     """A source, or a model by its role, with its licence (None: not known)."""
 
@@ -135,6 +139,42 @@ def combined(users: Mapping[str | None, Collection[str]], also: Collection[str] 
     asks = tuple(what for what in SAYS if what in union)
     warnings = (*_doors(names, terms), *_clashes(names, terms))
     return Combined(_strictest(terms, union), asks, warnings)
+
+
+def derived(origins: Collection[Origin]) -> str:
+    """The id of the licence of data that follows from its sources and the models that made it, or `other`.
+
+    Of models only the ban on commercial use extends to what they made; of sources everything does, as
+    resynthesised conversations are changed versions of them.
+    """
+    users = {origin.licence: {origin.name} for origin in origins if origin.role == SOURCE}
+    licence = combined(users).licence.lower()
+    return licence if licence in OF_DATA and not promised_too_much([licence], origins) else OTHER
+
+
+def promised_too_much(licences: Collection[str], origins: Collection[Origin]) -> tuple[str, ...]:
+    """A sentence for each way in which licences of data, ids of the Hub, allow more than its origins do."""
+    against = (_against(licence, origin) for licence in licences for origin in origins)
+    return tuple(dict.fromkeys(sentence for sentences in against for sentence in sentences))
+
+
+def _against(licence: str, origin: Origin) -> list[str]:
+    is_source = origin.role == SOURCE
+    who = f"the {SOURCE if is_source else 'model'} {origin.name}" if origin.name else f"the {SOURCE}"
+    terms = asked(origin.licence)
+    if is_source and "changes" in terms.what:
+        return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
+    if licence == OTHER:
+        return []
+    if not terms.known:
+        own = origin.licence or "unknown"
+        return [f"{who} is under terms that have to be read ({own}); {licence} may allow more than they do"]
+    binding = (terms.what if is_source else terms.what & {"commercial"}) - asked(licence).what
+    if licence not in PUBLIC_DOMAIN:  # all others keep the author's name
+        binding -= {"naming"}
+    return [
+        f"{who} is under {origin.licence} ({SAYS[what]}), which {licence} does not say" for what in sorted(binding)
+    ]
 
 
 def _strictest(terms: Mapping[str | None, Asked], union: frozenset[str]) -> str:

@@ -232,6 +232,11 @@ class Comparison(NamedTuple):
         return f"{text}: {self.meaning}." if self.meaning else f"{text}."
 
 
+def comparisons_of(taken: TurnTaking, references: Sequence[ReferenceCorpus] = ()) -> list[Comparison]:
+    """The measures of conversations beside those of published corpora and of `references`."""
+    return [*compare(taken, (*published_references().values(), *references))] if taken.speech_seconds else []
+
+
 def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterator[Comparison]:
     """Where all conversations together are beside each number of these corpora that has one of ours."""
     for reference in references:

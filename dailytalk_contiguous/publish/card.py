@@ -8,7 +8,7 @@ same data gives the same text and plots.
 import json
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -24,17 +24,15 @@ from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.documents import expect, is_number, parse_json, with_null
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded, provenance_of_row
+from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
-from dailytalk_contiguous.core.wording import counted, is_path, model_name
-from dailytalk_contiguous.models.licences import licence_of
-from dailytalk_contiguous.publish import conversation_sections, corpus_sections
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
-from dailytalk_contiguous.publish.conversation_sections import ROLES
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
-from dailytalk_contiguous.publish.templates import Link, Strong, TableCell, environment, escaped
+from dailytalk_contiguous.publish.templates import escaped, filled
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
 from dailytalk_contiguous.store.files import json_document
@@ -44,73 +42,6 @@ from dailytalk_contiguous.store.work_folder import STATS
 
 class CardDamaged(DailytalkError):
     """A card that can't be updated without losing text that people wrote."""
-
-
-def origins_of(tables: Tables) -> list[licensing.Origin]:
-    """Return the sources of rows, then the models that made them."""
-    sources = sorted(figures.sources(tables), key=lambda source: (source[0] or "", source[1] or ""))
-    return [licensing.Origin("source", name or "", licence) for name, licence in sources] + figures.origins(tables)
-
-
-def derived(sources: Collection[str | None], models: Sequence[licensing.Origin]) -> str:
-    """Return the id of the licence that follows from those of sources and models, or `other`."""
-    if len(set(sources)) != 1:
-        return licensing.OTHER
-    licence = (next(iter(sources)) or "").strip().lower()
-    fits = licence in licensing.OF_DATA and not warnings(
-        licence, [licensing.Origin("source", "", licence), *models]
-    )
-    return licence if fits else licensing.OTHER
-
-
-def warnings(licence: str, origins: Sequence[licensing.Origin]) -> tuple[str, ...]:
-    """Return a sentence for each way in which a card's licence promises more than its sources and models allow.
-
-    Args:
-        licence: the card's, an id of the Hub.
-        origins: sources have the role `source`. Of models only the ban on commercial use extends to what they
-            made; of sources everything does, as resynthesised conversations are changed versions of them.
-    """
-    return tuple(dict.fromkeys(sentence for origin in origins for sentence in _against(licence, origin)))
-
-
-def _against(licence: str, origin: licensing.Origin) -> list[str]:
-    source = origin.role == "source"
-    who = f"the {'source' if source else 'model'} {origin.name}" if origin.name else "the source"
-    terms, own_terms = licensing.asked(origin.licence), licensing.asked(licence)
-    if source and "changes" in terms.what:
-        return [f"{who} is under {origin.licence}, which allows no changed versions, and this is one"]
-    if licence == licensing.OTHER:
-        return []
-    if not terms.known:
-        if source and not origin.licence:
-            return [f"the licence of {who} is not known, so that nobody can say whether {licence} may be given"]
-        return [
-            f"{who} is under terms that have to be read ({origin.licence}); {licence} may allow more than they do"
-        ]
-    binding = (terms.what if source else terms.what & {"commercial"}) - own_terms.what
-    if licence not in licensing.PUBLIC_DOMAIN:  # all others keep the author's name
-        binding -= {"naming"}
-    return [
-        f"{who} is under {origin.licence} ({licensing.SAYS[what]}), which {licence} does not say"
-        for what in sorted(binding)
-    ]
-
-
-def licence_rows(origins: Sequence[licensing.Origin]) -> tuple[list[tuple[TableCell, ...]], list[tuple[str, str]]]:
-    """Return a row for each source and model, with its licence and what that asks for; and notes on models."""
-    rows: list[tuple[TableCell, ...]] = []
-    notes = []
-    for origin in origins:
-        name = Link(model_name(origin.name) or "(not named)", origin.url)
-        terms = (origin.licence or Strong("not known"), corpus_sections.terms_of(origin.licence))
-        rows.append((ROLES.get(origin.role, origin.role), name, *terms))
-        known = licence_of(origin.name)
-        is_model = origin.role != "source" and origin.name and not is_path(origin.name)
-        is_as_known = is_model and origin.licence == known.licence not in (None, "unknown")
-        if note := origin.note or (known.note if is_as_known else ""):
-            notes.append((model_name(origin.name), note))
-    return rows, notes
 
 
 _MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(?:start|end) -->")
@@ -353,15 +284,12 @@ def render_card(
     """
     tables = rows.maker.tables()
     clips = CorpusFigures.of_run(run, tables=tables) if rows.labelled else None
-    card, origins = parsed_card(old or ""), origins_of(tables)
+    card, origins = parsed_card(old or ""), figures.all_origins(tables)
     written = written_of(card.text)
-    derived_licence = derived(
-        [origin.licence for origin in origins if origin.role == "source"],
-        [origin for origin in origins if origin.role != "source"],
-    )
+    derived_licence = licensing.derived(origins)
     _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)
     licences = card.data["license"] if isinstance(card.data["license"], list) else [str(card.data["license"])]
-    against = tuple(dict.fromkeys(sentence for licence in licences for sentence in warnings(licence, origins)))
+    against = licensing.promised_too_much(licences, origins)
     assets: dict[str, bytes] = {STATS: json_document(figures.corpus_stats(tables)).encode()} if not clips else {}
 
     def draw(plot: Plot) -> str:
@@ -373,7 +301,6 @@ def render_card(
         return ""
 
     findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
-    rows_of_licences, notes = licence_rows(origins)
     contact = facts.contact or written.get("contact")
     example = {  # a value that a clip has, for the lines that load by one
         name: next(
@@ -381,13 +308,11 @@ def render_card(
         )
         for name in (("emotion", "style", "speaker") if clips else ())
     }
-    template = environment(markdown=True).get_template("clips.md" if clips else "card.md")
-    text = template.render(
-        figures=figures,
+    text = filled(
+        "clips.md" if clips else "card.md",
         tables=tables,
         clips=clips,
-        parts=conversation_sections,
-        corpora=corpus_sections,
+        comparisons=comparisons_of(tables.turn_taking),
         packed=packed,
         facts=facts,
         title=card.data["pretty_name"],
@@ -402,15 +327,14 @@ def render_card(
         draw_sheet=draw_sheet,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
-        licence_rows=rows_of_licences,
-        licence_notes=notes,
+        origins=origins,
         warnings=against,
         contact=contact,
         example=example,
         home=_HOME,
         address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
     )
-    text = re.sub(r"\n{3,}", "\n\n", text).replace("\n\n<!-- dailytalk:", "\n<!-- dailytalk:")
+    text = text.replace("\n\n<!-- dailytalk:", "\n<!-- dailytalk:")
     memory = {"licence": derived_licence} if card.data["license"] == derived_licence and not facts.licence else {}
     memory |= {"contact": contact} if contact else {}
     card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), sections_of(text), memory)

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import LABELLED, Row
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus, compare, measure_text, published_references
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
@@ -326,7 +326,6 @@ def file_findings(folder: Path) -> Iterator[Finding]:
 
 def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) -> list[dict[str, Any]]:
     """Return the measures of conversations beside those of other corpora; no part of the verdict."""
-    compared = (*published_references().values(), *references)
     return [
         {
             "measure": comparison.band.measure,
@@ -344,7 +343,7 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
             "note": comparison.sentence() if noted else None,
             "meaning": comparison.meaning if noted else None,
         }
-        for comparison in compare(tables.turn_taking, compared)
+        for comparison in comparisons_of(tables.turn_taking, references)
         for noted in (comparison.is_remarkable and comparison.side != "right",)
     ]
 

@@ -4,11 +4,14 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core import figures, sampling
@@ -19,18 +22,49 @@ from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
-from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
+from dailytalk_contiguous.publish.plots import HistogramPlot, Mark, sheet
 from dailytalk_contiguous.publish.training_folder import record_of
 from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
-from dailytalk_contiguous.store.files import inside
-
-#: Measures of the quality of a clip, as rows have them.
-MEASURES = ("duration", "snr_db", "clipping_ratio", "bandwidth_hz", "speech_ratio", "silence_seconds")
+from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
 #: Clips beyond a limit to listen to.
 MOST_REJECTED = 6
+
+
+class Measure(NamedTuple):
+    """A measure of quality: its name, unit, the ends of its axis, the factor to it, and its limits' names."""
+
+    title: str
+    unit: str
+    span: tuple[float, float]
+    factor: float = 1.0
+    least: str = ""
+    most: str = ""
+
+
+#: Measures of the quality of a clip, as rows have them.
+MEASURES = {
+    "duration": Measure("length", "s", (0, 32), least="shortest", most="longest"),
+    "snr_db": Measure("signal-to-noise ratio", "dB", (-10, 80), least="lowest_snr_db"),
+    "clipping_ratio": Measure("clipped samples", "%", (0, 2), 100.0, most="most_clipping"),
+    "bandwidth_hz": Measure("bandwidth", "kHz", (0, 24), 0.001, least="lowest_bandwidth_hz"),
+    "speech_ratio": Measure("share of speech", "%", (0, 100), 100.0, least="lowest_speech_ratio"),
+    "silence_seconds": Measure("longest silence inside", "s", (0, 4), most="longest_silence"),
+}
+
+
+class Limited(NamedTuple):
+    """A measure of clips beside its limits: its name, its plot, its limits in words, and numbers of clips."""
+
+    title: str
+    plot: HistogramPlot
+    limits: list[str]
+    beyond: int
+    known: int
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -65,6 +99,39 @@ class Quality:
         turns = named.groupby(named["reason"].map(kind_of)).cumcount().sort_values(kind="stable")
         return dict(named.loc[turns.index[:MOST_REJECTED], ["id", "reason"]].itertuples(index=False))
 
+    def figures(self) -> list[Limited]:
+        """Return each measure beside its limits."""
+        made = []
+        for name, measure in MEASURES.items():
+            values = self.clips[name].dropna().to_numpy(float)
+            known, unknown = len(values), len(self.clips) - len(values)
+            marks, texts, beyond = [], [], 0
+            for option, is_least in ((measure.least, True), (measure.most, False)):
+                limit = getattr(self.limits, option) if option else None
+                if limit is not None:
+                    n = int((values < limit if is_least else values > limit).sum())
+                    shown, side = limit * measure.factor, "below" if is_least else "above"
+                    low, high = (-math.inf, shown) if is_least else (shown, math.inf)
+                    marks.append(
+                        Mark(f"limit {shown:g}: {n:,} of {known:,} are {side}", low, high, shown, "limit")
+                    )
+                    texts.append(f"at {'least' if is_least else 'most'} {shown:g} {measure.unit}")
+                    beyond += n
+            plot = HistogramPlot(
+                title=f"{measure.title.capitalize()} of {counted(known, 'clip')}"
+                + (f", {unknown:,} unknown" if unknown else ""),
+                series=[("before", "", values * measure.factor)],
+                axis=f"{measure.title} ({measure.unit})",
+                span=measure.span,
+                of="clips",
+                marks=marks,
+                counted=True,
+                nothing="no values",
+                name=name,
+            )
+            made.append(Limited(measure.title, plot, texts, beyond, known, unknown))
+        return made
+
 
 @dataclass
 class CorpusFigures:
@@ -98,24 +165,35 @@ class CorpusFigures:
             **more,
         )
 
-    def training(self) -> dict[str, tuple[float, float]]:
-        """Return the seconds of each emotion that train: recorded (before balancing left any out), and seen."""
+    def training(self) -> pd.DataFrame:
+        """Seconds of each emotion that train: `recorded` (before balancing left any out), and `seen`."""
         trains, sums = self._trained(), figures.sums(self.tables, "emotion")
         recorded = trains["own_seconds"].groupby(trains["emotion"].astype(object).fillna(UNKNOWN)).sum()
-        return {
-            name: (
-                max(float(recorded.get(name, 0.0)), self.before.get(name, 0.0)),
-                float(sums["seen"].get(name, 0.0)),
-            )
-            for name in sorted({*map(str, sums.index), *self.before})
-        }
+        names = sorted({*map(str, sums.index), *self.before})
+        before = pd.Series(self.before, names, float).fillna(0.0)
+        return pd.DataFrame(
+            {
+                "recorded": np.maximum(recorded.reindex(names, fill_value=0.0), before),
+                "seen": sums["seen"].set_axis(sums.index.astype(str)).reindex(names, fill_value=0.0),
+            }
+        )
+
+    def disparity(self) -> tuple[float, float]:
+        """How many times the smallest emotion the largest has, as recorded and as seen."""
+        named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
+        return sampling.disparity(named["recorded"]), sampling.disparity(named["seen"])
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether the run could not balance its emotions."""
+        return bool(self.before) and self.disparity()[1] > sampling.BALANCED
 
     def shortfalls(self) -> dict[str, float]:
         """Return the seconds that emotions lack to have the target of recordings that could train."""
         if self._trained().empty:
             return {}
-        lacks = {emotion: self.target - recorded for emotion, (recorded, _) in self.training().items()}
-        return {emotion: lack for emotion, lack in lacks.items() if lack > 0 and emotion not in (UNKNOWN, "other")}
+        recorded = self.training()["recorded"].drop(index=[UNKNOWN, "other"], errors="ignore")
+        return dict((self.target - recorded)[recorded < self.target])
 
     def _trained(self) -> pd.DataFrame:
         """Recorded clips that train."""
@@ -153,8 +231,17 @@ def findings_of_clips(
     return clip_findings(clips.tables, thin, clips.target, run, limits)
 
 
-#: The limits of the last `--report-only`, for a later look at the measures.
-LIMITS = "quality.json"
+#: The picture of the measures of clips, and the limits of the last `--report-only`, for a later look at them.
+PLOT, LIMITS = "quality.png", "quality.json"
+
+
+def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
+    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
+    quality = Quality.of_rows(rows, limits)
+    overview = f"{counted(len(quality.clips), 'clip')} as they came, {len(quality.refused):,} beyond a limit"
+    plots = [of.plot for of in quality.figures()]
+    write_bytes(folder / PLOT, sheet(plots, title=f"{overview}; `dailytalk report` shows more"))
+    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
 
 
 def planned_limits(folder: Path) -> dict[str, Any]:

@@ -27,11 +27,11 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.scorecard import ReferenceCorpus
+from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text, public
-from dailytalk_contiguous.publish import conversation_sections, corpus_sections, player
+from dailytalk_contiguous.publish import player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, file_findings, occurs_twice, row_findings
 from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
@@ -39,7 +39,7 @@ from dailytalk_contiguous.publish.findings import Finding, advice, findings_of_a
 from dailytalk_contiguous.publish.items import SMALL, Items, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
-from dailytalk_contiguous.publish.templates import Table, environment, page
+from dailytalk_contiguous.publish.templates import Table, filled, page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
@@ -144,7 +144,7 @@ def write_report(
         out: the file; by default `report.html` in the folder.
         shown: how many examples to choose; or the ids of conversations; or `ALL` of them. Clips are always chosen
             by the page.
-        other: a folder to compare it with, as `comparison_sections.compare_folders` takes it; None for none.
+        other: a folder to compare it with, as `comparison.compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
         audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
         limits: beyond which conversations are remarked on.
@@ -156,20 +156,15 @@ def write_report(
     """
     path = out or _default_path(where)
     items = open_items(where)
-    common = {
-        "figures": figures,
-        "run": (read_run(items.folder) if items.folder else None) or {},
-        "theirs": "",
-        "against": [],
-    }
+    run = (read_run(items.folder) if items.folder else None) or {}
+    common: dict[str, Any] = {"run": run, "against": (), "defaults": defaults}
     if other and isinstance(where, Path):
-        from dailytalk_contiguous.publish.comparison_sections import compare_folders, comparison  # few need it
+        from dailytalk_contiguous.publish.comparison import compare_folders  # few need it
 
-        ours, theirs = compare_folders(where, other)
-        common |= {"theirs": theirs.name, "against": comparison(ours, theirs)}
+        common["against"] = compare_folders(where, other)
     if not items.labelled:
         references = [reference] if reference else []
-        return _write_conversations(items, path, shown, references, audio, limits, common | {"defaults": defaults})
+        return _write_conversations(items, path, shown, references, audio, limits, common)
     if reference and not other:
         raise DailytalkError(
             f"{reference.name} is about conversations, and these are clips", "name a corpus folder"
@@ -209,8 +204,6 @@ def _write_clips(
         **common,
         "clips": clips,
         "tables": tables,
-        "parts": corpus_sections,
-        "shared": conversation_sections,
         "verdict": verdict,
         "made": judging.made_facts(common["run"], tables) if verdict else {},
         "rejects": rejects,
@@ -218,7 +211,7 @@ def _write_clips(
     beyond = _beyond_limits(items, quality.to_hear()) if quality else []
     write_lines(path, page(items.name, "clips.html", samples=samples, beyond=beyond, **context))
     if markdown:
-        write_text(markdown, environment(markdown=True).get_template("summary.md").render(context))
+        write_text(markdown, filled("summary.md", **context))
     measured = len(quality.clips) if quality else 0
     return WrittenReport(path, path.stat().st_size, n, tuple(heard), True, measured, verdict)
 
@@ -278,11 +271,9 @@ def _write_conversations(
     context = {
         **common,
         "tables": tables,
-        "parts": conversation_sections,
-        "emotions": corpus_sections,
         "verdict": verdict,
         "made": judging.made_facts(run, tables),
-        "comparisons": conversation_sections.comparisons_of(tables, references),
+        "comparisons": comparisons_of(tables.turn_taking, references),
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()},
         "listed": listed.to_dict("index"),

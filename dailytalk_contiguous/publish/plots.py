@@ -16,6 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from dailytalk_contiguous.core.scorecard import Comparison, TurnTaking
+from dailytalk_contiguous.core.tables import UNKNOWN
+from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
+from dailytalk_contiguous.core.wording import counted
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -36,15 +41,8 @@ COLOURS = {
 }
 
 
-#: Characters of a name beside a bar or a row.
-LONGEST_NAME = 24
-
-
-class Series(NamedTuple):
-    """The meaning of a colour, one of `COLOURS`, and its name."""
-
-    colour: str
-    name: str
+#: Characters of a name beside a point, and the labels whose means are drawn.
+LONGEST_NAME, MOST_MEANS = 24, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,23 +86,24 @@ class Mark(NamedTuple):
 class HistogramPlot(Plot):
     """Distributions over each other, in per cent of `of`, before marks.
 
+    Each of `series` is a colour of `COLOURS`, the name of what it means, and values.
     Values beyond `span` count at its ends; without one, it holds all but one in a hundred values at either end. If
     `counted`, the axis upwards is numbers, and logarithmic, so that a single one is visible.
     """
 
-    series: Sequence[tuple[Series, ArrayLike]]
+    series: Sequence[tuple[str, str, ArrayLike]]
     of: str
     span: tuple[float, float] | None = None
     marks: Sequence[Mark] = ()
     counted: bool = False
 
     def __bool__(self) -> bool:
-        return any(np.size(values) for _, values in self.series)
+        return any(np.size(values) for *_, values in self.series)
 
     def edges(self) -> tuple[float, float]:
         if self.span:
             return self.span
-        known = [np.asarray(values, float) for _, values in self.series if np.size(values)]
+        known = [np.asarray(values, float) for *_, values in self.series if np.size(values)]
         ends = [np.quantile(values, (0.01, 0.99)) for values in known]
         ends += [np.array((mark.low, mark.high)) for mark in self.marks]
         low, high = float(np.min(ends)), float(np.max(ends))
@@ -116,18 +115,17 @@ class HistogramPlot(Plot):
         for mark in self.marks:
             axes.axvspan(max(low, mark.low), min(high, mark.high), color=COLOURS[mark.colour], alpha=0.15)
             axes.axvline(mark.line, color=COLOURS[mark.colour], linewidth=1, label=mark.name)
-        for number, (series, values) in enumerate(self.series):
+        for number, (colour, name, values) in enumerate(self.series):
             inside = np.clip(np.asarray(values, float), low, high)
             weights = None if self.counted else np.full(len(inside), 100 / max(1, len(inside)))
-            colour = COLOURS[series.colour]
             # The first is filled, so that both are visible where they are equal.
             axes.hist(
                 inside,
                 bins=int(np.clip(2 * math.sqrt(len(inside)), 8, 30)),
                 range=(low, high),
                 weights=weights,
-                color=colour,
-                label=series.name or None,
+                color=COLOURS[colour],
+                label=name or None,
                 histtype="step" if number else "stepfilled",
                 linewidth=1.8 if number else 0,
                 alpha=1.0 if number else 0.6,
@@ -142,7 +140,7 @@ class HistogramPlot(Plot):
 
     def words(self) -> str:
         parts = []
-        for (_, name), values in self.series:
+        for _, name, values in self.series:
             if np.size(values):
                 low, middle, high = np.quantile(np.asarray(values, float), (0.1, 0.5, 0.9))
                 of = f"{name}, {self.axis}" if name else self.axis
@@ -155,9 +153,9 @@ class HistogramPlot(Plot):
 
 @dataclass(frozen=True, kw_only=True)
 class MapPlot(Plot):
-    """How dense points of [0, 1] are, across and up, and where the means of those with a label lie.
+    """How dense points of [0, 1] are, across and up, and where the means of the commonest labels lie.
 
-    `points` has two columns of numbers and one of labels, empty for none.
+    `points` has two columns of numbers and one of labels.
     """
 
     points: pd.DataFrame
@@ -169,9 +167,10 @@ class MapPlot(Plot):
         return not self.points.empty
 
     def means(self) -> pd.DataFrame:
-        """The mean of each label."""
+        """The mean of each of the `MOST_MEANS` commonest labels."""
         across, up, label = self.points.columns
-        labelled = self.points[self.points[label] != ""]
+        common = self.points[label].value_counts().drop(UNKNOWN, errors="ignore").index[:MOST_MEANS]
+        labelled = self.points[self.points[label].isin(common)].astype({label: str})
         return labelled.groupby(label)[[across, up]].mean()
 
     def draw(self, axes: "Axes") -> None:
@@ -205,6 +204,40 @@ def shortened_name(name: str, longest: int = LONGEST_NAME) -> str:
 def alternative(plot: Plot) -> str:
     """Return the text for readers who can't see a plot: its title, and its figures."""
     return f"{plot.title}. {plot.words()}." if plot else plot.title
+
+
+def measure_plots(taken: TurnTaking, comparisons: Sequence[Comparison]) -> list[HistogramPlot]:
+    """Plot each measure that other corpora publish: its values over conversations, before the published ones."""
+    plots = []
+    colours = dict(zip(SIDES, ("left", "right", "after"), strict=True))
+    for name, measure in TURN_MEASURES.items():
+        own = [comparison for comparison in comparisons if comparison.band.measure == name]
+        compared = {comparison.side for comparison in own}
+        known = {
+            side: values for side in measure.sides if side in compared and len(values := taken.values(name, side))
+        }
+        if not known or measure.quantile not in (None, 0.5):
+            continue  # of the quantiles of offsets, the median is enough: their own plot has all
+        scale, unit = (100.0, "%") if measure.unit == "share" else (1.0, measure.unit)
+        marks = {}
+        for corpus, band, *_ in own:
+            ends = (band.middle if end is None else end for end in (band.low, band.high, band.middle))
+            low, high, middle = (scale * end for end in ends)
+            title = f"{corpus.name}, {'a side' if len(band.sides) > 1 else band.sides[0]}"
+            marks[title] = Mark(title, low, high, middle, "other")
+        n = max(map(len, known.values()))
+        plots.append(
+            HistogramPlot(
+                title=f"{measure.title[0].upper()}{measure.title[1:]} ({counted(n, 'conversation')})",
+                series=[(colours[side], side, scale * values) for side, values in known.items()],
+                axis=unit,
+                of="conversations",
+                note=measure.about,
+                name=f"measure_{name}",
+                marks=list(marks.values()),
+            )
+        )
+    return plots
 
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.

@@ -13,13 +13,12 @@ import pandas as pd
 
 from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.documents import read_bytes
+from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.schema import provenance_of_row
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish import conversation_sections
-from dailytalk_contiguous.publish.card import derived, licence_rows, origins_of, warnings
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.templates import environment, filled
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import write_bytes
 from dailytalk_contiguous.store.owned_folder import README, is_foreign, signed
@@ -45,34 +44,28 @@ def readme(
     """
     rows = pd.DataFrame({"provenance": [text or None for text in Counter(made).elements()]}, dtype=object)
     tables = Tables(rows, pd.DataFrame({"recogniser": []}, dtype=object))
-    origins = origins_of(tables) or [licensing.Origin("source", "", None)]
-    source, models = run.get("source"), [origin for origin in origins if origin.role != "source"]
-    sources = [origin for origin in origins if origin.role == "source"]
-    if source and not any(origin.name or origin.licence for origin in sources):
+    origins = figures.all_origins(tables)
+    models = [origin for origin in origins if origin.role != SOURCE] or sorted(figures.models_of_run(run))
+    sources = [origin for origin in origins if origin.role == SOURCE and (origin.name or origin.licence)]
+    if not sources:
+        source = run.get("source") or {}
         name = portable(source.get("repository") or source.get("name")) or ""
-        sources = [licensing.Origin("source", name, source.get("licence"))]
-    models = models or sorted(figures.models_of_run(run))
-    licence = derived([origin.licence for origin in sources], models)
-    licences, notes = licence_rows([*sources, *models])
+        sources = [licensing.Origin(SOURCE, name, source.get("licence"))]
+    origins = [*sources, *models]
+    licence = licensing.derived(origins)
     settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
-    text = (
-        environment(markdown=True)
-        .get_template("readme.md")
-        .render(
-            title=title,
-            about=about,
-            load=load,
-            licences=licence,
-            licence_name=None,
-            licence_rows=licences,
-            licence_notes=notes,
-            warnings=warnings(licence, [*sources, *models]),
-            tables=tables,
-            figures=figures,
-            parts=conversation_sections,
-            run={**run, "settings": settings},
-            defaults=defaults,
-        )
+    text = filled(
+        "readme.md",
+        title=title,
+        about=about,
+        load=load,
+        licences=licence,
+        licence_name=None,
+        origins=origins,
+        warnings=licensing.promised_too_much([licence], origins),
+        tables=tables,
+        run={**run, "settings": settings},
+        defaults=defaults,
     )
     return signed(text)
 

@@ -17,8 +17,11 @@ from typing import Any, NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
-from dailytalk_contiguous.publish.plots import Plot, alternative, svg
+from dailytalk_contiguous.core import figures, licensing, scorecard
+from dailytalk_contiguous.core.turns import TURN_MEASURES
+from dailytalk_contiguous.core.wording import counted, is_path, length_text, model_name, money, percent, public
+from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Plot, alternative, measure_plots, svg
 
 
 class Link(NamedTuple):
@@ -100,6 +103,7 @@ def _environment(package: str, markdown: bool) -> Environment:
     loaders = [PackageLoader(name, "assets") for name in dict.fromkeys((package, __package__))]
     made = Environment(
         loader=ChoiceLoader(loaders),
+        extensions=["jinja2.ext.do"],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -116,6 +120,8 @@ def _environment(package: str, markdown: bool) -> Environment:
         "money": money,
         "n": lambda number: f"{number:,}",
         "public": public,
+        "note": note_of,
+        "terms": lambda name: (str if licensing.asked(name).known else Strong)(licensing.licence_in_words(name)),
         "shown": lambda cell: f"{cell:,}" if isinstance(cell, int) else str(cell),
         "url": lambda url: Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)),
     }
@@ -127,7 +133,31 @@ def _environment(package: str, markdown: bool) -> Environment:
         "strong": lambda cell: isinstance(cell, Strong),
     }
     made.globals |= {"asset": asset, "percent": percent, "picture": picture, "words": alternative}
+    made.globals |= {
+        "table": Table,
+        "bar": Bar,
+        "link": Link,
+        "strong": Strong,
+        "histogram": HistogramPlot,
+        "affect_map": MapPlot,
+    }
+    made.globals |= {"medium": "parts.md" if markdown else "parts.html", "figures": figures}
+    made.globals |= {"measure_plots": measure_plots, "measure_text": scorecard.measure_text}
+    made.globals |= {"turn_measures": TURN_MEASURES, "published_references": scorecard.published_references}
     return made
+
+
+def note_of(origin: licensing.Origin) -> str:
+    """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
+    known = licence_of(origin.name)
+    is_known = origin.role != licensing.SOURCE and origin.licence == known.licence != "unknown"
+    return origin.note or (known.note if is_known and origin.name and not is_path(origin.name) else "")
+
+
+def filled(name: str, package: str = __package__, /, **context: Any) -> str:
+    """Return a text in Markdown from a template of a package."""
+    text = environment(package, markdown=True).get_template(name).render(context)
+    return re.sub(r"\n{3,}", "\n\n", text)
 
 
 def rendered(name: str, package: str = __package__, /, **context: Any) -> Markup:

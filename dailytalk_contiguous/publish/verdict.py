@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.tables import UNKNOWN, Tables
+from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, public
 from dailytalk_contiguous.models.licences import licence_of
@@ -506,9 +506,7 @@ def clip_findings(
     `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
     found = all_findings(tables, run, limits, unit="clip")
-    pairs = figures.crossed(tables, "emotion", "perceived")
-    rated = sum(n for pair, n in pairs.items() if UNKNOWN not in pair)
-    agreed = sum(n for (meant, perceived), n in pairs.items() if meant == perceived != UNKNOWN)
+    agreed, rated = figures.agreement(tables, "emotion", "perceived")
     least = (limits or FitnessLimits()).least_heard_as_meant  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"

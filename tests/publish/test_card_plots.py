@@ -12,15 +12,13 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.clip_figures import LIMITS, Quality, planned_limits
-from dailytalk_contiguous.publish.corpus_sections import MEASURES, PLOT, plot_quality, quality_parts
+from dailytalk_contiguous.publish.clip_figures import LIMITS, MEASURES, PLOT, Quality, planned_limits, plot_quality
 from dailytalk_contiguous.publish.plots import (
     COLOURS,
     INK,
     HistogramPlot,
     MapPlot,
     Plot,
-    Series,
     alternative,
     png,
     svg,
@@ -45,20 +43,23 @@ def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_know
     drawn = (tmp_path / PLOT).read_bytes()
     assert imread(io.BytesIO(drawn), format="png").shape[1] > 1000
     assert planned_limits(tmp_path)["min_snr"] == 20.0
-    plots, table = quality_parts(Quality.of_rows(rows, limits))
-    assert [bool(plot) for plot in plots] == [name != "snr_db" for name in MEASURES]
-    for plot in plots:
-        assert (share_of(png(plot), INK) > 0) == bool(plot or plot.marks)
-    assert {row[0]: row[2:] for row in table.rows}["signal-to-noise ratio"] == (0, "–", 4)
+    of = {of.plot.name: of for of in Quality.of_rows(rows, limits).figures()}
+    assert {name: bool(found.plot) for name, found in of.items()} == {name: name != "snr_db" for name in MEASURES}
+    for found in of.values():
+        assert (share_of(png(found.plot), INK) > 0) == bool(found.plot or found.plot.marks)
+    assert (of["snr_db"].beyond, of["snr_db"].known, of["snr_db"].unknown) == (0, 0, 4)
 
 
 def plots() -> list[Plot]:
     """Each kind of plot, with something in it, and the colours that it has."""
     random = np.random.default_rng(0)
-    before, after = Series("before", "recorded"), Series("after", "rebuilt")
     return [
-        HistogramPlot(title="two", series=[(before, random.normal(size=90)), (after, [0.5])], of="clips"),
-        HistogramPlot(title="one value", series=[(after, [2.0, 2.0])], of="clips", counted=True),
+        HistogramPlot(
+            title="two",
+            series=[("before", "recorded", random.normal(size=90)), ("after", "rebuilt", [0.5])],
+            of="clips",
+        ),
+        HistogramPlot(title="one value", series=[("after", "rebuilt", [2.0, 2.0])], of="clips", counted=True),
         MapPlot(title="map", points=pd.DataFrame({"x": [0.2, 0.5], "y": [0.4, 0.9], "of": ["a & <b>", "$x$"]})),
     ]
 
@@ -83,8 +84,8 @@ def test_colours_of_plots_differ_and_those_of_channels_are_those_of_the_page() -
 
 def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     rows = [dict.fromkeys(MEASURES) | {"snr_db": value} for value in (12.0, 40.0, 40.0)]
-    plots, _ = quality_parts(Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0)))
-    plot = next(plot for plot in plots if plot.name == "snr_db")
+    found = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0)).figures()
+    plot = next(of.plot for of in found if of.plot.name == "snr_db")
     words = "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"
     assert alternative(plot) == f"Signal-to-noise ratio of 3 clips. {words}."
 

@@ -136,7 +136,7 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert rows["acted/s1-0~pitch"]["recording_id"] == "acted/s1-0"
     assert rows["acted/s1-0"]["provenance"]["stages"] == [{"name": "Condition", "digest": "d1"}]
     text = card()
-    assert "license: other\n" in text
+    assert "license: cc-by-nc-4.0\n" in text  # the strictest, which asks for all that the other does
     assert "| source | acted | CC-BY-NC-4.0 | no commercial use; its author to be named |" in text
     assert "| [acted](https://a.org) | CC-BY-4.0 | Doe J (2020). Acted. |" in text
     assert "| happy | 3.4 s | 2 | 1 |" in text

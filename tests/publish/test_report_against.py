@@ -5,18 +5,12 @@ from typing import Any
 
 import pytest
 from finished_corpora import clip_row, corpus_folder, measures
-from reports import tables_of, write_report
+from reports import cells_of, shown, tables_of, write_report
 from rich_conversations import rich_rows
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.publish.comparison_sections import (
-    Compared,
-    compare_folders,
-    comparison,
-    turn_taking_against,
-)
-from dailytalk_contiguous.publish.templates import Bar, Table
+from dailytalk_contiguous.publish.comparison import Compared, compare_folders
 
 HOSTILE = "<b>&\"'</script>é|`"
 
@@ -58,18 +52,19 @@ def corpus(folder: Path) -> Path:
     return corpus_folder(folder, rows)
 
 
-def compared(sides: tuple[Compared, Compared]) -> dict[str, Any]:
-    """The figures of both sides by name, those of plots by `LABEL: VALUE`."""
-    figures = {}
-    for part in comparison(*sides):
-        for name, *values in part.rows if isinstance(part, Table) else ():
-            bars = [value.text for value in values if isinstance(value, Bar)]
-            figures[f"{part.title.lower()}: {name}" if bars else str(name)] = bars or values
-    return figures
+def compared(*sides: Compared) -> dict[str, list[str]]:
+    """The figures of both sides by name, those of labels by `LABEL: VALUE`."""
+    text = shown("against(*sides)", sides=sides)
+    parts = re.split(r"^\*\*(.*?)\*\*$", text, flags=re.MULTILINE)
+    return {
+        f"{title.lower()}: {name}" if title not in ("Figures", "Turn-taking") else name: values
+        for title, part in zip(parts[1::2], parts[2::2], strict=True)
+        for name, *values in cells_of(part)
+    }
 
 
 def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
-    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = compared(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert text["number"] == ["2 clips", "3 utterances"]  # a copy is no clip of its own
     assert text["speech"] == ["4.0 s", "10.0 s"]
     assert text["length (s)"] == ["2.00 ± 1.00", "3.33 ± 2.05"]
@@ -81,13 +76,13 @@ def test_clips_and_utterances_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_what_a_side_does_not_tell_is_counted_as_that(tmp_path: Path) -> None:
-    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = compared(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert text["emotion: happy"] == ["50 %", "0 %"]
     assert text["emotion: unknown"] == ["0 %", "100 %"]
 
 
 def test_the_style_of_an_utterance_is_what_the_rule_for_clips_makes_of_its_tag(tmp_path: Path) -> None:
-    text = compared(compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
+    text = compared(*compare_folders(corpus(tmp_path / "acted"), talks(tmp_path / "calls")))
     assert text["style: whispered"] == ["0 %", "33 %"]
     assert text["style: normal"] == ["50 %", "33 %"]
     assert text["style: unknown"] == ["50 %", "33 %"]  # nobody knows how aroused the last one was
@@ -126,13 +121,12 @@ def test_text_of_the_other_side_stays_text(tmp_path: Path) -> None:
 
 def test_turn_taking_of_two_folders_is_set_side_by_side() -> None:
     ours, theirs = tables_of(*rich_rows()), tables_of(*rich_rows(), finished=False)
-    table = turn_taking_against(Compared("a", "utterances", ours), Compared("b", "utterances", theirs))
-    rows = {row[0]: row[1:] for row in table.rows}
-    assert table.head == ("", "a", "b")
-    assert rows["conversations"] == (3, 3)
-    assert rows["length"] == ("21.0 s", "22.5 s")
-    assert rows["floor-transfer offset, median"] == ("0.2 s", "0 s")
-    assert rows["gaps"] == ("5.57 s a minute", "1.2 s a minute")
-    assert rows["overlap of voiced time"] == ("8.7 %", "6.56 %")
-    assert rows["pauses"] == ("0 s a minute", "0 s a minute")
-    assert not turn_taking_against(Compared("a", "utterances", ours), Compared("c", "utterances", tables_of()))
+    rows = compared(Compared("a", "utterances", ours), Compared("b", "utterances", theirs))
+    assert rows["conversations"] == ["3", "3"]
+    assert rows["length"] == ["21.0 s", "22.5 s"]
+    assert rows["floor-transfer offset, median"] == ["0.2 s", "0 s"]
+    assert rows["gaps"] == ["5.57 s a minute", "1.2 s a minute"]
+    assert rows["overlap of voiced time"] == ["8.7 %", "6.56 %"]
+    assert rows["pauses"] == ["0 s a minute", "0 s a minute"]
+    silent = Compared("c", "utterances", tables_of())
+    assert "Turn-taking" not in shown("against(*sides)", sides=(Compared("a", "utterances", ours), silent))

@@ -13,11 +13,11 @@ from reports import tables_of, write_report
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.figures import corpus_stats
-from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
+from dailytalk_contiguous.core.scorecard import compare, comparisons_of, published_references, reference_of
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
-from dailytalk_contiguous.publish.conversation_sections import comparisons_of, measure_plots
 from dailytalk_contiguous.publish.opening import open_items, reference_at
+from dailytalk_contiguous.publish.plots import measure_plots
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
 SILENT_PARTNER = [
@@ -93,13 +93,13 @@ def test_report_draws_a_plot_of_each_measure_before_what_is_published(tmp_path: 
     assert {"Backchannels", "Share of the floor", "Words", "Floor-transfer offset, median"} <= set(titles)
     assert not {"Speaks on when interrupted"} & set(titles)  # nobody is
     assert "Open Yap 1K" in section
-    tables = tables_in(work)
-    plots = {plot.name: plot for plot in measure_plots(tables, comparisons_of(tables))}
+    taken = tables_in(work).turn_taking
+    plots = {plot.name: plot for plot in measure_plots(taken, comparisons_of(taken))}
     plot = plots["measure_overlap_share"]
     assert [(mark.low, mark.high) for mark in plot.marks] == [(pytest.approx(2.8), pytest.approx(20.9))]
-    assert [(series.colour, len(values)) for series, values in plot.series] == [("after", 3)]
+    assert [(colour, len(values)) for colour, _, values in plot.series] == [("after", 3)]
     assert "Open Yap 1K, both: 2.8 to 20.9" in plot.words()
-    assert comparisons_of(tables_of()) == []
+    assert comparisons_of(tables_of().turn_taking) == []
 
 
 def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_path: Path) -> None:

@@ -5,20 +5,13 @@ from typing import Any
 import pytest
 from built_conversations import built_row
 from finished_corpora import clip_row, measures
-from reports import tables_of
+from reports import cells_of, shown, tables_of
 
+from dailytalk_contiguous.core.figures import follows_source, ranked
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, Quality
-from dailytalk_contiguous.publish.comparison_sections import Compared, label_shares
-from dailytalk_contiguous.publish.conversation_sections import (
-    durations_plot,
-    follows_source,
-    ranked,
-    synthesis_table,
-    tag_measures_table,
-)
-from dailytalk_contiguous.publish.corpus_sections import balance_table, crossed_table, perceived_table
+from dailytalk_contiguous.publish.comparison import Compared
 
 
 @pytest.mark.parametrize(("count", "named", "rest"), [(25, 25, ""), (26, 26, ""), (27, 25, "2 others")])
@@ -32,14 +25,14 @@ def test_values_of_a_label_are_named_up_to_25_and_one_more_is_no_rest(count: int
     names = [f"v{number:02d}" for number in range(named)] + [rest] * bool(rest)
     assert [*ranked(tables, "style").index] == names
     side = Compared("a", "clips", tables)
-    table = label_shares(side, side, "style")
-    assert [name for name, *_ in table.rows] == names
-    assert sum(bar.share for _, bar, _ in table.rows) == pytest.approx(1.0)
+    shares = side.shares(side, "style")
+    assert [*shares.index] == names
+    assert shares["ours"].sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("seconds", "axis"), [(300.0, "length (s)"), (301.0, "length (min)")])
 def test_lengths_of_conversations_are_in_seconds_up_to_five_minutes(seconds: float, axis: str) -> None:
-    assert durations_plot(tables_of(built_row() | {"duration": seconds})).axis == axis
+    assert axis in shown("durations()", tables_of(built_row() | {"duration": seconds}))
 
 
 def spoken(follows: float = 1.0, tags: int = 4, **changes: Any) -> Tables:
@@ -57,7 +50,7 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
     assert follows_source(spoken(-1.0), "loudness") == pytest.approx(-1.0)
     assert follows_source(spoken(0.0), "loudness") is None
     assert follows_source(spoken(tags=2), "loudness") is None
-    assert "Too few to say." in tag_measures_table(spoken(tags=2)).note
+    assert "Too few to say." in shown("tag_measures()", spoken(tags=2))
 
 
 def test_a_voice_without_tags_is_not_compared_with_the_source_of_its_tags() -> None:
@@ -65,13 +58,12 @@ def test_a_voice_without_tags_is_not_compared_with_the_source_of_its_tags() -> N
 
 
 def test_money_is_shown_where_some_was_spent_or_saved() -> None:
-    for cost, saved, shown in ((0.0, 0.0, False), (0.5, 0.0, True), (0.0, 0.25, True)):
+    for cost, saved, is_shown in ((0.0, 0.0, False), (0.5, 0.0, True), (0.0, 0.25, True)):
         row = built_row()
         for said in row["utterances"]:
             said["synthesis"] = said["synthesis"] and said["synthesis"] | {"cost": cost}
         run = {"speak": {"money": {"spent": cost, "saved_by_cache": saved}}}
-        table = synthesis_table(tables_of(row), run)
-        assert any("USD" in str(row[1]) for row in table.rows) == shown
+        assert ("USD" in shown("synthesis()", tables_of(row), run=run)) == is_shown
 
 
 def emotions(*clips: tuple[str, str | None, str, str], **run: Any) -> CorpusFigures:
@@ -85,17 +77,17 @@ def emotions(*clips: tuple[str, str | None, str, str], **run: Any) -> CorpusFigu
 def test_speakers_beyond_fifteen_are_one_row_and_labels_of_one_value_no_matrix() -> None:
     clips = [(emotion, None, f"s{n:02d}", "female") for n in range(20) for emotion in ("happy", "sad")]
     figures = emotions(*clips)
-    table = crossed_table(figures.tables, "clip", "speaker", "emotion", "Emotion by speaker")
-    assert len(table.rows) == 16
-    assert [cell.text for cell in table.rows[-1][1:]] == ["5", "5"]
-    assert table.rows[-1][0] == "5 others"
-    assert not crossed_table(figures.tables, "clip", "gender", "emotion", "Emotion by gender")
-    assert not perceived_table(figures)
+    text = shown("emotions('clip')", figures.tables)
+    rows = cells_of(text)
+    assert len(rows) == 16
+    assert rows[-1] == ["5 others", "5", "5"]
+    assert "gender" not in text
+    assert "heard" not in text
 
 
 def test_what_every_emotion_lacks_is_listed() -> None:
     figures = emotions(("happy", None, "a", "female"), ("sad", None, "b", "male"), ("angry", None, "c", "male"))
-    assert [(name, lacks) for name, _, _, lacks, _ in balance_table(figures).rows] == [
+    assert [(name, lacks) for name, _, _, lacks in cells_of(shown("balance()", clips=figures))] == [
         ("angry", "30.0 min"),
         ("happy", "30.0 min"),
         ("sad", "30.0 min"),

@@ -62,7 +62,7 @@ def page_text(text: str) -> str:
     text = re.sub(r"<(style|script)([^>]*)>.*?</\1>", r"<\1\2>…</\1>", text, flags=re.DOTALL)
     # A plot a measure is 1,200 lines; tests/publish/test_scorecard.py says what they show.
     text = re.sub(r'(<section id="scorecard">).*?</section>', r"\1…</section>", text, flags=re.DOTALL)
-    return re.sub(r"[ \t]*(?=<[^/])", "\n", text).strip() + "\n"
+    return re.sub(r"\s*\n\s*", "\n", re.sub(r"[ \t]*(?=<[^/])", "\n", text)).strip() + "\n"
 
 
 def text_of(card: Card) -> str:

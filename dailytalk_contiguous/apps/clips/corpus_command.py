@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.publish.corpus_sections import MEASURES, PLOT, plot_quality
+from dailytalk_contiguous.publish.clip_figures import MEASURES, PLOT, plot_quality
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import Runner, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work

@@ -24,8 +24,7 @@ from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
-from dailytalk_contiguous.publish.corpus_sections import credit_cells, terms_of
-from dailytalk_contiguous.publish.templates import Strong, environment
+from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
 from dailytalk_contiguous.store.files import json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
@@ -359,10 +358,6 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
 
 
 def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnings: Sequence[str]) -> str:
-    sources = []  # whom to name for what
-    for part in parts:
-        known = [(part.name, *credit_cells(credit)) for credit in part.credits]
-        sources += known or [(part.name, Strong("unknown: ask whoever made the folder"), "", "")]
     return (
         environment(__package__, markdown=True)
         .get_template("licences.md")
@@ -371,11 +366,11 @@ def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnin
             asks="; ".join(licensing.SAYS[what] for what in licence.asks),
             warnings=warnings,
             recordings=[
-                (part.name, name or Strong("not known"), n, terms_of(name))
+                (part.name, name, n)
                 for part in parts
                 for name, n in sorted(Counter(file.licence for file in part.used).items(), key=str)
             ],
-            sources=sources,
+            credits=[(part.name, part.credits) for part in parts],
             models=[
                 (part.name, model.role.replace("_", " "), model_name(model.name), model.licence or "unknown")
                 for part in parts
