@@ -302,9 +302,9 @@ def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
     return with_others(frame, MOST_CROSSED)
 
 
-def agreement(tables: Tables, label: str, heard_as: str) -> tuple[int, int]:
+def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
     """How many clips were heard as their label says, and of how many both are known (`unsure` is no answer)."""
-    known = crossed(tables, label, heard_as).drop(index=UNKNOWN, errors="ignore")
+    known = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
     known = known.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
     alike = known.index.intersection(known.columns)
     return sum(int(known.at[name, name]) for name in alike), int(known.sum().sum())
@@ -409,7 +409,7 @@ def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
     return [Origin(role, of["name"], of.get("licence"), of.get("url") or "") for role, of in named]
 
 
-def models_of(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
+def known_models(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
     """The models of rows; those of a run.json where rows name none, as before they are rebuilt."""
     return models(tables) or dict.fromkeys(models_of_run(run), tables.n)
 

@@ -506,7 +506,7 @@ def clip_findings(
     `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
     """
     found = all_findings(tables, run, limits, unit="clip")
-    agreed, rated = figures.agreement(tables, "emotion", "perceived")
+    agreed, rated = figures.heard_as_meant(tables, "emotion", "perceived")
     least = (limits or FitnessLimits()).least_heard_as_meant  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
