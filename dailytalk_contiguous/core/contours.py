@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import soxr
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_at, to_uri
@@ -70,9 +69,6 @@ LOWEST_FORMANT, NARROW, WIDEST = 150.0, 500.0, 3.0
 
 #: Frames whose spectra are held at a time.
 FRAMES_AT_ONCE = 2048
-
-#: Samples that are resampled at a time.
-_SAMPLES_AT_ONCE = 1 << 20
 
 _TINY = 1e-20
 
@@ -303,7 +299,7 @@ def track_voice(
     levels = np.zeros(count)
     for first in range(0, count, FRAMES_AT_ONCE):
         block = slice(first, min(first + FRAMES_AT_ONCE, count))
-        frames = _frames(samples, block.start, block.stop, hop, length)
+        frames = _cut(samples, np.arange(block.start, block.stop) * hop - (length - hop) // 2, length)
         centred = frames - frames.mean(axis=1, keepdims=True)
         peak = np.abs(centred).max(axis=1)
         spectrum = fft.rfft(centred * window, size)
@@ -344,15 +340,6 @@ def track_voice(
         some = heard[first : first + FRAMES_AT_ONCE]
         width[some] = _peak_width(_cut(samples, some * hop - (length - hop) // 2, length) * window, f0[some])
     return VoiceTrack(f0, width, power, snr)
-
-
-def _frames(samples: NDArray[Any], first: int, last: int, hop: int, length: int) -> NDArray[Any]:
-    """Frames `first` to `last`, centred on their hops, shape (frames, length); silence is beyond the ends."""
-    start = first * hop - (length - hop) // 2
-    end = start + (last - 1 - first) * hop + length
-    part = samples[max(0, start) : max(0, end)]
-    padded = np.pad(part, (max(0, -start), max(0, end - max(0, start) - len(part))))
-    return sliding_window_view(padded, length)[::hop]
 
 
 def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArray[Any]:
@@ -411,7 +398,7 @@ def track_formants(
     first, second = np.zeros(len(voiced)), np.zeros(len(voiced))
     if not len(heard):
         return first, second
-    narrow = _narrow(samples)
+    narrow = soxr.resample(samples, ANALYSIS_RATE, FORMANT_RATE)
     length = round(frame_seconds * FORMANT_RATE)
     starts = np.rint((heard + 0.5) * hop_seconds * FORMANT_RATE - length / 2).astype(int)
     window = np.exp(-12 * ((np.arange(length) + 0.5) / length - 0.5) ** 2)
@@ -443,18 +430,6 @@ def track_formants(
     rows = np.arange(len(heard))
     first[heard], second[heard] = hertz[rows, lower[chosen]], hertz[rows, upper[chosen]]
     return first, second
-
-
-def _narrow(samples: Samples) -> Frames:
-    stream = soxr.ResampleStream(ANALYSIS_RATE, FORMANT_RATE, 1, dtype="float64")
-    parts = [
-        stream.resample_chunk(
-            samples[first : first + _SAMPLES_AT_ONCE].astype(np.float64), first + _SAMPLES_AT_ONCE >= len(samples)
-        )
-        for first in range(0, len(samples), _SAMPLES_AT_ONCE)
-    ]
-    whole: Frames = np.concatenate(parts)
-    return whole
 
 
 def _predictor(frames: Frames) -> Frames:

@@ -7,7 +7,7 @@ any than another one is, so how far pitch moves at all is compared, too.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.contours import Frames, track_voice
+from dailytalk_contiguous.core.librosa_import import import_librosa
 
 #: Seconds from a frame to the next, and of a frame.
 HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
@@ -158,32 +159,7 @@ def warp(costs: Frames) -> tuple[float, NDArray[np.intp]]:
 
     A step forward in both counts twice, and the sum is divided by n + m, so that no way is cheaper for its length.
     """
-    n, m = costs.shape
-    best = np.empty((n, m))
-    for row in range(n):
-        along = np.cumsum(costs[row])
-        if row:
-            above = best[row - 1]
-            enter = above + costs[row]
-            enter[1:] = np.minimum(enter[1:], above[:-1] + 2 * costs[row, 1:])
-        else:
-            enter = np.full(m, math.inf)
-            enter[0] = 2 * costs[0, 0]
-        # A way goes on within the row from wherever it entered: a running minimum without the row's own costs.
-        best[row] = along + np.minimum.accumulate(enter - along)
-    return float(best[-1, -1]) / (n + m), _way_back(best, costs)
-
-
-def _way_back(best: Frames, costs: Frames) -> NDArray[np.intp]:
-    row, column = best.shape[0] - 1, best.shape[1] - 1
-    path: list[Sequence[int]] = [(row, column)]
-    while row or column:
-        cost = costs[row, column]
-        ways = (
-            (best[row - 1, column - 1] + 2 * cost if row and column else math.inf, row - 1, column - 1),
-            (best[row - 1, column] + cost if row else math.inf, row - 1, column),
-            (best[row, column - 1] + cost if column else math.inf, row, column - 1),
-        )
-        _, row, column = min(ways)
-        path.append((row, column))
-    return np.array(path[::-1], np.intp)
+    steps = np.array([[1, 1], [1, 0], [0, 1]])
+    weights = np.array([2.0, 1.0, 1.0])
+    sums, path = import_librosa().sequence.dtw(C=costs, step_sizes_sigma=steps, weights_mul=weights)
+    return float(sums[-1, -1] + costs[0, 0]) / sum(costs.shape), path[::-1]

@@ -158,14 +158,14 @@ class Codebook:
                 f"the features have the shape {features.shape}, not (frames, {len(self.weights)})",
                 f"give {', '.join(self.weights)} of each frame",
             )
-        wrong = ~np.isfinite(features).all(axis=1)
-        if wrong.any():
-            raise BadInput(f"frame {int(wrong.argmax())} has a feature that is no number", "extract them again")
         tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
-        heard = np.flatnonzero(features.any(axis=1)) if self.silence else np.arange(len(features))
         centres = torch.from_numpy(self.weighted(self.centres)).to(device).double()
-        for first in range(0, len(heard), _FRAMES_AT_ONCE):
-            places = heard[first : first + _FRAMES_AT_ONCE]
+        for first in range(0, len(features), _FRAMES_AT_ONCE):
+            block = features[first : first + _FRAMES_AT_ONCE]
+            if not (is_number := np.isfinite(block).all(axis=1)).all():
+                reason = f"frame {first + int(is_number.argmin())} has a feature that is no number"
+                raise BadInput(reason, "extract them again")
+            places = first + np.flatnonzero(block.any(axis=1) | (not self.silence))
             frames = torch.from_numpy(self.weighted(features[places])).to(device).double()
             apart = torch.cdist(frames, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)
             tokens[places] = apart.indices.cpu().numpy() + self.silence

@@ -69,14 +69,7 @@ _RANGES = {
 }
 
 #: Fields of `ProsodicEncoderConfig`.
-_SETTINGS = (*_RANGES, "padding_token_id", "mask_prob", "prosody_model", "masked_accuracy")
-
-#: What predicts masked frames, in the order of `masked_accuracy`: the encoder, which token follows which, and how
-#: frequent each is.
-MASKED_MODELS = ("encoder", "bigram", "unigram")
-
-#: Share of the frames by which an encoder that is better than counting is better at least.
-_BETTER = 0.01
+_SETTINGS = (*_RANGES, "padding_token_id", "mask_prob", "prosody_model")
 
 _RETRAIN = "name a folder that `dailytalk tokens train` made"
 
@@ -85,8 +78,7 @@ _RETRAIN = "name a folder that `dailytalk tokens train` made"
 class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """Settings of a `ProsodicSequenceEncoder`; its vocabulary ends in the padding token and the mask token.
 
-    `prosody_model` is the name of the codebook whose tokens it was trained on, empty where that is not known;
-    `masked_accuracy` the shares of masked frames that `MASKED_MODELS` predicted when it was trained, or none.
+    `prosody_model` is the name of the codebook whose tokens it was trained on, empty where that is not known.
 
     Raises DailytalkError for a value out of range, with its name.
     """
@@ -101,7 +93,6 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     padding_token_id: int = -100
     mask_prob: float | int = 0.15
     prosody_model: str = ""
-    masked_accuracy: list[float] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -117,10 +108,6 @@ class ProsodicEncoderConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
             raise DailytalkError(f"padding_token_id {self.padding_token_id} is another token, too", "give -100")
         if not is_number(self.mask_prob, 0, 1):
             raise DailytalkError(f"mask_prob is {self.mask_prob!r}", "give a share of the frames between 0 and 1")
-        if self.masked_accuracy is not None and not is_masked_accuracy(self.masked_accuracy):
-            raise DailytalkError(
-                f"masked_accuracy is {self.masked_accuracy}", f"give {len(MASKED_MODELS)} shares, or leave it out"
-            )
 
     def validate_token_ids(self) -> None:
         """Nothing to warn of: `padding_token_id` is no entry of the vocabulary, on purpose."""
@@ -433,34 +420,6 @@ def open_encoder(name: str) -> ProsodicSequenceEncoder:
     """
     folder = find_folder(name, (CONFIG_NAME, SAFE_WEIGHTS_NAME), ())
     return ProsodicSequenceEncoder.from_pretrained(folder)
-
-
-def is_masked_accuracy(value: Any) -> bool:
-    """Whether a value, maybe of somebody else's file, is a share of the frames for each of `MASKED_MODELS`."""
-    return (
-        isinstance(value, list)
-        and len(value) == len(MASKED_MODELS)
-        and all(is_number(share, 0.0, 1.0) for share in value)
-    )
-
-
-def too_little_learned(masked_accuracy: Sequence[float] | None) -> str:
-    """A sentence about an encoder that has not learned more than counting knows; empty for any other.
-
-    >>> too_little_learned([0.6, 0.4, 0.2])
-    ''
-    """
-    if masked_accuracy is None:
-        return ""
-    encoder, bigram, unigram = masked_accuracy
-    if encoder > max(bigram, unigram) + _BETTER:
-        return ""
-    less = "less than" if encoder > unigram + _BETTER else "nothing beyond"
-    return (
-        f"the encoder has learned {less} what counting knows: it predicts {encoder:.1%} of masked frames, "
-        f"which token follows which {bigram:.1%}, and how frequent each is {unigram:.1%}; train it for longer, "
-        "or on more speech"
-    )
 
 
 def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray[np.float32]:

@@ -5,7 +5,10 @@ grow with the file. Frames without a voice are no part of it: they are token 0.
 """
 
 import contextlib
+import errno
+import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -44,9 +47,6 @@ from dailytalk_contiguous.models.codebook import (
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.store.files import json_document, write_text
 
-#: Frames that are in memory at a time.
-BLOCK = 1 << 17
-
 #: Frames of each cluster that train it.
 SAMPLE_PER_CLUSTER = 2000
 
@@ -58,17 +58,14 @@ SILHOUETTE_FRAMES = 5000
 
 
 class ArrayClass:
-    """Frames of features, appended to a NumPy file (.npy) and read as one array that is not held in memory.
-
-    The file's header is written after the frames, so it counts whole batches alone, also after a kill or on a full
-    disk. An existing file is continued.
+    """Frames of features in a NumPy file (.npy), which is mapped: they are not held in memory.
 
     Args:
         features_dim: numbers a frame.
-        init_capacity: frames that are buffered before they are written.
-        path: the file; None for one that lasts as long as this object.
+        init_capacity: frames that the file has room for at first; it doubles when it is full.
+        path: the file, which is written anew; None for one that lasts as long as this object.
 
-    Raises DailytalkError for a file that can't be opened, and for one of another kind.
+    Raises DailytalkError for a file that can't be written.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ArrayClass
@@ -79,75 +76,46 @@ class ArrayClass:
     """
 
     def __init__(self, features_dim: int = 6, init_capacity: int = 10000, path: str | Path | None = None) -> None:
-        self._dim, self._capacity = features_dim, init_capacity
         self._folder = tempfile.TemporaryDirectory(prefix="dailytalk-features-") if path is None else None
         self.path = Path(self._folder.name) / "features.npy" if self._folder else Path(str(path))
-        self._waiting: list[FeatureArray] = []
-        self._frames = 0
-        if not self.path.exists():
-            with _refusing(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self.path.touch()
-                self._append(np.zeros((0, features_dim), np.float32))
-        try:
-            with self.path.open("rb") as file:
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-        except (OSError, ValueError) as error:
-            raise DailytalkError(
-                f"{as_text(self.path)!r} is no .npy file ({error})", "name another file"
-            ) from None
-        if dtype != np.float32 or shape[1:] != (features_dim,):
-            raise DailytalkError(
-                f"{as_text(self.path)!r} has the shape {shape}, not (frames, {features_dim})", "name another file"
-            )
-        self._frames = shape[0]
+        self._array, self._frames = np.zeros((0, features_dim), np.float32), 0
+        self._resize(init_capacity)
 
     def __len__(self) -> int:
-        """Number of frames, including those that are not written yet."""
-        return self._frames + sum(map(len, self._waiting))
+        return self._frames
 
     def add_batch(self, batch: ArrayLike) -> None:
         """Append frames, shape (n, features_dim).
 
         Raises BadInput for another shape and for NaN or infinity, DailytalkError if the disk is full.
         """
-        array = np.array(batch, np.float32)
-        if array.ndim != 2 or array.shape[1] != self._dim:
-            raise BadInput(f"the frames have the shape {array.shape}", f"give (frames, {self._dim})")
+        array = np.asarray(batch, np.float32)
+        if array.ndim != 2 or array.shape[1] != self._array.shape[1]:
+            raise BadInput(f"the frames have the shape {array.shape}", f"give (frames, {self._array.shape[1]})")
         _check_finite(array)
-        self._waiting.append(array)
-        if sum(map(len, self._waiting)) >= self._capacity:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the buffered frames."""
-        if self._waiting:
-            with _refusing(self.path):
-                self._append(np.concatenate(self._waiting))
-            self._waiting.clear()
+        end = self._frames + len(array)
+        if end > len(self._array):
+            self._resize(max(end, 2 * len(self._array)))
+        self._array[self._frames : end] = array
+        self._frames = end
 
     def finalize(self) -> FeatureArray:
-        """Return all frames, shape (frames, features_dim), mapped from the file for reading."""
-        self.flush()
-        if not self._frames:  # nothing can be mapped
-            return np.zeros((0, self._dim), np.float32)
-        return np.lib.format.open_memmap(self.path, mode="r")
+        """Return all frames, shape (frames, features_dim), mapped from the file, which then holds no others."""
+        self._resize(self._frames)
+        return self._array[: self._frames]
 
-    def _append(self, frames: FeatureArray) -> None:
-        """Write frames behind the others, then the header: NumPy leaves room in it for any number of frames."""
-        with self.path.open("r+b") as file:
-            for count in (self._frames, self._frames + len(frames)):
-                file.seek(0)
-                shape = (count, self._dim)
-                np.lib.format.write_array_header_1_0(
-                    file, {"descr": "<f4", "fortran_order": False, "shape": shape}
-                )
-                if count == self._frames:
-                    file.seek(4 * self._dim * count, os.SEEK_CUR)
-                    file.write(frames.tobytes())
-                    file.flush()
-        self._frames += len(frames)
+    def _resize(self, capacity: int) -> None:
+        """Copy the frames into a file with room for so many."""
+        shape = max(1, capacity), self._array.shape[1]  # an empty file can't be mapped
+        larger = self.path.with_name(f".{self.path.name}.tmp")
+        with _refusing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.path.parent).free < 4 * math.prod(shape):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # writing to the map would end the process
+            array = np.lib.format.open_memmap(larger, "w+", np.float32, shape)
+            array[: self._frames] = self._array[: self._frames]
+            larger.replace(self.path)
+        self._array = array
 
 
 @contextlib.contextmanager
@@ -161,10 +129,10 @@ def _refusing(path: str | Path) -> Iterator[None]:
         ) from error
 
 
-def _check_finite(frames: FeatureArray, before: int = 0) -> None:
+def _check_finite(frames: FeatureArray) -> None:
     wrong = ~np.isfinite(frames).all(axis=1)
     if wrong.any():
-        raise BadInput(f"frame {before + int(wrong.argmax())} holds NaN or infinity", "extract it again")
+        raise BadInput(f"frame {int(wrong.argmax())} holds NaN or infinity", "extract it again")
 
 
 def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
@@ -175,10 +143,8 @@ def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
     shards = contour_shards(folder)
-    path = folder / ("frames_relative.npy" if speaker_relative else "frames.npy")
-    with _refusing(path):
-        path.unlink(missing_ok=True)
-    frames, channel = ArrayClass(path=path), itemgetter("channel")
+    frames = ArrayClass(path=folder / ("frames_relative.npy" if speaker_relative else "frames.npy"))
+    channel = itemgetter("channel")
     for shard in shards:
         for _, rows in groupby(contour_rows_of(shard), itemgetter("conversation_id")):
             interrupts.check_interrupt()
@@ -282,7 +248,7 @@ class ClusteringPipeline:
 
         assert self.weights is not None
         frames, n_centres = _array_of(features_collation), self.n_clusters - 1
-        voiced = _voiced(frames)
+        voiced = np.flatnonzero(np.any(frames, axis=1))
         sample = self._drawn(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
         if (different := len(np.unique(sample, axis=0))) < n_centres:
             raise DailytalkError(
@@ -328,7 +294,7 @@ class ClusteringPipeline:
         if self.codebook is None:
             raise DailytalkError("there is no codebook yet", "train one, or load one")
         frames, codebook = _array_of(features), self.codebook
-        voiced = _voiced(frames)
+        voiced = np.flatnonzero(np.any(frames, axis=1))
         sizes, inertia = self._sizes(codebook, frames)
         heard = sizes[int(codebook.silence) :]
         shares = heard[heard > 0] / max(1, heard.sum())
@@ -346,14 +312,11 @@ class ClusteringPipeline:
             *measures[1:],
         )
 
-    def _sizes(self, codebook: Codebook, frames: FeatureArray) -> tuple[NDArray[np.int64], float]:
+    def _sizes(self, codebook: Codebook, frames: FeatureArray) -> tuple[NDArray[np.intp], float]:
         """The frames of each token, and the sum of squared distances."""
-        sizes, inertia = np.zeros(codebook.n_clusters, np.int64), 0.0
-        for _, block in _blocks(frames):
-            tokens, distances = codebook.assign(block, self.device)
-            sizes += np.bincount(tokens, minlength=len(sizes))
-            inertia += float(np.sum(distances.astype(np.float64) ** 2))
-        return sizes, inertia
+        tokens, distances = codebook.assign(frames, self.device)
+        inertia = float(np.einsum("i,i->", distances, distances, dtype=np.float64))
+        return np.bincount(tokens, minlength=codebook.n_clusters), inertia
 
     def _drawn(self, frames: FeatureArray, places: NDArray[np.intp], wanted: int) -> FeatureArray:
         """The frames at some of the places, drawn by the seed; at all of them if no more are wanted."""
@@ -390,22 +353,8 @@ def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
     frames = features.finalize() if isinstance(features, ArrayClass) else features
     if frames.ndim != 2 or frames.shape[1] != len(CONTOURS):
         raise DailytalkError(f"the features have the shape {frames.shape}", f"give (frames, {len(CONTOURS)})")
+    _check_finite(frames)
     return frames
-
-
-def _blocks(frames: FeatureArray) -> Iterator[tuple[int, FeatureArray]]:
-    for first in range(0, len(frames), BLOCK):
-        interrupts.check_interrupt()
-        yield first, np.asarray(frames[first : first + BLOCK], np.float32)
-
-
-def _voiced(frames: FeatureArray) -> NDArray[np.intp]:
-    """The places of the frames that have a voice. Raises BadInput for NaN or infinity, with its frame."""
-    places = [np.zeros(0, np.intp)]
-    for first, block in _blocks(frames):
-        _check_finite(block, first)
-        places.append(first + np.flatnonzero(block.any(axis=1)))
-    return np.concatenate(places)
 
 
 def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, float | None, float | None]:

@@ -1,6 +1,5 @@
 """Embeddings of the prosody of utterances: computed from rows with tokens, written with their facts, read."""
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -11,10 +10,10 @@ from datasets import Features, List, Value
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import as_text, parse_json, quoted
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import LABELS, SECONDS, STRING, Row
-from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, is_masked_accuracy
+from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
 from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
 #: The file in the folder of `dailytalk tokens embed`.
@@ -38,9 +37,6 @@ MOST_VALUE = 1e15
 
 #: Utterances that are in memory at a time.
 AT_A_TIME = 4096
-
-#: Of the file's metadata: `masked_accuracy` of the encoder, as JSON.
-_ACCURACY = b"dailytalk.masked_accuracy"
 
 _AGAIN = "make it again with `dailytalk tokens embed`"
 
@@ -77,8 +73,7 @@ def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out:
             raise DailytalkError("there is no utterance with tokens to embed", "encode recordings with speech")
 
     try:
-        accuracy = {_ACCURACY: json.dumps(encoder.config.masked_accuracy).encode()}
-        write_parquet(out / EMBEDDINGS, COLUMNS, groups(), accuracy)
+        write_parquet(out / EMBEDDINGS, COLUMNS, groups())
     except OSError as error:
         raise DailytalkError(
             f"{as_text(out / EMBEDDINGS)!r} can't be written ({error.strerror or error})",
@@ -94,16 +89,6 @@ def check_codebook(row: Row, prosody_model: str) -> None:
             f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {prosody_model}",
             "encode all of it, and what the encoder is trained on, with one codebook",
         )
-
-
-def encoder_accuracy(folder: Path) -> list[float] | None:
-    """`masked_accuracy` of the encoder of a folder's embeddings; None if it is not known.
-
-    Raises BadInput for a damaged file.
-    """
-    with open_parquet(folder / EMBEDDINGS, _AGAIN) as file:
-        accuracy = parse_json((file.schema.metadata or {}).get(_ACCURACY, b"null"), EMBEDDINGS)
-    return accuracy if is_masked_accuracy(accuracy) else None
 
 
 def read_embeddings(folder: Path) -> Embeddings:

@@ -22,7 +22,7 @@ from dailytalk_contiguous.apps.learn.masked_tokens import (
 from dailytalk_contiguous.apps.learn.model_cards import DataSource
 from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
+from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
@@ -69,13 +69,14 @@ def train(
         with prosodic_encoder.quiet_transformers():
             address = push_model(repo, out, PUBLISHED, f"Encoder of prosodic tokens ({settings.size})", private)
     perplexity = math.exp(done.valid_loss)
-    say_if_too_little([*done.accuracy.values()])
     details = [
         f"{done.steps:,} of {counted(done.planned, 'step')}",
         f"masked frames: loss {done.valid_loss:.4f} nats, perplexity {perplexity:.2f}",
     ]
     shares = ", ".join(f"{model} {share:.1%}" for model, share in done.accuracy.items())
     details.append(f"predicted of those of which only the mask is seen: {shares}")
+    if done.accuracy["encoder"] <= max(done.accuracy["bigram"], done.accuracy["unigram"]):
+        details.append("warning: counting predicts as many: train for longer, or on more speech")
     return Outcome(
         done._asdict() | {"out": as_text(out), "perplexity": perplexity, "published": address},
         f"an encoder in {as_text(out)}" + (f", published as {address}" if address else ""),
@@ -97,18 +98,12 @@ def embed(
     cli_options.on_this_machine("--out", out)
     model = encoder_of(encoder, device)
     count = write_embeddings(token_rows(folder), model, out)
-    say_if_too_little(model.config.masked_accuracy)
     written = as_text(out / EMBEDDINGS)
     return Outcome(
         {"out": written, "utterances": count, "size": model.config.hidden_dim},
         f"{counted(count, 'utterance')} in {written}",
         next=to_run("tokens", "similar", "ID", "--in", out),
     )
-
-
-def say_if_too_little(accuracy: Sequence[float] | None) -> None:
-    if too_little := prosodic_encoder.too_little_learned(accuracy):
-        say(f"warning: {too_little}")
 
 
 def encoder_of(text: str, device: str) -> prosodic_encoder.ProsodicSequenceEncoder:

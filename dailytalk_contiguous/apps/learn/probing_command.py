@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_evaluate
-from dailytalk_contiguous.apps.learn.embeddings import encoder_accuracy, read_embeddings
-from dailytalk_contiguous.apps.learn.encoder_command import encoder_of, encoder_option, say_if_too_little
+from dailytalk_contiguous.apps.learn.embeddings import read_embeddings
+from dailytalk_contiguous.apps.learn.encoder_command import encoder_of, encoder_option
 from dailytalk_contiguous.apps.learn.evaluation import evaluate_tokens
 from dailytalk_contiguous.apps.learn.similar import find_similar, write_similar_page
 from dailytalk_contiguous.apps.learn.token_rows import open_sound
@@ -42,7 +42,6 @@ def similar(
     if sound is not None and html is None:
         raise DailytalkError("--sound goes with --html", "add --html FILE, or leave it out")
     asked, matches = find_similar(read_embeddings(folder), name, top, other_speakers)
-    say_if_too_little(encoder_accuracy(folder))
     if html is not None:
         write_similar_page(html, asked, matches, open_sound(folder, sound))
     rows = []

@@ -57,28 +57,13 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
     assert np.allclose(embeddings.vectors, alone, atol=1e-5)
 
 
-def test_an_encoder_that_knows_no_more_than_counting_is_warned_of_by_all_that_use_it(
+def test_an_encoder_that_knows_no_more_than_counting_is_warned_of(
     dailytalk: Command, encoded: Path, tmp_path: Path
 ) -> None:
     train = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK)
     accuracy = json.loads((tmp_path / "encoder/training.json").read_text())["result"]["accuracy"]
     assert accuracy["encoder"] < accuracy["bigram"] < 1  # after four steps
-    embed = dailytalk("tokens embed", encoded, "--encoder", tmp_path / "encoder", "--out", tmp_path / "embeddings")
-    (row, *_) = token_rows(encoded)
-    similar = dailytalk("tokens similar", row["id"], "--in", tmp_path / "embeddings")
-    for done in (train, embed, similar):
-        assert done.code == 0, done.err
-        assert f"predicts {accuracy['encoder']:.1%} of masked frames" in done.err
-    config = json.loads((tmp_path / "encoder/config.json").read_text())
-    config["masked_accuracy"] = [0.6, 0.4, 0.2]
-    (tmp_path / "encoder/config.json").write_text(json.dumps(config))
-    better = dailytalk("tokens embed", encoded, "--encoder", tmp_path / "encoder", "--out", tmp_path / "better")
-    assert "warning" not in better.err
-    assert "warning" not in dailytalk("tokens similar", row["id"], "--in", tmp_path / "better").err
-    config["masked_accuracy"] = ["x"]
-    (tmp_path / "encoder/config.json").write_text(json.dumps(config))
-    wrong = dailytalk("tokens embed", encoded, "--encoder", tmp_path / "encoder", "--out", tmp_path / "wrong")
-    assert (wrong.code, "masked_accuracy" in wrong.err) == (1, True)
+    assert "warning: counting predicts as many" in train.out
 
 
 def test_an_encoder_is_published_with_its_card_and_used_from_the_hub(
