@@ -21,7 +21,7 @@ from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
-from dailytalk_contiguous.store.files import write_bytes, write_lines
+from dailytalk_contiguous.store.files import write_bytes
 
 LABELS: tuple[str, ...] = get_args(Labels)
 
@@ -112,7 +112,6 @@ def emotion_evaluate(
     alone: bool = option(
         False, Panel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
     ),
-    html: Path | None = cli_options.HTML,
     png: Path | None = cli_options.PNG,
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
@@ -130,7 +129,6 @@ def emotion_evaluate(
         )
     kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
     one_of("--protocol", protocol, emotion_evaluation.PROTOCOLS)
-    check_file("--html", html, (".html", ".htm"))
     check_file("--png", png, (".png",))
     resolved = resolve_device(device)
     tested = None if model is None else load_emotion_model(model, resolved)
@@ -144,8 +142,6 @@ def emotion_evaluate(
             return fit_emotion(kind, known, None, resolved, seed)
 
         evaluation = emotion_evaluation.evaluate_protocol(fit, examples, protocol, folds, seed, alone)
-    if html is not None:
-        write_lines(html, evaluation.page())
     if png is not None:
         write_bytes(png, evaluation.confusion_png())
     utterances = counted(evaluation.figures.utterances, "utterance")
@@ -156,7 +152,7 @@ def emotion_evaluate(
         details=[
             *tables_of(evaluation.tables(), ("protocol", "label", "group", "corpus")),
             *(f"note: {sentence}" for sentence in evaluation.sentences()),
-            *(f"in {as_text(path)}" for path in (html, png) if path is not None),
+            *([f"in {as_text(png)}"] if png else []),
         ],
         next=to_run("emotion", "train", *inputs, "--out", "DIR") if model is None else "",
     )

@@ -6,9 +6,9 @@ sound alone: the same speakers train and test, as in many published figures, so 
 """
 
 import io
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -25,7 +25,6 @@ from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, measure_voice
-from dailytalk_contiguous.publish.templates import Bar, Table, TableCell, page
 
 #: Trains a classifier on its examples.
 Fit = Callable[[EmotionExamples], EmotionModel]
@@ -154,23 +153,16 @@ def figures_of(answers: pd.DataFrame, classes: Sequence[str], seed: int = 0) -> 
     np.add.at(counts, (owners, labels, predicted), 1)  # -1 is the last column
     right = np.einsum("scc->sc", counts[:, :, :-1])
     asked, answered = counts.sum(axis=2), counts[:, :, :-1].sum(axis=1)
-
-    @np.errstate(invalid="ignore")  # a class that nobody who was drawn has said
-    def recall(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.nanmean((weights @ right) / (weights @ asked), axis=1))
-
-    def accuracy(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray((weights @ right).sum(axis=1) / (weights @ asked).sum(axis=1))
-
-    @np.errstate(invalid="ignore")
-    def macro_f1(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.nanmean(2 * (weights @ right) / (weights @ (asked + answered)), axis=1))
-
     said = predicted >= 0
-    error = calibration_error(answers["confidence"][said], (labels == predicted)[said])
-    drawn = partial(probes.drawn_score, n_speakers=len(people), seed=seed)
-    sizes = len(answers), len(people), int((~said).sum())
-    return EmotionFigures(drawn(recall), drawn(accuracy), drawn(macro_f1), error, *sizes)
+    return EmotionFigures(
+        probes.share_of_classes(right, asked, seed),
+        probes.share_of_classes(right.sum(axis=1, keepdims=True), asked.sum(axis=1, keepdims=True), seed),
+        probes.share_of_classes(2 * right, asked + answered, seed),
+        calibration_error(answers["confidence"][said], (labels == predicted)[said]),
+        len(answers),
+        len(people),
+        int((~said).sum()),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,7 +240,7 @@ class EmotionEvaluation:
 
     def tables(self) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
         """Tables for a terminal: title, head and rows of each; an empty one is left out."""
-        confusion = self._shown_confusion()
+        confusion = self.confusion if self.figures.unanswered else self.confusion.drop(columns="none")
         figures: list[tuple[str, ...]] = [
             (
                 name,
@@ -291,22 +283,6 @@ class EmotionEvaluation:
         ]
         return [table for table in made if table[2]]
 
-    def page(self) -> Iterator[str]:
-        """Yield the pieces of a page with the same, and a picture of the confusion."""
-        tables = [Table(title[0].upper() + title[1:], head, rows) for title, head, rows in self.tables()]
-        protocol = PROTOCOLS.get(self.protocol, "trained before, tested on everything")
-        error = f"{_percent(self.figures.calibration_error)} %"
-        context: dict[str, Any] = {"evaluation": self, "tables": tables, "protocol": protocol, "error": error}
-        return page("Emotion in classes", "emotion.html", __package__, **context)
-
-    def confusion_table(self) -> Table:
-        counts = self._shown_confusion()
-        rows: list[tuple[TableCell, ...]] = [
-            (str(name), *(Bar(f"{n:,}", n / max(1, row.sum())) for n in row)) for name, row in counts.iterrows()
-        ]
-        title = f"What it is and what was answered ({counted(self.figures.utterances, 'utterance')})"
-        return Table(title, ("", *counts.columns), rows, "Rows: the label; columns: the answer.")
-
     def confusion_png(self) -> bytes:
         """Return `confusion` as a picture; the column of no answer is left out."""
         from matplotlib.figure import Figure  # here, for both take seconds to import
@@ -323,9 +299,6 @@ class EmotionEvaluation:
 
     def sentences(self) -> tuple[str, ...]:
         return (*self.notes, _ACTED, _NO_DIAGNOSIS)
-
-    def _shown_confusion(self) -> pd.DataFrame:
-        return self.confusion if self.figures.unanswered else self.confusion.drop(columns="none")
 
 
 def _percent(value: float) -> str:

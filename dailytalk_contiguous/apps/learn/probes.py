@@ -10,7 +10,7 @@ independent observations.
 import importlib.util
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -150,6 +150,7 @@ def probe_all(
             StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=300, tol=1e-3)
         )
         grid = {"logisticregression__C": STRENGTHS}
+        asked = pd.crosstab(speakers, labels).to_numpy(float)
         for name, vectors in features.items():
             interrupts.check_interrupt()
             predicted = np.empty_like(labels)
@@ -164,8 +165,9 @@ def probe_all(
                     warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits change no recall
                     warnings.simplefilter("ignore", UserWarning)  # a class that the inner fold lacks
                     predicted[test] = search.fit(inputs[train], labels[train]).predict(inputs[test])
-            recall = mean_recall(labels, predicted, speakers, seed)
-            classes = tuple(sorted({*labels.tolist()}))
+            right = pd.crosstab(speakers, labels, labels == predicted, aggfunc="sum").fillna(0)
+            recall = share_of_classes(right.to_numpy(float), asked, seed)
+            classes = tuple(right.columns)
             probes.append(LinearProbe(target, name, recall, classes, len(labels), len({*speakers.tolist()})))
     return probes, notes
 
@@ -215,33 +217,23 @@ def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:
     return float(recall_score(labels, predicted, labels=np.unique(labels), average="macro"))
 
 
-def mean_recall(labels: NDArray[Any], predicted: NDArray[Any], speakers: NDArray[Any], seed: int) -> Score:
-    """Mean recall of the classes, with its interval over speakers."""
-    frame = pd.DataFrame({"label": labels, "speaker": speakers, "right": labels == predicted})
-    cells = frame.groupby(["speaker", "label"])["right"].agg(["size", "sum"]).unstack(fill_value=0)
+def share_of_classes(right: NDArray[np.float64], asked: NDArray[np.float64], seed: int) -> Score:
+    """The mean over classes of `right` over `asked`, each of shape (speakers, classes).
+
+    Its interval is that of draws of as many speakers, with replacement; none for fewer than `LEAST_DRAWN`.
+    """
 
     @np.errstate(invalid="ignore")  # a class that nobody who was drawn has said
-    def recall(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        shares = (weights @ cells["sum"].to_numpy()) / (weights @ cells["size"].to_numpy())
-        return np.asarray(np.nanmean(shares, axis=1))
+    def mean(weights: NDArray[np.integer]) -> NDArray[np.float64]:
+        return np.asarray(np.nanmean((weights @ right) / (weights @ asked), axis=1))
 
-    return drawn_score(recall, len(cells), seed)
-
-
-def drawn_score(figure: Callable[[NDArray[np.float64]], NDArray[np.float64]], n_speakers: int, seed: int) -> Score:
-    """A figure of all speakers, and its interval over draws of as many of them, with replacement.
-
-    Args:
-        figure: of weights (draws, speakers), how often each was drawn; returns (draws,).
-        n_speakers: of fewer than `LEAST_DRAWN` there is no interval.
-    """
-    value = float(figure(np.ones((1, n_speakers)))[0])
+    n_speakers = len(asked)
+    value = float(mean(np.ones((1, n_speakers), int))[0])
     if n_speakers < LEAST_DRAWN:
         return Score(value, None, None)
-    weights = np.random.default_rng((seed, n_speakers)).multinomial(
-        n_speakers, [1 / n_speakers] * n_speakers, DRAWS
-    )
-    low, high = np.nanquantile(figure(weights.astype(np.float64)), [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
+    rng = np.random.default_rng((seed, n_speakers))
+    draws = mean(rng.multinomial(n_speakers, [1 / n_speakers] * n_speakers, DRAWS))
+    low, high = np.nanquantile(draws, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
     return Score(value, float(low), float(high))
 
 
