@@ -196,7 +196,9 @@ class _Fit:
         self._add()
         if self._count < MIN_FRAMES:
             return None
-        return np.asarray(self._cross / np.maximum(self._power, np.finfo(np.float64).tiny), np.complex64)
+        transfer = np.zeros_like(self._cross)  # at frequencies where the source has nothing
+        np.divide(self._cross, self._power, out=transfer, where=self._power > np.finfo(np.float64).tiny)
+        return np.asarray(transfer, np.complex64)
 
     def _add(self) -> None:
         leaked, source, weights = (kept[: self._waiting] for kept in (self._leaked, self._source, self._weights))
