@@ -1,17 +1,15 @@
 """Recordings as files of another format: read a block at a time, written, read back, and only then renamed.
 
-libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each. Before a
-file gets its name, a note in the folder records its source: so a rerun knows which files are done, and never takes
-another program's file for its own.
+libsndfile writes WAV, FLAC, MP3 and Opus, and returns exactly as many samples as were written in each. As a file
+has its name only once it is whole, a rerun leaves those alone that are as they should be.
 """
 
 import os
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -21,10 +19,10 @@ import soundfile
 
 from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.documents import as_text, json_lines
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.settings import check_values, setting, unlisted
-from dailytalk_contiguous.run.events import append
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
@@ -35,17 +33,15 @@ from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 #: The stage that rejects of a conversion name.
 STAGE = "convert"
 
-#: The file in the folder of results that records what each file was made from and how.
-NOTES = ".dailytalk-convert.jsonl"
+#: Seconds by which a file that was made before may be longer or shorter than its source: AAC fills its last frame.
+MOST_OFF = 0.1
 
 #: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which programs
 #: that read WAV of that length can read.
 LARGEST_WAV = (1 << 32) - (1 << 20)
 
-_UNREADABLE = "check the file and its permissions"
 
-
-class Container(NamedTuple):
+class Written(NamedTuple):
     """A format that is written: libsndfile's names, its sample rates in Hz, and the most channels.
 
     `rates` is empty if any rate will do; `bits` is whether samples may have 16 or 24 bits.
@@ -61,12 +57,12 @@ class Container(NamedTuple):
 #: The formats by the endings of their files. Rates of MP3: ISO 11172-3 and 13818-3 and its extension 2.5; of Opus:
 #: RFC 6716, section 2.1.2. For more than two channels of Opus, libsndfile's order differs from other programs'.
 CONTAINERS = {
-    "wav": Container("WAV", "PCM_16", bits=True),
-    "mp3": Container(
+    "wav": Written("WAV", "PCM_16", bits=True),
+    "mp3": Written(
         "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), channels=2
     ),
-    "flac": Container("FLAC", "PCM_16", channels=8, bits=True),
-    "opus": Container("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), channels=2),
+    "flac": Written("FLAC", "PCM_16", channels=8, bits=True),
+    "opus": Written("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), channels=2),
 }
 
 
@@ -104,7 +100,7 @@ class Conversion:
             raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
     @property
-    def container(self) -> Container:
+    def container(self) -> Written:
         return CONTAINERS[self.to]
 
     def shape_of(self, source: audio.AudioHeader) -> tuple[int, int]:
@@ -135,24 +131,14 @@ class Converted:
     left_out: LeftOut = field(default_factory=LeftOut)
 
 
-#: A recording, and the note on its result.
-_Task = tuple[Recording, dict[str, Any]]
-
-
 def convert_recordings(
-    inputs: Sequence[str | Path],
-    out: Path,
-    wanted: Conversion,
-    workers: int = 1,
-    overwrite: bool = False,
-    planned: Callable[[int, int], object] = lambda count, left: None,
-    finished: Callable[[], object] = lambda: None,
+    inputs: Sequence[str | Path], out: Path, wanted: Conversion, workers: int = 1, overwrite: bool = False
 ) -> Converted:
     """Write every recording of the inputs to `out`, under its path with another ending, tags kept.
 
-    A file that was made from the same source with the same settings is left as it is. `rejects.jsonl` of `out`
-    names what can't be converted, other files that exist already (unless `overwrite`), and all sources that would
-    get the same name.
+    A file that is newer than its source, as long, and in the wanted format is left as it is. `rejects.jsonl` of
+    `out` names what can't be converted, other files that exist already (unless `overwrite`), and all sources that
+    would get the same name.
 
     Args:
         inputs: files and folders.
@@ -160,8 +146,6 @@ def convert_recordings(
         wanted: the format of the results.
         workers: processes.
         overwrite: whether other files with a result's name are replaced. Sources never are.
-        planned: called with the number of recordings, and the number of them that are to be converted.
-        finished: called after each of these.
 
     Raises:
         DailytalkError: an input does not exist or is `out`, or another command holds `out`.
@@ -170,127 +154,103 @@ def convert_recordings(
     if any(Path(source).is_dir() and os.path.realpath(source) == os.path.realpath(out) for source in inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     done = Converted()
-    recordings = find_recordings(inputs, out, done.left_out)
+    by_name: defaultdict[str, list[Recording]] = defaultdict(list)
+    for recording in find_recordings(inputs, out, done.left_out):
+        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
+        by_name[f"{shortened(bare, 254 - len(wanted.to))}.{wanted.to}"].append(recording)
+    sources = {os.path.realpath(recording.path) for namesakes in by_name.values() for recording in namesakes}
     out.mkdir(parents=True, exist_ok=True)
     with files.folder_locked(out):
-        tasks = list(_tasks(recordings, out, wanted, overwrite, done))
-        for folder in {(out / note["file"]).parent for _, note in tasks}:
+        tasks = []
+        for name, namesakes in by_name.items():
+            if len(namesakes) > 1:
+                for recording in namesakes:
+                    others_of_it = " and ".join(
+                        repr(other.audio_file) for other in namesakes if other is not recording
+                    )
+                    reason = f"{name!r} would be made of {others_of_it}, too"
+                    done.rejects.append(Reject(recording.audio_file, STAGE, reason, "rename one of them"))
+            else:
+                tasks.append((namesakes[0], name))
+        for folder in {(out / name).parent for _, name in tasks}:
             files.remove_unfinished(folder)
-        planned(len(recordings), len(tasks))
-        convert = partial(_convert, out=out, wanted=wanted)
-        results: Iterator[float | Reject] = map(convert, tasks)
+        convert = partial(_convert, out=out, wanted=wanted, overwrite=overwrite, sources=sources)
+        results: Iterator[float | Reject | None] = map(convert, tasks)
         if workers > 1 and len(tasks) > 1:
             results = in_processes(convert, tasks, min(workers, len(tasks)))
-        for result in results:
+        for result in steps("recordings converted", results, len(tasks)):
             if isinstance(result, Reject):
                 done.rejects.append(result)
+            elif result is None:
+                done.done_before += 1
             else:
-                done.made += 1
-                done.seconds += result
-            finished()
+                done.made, done.seconds = done.made + 1, done.seconds + result
         done.rejects.sort(key=lambda reject: reject.id)
         others = [reject for reject in rejects_in(out) if reject["stage"] != STAGE]
-        files.write_lines(
-            out / REJECTS, map(files.json_text, [*others, *(reject.as_dict() for reject in done.rejects)])
-        )
+        lines = [*others, *(reject.as_dict() for reject in done.rejects)]
+        files.write_lines(out / REJECTS, map(files.json_text, lines))
     return done
 
 
-def _tasks(
-    recordings: Sequence[Recording], out: Path, wanted: Conversion, overwrite: bool, done: Converted
-) -> Iterator[_Task]:
-    """What remains to be made. Earlier results are counted in `done`, and impossible ones rejected."""
-    by_name: defaultdict[str, list[Recording]] = defaultdict(list)
-    for recording in recordings:
-        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
-        by_name[f"{shortened(bare, 254 - len(wanted.to))}.{wanted.to}"].append(recording)
-    sources = {os.path.realpath(recording.path) for recording in recordings}
-    notes: dict[str, dict[str, Any]] = {}  # the last on each file
-    if (out / NOTES).is_file():
-        lines = (line for _, line in json_lines(files.inside(out, NOTES)))
-        notes = {str(line.get("file")): line for line in lines if not isinstance(line, BadInput)}
-    for name, namesakes in by_name.items():
-        target = out / name
-        for recording in namesakes:
-            try:
-                if recording.leads_out:
-                    raise BadInput(files.LINK_OUT, files.COPY_IT)
-                if len(namesakes) > 1:
-                    others = " and ".join(repr(other.audio_file) for other in namesakes if other is not recording)
-                    raise BadInput(f"{name!r} would be made of {others}, too", "rename one of them")
-                note: dict[str, Any] = {"file": name, "from": recording.audio_file, "settings": asdict(wanted)}
-                note["source"] = _stamp(recording.path)
-                if not os.path.lexists(target):
-                    yield recording, note
-                    continue
-                with suppress(BadInput):  # of a link to nowhere
-                    if notes.get(name) == note | {"result": _stamp(target)} and not target.is_symlink():
-                        done.done_before += 1
-                        continue
-                if os.path.realpath(target) in sources:
-                    raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
-                if not overwrite:
-                    raise BadInput(
-                        f"{name!r} is in --out already, and was not made of it with these settings",
-                        "pass --overwrite to replace it, or choose another --out",
-                    )
-                files.inside(out, name)
-                yield recording, note
-            except BadInput as problem:
-                done.rejects.append(Reject(recording.audio_file, STAGE, problem.reason, problem.remedy))
-
-
-def _stamp(path: Path) -> list[int]:
-    """Size in bytes and time of change in ns of a file. Raises BadInput if they can't be read."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise BadInput(f"it can't be read ({error.strerror})", _UNREADABLE) from None
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _convert(task: _Task, out: Path, wanted: Conversion) -> float | Reject:
-    """Seconds of a converted file, or its reject."""
-    recording, note = task
+def _convert(
+    task: tuple[Recording, str], out: Path, wanted: Conversion, overwrite: bool, sources: Container[str]
+) -> float | Reject | None:
+    """Seconds of a converted file, None of one that was made before, or the reject of its recording."""
+    (recording, name), target = task, out / task[1]
     source = {"bytes": None, "path": audio.to_uri(recording.path.absolute())}
     try:
+        if recording.leads_out:
+            raise BadInput(files.LINK_OUT, files.COPY_IT)
         try:
-            info = audio.read_header(source)
+            info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
         except OSError as error:
-            raise BadInput(f"it can't be read ({error.strerror})", _UNREADABLE) from None
+            raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
         if not info.seconds:
             raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
         shape, subtype = wanted.shape_of(info), wanted.subtype_of(source)
-        with files.replacing(out / note["file"]) as file:
-            if (info.sample_rate, info.channels, info.format, _subtype(recording.path)) == (
-                *shape, wanted.container.format, subtype,
-            ):  # fmt: skip
+        form = (*shape, wanted.container.format, subtype)
+        if os.path.lexists(target):
+            if os.path.realpath(target) in sources:
+                raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
+            seconds, target_form = _form_of(target)
+            is_same = target_form == form and abs(seconds - info.seconds) < MOST_OFF
+            if is_same and not target.is_symlink() and target.stat().st_mtime_ns >= changed:
+                return None
+            if not overwrite:
+                raise BadInput(
+                    f"{name!r} is in --out already, and was not made of it with these settings",
+                    "pass --overwrite to replace it, or choose another --out",
+                )
+        files.inside(out, name)
+        with files.replacing(target) as file:
+            if _form_of(recording.path)[1] == form:
                 with recording.path.open("rb") as original:  # as asked already, with all its tags
                     shutil.copyfileobj(original, file)
                 frames = round(info.seconds * info.sample_rate)
             else:
                 frames = _encode(file, source, info, wanted.container, subtype, *shape)
             file.flush()
-            written = Path(file.name)
-            _read_back(written, frames, *shape)
-            os.fsync(file.fileno())
-            append(out / NOTES, note | {"result": _stamp(written)}, sync=True)
+            _read_back(Path(file.name), frames, *shape)
     except BadInput as problem:
         return Reject(recording.audio_file, STAGE, problem.reason, problem.remedy)
     return info.seconds
 
 
-def _subtype(path: Path) -> str:
-    with suppress(soundfile.LibsndfileError):
-        return str(soundfile.info(os.fsencode(path)).subtype)
-    return ""
+def _form_of(path: Path) -> tuple[float, tuple[int, int, str, str] | None]:
+    """The seconds of a file, and its rate, channels, format and subtype, as far as libsndfile can read it."""
+    try:
+        info = soundfile.info(os.fsencode(path))
+    except soundfile.LibsndfileError:
+        return 0.0, None
+    form = "WAV" if info.format in ("WAVEX", "RF64") else str(info.format)
+    return float(info.duration), (int(info.samplerate), int(info.channels), form, str(info.subtype))
 
 
 def _encode(
     file: BinaryIO,
     source: dict[str, Any],
     info: audio.AudioHeader,
-    container: Container,
+    container: Written,
     subtype: str,
     rate: int,
     channels: int,

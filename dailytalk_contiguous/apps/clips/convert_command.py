@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
 from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion, convert_recordings
 from dailytalk_contiguous.cli import engine_options, options, show
-from dailytalk_contiguous.cli.terminal import Console, Panel, argument, option
+from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -36,23 +34,8 @@ def convert(
     options.on_this_machine("--out", out)
     options.one_of("--to", to, CONTAINERS)
     conversion = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS))
-    console = Console(stderr=True)
-    with Progress(
-        *(BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        shown = progress.add_task("", total=None)
-        done = convert_recordings(
-            inputs,
-            out,
-            conversion,
-            workers or 1,
-            overwrite,
-            planned=lambda count, left: progress.update(shown, total=count, completed=count - left),
-            finished=lambda: progress.advance(shown),
-        )
+    with shown_steps():
+        done = convert_recordings(inputs, out, conversion, workers or 1, overwrite)
     show.say_left_out(done.left_out)
     made = done.made + done.done_before
     before = f", {done.done_before:,} done before" if done.done_before else ""

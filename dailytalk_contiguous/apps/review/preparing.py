@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, NOTES, Conversion
+from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion
 from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribing import default_json
@@ -264,7 +264,7 @@ class Preparation:
     def _done(self, command: str, cut: bool) -> str | None:
         """The result of a step; None if it is not on the disk."""
         clips = self._clips(cut)
-        results = {"convert": self.converted / NOTES, "split": self.pieces / MANIFEST}
+        results = {"convert": self.converted, "split": self.pieces / MANIFEST}
         results["reindex"] = clips.parent / REINDEXED / clips.name
         if clips.is_dir():
             results["transcribe"] = default_json(clips)
