@@ -43,6 +43,7 @@ AS_GOOD = 0.005
 
 #: Seconds at which a bar of the histogram begins; the last one has no end.
 BINS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+BIN_NAMES = [f"{low:g}–{high:g} s" for low, high in pairwise(BINS)] + [f"from {BINS[-1]:g} s"]
 
 #: Recordings that have a line of their own; all of them with --json. Characters of the longest bar.
 SHOWN, BAR = 20, 40
@@ -69,34 +70,27 @@ class SilenceSurvey:
     lengths: dict[str, NDArray[np.float64]]
     outcomes: pd.DataFrame
 
-    @property
-    def longest(self) -> float:
-        return float(self.lengths["level"].max(initial=0.0))
+    def candidates(self) -> tuple[pd.DataFrame, float | None]:
+        """The outcomes with their `usable_share`, and the best: nearly all usable, the fewest cuts inside speech.
 
-    @property
-    def shares(self) -> "pd.Series[float]":
-        """The share of the audio that is not silent in pieces that can be used, by the candidate."""
-        return (self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]).fillna(0.0)
-
-    @property
-    def choice(self) -> float | None:
-        """The best candidate: nearly all can be used, the fewest cuts inside speech, the longest silence.
-
-        It is no longer than the longest silence, since others cut nowhere or by force; None if nothing is usable.
+        Of several the longest; none is longer than the longest silence, since others cut nowhere or by force. None
+        if nothing is usable.
         """
-        shares = self.shares[self.shares.index <= self.longest]
-        good = shares[(shares >= shares.max() - AS_GOOD) & (shares.max() > 0)].index
-        return min(good, key=lambda silence: (self.outcomes["inside_speech"][silence], -silence), default=None)
+        shares = (self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]).fillna(0.0)
+        table = self.outcomes.assign(usable_share=shares)
+        usable = table[(table.index <= self.lengths["level"].max(initial=0.0)) & (shares > 0)]
+        good = usable[usable["usable_share"] >= usable["usable_share"].max() - AS_GOOD]
+        return table, good["inside_speech"].idxmin() if len(good) else None  # longer candidates come first
 
     def as_dict(self) -> dict[str, Any]:
-        table = self.outcomes.assign(usable_share=self.shares.round(5)).reset_index(names="silence")
+        table, choice = self.candidates()
         return {
             "name": self.name,
             "seconds": round(self.seconds, 3),
             "thresholds_dbfs": self.thresholds_dbfs,
             "silences": {found_by: statistics(lengths) for found_by, lengths in self.lengths.items()},
-            "suggested_silence": self.choice,
-            "candidates": table.to_dict("records"),
+            "suggested_silence": choice,
+            "candidates": table.round({"usable_share": 5}).reset_index(names="silence").to_dict("records"),
         }
 
 
@@ -170,12 +164,6 @@ def try_cuts(
     return pd.DataFrame.from_dict(outcomes, "index")
 
 
-def all_together(surveys: Sequence[SilenceSurvey]) -> SilenceSurvey:
-    lengths = {name: np.concatenate([of.lengths[name] for of in surveys]) for name in ("level", "speech")}
-    outcomes = sum((of.outcomes for of in surveys[1:]), surveys[0].outcomes)
-    return SilenceSurvey("all", sum(of.seconds for of in surveys), [], lengths, outcomes)
-
-
 @cli_options.with_options(SILENCE_SETTINGS)
 def silences(
     inputs: list[str] = INPUTS,
@@ -196,7 +184,11 @@ def silences(
     recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
     surveys, rejects = of_each(recordings, "silences", lambda row: survey(row, split.rule, split.below))
-    whole = all_together(surveys) if surveys else None
+    whole = None
+    if surveys:
+        lengths = {name: np.concatenate([of.lengths[name] for of in surveys]) for name in ("level", "speech")}
+        outcomes = sum((of.outcomes for of in surveys[1:]), surveys[0].outcomes)
+        whole = SilenceSurvey("all", sum(of.seconds for of in surveys), [], lengths, outcomes)
     record = {
         "recordings": [silence_survey.as_dict() for silence_survey in surveys],
         "all": whole and whole.as_dict(),
@@ -205,22 +197,21 @@ def silences(
     code, rejected = exit_code(len(surveys), len(rejects)), rejected_of(rejects)
     if whole is None:
         return Outcome(record, "no recording could be read", code, rejected=rejected)
+    (table, choice), longest, next_command = whole.candidates(), whole.lengths["level"].max(initial=0.0), ""
     details = _tables(surveys, whole)
     if png is not None:
         write_bytes(png, survey_png(whole))
         details.append(f"picture  {as_text(png)}")
-    choice, next_command = whole.choice, ""
-    if whole.longest < min(CANDIDATES):
+    if longest < min(CANDIDATES):
         headline = "there is no silence to cut at: see --below, and --force"
     elif choice is None:
         headline = "no piece would be usable: see --min, --max, --force and --below"
     else:
-        best = whole.outcomes.loc[choice]
+        best = table.loc[choice]
         headline = (
-            f"suggested: --silence {choice:g}: {whole.shares[choice]:.1%} of the audio is usable, with "
+            f"suggested: --silence {choice:g}: {best['usable_share']:.1%} of the audio is usable, with "
             f"{best['inside_speech']:,.0f} of {counted(int(best['cuts']), 'cut')} inside speech; the longest "
-            f"silence is {whole.longest:.2f} s, and without --silence `dailytalk split` cuts at "
-            f"{CutRule().silence:g} s"
+            f"silence is {longest:.2f} s, and without --silence `dailytalk split` cuts at {CutRule().silence:g} s"
         )
         next_command = to_run("split", *inputs, "--silence", f"{choice:g}", "--out", "DIR")
     return Outcome(record, headline, code, details, rejected, next_command)
@@ -229,58 +220,49 @@ def silences(
 def _tables(surveys: Sequence[SilenceSurvey], whole: SilenceSurvey) -> list[str | Figures]:
     rows = []
     for of in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
-        name, length = of.name, length_text(of.seconds)
         for found_by, lengths in of.lengths.items():
             count, _, *spread, _ = statistics(lengths).values()
             figures = ("–" if value is None else f"{value:.2f} s" for value in spread)
-            rows.append((name, length, found_by, f"{count:,}", *figures))
-            name = length = ""
+            rows.append((of.name, length_text(of.seconds), found_by, f"{count:,}", *figures))
     head = ("recording", ">length", "by", ">silences", ">min", ">mean", ">median", ">max")
     details: list[str | Figures] = [Figures(head, rows)]
     if len(surveys) > SHOWN:
         details.append(f"… {counted(len(surveys) - SHOWN, 'more recording')}, with --json")
     histogram = statistics(whole.lengths["level"])["histogram"]
     details += ["", "silences by level"]
-    for name, count in zip(bin_names(), histogram, strict=True):
+    for name, count in zip(BIN_NAMES, histogram, strict=True):
         details.append(f"  {name:<12}{'█' * -(-BAR * count // max(*histogram, 1))} {count:,}")
+    table, choice = whole.candidates()
     candidates = [
         (
-            *(f"{silence:g}", f"{of['pieces']:,.0f}", f"{of['usable']:,.0f}", f"{whole.shares[silence]:.1%}"),
+            *(f"{silence:g}", f"{of['pieces']:,.0f}", f"{of['usable']:,.0f}", f"{of['usable_share']:.1%}"),
             f"{of['inside_speech']:,.0f} of {of['cuts']:,.0f}",
-            "suggested" if silence == whole.choice else "",
+            "suggested" if silence == choice else "",
         )
-        for silence, of in whole.outcomes.iterrows()
+        for silence, of in table.iterrows()
     ]
     of_candidates = (">--silence", ">pieces", ">usable", ">usable audio", ">cuts inside speech", "")
     return [*details, "", Figures(of_candidates, candidates)]
 
 
-def bin_names() -> list[str]:
-    """The names of the bars of a histogram: `0.05–0.1 s`, …, `from 6.4 s`."""
-    return [f"{low:g}–{high:g} s" for low, high in pairwise(BINS)] + [f"from {BINS[-1]:g} s"]
-
-
 def survey_png(whole: SilenceSurvey) -> bytes:
+    """How long the silences are, and what cutting at each candidate gives."""
     from matplotlib.figure import Figure  # here, for it takes a second to import
 
-    pieces = [f"{count:,}" for count in whole.outcomes["pieces"]]
-    cuts = [f"{silence:g} s" for silence in whole.outcomes.index]
-    histograms = {found_by: statistics(lengths)["histogram"] for found_by, lengths in whole.lengths.items()}
+    table, _ = whole.candidates()
+    silences = [f"{silence:g} s" for silence in table.index]
     plots = (
-        ("Silences by level", bin_names(), histograms["level"], None),
-        ("Silences by speech activity", bin_names(), histograms["speech"], None),
-        ("Usable audio by --silence, in %", cuts, 100 * whole.shares, pieces),
-        ("Cuts inside speech by --silence", cuts, whole.outcomes["inside_speech"], pieces),
+        ("Silences by level", BIN_NAMES, statistics(whole.lengths["level"])["histogram"]),
+        ("Silences by speech activity", BIN_NAMES, statistics(whole.lengths["speech"])["histogram"]),
+        ("Usable audio by --silence, in %", silences, 100 * table["usable_share"]),
+        ("Cuts inside speech by --silence", silences, table["inside_speech"]),
     )
-    figure = Figure((9.0, 1.5 + 0.5 * len(bin_names())), layout="constrained")
-    for axes, (title, names, values, labels) in zip(figure.subplots(2, 2).flat, plots, strict=True):
-        axes.bar_label(axes.barh(names, values), labels, fmt="{:,.0f}", padding=3)
+    figure = Figure((9.0, 6.5), layout="constrained")
+    for axes, (title, names, values) in zip(figure.subplots(2, 2).flat, plots, strict=True):
+        axes.bar_label(axes.barh(names, values), fmt="{:,.0f}", padding=3)
         axes.set_title(title, fontsize=10)
         axes.invert_yaxis()
         axes.margins(x=0.2)
-    chosen = f"; suggested: --silence {whole.choice:g}" if whole.choice else ""
-    count = counted(len(whole.lengths["level"]), "silence")
-    figure.suptitle(f"{count} in {length_text(whole.seconds)}{chosen}")
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

@@ -10,7 +10,6 @@ import itertools
 import re
 import time
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -77,22 +76,18 @@ def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> 
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
-    """The start of the file names of each recording: its name, with its folder or a digest if two are alike.
+    """The start of the file names of each recording: its name, with its folder or a digest if another has it.
 
     They differ even on a disk that ignores case.
     """
-    ids = list(recording_ids)
-    bases = dict.fromkeys(ids, "")
-    for long in (False, True):
-        counts = Counter(base.casefold() for base in bases.values())
-        for name in (name for name in ids if not bases[name] or counts[bases[name].casefold()] > 1):
-            text = name.replace("/", "-") if long else name.rpartition("/")[2]
-            bases[name] = safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording"
-    counts = Counter(base.casefold() for base in bases.values())
-    return {
-        name: base if counts[base.casefold()] == 1 else f"{base[:40]}-{_digest(name)[:10]}"
-        for name, base in bases.items()
-    }
+    bases, taken = dict[str, str](), set[str]()
+    for name in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
+        texts = (name.rpartition("/")[2], name.replace("/", "-"))
+        names = [safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording" for text in texts]
+        names.append(f"{names[0][:40]}-{_digest(name)[:10]}")
+        bases[name] = next(base for base in names if base.casefold() not in taken)
+        taken.add(bases[name].casefold())
+    return bases
 
 
 def piece_name(base: str, number: int, words: str = "") -> str:
