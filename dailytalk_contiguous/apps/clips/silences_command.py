@@ -14,10 +14,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips.cuts import SHORTEST_SILENCE, SILENT_PIECE, CutRule
-from dailytalk_contiguous.apps.clips.silences import CutAtSilences, LevelMeter, SoundLevels
-from dailytalk_contiguous.apps.clips.split_command import INPUTS
-from dailytalk_contiguous.apps.clips.splitting import of_each
+from dailytalk_contiguous.apps.clips.silences import (
+    SHORTEST_SILENCE,
+    SILENT_PIECE,
+    CutAtSilences,
+    CutRule,
+    LevelMeter,
+    SoundLevels,
+)
+from dailytalk_contiguous.apps.clips.split_command import INPUTS, of_each
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show

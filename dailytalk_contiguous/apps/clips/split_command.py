@@ -1,22 +1,319 @@
-"""`dailytalk split`: recordings cut into pieces at their silences."""
+"""`dailytalk split`: recordings cut into pieces at their silences.
 
+Every sample of a recording is in one file: those in `Usable` can be trained on, those in `Non Usable` can't, and
+`manifest.jsonl` says why. The header of a file identifies its source, so that a run that was killed continues
+after the last finished file. Sound is copied block by block, unchanged.
+"""
+
+import hashlib
+import itertools
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dailytalk_contiguous.apps.clips.silences import CutAtSilences
-from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE, SplitSpec, cut_dry
+import pandas as pd
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
 from dailytalk_contiguous.core.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
-from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.wording import counted, kind_of, length_text
+from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable, run
+from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
+from dailytalk_contiguous.shards import expand_row
+from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import find_stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.store import files, work_folder
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
 from dailytalk_contiguous.store.work_folder import REJECTS
+
+Measure = TypeVar("Measure")
+
+#: Folder of the shards inside the folder of the pieces.
+PIECES_FOLDER = "pieces"
+
+#: Folders of the files, by whether they can be used, and the list of all.
+USABLE, NON_USABLE = "Usable", "Non Usable"
+MANIFEST = "manifest.jsonl"
+
+#: Seconds of sound that are copied at a time.
+_BLOCK_SECONDS = 5.0
+
+#: The most characters of a name with its ending, and bytes, which file systems count; digits of the running
+#: number.
+LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
+
+#: The most characters of the part that names the recording, and bytes.
+_LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
+
+_COLUMNS = (
+    *("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest"),
+    *("pieces", "first_words"),
+)
+
+
+def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> str:
+    """Letters, marks and digits of any script, with `joint` in place of everything else; may be empty.
+
+    A file system, a shell or an address can't have some of the other characters.
+
+    >>> safe_name("  Ça va?  Très/bien.", 80, 120)
+    'Ça_va_Très_bien'
+    """
+    normal = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode())
+    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" if char == "-" else " " for char in normal]
+    name = re.sub(r" ?- ?-?", "-", " ".join("".join(kept).split())).strip("- ").replace(" ", joint)
+    name = name[:longest].encode()[:longest_bytes].decode(errors="ignore")
+    return unicodedata.normalize("NFC", name).rstrip(f"-{joint}")
+
+
+def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
+    """The start of the file names of each recording: its name, with its folder or a digest if another has it.
+
+    They differ even on a disk that ignores case.
+    """
+    bases, taken = dict[str, str](), set[str]()
+    for name in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
+        texts = (name.rpartition("/")[2], name.replace("/", "-"))
+        names = [safe_name(text, _LONGEST_BASE, _LONGEST_BASE_BYTES) or "recording" for text in texts]
+        names.append(f"{names[0][:40]}-{_digest(name)[:10]}")
+        bases[name] = next(base for base in names if base.casefold() not in taken)
+        taken.add(bases[name].casefold())
+    return bases
+
+
+def piece_name(base: str, number: int, words: str = "") -> str:
+    """`talk_000012.wav`, or `talk_000012-so-we-went.wav` with words: at most 150 characters and 240 bytes.
+
+    No two recordings and numbers ever share a name: words hold no `_`.
+    """
+    name = f"{base}_{number:0{DIGITS}d}"
+    room = LONGEST_NAME - len(name) - 5, LONGEST_NAME_BYTES - len(name.encode()) - 5
+    ending = safe_name(words, *room, joint="-") if words else ""
+    return f"{name}-{ending}.wav" if ending else f"{name}.wav"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
+
+
+def piece_totals(pieces: Iterable[Mapping[str, Any]], n_recordings: int, n_rejects: int) -> dict[str, Any]:
+    """How many recordings and pieces there are, and how many seconds of each kind.
+
+    `pieces` have `start` and `end` in samples, the `sample_rate` and the `reason`.
+    """
+    table = pd.DataFrame(pieces, columns=["start", "end", "sample_rate", "reason"])
+    seconds, usable = (table["end"] - table["start"]) / table["sample_rate"], table["reason"].isna()
+    reasons = seconds[~usable].groupby(table["reason"][~usable].map(kind_of)).sum().round(3)
+    kinds = {"audio": usable | True, "usable": usable, "non_usable": ~usable}
+    kinds["silent"] = table["reason"] == SILENT_PIECE
+    counts = {"recordings": n_recordings, "pieces": len(table)}
+    counts |= {name: int(kinds[name].sum()) for name in ("usable", "non_usable")}
+    return {
+        "counts": counts | {"rejects": n_rejects},
+        "seconds": {name: round(float(seconds[of_kind].sum()), 3) for name, of_kind in kinds.items()},
+        "non_usable": reasons.to_dict(),
+    }
+
+
+def of_each(
+    recordings: FoundRecordings, stage: str, measure: Callable[[Row], Measure]
+) -> tuple[list[Measure], list[Reject]]:
+    """What is measured of each recording, several at a time, and rejects of those that can't be read."""
+
+    def tried(row: Row) -> Measure | Reject:
+        try:
+            return measure(expand_row(row))
+        except BadInput as error:
+            return Reject(row["recording_id"], stage, error.reason, error.remedy)
+
+    found, rejects = list[Measure](), list(recordings.problems)
+    for result in side_by_side(tried, recordings.rows, min(AT_ONCE, cores())):
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            found.append(result)
+    return found, rejects
+
+
+def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
+    """Return the result of a run, as far as it can be known without words; nothing is written."""
+    started = time.perf_counter()
+
+    def cut(row: Row) -> list[dict[str, Any]]:
+        rate = {"sample_rate": read_header(row["audio"]).sample_rate}
+        return [piece | rate for piece in split.row(row)["pieces"]]
+
+    found, rejects = of_each(recordings, "CutAtSilences", cut)
+    record = piece_totals(itertools.chain.from_iterable(found), len(found), len(rejects))
+    return RunOutcome(rejects, time.perf_counter() - started, record=record)
+
+
+class SplitSpec(Spec):
+    """Recordings into pieces, as files in a folder of their own that people may change afterwards.
+
+    Args:
+        out: the folder; empty, or one that does not exist, or of an earlier run.
+        stages: those of `apps.clips.to_clips.split_stages`. about: goes into run.json as it is.
+
+    Attributes:
+        n_written: how many files a run has written.
+    """
+
+    kind = "split"
+
+    def __init__(
+        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
+    ) -> None:
+        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.rejects = [*recordings.problems]
+        self.n_written = 0
+        self._pass = Pass(out / PIECES_FOLDER, recordings.groups, self.stages)
+
+    def check(self, options: RunOptions) -> None:
+        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
+        refuse_to_lose(self._pass, self.recordings, options.prune)
+        make_writable(self._pass.folder)
+        OwnedFolder(self.out, self.kind, ())
+
+    def passes(self, options: RunOptions) -> Generator[Pass]:
+        yield self._pass
+
+    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
+        """Write all pieces that are missing; returns the content of run.json.
+
+        If an earlier run has finished all of this, people may have changed its files, and nothing is written.
+        Raises DailytalkError if it finished another split and its list of files was changed since: writing them
+        again would undo that.
+        """
+        self.rejects += self._pass.rejects
+        out, manifest = self.out, self.out / MANIFEST
+        failed = [reject.as_dict() for reject in self.rejects]
+        fingerprint = outputs.fingerprint_of(self._pass.paths, failed)
+        before = work_folder.read_run(out) or {}
+        if before.get("manifest_sha256") and manifest.is_file():
+            if before.get("fingerprint") == fingerprint:
+                return before
+            if files.sha256_of(manifest) != before["manifest_sha256"]:
+                raise DailytalkError(
+                    f"the pieces in {as_text(out)!r} were changed since they were made",
+                    "choose another --out, or empty this folder to have them made again",
+                )
+        for folder in ("", USABLE, NON_USABLE):
+            files.remove_unfinished(out / folder)
+        owned = OwnedFolder(out, self.kind, (MANIFEST,))
+        bases = piece_bases(sorted({entry.recording_id for _, entry in self._pass.entries}))
+        lines: list[dict[str, Any]] = []
+        n_recordings = 0
+        for row in self._pass.rows(_COLUMNS):
+            try:
+                of_recording = _lines(row, bases)
+                self._write_pieces(owned, row, of_recording)
+                lines += of_recording
+                n_recordings += 1
+            except BadInput as error:
+                self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
+        owned.finish({MANIFEST: map(files.json_text, lines)})
+        rejected = [files.json_text(reject.as_dict()) for reject in self.rejects]
+        files.write_lines(out / work_folder.REJECTS, rejected)
+        source = {"source": self.recordings.source} if self.recordings.source else {}
+        record = {
+            **outputs.facts_of_run({**self.about, **source}, self.stages),
+            **piece_totals(lines, n_recordings, len(self.rejects)),
+            "manifest_sha256": files.sha256_of(manifest),
+            "fingerprint": fingerprint,
+        }
+        files.write_text(out / work_folder.RUN, files.json_document(record))
+        return record
+
+    def _write_pieces(self, owned: OwnedFolder, row: Row, lines: Sequence[dict[str, Any]]) -> None:
+        """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
+        owned.claim(line["file"] for line in lines)
+        digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
+        missing = [
+            made_from(self.out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)
+        ]
+        subtype = sample_format(row["audio"]).subtype
+        # Those before the first missing one are not read, those after the last neither.
+        first = missing.index(True) if any(missing) else len(lines)
+        parts = _parts(row["audio"], [line["start"] for line in lines[first:]], row["pieces"][-1]["end"])
+        for line, digest, is_missing in zip(lines[first:], digests[first:], missing[first:], strict=True):
+            interrupts.check_interrupt()
+            blocks, n_samples = next(parts), line["end"] - line["start"]
+            if is_missing:
+                shape = row["sample_rate"], row["channels"], subtype, n_samples, digest
+                with files.replacing(self.out / line["file"]) as file:
+                    wav_writer(blocks, *shape)(file)
+                self.n_written += 1
+            for _ in blocks:
+                pass  # what is there already
+        give_back_memory()
+
+
+def _lines(row: Row, bases: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The lines of the manifest on the pieces of a recording, in order."""
+    base, texts = bases[row["recording_id"]], row.get("first_words") or itertools.repeat("")
+    lines = []
+    for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=False), 1):
+        usable = piece["reason"] is None
+        lines.append(
+            {
+                "file": f"{USABLE if usable else NON_USABLE}/{piece_name(base, number, words)}",
+                "source": row["audio_file"],
+                "sample_rate": row["sample_rate"],
+                "channels": row["channels"],
+                "start": piece["start"],
+                "end": piece["end"],
+                "usable": usable,
+                "reason": piece["reason"],
+                "cut": piece["cut"],
+            }
+        )
+    return lines
+
+
+def _parts(audio: dict[str, Any], starts: Sequence[int], end: int) -> Iterator[Iterator[NDArray[Any]]]:
+    """Yield the blocks of samples of each part of a recording; each has to be read before the next one.
+
+    Raises BadInput if they can no longer be read.
+    """
+    if not starts:
+        return
+    blocks = whole_blocks(audio, starts[0], _BLOCK_SECONDS)
+    rest: list[NDArray[Any]] = []
+
+    def part(length: int) -> Iterator[NDArray[Any]]:
+        while length:
+            try:
+                block = rest.pop() if rest else next(blocks, None)
+            except OSError as error:  # of the recording, not of the disk that is written to
+                reason = f"it can't be read ({error.strerror or error})"
+                raise BadInput(reason, "check the file and its permissions") from None
+            if block is None:
+                raise BadInput("it is shorter than it was a moment ago", "run the same command again")
+            if len(block) > length:
+                rest.append(block[length:])
+                block = block[:length]
+            length -= len(block)
+            yield block
+
+    for start, stop in itertools.pairwise([*starts, end]):
+        yield part(stop - start)
+
 
 INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub.")
 

@@ -1,20 +1,189 @@
-"""`dailytalk transcribe`: the texts of a folder of clips as one whisper.json."""
+"""`dailytalk transcribe`: the texts of a folder of clips as one whisper.json.
 
+The file is written whole after each ten minutes of sound, so a run that was stopped goes on where it was. People
+correct the texts, so an existing entry is never transcribed again; to have that done, delete it, or name another
+file.
+"""
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from datasets import Dataset, Features
+
+from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
+from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
-from dailytalk_contiguous.apps.clips.transcribing import ClipsToHear, default_json
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core import interrupts
+from dailytalk_contiguous.core.documents import as_text, shown
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.schema import SOURCE, Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.run import RunOptions, refuse_language
+from dailytalk_contiguous.shards import group
+from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
-from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+
+#: Frames of Whisper a second, the unit of `seek`.
+FRAMES_PER_SECOND = 100
+
+#: Seconds of sound that are recognised before the file is written again.
+SECONDS_AT_ONCE = 600.0
+
+#: Columns of utterances from which an entry is made.
+_HEARD = ("start", "end", "text_raw", "words", "language", "avg_logprob", "no_speech_prob", "text_reason")
+
+
+def default_json(source: Path) -> Path:
+    """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
+    try:
+        return whisper_json.clips_folder(source).json or source / whisper_json.WHISPER_JSON
+    except OSError as error:
+        raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
+
+
+@dataclass
+class ClipsToHear:
+    """The clips of a folder (as for the corpus `clips`) that have no entry in a whisper.json.
+
+    Attributes:
+        file: the whisper.json; created if need be.
+        left: the clips without an entry, by their names.
+        entries: those of the whisper.json. rejects: clips and entries that can't be used.
+        heard: names of the clips that were added.
+
+    Raises DailytalkError for a source without clips, and for a file that is broken, of another layout, or can't be
+    written.
+    """
+
+    source: Path
+    file: Path
+    left: dict[str, Row] = field(init=False)
+    entries: dict[str, Any] = field(init=False)
+    rejects: list[Reject] = field(init=False)
+    heard: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        above = next(path for path in self.file.absolute().parents if path.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+            raise DailytalkError(
+                f"--out {as_text(self.file)!r} can't be written to", "name a file where you may write"
+            )
+        written = _existing(self.file)
+        self.entries = written.entries
+        clips, _ = clips_by_name(self.source, texts=False)
+        rows = {name: row for name, row in clips.items() if not row["problem"]}
+        matches = whisper_json.match_names(self.entries, rows)
+        self.rejects = [
+            Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in clips.values() if row["problem"]
+        ]
+        self.rejects += {reject.id: reject for reject in chain(matches.rejects, written.rejects)}.values()
+        self.left = {name: row for name, row in rows.items() if name not in matches.keys}
+
+    @property
+    def seconds(self) -> float:
+        return sum((row["duration"] for row in self.left.values()), 0.0)
+
+    def transcribe(self, stages: Sequence[Stage]) -> None:
+        """Recognise the clips by `apps.clips.to_clips.transcribe_stages`, and add their entries to the file."""
+        names = {row["id"]: name for name, row in self.left.items()}
+        groups = list(group(map(clip_to_measure, self.left.values()), SECONDS_AT_ONCE))
+        for rows in steps("parts of the clips heard", groups, len(groups)):
+            interrupts.check_interrupt()
+            table = Dataset.from_list(
+                [{name: row[name] for name in SOURCE} for row in rows], features=Features(SOURCE)
+            )
+            for stage in stages:
+                table = stage.map(table)
+            made = dict[str, Any]()
+            for row in table.select_columns([*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]):
+                if row["problem"]:
+                    problem = row["problem_stage"], row["problem"], row["remedy"]
+                    self.rejects.append(Reject(row["conversation_id"], *problem))
+                else:
+                    made[names[row["conversation_id"]]] = entry_of(row)
+            self._add(made)
+        if not self.file.exists():
+            self._add({})
+
+    def _add(self, made: dict[str, Any]) -> None:
+        now = _existing(self.file).entries  # another program may have written it meanwhile
+        taken = whisper_json.match_names(now, made).keys
+        self.heard += (added := [name for name in made if name not in taken])
+        self.entries = now | {name: made[name] for name in added}
+        try:
+            whisper_json.write_whisper_json(self.file, self.entries)
+        except OSError as error:
+            reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
+            raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
+
+
+def entry_of(row: Row) -> dict[str, Any]:
+    """The entry of a clip, with the fields that Whisper writes.
+
+    Each utterance with words is a segment: `seek` is its start in Whisper's frames of 10 ms, `avg_logprob` the
+    mean log probability of its words, `no_speech_prob` that of the window in which it was recognised,
+    `compression_ratio` that of its text. `temperature` is 0, as Whisper is run here. A number that the recogniser
+    does not give is null, and `tokens` are always empty: no recogniser returns them. `text_reason` says why there
+    is no text.
+    """
+    utterances = [
+        dict(zip(_HEARD, values, strict=True)) for values in zip(*(row[name] for name in _HEARD), strict=True)
+    ]
+    spoken = [utterance for utterance in utterances if utterance["text_raw"]]
+    languages = {utterance["language"] for utterance in utterances} - {UNDETERMINED}
+    entry: dict[str, Any] = {
+        "text": " ".join(utterance["text_raw"] for utterance in spoken),
+        "language": next(iter(sorted(languages)), None),
+        "segments": [_segment(number, utterance) for number, utterance in enumerate(spoken)],
+    }
+    if not spoken:
+        reasons = dict.fromkeys(filter(None, (utterance["text_reason"] for utterance in utterances)))
+        entry["text_reason"] = "; ".join(reasons) or "no speech was found"
+    return entry
+
+
+def _segment(number: int, utterance: Row) -> dict[str, Any]:
+    return {
+        "id": number,
+        "seek": round(utterance["start"] * FRAMES_PER_SECOND),
+        "start": round(utterance["start"], 4),
+        "end": round(utterance["end"], 4),
+        "text": utterance["text_raw"],
+        "tokens": [],
+        "temperature": 0.0,
+        "avg_logprob": _number(utterance["avg_logprob"]),
+        "compression_ratio": _number(compression_ratio(utterance["text_raw"])),
+        "no_speech_prob": _number(utterance["no_speech_prob"]),
+        "words": [word | {"probability": _number(word["probability"])} for word in utterance["words"]],
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(value, 4)
+
+
+def _existing(out: Path) -> whisper_json.WhisperJson:
+    """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
+    if not os.path.lexists(out):
+        return whisper_json.WhisperJson(out, {}, ())
+    try:
+        return whisper_json.read_whisper_json(out)
+    except BadInput as error:
+        raise DailytalkError(error.reason, f"{error.remedy}, or name another file with --out") from None
+
 
 #: The options that are settings of its stage.
 TRANSCRIBE_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))

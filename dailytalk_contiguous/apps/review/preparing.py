@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from dailytalk_contiguous.apps.clips.conversion import CONTAINERS, Conversion
-from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
+from dailytalk_contiguous.apps.clips.convert_command import CONTAINERS, Conversion
+from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
-from dailytalk_contiguous.apps.clips.transcribing import default_json
+from dailytalk_contiguous.apps.clips.transcribe_command import default_json
 from dailytalk_contiguous.apps.local_pages import refused
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import HISTORY

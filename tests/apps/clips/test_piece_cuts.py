@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.clips.cuts import SILENT_PIECE, CutRule, cut_recording
+from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutRule, cut_recording
 
 RATE, HOP = 1000, 10
 

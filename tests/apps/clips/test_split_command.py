@@ -15,7 +15,7 @@ from audio_files import EXAMPLES, encode, room_tone, tones
 from command import Command, start_full, start_held_before
 from recordings import excerpt, save
 
-from dailytalk_contiguous.apps.clips.splitting import MANIFEST, NON_USABLE, USABLE
+from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 
 
 def talk(seconds: float, rate: int = 16000, channels: int = 1) -> np.ndarray:

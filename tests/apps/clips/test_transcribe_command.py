@@ -7,9 +7,9 @@ import pytest
 from command import Command
 from recordings import excerpt, save, state
 
-from dailytalk_contiguous.apps.clips import transcribing
+from dailytalk_contiguous.apps.clips import transcribe_command
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
-from dailytalk_contiguous.apps.clips.transcribing import ClipsToHear
+from dailytalk_contiguous.apps.clips.transcribe_command import ClipsToHear
 from dailytalk_contiguous.core.steps import listening
 
 FIELDS = {"id", "seek", "start", "end", "text", "tokens", "temperature"}
@@ -83,7 +83,7 @@ def test_a_clip_without_speech_has_an_entry_that_says_so(tmp_path: Path, dailyta
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transcribing, "SECONDS_AT_ONCE", 1.0)
+    monkeypatch.setattr(transcribe_command, "SECONDS_AT_ONCE", 1.0)
     source, out = clips(tmp_path / "in", *(f"{n}.wav" for n in range(4))), tmp_path / "whisper.json"
     stages = transcribe_stages("embedded")
 
