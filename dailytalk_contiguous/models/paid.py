@@ -45,10 +45,6 @@ LINES_WITHOUT_ANSWER = 5
 #: Requests to a service that has never answered anything: its address is wrong, or it does not run.
 FIRST_TRIES = 3
 
-#: Seconds to connect to a service that has never answered (a lost packet is sent again after one), and until it is
-#: given up if no connection was made: a mistyped address fails soon.
-FIRST_CONNECT_SECONDS, REACH_SECONDS = 2.0, 4.5
-
 #: Bytes of an answer once it is unpacked: over twenty minutes of speech, and no line has a minute. An answer is
 #: held in memory, and 1.5 MB of gzip can hold gigabytes of zeros.
 MOST_ANSWER_BYTES = 64 << 20
@@ -143,8 +139,7 @@ class _Trouble(Exception):
 
     `remedy` is empty where asking again is all that can be done. `after`: seconds that the service wants to be
     left alone. `slows`: all threads, not just this one. `paid`: the answer began with 200. `final`: no use in
-    trying again. `everywhere`: any other request would meet it too. `unreached`: no connection was made. `begun`:
-    a part of the answer was delivered.
+    trying again. `everywhere`: any other request would meet it too. `begun`: a part of the answer was delivered.
     """
 
     reason: str
@@ -154,7 +149,6 @@ class _Trouble(Exception):
     paid: bool = False
     final: bool = False
     everywhere: bool = False
-    unreached: bool = False
     begun: bool = False
 
 
@@ -186,7 +180,7 @@ class Client:
         service: str,
         base_url: str,
         token: Token,
-        connect_seconds: float = 10.0,
+        connect_seconds: float = 5.0,
         read_seconds: float = 60.0,
         total_seconds: float = 300.0,
         most_at_once: int = 5,
@@ -302,10 +296,8 @@ class Client:
     def _ask(self, attempt: Callable[[], Value], price: float = 0.0, reserve: Reserve = free) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
         paid, tried = 0, 0
-        started = self._clock()
         while True:
             interrupts.check_interrupt()
-            began = self._clock()
             failure = None
             with reserve(price) as pay:
                 try:
@@ -319,8 +311,6 @@ class Client:
             if failure is None:
                 self._unanswered = 0
                 return Answer(value, paid)
-            if failure.unreached and not self._reached and 2 * self._clock() - began - started > REACH_SECONDS:
-                break  # another try would take as long as this one
             tries = self._tries if self._reached else min(self._tries, FIRST_TRIES)
             if self._stop or failure.final or tried >= tries:
                 break
@@ -467,7 +457,6 @@ class Client:
                     raise replace(self._stop)
                 until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
                 connect, read_seconds = self._timeouts
-                connect = connect if self._reached else min(connect, FIRST_CONNECT_SECONDS)
                 with (
                     feed.cut_by(connection.cut) if feed else nullcontext(),
                     connection.session.send(
@@ -542,9 +531,7 @@ class Client:
             return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
         unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
         if unreachable or isinstance(cause, NewConnectionError):
-            return _Trouble(
-                f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True, unreached=True
-            )
+            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
         if isinstance(error, requests.Timeout | ReadTimeoutError):
             # A service that has never answered counts as unreachable.
             never = not self._reached and not paid

@@ -6,7 +6,6 @@ Locks are `flock`s, which end with their process, so that a crash leaves none be
 """
 
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -33,9 +32,6 @@ LEAST_FREE_BYTES = 32 << 20
 
 #: What reading the two files of an entry raises where they were changed.
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, soundfile.LibsndfileError)
-
-#: Bytes of a file of an entry: what a service may answer for one line is less (`models.paid.MOST_ANSWER_BYTES`).
-MOST_ENTRY_BYTES = 128 << 20
 
 #: The verdict of a person or a later check on an entry, as JSON.
 _Verdict = Mapping[str, Any]
@@ -94,8 +90,8 @@ class SpeechCache:
         audio, notes = self._files(key)
         with self._disk():
             try:
-                note = _regular(notes).read_bytes()
-                encoded = _regular(audio).read_bytes()
+                note = notes.read_bytes()
+                encoded = audio.read_bytes()
             except FileNotFoundError:
                 return None
         try:
@@ -118,7 +114,7 @@ class SpeechCache:
         with self._disk():
             try:
                 audio.stat()
-                note = _regular(notes).read_bytes()
+                note = notes.read_bytes()
             except FileNotFoundError:
                 return False, None
         try:
@@ -211,19 +207,6 @@ def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDA
     file = io.BytesIO()
     soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
     return file.getvalue(), whole / limit
-
-
-def _regular(path: Path) -> Path:
-    """The path, if it is nothing or a file of a size that an entry can have.
-
-    In a shared folder a pipe would be waited for without an end, and a link lead to files of this user alone.
-    """
-    if os.path.lexists(path):
-        if path.is_symlink() or not path.is_file():
-            raise OSError(errno.EINVAL, "not a file", str(path))
-        if path.stat().st_size > MOST_ENTRY_BYTES:
-            raise OSError(errno.EFBIG, f"a file of over {MOST_ENTRY_BYTES >> 20} MiB", str(path))
-    return path
 
 
 def _damaged(audio: Path, notes: Path) -> DailytalkError:
