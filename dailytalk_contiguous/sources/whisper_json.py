@@ -23,7 +23,6 @@ from dailytalk_contiguous.core.documents import (
     quoted,
     read_bytes,
     shown,
-    without_doubles,
 )
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write_text
@@ -97,50 +96,6 @@ def write_whisper_json(path: Path, entries: Mapping[str, Any]) -> None:
 def whisper_json_text(entries: Mapping[str, Any]) -> str:
     """Entries as such files have them: indented by 4, with sorted keys. NaN stays what it was."""
     return json.dumps(dict(entries), ensure_ascii=False, indent=4, sort_keys=True) + "\n"
-
-
-def quick_entries(path: Path) -> dict[str, Any]:
-    """The entries of a whisper.json in the order of the file, in a fraction of the time of `read_whisper_json`.
-
-    None of them is checked, nor is any number in them: whoever uses one does that. Raises BadInput as
-    `read_whisper_json` does.
-    """
-    data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
-    try:
-        entries = json.JSONDecoder(object_pairs_hook=without_doubles).decode(data.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        return read_whisper_json(path).entries  # which has a sentence for it
-    if entries != {} and not is_whisper_json(entries):
-        return read_whisper_json(path).entries
-    return dict(entries)
-
-
-def encoded_entry(name: str, entry: Any) -> str:
-    """An entry with its name as `write_whisper_json` writes it, without what is between two entries."""
-    return whisper_json_text({name: entry}).removeprefix("{\n").removesuffix("\n}\n")
-
-
-def entry_texts(path: Path) -> dict[str, str]:
-    """How the entries are written in a file that is written as `write_whisper_json` does it; {} of any other.
-
-    A line of such a file that begins with four spaces and a quote is where an entry begins: texts have no breaks.
-    """
-    text = path.read_bytes().decode("utf-8", "surrogatepass")
-    if not (text.startswith('{\n    "') and text.rstrip().endswith("\n    }\n}")):
-        return {}
-    pieces = text.strip().removeprefix("{\n").removesuffix("\n}").split('\n    "')
-    pieces = [piece if index == 0 else f'    "{piece}' for index, piece in enumerate(pieces)]
-    by_name: dict[str, str] = {}
-    for piece in pieces:
-        head = _ENTRY_NAME.match(piece)
-        if head is None or not piece.rstrip(",").endswith("\n    }"):
-            return {}
-        by_name[json.loads(head[1])] = piece.removesuffix(",")
-    return by_name
-
-
-#: Where an entry begins in a file that is indented by 4.
-_ENTRY_NAME = re.compile(r'    ("(?:[^"\\]|\\.)*"): \{')
 
 
 def is_whisper_json(value: Any) -> bool:

@@ -113,18 +113,6 @@ def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: s
     assert str(tmp_path / "whisper.json") in message
 
 
-@pytest.mark.parametrize("content", ["[]", '{"segments": []}', '{"a.wav": {}, "a.wav": {}}', '{"a.wav"'])
-def test_a_file_that_is_none_is_refused_when_it_is_read_quickly(tmp_path: Path, content: str) -> None:
-    path = save(tmp_path / "whisper.json", content)
-    with pytest.raises(BadInput) as error:
-        whisper_json.quick_entries(path)
-    assert str(error.value) == reason(path)
-
-
-def test_a_file_of_no_clips_is_read_quickly_as_it_is(tmp_path: Path) -> None:
-    assert whisper_json.quick_entries(save(tmp_path / "whisper.json", {})) == {}
-
-
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "whisper.json").open("wb") as file:
         file.truncate(whisper_json.MOST_WHISPER_BYTES + 1)

@@ -358,10 +358,7 @@ class ClipsLines(Editable):
 
     def reread(self) -> None:
         seen = signature_of(self._path)
-        self.entries = whisper_json.quick_entries(inside(self.root, self._path.name)) if seen else {}
-        texts = whisper_json.entry_texts(self._path) if seen else {}
-        # Each entry as the file has it: to encode all of them takes long.
-        self._encoded = {key: (self.entries.get(key), text) for key, text in texts.items()}
+        self.entries = whisper_json.read_whisper_json(inside(self.root, self._path.name)).entries if seen else {}
         self._seen[self._path] = seen
         self._matched: dict[bool, tuple[Any, dict[str, str]]] = {}
 
@@ -417,11 +414,7 @@ class ClipsLines(Editable):
         self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
 
     def _document(self, entries: Json) -> bytes:
-        for key, entry in entries.items():
-            if self._encoded.get(key, (None,))[0] is not entry:
-                self._encoded[key] = entry, whisper_json.encoded_entry(key, entry)
-        pieces = ",\n".join(self._encoded[key][1] for key in sorted(entries))
-        return (f"{{\n{pieces}\n}}\n" if pieces else "{}\n").encode("utf-8", "surrogatepass")
+        return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
 
     def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
         yield self._audio / name, self._audio / DISCARDED / name
