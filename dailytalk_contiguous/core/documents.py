@@ -243,15 +243,15 @@ def parse_yaml(text: str, name: str) -> Any:
 def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:
     """The value, if it has a shape; raises BadInput naming the first place that has not.
 
-    A shape is a type (`float`: any finite number, `object`: anything), a list of one shape for all items, or a
-    dict: of `{str: shape}` for all values, or of shapes by name, where a name that ends in `?` may be missing or
-    null.
+    A shape is a type (`float`: any finite number, `object`: anything), a range of whole numbers, a list of one
+    shape for all items, or a dict: of `{str: shape}` for all values, or of shapes by name, where a name that ends
+    in `?` may be missing or null.
 
     >>> expect({"path": "a.wav"}, {"path": str, "duration": float}, "train.jsonl")
     Traceback (most recent call last):
     dailytalk_contiguous.core.errors.BadInput: train.jsonl: duration is missing: correct it or save the file again
     """
-    problem = _misfit(value, shape, "it")
+    problem = misfit_of(value, shape)
     if problem:
         raise BadInput(f"{name}: {problem}", remedy)
     return value
@@ -259,10 +259,11 @@ def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:
 
 def fits(value: Any, shape: Any) -> bool:
     """Return whether `expect` accepts a value."""
-    return _misfit(value, shape, "") is None
+    return misfit_of(value, shape) is None
 
 
-def _misfit(value: Any, shape: Any, path: str) -> str | None:
+def misfit_of(value: Any, shape: Any, path: str = "it") -> str | None:
+    """Why a value has not a shape of `expect`, in a sentence; None if it has."""
     inner = "" if path == "it" else f"{path}."
     if isinstance(shape, list):
         if not isinstance(value, list):
@@ -288,12 +289,14 @@ def _misfit(value: Any, shape: Any, path: str) -> str | None:
             )
     elif shape is float:
         return None if is_number(value) else f"{path} is {quoted(value)}, not a number"
+    elif isinstance(shape, range):
+        return None if type(value) is int and value in shape else f"{path} is {quoted(value)}, not a whole number"
     elif shape is int:
         right = isinstance(value, int) and is_number(value)
         return None if right else f"{path} is {quoted(value)}, not a whole number"
     else:
         return None if isinstance(value, shape) else f"{path} is {quoted(value)}, not {_KINDS.get(shape, shape)}"
-    return next((problem for item in items if (problem := _misfit(item[1], item[2], item[0]))), None)
+    return next((problem for item in items if (problem := misfit_of(item[1], item[2], item[0]))), None)
 
 
 _KINDS = {str: "text", bool: "true or false", dict: "an object", list: "a list"}

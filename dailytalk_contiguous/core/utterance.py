@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
+from dailytalk_contiguous.core.documents import LATEST, is_number, misfit_of, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 
 _TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
@@ -98,9 +98,6 @@ EDGES = ("start", "end", "start_trim", "end_trim")
 
 #: Seconds beyond its start and end that an utterance may sound (`core.spans.sounding` looks no further than 0.2).
 MOST_BEYOND = 1.0
-
-#: Largest measure that a 32-bit column holds.
-_LARGEST = 3.4e38
 
 #: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
 _PLAIN = ("string", "bool", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -594,10 +591,20 @@ def line_problem(
     for field in fields:
         if field.required and field.taken(line) is None:
             return LineProblem(field.name, f"{field.name} is missing")
+    if len(line.get("text") or "") > LONGEST_TEXT:
+        return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
     words = line.get("words") or []
-    if not isinstance(words, list):
-        return LineProblem("words", f"its words are {quoted(words)}, no list")
-    return next((LineProblem("words", wrong) for word in words if (wrong := _word_problem(word))), None)
+    if misfit := value_problem(words, List(WORD), "words"):
+        return LineProblem("words", misfit)
+    for word in words:
+        start, end = word.get("start"), word.get("end")
+        if (
+            not isinstance(word.get("word"), str)
+            or not is_number(start, 0, LATEST)
+            or not is_number(end, start, LATEST)
+        ):
+            return LineProblem("words", f"one of its words is {quoted(word)}, not a text with its start and end")
+    return None
 
 
 def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) -> dict[str, Any]:
@@ -626,69 +633,35 @@ def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
     return shapes
 
 
-def value_problem(value: Any, shape: Any, key: str) -> str | None:
-    """Why a value of a line has not the type of its field, in a sentence; null has any."""
-    if value is None or value == "":
+def value_problem(value: Any, feature: Any, key: str) -> str | None:
+    """Why a value of a line has not the type of its field, in a sentence.
+
+    Null has any type, and so do an empty text and the NaN that the older tool wrote.
+    """
+    if value is None or value == "" or value != value:
         return None
-    if isinstance(shape, Value):
-        return _plainvalue_problem(value, shape.dtype, key)
-    if isinstance(shape, dict) and str in shape:
-        kind = shape[str]
-
-        def fits(item: Any) -> bool:
-            return item is None or (_is_measure(item) if kind == _MEASURE else isinstance(item, str))
-
-        if isinstance(value, dict) and all(map(fits, value.values())):
-            return None
-        return f"{key} is {quoted(value)}, no object of {'texts' if kind == _TEXT else 'numbers'}"
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"{key} is {quoted(value)}, no object"
-        return next(
-            (why for name, kind in shape.items() if (why := value_problem(value.get(name), kind, name))), None
-        )
-    if isinstance(shape, list):
-        texts = [value] if isinstance(value, str) else value
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            return f"{key} is {quoted(texts)}, no text and no list of texts"
-        is_long = sum(map(len, texts)) > LONGEST_TEXT
-        return f"{key} has more than {LONGEST_TEXT:,} characters" if is_long else None
-    if isinstance(shape, List):
-        if not isinstance(value, list):
-            return f"{key} is {quoted(value)}, no list"
-        return next((why for item in value if (why := value_problem(item, shape.feature, key))), None)
-    raise TypeError(f"{key} has the type {shape!r}, which no field has")
+    if isinstance(feature, list) and isinstance(value, str):  # a text, or a list of texts
+        value = [value]
+    return misfit_of(_known(value), _shape(feature), key)
 
 
-def _plainvalue_problem(value: Any, dtype: str, key: str) -> str | None:
-    if dtype == "string":
-        if not isinstance(value, str):
-            return f"{key} is {quoted(value)}, no text"
-        is_long = len(value) > LONGEST_TEXT
-        return f"{key} has {len(value):,} characters, more than {LONGEST_TEXT:,}" if is_long else None
-    if dtype == "bool":
-        return None if isinstance(value, bool) else f"{key} is {quoted(value)}, not true or false"
-    if dtype.startswith("int"):
-        most = 1 << (int(dtype[3:]) - 1)
-        is_whole = isinstance(value, int) and not isinstance(value, bool) and -most <= value < most
-        return None if is_whole else f"{key} is {quoted(value)}, no whole number"
-    return None if _is_measure(value) else f"{key} is {quoted(value)}, no number"
+def _shape(feature: Any) -> Any:
+    """A type as `core.documents.expect` has it."""
+    if isinstance(feature, Value):
+        if feature.dtype.startswith("int"):
+            most = 1 << (int(feature.dtype[3:]) - 1)
+            return range(-most, most)
+        return {"string": str, "bool": bool}.get(feature.dtype, float)
+    if isinstance(feature, List | list):
+        return [_shape(feature.feature if isinstance(feature, List) else feature[0])]
+    return {key if key is str else f"{key}?": _shape(part) for key, part in feature.items()}
 
 
-def _is_measure(value: Any) -> bool:
-    """Return whether a value is a number that a 32-bit column holds, or NaN: the older tool's unknown value."""
-    return value != value or is_number(value, -_LARGEST, _LARGEST)
-
-
-def _word_problem(word: Any) -> str | None:
-    if not isinstance(word, dict) or not isinstance(text := word.get("word"), str):
-        return f"one of its words is {quoted(word)}, not a text with its start and end"
-    start, end, probability = word.get("start"), word.get("end"), word.get("probability")
-    if not is_number(start, 0, LATEST) or not is_number(end, start, LATEST):
-        return f"its word {quoted(text)} has the start {quoted(start)} and the end {quoted(end)}"
-    if len(text) > LONGEST_TEXT or (probability and not _is_measure(probability)):
-        return f"its word {quoted(text)} is too long, or has the probability {quoted(probability)}"
-    return None
+def _known(value: Any) -> Any:
+    """A value without what is null or NaN in its objects."""
+    if isinstance(value, dict):
+        return {key: _known(part) for key, part in value.items() if part is not None and part == part}
+    return [_known(part) for part in value] if isinstance(value, list) else value
 
 
 def type_in_words(feature: Any) -> str:
