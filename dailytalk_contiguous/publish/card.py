@@ -1,8 +1,8 @@
-"""The dataset card: its front matter, its sections and its figures.
+"""The dataset card: its front matter, its text and its figures.
 
 Everything in a card comes from the published rows, so that it can't promise what is not there. A template makes
-its sections, each between two markers; text that people have written outside of them stays, byte for byte. The
-same data gives the same text and plots.
+its text, between two markers; what people have written before and after them stays, byte for byte. The same data
+gives the same text and plots.
 """
 
 import json
@@ -21,13 +21,12 @@ from markupsafe import Markup
 
 from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.documents import expect, is_number, parse_json, with_null
+from dailytalk_contiguous.core.documents import expect, is_number, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded, provenance_of_row
 from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import to_mp3
@@ -44,74 +43,45 @@ class CardDamaged(DailytalkError):
     """A card that can't be updated without losing text that people wrote."""
 
 
-_MARKER = re.compile(r"<!-- dailytalk:([a-z_]+):(?:start|end) -->")
-_SECTION = re.compile(r"<!-- dailytalk:([a-z_]+):start -->(.*?)<!-- dailytalk:\1:end -->", re.DOTALL)
-_WRITTEN = re.compile(r"<!-- dailytalk:written (\{.*\}) -->")
-
-
-def sections_of(text: str) -> dict[str, str]:
-    """Return the sections in a text by name, in order, with their markers.
-
-    Raises CardDamaged: a start without an end, an end without a start, one inside another, or one twice.
-    """
-    sections: dict[str, str] = {}
-    damaged = _MARKER.search(_SECTION.sub("", text))
-    for section in _SECTION.finditer(text):
-        if section[1] in sections or _MARKER.search(section[2]):
-            damaged = section
-        sections[section[1]] = section[0]
-    if damaged:
-        raise CardDamaged(
-            f"the markers of the card's section {damaged[1]!r} are not one pair",
-            f"mend the markers <!-- dailytalk:{damaged[1]}:… --> in README.md, or take them all out",
-        )
-    return sections
+#: Our text, between two markers, of which the first remembers the licence that was derived and the contact.
+_BLOCK = re.compile(r"<!-- dailytalk:start (\{[^>]*\}) -->.*<!-- dailytalk:end -->", re.DOTALL)
+_MARKER = re.compile("<!-- dailytalk:(?:start|end)")
 
 
 def written_of(text: str) -> dict[str, Any]:
-    """Return what the last version remembered: `sections` that it wrote, the `licence` that it derived, `contact`.
+    """Return what the last version remembered: the `licence` that it derived, and `contact`.
 
-    It is a comment of one line in the card; empty for a card without it. Raises CardDamaged if it can't be read.
+    It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
+    pair, or that can't be read.
     """
-    match = _WRITTEN.search(text)
-    if match is None:
-        return {}
+    match, n_markers = _BLOCK.search(text), len(_MARKER.findall(text))
     try:
-        shape = {"sections?": [str], "licence?": str, "contact?": str}
-        return dict(expect(parse_json(match[1], "the card"), shape, "the card"))
+        if match is None and not n_markers:
+            return {}
+        if match and n_markers == 2:
+            return dict(expect(parse_json(match[1], "the card"), {"licence?": str, "contact?": str}, "the card"))
     except BadInput:
-        raise CardDamaged(
-            "the card's comment <!-- dailytalk:written … --> can't be read", "take it out of README.md"
-        ) from None
+        pass
+    raise CardDamaged(
+        "the card's markers <!-- dailytalk:start … --> and <!-- dailytalk:end --> are damaged",
+        "mend them in README.md, or take out both, with what is between them",
+    )
 
 
-def update_body(body: str, title: str, sections: Mapping[str, str], written: Mapping[str, Any]) -> str:
-    """Return a card's body with our sections as they are now; a new card begins with the title.
+def update_body(body: str, title: str, text: str, written: Mapping[str, Any]) -> str:
+    """Return a card's body with our text as it is now; a new card begins with the title.
 
-    Every other byte stays as it was. A section that was in the card and was removed stays out; one that the card
-    has never had is added at the end. `written` is remembered for the next version, with the names of sections.
-
-    Raises CardDamaged as `sections_of` and `written_of` do.
+    Every other byte stays as it was. A card that had none of our text gets it at the end. `written` is remembered
+    for the next version.
     """
     line = "\r\n" if "\r\n" in body else "\n"
-    present, before = sections_of(body), written_of(body).get("sections") or ()
-    for name in present.keys() & sections.keys():
-        body = body.replace(present[name], sections[name].replace("\n", line), 1)
-    names = [*dict.fromkeys([*before, *sections])]
     # `>` could end the comment from within.
-    remembered = json.dumps({**written, "sections": names}, ensure_ascii=False, sort_keys=True)
-    comment = f"<!-- dailytalk:written {remembered.replace('>', chr(92) + 'u003e')} -->"
-    new = [text.replace("\n", line) for name, text in sections.items() if name not in {*present, *before}]
-    if _WRITTEN.search(body):
-        body = _WRITTEN.sub(lambda _: comment, body, count=1)
-    else:
-        new.append(comment)
-    if not body.strip():
-        new.insert(0, f"# {title}")
-    if not new:
-        return body
-    gap = "" if not body or body.endswith(line * 2) else line if body.endswith(line) else line * 2
-    return body + gap + (line * 2).join(new) + line
+    remembered = json.dumps(written, ensure_ascii=False, sort_keys=True).replace(">", "\\u003e")
+    block = f"<!-- dailytalk:start {remembered} -->\n{text.strip()}\n<!-- dailytalk:end -->".replace("\n", line)
+    if _BLOCK.search(body):
+        return _BLOCK.sub(lambda _: block, body)
+    gap = "" if body.endswith(line * 2) else line if body.endswith(line) else line * 2
+    return (body + gap if body.strip() else f"# {title}{line * 2}") + block + line
 
 
 def parsed_card(text: str) -> DatasetCard:
@@ -128,17 +98,6 @@ def parsed_card(text: str) -> DatasetCard:
 #: Path of the sound in the repository, its seconds at most, and its rate in Hz.
 SAMPLE, SAMPLE_SECONDS, SAMPLE_RATE = "assets/sample.mp3", 30.0, 24000
 
-#: How many utterances and words of the row are shown, and their fields.
-_ROW_UTTERANCES, _ROW_WORDS = 2, 3
-_UTTERANCE_FIELDS = (
-    *("channel", "start", "end", "event", "tagged_text", "text", "tag", "valence", "arousal", "speech_rate"),
-    *("status", "confidence"),
-)
-_LABEL_FIELDS = ("corpus", "emotion", "style", "intensity", "gender", "agreement", "split")
-
-#: Characters that could end a block of code or a comment, or begin a section.
-_UNSAFE_IN_CODE = re.compile("[<>`]")
-
 
 class CardRows:
     """The rows of a version as a card describes them, added in the order of the version.
@@ -146,29 +105,23 @@ class CardRows:
     Attributes:
         maker: of the tables of all rows.
         labelled: whether they are clips.
-        example: the row to listen to: the one with most going on in its first half minute, of several the first.
-            None without rows.
+        example: the row to listen to: the one in which most is said in its first half minute. None without rows.
     """
 
     def __init__(self, fields: Sequence[Field] = ()) -> None:
         self.maker, self.labelled = TableMaker(fields=fields), False
         self.example: Mapping[str, Any] | None = None
-        self._score: tuple[int, ...] = ()
+        self._most_said = -1
 
     def add(self, row: Row) -> None:
         """Add a row of `Items.listed`."""
         if row["labels"]:
             self.labelled = True
         self.maker.add(row | {"provenance": provenance_of_row(row) or None}, row["split"])
-        first = [
-            utterance
-            for utterance in row["utterances"] or ()
-            if is_number(utterance["start"]) and utterance["start"] < SAMPLE_SECONDS
-        ]
-        different = ({utterance[name] for utterance in first} for name in ("event", "channel", "tag"))
-        score = (*map(len, different), len(first))
-        if not self._score or score > self._score:
-            self.example, self._score = row, score
+        starts = [utterance["start"] for utterance in row["utterances"] or ()]
+        said = sum(is_number(start) and start < SAMPLE_SECONDS for start in starts)
+        if said > self._most_said:
+            self.example, self._most_said = row, said
 
 
 def _sample(row: Mapping[str, Any] | None, version: Version, assets: dict[str, bytes]) -> dict[str, Any]:
@@ -182,28 +135,7 @@ def _sample(row: Mapping[str, Any] | None, version: Version, assets: dict[str, b
     except BadInput:
         seconds = math.nan
     known = {name: row[name] for name in ("conversation_id", "split", "labels")}
-    return {**known, "seconds": seconds, "recorded": is_recorded(row), "row": example_row(row)}
-
-
-def example_row(row: Mapping[str, Any]) -> Markup:
-    """Return a part of a row as a block of JSON: some fields, and the first utterances and words."""
-    utterances, words = row["utterances"] or (), row["alignments"] or ()
-    labels = {name: value for name, value in (row.get("labels") or {}).items() if name in _LABEL_FIELDS and value}
-    parts = {
-        **{name: row[name] for name in ("conversation_id", "duration", "language", "sample_rate")},
-        "utterances": [
-            {name: of[name] for name in _UTTERANCE_FIELDS if of.get(name) is not None}
-            for of in utterances[:_ROW_UTTERANCES]
-        ],
-        "alignments": [*words[:_ROW_WORDS]],
-        **({"labels": labels} if labels else {}),
-    }
-    rounded = json.loads(json.dumps(with_null(parts)), parse_float=lambda text: round(float(text), 3))
-    text = json.dumps(rounded, ensure_ascii=False, indent=1)
-    text = _UNSAFE_IN_CODE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    shown = f"{min(len(utterances), _ROW_UTTERANCES)} of {counted(len(utterances), 'utterance')}"
-    shown += f" and {min(len(words), _ROW_WORDS)} of {counted(len(words), 'word')}"
-    return Markup(f"A row, with some of its fields, {shown}:\n\n```json\n{text}\n```")
+    return {**known, "seconds": seconds, "recorded": is_recorded(row)}
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -334,10 +266,9 @@ def render_card(
         home=_HOME,
         address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
     )
-    text = text.replace("\n\n<!-- dailytalk:", "\n<!-- dailytalk:")
     memory = {"licence": derived_licence} if card.data["license"] == derived_licence and not facts.licence else {}
     memory |= {"contact": contact} if contact else {}
-    card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), sections_of(text), memory)
+    card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), text, memory)
     return Card(str(card), assets, against)
 
 
@@ -353,7 +284,7 @@ def _update_front(
     A licence that the last version derived is derived again.
     """
     data = card.data
-    is_ours = bool(written)
+    is_ours = _BLOCK.search(card.text) is not None
     if facts.licence or not data.get("license") or data["license"] == written.get("licence"):
         licence = facts.licence or derived_licence
         is_other = licence == licensing.OTHER

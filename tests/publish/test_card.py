@@ -58,9 +58,10 @@ def front(card: Card | str) -> dict[str, Any]:
 
 
 def section(card: Card, name: str) -> str:
-    found = re.search(rf"<!-- dailytalk:{name}:start -->(.*)<!-- dailytalk:{name}:end -->", card.text, re.DOTALL)
-    assert found
-    return found[1]
+    """The part of a card below the heading that begins with a name; what is before all of them is `about`."""
+    parts = re.split("^## (.*)$", card.text.partition("<!-- dailytalk:start")[2], flags=re.MULTILINE)
+    headings = [heading.partition(" ")[0].lower() for heading in ["about", *parts[1::2]]]
+    return dict(zip(headings, parts[::2], strict=True))[name]
 
 
 def test_the_template_in_dataset_card_is_the_one_that_is_used() -> None:
@@ -103,27 +104,13 @@ def test_the_conversation_with_most_going_on_can_be_heard_from_the_version_that_
     rows = [published_row("a"), published_row("b", lines=lively, seconds=45.0), published_row("c")]
     card = render(write_version(tmp_path, {"train": rows[:1], "test": rows[1:]}))
     address = "https://huggingface.co/datasets/owner/good_talks/resolve/v1.0.0/assets/sample.mp3"
-    told = section(card, "sample")
+    told = section(card, "listen")
     assert f'<audio controls preload="none" src="{address}"></audio>' in told
     assert "The first 30 seconds of b (split `test`)" in told
     samples, rate = soundfile.read(io.BytesIO(card.assets[SAMPLE]))
     assert (rate, samples.shape[1]) == (24000, 2)
     assert len(samples) / rate == pytest.approx(30.0, abs=0.1)
     assert len(card.assets[SAMPLE]) < 400_000
-
-
-def test_an_example_row_is_json_and_its_text_can_not_end_its_block(tmp_path: Path) -> None:
-    hostile = "``` </details> <!-- dailytalk:x:start --> <script>"
-    lines = [("left", 0.5, 1.5, hostile), *LINES[1:]]
-    card = render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}))
-    told = section(card, "sample")
-    assert told.count("```") == 2
-    assert "<" not in told.partition("```json")[2]
-    row = json.loads(re.search(r"```json\n(.*)```", told, re.DOTALL)[1])  # type: ignore[index]
-    assert (row["conversation_id"], row["utterances"][0]["text"]) == ("a", hostile)
-    assert (len(row["utterances"]), len(row["alignments"])) == (2, 3)
-    assert "2 of 4 utterances and 3 of" in told
-    assert render(write_version(tmp_path, {"train": [published_row("a", lines=lines)]}), card.text)
 
 
 def test_every_published_column_is_described(made: Made) -> None:
@@ -135,7 +122,7 @@ def test_every_published_column_is_described(made: Made) -> None:
 def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:
     mine = "Hello   there  \n\n* a list|with a pipe\n\n"
     old = render(made).text
-    old = old.replace("<!-- dailytalk:load:start -->", mine + "<!-- dailytalk:load:start -->")
+    old = old.replace("<!-- dailytalk:start", mine + "<!-- dailytalk:start")
     old = old.replace("# good talks", "# My own title") + "\nThe end, by me.\n\n\n"
     old = old.replace("language:\n", "extra: mine\nlanguage:\n")
     new = render(made, old, CardFacts("owner/good_talks", "v1.1.0")).text
@@ -146,35 +133,28 @@ def test_what_people_wrote_stays_byte_for_byte(made: Made) -> None:
         assert kept in new
 
 
-def test_a_card_of_somebody_else_keeps_its_text_and_gets_our_sections(made: Made) -> None:
+def test_a_card_of_somebody_else_keeps_its_text_and_gets_our_text(made: Made) -> None:
     old = "---\nlicense: cc-by-nc-4.0 # mine\ntags:\n- mine\n---\n\nI wrote *this*.\n"
     card = render(made, old)
     assert front(card)["license"] == "cc-by-nc-4.0"
     assert front(card)["tags"][0] == "mine"
     assert "moshi" in front(card)["tags"]
-    assert "---\n\nI wrote *this*.\n\n<!-- dailytalk:about:start -->" in card.text
+    assert "---\n\nI wrote *this*.\n\n<!-- dailytalk:start {" in card.text
     assert "# good talks" not in card.text
     assert render(made, card.text).text == card.text
-
-
-def test_a_section_that_was_taken_out_stays_out_and_a_new_one_comes_in(made: Made) -> None:
-    old = render(made).text
-    out = re.sub(r"<!-- dailytalk:consent:start -->.*<!-- dailytalk:consent:end -->\n", "", old, flags=re.DOTALL)
-    assert "dailytalk:consent:" not in render(made, out).text
-    unknown = out.replace('"consent", ', "")
-    assert "dailytalk:consent:start" in render(made, unknown).text
 
 
 @pytest.mark.parametrize(
     ("marker", "put"),
     [
-        ("<!-- dailytalk:load:end -->", ""),
-        ("<!-- dailytalk:load:start -->", ""),
-        ("<!-- dailytalk:load:end -->", "<!-- dailytalk:load:end -->\n<!-- dailytalk:load:start -->"),
+        ("<!-- dailytalk:end -->", ""),
+        ("<!-- dailytalk:start", ""),
+        ("<!-- dailytalk:end -->", "<!-- dailytalk:end -->\n<!-- dailytalk:start {} -->"),
+        ("<!-- dailytalk:start {", "<!-- dailytalk:start {a"),
     ],
 )
 def test_damaged_markers_are_named(made: Made, marker: str, put: str) -> None:
-    with pytest.raises(DailytalkError, match="section 'load'"):
+    with pytest.raises(DailytalkError, match="markers"):
         render(made, render(made).text.replace(marker, put))
 
 
@@ -298,7 +278,7 @@ def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
     assert set(card.assets) == {"assets/lengths.png", SAMPLE, STATS}
-    assert "nothing to measure" in section(card, "turns")
+    assert "nothing to measure" in section(card, "turn-taking")
     assert "](assets/tags.png)" not in card.text
 
 

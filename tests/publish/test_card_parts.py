@@ -7,55 +7,29 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.wording import is_path, model_name, public
-from dailytalk_contiguous.publish.card import CardDamaged, parsed_card, sections_of, update_body
+from dailytalk_contiguous.publish.card import CardDamaged, parsed_card, update_body, written_of
 from dailytalk_contiguous.publish.templates import environment, escaped
 
 PROSE = st.text(st.characters(exclude_characters="<\r", exclude_categories=("Cs",)), max_size=30)
 SAFE = st.text("abc xyz|:#'\"-", max_size=12)
 
 
-def ours(name: str, inside: str) -> str:
-    return f"<!-- dailytalk:{name}:start -->\n{inside}\n<!-- dailytalk:{name}:end -->"
-
-
-@given(PROSE, PROSE, PROSE, SAFE, SAFE)
-def test_text_around_sections_is_never_touched(before: str, between: str, after: str, old: str, new: str) -> None:
-    around = (before, between, after)
-    body = f"{before}{ours('a', old)}{between}{ours('b', old)}{after}"
-    sections = {"a": ours("a", new), "b": ours("b", new)}
-    updated = update_body(body, "T", sections, {})
-    assert updated.startswith(around[0] + sections["a"] + around[1] + sections["b"] + around[2].rstrip("\n"))
-    assert update_body(updated, "T", sections, {}) == updated
-
-
-def test_sections_of_somebody_else_are_kept() -> None:
-    body = ours("theirs", "x")
-    assert update_body(body, "T", {"a": ours("a", "y")}, {}).startswith(body + "\n\n" + ours("a", "y"))
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        "<!-- dailytalk:a:start -->",
-        "<!-- dailytalk:a:end -->",
-        "<!-- dailytalk:a:start --><!-- dailytalk:b:start --><!-- dailytalk:b:end --><!-- dailytalk:a:end -->",
-        ours("a", "") + ours("a", ""),
-    ],
-)
-def test_markers_that_do_not_pair_are_refused(body: str) -> None:
-    with pytest.raises(CardDamaged, match="section 'a'"):
-        sections_of(body)
-
-
-def test_an_unreadable_memory_is_refused() -> None:
-    with pytest.raises(CardDamaged, match="dailytalk:written"):
-        update_body("<!-- dailytalk:written {a} -->", "T", {}, {})
+@given(PROSE, PROSE, SAFE, SAFE)
+def test_text_around_ours_is_never_touched(before: str, after: str, old: str, new: str) -> None:
+    body = f"{before}<!-- dailytalk:start {{}} -->{old}<!-- dailytalk:end -->{after}"
+    updated = update_body(body, "T", new, {"contact": "me"})
+    assert (
+        updated
+        == f'{before}<!-- dailytalk:start {{"contact": "me"}} -->\n{new.strip()}\n<!-- dailytalk:end -->{after}'
+    )
+    assert written_of(updated) == {"contact": "me"}
+    assert update_body(updated, "T", new, {"contact": "me"}) == updated
 
 
 def test_what_is_remembered_cannot_end_its_comment() -> None:
-    body = update_body("", "T", {}, {"contact": "--> <b>"})
-    assert body.count("-->") == 1
-    assert update_body(body, "T", {}, {"contact": "--> <b>"}) == body
+    body = update_body("", "T", "", {"contact": "--> <b>"})
+    assert body.count("-->") == 2
+    assert written_of(body) == {"contact": "--> <b>"}
 
 
 @given(st.text(max_size=40))
@@ -124,22 +98,11 @@ def test_model_in_a_local_folder_is_named_by_the_folder(name: str, own: str) -> 
     assert is_path(name) == (own != name)
 
 
-COMMENT = '<!-- dailytalk:written {"contact": "me", "sections": ["a", "b"]} -->'
-
-
 @pytest.mark.parametrize("end", ["", "\n", "\n\n", "\n\n\n"])
-def test_card_of_somebody_else_gets_all_sections_after_an_empty_line(end: str) -> None:
+def test_card_of_somebody_else_gets_our_text_after_an_empty_line(end: str) -> None:
     mine = f"I wrote this.{end}"
-    body = update_body(mine, "T", {"a": ours("a", "1"), "b": ours("b", "2")}, {"contact": "me"})
     kept = mine if end in ("\n\n", "\n\n\n") else "I wrote this.\n\n"
-    assert body == f"{kept}{ours('a', '1')}\n\n{ours('b', '2')}\n\n{COMMENT}\n"
-
-
-def test_section_that_the_card_never_had_is_added_at_its_end() -> None:
-    first = update_body("", "T", {"a": ours("a", "1")}, {})
-    new = update_body(first, "T", {"a": ours("a", "1"), "b": ours("b", "2")}, {})
-    comment = '<!-- dailytalk:written {"sections": ["a", "b"]} -->'
-    assert new == f"# T\n\n{ours('a', '1')}\n\n{comment}\n\n{ours('b', '2')}\n"
+    assert update_body(mine, "T", "1", {}) == f"{kept}<!-- dailytalk:start {{}} -->\n1\n<!-- dailytalk:end -->\n"
 
 
 @pytest.mark.parametrize("front", ["- a\n- b", "a: [", "1: 2"])
