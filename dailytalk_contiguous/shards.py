@@ -12,7 +12,7 @@ import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +242,15 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         typed = columns if isinstance(columns, Features) else {}
         file.check(Features({"conversation_id": STRING, **typed}), ["conversation_id"])
         return {row["conversation_id"]: row for row in file.rows(dict.fromkeys(wanted))}
+
+
+def read_whole(path: Path, columns: Features) -> Shard | None:
+    """A shard with these columns of its rows; None for a file that is damaged, or isn't ours."""
+    shard = read_shard(path)
+    try:
+        return shard and replace(shard, rows=[*read_rows(path, columns).values()])
+    except BadInput:
+        return None
 
 
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:

@@ -235,9 +235,9 @@ class Journal:
         run.audio_done += made.audio_seconds
         run.rejects += made.rejects
         run.outside += made.outside_seconds
-        for name, took in made.stage_seconds.items():
-            before, audio = run.stages.get(name, (0.0, 0.0))
-            run.stages[name] = [round(before + took, 3), round(audio + made.stage_audio[name], 3)]
+        for name, (took, audio) in made.stages.items():
+            before, heard = run.stages.get(name, (0.0, 0.0))
+            run.stages[name] = [round(before + took, 3), round(heard + audio, 3)]
         self._write()
         log.info(
             "%s shard %d of %d: %s, %s, %.1f min in %.1f s; %.2f of %.2f h at %.1f× real time, %s left%s",

@@ -6,7 +6,7 @@ they hold.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,9 +111,8 @@ def run_local(
     workers: int,
     batch_seconds: float,
     progress: Progress,
-    finished: Callable[[ShardReport], None] = lambda made: None,
 ) -> Iterator[ShardReport]:
-    """Make what is left of a plan; yields each shard once it is on disk and `finished` was called.
+    """Make what is left of a plan; yields each shard once it is on disk.
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
@@ -124,12 +123,7 @@ def run_local(
             return making.prepare() if batch_seconds else making
 
         with quiet_datasets(), contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
-            for making in coming:
-                made = making.finish()
-                finished(made)
-                yield made
+            yield from (making.finish() for making in coming)
     else:
         make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
-        for made in in_processes(make, work.tasks, workers, gpus_to_share(stages), progress):
-            finished(made)
-            yield made
+        yield from in_processes(make, work.tasks, workers, gpus_to_share(stages), progress)

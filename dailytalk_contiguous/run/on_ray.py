@@ -5,20 +5,20 @@ the store. Ray keeps the processes of workers, and so the models in them, and gi
 lost to another one, once.
 """
 
-import itertools
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.interrupts import check_interrupt
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.run.local import RunPlan
+from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import ShardReport, Task, make_shard
 from dailytalk_contiguous.shards import stages_digest
 from dailytalk_contiguous.sources.remote import Mirror
@@ -26,9 +26,6 @@ from dailytalk_contiguous.stages.base import Stages
 
 #: Cores of a worker if the number of workers is not set: each holds all models in memory.
 CORES_EACH = 2
-
-#: Seconds between two checks for a Ctrl-C.
-POLL_SECONDS = 1.0
 
 #: Seconds that a cluster may take to accept a connection.
 SILENCE_SECONDS = 10.0
@@ -72,17 +69,13 @@ def plan_workers(node_sizes: list[tuple[int, int]], workers: int, gpus: bool) ->
     """How many workers, and the cores and GPUs of each, on nodes of these sizes: pairs of cores and GPUs.
 
     If `workers` is 0: one for each GPU, or one for two cores. If there are more workers than GPUs, several share
-    one. Raises DailytalkError if there is no room for one worker, or for so many.
+    one; if there are more than cores, they wait. Raises DailytalkError if there is no GPU.
     """
     n_gpus = sum(node[1] for node in node_sizes) if gpus else 0
     if gpus and not n_gpus:
         raise DailytalkError("the Ray cluster has no GPU", "pass --device cpu, or --device auto")
     able = [node[0] for node in node_sizes if node[1] or not n_gpus]
     wanted = workers or n_gpus or max(1, sum(able) // CORES_EACH)
-    if wanted > sum(able):
-        raise DailytalkError(
-            f"the Ray cluster has {sum(able)} cores, too few for {wanted} workers", "ask for fewer"
-        )
     each = max(n for n in range(1, max(able) + 1) if n == 1 or sum(node // n for node in able) >= wanted)
     return wanted, each, 1 / -(-wanted // n_gpus) if n_gpus else 0.0
 
@@ -142,9 +135,8 @@ def run_on_ray(
     address: str,
     workers: int,
     gpus: bool,
-    finished: Callable[[ShardReport], None],
 ) -> Iterator[ShardReport]:
-    """Make what is left of a plan; yields each shard once its file is here and `finished` was called.
+    """Make what is left of a plan; yields each shard once its file is here.
 
     Raises DailytalkError for a cluster that does not answer or has no room, for a shard that ends two workers, and
     for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
@@ -156,37 +148,28 @@ def run_on_ray(
     # By itself a worker with a GPU would end after each task, and load its models for the next one.
     options = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
     make, sent = ray.remote(**options)(make_there), ray.put(replace(job, folder=os.getcwd()))
-    coming, calls = iter(plan.tasks), list[Any]()
-    try:
-        while True:
-            check_interrupt()
-            for task in itertools.islice(coming, at_once - len(calls)):
-                halfway = task.halfway.absolute() if task.halfway else None
-                calls.append(make.remote(replace(task, path=task.path.absolute(), halfway=halfway), sent))
-            if not calls:
-                return
-            done, calls = ray.wait(calls, num_returns=1, timeout=POLL_SECONDS)
-            for made in map(_result, done):
-                if job.work:
-                    job.work.ensure(made.path)
-                if not made.path.exists():
-                    raise DailytalkError(
-                        f"a worker has written {str(made.path)!r} where this machine does not see it",
-                        "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
-                    )
-                finished(made)
-                yield made
-    finally:
-        for call in calls:
-            ray.cancel(call, force=True)
+    calls: dict[Future[ShardReport], Any] = {}
+    unfinished: set[Future[ShardReport]] = set()
 
-
-def _result(call: Any) -> ShardReport:
-    """The result of a call. Raises what was raised there, and DailytalkError if the worker is lost."""
-    import ray
+    def submit(task: Task) -> Future[ShardReport]:
+        halfway = task.halfway.absolute() if task.halfway else None
+        call = make.remote(replace(task, path=task.path.absolute(), halfway=halfway), sent)
+        future: Future[ShardReport] = call.future()
+        calls[future] = call  # Ray forgets what nothing refers to
+        return future
 
     try:
-        made: ShardReport = ray.get(call)
+        for future in as_they_come(submit, plan.tasks, at_once, unfinished):
+            made = future.result()
+            del calls[future]
+            if job.work:
+                job.work.ensure(made.path)
+            if not made.path.exists():
+                raise DailytalkError(
+                    f"a worker has written {str(made.path)!r} where this machine does not see it",
+                    "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
+                )
+            yield made
     except ray.exceptions.RayTaskError as error:
         raise (error.cause or error) from None
     except ray.exceptions.RayError as error:
@@ -194,4 +177,6 @@ def _result(call: Any) -> ShardReport:
             f"a worker was lost twice over one shard, perhaps for want of memory ({type(error).__name__})",
             "run the same command again (finished shards are kept), with fewer --workers",
         ) from error
-    return made
+    finally:
+        for future in unfinished:
+            ray.cancel(calls[future], force=True)

@@ -57,24 +57,23 @@ def in_processes(
     started = context.Value("i", 0)
     threads = max(1, cores() // workers)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, event_queue, gpus, started))
-    coming = iter(tasks)
-    waiting: set[Future[_Result]] = set()
     processes: dict[int, Any] = {}
+
+    def submit(task: _Task) -> Future[_Result]:
+        with _without_ctrl_c():
+            future = pool.submit(function, task)
+        processes.update(pool._processes or {})
+        return future
+
+    def tell_events() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                on_event(*event_queue.get_nowait())
+
+    unfinished: set[Future[_Result]] = set()
     try:
-        while True:
-            check_interrupt()
-            for task in itertools.islice(coming, QUEUED * workers - len(waiting)):
-                with _without_ctrl_c():
-                    waiting.add(pool.submit(function, task))
-            processes |= pool._processes or {}
-            if not waiting:
-                return
-            done, waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    on_event(*event_queue.get_nowait())
-            for future in done:
-                yield future.result()
+        for future in as_they_come(submit, tasks, QUEUED * workers, unfinished, tell_events):
+            yield future.result()
     except BrokenProcessPool as error:
         codes = sorted({process.exitcode for process in processes.values()} - {None, 0, -signal.SIGTERM})
         raise DailytalkError(
@@ -82,12 +81,32 @@ def in_processes(
             "run the same command again (what is finished is kept), with fewer --workers if it recurs",
         ) from error
     finally:
-        for future in waiting:
-            future.cancel()
-        for process in list((pool._processes or {}).values()):
-            if waiting:
-                process.terminate()  # what they hold is a temporary file; the next run makes it again
+        for process in list((pool._processes or {}).values()) if unfinished else ():
+            process.terminate()  # what they hold is a temporary file; the next run makes it again
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def as_they_come(
+    submit: Callable[[_Task], Future[_Result]],
+    tasks: Iterable[_Task],
+    at_once: int,
+    unfinished: set[Future[_Result]],
+    between: Callable[[], object] = lambda: None,
+) -> Iterator[Future[_Result]]:
+    """Submit tasks, so many at once, and yield each future that is done. Raises KeyboardInterrupt for a Ctrl-C.
+
+    `unfinished` has those that are not done, for who stops early; `between` is called every `POLL_SECONDS`.
+    """
+    coming = iter(tasks)
+    while True:
+        check_interrupt()
+        unfinished.update(map(submit, itertools.islice(coming, at_once - len(unfinished))))
+        if not unfinished:
+            return
+        done, _ = wait(unfinished, POLL_SECONDS, FIRST_COMPLETED)
+        unfinished -= done
+        between()
+        yield from done
 
 
 @contextlib.contextmanager

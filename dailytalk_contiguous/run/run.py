@@ -7,7 +7,6 @@ shards, the checks before hours of work, the engine, the journal.
 
 import contextlib
 import logging
-import math
 import os
 import time
 from abc import ABC, abstractmethod
@@ -128,41 +127,25 @@ class Runner:
         stages: Sequence[Stage],
         options: "RunOptions",
         progress: Progress = lambda *event: None,
-        finished: Callable[[ShardReport], None] = lambda made: None,
     ) -> Iterator[ShardReport]:
-        """Make what is left of a plan; gives each shard once it is on disk, in the store, and `finished` was
-        called.
+        """Make what is left of a plan; yields each shard once it is on disk.
 
         Paid speech is requested for all conversations of a batch together, by one process of this machine.
         """
         if not plan.tasks:
             return iter(())
-        kept, paid = self._keeping(finished), paid_voice(stages)
+        paid = paid_voice(stages)
         batch_seconds = PAID_BATCH_SECONDS if paid else 0.0
         if self.on_cuda(stages) and not _voice(stages):
             batch_seconds = options.batch_seconds
         if self.name == "local" or paid:
             workers = 1 if paid else max(1, options.workers)
-            return local.run_local(plan, stages, workers, batch_seconds, progress, kept)
+            return local.run_local(plan, stages, workers, batch_seconds, progress)
         from dailytalk_contiguous.run import on_ray
 
         mirror = self.work.mirror if self.work else None
         job = on_ray.RayJob(tuple(stages), batch_seconds, stages_digest(stages), mirror, self.inputs)
-        return on_ray.run_on_ray(plan, job, self.address, options.workers, self.on_cuda(stages), kept)
-
-    def _keeping(self, finished: Callable[[ShardReport], None]) -> Callable[[ShardReport], None]:
-        last_update = -math.inf
-
-        def kept(made: ShardReport) -> None:
-            nonlocal last_update
-            if self.work:
-                self.work.keep(made.path)
-            finished(made)
-            if self.work and time.monotonic() - last_update >= TELL_SECONDS:
-                last_update = time.monotonic()
-                self.work.tell()
-
-        return kept
+        return on_ray.run_on_ray(plan, job, self.address, options.workers, self.on_cuda(stages))
 
 
 def lacking_weights(stages: Iterable[Stage], among: Container[Missing] | None = None) -> str:
@@ -394,7 +377,7 @@ def run(
     Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
     while another run works in the folder.
     """
-    started = time.perf_counter()
+    started, told = time.perf_counter(), -TELL_SECONDS
     spec.check(options)
     runner, budget = options.runner, spec.budget
     spent = (lambda: budget.spent) if budget else None
@@ -418,9 +401,15 @@ def run(
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
             whole = sum(row["duration"] for rows in step.groups for row in rows)
             journal.planned(plan, outcome.n_conversations, whole)
-            for made in runner.run(plan, step.stages, options, telling, journal.made):
+            for made in runner.run(plan, step.stages, options, telling):
+                if runner.work:
+                    runner.work.keep(made.path)
+                journal.made(made)
                 outcome.n_made += 1
                 outcome.audio_seconds += made.audio_seconds
+                if runner.work and time.perf_counter() - told >= TELL_SECONDS:
+                    told = time.perf_counter()
+                    runner.work.tell()
             if runner.work and plan.tasks:
                 runner.work.gather()  # what other hosts have made of this plan meanwhile
             outcome.n_missing = sum(not path.exists() for path in step.paths)

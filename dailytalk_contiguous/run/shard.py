@@ -6,13 +6,11 @@ so that a row does not depend on its neighbours; on CUDA it spans conversations.
 
 import contextlib
 import itertools
-import os
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,9 +77,8 @@ class ShardReport:
     Attributes:
         path: of its file. conversations, rejects: how many went in, and how many of them were rejected.
         audio_seconds: of its conversations. wall_seconds: of work on it, until it was on disk.
-        stage_seconds: wall seconds of each stage that was run now, by name; a model is loaded in its first call.
-        stage_audio: seconds of audio that went through each of these stages now.
-        pid: of the process that made it.
+        stages: of each stage that was run now, by name, wall seconds (a model is loaded in its first call) and the
+            seconds of audio that went through it.
     """
 
     path: Path
@@ -89,29 +86,25 @@ class ShardReport:
     rejects: int
     audio_seconds: float
     wall_seconds: float
-    stage_seconds: dict[str, float]
-    stage_audio: dict[str, float]
-    pid: int
+    stages: Mapping[str, tuple[float, float]]
 
     @property
     def outside_seconds(self) -> float:
         """Wall seconds outside stages: reading earlier results, converting types, writing."""
-        return max(0.0, self.wall_seconds - sum(self.stage_seconds.values()))
+        return max(0.0, self.wall_seconds - sum(took for took, _ in self.stages.values()))
 
 
 @dataclass
 class Portion:
-    """Conversations on their way through the stages: a `Dataset` in memory, and how many stages it has been
-    through.
+    """Conversations on their way through the stages, as a `Dataset` in memory.
 
-    `rejects`: of the rows with a problem. `held`: those of them that the next run tries again.
+    `done`: how many stages it has been through. `is_held`: whether the next run tries some of them again.
     """
 
     rows: Sequence[Row]
     dataset: Dataset
     done: int
-    rejects: dict[str, Reject] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)
+    is_held: bool = False
 
 
 class ShardJob:
@@ -133,9 +126,8 @@ class ShardJob:
         progress: Progress = lambda *event: None,
     ) -> None:
         self._task, self._stages, self._progress = task, stages, progress
-        self._on_device = batch_seconds > 0
-        self._portion_seconds = batch_seconds or PORTION_SECONDS
-        self._taken: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._batch_seconds = batch_seconds
+        self._taken: dict[str, tuple[float, float]] = {}
         self._wall_seconds = 0.0
         self._ready: Portion | None = None
 
@@ -143,97 +135,107 @@ class ShardJob:
         """Take the first conversations through the stages that need no device; returns the job itself."""
         started, halfway = time.perf_counter(), self._task.halfway
         if self._task.rows and not (halfway and halfway.exists()):
-            self._ready = self._opened(_portions(self._task.rows, self._portion_seconds)[0], 0)
-            for _ in itertools.takewhile(lambda stage: stage.prepares, self._stages):
-                self._advance(self._ready)
+            self._ready = self._opened(next(self._portions(self._task.rows)), 0)
+            for stage in itertools.takewhile(lambda stage: stage.prepares, self._stages):
+                self._advance(self._ready, stage)
         self._wall_seconds += time.perf_counter() - started
         return self
 
     def finish(self) -> ShardReport:
         """Take everything through all stages and write the shard. If it raises, there is no shard."""
         started, task = time.perf_counter(), self._task
-        keeps, rows, known = task.keeps or features_of(self._stages), task.rows, None
+        made, rows, done, is_held = shards.Shard(), task.rows, 0, False
         with quiet_datasets():
             if task.halfway:
-                first = features_of(self._stages[: task.n_halfway])
-                known, rows = self._read_halfway(task.halfway, first)
-                if known:
-                    self._ready = None  # another host has made it meanwhile
-                else:
-                    known, _ = self._made(task.rows, 0, task.n_halfway, first)
-                    shards.write_shard(task.halfway, known, first)
-                    rows, known.rows = self._going_on({row["conversation_id"]: row for row in known.rows}), []
-            made, held = self._made(rows, task.n_halfway if known else 0, len(self._stages), keeps)
-        if known:
-            made.seconds, made.entries = known.seconds | made.seconds, known.entries | made.entries
+                known, path = self._halfway(task.halfway)
+                made, rows, done, is_held = (
+                    replace(known, rows=[]),
+                    known.rows,
+                    task.n_halfway,
+                    shards.is_held(path),
+                )
+            keeps = task.keeps or features_of(self._stages)
+            for part in self._portions(rows):
+                portion, self._ready = self._ready or self._opened(part, done), None
+                is_held |= self._finish(portion, made, keeps)
+                del portion  # before the next one is opened
+                give_back_memory()
+        check_interrupt()  # what compiled code has made of one may be a reject
         names = [row["conversation_id"] for row in task.rows]
         if lost := [name for name in names if name not in made.entries]:
             raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
         made.entries = {name: made.entries[name] for name in names}
-        path = shards.held_path(task.path) if held else task.path
+        made.digests = tuple(stage.digest for stage in self._stages)
+        made.seconds |= self._taken
+        path = shards.held_path(task.path) if is_held else task.path
         shards.write_shard(path, made, keeps)
-        if not held:
+        if not is_held:
             shards.held_path(task.path).unlink(missing_ok=True)
-        give_back_memory()
         self._wall_seconds += time.perf_counter() - started
-        return ShardReport(
-            path,
-            len(task.rows),
-            sum(entry.reject is not None for entry in made.entries.values()),
-            task.seconds,
-            self._wall_seconds,
-            {name: took for name, (took, _) in self._taken.items()},
-            {name: audio for name, (_, audio) in self._taken.items()},
-            os.getpid(),
-        )
+        n_rejects = sum(entry.reject is not None for entry in made.entries.values())
+        return ShardReport(path, len(names), n_rejects, task.seconds, self._wall_seconds, self._taken)
 
-    def _read_halfway(self, path: Path, columns: Features) -> tuple[shards.Shard | None, list[Row]]:
-        """The shard of the first stages, and the rows that are to go on; None if it is not there, or damaged."""
-        known = shards.read_shard(path)
-        try:
-            stored = shards.read_rows(path, columns) if known else {}
-        except BadInput:
-            return None, []
-        return known, self._going_on(stored) if known else []
+    def _halfway(self, path: Path) -> tuple[shards.Shard, Path]:
+        """The shard of the first stages and its file: another host may have made it meanwhile; or it is made now.
 
-    def _going_on(self, stored: Mapping[str, Row]) -> list[Row]:
-        """The rows of the task that the first stages have made, with what they added, by conversation id."""
-        # The source's columns are today's, as a recording may have been moved, unless a stage makes its own.
-        made = {name for stage in self._stages[: self._task.n_halfway] for name in stage.adds}
-        return [
+        Its rows are those that go on: with today's columns of the source, as a recording may have been moved,
+        unless a stage makes its own.
+        """
+        task, stages = self._task, self._stages[: self._task.n_halfway]
+        columns = features_of(stages)
+        if (known := shards.read_whole(path, columns)) is None:
+            first = ShardJob(
+                replace(task, path=path, keeps=None, halfway=None), stages, self._batch_seconds, self._progress
+            )
+            first._ready, first._taken = self._ready, self._taken
+            path = first.finish().path
+            known = shards.read_whole(path, columns) or shards.Shard()
+        self._ready = None
+        made = {name for stage in stages for name in stage.adds}
+        stored = {row["conversation_id"]: row for row in known.rows}
+        known.rows = [
             shards.expand_row(row) | {name: value for name, value in stored[key].items() if name in made}
-            for row in self._task.rows
+            for row in task.rows
             if (key := row["conversation_id"]) in stored
         ]
+        return known, path
 
-    def _made(self, rows: Sequence[Row], first: int, last: int, keeps: Features) -> tuple[shards.Shard, set[str]]:
-        """The shard of rows that have been through the `first` stages, after the `last`; and the ids held."""
-        made, held = shards.Shard(digests=tuple(stage.digest for stage in self._stages[:last])), set[str]()
-        for waiting in _portions(rows, self._portion_seconds):
-            portion, self._ready = self._ready or self._opened(waiting, first), None
-            while portion.done < last:
-                self._advance(portion)
-            chosen = [name for name in keeps if name in portion.dataset.column_names]
-            table = portion.dataset.select_columns(chosen).with_format("arrow")[:]
-            for source, row in zip(portion.rows, table.to_pylist(), strict=True):
-                name = source["conversation_id"]
-                reject = portion.rejects.get(name)
-                made.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
-                if not reject:
-                    made.rows.append(dict.fromkeys(keeps) | row)
-            held |= portion.held
-            del portion, table  # before the next one is opened
-            give_back_memory()
-        of_these = [stage.name for stage in self._stages[first:last] if stage.name in self._taken]
-        made.seconds = {name: (self._taken[name][0], self._taken[name][1]) for name in of_these}
-        check_interrupt()  # what compiled code has made of one may be a reject
-        return made, held
+    def _portions(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
+        """Conversations in order, in groups of as much audio as goes through a stage at once."""
+        portion, held = list[Row](), 0.0
+        for row in rows:
+            if portion and held + row["duration"] > (self._batch_seconds or PORTION_SECONDS):
+                yield portion
+                portion, held = [], 0.0
+            portion.append(row)
+            held += row["duration"]
+        if portion:
+            yield portion
 
-    def _advance(self, portion: Portion) -> None:
-        stage = self._stages[portion.done]
-        usable = [row for row in portion.rows if row["conversation_id"] not in portion.rejects]
+    def _opened(self, rows: Sequence[Row], done: int) -> Portion:
+        """A portion that has been through so many stages, with the transient columns that a later one needs."""
+        expanded = [shards.expand_row(row) for row in rows]
+        features = dict(self._task.columns | PROBLEM)
+        for stage in self._stages[:done]:
+            features |= stage.adds
+        batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
+        batch |= {name: [row[name] for row in expanded] for name in features if name in expanded[0]}
+        wanted, is_held = {name for stage in self._stages[done:] for name in (*stage.needs, *stage.uses)}, False
+        for stage in self._stages[:done]:
+            if wanted.intersection(stage.transient) - set(batch):
+                is_held |= _restore(stage, batch)
+        kinds = Features({name: features[name] for name in batch})
+        # Not `from_dict`, which reads all values once more for a fingerprint.
+        table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
+        dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
+        return Portion(rows, dataset, done, is_held)
+
+    def _advance(self, portion: Portion, stage: Stage) -> None:
+        # From the table: reading a column of the dataset copies the description of all columns four times.
+        problems = portion.dataset.data.column("problem").to_pylist()
+        usable = [row for row, problem in zip(portion.rows, problems, strict=True) if problem is None]
         audio = float(sum(row["duration"] for row in usable))
-        alone = not self._on_device and not stage.by_row and any(stage.models().values())
+        alone = not self._batch_seconds and not stage.by_row and any(stage.models().values())
         options = {"keep_in_memory": True, "new_fingerprint": f"{stage.name}-{portion.done}"}
         options |= {"batch_size": 1 if alone else len(portion.rows)}
         if usable:
@@ -242,56 +244,45 @@ class ShardJob:
         with listening(lambda what, done, of: self._progress(stage.name, audio, None, f"{done} of {of} {what}")):
             portion.dataset = stage.map(portion.dataset, **options)
         wall = time.perf_counter() - started
-        # From the table: reading a column of the dataset copies the description of all columns four times.
-        problems = portion.dataset.data.select([*PROBLEM]).to_pydict()
-        for row, problem, of_stage, remedy in zip(portion.rows, *problems.values(), strict=True):
-            name = row["conversation_id"]
-            if problem is not None and name not in portion.rejects:
-                portion.rejects[name] = Reject(name, of_stage, problem, remedy)
-                portion.held |= {name} if stage.retried else set()
         portion.done += 1
         if usable:
-            self._taken[stage.name][0] += wall
-            self._taken[stage.name][1] += audio
+            took, heard = self._taken.get(stage.name, (0.0, 0.0))
+            self._taken[stage.name] = (took + wall, heard + audio)
             self._progress(stage.name, audio, wall)
 
-    def _opened(self, waiting: Sequence[Row], done: int) -> Portion:
-        """A portion that has been through so many stages, with the transient columns that a later one needs."""
-        rows = [shards.expand_row(row) for row in waiting]
-        features = dict(self._task.columns | PROBLEM)
-        for stage in self._stages[:done]:
-            features |= stage.adds
-        batch: Batch = {name: [None] * len(rows) for name in PROBLEM}
-        batch |= {name: [row[name] for row in rows] for name in features if name in rows[0]}
-        wanted = {name for stage in self._stages[done:] for name in (*stage.needs, *stage.uses)}
-        rejects: dict[str, Reject] = {}
-        for stage in self._stages[:done]:
-            if wanted.intersection(stage.transient) - set(batch):
-                rejects |= _restore(stage, batch)
-        kinds = Features({name: features[name] for name in batch})
-        # Not `from_dict`, which reads all values once more for a fingerprint.
-        table = InMemoryTable.from_pydict(batch, schema=kinds.arrow_schema)
-        dataset = Dataset(table, DatasetInfo(features=kinds), fingerprint="opened")
-        small = [{name: row[name] for name in ("conversation_id", "recording_id", "duration")} for row in rows]
-        return Portion(small, dataset, done, rejects, set(rejects))
+    def _finish(self, portion: Portion, made: shards.Shard, keeps: Features) -> bool:
+        """Take a portion through the stages left, into a shard; whether some of it is to be tried again."""
+        for stage in self._stages[portion.done :]:
+            self._advance(portion, stage)
+        chosen = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
+        rows = portion.dataset.select_columns(chosen).with_format("arrow")[:].to_pylist()
+        is_held, retried = portion.is_held, {stage.name for stage in self._stages if stage.retried}
+        for source, row in zip(portion.rows, rows, strict=True):
+            name, problem, of_stage = source["conversation_id"], row["problem"], row["problem_stage"]
+            reject = None if problem is None else Reject(name, of_stage, problem, row["remedy"])
+            made.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
+            is_held |= of_stage in retried
+            if reject is None:
+                made.rows.append({column: row.get(column) for column in keeps})
+        return is_held
 
 
-def _restore(stage: Stage, batch: Batch) -> dict[str, Reject]:
-    """Add the transient columns of a stage to a batch; returns rejects of rows whose recordings can't be read."""
-    names, rejects = batch["conversation_id"], dict[str, Reject]()
-    made: Batch = {name: [None] * len(names) for name in stage.transient}
-    for number, name in enumerate(names):
+def _restore(stage: Stage, batch: Batch) -> bool:
+    """Add the transient columns of a stage to a batch; whether there are recordings that can't be read."""
+    n_rows, some_gone = len(batch["conversation_id"]), False
+    made: Batch = {name: [None] * n_rows for name in stage.transient}
+    for number in range(n_rows):
         try:
             restored = stage.restore({column: [values[number]] for column, values in batch.items()})
         except BadInput as error:
-            rejects[name] = Reject(name, stage.name, error.reason, error.remedy)
+            some_gone = True
             for column, value in zip(PROBLEM, (error.reason, stage.name, error.remedy), strict=True):
                 batch[column][number] = value
         else:
             for column, values in restored.items():
                 made[column][number] = values[0]
     batch |= made
-    return rejects
+    return some_gone
 
 
 def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: bool = True) -> Generator[_Ready]:
@@ -313,19 +304,6 @@ def ahead(prepare: Callable[[_Item], _Ready], items: Iterable[_Item], overlap: b
             coming = following
         if coming is not None:
             yield coming.result()
-
-
-def _portions(rows: Sequence[Row], seconds: float) -> list[list[Row]]:
-    """Conversations in order, in groups of up to `seconds` of audio each."""
-    portions: list[list[Row]] = []
-    held = 0.0
-    for row in rows:
-        if not portions or held + row["duration"] > seconds:
-            portions.append([])
-            held = 0.0
-        portions[-1].append(row)
-        held += row["duration"]
-    return portions
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from dailytalk_contiguous.run.shard import ShardReport, Task
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
-MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": 1.5}, {"Segment": 6.0}, 4711)
+MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)})
 
 
 def journal(out: Path) -> Journal:

@@ -73,6 +73,7 @@ def make(work: local.RunPlan, stage: Stage, address: str) -> list[Path]:
         ([(16, 2), (64, 0)], 0, True, (2, 8, 1.0)),
         ([(16, 2)], 4, True, (4, 4, 0.5)),
         ([(16, 2)], 3, True, (3, 5, 0.5)),
+        ([(4, 0)], 5, False, (5, 1, 0.0)),
     ],
 )
 def test_workers_are_as_many_as_asked_and_get_what_fits_on_every_node(
@@ -81,12 +82,9 @@ def test_workers_are_as_many_as_asked_and_get_what_fits_on_every_node(
     assert plan_workers(nodes, workers, gpus) == share
 
 
-@pytest.mark.parametrize(
-    ("workers", "gpus", "told"), [(0, True, "has no GPU"), (5, False, "too few for 5 workers")]
-)
-def test_cluster_without_gpu_or_room_is_said(workers: int, gpus: bool, told: str) -> None:
-    with pytest.raises(DailytalkError, match=told):
-        plan_workers([(4, 0)], workers, gpus)
+def test_cluster_without_gpu_is_said() -> None:
+    with pytest.raises(DailytalkError, match="has no GPU"):
+        plan_workers([(4, 0)], 0, True)
 
 
 def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
