@@ -12,7 +12,7 @@ import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def expand_row(row: Mapping[str, Any]) -> Row:
 
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
 METADATA_KEY = b"dailytalk_contiguous"
-LAYOUT = 2
+LAYOUT = 3
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
 _GROUP_BYTES = 1_000_000
@@ -81,12 +81,9 @@ _DAMAGED = "delete it and run the command that wrote it again"
 #: reason that may pass.
 _HELD = ".held.parquet"
 
-_ENTRY = {
-    "recording": str,
-    "duration": float,
-    "reject?": {"id": str, "stage": str, "reason": str, "remedy": str},
-    "audio?": str,
-}
+_REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
+_ENTRY = {"recording_id": str, "duration": float, "reject?": _REJECT, "audio?": str}
+_RECORD = {"layout": int, "entries": {str: _ENTRY}, "stages": [str]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +105,11 @@ class Entry:
 
 @dataclass
 class Shard:
-    """The finished rows, an entry for each conversation that went in, by its id, and the stages that made them.
-
-    `digests`: of the stages, in order. `seconds`: wall seconds of each, and the seconds of audio that went through
-    it.
-    """
+    """The finished rows, an entry for each conversation that went in, by its id, and the digests of the stages."""
 
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
-    seconds: dict[str, tuple[float, float]] = field(default_factory=dict)
 
 
 def stages_digest(stages: Iterable[Stage]) -> str:
@@ -178,20 +170,10 @@ def shard_files(folder: Path) -> list[Path]:
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
     sounds = {row["conversation_id"]: _audio_digest(row) for row in shard.rows if "audio" in row}
-    entries = {
-        name: {
-            "recording": entry.recording_id,
-            "duration": entry.duration,
-            "reject": entry.reject.as_dict() if entry.reject else None,
-            "audio": sounds.get(name, ""),
-        }
-        for name, entry in shard.entries.items()
-    }
-    seconds = {name: [round(took, 4), round(audio, 3)] for name, (took, audio) in shard.seconds.items()}
-    record = {"layout": LAYOUT, "entries": entries, "stages": shard.digests, "seconds": seconds}
-    write_parquet(
-        path, features, row_groups(shard.rows, _GROUP_BYTES), {METADATA_KEY: json.dumps(record).encode()}
-    )
+    entries = {name: asdict(replace(entry, audio=sounds.get(name, ""))) for name, entry in shard.entries.items()}
+    record = {"layout": LAYOUT, "entries": entries, "stages": shard.digests}
+    metadata = {METADATA_KEY: json.dumps(record).encode()}
+    write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
 
 def _audio_digest(row: Row) -> str:
@@ -206,16 +188,13 @@ def read_shard(path: Path) -> Shard | None:
     A link to a file in another folder is not ours.
     """
     record = _stored(path)
-    if not fits(record, {"layout": int, "entries": {str: _ENTRY}, "stages": [str], "seconds": {str: [float]}}):
+    if not fits(record, _RECORD) or record["layout"] != LAYOUT:
         return None
-    if record["layout"] != LAYOUT or any(len(pair) != 2 for pair in record["seconds"].values()):
-        return None
-    entries = {}
-    for name, stored in record["entries"].items():
-        reject = Reject(**stored["reject"]) if stored.get("reject") else None
-        entries[name] = Entry(stored["recording"], stored["duration"], reject, stored.get("audio") or "")
-    seconds = {name: (pair[0], pair[1]) for name, pair in record["seconds"].items()}
-    return Shard([], entries, tuple(record["stages"]), seconds)
+    entries = {
+        name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
+        for name, entry in record["entries"].items()
+    }
+    return Shard([], entries, tuple(record["stages"]))
 
 
 def read_entries(path: Path) -> dict[str, Entry] | None:

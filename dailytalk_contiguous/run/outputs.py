@@ -2,9 +2,8 @@
 
 import hashlib
 import io
-import itertools
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import TableMaker
+from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     GIVEN,
@@ -34,10 +33,9 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.run.merge import write_merged
-from dailytalk_contiguous.shards import Shard, is_held, read_rows, read_shard
+from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage, published_by
-from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.base import PerUtterance, Stage
 from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
@@ -84,7 +82,7 @@ def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
 NOBODY: "People" = {}
 
 
-def lines(
+def lines_of(
     row: Mapping[str, Any], first_id: int = 0, people: "People" = NOBODY, fields: Sequence[Field] = FIELDS
 ) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
@@ -110,156 +108,168 @@ def lines(
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 2
+OUTPUTS_VERSION = 3
 
 #: The most notes on recordings that run.json repeats; all of them are in the shards.
 NOTES_KEPT = 200
 
 
-class Results:
-    """What run.json says of the shards of `tag` or `speak`: rejects, and seconds of the stages."""
-
-    def __init__(self, paths: Iterable[Path], stages: Sequence[Stage], rejects: Sequence[Reject]) -> None:
-        self.shards = {path: finished_shard(path) for path in paths}
-        self.stages, self.rejects = stages, [*rejects]
-        self._taken: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
-        self._seconds: dict[str, float] = {}
-        self._lost: dict[str, float] = defaultdict(float)
-        self._remedies = {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)}
-        self._rejected = 0
-
-    def rows(self, columns: Iterable[str]) -> Iterator[Row]:
-        """The rows of all shards, with these columns; counts their conversations and rejects on the way."""
-        columns = tuple(columns)
-        for path, shard in self.shards.items():
-            for stage, (took, audio) in shard.seconds.items():
-                self._taken[stage][0] += took
-                self._taken[stage][1] += audio
-            rows = read_rows(path, columns)
-            for name, entry in shard.entries.items():
-                self._seconds[name] = entry.duration
-                if not entry.reject:
-                    yield rows[name]
-                    continue
-                kind = kind_of(entry.reject.reason)
-                self.rejects.append(entry.reject)
-                self._rejected += 1
-                self._lost[kind] += entry.duration
-                self._remedies.setdefault(kind, entry.reject.remedy)
-
-    def record(self) -> dict[str, Any]:
-        """For run.json: the stages, with wall seconds in all and for a second of audio, and what was rejected.
-
-        `rejected`: conversations and their seconds beside those of all; `reasons`: seconds by kind of reason, the
-        longest first; `remedies`: what to do about each kind, and about recordings that the source rejected.
-        """
-        stages = []
-        for stage in self.stages:
-            took, audio = self._taken.get(stage.name, (0.0, 0.0))
-            factor = round(took / audio, 5) if audio else None
-            stages.append(stage_record(stage, {"seconds": round(took, 3), "realtime_factor": factor}))
-        rejected: dict[str, Any] = {
-            "conversations": self._rejected,
-            "of_conversations": len(self._seconds),
-            "seconds": round(sum(self._lost.values()), 3),
-            "of_seconds": round(sum(self._seconds.values()), 3),
-        }
-        if self._lost:
-            longest = sorted(self._lost, key=lambda kind: -self._lost[kind])
-            rejected["reasons"] = {kind: round(self._lost[kind], 3) for kind in longest}
-        if self._remedies:
-            rejected["remedies"] = self._remedies
-        return {"stages": stages, "rejected": rejected}
-
-
-def write_outputs(
+def write_results(
     out: Path,
     paths: Sequence[Path],
     stages: Sequence[Stage],
-    problems: Sequence[Reject],
+    rejects: Sequence[Reject],
     about: Mapping[str, Any],
+    fields: Sequence[Field],
+    spoken: bool = False,
     people: "People" = NOBODY,
 ) -> dict[str, Any]:
-    """Write all files from the finished shards `paths`, in their order; returns what run.json holds.
+    """Write all files of one half of the work from its finished shards `paths`, in their order.
 
-    `problems` are rejects of the source; `about` is how the run was started, and its `source` where the recordings
-    are from; `people` name the speakers. If nothing changed since run.json was written, nothing is written.
+    Args:
+        out: the work folder. stages: of this half.
+        rejects: of the source, and of what is read before the shards.
+        about: goes into the record: how the run was started, and its `source`, where the recordings are from.
+        fields: that stages publish. spoken: whether it is the second half. people: name the speakers.
+
+    Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
     """
-    named = sorted((*key, *person) for key, person in people.items())
-    fingerprint = fingerprint_of(paths, [problem.as_dict() for problem in problems], named)
-    before = read_run(out)
-    same = before and before.get("fingerprint") == fingerprint and before.get("source") == about.get("source")
-    exist = all((out / name).is_file() for name in (TRANSCRIPT, LINE_DIGESTS, REJECTS, *_FIGURES))
-    if before and same and exist:
-        return before
-    published = published_by(stages)
-    fields, spoken = (*FIELDS, *published), (before or {}).get("speak")
-    results, notes = Results(paths, stages, problems), list[dict[str, str]]()
-    languages, fitted, n_utterances = Counter[str](), 0, 0
+    run, shards, facts = (
+        read_run(out) or {},
+        {path: finished_shard(path) for path in paths},
+        facts_of_run(about, stages),
+    )
+    other = run.pop("speak", None)
+    before = (other or {}) if spoken else run
+    inputs = [facts["settings"], about.get("source"), about.get("transcript_sha256"), sorted(people.items())]
+    fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects], inputs)
+    changed = spoken and _write_sounds(out, shards)
+    names = (REJECTS, *_FIGURES, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
+    if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
+        return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
+    rejected, notes, languages, fitted = [*rejects], list[dict[str, str]](), Counter[str](), 0
 
-    def transcript(maker: TableMaker) -> Iterator[dict[str, Any]]:
-        nonlocal fitted, n_utterances
-        for row in results.rows(transcript_columns(published)):
-            yield from lines(row, n_utterances, people, fields)
-            n_utterances += len(row["utterance_id"])
-            maker.add(row | _as_finished(row, fields))
-            results.rejects.extend(Reject(**item) for item in (*row["rejected"], *row["unmatched"]))
-            given = [index for index, name in enumerate(row["recogniser"]) if name == GIVEN]
-            languages.update({row["language"][index] for index in given})
-            fitted += sum(word.get("fitted") is True for index in given for word in row["words"][index])
-            notes.extend({"conversation_id": row["conversation_id"], "note": note} for note in row["notes"])
+    def lines(maker: TableMaker) -> Iterator[dict[str, Any]]:
+        nonlocal fitted
+        n_utterances, every = 0, (*FIELDS, *fields)
+        columns = [name for name in built(every) if name != "audio"] if spoken else transcript_columns(fields)
+        for path, shard in shards.items():
+            rows = read_rows(path, columns)
+            for name, entry in shard.entries.items():
+                if entry.reject:
+                    rejected.append(entry.reject)
+                    continue
+                row = rows[name]
+                rejected.extend(_rejected_in(row))
+                yield from (
+                    shifted(row, n_utterances, every) if spoken else lines_of(row, n_utterances, people, every)
+                )
+                n_utterances += len(row["utterances" if spoken else "utterance_id"])
+                maker.add(row if spoken else row | _as_finished(row, every))
+                notes.extend({"conversation_id": name, "note": note} for note in row.get("notes") or ())
+                fitted += sum(word.get("fitted") is True for words in row.get("words") or () for word in words)
+                given = zip(row.get("language") or (), row.get("recogniser") or (), strict=False)
+                languages.update({language for language, recogniser in given if recogniser == GIVEN})
 
     # The tables are of what is finished, once something is.
-    writing = nullcontext(TableMaker(False, published)) if spoken else tables_in(out, False, published)
-    with writing as maker:
-        edits = write_merged(out, transcript(maker))
+    is_latest = spoken or other is None
+    with tables_in(out, spoken, fields) if is_latest else nullcontext(TableMaker(False, fields)) as maker:
+        if spoken:
+            write_lines(out / SHIFTED, map(json_text, lines(maker)))
+        else:
+            edits = write_merged(out, lines(maker))
     made = maker.tables()
-    after = [reject for reject in rejects_in(out) if reject["stage"] in SPOKEN_STAGES]
-    _write_rejects(out, [reject.as_dict() for reject in results.rejects], after)
-    whole, said = figures.totals(made), made.utterances
-    tags, emotions = (
-        Counter(figures.sums(made, name)["utterances"].to_dict()) for name in ("tag", "emotion_class")
-    )
-    recognisers = figures.counts(said["recogniser"])
-    facts = facts_of_run(about, stages)
-    recogniser = facts["models"].get("recogniser")
-    if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
-        del facts["models"]["recogniser"]
-    hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
+    if is_latest:
+        write_text(out / STATS, json_document(figures.corpus_stats(made)))
+    others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
+    mine = [reject.as_dict() for reject in rejected]
+    write_lines(out / REJECTS, map(json_text, [*others, *mine] if spoken else [*mine, *others]))
+    whole = figures.totals(made)
+    counts: dict[str, Any] = {name: int(whole[name]) for name in ("conversations", "utterances", "words")} | {
+        "rejects": len(mine)
+    }
     record: dict[str, Any] = {
         **facts,
-        "packages": {name: version(name) for name in PACKAGES},
-        **results.record(),
-        "counts": {
-            "conversations": int(whole["conversations"]),
-            "utterances": int(whole["utterances"]),
-            "utterances_by_channel": dict(sorted(figures.counts(said["channel"]).items())),
+        "counts": counts,
+        "rejected": _rejected_record(
+            [entry for shard in shards.values() for entry in shard.entries.values()], rejected
+        ),
+        "fingerprint": fingerprint,
+    }
+    if spoken:
+        statuses, lost = figures.counts(made.utterances["status"]), figures.lost_in_rebuild(made)
+        counts |= {name.replace("-", "_"): n for name, n in statuses.items()}
+        means = {name: round(mean, 4) for name, mean in figures.timeline_means(made).items()}
+        record |= {
+            "hours": round(whole["seconds"] / 3600, 5),
+            "cost": round(figures.cost(made), 6),
+            "mean": means or None,
+            "lost_speech_seconds": lost["speech"],
+            "lost_sound_seconds": lost["sound"],
+        }
+        run |= {name: facts[name] for name in ("source",) if name in facts} | {"speak": record}
+    else:
+        said = made.utterances
+        recognisers = figures.counts(said["recogniser"])
+        recogniser = facts["models"].get("recogniser")
+        if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
+            del facts["models"]["recogniser"]
+        counts |= {
             "utterances_by_recogniser": dict(recognisers.most_common()),
             "conversations_by_given_language": dict(languages.most_common()),
             "words_fitted": fitted,
             "short_utterances": figures.counts(said["kind"])["short"],
             "utterances_without_text": dict(figures.without_text(made).most_common()),
-            "recordings_rejected": len(problems),
-            "rejects": len(results.rejects),
-            "rejects_by_stage": dict(Counter(reject.stage for reject in results.rejects).most_common()),
-            "tags": dict(tags.most_common()),
-            **({"emotions": dict(emotions.most_common())} if emotions else {}),
+            "recordings_rejected": len(rejects),
+            "tags": _numbers(made, "tag"),
+            "emotions": _numbers(made, "emotion_class"),
             "notes": len(notes),
             "edits_that_differ": edits,
-        },
-        "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
-        "notes": notes[:NOTES_KEPT],
-        "transcript_sha256": sha256_of(out / TRANSCRIPT),
-        "fingerprint": fingerprint,
-        **({"fields": described(published)} if published else {}),
-        **({"unpublished": unpublished} if (unpublished := _unpublished(stages, published)) else {}),
-    }
-    if spoken:
-        record["speak"] = spoken
-    else:
-        write_text(out / STATS, json_document(figures.corpus_stats(made)))
-    write_text(out / RUN, json_document(record))
+        }
+        hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
+        record |= {
+            "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
+            "notes": notes[:NOTES_KEPT],
+            "transcript_sha256": sha256_of(out / TRANSCRIPT),
+            "unpublished": _unpublished(stages, fields),
+        }
+        run = record | ({"speak": other} if other else {})
+    write_text(out / RUN, json_document(run | ({"fields": described(fields)} if fields else {})))
     return record
+
+
+def _rejected_in(row: Mapping[str, Any]) -> Iterator[Reject]:
+    """What is smaller than a row and was rejected. An utterance without text is none: its row has a reason."""
+    for item in (*(row.get("rejected") or ()), *(row.get("unmatched") or ())):
+        yield Reject(**item)
+    for said in row.get("utterances") or ():
+        if said["status"] == "kept-original" and said["text"].strip():
+            yield Reject(said["utterance_id"], "Speak", said["reason"], "its original voice is kept")
+
+
+def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> dict[str, Any]:
+    """For run.json: rejected conversations and their seconds beside those of all, and seconds by kind of reason.
+
+    `reasons`: the longest first. `remedies`: what to do about each kind, also of what the source rejected.
+    """
+    lost: dict[str, float] = {}
+    for entry in entries:
+        if entry.reject:
+            kind = kind_of(entry.reject.reason)
+            lost[kind] = lost.get(kind, 0.0) + entry.duration
+    return {
+        "conversations": sum(entry.reject is not None for entry in entries),
+        "of_conversations": len(entries),
+        "seconds": round(sum(lost.values()), 3),
+        "of_seconds": round(sum(entry.duration for entry in entries), 3),
+        "reasons": {kind: round(lost[kind], 3) for kind in sorted(lost, key=lost.__getitem__, reverse=True)},
+        "remedies": {kind_of(reject.reason): reject.remedy for reject in reversed(rejects)},
+    }
+
+
+def _numbers(made: Tables, column: str) -> dict[str, int]:
+    """How many utterances there are of each value."""
+    return dict(Counter(figures.sums(made, column)["utterances"].to_dict()).most_common())
 
 
 def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
@@ -282,11 +292,6 @@ def _unpublished(stages: Sequence[Stage], published: Sequence[Field]) -> list[st
     ours = f"{__package__.partition('.')[0]}."
     own = [stage for stage in inner if not type(stage).__module__.startswith(ours)]
     return [name for stage in own for name in stage.adds if name not in names]
-
-
-def _write_rejects(out: Path, *parts: Iterable[Mapping[str, str]]) -> None:
-    rejects = [*itertools.chain(*parts)]  # some are read from the file
-    write_lines(out / REJECTS, map(json_text, rejects))
 
 
 def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
@@ -312,10 +317,10 @@ def models_of(stages: Sequence[Stage]) -> dict[str, dict[str, Any]]:
     }
 
 
-def stage_record(stage: Stage, measured: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """A stage for run.json, with what was measured of it."""
+def stage_record(stage: Stage) -> dict[str, Any]:
+    """A stage for run.json."""
     inner: Any = getattr(stage, "stage", stage)
-    return {"name": stage.name, **measured, "digest": stage.digest, "settings": asdict(inner)}
+    return {"name": stage.name, "digest": stage.digest, "settings": asdict(inner)}
 
 
 def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
@@ -325,6 +330,7 @@ def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str,
         "settings": settings_of(*stages) | dict(about.get("settings") or {}),
         "date": today(),
         "version": version("dailytalk-contiguous"),
+        "packages": {name: version(name) for name in PACKAGES},
         "models": models_of(stages),
         "stages": [stage_record(stage) for stage in stages],
     }
@@ -333,44 +339,6 @@ def facts_of_run(about: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str,
 def today() -> str:
     """The date in UTC, such as 2025-01-31, which tells the reader of a page how old the data is."""
     return datetime.now(UTC).date().isoformat()
-
-
-def write_spoken(
-    out: Path,
-    paths: Sequence[Path],
-    stages: Sequence[Stage],
-    rejects: Sequence[Reject],
-    about: Mapping[str, Any],
-    source: Mapping[str, Any] | None = None,
-    fields: Sequence[Field] | None = None,
-) -> dict[str, Any]:
-    """Write the outputs of the finished shards `paths`, and return the record.
-
-    `source` is where the recordings are from: run.json has it even if `dailytalk tag` wrote elsewhere. `fields`
-    are those that stages publish, by default those of `Finish`. If nothing changed since the record was written,
-    only its description of the run (`about`) is replaced.
-    """
-    results = Results(paths, stages, rejects)
-    fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects])
-    before = (read_run(out) or {}).get("speak", {})
-    if fields is None:
-        finish = find_stage(Finish, stages)
-        fields = finish.fields if finish else ()
-    about_run = {
-        **about,
-        "settings": settings_of(*stages) | dict(about.get("settings") or {}),
-        "models": models_of(stages),
-    }
-    changed = _write_sounds(out, results.shards)
-    exist = all((out / name).is_file() for name in (SHIFTED, REJECTS, *_FIGURES))
-    record = {**before, **about_run}
-    if changed or not exist or before.get("fingerprint") != fingerprint:
-        written = _write_finished(out, results, (*FIELDS, *fields))
-        record = {**about_run, **written, "fingerprint": fingerprint}
-    whole = (read_run(out) or {}) | ({"source": dict(source)} if source else {}) | {"speak": record}
-    whole |= {"fields": described(fields)} if fields else {}
-    write_text(out / RUN, json_document(whole))
-    return record
 
 
 def _write_sounds(out: Path, shards: Mapping[Path, Shard]) -> bool:
@@ -397,44 +365,6 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard]) -> bool:
             changed = True
             path.unlink()
     return changed
-
-
-def _write_finished(out: Path, results: Results, fields: Sequence[Field]) -> dict[str, Any]:
-    """Write lines, tables and rejects; returns their part of the record."""
-
-    def shifted_lines(maker: TableMaker) -> Iterator[str]:
-        n_utterances = 0
-        for row in results.rows(column for column in built(fields) if column != "audio"):
-            # An utterance without text is no reject: its row has a reason, and it is counted.
-            results.rejects += [
-                Reject(utterance["utterance_id"], "Speak", utterance["reason"], "its original voice is kept")
-                for utterance in row["utterances"]
-                if utterance["status"] == "kept-original" and utterance["text"].strip()
-            ]
-            yield from map(json_text, shifted(row, n_utterances, fields))
-            n_utterances += len(row["utterances"])
-            maker.add(row)
-
-    with tables_in(out, fields=[field for field in fields if field not in FIELDS]) as maker:
-        write_lines(out / SHIFTED, shifted_lines(maker))
-    made = maker.tables()
-    spoken = SPOKEN_STAGES | {stage.name for stage in results.stages}
-    before = [reject for reject in rejects_in(out) if reject["stage"] not in spoken]
-    _write_rejects(out, before, [reject.as_dict() for reject in results.rejects])
-    write_text(out / STATS, json_document(figures.corpus_stats(made)))
-    statuses = {name.replace("-", "_"): n for name, n in figures.counts(made.utterances["status"]).items()}
-    whole, means, lost = figures.totals(made), figures.timeline_means(made), figures.lost_in_rebuild(made)
-    counts = {name: int(whole[name]) for name in ("conversations", "utterances", "words")}
-    return {
-        "date": today(),
-        "counts": {**counts, **statuses, "rejects": len(results.rejects)},
-        **results.record(),
-        "hours": round(whole["seconds"] / 3600, 5),
-        "cost": round(figures.cost(made), 6),
-        "mean": {name: round(mean, 4) for name, mean in means.items()} or None,
-        "lost_speech_seconds": lost["speech"],
-        "lost_sound_seconds": lost["sound"],
-    }
 
 
 def edited_since(out: Path) -> bool:

@@ -166,7 +166,6 @@ class ShardJob:
             raise RuntimeError(f"{len(lost)} conversations are neither in the shard nor rejected: {lost[:5]}")
         made.entries = {name: made.entries[name] for name in names}
         made.digests = tuple(stage.digest for stage in self._stages)
-        made.seconds |= self._taken
         path = shards.held_path(task.path) if is_held else task.path
         shards.write_shard(path, made, keeps)
         if not is_held:

@@ -124,8 +124,12 @@ class SpeakSpec(Spec):
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         made_of = {"transcript_sha256": self.script.digest, "time": time_spent}
         about = {**self.about, **made_of, "money": self._money.as_dict()}
-        source = self.script.source
-        return outputs.write_spoken(self.out, self._pass.paths, self.stages, self.rejects, about, source)
+        about |= {"source": self.script.source} if self.script.source else {}
+        finish = find_stage(Finish, self.stages)
+        fields = finish.fields if finish else ()
+        return outputs.write_results(
+            self.out, self._pass.paths, self.stages, self.rejects, about, fields, spoken=True
+        )
 
 
 def spoken_pass(

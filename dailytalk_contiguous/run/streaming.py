@@ -383,10 +383,11 @@ class StreamSpec(Spec):
         }
         tagged = self._paths(TAGGED) or Pass(self.out / TAGGED, [], self.tagging).outputs()
         problems = [Reject(**reject) for window in self.windows for reject in window.problems]
-        record = outputs.write_outputs(self.out, tagged, self.tagging, problems, about)
+        record = outputs.write_results(self.out, tagged, self.tagging, problems, about, self.fields)
         if self.job.speaking:
             about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
             unsaid = [Reject(**reject) for window in self.windows for reject in window.unsaid]
-            outputs.write_spoken(self.out, self._paths(DATASET), self.speaking, unsaid, about, self.job.source)
+            paths = self._paths(DATASET)
+            outputs.write_results(self.out, paths, self.speaking, unsaid, about, self.fields, spoken=True)
             record = work_folder.read_run(self.out) or record
         return record

@@ -204,16 +204,17 @@ class TagSpec(Spec):
         return tagged_pass(self.out, self.recordings.groups, self.stages)
 
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        from dailytalk_contiguous.run.outputs import write_outputs  # here: it is for the end, and imports much
+        from dailytalk_contiguous.run.outputs import write_results  # here: it is for the end, and imports much
 
         source = {"source": self.recordings.source} if self.recordings.source else {}
-        return write_outputs(
+        return write_results(
             self.out,
             self._pass.outputs(),
             self.stages,
             self.rejects,
             {**self.about, **source, "time": time_spent},
-            self.recordings.people,
+            published_by(self.stages),
+            people=self.recordings.people,
         )
 
 

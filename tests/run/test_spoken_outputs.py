@@ -17,7 +17,7 @@ from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.run.outputs import write_spoken
+from dailytalk_contiguous.run.outputs import write_results
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -153,13 +153,13 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     (tmp_path / "rejects.jsonl").write_text(text, encoding="utf-8")
     (tmp_path / "run.json").write_text(json.dumps({"counts": {"recordings": 1}, "speak": {"old": True}}))
     for _ in range(2):
-        record = write_spoken(tmp_path, [], [], [own], {"money": {}})
+        record = write_results(tmp_path, [], [], [own], {"money": {}}, (), spoken=True)
         assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict(), own.as_dict()]
         whole = json.loads((tmp_path / "run.json").read_text())
         assert whole == {"counts": {"recordings": 1}, "speak": record}
     assert record["counts"] == {"conversations": 0, "utterances": 0, "words": 0, "rejects": 1}
     assert not (tmp_path / "audio").exists()  # there is no sound
-    write_spoken(tmp_path, [], [], [], {"money": {}})
+    write_results(tmp_path, [], [], [], {"money": {}}, (), spoken=True)
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 
 
@@ -213,6 +213,6 @@ def test_sound_files_of_others_are_left_alone(spoken: Path, tmp_path: Path) -> N
     (work / "audio/notes.wav").write_bytes(b"mine")
     (work / "audio/gone_edited.wav").write_bytes(b"of a conversation that is no more")
     stages: list[Stage] = []
-    write_spoken(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}})
+    write_results(work, list((work / "dataset").glob("*.parquet")), stages, [], {"money": {}}, (), spoken=True)
     names = sorted(path.name for path in (work / "audio").glob("*.wav"))
     assert names == ["first_edited.wav", "notes.wav", "second_edited.wav"]

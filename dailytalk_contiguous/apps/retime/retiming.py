@@ -149,8 +149,8 @@ class RetimeSpec(Spec):
         write_text(self.out / RUN, json_document((read_run(self.out) or {}) | run))
         about = {**self.about, "time": time_spent}
         rejects = [*self.rejects]
-        record = outputs.write_spoken(
-            self.out, self._pass.outputs(), self.stages, rejects, about, fields=self.fields
+        record = outputs.write_results(
+            self.out, self._pass.outputs(), self.stages, rejects, about, self.fields, spoken=True
         )
         return {**record, RETIMED: run[RETIMED]}
 
