@@ -8,7 +8,7 @@ a row group of the requested columns, and a row group that unpacks to far more t
 import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,10 +28,12 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: A row group is not read if its footer says that it has more bytes than this once it is unpacked, and more than
-#: this many times its own: FLAC hardly shrinks, WAV to a tenth at most. A batch has fewer rows where its values
-#: could have more.
+#: A file is not read if its footer says that a row group has more bytes than this once it is unpacked, and more
+#: than this many times its own: FLAC hardly shrinks, WAV to a tenth at most.
 LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
+
+#: Bytes of the rows of a batch, about.
+_BATCH_BYTES = 1 << 26
 
 #: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels. Equal values are
 #: counted in a file, and not written.
@@ -55,11 +57,16 @@ class ParquetReader:
     """
 
     def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
-        self._file = file
-        self._name, self._remedy, self._is_local = name, remedy, is_local
-        with self._reading():
-            self.schema: pa.Schema = file.schema_arrow
-            self.group_sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
+        self.schema: pa.Schema = file.schema_arrow
+        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+        self.group_sizes = [group.num_rows for group in groups]
+        self._chunks = [[group.column(number) for number in range(group.num_columns)] for group in groups]
+        for chunks in self._chunks:
+            packed, unpacked = sum(chunk.total_compressed_size for chunk in chunks), sum(map(_unpacked, chunks))
+            if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
+                size = f"a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked"
+                raise BadInput(f"{name} has {size}", remedy)
 
     def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
         """Raise BadInput, with another `remedy` if there is one, unless the file has some columns of some types.
@@ -78,30 +85,30 @@ class ParquetReader:
     def rows(self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[Row]:
         """The rows of some row groups, or of all, with these columns or all. Raises BadInput for damage."""
         for batch in self.batches(columns, groups):
-            with self._reading():
+            with _reading(self._name, self._remedy):
                 rows = batch.to_pylist()
             yield from rows
 
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same as record batches of at most `size` rows. Raises BadInput for what would fill memory, too.
+        """The same as record batches of at most `size` rows, fewer where rows are large.
 
-        Only of a file on this disk, and without a column of audio, a batch may be of several row groups, because
-        beginning each group separately takes several times as long.
+        Of a file on this disk, a batch may be of several row groups, because beginning each group separately takes
+        several times as long; of one on the network, all of them would be fetched at once.
         """
-        names = None if columns is None else list(columns)
+        names = self.schema.names if columns is None else list(columns)
         wanted = list(range(len(self.group_sizes)) if groups is None else groups)
-        is_heavy = any(_is_heavy(field.type) for field in self.schema if names is None or field.name in names)
-        for run in [wanted] if self._is_local and not is_heavy else [[group] for group in wanted]:
-            with self._reading():
-                largest = max((self._largest_value(group, names) for group in run), default=0)
-                n_rows = max(1, min(size, LARGEST_UNPACKED // max(largest, 1)))
-                batches = self._file.iter_batches(n_rows, row_groups=run, columns=names, use_threads=False)
-            for group in run:
-                log.debug("read %s, row group %d: %s", self._name, group, names or self.schema.names)
+        chunks = [chunk for group in wanted for chunk in self._chunks[group]]
+        n_bytes = sum(_unpacked(chunk) for chunk in chunks if chunk.path_in_schema.partition(".")[0] in names)
+        n_rows = sum(self.group_sizes[group] for group in wanted)
+        size = max(1, min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1)))
+        for run in [wanted] if self._is_local else [[group] for group in wanted]:
+            log.debug("read %s, row groups %s: %s", self._name, run, names)
+            with _reading(self._name, self._remedy):
+                batches = self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
             while True:
-                with self._reading():
+                with _reading(self._name, self._remedy):
                     batch = next(batches, None)
                 if batch is None:
                     break
@@ -115,57 +122,29 @@ class ParquetReader:
         self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
     ) -> Iterator[Row | None]:
         """As `row` of each of some sorted positions, of which the row groups are read once."""
+        names = self.schema.names if columns is None else list(columns)
         for group, of_group in itertools.groupby(positions, key=itemgetter(0)):
-            wanted = [index for _, index in of_group]
-            n_rows = self.group_sizes[group] if group < len(self.group_sizes) else 0
-            start = 0
-            for batch in self.batches(columns, [group]) if wanted[0] < n_rows else ():
-                for index in wanted:
-                    if start <= index < start + batch.num_rows:
-                        with self._reading():
-                            row: Row = batch.slice(index - start, 1).to_pylist()[0]
-                        yield row
-                start += batch.num_rows
-                if start > wanted[-1]:
-                    break
-            yield from (None for index in wanted if index >= n_rows)
-
-    def _largest_value(self, group: int, names: Sequence[str] | None) -> int:
-        """Bytes that no value of a row group exceeds. Raises BadInput if it unpacks to more than is read."""
-        row_group = self._file.metadata.row_group(group)
-        chunks = [row_group.column(number) for number in range(row_group.num_columns)]
-        chunks = [chunk for chunk in chunks if names is None or chunk.path_in_schema.partition(".")[0] in names]
-        sizes = [
-            chunk.total_uncompressed_size
-            + (_LIST_BYTES * chunk.num_values if ".list." in chunk.path_in_schema else 0)
-            for chunk in chunks
-        ]
-        packed, unpacked = sum(chunk.total_compressed_size for chunk in chunks), sum(sizes)
-        if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
-            raise BadInput(
-                f"{self._name} has a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked",
-                self._remedy,
-            )
-        return max(sizes, default=0)
+            table = None
+            for _, index in of_group:
+                if group >= len(self.group_sizes) or index >= self.group_sizes[group]:
+                    yield None
+                    continue
+                with _reading(self._name, self._remedy):
+                    if table is None:
+                        log.debug("read %s, row groups %s: %s", self._name, [group], names)
+                        table = self._file.read_row_group(group, names, use_threads=False)
+                    row: Row = table.slice(index, 1).to_pylist()[0]
+                yield row
 
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
-        metadata = self._file.metadata
-        return sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except PARQUET_ERRORS as error:
-            raise _damaged(error, self._name, self._remedy) from None
+        return sum(chunk.total_uncompressed_size for chunks in self._chunks for chunk in chunks)
 
 
-def _is_heavy(kind: pa.DataType) -> bool:
-    """Whether a column may hold megabytes a row."""
-    if pa.types.is_struct(kind):
-        return any(_is_heavy(field.type) for field in kind)
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+def _unpacked(chunk: pq.ColumnChunkMetaData) -> int:
+    """Bytes of a column of a row group once it is unpacked, at most."""
+    in_lists = _LIST_BYTES * chunk.num_values if ".list." in chunk.path_in_schema else 0
+    return int(chunk.total_uncompressed_size + in_lists)
 
 
 @contextmanager
@@ -181,36 +160,32 @@ def open_parquet(
         buffer_size: bytes of a column that are read at a time; 0 for those of a row group at once.
 
     Raises:
-        BadInput: it is damaged.
+        BadInput: it is damaged, or would fill memory.
         OSError: as the disk or the network does.
     """
-    if isinstance(source, Path):
-        name = name or shown(source)
-        with open_regular(source) as opened:  # Arrow itself opens no path that is not UTF-8
-            yield from _opened(opened, remedy, name, {"buffer_size": buffer_size}, is_local=True)
-    else:
-        options = {"buffer_size": buffer_size, "pre_buffer": not buffer_size}
-        yield from _opened(source, remedy, name, options, is_local=False)
+    is_local = isinstance(source, Path)
+    # Arrow itself opens no path that is not UTF-8.
+    with open_regular(source) if isinstance(source, Path) else nullcontext(source) as file:
+        name = name or shown(Path(str(source)))
+        with _reading(name, remedy):
+            parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=not (is_local or buffer_size))
+        with parquet:
+            with _reading(name, remedy):
+                reader = ParquetReader(parquet, name, remedy, is_local)
+            yield reader
 
 
-def _opened(
-    file: BinaryIO, remedy: str, name: str, options: Mapping[str, Any], is_local: bool
-) -> Iterator[ParquetReader]:
+@contextmanager
+def _reading(name: str, remedy: str) -> Iterator[None]:
+    """Raise BadInput for a damaged file; errors of the disk, the network and memory stay what they are."""
     try:
-        parquet = pq.ParquetFile(file, **options)
+        yield
     except PARQUET_ERRORS as error:
-        raise _damaged(error, name, remedy) from None
-    with parquet:
-        yield ParquetReader(parquet, name, remedy, is_local)
-
-
-def _damaged(error: Exception, name: str, remedy: str) -> BadInput:
-    """The sentence about a damaged file. Raises `error` again if it is of the disk, the network or memory."""
-    if isinstance(error, MemoryError) or (
-        isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
-    ):
-        raise error
-    return BadInput(f"{name} can't be read ({cause(error)})", remedy)
+        if isinstance(error, MemoryError) or (
+            isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None)
+        ):
+            raise
+        raise BadInput(f"{name} can't be read ({cause(error)})", remedy) from None
 
 
 @contextmanager
