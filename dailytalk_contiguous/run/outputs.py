@@ -82,7 +82,7 @@ def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
 NOBODY: "People" = {}
 
 
-def lines_of(
+def tagged_lines(
     row: Mapping[str, Any], first_id: int = 0, people: "People" = NOBODY, fields: Sequence[Field] = FIELDS
 ) -> Iterator[dict[str, Any]]:
     """The lines of one conversation, in order of start; `segment_id` counts on from `first_id`.
@@ -162,7 +162,7 @@ def write_results(
                 row = rows[name]
                 rejected.extend(_rejected_in(row))
                 yield from (
-                    shifted(row, n_utterances, every) if spoken else lines_of(row, n_utterances, people, every)
+                    shifted(row, n_utterances, every) if spoken else tagged_lines(row, n_utterances, people, every)
                 )
                 n_utterances += len(row["utterances" if spoken else "utterance_id"])
                 maker.add(row if spoken else row | _as_finished(row, every))

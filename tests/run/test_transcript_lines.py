@@ -6,7 +6,7 @@ from recordings import calls, read_lines, run, save
 
 from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.run.outputs import lines_of, shifted
+from dailytalk_contiguous.run.outputs import shifted, tagged_lines
 from dailytalk_contiguous.sources.people import Person
 
 #: The fields of the older tool, in its order, and then ours.
@@ -121,7 +121,7 @@ FIRST = {
 
 
 def test_line_has_the_time_of_its_recording_so_many_digits_and_null_for_what_is_not_known() -> None:
-    first, second = lines_of(ROW, 7)
+    first, second = tagged_lines(ROW, 7)
     assert first == FIRST
     assert second["segment_id"] == 8
     assert second["vad"] == dict.fromkeys(AFFECT)
@@ -134,13 +134,13 @@ def test_line_has_the_time_of_its_recording_so_many_digits_and_null_for_what_is_
     ("avg_logprob", "confidence"), [(0.0, 1.0), (0.3, 1.0), (-1.0, 0.3679), (math.nan, None), (None, None)]
 )
 def test_confidence_is_a_probability(avg_logprob: float | None, confidence: float | None) -> None:
-    (first, _) = lines_of(ROW | {"avg_logprob": [avg_logprob, None]})
+    (first, _) = tagged_lines(ROW | {"avg_logprob": [avg_logprob, None]})
     assert (first["confidence"], first["segment_id"]) == (confidence, 0)
 
 
 def test_people_name_the_speaker_of_their_channel_as_far_as_they_are_known() -> None:
     people = {("rec", "left"): Person("anna", "female", ""), ("other", "right"): Person("ben", "male", "de")}
-    first, second = lines_of(ROW, 7, people)
+    first, second = tagged_lines(ROW, 7, people)
     assert first == FIRST | {"speaker": "anna", "gender": "female"}
     assert second["speaker"] == "rec/right"
     assert "gender" not in second
