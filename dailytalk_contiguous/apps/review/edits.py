@@ -11,15 +11,12 @@ from functools import cached_property
 from itertools import chain, count, pairwise
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.buckets import FEATURES, LEVELS
-from dailytalk_contiguous.core.documents import fits, is_number, quoted
+from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import (
-    AFFECT,
     DERIVED_KEYS,
     HAS_TEXT,
     LONGEST_TEXT,
-    PROSODY,
     no_text_reason,
 )
 from dailytalk_contiguous.core.word_times import (
@@ -45,23 +42,11 @@ Lines = dict[str, SpokenLine]
 #: Fields that say who edited a line, and which of its fields; they follow from the others.
 EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
-#: Fields of a line that hold measures by name, with the field of their buckets.
-_BUCKETS_OF = {"vad": "vad_bucket", "features": "prosody_bucket"}
-
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 
-#: The sides of a division that a person may put an item on.
-SIDES = ("train", "validation")
-
 #: Characters of the whole text of an item.
 LONGEST_WHOLE = 2_000_000
-
-#: Largest measure of prosody in an edit: Hz of a pitch are far below.
-LARGEST_MEASURE = 1e5
-
-#: The measure of each bucket, by the names that buckets have in a transcript.
-_MEASURE_OF = {bucket.removesuffix("_bucket"): measure for measure, bucket in FEATURES.items()}
 
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
@@ -196,7 +181,7 @@ def replayed(lines: Lines, change: EditChange) -> Lines:
 
 
 #: Fields of a line that people edit: an edit can be undone if they are unchanged since.
-_EDITED = ("channel", "speaker", "start", "end", "text", "tag", "vad", "features")
+_EDITED = ("channel", "speaker", "start", "end", "text", "tag")
 
 
 def is_state(lines: Lines, state: Json) -> bool:
@@ -238,11 +223,6 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     edited = {"text", "start", "end"} if before is None else changed - _NO_EDITS
     if "text" in edited:
         edited -= {"words"}
-    for name in edited & _BUCKETS_OF.keys():  # each measure is a column of its own
-        measures = {
-            measure for measure, value in line[name].items() if value != (old.get(name) or {}).get(measure)
-        }
-        edited = edited - {name} | measures
     return line | {EDITED_BY: author, EDITED_FIELDS: sorted({*old.get(EDITED_FIELDS, ()), *edited})}
 
 
@@ -259,7 +239,7 @@ def with_text(line: SpokenLine, text: str) -> SpokenLine:
 Patch = dict[str, SpokenLine | None]
 
 #: The possible actions: methods of `Action`.
-ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "measures", "whole")
+ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole")
 
 
 class Action:
@@ -292,17 +272,9 @@ class Action:
         return {self.key: line}
 
     def word(self) -> Patch:
-        words, index, text = self.words, self._index(0), self.line["text"]
-        if "text" not in self.action or "start" in self.action or "end" in self.action:
-            words = _moved(words, index, *self._span())
-        if "text" in self.action:
-            new, written = _clean(self.action["text"]), self._written()
-            text = join_words(filter(None, [*written[:index], new, *written[index + 1 :]]))
-            old, tokens = words[index], split_words(new)
-            piece = timed_words(tokens, [old], old["start"], old["end"])
-            words[index : index + 1] = [old | {"word": tokens[0]}] if len(tokens) == 1 else piece
+        words = _moved(self.words, self._index(0), *self._span())
         start, end = _reach([self.line, *words])
-        text = text or join_words(word["word"] for word in words)
+        text = self.line["text"] or join_words(word["word"] for word in words)
         return {self.key: self.line | {"start": start, "end": end, "text": text, "words": words}}
 
     def split(self) -> Patch:
@@ -383,28 +355,6 @@ class Action:
             raise BadInput(f"{quoted(tag)} is no tag of the synthesiser", remedy)
         return {self.key: self.line | {"tag": tag}}
 
-    def measures(self) -> Patch:
-        """Set affect in [0, 1], prosody and their buckets of a line where the action has them; null is unknown."""
-        wanted = {name: self.action.get(name) or {} for name in ("affect", "features", "buckets")}
-        if not fits(wanted, {str: dict}) or not any(wanted.values()):
-            raise BadInput("the request has no measures", "ask again")
-        after = dict(self.line)
-        for field, names, values, most in (
-            ("vad", AFFECT, wanted["affect"], 1.0),
-            ("features", PROSODY, wanted["features"], LARGEST_MEASURE),
-        ):
-            for name, value in values.items():
-                if name not in names or not (value is None or is_number(value, 0, most)):
-                    raise BadInput(f"{quoted(name)} of {quoted(value)} is no measure of a line", "ask again")
-            buckets = {name: level for name, level in wanted["buckets"].items() if _MEASURE_OF.get(name) in names}
-            for target, news in ((field, values), (_BUCKETS_OF[field], buckets)):
-                if news:
-                    after[target] = {**(self.line.get(target) or {}), **news}
-        for name, level in wanted["buckets"].items():
-            if name not in _MEASURE_OF or level not in (*LEVELS, ""):
-                raise BadInput(f"{quoted(name)} of {quoted(level)} is no bucket of a line", "ask again")
-        return {self.key: after}
-
     def whole(self) -> Patch:
         """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
         text = self.action.get("text")
@@ -433,24 +383,21 @@ class Action:
         later: SpokenLine | None,
         taken: Collection[str],
     ) -> Lines:
-        """Lines for some texts in place of a block of other lines; each is the line with most of its words."""
+        """Lines for some texts in place of a block of other lines, in their order."""
         if len(block) == len(texts):
             return {key: with_text(line, part) for (key, line), part in zip(block, texts, strict=True)}
-        by_id = dict(block)
         start, end = earlier["end"] if earlier else self.item.start, later["start"] if later else self.item.end
         if block:
-            start, end = _reach(by_id.values())
+            start, end = _reach(line for _, line in block)
         start = min(start, self.item.end - ROOM_SECONDS)
-        words = [{**word, "line": key} for key, line in block for word in shown_words(line)]
+        words = [word for _, line in block for word in shown_words(line)]
         tokens = [split_words(text) for text in texts]
         timed = iter(timed_words([*chain(*tokens)], words, start, max(start, end)))
+        none: tuple[str, SpokenLine] = ("", earlier or later or {"channel": self.item.channels[0], "tag": ""})
         rewritten: Lines = {}
         for number, (text, part) in enumerate(zip(texts, tokens, strict=True)):
             own = [next(timed) for _ in part]
-            keys = [word.pop("line") for word in own if "line" in word]
-            key = max(dict.fromkeys(keys), key=keys.count) if keys else ""
-            nearest = block[min(number, len(block) - 1)][1] if block else earlier or later
-            line = by_id.get(key) or nearest or {"channel": self.item.channels[0], "tag": "", "speaker": None}
+            key, line = block[min(number, len(block) - 1)] if block else none
             if not key or key in rewritten:
                 key = self._free_id(key or _last_id(self.lines, line["channel"]), {*taken, *rewritten})
             start = own[0]["start"] if own else start

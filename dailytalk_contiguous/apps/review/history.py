@@ -1,4 +1,4 @@
-"""The list of edits of a folder: what can be undone, who reviewed an item, and the side that it is on.
+"""The list of edits of a folder: what can be undone, and who reviewed an item.
 
 One JSON object a line, appended and flushed before the file with the lines is written; `Session` finishes the edit
 that a kill may leave between the two. Lines are read from their own files alone: nobody but `review` reads the
@@ -7,6 +7,7 @@ list.
 
 import errno
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 HISTORY = ".dailytalk-edits"
 
 #: Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
-_STATE = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "side?": str, "discarded?": bool}
+_STATE = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "discarded?": bool}
 _RECORD = {
     "number": int,
     "time": str,
@@ -30,11 +31,12 @@ _RECORD = {
     "action": str,
     "before": _STATE,
     "after": _STATE,
+    "undoes?": int,
+    "on?": [int],
 }
-_RECORD |= {"undoes?": int, "on?": [int]}
 
 #: Fields of an item that people set, with their initial values.
-FIELDS: Json = {"reviewed": False, "reviewed_by": None, "side": None}
+FIELDS: Json = {"reviewed": False, "reviewed_by": None}
 
 #: The action that marks where all files were read again: edits of older states are refused after it.
 RELOAD = "reload"
@@ -64,25 +66,21 @@ class History:
         """Read the list, if there is one. Raises BadInput for a damaged one."""
         self.path = inside(folder, HISTORY)
         self.records: list[Record] = []
-        self._of: dict[str, list[Record]] = {}
+        self.of: defaultdict[str, list[Record]] = defaultdict(list)
         self._reloaded = 0
         self._size = 0  # of the whole lines in the file, in bytes
         if not self.path.exists():
             return
         remedy = "put the whole file back, or delete it: then nothing can be undone, or is reviewed"
         data = documents.read_bytes(self.path, remedy, documents.MOST_OWN_BYTES)
-        whole = data[: data.rfind(b"\n") + 1]  # the rest was cut short by a kill, and never answered
-        for line in whole.splitlines():
-            where = f"{documents.as_text(self.path)!r}, edit {self.number + 1}"
+        self._size = data.rfind(b"\n") + 1  # the rest was cut short by a kill, and never answered
+        for number, line in enumerate(data[: self._size].splitlines(), 1):
+            where = f"{documents.as_text(self.path)!r}, edit {number}"
             record = documents.parse_json(line, where, remedy, limit=len(line))
             documents.expect(record, _RECORD, where, remedy)
-            lines = [line for state in ("before", "after") for line in (record[state].get("lines") or {}).values()]
-            undoes = record.get("undoes", 1)
-            is_sound = record["number"] == self.number + 1 and 0 < undoes <= record["number"]
-            if not is_sound or not all(isinstance(line, dict | None) for line in lines):
+            if record["number"] != number or not 0 < (record.get("undoes") or number) <= number:
                 raise BadInput(f"{where} is damaged", remedy)
             self._take(record)
-        self._size = len(whole)
 
     @property
     def number(self) -> int:
@@ -91,23 +89,19 @@ class History:
 
     def _take(self, record: Record) -> None:
         self.records.append(record)
-        self._of.setdefault(record["item"], []).append(record)
+        self.of[record["item"]].append(record)
         if record["action"] == RELOAD:
             self._reloaded = record["number"]
 
-    def of(self, item: str) -> Sequence[Record]:
-        """The edits of an item, in order."""
-        return self._of.get(item, ())
-
     def base(self, item: str) -> int:
         """The number of the last edit that may have changed an item."""
-        numbers: list[int] = [record["number"] for record in self.of(item)[-1:]]
-        return max([self._reloaded, *numbers])
+        last: int = self.of[item][-1]["number"] if self.of[item] else 0
+        return max(self._reloaded, last)
 
     def fields(self, item: str) -> Json:
         """The current values of `FIELDS` of an item."""
         fields = dict(FIELDS)
-        for record in self.of(item):
+        for record in self.of[item]:
             fields |= {name: value for name, value in record["after"].items() if name in FIELDS}
         return fields
 
@@ -115,11 +109,8 @@ class History:
         """Write edits so that they last, all or none, and return their records. Raises OSError."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         records = [
-            {
-                "number": number,
-                "time": now,
-                **{name: value for name, value in edit._asdict().items() if value is not None},
-            }
+            {"number": number, "time": now}
+            | {name: value for name, value in edit._asdict().items() if value is not None}
             for number, edit in enumerate(edits, self.number + 1)
         ]
         data = "".join(map(json_text, records)).encode()
@@ -146,23 +137,23 @@ class History:
         self._size -= len("".join(map(json_text, records)).encode())
         os.truncate(self.path, self._size)
         for record in records:
-            self._of[record["item"]].pop()
+            self.of[record["item"]].pop()
             self.records.pop()
 
     def stacks(self, author: str, item: str | None) -> tuple[list[int], list[int]]:
         """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
-        stacks: dict[str, list[int]] = {"done": [], "undone": []}
+        done: list[int] = []
+        undone: list[int] = []
         for record in self.records:
             if record["author"] != author or record["action"] == RELOAD or item not in (None, record["item"]):
                 continue
-            pushed = "undone" if record["action"] == "undo" else "done"
-            for numbers in stacks.values():
+            for numbers in (done, undone):
                 if record.get("undoes") in numbers:
                     numbers.remove(record["undoes"])
             if "undoes" not in record:
-                stacks["undone"].clear()
-            stacks[pushed].append(record["number"])
-        return stacks["done"], stacks["undone"]
+                undone.clear()
+            (undone if record["action"] == "undo" else done).append(record["number"])
+        return done, undone
 
 
 def why_not_writable(folder: Path) -> str | None:

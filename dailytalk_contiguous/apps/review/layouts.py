@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order, shown_words
-from dailytalk_contiguous.apps.review.listing import summary_of
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.core.documents import (
@@ -33,12 +32,12 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
 from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
-from dailytalk_contiguous.core.word_times import join_words, split_words
+from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
 #: The folder of discarded audio, and the file in it with its entries.
@@ -65,7 +64,7 @@ class Editable(ABC):
         root: the folder of its list of edits.
         kind: `tagged`, `moshi`, `clips`, or `version` for items that can only be listened to.
         why_not: why nothing can be changed; None if it can.
-        entries: what the documents of the folder have of each item; discarding moves it to `gone`.
+        entries: what the document of the folder has of each item; discarding moves it to `gone`.
     """
 
     kind: str
@@ -86,7 +85,7 @@ class Editable(ABC):
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """The ids of the items, with the discarded ones, in order. Nothing is opened for each of them."""
+        """The ids of the items, with the discarded ones, in order."""
 
     @abstractmethod
     def lines(self, name: str) -> Lines:
@@ -96,12 +95,16 @@ class Editable(ABC):
     def stretch(self, name: str) -> SoundStretch:
         """The sound of an item. Raises BadInput if it is not at hand."""
 
+    def all_lines(self) -> Iterator[tuple[str, Lines]]:
+        """The lines of every item; none of one that can't be read."""
+        for name in self.names():
+            try:
+                yield name, self.lines(name)
+            except BadInput:
+                yield name, {}
+
     def seconds(self, name: str) -> float | None:
         """Its duration, if that is known without opening its sound."""
-        return None
-
-    def summary(self, name: str) -> Json | None:
-        """The `summary_of` its lines as they were read; None if they are to be read."""
         return None
 
     def offset(self, name: str) -> float:
@@ -129,16 +132,16 @@ class Editable(ABC):
         raise NotImplementedError
 
     def _save(self, entries: Json) -> None:
-        """Write the documents of the folder with these entries, which become `entries`."""
+        """Write the document of the folder with these entries, which become `entries`."""
         if entries != self.entries:
             self._write_file(self._path, self._document(entries))
         self.entries = entries
 
-    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
+    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
         """The files of an item that discarding moves, each with its path there."""
-        yield from ()
+        return ()
 
-    def _key(self, name: str, entries: Json) -> str:
+    def _key(self, name: str) -> str:
         """The key of the entry of an item."""
         return name
 
@@ -154,8 +157,7 @@ class Editable(ABC):
         return entries
 
     def is_discarded(self, name: str) -> bool:
-        if files := [*self._files(name)]:
-            here, aside = files[0]
+        for here, aside in self._files(name)[:1]:
             return not here.exists() and is_inside(aside, self._audio) and aside.exists()
         return name in self.gone and name not in self.entries
 
@@ -164,29 +166,26 @@ class Editable(ABC):
 
         Where it is stopped, an entry is in both files, never in none, and each sound in one place.
         """
-        entries, gone = self.entries, self.gone
-        source = entries if discarded else gone
-        keys = [key for name in names if (key := self._key(name, source)) in source]
-        moved = {key: source[key] for key in keys}
+        source = self.entries if discarded else self.gone
+        moved = {key: source[key] for key in map(self._key, names) if key in source}
         files = [pair for name in names for pair in self._files(name)]
-        taken = next((here for here, aside in files if here.exists() and os.path.lexists(aside)), None)
-        if discarded and taken:
-            raise BadInput(f"{DISCARDED} has another {taken.name!r} already", "move that one elsewhere")
         if discarded:
-            if moved:
-                self._write_gone(gone | moved)
+            for here, aside in files:
+                if here.exists() and os.path.lexists(aside):
+                    raise BadInput(f"{DISCARDED} has another {here.name!r} already", "move that one elsewhere")
+            self._write_gone(self.gone | moved)
             self._move(files)
-            self._save({key: entry for key, entry in entries.items() if key not in moved})
+            self._save({key: entry for key, entry in self.entries.items() if key not in moved})
         else:
-            self._save({**entries, **{key: entry for key, entry in moved.items() if key not in entries}})
+            self._save(moved | self.entries)
             self._move([(aside, here) for here, aside in files])
-            if moved:
-                self._write_gone({key: entry for key, entry in gone.items() if key not in moved})
+            self._write_gone({key: entry for key, entry in self.gone.items() if key not in moved})
 
     def _write_gone(self, entries: Json) -> None:
-        path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
-        write_text(path, whisper_json.whisper_json_text(entries))
-        self.__dict__.pop("gone", None)
+        if entries != self.gone:
+            path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
+            whisper_json.write_whisper_json(path, entries)
+            self.gone = entries
 
     def _move(self, pairs: Sequence[tuple[Path, Path]]) -> None:
         """Rename files, each to its new path: nothing is overwritten, or leads out of the folder."""
@@ -195,8 +194,7 @@ class Editable(ABC):
             if stays_inside and source.is_file() and not os.path.lexists(target):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(target)
-                if source in self._seen:
-                    self._seen[target] = self._seen.pop(source)
+                self._seen[target] = self._seen.pop(source, None)
 
     def signature(self, name: str) -> Sequence[int] | None:
         return signature_of(self.path_of(name))
@@ -265,23 +263,13 @@ class TaggedLines(Editable):
     def names(self) -> Sequence[str]:
         return [name for name in dict.fromkeys([*self.entries, *self.gone]) if name]
 
-    def summary(self, name: str) -> Json | None:
-        return summary_of(json.loads(text) for text in self._texts(name))
-
-    def _texts(self, name: str) -> Sequence[str]:
-        if name in self.entries:
-            return self.entries[name]
-        return [text for text in self.gone.get(name, ()) if _conversation_of(text)]
-
     def lines(self, name: str) -> Lines:
         numbered: Lines = {}
-        for index, text in enumerate(self._texts(name)):
-            line = with_null(parse_json(text, as_text(self._path), nan=True))
+        for index, text in enumerate(self.entries.get(name) or filter(_conversation_of, self.gone.get(name, ()))):
+            line = with_null(json.loads(text))
             key = line.get("utterance_id")
-            if not isinstance(key, str) or not key or key in numbered:
-                keys = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
-                key = next(free for free in keys if free not in numbered)
-            numbered[key] = line
+            is_id = isinstance(key, str) and key and key not in numbered
+            numbered[key if is_id else f"{name}/{line['channel']}/{index:04d}+"] = line
         return numbered
 
     def stretch(self, name: str) -> SoundStretch:
@@ -331,6 +319,8 @@ _NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
 #: Fields that all lines of a transcript have.
 _IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
 
+_LINE: Json = {"channel": str, "text": str, "start": float, "end": float}
+
 
 def _conversation_of(text: str) -> str:
     """The conversation of a line of a transcript; "" if it is none."""
@@ -338,12 +328,8 @@ def _conversation_of(text: str) -> str:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return ""
-    if (
-        not fits(line, {"channel": str, "text": str, "start": float, "end": float})
-        or line["channel"] not in CHANNELS
-    ):
-        return ""
-    return str(line.get("conversation_id") or line.get("audio_file") or "")
+    is_line = fits(line, _LINE) and line["channel"] in CHANNELS
+    return str(line.get("conversation_id") or line.get("audio_file") or "") if is_line else ""
 
 
 class ClipsLines(Editable):
@@ -360,7 +346,7 @@ class ClipsLines(Editable):
         seen = signature_of(self._path)
         self.entries = whisper_json.read_whisper_json(inside(self.root, self._path.name)).entries if seen else {}
         self._seen[self._path] = seen
-        self._matched: dict[bool, tuple[Any, dict[str, str]]] = {}
+        self._keys = whisper_json.match_names([*self.entries, *self.gone], self._names).keys
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -370,37 +356,20 @@ class ClipsLines(Editable):
         here, aside = audio_below(self._audio, skip=DISCARDED), self._audio / DISCARDED
         return sorted({*here, *(audio_below(aside) if is_inside(aside, self._audio) else ())}, key=counted_order)
 
-    def _key(self, name: str, entries: Json) -> str:
-        """The key of the entry of an audio file; most have its name."""
-        if name in entries or not entries:
-            return name
-        is_here = entries is self.entries
-        if self._matched.get(is_here, (None,))[0] is not entries:
-            self._matched[is_here] = entries, whisper_json.match_names(entries, self._names).keys
-        return self._matched[is_here][1].get(name, name)
-
-    def _entry(self, name: str) -> Any:
-        here = self.entries.get(self._key(name, self.entries))
-        return here if here is not None else self.gone.get(self._key(name, self.gone))
+    def _key(self, name: str) -> str:
+        return self._keys.get(name, name)
 
     def lines(self, name: str) -> Lines:
-        entry = with_null(self._entry(name))
+        key = self._key(name)
+        entry = with_null(self.entries.get(key, self.gone.get(key)))
         if entry is None:
             return {}
         if problem := whisper_json.entry_problem(self._path.name, name, entry):
             raise problem
         if entry.get("segments") is None:
-            text = whisper_json.text_of(entry)
-            return {"0": _clip_line({"start": 0.0, "end": self._length(name), "text": text})} if text else {}
+            text, seconds = whisper_json.text_of(entry), max(self.stretch(name).seconds, 0.01)
+            return {"0": _clip_line({"start": 0.0, "end": round(seconds, 3), "text": text})} if text else {}
         return {key: _clip_line(segment) for key, segment in _segments(entry).items()}
-
-    def summary(self, name: str) -> Json | None:
-        entry = self._entry(name)
-        entry = entry if isinstance(entry, dict) else {}
-        parts = entry["segments"] if isinstance(entry.get("segments"), list) else [entry]
-        texts = (part for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
-        language = entry.get("language")
-        return summary_of(texts) | {"language": language if isinstance(language, str) else None}
 
     def stretch(self, name: str) -> SoundStretch:
         aside = Path(DISCARDED) if self.is_discarded(name) else Path()
@@ -410,20 +379,14 @@ class ClipsLines(Editable):
         return CHANNELS[:1]
 
     def write(self, name: str, lines: Lines) -> None:
-        key = self._key(name, self.entries)
+        key = self._key(name)
         self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
 
     def _document(self, entries: Json) -> bytes:
         return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
 
-    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
-        yield self._audio / name, self._audio / DISCARDED / name
-
-    def _length(self, name: str) -> float:
-        try:
-            return round(max(self.stretch(name).seconds, 0.01), 3)
-        except (BadInput, OSError):
-            return 1.0
+    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
+        return [(self._audio / name, self._audio / DISCARDED / name)]
 
 
 def audio_below(folder: Path, skip: str = "") -> list[str]:
@@ -445,14 +408,11 @@ def counted_order(name: str) -> list[tuple[bool, int, str]]:
 
 
 def _segments(entry: Json) -> dict[str, Json]:
-    """The segments of an entry by their ids, or by their places where ids are missing or double."""
+    """The segments of an entry by their ids, which may be missing or double."""
     segments: dict[str, Json] = {}
     for index, segment in enumerate(entry.get("segments") or ()):
-        number = segment.get("id")
-        key = number if isinstance(number, int) and str(number) not in segments else index
-        while str(key) in segments:
-            key += len(entry["segments"])
-        segments[str(key)] = segment
+        key = str(segment["id"] if isinstance(segment.get("id"), int) else index)
+        segments[f"{key}+{index}" if key in segments else key] = segment
     return segments
 
 
@@ -478,8 +438,8 @@ def _clip_entry(entry: Json | None, lines: Lines) -> Json:
             segment.pop(name, None)
         if before["text"].strip() == line["text"]:
             segment["text"] = before["text"]
-        else:
-            segment["text"] = f" {line['text']}" if is_led else line["text"]
+        elif is_led:
+            segment["text"] = f" {line['text']}"
         if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
             segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
         segments.append(segment)
@@ -511,32 +471,25 @@ class MoshiLines(Editable):
         super().__init__(root, root / AUDIO_FOLDER, root)
 
     def reread(self) -> None:
-        self._read_manifests()
         self._contents.clear()
+        self._read_manifests()
 
     def _read_manifests(self) -> None:
-        entries: dict[str, dict[str, list[str]]] = {}
+        self.entries = {}
         self._durations: dict[str, float] = {}
         for manifest in MANIFESTS:
             if not (self.root / manifest).is_file():
                 continue
             for _, data in numbered_lines(inside(self.root, manifest)):
                 try:
-                    line = parse_json(data, "")
+                    line = expect(parse_json(data, ""), {"path": str, "duration?": float}, "")
                 except BadInput:
-                    line = None
-                name = line["path"] if fits(line, {"path": str}) else ""
-                entries.setdefault(name, {}).setdefault(manifest, []).append(data.decode("utf-8", "replace"))
-                if name and is_number(line.get("duration"), 0):
-                    self._durations[name] = float(line["duration"])
-        self.entries = entries
-        self.__dict__.pop("_names", None)
+                    line = {"path": ""}
+                name, text = line["path"], data.decode("utf-8", "replace")
+                self.entries.setdefault(name, {}).setdefault(manifest, []).append(text)
+                self._durations[name] = line.get("duration")
 
     def names(self) -> Sequence[str]:
-        return self._names
-
-    @cached_property
-    def _names(self) -> list[str]:
         """The WAVs in the manifests, or in the folder without any."""
         named = [name for name in self.entries if name]
         if not named:
@@ -545,22 +498,25 @@ class MoshiLines(Editable):
         return [*dict.fromkeys([*named, *self.gone])]
 
     def lines(self, name: str) -> Lines:
-        document = self._words_of(name)
+        document, kept = self._words_of(name), Lines()
+        if fits(document.get("lines"), [_LINE | {"id": str, "words": [_TIMED]}]):
+            kept = {line["id"]: {**line} for line in document["lines"]}
+        if kept and _alignments(kept) == document["alignments"]:  # no other program has changed the words since
+            return kept
         words = []
         for word in said_words(document["alignments"], name, "make that folder again"):
-            timed = {"word": word.text, "start": word.start, "end": word.end, "probability": None}
+            timed = {"word": word.text.strip(), "start": word.start, "end": word.end, "probability": None}
             words.append((CHANNELS[word.channel], timed))
-        lines = _kept_lines(document.get("lines"), words)
-        return lines if lines is not None else _turns(words)
+        return _turns(words)
 
     def stretch(self, name: str) -> SoundStretch:
-        return whole_sound(self._present(name, Path(name).suffix))
+        return whole_sound(self._present(name, 0))
 
     def seconds(self, name: str) -> float | None:
         return self._durations.get(name)
 
     def path_of(self, name: str) -> Path:
-        return self._present(name, ".json")
+        return self._present(name, 1)
 
     def content(self, name: str) -> bytes:
         if name not in self._contents:
@@ -570,20 +526,8 @@ class MoshiLines(Editable):
         return self._contents[name]
 
     def write(self, name: str, lines: Lines) -> None:
-        words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
-        words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
-        document = self._words_of(name) | {
-            "alignments": [
-                [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
-                for word, channel in words
-            ],
-            "lines": [
-                {"id": key, **{field: value for field, value in line.items() if field != "words"}}
-                | {"n_words": len(shown_words(line))}
-                for key, line in in_order(lines)
-            ],
-        }
-        data = json_text(document).encode()
+        listed = [{**line, "id": key, "words": shown_words(line)} for key, line in in_order(lines)]
+        data = json_text(self._words_of(name) | {"alignments": _alignments(lines), "lines": listed}).encode()
         self._write_file(self.path_of(name), data)
         self._contents[name] = data
 
@@ -601,17 +545,17 @@ class MoshiLines(Editable):
                 self._write_file(inside(self.root, manifest), "".join(after).encode())
         self.entries = entries
 
-    def _files(self, name: str) -> Iterator[tuple[Path, Path]]:
+    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
+        """The WAV and the JSON."""
         parts = Path(name).parts
         aside = (self._audio / DISCARDED).joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
-        for suffix in (Path(name).suffix, ".json"):
-            yield (self.root / name).with_suffix(suffix), aside.with_suffix(suffix)
+        here = self.root / name
+        return [(here, aside), (here.with_suffix(".json"), aside.with_suffix(".json"))]
 
-    def _present(self, name: str, suffix: str) -> Path:
-        """The path of an item's file, which may be discarded."""
-        here, aside = next(pair for pair in self._files(name) if pair[0].suffix == suffix)
-        present = inside(self.root, here.relative_to(self.root))
-        return present if present.exists() else inside(self.root, aside.relative_to(self.root))
+    def _present(self, name: str, number: int) -> Path:
+        """The path of one of an item's files, which may be discarded."""
+        here, aside = (inside(self.root, path.relative_to(self.root)) for path in self._files(name)[number])
+        return here if here.exists() else aside
 
     def _words_of(self, name: str) -> Json:
         where = as_text(self.path_of(name))
@@ -619,21 +563,17 @@ class MoshiLines(Editable):
         return document
 
 
-def _kept_lines(kept: Any, words: Sequence[tuple[str, Json]]) -> Lines | None:
-    """The lines that an edit left, with their words; None if the words are not theirs any more."""
-    if not fits(kept, [{"id": str, "channel": str, "start": float, "end": float, "text": str, "n_words": int}]):
-        return None
-    left = {channel: iter([word for side, word in words if side == channel]) for channel in CHANNELS}
-    lines: Lines = {}
-    for line in kept:
-        own = [*itertools.islice(left.get(line["channel"], iter(())), max(0, line["n_words"]))]
-        if len(own) != line["n_words"] or (
-            line["text"] and split_words(line["text"]) != [word["word"] for word in own]
-        ):
-            return None
-        lines[line["id"]] = {name: value for name, value in line.items() if name not in ("id", "n_words")}
-        lines[line["id"]]["words"] = own
-    return None if any([*rest] for rest in left.values()) or len(lines) != len(kept) else lines
+_TIMED = {"word": str, "start": float, "end": float}
+
+
+def _alignments(lines: Lines) -> list[Any]:
+    """The words of lines as the trainer reads them, by their times."""
+    words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
+    words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
+    return [
+        [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
+        for word, channel in words
+    ]
 
 
 def _turns(words: Sequence[tuple[str, Json]]) -> Lines:
@@ -643,22 +583,15 @@ def _turns(words: Sequence[tuple[str, Json]]) -> Lines:
         own = sorted(
             (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
         )
-        groups: list[list[Json]] = []
+        line: SpokenLine = {"end": -_TURN_SECONDS}
         for word in own:
-            if groups and word["start"] - max(other["end"] for other in groups[-1]) < _TURN_SECONDS:
-                groups[-1].append(word)
-            else:
-                groups.append([word])
-        for number, group in enumerate(groups):
-            start, end = group[0]["start"], max(word["end"] for word in group)
-            stripped = [{**word, "word": word["word"].strip()} for word in group]
-            lines[f"{channel}/{number:04d}"] = {
-                "channel": channel,
-                "start": start,
-                "end": max(end, start + 0.001),
-                "text": join_words(word["word"] for word in stripped),
-                "words": stripped,
-            }
+            if word["start"] - line["end"] >= _TURN_SECONDS:
+                line = {"channel": channel, "start": word["start"], "end": word["start"] + 0.001, "words": []}
+                lines[f"{channel}/{len(lines):04d}"] = line
+            line["words"].append(word)
+            line["end"] = max(line["end"], word["end"])
+    for line in lines.values():
+        line["text"] = join_words(word["word"] for word in line["words"])
     return lines
 
 
@@ -673,7 +606,6 @@ class Viewed(Editable):
         "on a corrected copy, run dailytalk export {where} --format moshi --out FOLDER and review FOLDER",
         "mix": "a mix is made of other folders: review those, and mix again",
         "clips": "finished clips are made of their corpus: review that, and run dailytalk corpus again",
-        "measured": "these clips were only measured: review the folder of their audio",
         "conversations": "its transcript.jsonl is missing: review the folder that dailytalk tag wrote",
     }
 
@@ -684,32 +616,25 @@ class Viewed(Editable):
         super().__init__(root, root, root)
 
     def reread(self) -> None:
-        rows = (row for row in self._items.rows(SMALL) if not row["problem"])
-        self.entries = {
-            row["conversation_id"]: (row["duration"], summary_of(lines_of(row).values())) for row in rows
-        }
+        rows = self._items.rows(("conversation_id", "duration", "problem"))
+        self.entries = {row["conversation_id"]: row["duration"] for row in rows if not row["problem"]}
 
     def names(self) -> Sequence[str]:
         return [*self.entries]
 
-    def lines(self, name: str) -> Lines:
-        row = self._items.row(name)
-        if row["problem"]:
-            raise BadInput(row["problem"], row["remedy"])
-        return lines_of(row)
+    def all_lines(self) -> Iterator[tuple[str, Lines]]:
+        return ((row["conversation_id"], lines_of(row)) for row in self._items.rows(SMALL) if not row["problem"])
 
-    def summary(self, name: str) -> Json | None:
-        summary: Json = self.entries[name][1]
-        return summary
+    def lines(self, name: str) -> Lines:
+        return lines_of(self._items.row(name))
 
     def stretch(self, name: str) -> SoundStretch:
         sound = self._items.sound(name)
         left = read_header(sound.audio).seconds - sound.offset
-        seconds = self.seconds(name)
-        return SoundStretch(sound.audio, sound.offset, left if seconds is None else min(left, seconds))
+        return SoundStretch(sound.audio, sound.offset, min(left, self.seconds(name) or left))
 
     def seconds(self, name: str) -> float | None:
-        seconds: float | None = self.entries[name][0]
+        seconds: float | None = self.entries[name]
         return seconds
 
     def is_discarded(self, name: str) -> bool:
@@ -744,11 +669,9 @@ def open_editable(folder: Path) -> Editable | None:
                 f"move {meant.name!r} elsewhere to edit {folder.name!r}",
             )
         return ClipsLines(folder)
-    if not folder.is_dir():
-        return None
     if (folder / TRANSCRIPT).is_file():
         return TaggedLines(folder)
-    if (folder / "mix.json").is_file():
+    if not folder.is_dir() or (folder / "mix.json").is_file():
         return None
     if (folder / MANIFESTS[0]).is_file() or (folder / AUDIO_FOLDER).is_dir():
         return MoshiLines(folder)

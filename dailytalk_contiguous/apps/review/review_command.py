@@ -3,8 +3,6 @@
 import getpass
 import os
 import socket
-import sys
-import threading
 
 from dailytalk_contiguous.cli import terminal
 from dailytalk_contiguous.cli.options import NO_BROWSER, PORT
@@ -42,7 +40,7 @@ def review(
     through silences, split, transcribe and reindex to the review.
     """
     try:
-        from dailytalk_contiguous.apps.review.serving import BACKGROUND, serve
+        from dailytalk_contiguous.apps.review.serving import serve
     except ImportError as error:
         raise DailytalkError(
             f"dailytalk review needs {error.name}", "pip install 'dailytalk-contiguous[review]'"
@@ -67,12 +65,6 @@ def review(
     outcome = Outcome(None, "ended: every edit is saved")
     if as_json:  # whose only line is that of the address
         terminal.say(str(outcome.headline))
-    if any(thread.name in BACKGROUND for thread in threading.enumerate()):
-        # A thread that is still inside a library would crash the interpreter at its end.
-        terminal.show_outcome(outcome, as_json)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
     return outcome
 
 

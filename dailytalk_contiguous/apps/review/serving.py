@@ -25,9 +25,6 @@ from dailytalk_contiguous.store.files import json_document, write_text
 if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
 
-#: Threads that may still work on an item when all is saved: their results can be computed again.
-BACKGROUND = ("listen",)
-
 
 def serve(
     source: str,

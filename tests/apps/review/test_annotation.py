@@ -269,7 +269,6 @@ def test_random_edits_arrive_once_and_can_be_undone(
     session = Session(open_editable(work), "Ada")
     for _ in told["edits"]:
         session.undo("Ada")
-    session.close()
     assert {name: said(work, name) for name in names} == heard_before
 
 
@@ -306,7 +305,6 @@ def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk:
     for number, text in ((0, "Bob's own words"), (1, "Bob's other words")):
         key, base = f"a/{('left', 'right')[number]}/000{number}", session.item("a")["base"]
         session.edit("a", base, {"do": "text", "line": key, "text": text}, "Bob")
-    session.close()
     content = path.read_text(encoding="utf-8")
     for number, text in ((1, "Ada's words"), (2, "Ada's new words")):
         content = content.replace(texts[number], text, 1)

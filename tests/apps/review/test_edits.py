@@ -76,7 +76,7 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
     index = st.integers(-1, 8)
     kind = draw(
         st.sampled_from(
-            ["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "measures", "whole"]
+            ["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"]
         )
     )
     fields: dict[str, Any] = {
@@ -94,17 +94,9 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
         "delete": {"line": key},
         "swap": {"line": key},
         "tag": {"line": key, "tag": st.sampled_from(["calm", "happy", "", "cross"])},
-        "measures": {
-            "line": key,
-            "affect": st.fixed_dictionaries({"valence": st.sampled_from([None, 0.0, 0.5, 1.0, 2.0])}),
-            "buckets": st.fixed_dictionaries({}, optional={"valence": st.sampled_from(["LOW", "HIGH", ""])}),
-        },
         "whole": {"text": st.lists(TEXTS, max_size=7).map("\n".join)},
     }[kind]
-    action = {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
-    if kind == "word" and draw(st.booleans()):
-        action["text"] = draw(TEXTS)
-    return action
+    return {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
 
 
 def sound(lines: Lines) -> None:

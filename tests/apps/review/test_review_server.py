@@ -305,7 +305,7 @@ def test_a_request_that_is_broken_or_too_large_is_one_sentence(refusing: tuple[C
 def test_who_does_not_know_the_secret_hears_and_edits_nothing(refusing: tuple[Client, Path], wrong: str) -> None:
     ada, work = refusing
     root = ada.address.rpartition("/")[0].rpartition("/")[0] + "/" + wrong
-    for path in ("", "assets/main.js", "api/session", "api/sound?id=call_000000", "api/events"):
+    for path in ("", "assets/main.js", "api/session", "api/sound?id=call_000000"):
         assert requests.get(root + path, timeout=20).status_code == 404
     edited = requests.post(f"{root}api/discard", json={"names": ["call_000000"]}, timeout=20)
     assert edited.status_code == 404
@@ -395,9 +395,7 @@ def test_a_signal_ends_it_with_one_sentence(work: Path) -> None:
 def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:
     process, address = begun(work)
     with process:
-        listening = requests.get(f"{address}api/events", stream=True, timeout=20)
         half_heard = requests.get(f"{address}api/sound", params={"id": "call_000000"}, stream=True, timeout=20)
-        assert listening.ok
         assert half_heard.ok
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=20)
@@ -421,35 +419,3 @@ def begun(work: Path, *words: str) -> "tuple[subprocess.Popen[str], str]":
     process = start("review", work, "--no-browser", "--json", *words)
     assert process.stdout
     return process, json.loads(process.stdout.readline())["address"]
-
-
-def accepted(ada: Client, name: str, line: str, what: str) -> dict[str, Any]:
-    """The proposal of the stages for a line, which is accepted as the page does it."""
-    answer = ada.post("ask", {"name": name, "line": line, "what": what})
-    assert answer.ok, answer.text
-    proposal: dict[str, Any] = answer.json()["proposal"]
-    base = ada.get("item", id=name)["base"]
-    measures = {key: proposal[key] for key in ("affect", "features", "buckets")}
-    edited = ada.edit(name, base, do="measures", line=line, **measures)
-    assert edited.ok, edited.text
-    return proposal
-
-
-def test_measures_that_were_accepted_are_what_speak_reads_and_can_be_taken_back(work: Path) -> None:
-    before = lines_of(work)
-    with served(work) as server:
-        ada = Client(server.address)
-        line = ada.get("item", id="call_000000")["lines"][0]["id"]
-        proposal = accepted(ada, "call_000000", line, "affect")
-        assert proposal["affect"].keys() == {"valence", "arousal", "dominance"}
-    row = next(row for row in read_synthesis_input(work).unfolded() if row["conversation_id"] == "call_000000")
-    place = row["utterance_id"].index(line)
-    for name, value in (proposal["affect"] | proposal["features"]).items():
-        assert row[name][place] == pytest.approx(value)
-    for name, level in proposal["buckets"].items():
-        assert row[f"{name}_bucket"][place] == level
-    assert row["edited_by"][place] == ["Ada"]
-    assert {*proposal["affect"]} <= {*row["edited_fields"][place]} <= {*proposal["affect"], *proposal["features"]}
-    with served(work) as server:
-        assert Client(server.address).post("undo", {}).ok
-    assert lines_of(work) == before

@@ -63,10 +63,9 @@ def edit(session: Session, name: str, **action: Any) -> dict[str, Any]:
 def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
     before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
     session = opened(tmp_path)
-    assert (session.about("Ada")["kind"], session.item("talk_000002.wav")["channels"]) == ("clips", 1)
+    assert (session.editable.kind, session.item("talk_000002.wav")["channels"]) == ("clips", 1)
     item = edit(session, "talk_000002.wav", do="text", line="1", text="in room two Hhhh")
     assert [word["word"] for word in item["lines"][1]["words"]] == ["in", "room", "two", "Hhhh"]
-    session.close()
     after = json.loads((tmp_path / "my.json").read_text("utf-8"))
     changed = after["talk_000002.wav"]
     assert changed["text"] == "it is cold in room two Hhhh"
@@ -87,7 +86,6 @@ def test_a_clip_without_an_entry_gets_one(tmp_path: Path) -> None:
     session = opened(tmp_path)
     assert session.item("a.wav")["lines"] == []
     edit(session, "a.wav", do="insert", channel="left", start=0.1, end=1.5, text="hello there")
-    session.close()
     entry = read_whisper_json(tmp_path / "whisper.json").entries["a.wav"]
     assert (entry["text"], [part["id"] for part in entry["segments"]]) == ("hello there", [0])
 
@@ -101,7 +99,7 @@ def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: P
     assert sorted(path.name for path in aside.iterdir()) == [DISCARDED_ENTRIES, *names]
     assert {*json.loads((tmp_path / "my.json").read_text("utf-8"))} == {"talk_000001.wav", "talk_000004.wav"}
     assert json.loads((aside / DISCARDED_ENTRIES).read_text("utf-8")) == {name: before[name] for name in names}
-    listed = {item["id"]: item["discarded"] for item in session.items()["items"]}
+    listed = {item["id"]: item["discarded"] for item in session.items("Ada")["items"]}
     assert listed == {f"talk_{number:06d}.wav": number in (2, 3) for number in range(1, 5)}
     assert session.item(names[0])["lines"][1]["text"] == "in room 2"
     with pytest.raises(BadInput, match="discarded"):
@@ -188,7 +186,6 @@ def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_traine
     ]  # fmt: skip
     edit(session, name, do="text", line=lines[0]["id"], text="Good old day.")
     edit(session, name, do="tag", line=lines[2]["id"], tag="happy")
-    session.close()
     document = json.loads((tmp_path / "data_stereo" / "a.json").read_text("utf-8"))
     assert [(word, speaker) for word, _, speaker in document["alignments"]] == [
         ("Good", "SPEAKER_MAIN"), ("old", "SPEAKER_MAIN"), ("day.", "SPEAKER_MAIN"),
@@ -201,7 +198,6 @@ def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_traine
     assert [(line["text"], line["tag"]) for line in lines][::2] == [("Good old day.", None), ("again.", "happy")]
     session.undo("Ada")
     session.undo("Ada")
-    session.close()
     document = json.loads((tmp_path / "data_stereo" / "a.json").read_text("utf-8"))
     assert [word for word, *_ in document["alignments"]] == ["Good", "day.", "Hello", "again."]
     assert [row["alignments"] for row in open_items(tmp_path).rows()]
@@ -242,31 +238,3 @@ def test_a_clip_that_is_a_link_out_of_its_folder_is_not_served(tmp_path: Path) -
     assert "talk_000009.wav" not in editable.names()
     with pytest.raises(BadInput):
         editable.stretch("talk_000009.wav")
-
-
-def test_sides_warn_of_a_speaker_and_a_sentence_on_both_and_a_proposal_has_none(tmp_path: Path) -> None:
-    session = opened(clips(tmp_path, 8))
-    for number in (1, 2):
-        name = f"talk_{number:06d}.wav"
-        edit(session, name, do="whole", text="the same words")
-    edit(session, "talk_000001.wav", do="side", value="train")
-    edit(session, "talk_000002.wav", do="side", value="validation")
-    told = session.sides()
-    assert (told["train"], told["validation"]) == (["talk_000001.wav"], ["talk_000002.wav"])
-    proposal = session.sides("sentence", 0.3, seed=1)
-    assert proposal == session.sides("sentence", 0.3, seed=1)
-    assert {*proposal["train"], *proposal["validation"]} == {f"talk_{number:06d}.wav" for number in range(1, 9)}
-    assert proposal["warnings"] == []
-
-
-def test_a_text_is_found_wherever_it_is_in_an_item(tmp_path: Path) -> None:
-    session = opened(clips(tmp_path))
-    long = "it was said at length " * 30 + "that the Straße is CLOSED today"
-    edit(session, "talk_000002.wav", do="text", line="1", text=long)
-    assert session.search("strasse closed")["ids"] == ["talk_000002.wav"]
-    assert session.search("room 3")["ids"] == ["talk_000003.wav"]
-    assert session.search("000004")["ids"] == ["talk_000004.wav"]
-    session.undo("Ada")
-    assert session.search("closed")["ids"] == []
-    session = opened(moshi(tmp_path / "moshi"))
-    assert session.search("again")["ids"] == ["data_stereo/a.wav", "data_stereo/b.wav"]
