@@ -15,7 +15,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,6 @@ from dailytalk_contiguous.apps.review.layouts import DISCARDED
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.sources.whisper_json import clips_folder
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 
@@ -45,7 +43,7 @@ LARGEST_DOCUMENT = 1 << 30
 
 #: The text before a number, the number, and the words after it that `dailytalk split --words` writes.
 _WITH_WORDS = re.compile(r"(.+_)([0-9]{6,18})(-(?=[^_]*[^\W\d_])[^_]+)", re.DOTALL)
-_NUMBERED = re.compile(r"(.*?)([0-9]{1,18})()", re.DOTALL)
+_NUMBERED = re.compile(r"(.+?)([0-9]{1,18})()", re.DOTALL)
 
 
 @dataclass
@@ -105,16 +103,15 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
     Their state until then is kept in the backup, which is returned. Raises DailytalkError if there is none.
     """
     with _held(folder) as root:
-        backup = _last_backup(root)
-        if backup is None:
+        backups = _backups(root)
+        if not backups:
             raise DailytalkError(f"{as_text(folder)!r} has no reindex to undo", "leave --undo out")
+        backup, top = backups[0], root.parent
         if not dry_run:
-            top, inner = root.parent, backup.relative_to(root.parent)
-            names = [old.name for old in (backup / _ABOVE).glob("*")]
-            old = {name: _whole(top, inner / _ABOVE / name) for name in names}
-            now = {name: _whole(top, Path(name)) for name in names if (top / name).exists()}
+            old = {path.name: _whole(top, path.relative_to(top)) for path in (backup / _ABOVE).glob("*")}
+            now = {name: _whole(top, Path(name)) for name in old if (top / name).exists()}
             for name, data in now.items():
-                files.write_bytes(files.inside(top, inner / _UNDONE_ABOVE / name), data)
+                files.write_bytes(files.inside(top, backup.relative_to(top) / _UNDONE_ABOVE / name), data)
             for name, data in old.items():
                 files.write_bytes(top / name, data)
             root.rename(backup / UNDONE)
@@ -131,40 +128,35 @@ def _whole(root: Path, name: Path) -> bytes:
 def _held(folder: Path) -> Iterator[Path]:
     """Hold a folder, and the one above if another command may."""
     root = Path(os.path.realpath(folder))
-    backup = _last_backup(root)
-    if backup and not os.path.lexists(root):
-        (backup / _OLD).rename(root)  # a call was killed between its two renames
+    if not os.path.lexists(root) and (backups := _backups(root)):
+        (backups[0] / _OLD).rename(root)  # a call was killed between its two renames
     if not root.is_dir():
         raise DailytalkError(f"{as_text(folder)!r} is no folder", "name the folder of the recordings")
     with ExitStack() as stack:
-        for place in (root, root.parent):
-            if place == root or os.path.lexists(place / files.FOLDER_LOCK):
-                stack.enter_context(files.folder_locked(place))
+        stack.enter_context(files.folder_locked(root))
+        if os.path.lexists(root.parent / files.FOLDER_LOCK):
+            stack.enter_context(files.folder_locked(root.parent))
         yield root
 
 
 def _backups(root: Path) -> list[Path]:
-    """The backups of a folder that are no links, the latest first."""
-    folders = (root.parent / files.REINDEXED / root.name).glob("[0-9][0-9][0-9][0-9]")
-    return sorted((path for path in folders if files.is_inside(path, root.parent)), reverse=True)
-
-
-def _last_backup(root: Path) -> Path | None:
-    """The latest backup that was not put back; a link is none, for it may lead anywhere."""
-    olds = (path / _OLD for path in _backups(root))
-    return next((old.parent for old in olds if old.is_dir() and not old.is_symlink()), None)
+    """The backups of a folder that can be put back, the latest first; a link is none, for it may lead anywhere."""
+    olds = (root.parent / files.REINDEXED / root.name).glob(f"[0-9][0-9][0-9][0-9]/{_OLD}")
+    inside = (old for old in olds if old.is_dir() and not old.is_symlink() and files.is_inside(old, root.parent))
+    return sorted((old.parent for old in inside), reverse=True)
 
 
 def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]) -> Path:
     """Copy the folder with new names, put the copy in its place and return the backup."""
     root, top = contents.root, contents.root.parent
-    number = max((int(path.name) for path in _backups(root)), default=0) + 1
-    backup = top / files.REINDEXED / root.name / f"{number:04d}"
-    if not files.is_inside(backup, top):
-        raise DailytalkError(f"{as_text(backup)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
+    backups = top / files.REINDEXED / root.name
+    if not files.is_inside(backups, top):
+        raise DailytalkError(f"{as_text(backups)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
+    for killed in backups.glob("*/new"):  # before they had changed anything
+        shutil.rmtree(killed, ignore_errors=True)
+    number = max((int(path.name) for path in backups.glob("[0-9][0-9][0-9][0-9]")), default=0) + 1
+    backup = backups / f"{number:04d}"
     copy, above = backup / "new", [path for path in documents if "/" not in path]
-    for killed in _backups(root):
-        shutil.rmtree(killed / "new", ignore_errors=True)  # of a call that was killed before it changed anything
     try:
         for path in contents.folders:
             (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
@@ -185,8 +177,7 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
     except BaseException:
         if not os.path.lexists(root):
             (backup / _OLD).rename(root)
-        if not (backup / _OLD).exists():
-            shutil.rmtree(backup, ignore_errors=True)
+        shutil.rmtree(backup, ignore_errors=True)
         raise
     for path in above:
         files.write_bytes(top / path, documents[path])
@@ -253,34 +244,42 @@ class _Contents:
             self.files += [posixpath.join(where, name) for name in sorted([*names, *links])]
         self.items: dict[str, _Item] = {}
         self.unnamed: list[str] = []
-        own = len(root.name) + 1
-        shown = [path for path in self.files if "/." not in f"/{path[own:]}"]
-        for path in shown:
+        self._namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
+        for path in self.files:
             stem, suffix = posixpath.splitext(path)
-            if suffix.lower() in AUDIO_SUFFIXES:
-                if item := _item(stem):
-                    self.items.setdefault(item.path, item)
-                else:
-                    self.unnamed.append(path[own:])
+            if suffix.lower() not in AUDIO_SUFFIXES or "/." in path:
+                continue
+            if (item := _item(stem)) is None:
+                self.unnamed.append(posixpath.relpath(path, root.name))
+            elif item.path not in self.items:
+                self.items[item.path] = item
+                self._namesakes[posixpath.basename(item.path)].append(item)
         self.series = {item.series for item in self.items.values()}
-        records = [f"{root.name}/{name}" for name in (RECORD, HISTORY) if (root / name).exists()]
-        self.forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
-        self.documents = {path: text for path in [*shown, *records] if (text := self._read(path, root))}
+        self._forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
+        self.documents = {path: text for path in self.files if (text := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
                 if not (self.top / name).is_symlink() and (text := self._read(name, self.top)):
                     self.documents[name] = text
+        #: The names of recordings in the folder above, and in the others in that.
+        self._elsewhere = {
+            path.stem: folder.name
+            for folder in (self.top, *files.folders_in(self.top))
+            if folder != root
+            for path in folder.glob("*")
+            if path.suffix.lower() in AUDIO_SUFFIXES
+        }
 
     def _read(self, path: str, root: Path) -> str:
         """A document that may name an item; empty for any other. Raises BadInput for one that can't be read."""
         place, name = self.top / path, posixpath.basename(path)
-        is_hidden = name.startswith(".") or place.suffix.lower() not in _DOCUMENTS
+        is_hidden = "/." in f"/{path}" or place.suffix.lower() not in _DOCUMENTS
         if name not in (RECORD, HISTORY) and (is_hidden or any(word in name.lower() for word in _KEPT)):
             return ""
         if place.is_symlink() and files.is_inside(place, root):
             return ""  # it changes with what it names
         text = _whole(root, place.relative_to(root)).decode("utf-8", "surrogateescape")
-        return text if any(form in text for form in self.forms) else ""
+        return text if any(form in text for form in self._forms) else ""
 
     def numbered(self, digits: int | None) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
@@ -301,10 +300,7 @@ class _Contents:
 
     def _missing(self) -> set[_Item]:
         """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
-        stems = (
-            posixpath.join(posixpath.dirname(path), posixpath.basename(path).partition(".")[0])
-            for path in self.files
-        )
+        stems = (posixpath.join(folder, name.partition(".")[0]) for folder, name in map(posixpath.split, self.files))
         missing = {item for path in stems if (item := _item(path)) and item.series in self.series}
         for document in self.documents:
             named: set[_Item] = set()
@@ -327,94 +323,54 @@ class _Contents:
 
         def piece(match: re.Match[str]) -> str:
             text = mention = match[0]
-            if not any(form in text for form in self.forms):
+            if not any(form in text for form in self._forms):
                 return text
-            if is_escaped := "\\" in text:
-                with suppress(ValueError):
-                    mention = json.loads(f'"{text}"')
-            found = self._named(mention, document)
-            if found is None or (new := rename(found[0])) is None:
-                return text
-            rest = found[1]
-            before, slash, _ = mention.removesuffix(rest).rpartition("/")
-            named = f"{before}{slash}{new}{rest}"
-            return json.dumps(named)[1:-1] if is_escaped else named
+            with suppress(ValueError):
+                mention = json.loads(f'"{text}"')
+            # The longest beginning that is a name; the rest is an ending, or the number of a line.
+            ends = [len(mention), *reversed([dot.start() for dot in re.finditer(r"[./]", mention)])]
+            names = [(end, item) for end in ends if (item := self._present(mention[:end], document))]
+            if not names:
+                end = len(mention.removesuffix(suffix := posixpath.splitext(mention)[1]))
+                end = end if suffix.lower() in AUDIO_SUFFIXES else len(mention)
+                names = [(end, item)] if (item := self._missing_one(mention[:end], document)) else []
+            for end, item in names[:1]:
+                if new := rename(item):
+                    named = posixpath.join(posixpath.dirname(mention[:end]), new) + mention[end:]
+                    return named if mention == text else json.dumps(named)[1:-1]
+            return text
 
         return _PIECE.sub(piece, self.documents[document])
 
-    def _named(self, mention: str, document: str) -> tuple[_Item, str] | None:
-        """The item that a document names, and the rest of the text: an ending, a line's number. None for no item.
-
-        Raises BadInput for a name that two items have.
-        """
-        for end in (len(mention), *reversed([match.start() for match in re.finditer(r"[./]", mention)])):
-            # A number alone, or one with decimals, is no name.
-            if mention[:end].isdecimal() and not re.match(r"\.[a-zA-Z]", mention[end:]):
-                return None
-            if item := self._present(mention[:end], document):
-                return item, mention[end:]
-        suffix = Path(mention).suffix if Path(mention).suffix.lower() in AUDIO_SUFFIXES else ""
-        bare = mention.removesuffix(suffix)
-        gone = _item(posixpath.normpath(posixpath.join(posixpath.dirname(document), bare)))
-        if gone is not None and gone.series not in self.series:
-            others = [folder for folder, prefix in self.series if prefix == gone.prefix]
-            is_known = len(others) == 1 and "/" not in bare and self._is_ours(bare, document)
-            gone = gone._replace(folder=others[0]) if is_known else None
-        return (gone, suffix) if gone else None
-
-    def _present(self, bare: str, document: str) -> _Item | None:
+    def _present(self, mention: str, document: str) -> _Item | None:
+        """The item that a document names. Raises BadInput for one of two."""
         folder = posixpath.dirname(document)
-        if posixpath.isabs(bare):
-            bare = os.path.relpath(bare, self.top / folder)
-        path = posixpath.normpath(posixpath.join(folder, bare))
+        if posixpath.isabs(mention):
+            mention = os.path.relpath(mention, self.top / folder)
+        path = posixpath.normpath(posixpath.join(folder, mention))
         if path in self.items:
             return self.items[path]
-        namesakes = self._namesakes.get(bare, [])
-        if not namesakes or not self._is_ours(bare, document):
-            return None
         of_discarded = posixpath.basename(document).startswith("discarded")
-        fitting = [item for item in namesakes if item.is_discarded == of_discarded] or namesakes
-        if len(fitting) > 1:
+        namesakes = self._namesakes.get(mention, [])
+        namesakes = [item for item in namesakes if item.is_discarded == of_discarded] or namesakes
+        places = sorted(repr(item.path) for item in namesakes)
+        if namesakes and "/" not in document and mention in self._elsewhere:
+            places = [repr(self.root.name), repr(self._elsewhere[mention])]
+        if len(places) > 1:
             raise BadInput(
-                f"{document!r} names {bare!r}, which is in {' and '.join(sorted(repr(o.path) for o in fitting))}",
-                "write the folder before the names in it, or reindex these folders one by one",
-            )
-        return fitting[0]
-
-    @cached_property
-    def _namesakes(self) -> dict[str, list[_Item]]:
-        """The items by their names alone."""
-        namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
-        for path, item in self.items.items():
-            namesakes[posixpath.basename(path)].append(item)
-        return namesakes
-
-    def _is_ours(self, bare: str, document: str) -> bool:
-        """Whether a name without a folder, in a document, is that of a recording of this folder.
-
-        Raises BadInput if another folder has one of the same name.
-        """
-        if "/" in document or document == HISTORY:
-            return True
-        with suppress(BadInput):
-            audio, texts = clips_folder(self.top)
-            if texts is not None and document == texts.name:
-                return audio == self.root
-        if other := next((name for name, stems in self._siblings.items() if bare in stems), None):
-            raise BadInput(
-                f"{as_text(self.top / document)!r} names {bare!r}, which is in {self.root.name!r} and {other!r}",
+                f"{document!r} names {mention!r}, which is in {' and '.join(places)}",
                 "write the folder before the names in it, or move it away",
             )
-        return True
+        return namesakes[0] if namesakes else None
 
-    @cached_property
-    def _siblings(self) -> dict[str, set[str]]:
-        """The names without endings of recordings in the folder above, and in the others in that."""
-        folders = [self.top, *(folder for folder in sorted(files.folders_in(self.top)) if folder != self.root)]
-        return {
-            folder.name: {path.stem for path in folder.glob("*") if path.suffix.lower() in AUDIO_SUFFIXES}
-            for folder in folders
-        }
+    def _missing_one(self, mention: str, document: str) -> _Item | None:
+        """The item of a known series that a document names, and that has no recording."""
+        item = _item(posixpath.normpath(posixpath.join(posixpath.dirname(document), mention)))
+        if item is None or item.series in self.series:
+            return item
+        folders = [folder for folder, prefix in self.series if prefix == item.prefix]
+        is_known = len(folders) == 1 and "/" not in mention and mention not in self._elsewhere
+        return item._replace(folder=folders[0]) if is_known else None
 
 
 def _raise(error: OSError) -> None:

@@ -32,33 +32,10 @@ export const address = (path, query = {}) => {
 
 export const get = (path, query) => answered(address(path, query), {});
 
+export const text = (path) => answered(path, {}, (response) => response.text());
+
 export const bytes = (path, query, signal) => answered(address(path, query), { signal }, async (response) => (
   { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels")) }));
 
 export const post = (path, body) =>
   answered(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
-
-/**
- * What others do, as it happens; a connection that broke is made again.
- * @param {Record<string, (data: object) => void>} hear by kind of event; `lost` and `back` tell of the connection.
- */
-export const events = (hear) => {
-  let lost = false;
-  const open = () => {
-    const source = new EventSource("api/events");
-    for (const kind of ["edit", "here", "item"]) {
-      source.addEventListener(kind, (event) => hear[kind](JSON.parse(event.data)));
-    }
-    source.addEventListener("open", () => {
-      if (lost) hear.back();
-      lost = false;
-    });
-    source.addEventListener("error", () => {
-      source.close();
-      if (!lost) hear.lost();
-      lost = true;
-      setTimeout(open, 1000);
-    });
-  };
-  open();
-};

@@ -2,7 +2,6 @@
 // being typed is a draft; it is saved after a pause, on leaving the field and before anything else is edited.
 
 import { $, announce, CHANNELS, clock, make, options, percent, say, speakerOf, tidy } from "./page.js";
-import { VirtualList } from "./virtual.js";
 
 const PAUSE = 1000; // ms of typing nothing
 
@@ -24,7 +23,6 @@ export class Editor {
     this.draft = null;
     this.tag = null;
     this.tags = [];
-    this.rows = new VirtualList($("dialogue"), (index) => this.row(this.item.lines[index]), (index) => this.guess(index));
     $("dialogue").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
       if (row) this.pick(this.item.lines[Number(row.dataset.index)].id, -1, true);
@@ -47,11 +45,6 @@ export class Editor {
       this.hear.typed();
     });
     $("tag").addEventListener("blur", () => this.flush());
-  }
-
-  guess(index) {
-    const characters = Math.max(1, ($("dialogue").clientWidth - 230) / 7.6);
-    return 10 + 22 * Math.max(1, Math.ceil((this.item.lines[index].text || "").length / characters));
   }
 
   get chosen() { return this.item?.lines.find((line) => line.id === this.line) ?? null; }
@@ -77,8 +70,8 @@ export class Editor {
       this.index = -1;
     }
     if (this.index >= (this.chosen?.words.length ?? 0)) this.index = -1;
-    this.rows.reset(item.lines.length);
-    this.rows.choose(this.place);
+    $("dialogue").replaceChildren(...item.lines.map((one, index) => this.row(one, index)));
+    this.mark();
     this.fill();
   }
 
@@ -88,7 +81,7 @@ export class Editor {
     const other = line !== this.line;
     this.line = line;
     this.index = index;
-    this.rows.choose(this.place);
+    this.mark();
     this.fill();
     this.hear.picked(this.chosen, index);
     const chosen = this.chosen;
@@ -96,6 +89,17 @@ export class Editor {
     if (other) announce(`Line ${this.place + 1} of ${this.item.lines.length}${speakerOf(chosen) && `, ${speakerOf(chosen)}`}: ${chosen.text || "no words"}`);
     else if (this.word) announce(`${this.word.word}, ${this.word.start.toFixed(2)} to ${this.word.end.toFixed(2)} seconds`);
     if (play) this.hear.play(chosen.start, chosen.end);
+  }
+
+  /** Mark the row of the chosen line, and bring it into view. */
+  mark() {
+    const box = $("dialogue");
+    box.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
+    const row = box.children[this.place];
+    if (!row) { box.removeAttribute("aria-activedescendant"); return; }
+    row.setAttribute("aria-selected", "true");
+    row.scrollIntoView({ block: "nearest" });
+    box.setAttribute("aria-activedescendant", row.id);
   }
 
   /** Go some lines on; says whether there was one. */
@@ -261,28 +265,24 @@ export class Editor {
 
   // The dialogue.
 
-  row(line) {
+  row(line, index) {
     const row = make("div", `line ${line.channel === "right" ? "right" : "left"}`);
-    row.append(make("span", "time figures", clock(line.start, 1)), make("span", "who", speakerOf(line)));
-    const said = make("span", "said");
+    row.id = `dialogue-${index}`;
+    row.dataset.index = index;
+    row.setAttribute("role", "option");
+    row.setAttribute("aria-selected", "false");
+    const [said, marks] = [make("span", line.text ? "said" : "said soft"), make("span", "marks")];
     if (line.tag) said.append(make("i", "", `(${line.tag}) `));
     said.append(line.text || "no words");
-    if (!line.text) said.classList.add("soft");
-    row.append(said);
-    const marks = make("span", "marks");
-    if (line.suspects?.length) {
-      const suspect = make("span", "suspect", "⚠");
-      suspect.title = line.suspects.map((one) => one.why).join("\n");
-      suspect.append(make("span", "hidden", ` ${suspect.title}`));
-      marks.append(suspect);
+    const notes = [["suspect", "⚠", line.suspects.map((one) => one.why).join("\n")], ["soft", "✎", line.edited_by?.length && `edited by ${[line.edited_by].flat().join(", ")}`]];
+    for (const [kind, sign, title] of notes) {
+      if (!title) continue;
+      const note = make("span", kind, sign);
+      note.title = title;
+      note.append(make("span", "hidden", ` ${title}`));
+      marks.append(note);
     }
-    if (line.edited_by?.length) {
-      const edited = make("span", "soft", "✎");
-      edited.title = `edited by ${[line.edited_by].flat().join(", ")}`;
-      edited.append(make("span", "hidden", ` ${edited.title}`));
-      marks.append(edited);
-    }
-    row.append(marks);
+    row.append(make("span", "time figures", clock(line.start, 1)), make("span", "who", speakerOf(line)), said, marks);
     return row;
   }
 }

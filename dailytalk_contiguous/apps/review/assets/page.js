@@ -26,31 +26,29 @@ export const percent = (share) => `${Math.round(100 * share)} %`;
 
 export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
-const storing = (storage) => ({
-  read(name, otherwise) {
-    try { return JSON.parse(storage().getItem(`dailytalk-review/${name}`)) ?? otherwise; } catch { return otherwise; }
+/** What this page keeps in the browser. A browser that keeps nothing is no obstacle. */
+const stored = (storage, name) => ({
+  read() {
+    try { return JSON.parse(storage().getItem(`dailytalk-review/${name}`)); } catch { return null; }
   },
-  write(name, value) {
+  write(value) {
     try { storage().setItem(`dailytalk-review/${name}`, JSON.stringify(value)); } catch { /* private or full */ }
   },
 });
 
-/** Of this window alone, over a reload. A browser that keeps nothing is no obstacle. */
-export const keptHere = storing(() => sessionStorage);
-const always = storing(() => localStorage);
+/** Edits on their way, of this window alone, over a reload. */
+export const outbox = stored(() => sessionStorage, "outbox");
 
 /** Place, filters, speed, for the next time; what a window has of its own comes first. */
 export const kept = {
-  values: {},
   load(title) {
-    this.title = title;
-    this.values = { ...always.read(title, {}), ...keptHere.read("kept", {}) };
+    this.stores = [stored(() => localStorage, title), stored(() => sessionStorage, "kept")];
+    this.values = Object.assign({}, ...this.stores.map((store) => store.read()));
   },
   read(name, otherwise) { return this.values[name] ?? otherwise; },
   write(name, value) {
     this.values[name] = structuredClone(value);
-    keptHere.write("kept", this.values);
-    always.write(this.title, this.values);
+    for (const store of this.stores) store.write(this.values);
   },
 };
 

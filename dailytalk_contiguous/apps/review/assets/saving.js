@@ -3,53 +3,45 @@
 // after fsync. An edit that was made on an older state of an item comes back: if what it changes is still as the
 // editor saw it, it is sent again; else the page shows both and the editor chooses.
 
-import { keptHere } from "./page.js";
 import { post } from "./api.js";
+import { outbox } from "./page.js";
 
 const RETRY = 3000; // ms
+
+/** What the editor sees of a line. */
+const SEEN = ["channel", "start", "end", "text", "tag", "words"];
 
 export class Saver {
   /**
    * @param {object} hear
    *   state(name, sentence): saved, saving, failed (will be tried again) or refused. settled(): nothing waits.
-   *   item(item): the state after an edit. rejected(entry, error). conflict(entry, answer) → promise: whether to
-   *   save it over the newer state.
+   *   item(item): the state after an edit. rejected(entry, error).
+   *   conflict(entry, answer) → promise: whether to save it over the newer state.
    *   changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
-    Object.assign(this, { hear, queue: keptHere.read("outbox", []), busy: false, failed: false, timer: 0 });
+    Object.assign(this, { hear, queue: outbox.read() ?? [], busy: false, failed: false, timer: 0 });
   }
 
   get pending() { return this.queue.length; }
 
   waits(id) { return this.queue.some((entry) => entry.id === id); }
 
-  /**
-   * @param {object} item as the editor sees it.
-   * @param {object} action of the server's contract.
-   * @param {string} about a few words for a conflict.
-   * @returns {Promise<object|null>} the item after the edit; null if it was refused.
-   */
+  /** Save an action of the server's contract; `about` is for a conflict. Resolves to the item, or null if it was refused. */
   edit(item, action, about) {
     const line = item.lines.find((one) => one.id === action.line) ?? null;
     const entry = { id: item.id, base: item.base, action, about, line: structuredClone(line) };
     return new Promise((done) => {
       this.queue.push(Object.defineProperty(entry, "done", { value: done }));
-      this.keep();
-      this.run();
+      this.retry();
     });
   }
 
-  keep() { keptHere.write("outbox", this.queue); }
-
-  retry() {
+  async retry() {
     clearTimeout(this.timer);
     this.failed = false;
-    return this.run();
-  }
-
-  async run() {
-    if (this.busy || this.failed) return;
+    outbox.write(this.queue);
+    if (this.busy) return;
     this.busy = true;
     try {
       while (this.queue.length && !this.failed) {
@@ -59,47 +51,49 @@ export class Saver {
     } finally {
       this.busy = false; // also after an error of the page: later edits are sent all the same
     }
-    if (!this.queue.length && !this.failed) this.hear.settled();
+    if (!this.failed) this.hear.settled();
   }
 
   async send(entry) {
     try {
       const { item } = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
       // Edits that wait were made on what this one has just become.
-      for (const later of this.queue) if (later !== entry && later.id === entry.id && later.base === entry.base) later.base = item.base;
-      this.saved(entry, item);
+      for (const later of this.queue) {
+        if (later.id === entry.id && later.base === entry.base) later.base = item.base;
+      }
+      this.leave(entry, item);
     } catch (error) {
-      if (error.passes || error.answer?.changed) {
+      if (!error.answer) throw error;
+      if (error.passes || error.answer.changed) {
         this.failed = true;
         this.hear.state(error.passes ? "failed" : "refused", error.message);
         if (error.passes) this.timer = setTimeout(() => this.retry(), RETRY);
         else this.hear.changed(error.answer);
       } else if (error.status === 409) await this.stale(entry, error.answer);
-      else if (error.status) {
+      else {
         this.leave(entry, null);
         this.hear.state("refused", error.message);
         this.hear.rejected(entry, error);
-      } else throw error;
+      }
     }
   }
 
   leave(entry, item) {
     this.queue.splice(this.queue.indexOf(entry), 1);
-    this.keep();
+    outbox.write(this.queue);
     entry.done?.(item);
-  }
-
-  saved(entry, item) {
-    this.leave(entry, item);
-    if (!this.waits(entry.id)) this.hear.item(item);
-    this.hear.state("saved");
+    if (item && !this.waits(entry.id)) this.hear.item(item);
+    if (item) this.hear.state("saved");
   }
 
   async stale(entry, answer) {
     const newer = answer.item;
     const line = newer.lines.find((one) => one.id === entry.action.line);
     const isAsSeen = entry.line && line && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]));
-    if (isThere(entry.action, line, newer)) { this.saved(entry, newer); return; }
+    if (isThere(entry.action, line, newer)) {
+      this.leave(entry, newer);
+      return;
+    }
     if (!isAsSeen) {
       this.hear.state("refused", "Someone changed this before you");
       if (!await this.hear.conflict(entry, answer)) {
@@ -109,17 +103,14 @@ export class Saver {
       }
     }
     entry.base = newer.base; // and it is sent again
-    this.keep();
+    outbox.write(this.queue);
   }
 }
 
-/** What the editor sees of a line. */
-const SEEN = ["channel", "start", "end", "text", "tag", "words"];
-
 /** An edit whose answer was lost, because the server was killed after writing it, is in the state already. */
-const isThere = ({ do: kind, value, ...action }, line, item) => {
-  if (["text", "tag"].includes(kind)) return line?.[kind] === action[kind];
+const isThere = ({ do: kind, ...action }, line, item) => {
+  if (kind === "text" || kind === "tag") return line?.[kind] === action[kind];
   if (kind === "times") return ["start", "end"].every((edge) => Math.abs(line?.[edge] - action[edge]) < 0.002);
   if (kind === "delete") return !line;
-  return ["side", "reviewed"].includes(kind) && item[kind] === value;
+  return kind === "reviewed" && item.reviewed === action.value;
 };
