@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple, get_type_hints
 
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.models.whisper import SIZES
+from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
@@ -62,12 +63,12 @@ class StepOption(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
     def words(self, value: Any) -> list[str]:
-        """The option with a request's value; none for null and false."""
-        if value is None or value is False:
+        """The option with a request's value; none for one that is empty, or as it was."""
+        if value in (None, False, "", self.value) or str(value) == str(self.value):
             return []
         if self.choices and value not in self.choices:
             raise BadInput(f"{self.flag} can't be {str(value)[:40]!r}", "reload the page")
-        return [self.flag] if value is True else [f"{self.flag}={value}"]
+        return [self.flag] if self.kind == "bool" else [f"{self.flag}={value}"]
 
 
 def _fields(*holders: Any) -> Iterator[StepOption]:
@@ -106,7 +107,7 @@ STEPS = (
         "Convert",
         "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
         (
-            StepOption("to", f"Format: {' or '.join(CONTAINERS)}.", "flac", "choice", tuple(CONTAINERS)),
+            StepOption("to", "Format.", None, "choice", tuple(CONTAINERS)),
             *_fields(Conversion()),
         ),
         has_dry_run=False,
@@ -164,12 +165,11 @@ def _is_split(folder: Path) -> bool:
 class _Run:
     """A command that runs or has run."""
 
-    def __init__(self, step: str, words: Sequence[str], dry: bool) -> None:
-        self.step, self.dry = step, dry
+    def __init__(self, words: Sequence[str], dry: bool) -> None:
+        self.dry = dry
         self.command = as_text(shlex.join(["dailytalk", *words]))
         self.lines: deque[str] = deque(maxlen=_MOST_LINES)
         self.code: int | None = None
-        self._began, self._seconds = time.monotonic(), 0.0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dailytalk_contiguous", *words],
             stdin=subprocess.DEVNULL,
@@ -183,13 +183,7 @@ class _Run:
         assert self.process.stdout
         while line := self.process.stdout.readline(1 << 16):
             self.lines.append(line.decode(errors="replace").rstrip()[:_LONGEST_LINE])
-        code = self.process.wait()
-        self._seconds, self.code = time.monotonic() - self._began, code
-
-    def as_dict(self) -> Json:
-        took = time.monotonic() - self._began if self.code is None else self._seconds
-        known = {"step": self.step, "dry": self.dry, "command": self.command, "code": self.code}
-        return known | {"text": "\n".join(self.lines), "seconds": round(took, 1)}
+        self.code = self.process.wait()
 
 
 class Preparation:
@@ -212,15 +206,15 @@ class Preparation:
         clips = self._clips(cut=False)
         self._refuse_link(clips)
         self.count = len(ClipsLines(clips).names())
+        self._steps = [step for step in STEPS if not (step.cuts and self.is_cut)]
         self._lock = threading.Lock()
-        self._run: _Run | None = None
-        self._outputs: dict[str, _Run] = {}
+        self._runs: dict[str, _Run] = {}
         self._review: OpenReview | None = None
         begin = {"step": str, "dry": bool, "cut": bool, "values": dict}
         self.app = Starlette(
             routes=[
-                Route("/", page_of("start.html")),
-                Route("/assets/{name}", page_of("start.html")),
+                Route("/", answering(self._page)),
+                Route("/assets/{name}", page_of("")),
                 Route("/api/state", answering(self._state)),
                 Route("/api/run", answering(self._begin, begin), methods=["POST"]),
                 Route("/api/stop", answering(self._stop, {}), methods=["POST"]),
@@ -235,31 +229,30 @@ class Preparation:
 
     def close(self) -> None:
         """End a running command: a step continues when it is started again."""
-        if self._run is not None and self._run.code is None:
-            self._run.process.terminate()
-            self._run.process.wait()
+        for run in self._running():
+            run.process.terminate()
+            run.process.wait()
         self._end_review()
 
-    def _state(self, request: Request) -> Json:
-        run = self._run
-        return {
-            "folder": as_text(self.root),
-            "is_cut": self.is_cut,
-            "steps": [self._shown(step) for step in STEPS if not (step.cuts and self.is_cut)],
-            "running": run.as_dict() if run is not None and run.code is None else None,
-        }
+    def _running(self) -> list[_Run]:
+        return [run for run in self._runs.values() if run.code is None]
 
-    def _shown(self, step: Step) -> Json:
-        output = self._outputs.get(step.command)
-        suggested = _SUGGESTED.search(output.lines[-1]) if output and output.lines and step.cuts else None
-        return {
-            "step": step.command,
-            **{name: getattr(step, name) for name in ("title", "about", "has_dry_run", "cuts")},
-            "fields": [{**field._asdict(), "flag": field.flag} for field in step.fields],
-            "done": {way: self._done(step.command, way == "cut") for way in ("cut", "whole")},
-            "output": output and output.as_dict(),
-            "suggested": float(suggested[1]) if suggested else None,
-        }
+    def _page(self, request: Request) -> Response:
+        context = {"folder": as_text(self.root), "is_cut": self.is_cut, "steps": self._steps}
+        return HTMLResponse(rendered("start.html", __package__, **context))
+
+    def _state(self, request: Request) -> Json:
+        """The parts of the page that show what is done."""
+        cut = request.query_params.get("cut") != "false"
+        done = {step.command: self._done(step.command, cut) for step in self._steps}
+        silences = self._runs.get("silences")
+        following = "review" if done["transcribe"] else "transcribe"
+        if cut and not done.get("split", True):
+            following = "split" if silences and silences.code == 0 else "silences"
+        suggested = _SUGGESTED.search(silences.lines[-1]) if silences and silences.lines else None
+        context = {"steps": self._steps, "runs": self._runs, "done": done, "next": following, "cut": cut}
+        html = rendered("steps.html", __package__, **context, suggested=suggested)
+        return {"running": bool(self._running()), "html": html}
 
     def _done(self, command: str, cut: bool) -> str | None:
         """The result of a step; None if it is not on the disk."""
@@ -285,13 +278,12 @@ class Preparation:
         if step is None:
             raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
         clips, fields = self._clips(body["cut"]), {field.name: field for field in step.fields}
-        values = ({"to": fields["to"].value} if "to" in fields else {}) | body["values"]
-        if unknown := values.keys() - fields.keys():
+        if unknown := body["values"].keys() - fields.keys():
             raise BadInput(f"{step.command} has no setting {min(unknown)[:40]!r}", "reload the page")
         words = [step.command, str(self.root if step.cuts else clips)]
         if target := {"convert": self.converted, "split": self.pieces}.get(step.command):
             words += ["--out", str(target)]
-        words += [word for name, value in values.items() for word in fields[name].words(value)]
+        words += [word for name, value in body["values"].items() for word in fields[name].words(value)]
         if self.converted.is_symlink() and step.command == "convert":
             raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
         for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):
@@ -300,17 +292,15 @@ class Preparation:
         with self._lock:
             self._refuse_running()
             self._end_review()
-            self._run = _Run(step.command, [*words, "--dry-run"] if dry else words, dry)
-            self._outputs[step.command] = self._run
+            self._runs[step.command] = _Run([*words, "--dry-run"] if dry else words, dry)
         return {}
 
     def _refuse_running(self) -> None:
-        if self._run is not None and self._run.code is None:
-            raise BadInput(f"{self._run.step} is still running", "wait until it has ended, or stop it")
+        if self._running():
+            raise BadInput("a step is still running", "wait until it has ended, or stop it")
 
     def _stop(self, request: Request, body: Json) -> Json:
-        run = self._run
-        if run is not None and run.code is None:
+        for run in self._running():
             run.process.send_signal(signal.SIGINT)
         return {}
 

@@ -422,7 +422,7 @@ def test_axe_finds_nothing_serious(browser: Any, server: Server, width: int, sch
         page.page.keyboard.press("f")
         assert page.violations() == []
         page.page.keyboard.press("Escape")
-        for key, name in (("?", "help"), ("Shift+W", "whole"), ("Shift+D", "discard"), ("q", "ask")):
+        for key, name in (("?", "help"), ("Shift+W", "whole"), ("Shift+D", "discard"), ("Shift+P", "progress")):
             page.page.keyboard.press(key)
             page.wait(f"document.querySelector('#dialog-{name}').open")
             assert page.violations() == []
@@ -518,71 +518,3 @@ def test_an_hour_with_ten_thousand_words_shows_few_elements(browser: Any, tmp_pa
         page.page.evaluate("document.querySelector('#dialogue').scrollTop = 1e9")
         page.wait("document.querySelector('#dialogue').textContent.includes('59:5')")
         assert page.complaints == []
-
-
-def test_items_are_divided_and_progress_is_shown(browser: Any, tmp_path: Path) -> None:
-    names = [f"talk-{number}" for number in range(6)]
-    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 4.0, 8)) for name in names])
-    with served(work) as server, visit(browser, server.address) as page:
-        opened(page, "talk-0")
-        page.page.keyboard.press("v")
-        page.wait(SAVED)
-        assert value(page, "which-side") == "train"
-        page.page.keyboard.press("Shift+V")
-        page.page.locator("#divide-by").select_option("length")
-        page.page.locator("#share").fill("0.34")
-        page.page.locator("#propose").click()
-        page.page.locator("#apply-sides").click()
-        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
-        page.page.locator("#undo-sides").click()
-        page.wait("document.querySelector('#sides-done').textContent === '5 items put back.'")
-        assert "5 items on neither side" in page.page.locator("#sides").inner_text()
-        page.page.locator("#undo-sides").click()
-        page.wait("document.querySelector('#sides-done').textContent === '5 items moved.'")
-        page.wait("document.querySelector('#sides').textContent.includes('Warnings')")
-        page.wait("!document.querySelector('#sides').textContent.includes('neither')")
-        assert "Anna" in page.page.locator("#sides .warnings").inner_text()
-        assert page.violations() == []
-        page.page.keyboard.press("Escape")
-        page.page.keyboard.press("r")
-        page.wait(SAVED)
-        page.page.keyboard.press("Shift+P")
-        page.wait("document.querySelector('#progress').textContent.includes('1 of 6 items reviewed')")
-        assert page.violations() == []
-        assert page.complaints == []
-
-
-def test_an_answer_of_the_models_changes_nothing_before_it_is_accepted(browser: Any, tmp_path: Path) -> None:
-    save(tmp_path / "recording.FLAC", excerpt())
-    words = [{"word": "mumble", "start": 0.7, "end": 3.5, "probability": 0.2}]
-    work = work_folder(tmp_path, [("talk", "recording", 0.0, [line("talk", 0, "left", words)])])
-    with served(work) as server, visit(browser, server.address) as page:
-        opened(page, "talk")
-        page.page.keyboard.press("q")
-        page.page.keyboard.press("1")
-        page.wait("document.querySelector('#accept')")
-        proposed = page.page.locator("#proposal ins").first.inner_text()
-        assert value(page, "text") == "mumble"
-        assert page.violations() == []
-        page.page.keyboard.press("Escape")
-        assert page.page.locator("#proposal").is_hidden()
-        assert not (work / JOURNAL).exists() or edits(work) == []
-        page.page.keyboard.press("q")
-        page.page.keyboard.press("1")
-        page.wait("document.querySelector('#accept')")
-        page.page.keyboard.press("y")
-        page.wait(f"document.querySelector('#text').value === {json.dumps(proposed)} && {SAVED}")
-        page.page.keyboard.press("q")
-        page.page.keyboard.press("2")
-        page.wait("document.querySelector('#accept')")
-        assert (
-            page.page.locator("#hear-right").get_attribute("aria-pressed") == "false"
-        )  # 2 is a key of the page, too
-        assert page.violations() == []
-        page.page.keyboard.press("y")
-        page.wait(f"document.querySelector('#proposal').hidden && {SAVED}")
-        assert edits(work)[-1]["after"]["lines"]["talk/left/0000"]["vad"].keys() == {
-            "valence",
-            "arousal",
-            "dominance",
-        }

@@ -1,7 +1,7 @@
 // The lines of the shown item as a dialogue, and the chosen line with its text, times, tag and words. A text that is
 // being typed is a draft; it is saved after a pause, on leaving the field and before anything else is edited.
 
-import { $, announce, CHANNELS, clock, make, options, percent, say, speakerOf, tidy } from "./page.js";
+import { $, announce, CHANNELS, clock, make, options, percent, reveal, say, speakerOf, tidy } from "./page.js";
 
 const PAUSE = 1000; // ms of typing nothing
 
@@ -98,7 +98,7 @@ export class Editor {
     const row = box.children[this.place];
     if (!row) { box.removeAttribute("aria-activedescendant"); return; }
     row.setAttribute("aria-selected", "true");
-    row.scrollIntoView({ block: "nearest" });
+    reveal(box, row);
     box.setAttribute("aria-activedescendant", row.id);
   }
 
@@ -177,8 +177,7 @@ export class Editor {
     const word = this.word;
     if (word) {
       box.setAttribute("aria-activedescendant", `word-${this.index}`);
-      const option = box.children[this.index];
-      if (option.offsetTop < box.scrollTop || option.offsetTop + option.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = option.offsetTop - 4;
+      reveal(box, box.children[this.index]);
     } else box.removeAttribute("aria-activedescendant");
     $("word-fields").classList.toggle("none", !word);
     for (const id of ["from", "to"]) $(id).disabled = !word || !this.writable;
@@ -227,6 +226,12 @@ export class Editor {
     clearTimeout(draft.timer);
     this.draft = null;
     this.hear.edit({ do: "text", line: draft.line, text: draft.text.trim().replace(/\s*\n\s*/g, " ") }, "the text");
+  }
+
+  /** A text that was refused stays in its field, unsaved, to be mended. */
+  refused({ do: kind, line, text }) {
+    if (kind === "text" && line === this.line && !this.draft) this.draft = { line, text, timer: 0 };
+    this.fill();
   }
 
   typedTime(field, edge, ofWord) {

@@ -1,7 +1,7 @@
 // The list of all items, in pages: filtered and sorted here, for 20,000 rows are a matter of milliseconds and every
 // key then answers at once.
 
-import { $, clock, counted, kept, make, options, percent, press, say } from "./page.js";
+import { $, clock, counted, kept, make, options, percent, press, reveal, say } from "./page.js";
 
 const PAGE = 100; // rows
 
@@ -67,6 +67,7 @@ export class List {
    * set again, or whoever marks clips as reviewed would lose the place under the hand.
    */
   take(items, people) {
+    if (!items.length && JSON.stringify(people) === JSON.stringify(this.people)) return;
     const before = this.byId.size;
     this.people = people;
     for (const item of items) this.byId.set(item.id, { place: this.byId.size, ...this.byId.get(item.id), ...item });
@@ -152,7 +153,7 @@ export class List {
   choose(id) {
     this.current = id;
     this.turn(Math.floor(Math.max(0, this.place) / PAGE));
-    $("items").querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+    reveal($("items"), $("items").querySelector("[aria-selected=true]"));
   }
 
   turn(page) {

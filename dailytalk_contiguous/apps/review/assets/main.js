@@ -1,7 +1,7 @@
 // The page of `dailytalk review`: it joins the list, the sound, the drawing and the editor, and has the one table of
 // what can be done. Every button and every key goes through that table, and so does the help that `?` shows.
 
-import { Refused, events, get, post } from "./api.js";
+import { Refused, get, post } from "./api.js";
 import { Editor } from "./editor.js";
 import { List } from "./list.js";
 import { $, announce, CHANNELS, clamp, clock, counted, kept, make, options, press, say, speakerOf, tidy } from "./page.js";
@@ -14,26 +14,23 @@ const STEP = 0.01, STRIDE = 0.1; // seconds of an arrow key, and with Shift
 const SETTLED = 350; // ms after the last step before an edge is saved
 const AROUND = 0.4; // seconds heard before and after an edge
 const PIXELS_A_SECOND = 130; // of an item that is opened
+const POLL = 1000; // ms between two looks at what others did
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
+const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
 
-let session = { tags: [], sound_text: "Hhhh", writable: true };
+let session = null;
 let item = null;
 let opening = null; // the id that is on its way
 let edge = null; // "start" or "end", the one that was touched last
-let offer = null; // the proposal that waits
 let heardOf = null; // "rebuilt" where that is wanted in place of recordings
 let before = 0; // the head as it was last drawn
 
-const notice = (text) => { $("notice").hidden = !text; say($("notice"), text); };
-/** What is to be said of the item or the folder as long as there is nothing newer to say. */
-const standing = () => notice(sentence(item?.why_silent ?? "") || (item?.of ? REBUILT_ONLY : "") || (session.writable ? "" : sentence(session.why_not)));
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const REBUILT_ONLY = "This is what dailytalk speak made, at its own times. Rebuilt (4) goes back to the recording: correct that, and speak again.";
-/** Whether what speak made is shown, and says then that it is not corrected. */
-const isRebuilt = () => {
-  if (item.of) notice(REBUILT_ONLY);
-  return Boolean(item.of);
+const notice = (text) => {
+  $("notice").hidden = !text;
+  say($("notice"), text.charAt(0).toUpperCase() + text.slice(1));
 };
+/** What is to be said of the item or the folder as long as there is nothing newer to say. */
+const standing = () => notice(item?.why_silent || (item?.of && REBUILT_ONLY) || session.why_not || "");
 const failed = (error) => {
   if (!(error instanceof Refused)) throw error;
   if (error.answer.changed) changedElsewhere(error.answer);
@@ -44,7 +41,7 @@ const failed = (error) => {
 const changedElsewhere = ({ id, changed }) => panels.changed(changed, async (mine) => {
   const { kept: name } = await post("api/decide", { name: id, mine });
   await saver.retry();
-  if (!mine) await reload();
+  await look();
   notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
 });
 
@@ -78,19 +75,13 @@ const wave = new Wave({
 const saver = new Saver({
   state: (name, sentence) => showSaving(name, sentence),
   item: (newer) => show(newer),
-  settled: () => { if (item && newest.get(item.id) > item.base) reload(); },
+  settled: () => look(),
   rejected: (entry, error) => {
     notice(`${entry.id}: ${error.message}`);
     wave.preview = null;
-    if (item?.id === entry.id) {
-      // A text that was refused stays in its field, unsaved, to be mended.
-      if (entry.action.do === "text" && editor.line === entry.action.line && !editor.draft) {
-        editor.draft = { line: entry.action.line, text: entry.action.text, timer: 0 };
-        showSaving("refused", error.message);
-      }
-      editor.fill();
-      wave.draw();
-    }
+    if (item?.id !== entry.id) return;
+    editor.refused(entry.action);
+    wave.draw();
   },
   changed: changedElsewhere,
   conflict: (entry, answer) => {
@@ -98,34 +89,33 @@ const saver = new Saver({
     return panels.conflict(entry, answer);
   },
 });
-const newest = new Map(); // id → number of the last edit that somebody made of it
 
 // Saving.
 
 const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
 const showSaving = (name, sentence = "") => {
-  if (name === "saved" && (editor.unsaved || stepping || saver.pending || undoing)) name = saver.pending || undoing ? "saving" : "unsaved";
-  const changed = $("saving").dataset.state !== name;
+  if (name === "saved") name = saver.pending || undoing ? "saving" : editor.unsaved || stepping ? "unsaved" : "saved";
+  const isNew = $("saving").dataset.state !== name;
   $("saving").dataset.state = name;
   const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
-  say($("saving-text"), `${STATES[name]}${time}`);
-  $("saving").title = sentence;
+  if (isNew) say($("saving-text"), `${STATES[name]}${time}`);
   $("retry").hidden = name !== "failed";
   if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
-  if (name === "refused" && sentence) notice(sentence);
-  if (name === "saved" && changed) standing();
-  if (changed && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
+  else if (sentence) notice(sentence);
+  if (isNew && name === "saved") standing();
+  if (isNew && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
 };
 
-const edit = (action, about) => {
-  if (!item) return Promise.resolve(null);
-  if (!session.writable) { notice(sentence(session.why_not || "this can't be edited")); return Promise.resolve(null); }
-  if (!["reviewed", "side"].includes(action.do) && isRebuilt()) return Promise.resolve(null);
-  return saver.edit(item, action, about);
+/** Save an action on the item; resolves to the item after it, or null if it was refused. */
+const edit = async (action, about) => {
+  if (!item) return null;
+  const refusal = session.why_not || (item.of && action.do !== "reviewed" ? REBUILT_ONLY : "");
+  if (refusal) notice(refusal);
+  return refusal ? null : saver.edit(item, action, about);
 };
 
 // A region that was dragged or stepped: it stays where it is shown until the server has answered.
-const place = (region, times) => {
+const place = async (region, times) => {
   if (!times || (times.start === region.start && times.end === region.end)) {
     wave.preview = null;
     wave.draw();
@@ -133,10 +123,14 @@ const place = (region, times) => {
     return;
   }
   wave.preview = times;
-  const span = { start: times.start, end: times.end };
-  const about = region.index === null ? "the times of the line" : `the times of “${region.word.word}”`;
-  edit(region.index === null ? { do: "times", line: times.line, ...span } : { do: "word", line: times.line, index: times.index, ...span }, about)
-    .then((saved) => { if (!saved) { wave.preview = null; wave.draw(); editor.fill(); } });
+  const { start, end, line, index } = times;
+  const saved = index === null
+    ? await edit({ do: "times", line, start, end }, "the times of the line")
+    : await edit({ do: "word", line, index, start, end }, `the times of “${region.word.word}”`);
+  if (saved) return;
+  wave.preview = null;
+  wave.draw();
+  editor.fill();
 };
 
 // Stepping an edge by keys: shown at once, saved when the keys rest.
@@ -178,33 +172,29 @@ const go = async (id, playing = false, wanted = null) => {
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
   sound.load(fetched);
-  offer = null;
-  $("proposal").hidden = true;
   document.body.classList.remove("listing"); // before anything is measured
-  for (const author of fetched.here ?? []) if (author !== session.author) list.here(author, id);
   show(fetched);
   standing();
-  const line = wanted && fetched.lines.some((one) => one.id === wanted) ? wanted : list.lineFound(fetched);
+  const line = fetched.lines.find((one) => one.id === wanted)?.id ?? list.lineFound(fetched);
   if (line) editor.pick(line, -1, false);
   else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen.start, editor.chosen.end);
-  isHere();
+  look();
 };
 
 /** Show an item, or the newer state of the one that is open. */
 const show = (newer) => {
-  const { id, reviewed, reviewed_by, side, discarded } = newer;
-  if (list.byId.has(id)) list.take([{ id, reviewed, reviewed_by, side, discarded }]);
   if (opening && opening !== newer.id) return;
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
   // An edit is answered with the recording; what was made of it stays in view, at the state that it has now.
-  if (item?.id === newer.id && sound.of && !newer.of) newer = { ...item, base: newer.base, reviewed, reviewed_by, side, discarded };
-  item = newer;
+  const { base, reviewed, reviewed_by, discarded } = newer;
+  item = sound.of && !newer.of ? { ...item, base, reviewed, reviewed_by, discarded } : newer;
   $("work").hidden = false;
   $("empty").hidden = true;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
+  editor.writable = session.writable && !item.discarded && !item.of;
   editor.show(item);
   if (wave.held) editor.times(wave.held.start, wave.held.end, wave.held.index !== null);
   wave.choose(editor.line, editor.index);
@@ -213,49 +203,26 @@ const show = (newer) => {
 
 const showItem = () => {
   say($("name"), item.id);
-  document.title = `${item.id} · ${session.title ?? "Review"}`;
+  document.title = `${item.id} · ${session.title}`;
   const names = [...new Set(item.lines.map(speakerOf))].filter((name) => name && !CHANNELS.includes(name));
-  say($("facts"), [clock(item.duration, 1), `${item.sample_rate ? `${(item.sample_rate / 1000).toLocaleString("en")} kHz` : ""}`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")].filter(Boolean).join(" · "));
-  press($("reviewed"), Boolean(item.reviewed));
-  $("which-side").value = item.side ?? "";
-  $("discard").hidden = Boolean(item.discarded);
-  $("restore").hidden = !item.discarded;
-  $("swap").hidden = item.channels < 2;
-  $("heard").hidden = item.channels < 2;
-  const suspects = list.byId.get(item.id)?.suspects ?? [];
-  $("why").replaceChildren(...suspects.map((suspect) => make("li", "", suspect.why)));
-  $("why").hidden = !suspects.length;
-  const writable = session.writable && !item.discarded;
-  editor.writable = writable && !item.of;
-  editor.fill();
-  for (const button of document.querySelectorAll("#reviewed, #done, #discard")) button.disabled = !writable;
-  for (const button of document.querySelectorAll("#editor .controls button")) button.disabled = !editor.writable;
+  const facts = [clock(item.duration, 1), item.sample_rate && `${item.sample_rate / 1000} kHz`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")];
+  say($("facts"), facts.filter(Boolean).join(" · "));
+  press($("reviewed"), item.reviewed);
   press($("rebuilt"), Boolean(item.of));
+  $("discard").hidden = item.discarded;
+  $("restore").hidden = !item.discarded;
+  $("swap").hidden = $("heard").hidden = item.channels < 2;
   $("rebuilt").hidden = !item.rebuilt;
-  $("which-side").disabled = !writable;
-  showPeople();
-  showSound();
+  for (const id of ["reviewed", "done", "discard"]) $(id).disabled = !session.writable || item.discarded;
+  for (const button of document.querySelectorAll("#editor .controls button")) button.disabled = !editor.writable;
+  $("people").replaceChildren(...list.at(item.id).map((author) => make("span", "person", `${author} is here`)));
   $("play-selection").disabled = !wave.selection;
-};
-
-const showPeople = () => {
-  const others = item ? list.at(item.id).filter((author) => author !== session.author) : [];
-  $("people").replaceChildren(...others.map((author) => make("span", "person", `${author} is here`)));
-};
-
-/** The state that somebody else made, unless something of mine is under way: then a conflict will show both. */
-const reload = async () => {
-  if (!item || editor.unsaved || stepping || saver.waits(item.id)) return;
-  const { id } = item;
-  try {
-    const newer = await get("api/item", { id, of: item.of });
-    if (item?.id === id && (newer.of ?? null) === (item.of ?? null) && newer.base >= item.base && !editor.unsaved && !stepping && !saver.waits(id)) show(newer);
-  } catch (error) { failed(error); }
+  showSound();
 };
 
 const remember = () => {
-  kept.write("place", { id: item?.id, line: editor.line });
-  history.replaceState(null, "", `#${new URLSearchParams({ item: item?.id ?? "" })}`);
+  kept.write("place", { id: item.id, line: editor.line });
+  history.replaceState(null, "", `#${new URLSearchParams({ item: item.id })}`);
 };
 
 // Sound.
@@ -297,7 +264,7 @@ const hear = (alone) => { sound.hear(sound.alone === alone ? null : alone); show
 
 /** Hear and see what was made of the recording, or the recording, at the same line. */
 const switchSound = async () => {
-  if (!item?.rebuilt) { notice("Nothing was made of this yet: run dailytalk speak."); return; }
+  if (!item.rebuilt) { notice("Nothing was made of this yet: run dailytalk speak."); return; }
   heardOf = item.of ? null : "rebuilt";
   await go(item.id, sound.playing, editor.line);
   announce(heardOf ? "Rebuilt sound" : "Recorded sound");
@@ -371,7 +338,6 @@ const soundText = async () => {
 const reviewed = (value = !item.reviewed) => edit({ do: "reviewed", value }, value ? "the mark that it is reviewed" : "the mark that it is not reviewed");
 
 const done = async () => {
-  if (!item) return;
   flush();
   const next = list.nextUnreviewed();
   if (!item.reviewed) reviewed(true);
@@ -379,24 +345,26 @@ const done = async () => {
   else announce("Every item in the list is reviewed.");
 };
 
-const turn = (step) => { const id = list.neighbour(step); if (id) go(id, true); else announce(step > 0 ? "The last item" : "The first item"); };
+const turn = (step) => {
+  const id = list.neighbour(step);
+  if (id) go(id, true);
+  else announce(step > 0 ? "The last item" : "The first item");
+};
 
 let undoing = false;
-const history_ = async (path) => {
+const takeBack = async (how) => {
   flush();
   undoing = true;
   showSaving("saving");
+  let error = null;
   try {
-    const made = await post(path, item ? { name: item.id } : {});
-    undoing = false;
-    if (made.item) show(made.item);
-    announce(path.endsWith("undo") ? "Undone" : "Done again");
-    showSaving("saved");
-  } catch (error) {
-    undoing = false;
-    showSaving("saved");
-    failed(error);
-  }
+    show((await post(`api/${how}`, item ? { name: item.id } : {})).item);
+    announce(how === "undo" ? "Undone" : "Done again");
+  } catch (problem) { error = problem; }
+  undoing = false;
+  showSaving("saved");
+  if (error) failed(error);
+  else await look();
 };
 
 /** Discard or restore items; gives the ids of those that were not so. */
@@ -404,12 +372,11 @@ const move = async (path, body) => {
   flush();
   const { ids } = await post(`api/${path}`, body);
   if (path !== "restore") kept.write("discarded", ids);
-  await changedItems();
-  if (ids.includes(item?.id)) await reload();
+  await look();
   return ids;
 };
 const discard = async () => {
-  if (!item || item.discarded) return;
+  if (item.discarded) return;
   const next = list.neighbour(1) ?? list.neighbour(-1);
   const { id } = item;
   try {
@@ -428,57 +395,19 @@ const restore = async () => {
   } catch (error) { failed(error); }
 };
 
-/** What is accepted of each answer, for a conflict in words too: the edit that makes the line so. */
-const ACCEPTED = {
-  recognition: ["the text", ({ text }) => ({ do: "text", text })],
-  affect: ["the measures of how it is said", ({ affect, features, buckets }) => ({ do: "measures", affect, features, buckets })],
-  tag: ["the tag", ({ tag }) => ({ do: "tag", tag })],
-};
-
-const ask = () => {
-  if (!line() || isRebuilt()) return;
-  const asked = line();
-  const close = () => { offer = null; $("proposal").hidden = true; };
-  const answerOf = async (what) => {
-    panels.proposal(asked, "Asking…", {});
-    try {
-      const answer = await post("api/ask", { name: item.id, line: asked.id, what });
-      if (editor.line !== asked.id) { close(); return; }
-      const [about, change] = ACCEPTED[what];
-      const accept = async () => {
-        close();
-        if (await edit({ line: asked.id, ...change(answer.proposal) }, about)) announce("Accepted");
-      };
-      offer = { accept: editor.writable ? accept : null, reject: () => { close(); announce("Rejected"); } };
-      panels.proposal(asked, answer, offer);
-      announce(`Proposal: ${$("proposal").querySelector("dl").textContent}. ${offer.accept ? "y accepts, " : ""}Escape rejects.`);
-    } catch (error) { panels.proposal(asked, error.message, {}); failed(error); }
-  };
-  panels.ask(answerOf);
-};
-
 const writeWhole = () => {
-  if (!item || isRebuilt()) return;
   flush();
   panels.whole(item, async (text) => edit({ do: "whole", text }, "the whole text"));
 };
 
-/** Put items on sides, all at once; gives the sides that they had. */
-const useSides = async (sides, since) => {
-  flush();
-  const { before } = await post("api/divide", { sides, since });
-  await changedItems();
-  await reload();
-  return before;
+const showAuthor = (name) => {
+  session.author = name;
+  say($("author").firstChild, `I am ${name}`);
 };
-
-const changeAuthor = async (name) => {
-  try {
-    session = { ...session, ...(await post("api/author", { name })) };
-    showAuthor();
-  } catch (error) { failed(error); }
+const changeAuthor = (name) => {
+  document.cookie = `author=${encodeURIComponent(name)}; path=/; max-age=31536000; samesite=strict`;
+  showAuthor(name);
 };
-const showAuthor = () => { say($("author").firstChild, session.author ? `I am ${session.author}` : "Who are you?"); };
 
 // All that can be done: names are those of buttons (data-action); keys as KeyboardEvent.key, with Ctrl+ before them
 // where they work in a text, too.
@@ -510,6 +439,8 @@ const ACTIONS = [
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
   { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => toList() },
   { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list, or to a name", run: () => inSide("row").select() },
+  { name: "page-on", keys: ["Shift+N"], group: "Go", label: "the next page of the list", run: () => list.turn(list.page + 1) },
+  { name: "page-back", keys: ["Shift+B"], group: "Go", label: "the page of the list before", run: () => list.turn(list.page - 1) },
   { name: "search", keys: ["/"], group: "Go", label: "search", run: () => inSide("search").select() },
   { name: "filters", keys: ["f"], group: "Go", label: "filter and sort", run: () => { $("filters").open = true; inSide("sort"); } },
   { name: "only-unreviewed", keys: ["Shift+U"], group: "Go", label: "only what is not reviewed", run: () => list.toggle("unreviewed") },
@@ -550,19 +481,15 @@ const ACTIONS = [
   { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => { if (line()) edit({ do: "swap", line: editor.line }, "the speaker"); } },
   { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, up to the selection's end or the playhead", run: soundText },
   { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
-  { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => history_("api/undo") },
-  { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => history_("api/redo") },
+  { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => takeBack("undo") },
+  { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => takeBack("redo") },
 
-  { name: "reviewed", keys: ["r"], group: "Item", label: "reviewed, or not after all", run: () => { if (item) { flush(); reviewed(); } } },
-  { name: "side", keys: ["v"], group: "Item", label: "to train, validation or neither", run: () => { if (item) setSide({ train: "validation", validation: null }[item.side ?? ""] ?? (item.side ? null : "train")); } },
+  { name: "reviewed", keys: ["r"], group: "Item", label: "reviewed, or not after all", run: () => reviewed() },
   { name: "discard", keys: ["d"], group: "Item", label: "discard", run: discard },
   { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
-  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found, move) },
-  { name: "ask", keys: ["q"], group: "Item", label: "ask the models again", run: ask },
-  { name: "accept", keys: ["y"], group: "Item", label: "accept the proposal; Esc rejects it", run: () => offer?.accept?.() },
+  { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range, or what the list shows", run: () => panels.discard(list.found.map((id) => list.byId.get(id)), move) },
 
   { name: "progress", keys: ["Shift+P"], group: "The whole", label: "progress", run: () => panels.progress() },
-  { name: "sides", keys: ["Shift+V"], group: "The whole", label: "train and validation", run: () => panels.sides(useSides) },
   { name: "author", keys: ["Shift+A"], group: "The whole", label: "your name", run: () => panels.author(session.author, changeAuthor) },
   { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },
   { name: "help", keys: ["?", "Ctrl+/"], group: "The whole", label: "these keys", run: () => panels.help(ACTIONS) },
@@ -579,18 +506,18 @@ const hereAs = (which) => {
   place(region, wave.moved(region, which, tidy(sound.time) - region[which], region));
 };
 
-const setSide = (value) => edit({ do: "side", value }, "the side");
-
 const toList = () => {
   document.body.classList.toggle("listing", !(document.body.classList.contains("listing") && document.activeElement === $("items")));
   if (document.body.classList.contains("listing") || innerWidth > 760) $("items").focus();
   else editor.grow();
 };
 
+/** The groups of actions that need an item. */
+const OF_ITEM = ["Hear", "See", "Edit", "Item"];
+
 const act = (action) => {
-  const needsItem = !["list", "row", "search", "filters", "only-unreviewed", "only-suspects", "clear-filters", "discard-many", "progress", "sides", "author", "retry", "help", "undo", "redo", "restore"].includes(action.name);
-  if (needsItem && !item) return;
-  if (["Edit", "Item"].includes(action.group) && action.name !== "accept") {
+  if (OF_ITEM.includes(action.group) && !item) return;
+  if (["Edit", "Item"].includes(action.group)) {
     settle();
     if (action.name !== "punctuation") editor.flush();
   }
@@ -691,12 +618,11 @@ const inList = (event) => {
     document.body.classList.remove("listing");
     editor.grow();
     $("dialogue").focus();
-  } else if (last >= 0) go(list.found[clamp(to, 0, last)].id, true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
+  } else if (last >= 0) go(list.found[clamp(to, 0, last)], true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
   return true;
 };
 
 const escape = (target, typing) => {
-  if (offer && !typing) { offer.reject(); return; }
   if (typing || /-(start|end)$/.test(target.id)) {
     flush();
     (target.closest("#side") ? $("items") : $("dialogue")).focus();
@@ -714,7 +640,6 @@ for (const handle of Object.values(wave.handles)) handle.addEventListener("blur"
 
 options($("speed"), SPEEDS.map((value) => [String(value), `speed ×${value}`]));
 $("speed").addEventListener("change", () => speed(Number($("speed").value)));
-$("which-side").addEventListener("change", () => setSide($("which-side").value || null));
 $("with-alt").addEventListener("change", () => kept.write("with-alt", $("with-alt").checked));
 addEventListener("beforeunload", (event) => {
   flush();
@@ -739,91 +664,79 @@ for (const button of document.querySelectorAll("[data-action]")) {
   for (const hint of button.querySelectorAll("kbd")) hint.setAttribute("aria-hidden", "true");
 }
 
-// What others do.
+// What others do, and what one has done: the list and the item are looked at again.
 
-let asking = null;
-let listed = 0; // the last edit that the list knows, one's own too
-const changedItems = async () => {
-  const answer = await get("api/items", { since: listed });
-  listed = answer.number;
-  list.take(answer.items);
-  list.mark(false);
-  if (item) showItem();
+let listed = -1; // the last edit that the list knows
+let timer = 0;
+let lost = false;
+const look = async () => {
+  clearTimeout(timer);
+  try {
+    const answer = await get("api/items", { since: listed, at: document.hidden ? null : item?.id });
+    take(answer);
+    if (lost) saver.retry();
+    if (lost) showSaving("saved");
+    lost = false;
+    await reload();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    lost = true;
+    if (!saver.pending) showSaving("lost");
+  } finally {
+    clearTimeout(timer);
+    timer = setTimeout(look, POLL);
+  }
 };
-const soon = () => { asking ??= setTimeout(() => { asking = null; changedItems().catch(failed); }, 250); };
 
-const arrived = new Map();
-let collecting = null;
+const take = ({ number, items, people }) => {
+  listed = number;
+  delete people[session.author];
+  list.take(items, people);
+};
 
-const listen = () => events({
-  edit: ({ number: latest, ids, count, author }) => {
-    for (const id of ids) newest.set(id, Math.max(latest, newest.get(id) ?? 0));
-    soon();
-    const isMine = author === session.author;
-    if (count > 1 && !isMine) announce(`${author} edited ${counted(count, "item")}.`);
-    if (!ids.length || (ids.includes(item?.id) && latest > item.base)) {
-      if (!isMine) announce(`${author} edited this item.`);
-      reload();
-    }
-  },
-  here: ({ author, id }) => { if (author !== session.author) { list.here(author, id); showPeople(); } },
-  item: ({ id, ...measured }) => {
-    if (!list.byId.has(id)) return;
-    // Measures of a large folder come by the thousand.
-    arrived.set(id, { id, ...measured });
-    collecting ??= setTimeout(() => {
-      const items = [...arrived.values()];
-      const mine = arrived.has(item?.id);
-      arrived.clear();
-      collecting = null;
-      list.take(items);
-      if (mine) reload().then(showItem);
-    }, 700);
-  },
-  lost: () => { if (!saver.pending) showSaving("lost"); },
-  back: () => {
-    showSaving("saved");
-    saver.retry();
-    soon();
-    reload();
-    isHere();
-  },
-});
-
-// Others see where one is; who is not heard of for long is taken for gone.
-const isHere = () => { if (item) post("api/here", { name: item.id }).catch(() => {}); };
-setInterval(() => { if (!document.hidden) isHere(); }, 40_000);
+/** The state that somebody else made, unless something of mine is under way: then a conflict will show both. */
+const reload = async () => {
+  if (!item) return;
+  const isBusy = () => editor.unsaved || stepping || undoing || saver.waits(item.id);
+  const { id, of, base } = item;
+  if (list.byId.get(id).base > base && !isBusy()) {
+    const newer = await get("api/item", { id, of });
+    if (item.id === id && item.of === of && newer.base > item.base && !isBusy()) show(newer);
+  } else showItem();
+};
 
 const start = async () => {
   try {
     const [opened, all] = await Promise.all([get("api/session"), get("api/items")]);
     session = opened;
     kept.load(session.title);
-    listed = all.number;
     say($("title"), session.title);
     document.title = session.title;
     say($("sound-text").firstChild, session.sound_text);
-    showAuthor();
-    editor.tags = session.tags ?? [];
-    editor.writable = session.writable;
+    showAuthor(session.author);
+    editor.tags = session.tags;
     const filters = kept.read("filters", {}); // which the list writes as soon as it has items
-    list.take(all.items);
+    take(all);
     list.restore(filters);
     speed(kept.read("speed", 1));
-    showSaving("saved");
     say($("saving-text"), session.writable ? "All saved" : "Read only");
     standing();
-    const place_ = kept.read("place", {});
-    const same = list.byId.has(place_.id) ? place_ : {};
+    const place = kept.read("place", {});
     const asked = addressed();
-    const first = list.byId.has(asked) ? asked : same.id ?? list.found[0]?.id;
-    if (first) await go(first, false, first === same.id ? same.line : null);
-    else { $("empty").hidden = false; say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here."); }
+    const first = [asked, place.id, list.found[0]].find((id) => list.byId.has(id));
+    if (first) await go(first, false, first === place.id ? place.line : null);
+    else {
+      $("empty").hidden = false;
+      say($("empty"), all.items.length ? "No item passes the filters." : "There is nothing to review here.");
+    }
     if (asked && asked !== first) missing(asked);
     if (innerWidth > 760) $("dialogue").focus();
-    listen();
-    if (saver.pending) saver.run();
+    await look();
+    saver.retry();
     document.documentElement.dataset.ready = "yes";
-  } catch (error) { failed(error); say($("saving-text"), ""); }
+  } catch (error) {
+    failed(error);
+    say($("saving-text"), "");
+  }
 };
 start();

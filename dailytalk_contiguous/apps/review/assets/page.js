@@ -52,6 +52,14 @@ export const kept = {
   },
 };
 
+/** Scroll a box, and nothing around it, so that a row of it is in view. */
+export const reveal = (box, row) => {
+  if (!row) return;
+  const [top, bottom] = [row.offsetTop, row.offsetTop + row.offsetHeight];
+  if (top < box.scrollTop) box.scrollTop = top - 4;
+  else if (bottom > box.scrollTop + box.clientHeight) box.scrollTop = Math.min(top, bottom - box.clientHeight + 4);
+};
+
 export const CHANNELS = ["left", "right"];
 
 /**

@@ -64,10 +64,13 @@ export const changed = async (file, decide) => {
   say($("changed-about"), `${file} is no longer as it was read here. Both states are kept, the one that you don't choose beside the other.`);
   say($("changed-problem"), "");
   open("dialog-changed");
-  try {
-    await decide(await choice("keep-theirs", "keep-ours"));
-    $("dialog-changed").close();
-  } catch (error) { say($("changed-problem"), error.message); }
+  while ($("dialog-changed").open) {
+    const isMine = await choice("keep-theirs", "keep-ours");
+    try {
+      await decide(isMine);
+      $("dialog-changed").close();
+    } catch (error) { say($("changed-problem"), error.message); }
+  }
 };
 
 /** The whole text, a line of text a line. */
