@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from dailytalk_contiguous.apps.review.edits import EditChange, Json, edit, replayed
 from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
@@ -26,9 +24,6 @@ from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, refuse_many
 from dailytalk_contiguous.store.files import inside, write_bytes
 from dailytalk_contiguous.store.owned_folder import digested_name
-
-#: Utterances of a file: an hour of speech has 2,000.
-_MOST_LABELS = 5_000
 
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
@@ -48,13 +43,11 @@ class ReadBack:
 
     Attributes:
         said: utterances by start; without a side if their speaker is unknown.
-        others: labels that can't be changed, with the kind of each in the place of its tag.
         sides: the sides of which the file could hold lines.
         problems: labels that can't be used.
     """
 
     said: list[Label]
-    others: set[Label] = field(default_factory=set)
     sides: Collection[str] = ()
     problems: list[BadInput] = field(default_factory=list)
 
@@ -115,8 +108,6 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
             back.problems.append(BadInput(reason, remedy))
         elif match and match[2] == "tags":
             tags += labels
-        elif match:
-            back.others |= {label._replace(tag=match[2]) for label in labels}
     back.sides = seen
     owners = {tag: line for line, tag in matched(back.said, tags).items()}
     for number, tag in enumerate(tags):
@@ -140,28 +131,24 @@ READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
 
 def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     """Indices of labels with those of their counterparts: equal labels, then those with most time in common."""
-    if max(len(old), len(new)) > _MOST_LABELS:
-        raise BadInput(f"it has more than {_MOST_LABELS:,} labels of a kind", "export it in parts")
     waiting = {label: index for index, label in enumerate(new)}
     pairs = {index: waiting.pop(label) for index, label in enumerate(old) if label in waiting}
     left = [index for index in range(len(old)) if index not in pairs]
-    starts, ends = (np.array([old[index][edge] for index in left]) for edge in (0, 1))
-    offers: list[tuple[float, int, int]] = []
-    for after in sorted({*range(len(new))} - {*pairs.values()}):
+    offers = []
+    for after in {*range(len(new))} - {*pairs.values()}:
         start, end = sorted(new[after][:2])  # one that ends before it starts is rejected later, and is no new line
-        shared = np.minimum(ends, end) - np.maximum(starts, start)
-        share = shared / np.maximum(0.001, np.maximum(ends, end) - np.minimum(starts, start))
-        offers += [(-share[place], left[place], after) for place in np.flatnonzero(share >= _ALIKE)]
+        for before in left:
+            shared = min(old[before].end, end) - max(old[before].start, start)
+            share = shared / max(0.001, max(old[before].end, end) - min(old[before].start, start))
+            if share >= _ALIKE:
+                is_other_side = old[before].side != new[after].side
+                offers.append((-share, is_other_side, before, after))
     taken = {*pairs.values()}
-    for _, before, after in sorted(offers, key=lambda offer: (offer[0], *_unlike(old[offer[1]], new[offer[2]]))):
+    for *_, before, after in sorted(offers):
         if before not in pairs and after not in taken:
             pairs[before] = after
             taken.add(after)
     return pairs
-
-
-def _unlike(old: Label, new: Label) -> tuple[bool, bool]:
-    return old.side != new.side, old.start != new.start
 
 
 #: An edit by a file: its item, action and change.
@@ -186,7 +173,12 @@ def edits_of(
     tags = {*TAGS, *(label.tag for label in current)}
     original = read_back(kept, sides, tags) if kept.is_file() else ReadBack([*current])
     edited = read_back(path, sides, tags)
-    changes = [*_changes(original.said, edited.said)]
+    pairs = matched(original.said, edited.said)
+    old_of = {new: original.said[old] for old, new in pairs.items()}
+    changes: list[tuple[Label | None, Label | None]] = [
+        (old_of.get(index), new) for index, new in enumerate(edited.said) if old_of.get(index) != new
+    ]
+    changes += [(old, None) for index, old in enumerate(original.said) if index not in pairs]
     last = max((label.end for label in edited.said), default=0.0)
     missing = [old for old, new in changes if old in current and not new and old.start >= last]
     if len(missing) > _MISSING_AT_THE_END:
@@ -217,22 +209,7 @@ def edits_of(
             continue
         made += steps
         lines = trial
-    tiers = {(label.side, label.tag) for label in edited.others}  # those that were taken away are no change
-    kept_others = {label for label in original.others if (label.side, label.tag) in tiers}
-    if original.others and (different := sorted(edited.others ^ kept_others)):
-        reason = f"{different[0].tag} were changed, the first at {different[0].start:.3f} s"
-        problems.append(BadInput(reason, "change utterances: words follow; events and sounds are measured"))
     return made, problems
-
-
-def _changes(before: Sequence[Label], after: Sequence[Label]) -> Iterator[tuple[Label | None, Label | None]]:
-    """Each label that differs, before and after; None for what is new, or deleted."""
-    pairs = matched(before, after)
-    old_of = {new: before[old] for old, new in pairs.items()}
-    for new, label in enumerate(after):
-        if old_of.get(new) != label:
-            yield old_of.get(new), label
-    yield from ((label, None) for old, label in enumerate(before) if old not in pairs)
 
 
 def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection[str]) -> Iterator[Json]:

@@ -616,8 +616,8 @@ class Viewed(Editable):
         super().__init__(root, root, root)
 
     def reread(self) -> None:
-        rows = self._items.rows(("conversation_id", "duration", "problem"))
-        self.entries = {row["conversation_id"]: row["duration"] for row in rows if not row["problem"]}
+        rows = (row for row in self._items.rows(SMALL) if not row["problem"])
+        self.entries = {row["conversation_id"]: row["duration"] for row in rows}
 
     def names(self) -> Sequence[str]:
         return [*self.entries]

@@ -66,7 +66,7 @@ export class List {
    * Take all items, or those that changed. An item that was edited stays where it is in the list until filters are
    * set again, or whoever marks clips as reviewed would lose the place under the hand.
    */
-  take(items, people) {
+  take(items, people = this.people) {
     if (!items.length && JSON.stringify(people) === JSON.stringify(this.people)) return;
     const before = this.byId.size;
     this.people = people;

@@ -186,10 +186,11 @@ const go = async (id, playing = false, wanted = null) => {
 
 /** Show an item, or the newer state of the one that is open. */
 const show = (newer) => {
+  const { id, base, reviewed, reviewed_by, discarded } = newer;
+  list.take([{ id, base, reviewed, reviewed_by, discarded }]);
   if (opening && opening !== newer.id) return;
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
   // An edit is answered with the recording; what was made of it stays in view, at the state that it has now.
-  const { base, reviewed, reviewed_by, discarded } = newer;
   item = sound.of && !newer.of ? { ...item, base, reviewed, reviewed_by, discarded } : newer;
   $("work").hidden = false;
   $("empty").hidden = true;

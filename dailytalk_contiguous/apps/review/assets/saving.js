@@ -58,7 +58,7 @@ export class Saver {
     try {
       const { item } = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
       // Edits that wait were made on what this one has just become.
-      for (const later of this.queue) {
+      for (const later of this.queue.slice(1)) {
         if (later.id === entry.id && later.base === entry.base) later.base = item.base;
       }
       this.leave(entry, item);
