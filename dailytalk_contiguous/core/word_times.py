@@ -555,7 +555,11 @@ def share_spans(text_words: Sequence[str], spans: Mapping[int, TimeSpan], durati
 
 
 def by_edit_distance(
-    text_words: Sequence[str], heard: Sequence[Word], duration: float, spans: Sequence[TimeSpan] = ()
+    text_words: Sequence[str],
+    heard: Sequence[Word],
+    duration: float,
+    spans: Sequence[TimeSpan] = (),
+    min_matched: float = MIN_MATCHED,
 ) -> list[Word] | None:
     """Return the times of a text's words by those of the words that a recogniser recognised.
 
@@ -568,6 +572,7 @@ def by_edit_distance(
         heard: the recogniser's words, in seconds of the audio.
         duration: seconds of the audio.
         spans: where there is sound, if known (`voiced_spans`): unrecognised words are kept out of pauses.
+        min_matched: share of the text's words that must match.
 
     Returns one word per word of the text, or None when too little matches: use `by_proportion` then.
     """
@@ -582,7 +587,7 @@ def by_edit_distance(
         if tag == "equal"
         for n in range(last - first)
     }
-    if not known or len(known) < MIN_MATCHED * len(text_words):
+    if not known or len(known) < min_matched * len(text_words):
         return None
     times = [known[n][1:3] if n in known else (0.0, 0.0) for n in range(len(text_words))]
     for _, first, last, heard_first, heard_last in opcodes:

@@ -8,7 +8,7 @@ can be undone.
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain, count, pairwise
+from itertools import chain, count
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number, quoted
@@ -22,6 +22,8 @@ from dailytalk_contiguous.core.utterance import (
 from dailytalk_contiguous.core.word_times import (
     ROOM_SECONDS,
     SHORTEST_WORD,
+    Word,
+    by_edit_distance,
     by_proportion,
     fit_words,
     join_words,
@@ -88,10 +90,8 @@ def shown_words(line: Json) -> list[Json]:
     tokens, words = split_words(line["text"]), list(line.get("words") or ())
     if not tokens:
         return words
-    if len(tokens) == len(words):
-        same = all(_key(token) == _key(word["word"]) for token, word in zip(tokens, words, strict=True))
-        if same:
-            return [{**word, "word": token} for token, word in zip(tokens, words, strict=True)]
+    if [*map(normalise, tokens)] == [normalise(word["word"]) for word in words]:
+        return [{**word, "word": token} for token, word in zip(tokens, words, strict=True)]
     return timed_words(tokens, words, line["start"], line["end"])
 
 
@@ -100,58 +100,25 @@ def timed_words(tokens: Sequence[str], words: Sequence[Json], start: float, end:
 
     Args:
         tokens: the words of the text, in order.
-        words: the words before, each with `word`, `start`, `end` and `probability`, in order.
+        words: the words before, each with `word`, `start` and `end`.
         start: seconds at which the words may begin.
         end: seconds at which they have to end.
-
-    New words with less than `ROOM_SECONDS` each take up to half of the word before them, or after them.
     """
-    if not tokens:
-        return []
-    timed: list[Json] = [dict.fromkeys(("start", "end", "probability")) for _ in tokens]
-    for old, new in _pairs([word["word"] for word in words], tokens):
-        timed[new] = dict(words[old])
-    for word, token in zip(timed, tokens, strict=True):
-        word["word"] = token
-    known = [None, *(index for index, word in enumerate(timed) if word["start"] is not None), None]
-    for before, after in pairwise(known):
-        run = timed[0 if before is None else before + 1 : after]
-        earlier, later = (None if index is None else timed[index] for index in (before, after))
-        if run:
-            _spread(run, earlier, later, start, end)
-    starts, ends = ([word[edge] for word in timed] for edge in ("start", "end"))
-    return fit_words(timed, min(start, *starts), max(end, *ends))  # words of lines that overlap are in no order
-
-
-def _spread(
-    run: Sequence[Json],
-    earlier: Json | None,
-    later: Json | None,
-    start: float,
-    end: float,
-) -> None:
-    """Set the times of new words between two that have theirs; None is the edge of the line."""
-    first = earlier["end"] if earlier else min(start, later["start"] if later else start)
-    last = later["start"] if later else max(first, end)
-    lacking = ROOM_SECONDS * len(run) - (last - first)
-    if lacking > 0 and earlier:
-        first = earlier["end"] = round(max(first - lacking, (earlier["start"] + earlier["end"]) / 2), _DIGITS)
-    elif lacking > 0 and later:
-        last = later["start"] = round(min(last + lacking, (later["start"] + later["end"]) / 2), _DIGITS)
-    laid = by_proportion([word["word"] for word in run], [], max(last - first, SHORTEST_WORD * len(run)))
-    for word, times in zip(run, laid, strict=True):
-        word |= {"start": round(first + times.start, _DIGITS), "end": round(first + times.end, _DIGITS)}
-
-
-def _pairs(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
-    matcher = difflib.SequenceMatcher(None, [*map(_key, old)], [*map(_key, new)], autojunk=False)
-    blocks = matcher.get_matching_blocks()
-    return [(block.a + place, block.b + place) for block in blocks for place in range(block.size)]
-
-
-def _key(word: str) -> str:
-    """A word for comparison: without case and marks, or its marks if it has nothing else."""
-    return normalise(word) or word.strip()
+    start, end = _reach([{"start": start, "end": end}, *words])
+    heard = [
+        Word(word["word"], word["start"] - start, word["end"] - start, word.get("probability")) for word in words
+    ]
+    seconds = max(end - start, SHORTEST_WORD * len(tokens))
+    timed = by_edit_distance(tokens, heard, seconds, min_matched=0.0) or by_proportion(tokens, [], seconds)
+    return [
+        {
+            "word": word.text,
+            "start": round(start + word.start, _DIGITS),
+            "end": round(start + word.end, _DIGITS),
+            "probability": word.probability or None,
+        }
+        for word in timed
+    ]
 
 
 def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:

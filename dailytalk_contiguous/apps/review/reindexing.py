@@ -300,7 +300,9 @@ class _Contents:
 
     def _missing(self) -> set[_Item]:
         """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
-        stems = (posixpath.join(folder, name.partition(".")[0]) for folder, name in map(posixpath.split, self.files))
+        stems = (
+            posixpath.join(folder, name.partition(".")[0]) for folder, name in map(posixpath.split, self.files)
+        )
         missing = {item for path in stems if (item := _item(path)) and item.series in self.series}
         for document in self.documents:
             named: set[_Item] = set()

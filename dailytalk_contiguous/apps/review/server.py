@@ -142,7 +142,9 @@ def peaks_response(
     if not 0 <= start < end <= stretch.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
         raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
     peaks = overviews.peaks(item, stretch, start, end, count)
-    return Response(peaks.tobytes(), media_type="application/octet-stream", headers={"X-Channels": str(len(peaks))})
+    return Response(
+        peaks.tobytes(), media_type="application/octet-stream", headers={"X-Channels": str(len(peaks))}
+    )
 
 
 def sound_response(wav: sound.Wav, range_header: str | None) -> Response:

@@ -75,9 +75,7 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
     key = st.sampled_from([*lines, "nowhere"]) if lines else st.just("nowhere")
     index = st.integers(-1, 8)
     kind = draw(
-        st.sampled_from(
-            ["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"]
-        )
+        st.sampled_from(["text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole"])
     )
     fields: dict[str, Any] = {
         "text": {"line": key, "text": TEXTS},

@@ -11,7 +11,6 @@ import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import built_row, write_dataset
 from command import Command
-from recordings import excerpt, save
 from reviewable import Server, dialogue, line, served, spoken, work_folder
 
 pytestmark = needs_playwright
