@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +13,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
 from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, Feeling, ReplySentence
-from dailytalk_contiguous.apps.converse.hearing import open_listening
-from dailytalk_contiguous.apps.converse.talk import TalkParts
+from dailytalk_contiguous.apps.converse.talk import Listening, TalkParts
 from dailytalk_contiguous.apps.converse.talk_record import consents_in
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import (
@@ -36,8 +36,24 @@ from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser, synthesise
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.speech_cache import SpeechCache
-from dailytalk_contiguous.models.whisper import RecogniserInput, check_whisper, recognise
+from dailytalk_contiguous.models.whisper import (
+    RecogniserInput,
+    check_language,
+    check_whisper,
+    load_whisper,
+    recognise,
+)
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
+
+
+def open_listening(model: str, language: str, device: str = "auto") -> Callable[[], Listening]:
+    """Load a recogniser (`models.whisper.load_whisper`) for a language (ISO 639-1); returns what begins a turn.
+
+    Raises ModelMissing for a missing model, and DailytalkError for a language that it does not know.
+    """
+    check_language(model, language)
+    return partial(Listening, load_whisper(model, device, beam=1), language)
+
 
 #: The prefix of `--voice` for a cloned voice, and the seconds of it that are used.
 CLONED = "clone:"

@@ -7,8 +7,8 @@ from audio_files import example as conversation
 from audio_files import reference
 from talking import example
 
-from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, AnalysisBlocks
+from dailytalk_contiguous.apps.converse.talk_setup import open_listening
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.word_times import normalise, split_words
 

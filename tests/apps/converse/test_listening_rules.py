@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.converse.listening_rules import listen
+from dailytalk_contiguous.apps.converse.chat import listen
 
 TAG = re.compile(r"\((calm|curious|happy|soft tone)\) ")
 

@@ -12,8 +12,8 @@ from chat_server import REPLY, ChatServer
 from command import Command
 from talking import Simulation, silence
 
-from dailytalk_contiguous.apps.converse.hearing import open_listening
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
+from dailytalk_contiguous.apps.converse.talk_setup import open_listening
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
