@@ -26,10 +26,11 @@ from dailytalk_contiguous.apps.clips.split_command import INPUTS, of_each
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
+from dailytalk_contiguous.cli.terminal import shown_steps
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, blocks_at, pcm_to_float, read_header, to_pcm
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.spans import speech_spans
@@ -188,7 +189,13 @@ def silences(
         raise DailytalkError(f"there is no folder for --png {as_text(png)!r}", "make it first")
     recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
-    surveys, rejects = of_each(recordings, "silences", lambda row: survey(row, split.rule, split.below))
+    surveys, rejects = list[SilenceSurvey](), [*recordings.problems]
+    with shown_steps():
+        for row, found in of_each(recordings, lambda row: survey(row, split.rule, split.below)):
+            if isinstance(found, BadInput):
+                rejects.append(Reject(row["recording_id"], "silences", found.reason, found.remedy))
+            else:
+                surveys.append(found)
     whole = None
     if surveys:
         lengths = {name: np.concatenate([of.lengths[name] for of in surveys]) for name in ("level", "speech")}

@@ -10,41 +10,40 @@ import itertools
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences
+from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE
 from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import read_header, sample_format, whole_blocks
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.audio import sample_format, whole_blocks
+from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
 from dailytalk_contiguous.core.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.run import Pass, RunOptions, RunOutcome, Spec, make_writable, run
-from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
+from dailytalk_contiguous.run.run import RunOptions, refuse_language, refuse_loss
+from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
 from dailytalk_contiguous.store.work_folder import REJECTS
 
 Measure = TypeVar("Measure")
-
-#: Folder of the shards inside the folder of the pieces.
-PIECES_FOLDER = "pieces"
 
 #: Folders of the files, by whether they can be used, and the list of all.
 USABLE, NON_USABLE = "Usable", "Non Usable"
@@ -59,11 +58,6 @@ LONGEST_NAME, LONGEST_NAME_BYTES, DIGITS = 150, 240, 6
 
 #: The most characters of the part that names the recording, and bytes.
 _LONGEST_BASE, _LONGEST_BASE_BYTES = 80, 120
-
-_COLUMNS = (
-    *("recording_id", "audio", "audio_file", "sample_rate", "channels", "input_digest"),
-    *("pieces", "first_words"),
-)
 
 
 def safe_name(text: str, longest: int, longest_bytes: int, joint: str = "_") -> str:
@@ -131,137 +125,118 @@ def piece_totals(pieces: Iterable[Mapping[str, Any]], n_recordings: int, n_rejec
 
 
 def of_each(
-    recordings: FoundRecordings, stage: str, measure: Callable[[Row], Measure]
-) -> tuple[list[Measure], list[Reject]]:
-    """What is measured of each recording, several at a time, and rejects of those that can't be read."""
+    recordings: FoundRecordings, measure: Callable[[Row], Measure]
+) -> Iterator[tuple[Row, Measure | BadInput]]:
+    """The rows of the recordings, each with what is measured of it, several at a time, or why it can't be used."""
 
-    def tried(row: Row) -> Measure | Reject:
+    def tried(compressed: Row) -> tuple[Row, Measure | BadInput]:
+        row = expand_row(compressed)
         try:
-            return measure(expand_row(row))
+            return row, measure(row)
         except BadInput as error:
-            return Reject(row["recording_id"], stage, error.reason, error.remedy)
+            return row, error
 
-    found, rejects = list[Measure](), list(recordings.problems)
-    for result in side_by_side(tried, recordings.rows, min(AT_ONCE, cores())):
-        if isinstance(result, Reject):
-            rejects.append(result)
-        else:
-            found.append(result)
-    return found, rejects
+    results = side_by_side(tried, recordings.rows, min(AT_ONCE, cores()))
+    for result in steps("recordings measured", results, len(recordings.rows)):
+        interrupts.check_interrupt()
+        yield result
 
 
-def cut_dry(recordings: FoundRecordings, split: CutAtSilences) -> RunOutcome:
-    """Return the result of a run, as far as it can be known without words; nothing is written."""
-    started = time.perf_counter()
+class Split(NamedTuple):
+    """A split: the content of run.json, the rejects, and how many files were written."""
 
-    def cut(row: Row) -> list[dict[str, Any]]:
-        rate = {"sample_rate": read_header(row["audio"]).sample_rate}
-        return [piece | rate for piece in split.row(row)["pieces"]]
-
-    found, rejects = of_each(recordings, "CutAtSilences", cut)
-    record = piece_totals(itertools.chain.from_iterable(found), len(found), len(rejects))
-    return RunOutcome(rejects, time.perf_counter() - started, record=record)
+    record: dict[str, Any]
+    rejects: list[Reject]
+    n_written: int
 
 
-class SplitSpec(Spec):
-    """Recordings into pieces, as files in a folder of their own that people may change afterwards.
+def split_recordings(
+    recordings: FoundRecordings,
+    out: Path,
+    stages: Sequence[Stage],
+    about: Mapping[str, Any] = {},
+    prune: bool = False,
+    dry_run: bool = False,
+) -> Split:
+    """Write the pieces of recordings that are missing, as files in a folder that people may change afterwards.
+
+    If an earlier run has finished all of this, people may have changed its files, and nothing is written.
 
     Args:
         out: the folder; empty, or one that does not exist, or of an earlier run.
         stages: those of `apps.clips.to_clips.split_stages`. about: goes into run.json as it is.
+        prune: whether pieces of recordings that are not in the input are removed.
+        dry_run: whether the pieces are only counted, without words.
 
-    Attributes:
-        n_written: how many files a run has written.
+    Raises DailytalkError if `out` holds other files, or results of recordings that are not in the input, and if an
+    earlier run finished another split and its list of files was changed since: writing them again would undo that.
     """
+    (cut, *more), rows, manifest = stages, recordings.rows, out / MANIFEST
+    key = _digest(*(row["input_digest"] for row in rows), *(stage.digest for stage in stages))
+    before = work_folder.read_run(out) or {}
+    if not dry_run and before.get("manifest_sha256") and manifest.is_file():
+        sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
+        refuse_loss(
+            set() if prune else sources - {expand_row(row)["audio_file"] for row in rows},
+            *(f"--out {as_text(out)!r} holds results of", "recording", "not in this input"),
+            "choose another --out, or pass --prune to drop them",
+        )
+        if before.get("fingerprint") == key:
+            return Split(before, [Reject(**reject) for reject in work_folder.rejects_in(out)], 0)
+        if files.sha256_of(manifest) != before["manifest_sha256"]:
+            raise DailytalkError(
+                f"the pieces in {as_text(out)!r} were changed since they were made",
+                "choose another --out, or empty this folder to have them made again",
+            )
+    owned = None if dry_run else OwnedFolder(out, "split", (MANIFEST,))
+    for folder in ("", USABLE, NON_USABLE):
+        files.remove_unfinished(out / folder)
+    bases = piece_bases(row["recording_id"] for row in rows)
+    lines, rejects, n_written = list[dict[str, Any]](), [*recordings.problems], 0
+    for row, made in of_each(recordings, cut.row):
+        try:
+            if isinstance(made, BadInput):
+                raise made
+            row |= made
+            for stage in () if dry_run else more:
+                row |= stage.row(row)
+            of_recording = _lines(row, bases)
+            n_written += _write_pieces(owned, out, row, of_recording) if owned else 0
+            lines += of_recording
+        except BadInput as error:
+            rejects.append(Reject(row["recording_id"], cut.name, error.reason, error.remedy))
+    totals = piece_totals(lines, len({line["source"] for line in lines}), len(rejects))
+    if owned is None:
+        return Split(totals, rejects, 0)
+    owned.finish({MANIFEST: map(files.json_text, lines)})
+    files.write_lines(out / work_folder.REJECTS, [files.json_text(reject.as_dict()) for reject in rejects])
+    source = {"source": recordings.source} if recordings.source else {}
+    facts = outputs.facts_of_run({**about, **source}, stages) | totals
+    record = facts | {"manifest_sha256": files.sha256_of(manifest), "fingerprint": key}
+    files.write_text(out / work_folder.RUN, files.json_document(record))
+    return Split(record, rejects, n_written)
 
-    kind = "split"
 
-    def __init__(
-        self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
-    ) -> None:
-        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
-        self.rejects = [*recordings.problems]
-        self.n_written = 0
-        self._pass = Pass(out / PIECES_FOLDER, recordings.groups, self.stages)
-
-    def check(self, options: RunOptions) -> None:
-        """Raise DailytalkError if `out` holds other files, or results of recordings that are not in the input."""
-        refuse_to_lose(self._pass, self.recordings, options.prune)
-        make_writable(self._pass.folder)
-        OwnedFolder(self.out, self.kind, ())
-
-    def passes(self, options: RunOptions) -> Generator[Pass]:
-        yield self._pass
-
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        """Write all pieces that are missing; returns the content of run.json.
-
-        If an earlier run has finished all of this, people may have changed its files, and nothing is written.
-        Raises DailytalkError if it finished another split and its list of files was changed since: writing them
-        again would undo that.
-        """
-        self.rejects += self._pass.rejects
-        out, manifest = self.out, self.out / MANIFEST
-        failed = [reject.as_dict() for reject in self.rejects]
-        fingerprint = outputs.fingerprint_of(self._pass.paths, failed)
-        before = work_folder.read_run(out) or {}
-        if before.get("manifest_sha256") and manifest.is_file():
-            if before.get("fingerprint") == fingerprint:
-                return before
-            if files.sha256_of(manifest) != before["manifest_sha256"]:
-                raise DailytalkError(
-                    f"the pieces in {as_text(out)!r} were changed since they were made",
-                    "choose another --out, or empty this folder to have them made again",
-                )
-        for folder in ("", USABLE, NON_USABLE):
-            files.remove_unfinished(out / folder)
-        owned = OwnedFolder(out, self.kind, (MANIFEST,))
-        bases = piece_bases(sorted({entry.recording_id for _, entry in self._pass.entries}))
-        lines: list[dict[str, Any]] = []
-        n_recordings = 0
-        for row in self._pass.rows(_COLUMNS):
-            try:
-                of_recording = _lines(row, bases)
-                self._write_pieces(owned, row, of_recording)
-                lines += of_recording
-                n_recordings += 1
-            except BadInput as error:
-                self.rejects.append(Reject(row["recording_id"], "CutAtSilences", error.reason, error.remedy))
-        owned.finish({MANIFEST: map(files.json_text, lines)})
-        rejected = [files.json_text(reject.as_dict()) for reject in self.rejects]
-        files.write_lines(out / work_folder.REJECTS, rejected)
-        source = {"source": self.recordings.source} if self.recordings.source else {}
-        record = {
-            **outputs.facts_of_run({**self.about, **source}, self.stages),
-            **piece_totals(lines, n_recordings, len(self.rejects)),
-            "manifest_sha256": files.sha256_of(manifest),
-            "fingerprint": fingerprint,
-        }
-        files.write_text(out / work_folder.RUN, files.json_document(record))
-        return record
-
-    def _write_pieces(self, owned: OwnedFolder, row: Row, lines: Sequence[dict[str, Any]]) -> None:
-        """Write the missing files of a recording. Raises BadInput if it can no longer be read."""
-        owned.claim(line["file"] for line in lines)
-        digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
-        missing = [
-            made_from(self.out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)
-        ]
-        subtype = sample_format(row["audio"]).subtype
-        # Those before the first missing one are not read, those after the last neither.
-        first = missing.index(True) if any(missing) else len(lines)
-        parts = _parts(row["audio"], [line["start"] for line in lines[first:]], row["pieces"][-1]["end"])
-        for line, digest, is_missing in zip(lines[first:], digests[first:], missing[first:], strict=True):
-            interrupts.check_interrupt()
-            blocks, n_samples = next(parts), line["end"] - line["start"]
-            if is_missing:
-                shape = row["sample_rate"], row["channels"], subtype, n_samples, digest
-                with files.replacing(self.out / line["file"]) as file:
-                    wav_writer(blocks, *shape)(file)
-                self.n_written += 1
-            for _ in blocks:
-                pass  # what is there already
-        give_back_memory()
+def _write_pieces(owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[str, Any]]) -> int:
+    """Write the missing files of a recording; returns how many. Raises BadInput if it can no longer be read."""
+    owned.claim(line["file"] for line in lines)
+    digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
+    missing = [made_from(out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)]
+    subtype = sample_format(row["audio"]).subtype
+    # Those before the first missing one are not read, those after the last neither.
+    first = missing.index(True) if any(missing) else len(lines)
+    parts = _parts(row["audio"], [line["start"] for line in lines[first:]], row["pieces"][-1]["end"])
+    for line, digest, is_missing in zip(lines[first:], digests[first:], missing[first:], strict=True):
+        interrupts.check_interrupt()
+        blocks, n_samples = next(parts), line["end"] - line["start"]
+        if is_missing:
+            shape = row["sample_rate"], row["channels"], subtype, n_samples, digest
+            with files.replacing(out / line["file"]) as file:
+                wav_writer(blocks, *shape)(file)
+        for _ in blocks:
+            pass  # what is there already
+    give_back_memory()
+    return sum(missing)
 
 
 def _lines(row: Row, bases: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -332,7 +307,6 @@ def split(
     ),
     profile: str = cli_options.profile_option(),
     dry_run: bool = engine_options.DRY_RUN,
-    workers: int | None = engine_options.WORKERS,
     prune: bool = engine_options.PRUNE,
     **options: Any,
 ) -> Outcome:
@@ -349,32 +323,29 @@ def split(
     with shown_steps():
         recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
-    if dry_run:
-        cut = find_stage(CutAtSilences, stages)
-        assert cut is not None
-        return split_outcome(cut_dry(recordings, cut), out, 0, dry_run)
-    spec = SplitSpec(recordings, out, stages, {"command": command_line()})
-    with show.bar() as planned:
-        done = run(spec, RunOptions(workers or 1, prune=prune), planned=planned)
-    return split_outcome(done, out, spec.n_written, dry_run)
-
-
-def split_outcome(done: RunOutcome, out: Path, n_written: int, dry_run: bool) -> Outcome:
-    made = done.record or {}
+    if words and not dry_run:
+        RunOptions().runner.preflight(stages)
+        refuse_language(stages)
+    if not dry_run:
+        OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
+    started = time.perf_counter()
+    with files.folder_locked(out) if out.is_dir() else nullcontext(), shown_steps():
+        done = split_recordings(recordings, out, stages, {"command": command_line()}, prune, dry_run)
+    made, wall_seconds = done.record, time.perf_counter() - started
     counts, seconds, non_usable = made["counts"], made["seconds"], made["non_usable"]
     record = {
         "dry_run": dry_run,
         "out": as_text(out),
         **{name: made[name] for name in ("counts", "seconds", "non_usable")},
-        "written": n_written,
+        "written": done.n_written,
         "rejects": [reject.as_dict() for reject in done.rejects],
-        "wall_seconds": round(done.wall_seconds, 3),
+        "wall_seconds": round(wall_seconds, 3),
     }
     if dry_run:
         details = ["a dry run: nothing is written"]
-    elif n_written:
-        took = f"{length_text(seconds['audio'])} in {length_text(done.wall_seconds)}"
-        details = [f"{took}, {counted(n_written, 'file')} written"]
+    elif done.n_written:
+        took = f"{length_text(seconds['audio'])} in {length_text(wall_seconds)}"
+        details = [f"{took}, {counted(done.n_written, 'file')} written"]
     else:
         details = ["nothing to do: all pieces are there"]
     not_silent = seconds["audio"] - seconds["silent"]

@@ -218,7 +218,7 @@ def test_recording_that_left_the_input_keeps_its_pieces_until_they_are_pruned(
     (tmp_path / "in" / "old_friends.flac").unlink()
     done = dailytalk("split", tmp_path / "in", "--out", out)
     assert done.code == 1
-    assert "not in this input ('old_friends'): choose another --out, or pass --prune" in done.err
+    assert "not in this input ('old_friends.flac'): choose another --out, or pass --prune" in done.err
     assert dailytalk("split", tmp_path / "in", "--out", out, "--prune").code == 0
     assert not any("old_friends" in name for name in files_in(out))
 
