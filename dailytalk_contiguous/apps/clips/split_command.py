@@ -12,6 +12,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,7 +25,7 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import sample_format, whole_blocks
+from dailytalk_contiguous.core.audio import mixed_down, read_pcm, sample_format, whole_blocks
 from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
@@ -38,7 +39,7 @@ from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
 from dailytalk_contiguous.store.work_folder import REJECTS
@@ -48,6 +49,10 @@ Measure = TypeVar("Measure")
 #: Folders of the files, by whether they can be used, and the list of all.
 USABLE, NON_USABLE = "Usable", "Non Usable"
 MANIFEST = "manifest.jsonl"
+
+#: Seconds of a piece in which first words are recognised: this many, and one for each word, which is enough for slow
+#: speakers; and pieces that are decoded at a time, so that memory doesn't grow with the recording.
+HEARD_SECONDS, PIECES = 1.0, 64
 
 #: Seconds of sound that are copied at a time.
 _BLOCK_SECONDS = 5.0
@@ -153,7 +158,8 @@ class Split(NamedTuple):
 def split_recordings(
     recordings: FoundRecordings,
     out: Path,
-    stages: Sequence[Stage],
+    stages: Sequence[Any],
+    words: int = 0,
     about: Mapping[str, Any] = {},
     prune: bool = False,
     dry_run: bool = False,
@@ -164,15 +170,17 @@ def split_recordings(
 
     Args:
         out: the folder; empty, or one that does not exist, or of an earlier run.
-        stages: those of `apps.clips.to_clips.split_stages`. about: goes into run.json as it is.
+        stages: those of `apps.clips.to_clips.split_stages`.
+        words: how many first words the name of each piece has; 0 for none.
+        about: goes into run.json as it is.
         prune: whether pieces of recordings that are not in the input are removed.
         dry_run: whether the pieces are only counted, without words.
 
     Raises DailytalkError if `out` holds other files, or results of recordings that are not in the input, and if an
     earlier run finished another split and its list of files was changed since: writing them again would undo that.
     """
-    (cut, *more), rows, manifest = stages, recordings.rows, out / MANIFEST
-    key = _digest(*(row["input_digest"] for row in rows), *(stage.digest for stage in stages))
+    (cut, *transcribers), rows, manifest = stages, recordings.rows, out / MANIFEST
+    key = _digest(words, *(row["input_digest"] for row in rows), *(stage.digest for stage in stages))
     before = work_folder.read_run(out) or {}
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
         sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
@@ -198,9 +206,8 @@ def split_recordings(
             if isinstance(made, BadInput):
                 raise made
             row |= made
-            for stage in () if dry_run else more:
-                row |= stage.row(row)
-            of_recording = _lines(row, bases)
+            heard = itertools.repeat("") if dry_run or not words else _first_words(row, transcribers[0], words)
+            of_recording = _lines(row, bases[row["recording_id"]], heard)
             n_written += _write_pieces(owned, out, row, of_recording) if owned else 0
             lines += of_recording
         except BadInput as error:
@@ -239,11 +246,31 @@ def _write_pieces(owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[
     return sum(missing)
 
 
-def _lines(row: Row, bases: Mapping[str, str]) -> list[dict[str, Any]]:
+def _first_words(row: Row, transcribe: Transcribe, count: int) -> list[str]:
+    """At most so many first words of each piece that can be used; empty for others, and if nothing is recognised.
+
+    The language `auto` is detected in the first pieces. Raises BadInput for a recording that can't be read.
+    """
+    first_words = [""] * len(row["pieces"])
+    usable = [index for index, piece in enumerate(row["pieces"]) if piece["reason"] is None]
+    for first in range(0, len(usable), PIECES):
+        indices, speech = usable[first : first + PIECES], []
+        for piece in map(row["pieces"].__getitem__, indices):
+            start, end = piece["start"] / row["sample_rate"], piece["end"] / row["sample_rate"]
+            pcm = read_pcm(row["audio"], start, min(end - start, HEARD_SECONDS + count))
+            speech.append(mixed_down(pcm).tobytes())
+        heard = transcribe({"speech": speech, "conversation_id": [row["conversation_id"]] * len(speech)})
+        if transcribe.language == "auto" and heard["language"][0] != UNDETERMINED:
+            transcribe = replace(transcribe, language=heard["language"][0])
+        for index, words in zip(indices, heard["words"], strict=True):
+            first_words[index] = " ".join(word["word"] for word in words[:count])
+    return first_words
+
+
+def _lines(row: Row, base: str, first_words: Iterable[str]) -> list[dict[str, Any]]:
     """The lines of the manifest on the pieces of a recording, in order."""
-    base, texts = bases[row["recording_id"]], row.get("first_words") or itertools.repeat("")
     lines = []
-    for number, (piece, words) in enumerate(zip(row["pieces"], texts, strict=False), 1):
+    for number, (piece, words) in enumerate(zip(row["pieces"], first_words, strict=False), 1):
         usable = piece["reason"] is None
         lines.append(
             {
@@ -294,7 +321,7 @@ INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NA
 
 #: The options of `split` that are settings of its stages; those of the recogniser are for `--words`.
 SPLIT_SETTINGS = cli_options.setting_options(
-    *split_stages(words=1, device="cpu"), without=("beam", "compute_type")
+    *split_stages(words=True, device="cpu"), without=("beam", "compute_type")
 )
 
 
@@ -319,7 +346,7 @@ def split(
     """
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
-    stages = split_stages(profile, words, **cli_options.chosen(options, SPLIT_SETTINGS))
+    stages = split_stages(profile, words > 0, **cli_options.chosen(options, SPLIT_SETTINGS))
     with shown_steps():
         recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
     show.say_left_out(recordings.left_out)
@@ -330,7 +357,7 @@ def split(
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
     started = time.perf_counter()
     with files.folder_locked(out) if out.is_dir() else nullcontext(), shown_steps():
-        done = split_recordings(recordings, out, stages, {"command": command_line()}, prune, dry_run)
+        done = split_recordings(recordings, out, stages, words, {"command": command_line()}, prune, dry_run)
     made, wall_seconds = done.record, time.perf_counter() - started
     counts, seconds, non_usable = made["counts"], made["seconds"], made["non_usable"]
     record = {

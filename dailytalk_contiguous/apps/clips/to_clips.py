@@ -6,7 +6,6 @@ from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
-from dailytalk_contiguous.apps.clips.first_words import FirstWords
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.silences import CutAtSilences
@@ -60,12 +59,12 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     )
 
 
-def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Stages:
-    """The stages that decide where recordings are cut, and with `words` find the first words of each piece.
+def split_stages(profile: str = STANDARD, words: bool = False, **options: Any) -> Stages:
+    """The stage that decides where recordings are cut, and with `words` the recogniser of first words.
 
     Args:
         profile: of `models.profiles.PROFILES`.
-        words: how many first words the name of each piece has; 0 for none.
+        words: whether the first words of each piece are recognised.
         options: settings of the stages by the names of the options of `dailytalk split`: `silence`, `max`, …
 
     Raises DailytalkError for a profile or an option that does not exist.
@@ -73,7 +72,7 @@ def split_stages(profile: str = STANDARD, words: int = 0, **options: Any) -> Sta
     make = StageMaker(profile, options)
     stages: Stages = with_settings((CutAtSilences(),), options)
     check_known(options, *stages, Transcribe)
-    return (*stages, FirstWords(make(Transcribe), words)) if words else stages
+    return (*stages, make(Transcribe)) if words else stages
 
 
 def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
