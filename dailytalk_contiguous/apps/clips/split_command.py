@@ -50,7 +50,7 @@ Measure = TypeVar("Measure")
 USABLE, NON_USABLE = "Usable", "Non Usable"
 MANIFEST = "manifest.jsonl"
 
-#: Seconds of a piece in which first words are recognised: this many, and one for each word, which is enough for slow
+#: Seconds of a piece in which first words are recognised: this many, and one for each word, enough for slow
 #: speakers; and pieces that are decoded at a time, so that memory doesn't grow with the recording.
 HEARD_SECONDS, PIECES = 1.0, 64
 

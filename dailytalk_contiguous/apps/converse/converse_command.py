@@ -17,7 +17,7 @@ from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen, latency_text, median_steps
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, say, visible
+from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
 from dailytalk_contiguous.models.contracts import Line
-from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
+from dailytalk_contiguous.models.engines import ENGINES, engine_named
 from dailytalk_contiguous.models.profiles import EMBEDDED, STANDARD
 
 CONVERSE_SETTINGS = cli_options.setting_options(TalkSettings())
@@ -74,7 +74,7 @@ def converse(
     It answers, and speaks. Each talk is kept in --out as stereo sound with its words, the voice on the left and
     you on the right, ready for `check` and `export`. Type clear and Enter to start afresh; Ctrl-C ends the talk.
     An emotion is a guess from sound, and no diagnosis. Nothing leaves this machine unless a service is chosen:
-    with the profile standard, Fish Audio speaks. Where it can't, you are asked who shall.
+    with the profile standard, Fish Audio speaks. Where it can't, you are told who can.
     """
     if list_devices:
         devices = sound_blocks.sound_devices()
@@ -169,33 +169,22 @@ def converse(
 
 
 def _with_voice(settings: TalkSettings) -> TalkSettings:
-    """The settings of the standard profile, or a person's choice at a terminal if its voice can't speak."""
+    """The settings of the standard profile. Raises DailytalkError, with what else speaks, if its voice can't."""
     try:
         talk_setup.synthesiser_of(standard := settings.of(STANDARD))
         return standard
     except DailytalkError as error:
         refusal = error
-    free: list[tuple[str, str, TalkSettings]] = []
+    commands = list[str]()
     for engine in ENGINES:  # those that need no service, or one of this machine
         voice = settings.voice or engine_named(engine).voices.get("any", "")
-        chosen = replace(settings, tts=engine, voice=voice)
         with suppress(DailytalkError):
-            synthesiser = talk_setup.synthesiser_of(chosen)
+            synthesiser = talk_setup.synthesiser_of(replace(settings, tts=engine, voice=voice))
             if not synthesiser.price([Line("Hello.", "", settings.language, 0)]):
-                command = to_run(
-                    "converse", "--profile", EMBEDDED, "--tts", engine, *(["--voice", voice] if voice else [])
-                )
-                free.append((speaker_text(synthesiser), command, chosen))
-    if not (free and sys.stdin.isatty()):
-        without = " or ".join(command for _, command, _ in free) or INSTALL_OFFLINE
-        raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
-    say(f"{refusal.reason}. Without it this can speak (see docs/voices.md):")
-    for number, (speaker, command, _) in enumerate(free, 1):
-        say(f"  {number}  {speaker}: {command}")
-    number = 0
-    while number not in range(1, len(free) + 1):
-        number = typer.prompt("Who speaks", default=1, type=int, err=True)
-    return free[number - 1][2].of(EMBEDDED)
+                named = ["--voice", voice] if voice else []
+                commands.append(to_run("converse", "--profile", EMBEDDED, "--tts", engine, *named))
+    without = " or ".join(commands) or INSTALL_OFFLINE
+    raise DailytalkError(refusal.reason, f"{refusal.remedy}; or without it: {without} (see docs/voices.md)")
 
 
 def _obey_lines(talk: Talk) -> None:

@@ -79,7 +79,9 @@ def served(texts: Sequence[str] = (), replies: Sequence[str] = (), **options: An
 
 
 def talk_is(state: str) -> str:
-    return f"document.documentElement.dataset.talk === '{state}'"
+    if state == "here":
+        return "!document.querySelector('#end').disabled"
+    return f"document.querySelector('#state').dataset.state === '{state}'"
 
 
 def count_is(kind: str, count: int) -> str:

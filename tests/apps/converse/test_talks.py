@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import resource
 import signal
 import subprocess
@@ -353,22 +352,6 @@ def test_without_a_terminal_what_can_be_had_is_one_sentence(dailytalk: Command, 
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
     assert "Fish Audio needs a token" in done.err
     assert all(f"converse --profile embedded --tts {engine}" in done.err for engine in ("espeak", "openai"))
-
-
-def test_at_a_terminal_a_person_chooses_who_speaks(without_fish: None) -> None:
-    screen, terminal = pty.openpty()
-    command = [*PROGRAM, "converse", "--no-save", "--input", str(EXAMPLES / "old_friends.flac")]
-    process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    shown = b""
-    for awaited, answer in ((b"Who speaks", b"9\n\n"), (b"nothing leaves this machine", b"")):
-        while awaited not in shown:
-            shown += os.read(screen, 4096)
-        os.write(screen, answer)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    os.close(screen)
-    assert b"openai at http://127.0.0.1:8880, which costs nothing" in shown
 
 
 def test_consent_to_a_clone_is_asked_for_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,6 @@ export class Sound {
     this.source = this.context.createMediaStreamSource(stream);
     this.source.connect(this.node);
     stream.getTracks()[0].addEventListener("ended", () => {
-      if (stream !== this.stream) return;
       this.close();
       this.lost();
     });

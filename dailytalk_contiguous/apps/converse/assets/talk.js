@@ -25,7 +25,6 @@ const sound = new Sound(({ block, level, done }) => {
 }, () => {
   problem("The microphone was unplugged: plug it in again, or choose another one, then press Start.");
   show();
-  listMicrophones();
 });
 
 const listMicrophones = async () => {
@@ -71,7 +70,6 @@ const show = (text = $("state").dataset.state) => {
   const shown = here && !sound.stream ? "microphone off" : text;
   say($("state"), shown === "press Enter to talk" ? "hold Space to talk" : shown);
   $("state").dataset.state = text;
-  document.documentElement.dataset.talk = state;
   $("elsewhere").hidden = state !== "elsewhere";
   $("sound").hidden = !here;
   $("start").hidden = Boolean(sound.stream);
