@@ -209,7 +209,7 @@ def test_what_generate_tts_advises_it_has(
 def test_what_process_all_advises_it_has(
     tmp_path: Path, process_all: BuilderScript, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     arguments = ("--input-dir", tmp_path / "in", "--output", tmp_path / "transcript.jsonl", "--device", "cpu")
     weightless = process_all(*arguments, "--asr-model", "none")
