@@ -232,7 +232,8 @@ def _planned(folder: Path, n_shards: int) -> None:
     """Print the seconds and the gigabytes of a plan, and how many shards it leaves. The shards are empty files."""
     from dailytalk_contiguous.pipelines.to_text import tag_stages
     from dailytalk_contiguous.run.tagging import tagged_pass
-    from dailytalk_contiguous.shards import group, shard_path, stages_digest
+    from dailytalk_contiguous.shards import group, shard_path
+    from dailytalk_contiguous.stages.base import stages_digest
 
     rows = [row for number in range(n_shards) for row in _sham_rows(number)]
     stages = tag_stages(profile="embedded", language="en", device="cpu")

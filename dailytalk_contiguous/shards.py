@@ -22,7 +22,6 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import STRING, Row
-from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
@@ -110,11 +109,6 @@ class Shard:
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     digests: tuple[str, ...] = ()
-
-
-def stages_digest(stages: Iterable[Stage]) -> str:
-    """The digest of all of these stages, one after another."""
-    return hashlib.sha256("\0".join(stage.digest for stage in stages).encode()).hexdigest()[:20]
 
 
 def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:

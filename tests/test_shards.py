@@ -23,10 +23,9 @@ from dailytalk_contiguous.shards import (
     read_rows,
     read_shard,
     shard_path,
-    stages_digest,
     write_shard,
 )
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, stages_digest
 
 FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32")})
 REJECT = Reject("b", "Segment", "why", "what to do")

@@ -17,8 +17,8 @@ from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, quiet_datasets
-from dailytalk_contiguous.shards import shard_files, shard_path, stages_digest
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.shards import shard_files, shard_path
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, stages_digest
 
 # Which stages run a model on a device, and which GPU each worker of this machine takes.
 #

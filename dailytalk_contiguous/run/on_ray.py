@@ -20,9 +20,8 @@ from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import ShardReport, Task, make_shard
-from dailytalk_contiguous.shards import stages_digest
 from dailytalk_contiguous.sources.remote import Mirror
-from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.base import Stages, stages_digest
 
 #: Cores of a worker if the number of workers is not set: each holds all models in memory.
 CORES_EACH = 2

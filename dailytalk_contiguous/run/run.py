@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.profiles import EMBEDDED, OFFLINE_WHISPER
+from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
 from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
 from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.events import Journal, Run, alone
@@ -39,9 +39,8 @@ from dailytalk_contiguous.shards import (
     read_rows,
     shard_files,
     shard_path,
-    stages_digest,
 )
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, stages_digest
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -174,7 +173,9 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
     if profile != EMBEDDED:
         return
-    bundled = [*lacking_whisper(OFFLINE_WHISPER), *load_synthesiser("piper", VoiceSettings("", "")).lacking()]
+    models = profile_named(EMBEDDED).models
+    voice = load_synthesiser(models["synthesiser"], VoiceSettings("", ""))
+    bundled = [*lacking_whisper(models["recogniser"]), *voice.lacking()]
     if lacking := lacking_weights(stages, bundled):
         raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", INSTALL_OFFLINE)
 

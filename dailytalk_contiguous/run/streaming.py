@@ -32,7 +32,7 @@ from dailytalk_contiguous.run.speaking import (
     spoken_pass,
     with_provenance,
 )
-from dailytalk_contiguous.shards import is_held, read_entries, read_rows, stages_digest
+from dailytalk_contiguous.shards import is_held, read_entries, read_rows
 from dailytalk_contiguous.sources.folder import FolderConfig, recording_rows
 from dailytalk_contiguous.sources.hub_repository import (
     HubStream,
@@ -42,7 +42,7 @@ from dailytalk_contiguous.sources.hub_repository import (
     open_repository,
 )
 from dailytalk_contiguous.sources.recordings import Names, stem
-from dailytalk_contiguous.stages.base import Stages, published_by
+from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside

@@ -292,6 +292,11 @@ class Stage:
 Stages: TypeAlias = tuple[Stage, ...]
 
 
+def stages_digest(stages: Iterable[Stage]) -> str:
+    """The digest of all of these stages, one after another."""
+    return hashlib.sha256("\0".join(stage.digest for stage in stages).encode()).hexdigest()[:20]
+
+
 def undecoded(dataset: AnyDataset) -> AnyDataset:
     """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`.
 
