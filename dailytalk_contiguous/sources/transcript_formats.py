@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
 from dailytalk_contiguous.sources import whisper_json
@@ -98,8 +99,8 @@ class Passage(NamedTuple):
 #: A part of a file as a dict, with its position in it.
 TranscriptRecord = tuple[str, Mapping[str, Any]]
 
-#: Chooses among the recordings that a file names; those of a whisper.json are its `EntryNames`.
-Pick = Callable[[Any], Sequence[str]]
+#: Chooses among the recordings that a file names.
+Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
 def field_of(item: Mapping[str, Any], field: str) -> Any:
@@ -359,6 +360,9 @@ DOCUMENTS = (
 
 def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
+    if whisper_json.begins_with_clip(path):
+        yield from _clips(path)
+        return
     text, title = read_text(path), f"transcript {shown(path)}"
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         refuse_many(path, text.count("[") + text.count("{"), "lists and objects", 2 * MOST_LABELS)
@@ -398,24 +402,19 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
         yield position, record
 
 
-def _clips(path: Path, pick: Pick) -> Iterator[TranscriptRecord]:
-    """The segments of the picked entries of a whisper.json."""
-    names, entries = _entries(path, path.stat().st_mtime_ns)
-    for name in pick(names):
-        entry = entries[name]
-        if problem := whisper_json.entry_problem(path.name, name, entry):
-            raise problem
-        if entry.get("segments") is None:
-            raise broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
+def _clips(path: Path) -> Iterator[TranscriptRecord]:
+    """The segments of a whisper.json."""
+    texts = whisper_json.read_whisper_json(path)
+    problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in texts.rejects}
+    for name, entry in texts.entries.items():
+        if name not in problems and entry.get("segments") is None:
+            problems[name] = broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
+        if name in problems:
+            yield quoted(name), {"recording_id": name, _PROBLEM: problems[name]}
+            continue
         about = {"recording_id": name, "language": entry.get("language")}
         for number, segment in enumerate(entry["segments"], 1):
             yield f"{quoted(name)}, segment {number}", about | segment
-
-
-@lru_cache(maxsize=2)
-def _entries(path: Path, modified: int) -> tuple[whisper_json.EntryNames, dict[str, Any]]:
-    entries = whisper_json.read_whisper_json(path).entries
-    return whisper_json.EntryNames(entries.keys()), entries
 
 
 # Of all formats
@@ -483,11 +482,8 @@ def read_passages(
         records = _tiers(path, read, wanted, left)
     else:
         with _LOCK:  # recordings are read side by side, and a file of many may be large
-            if whisper_json.begins_with_clip(path):
-                records = [*_clips(path, pick)]
-            else:
-                groups = _by_recording(read, path, path.stat().st_mtime_ns)
-                records = [record for name in pick(groups) for record in groups[name]]
+            groups = _by_recording(read, path, path.stat().st_mtime_ns)
+            records = [record for name in pick(groups) for record in groups[name]]
     return [passage for position, item in records for passage in passages_of(path, position, item)]
 
 

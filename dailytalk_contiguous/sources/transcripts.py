@@ -30,7 +30,7 @@ from dailytalk_contiguous.sources.transcript_formats import (
 )
 from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
-from dailytalk_contiguous.sources.whisper_json import EntryNames, begins_with_clip, first_whisper_json
+from dailytalk_contiguous.sources.whisper_json import begins_with_clip, first_whisper_json, folded
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -414,25 +414,23 @@ def _read(
     ]
 
 
-def _about(names: Iterable[str] | EntryNames, path: Path, recording_file: str, shared: bool) -> list[str]:
+def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
     """Which of the recordings that a file names are this one, by the end of their paths; "" is one without a name.
 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
-    if isinstance(names, EntryNames):
-        try:
-            return names.about(recording_file)
-        except BadInput as error:
-            raise broken(path, error.reason, error.remedy) from None
     names = [*names]
     if path.name == TRANSCRIPT:
         return [name for name in names if name == recording_file]
-    stem = PurePosixPath(recording_file).stem
+    meant = folded(recording_file)
+    stem = PurePosixPath(meant).stem
     agreeing = {
-        name: count for name in names if stem in name and (count := _parts_in_common(name, recording_file))
+        name: count for name in names if stem in folded(name) and (count := _parts_in_common(folded(name), meant))
     }
     chosen = [name for name, count in agreeing.items() if count == max(agreeing.values())]
+    if recording_file in chosen:
+        return [recording_file]
     if len(chosen) > 1 and not all(_marker(_bare(name).rpartition("/")[2], stem) for name in chosen):
         raise broken(
             path,

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -187,34 +188,6 @@ def begins_with_clip(path: Path) -> bool:
         return False
 
 
-class EntryNames:
-    """The names of the entries of a file, to be asked for one recording after another."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = {*names}
-        self._alike = _grouped(self._names, _folded)
-
-    def alike(self, recording: str) -> list[str]:
-        """The entries that may be about a recording, by its path.
-
-        The one of its exact name, else those of its name in Unicode's NFC whatever the case, else those without a
-        folder of the name of its file.
-        """
-        folded = _folded(recording)
-        exact = [recording] if recording in self._names else []
-        return exact or self._alike.get(folded) or self._alike.get(folded.rpartition("/")[2], [])
-
-    def about(self, recording: str) -> list[str]:
-        """The entry about a recording, if there is one. Raises BadInput where two may be meant."""
-        names = self.alike(recording)
-        if len(names) > 1:
-            raise BadInput(
-                f"{' and '.join(map(quoted, sorted(names)[:3]))} may both be about {quoted(recording)}",
-                "give its entry the exact name of the file",
-            )
-        return names
-
-
 class Matches(NamedTuple):
     """The `keys` of entries by the name of the audio file that they are about, and why others are about none."""
 
@@ -223,7 +196,10 @@ class Matches(NamedTuple):
 
 
 def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
-    """Match entries with audio files as `EntryNames.alike` does, where only one of each is alike.
+    """Match entries with audio files, where only one of each is alike.
+
+    An entry is about the file of its exact name, else of its name in Unicode's NFC whatever the case, else, if it
+    names no folder, of the name of its file.
 
     Args:
         keys: names of entries.
@@ -234,8 +210,13 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
     """
     keys, names = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
-    entries = EntryNames(keys)
-    alike = {name: entries.alike(name) for name in names}
+    exact, by_folded = {*keys}, _grouped(keys, folded)
+    alike = {
+        name: [name]
+        if name in exact
+        else by_folded.get(folded(name)) or by_folded.get(folded(name).rpartition("/")[2], [])
+        for name in names
+    }
     claims = Counter(key for found in alike.values() for key in found)
     key_by_name = {
         name: found[0]
@@ -263,12 +244,14 @@ def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Re
     return Reject(key, "transcript", f"{quoted(key)} may be about {several}", "give it the exact name of the file")
 
 
-def _folded(name: str) -> str:
+@lru_cache(maxsize=1 << 17)
+def folded(name: str) -> str:
+    """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
 
 
 def _file_name(name: str) -> str:
-    return _folded(name).rpartition("/")[2]
+    return folded(name).rpartition("/")[2]
 
 
 def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:

@@ -853,7 +853,7 @@ def test_a_bad_entry_of_a_whisper_json_rejects_its_recording_alone(
 
 def test_a_recording_that_two_entries_may_be_about_is_given_neither(tmp_path: Path) -> None:
     path = save(tmp_path / "whisper.json", {"A.wav": CLIP, "a.WAV": CLIP})
-    with pytest.raises(BadInput, match="may both be about"):
+    with pytest.raises(BadInput, match="names 2 recordings that"):
         read_transcripts([path], "a.wav", mix=True)
 
 
