@@ -10,7 +10,7 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Samples
-from dailytalk_contiguous.core.spans import frame_levels, true_runs
+from dailytalk_contiguous.core.spans import frame_levels, touched_frames, true_runs
 
 # Mixing the rebuilt conversation: pieces at their places in room tone, one loudness, no peak too high.
 #
@@ -171,8 +171,10 @@ def room_tone(
     size = round(FRAME * sample_rate)
     frames = channel[: len(channel) // size * size].reshape(-1, size)
     levels = frame_levels(frames.ravel(), size)
-    free = ~_touched(len(frames), [*_widened(events, EDGE * sample_rate), *_gated(channel, sample_rate)], size)
-    quiet = free & ~_touched(len(frames), _widened(others, ECHO * sample_rate), size)
+    free = ~touched_frames(
+        len(frames), [*_widened(events, EDGE * sample_rate), *_gated(channel, sample_rate)], size
+    )
+    quiet = free & ~touched_frames(len(frames), _widened(others, ECHO * sample_rate), size)
     steady = quiet.copy()
     if quiet.any():
         room = np.percentile(levels[quiet], ROOM_SHARE)
@@ -333,14 +335,6 @@ def _spectra(frames: Samples) -> NDArray[np.float64]:
 
 def _widened(spans: Sequence[tuple[int, int]], margin: float) -> list[tuple[int, int]]:
     return [(start - round(margin), end + round(margin)) for start, end in spans]
-
-
-def _touched(count: int, spans: Sequence[tuple[int, int]], size: int) -> NDArray[np.bool_]:
-    """Which of `count` frames of `size` samples any span touches."""
-    touched = np.zeros(count, bool)
-    for start, end in spans:
-        touched[max(0, start // size) : max(0, -(-end // size))] = True
-    return touched
 
 
 def _gated(channel: Samples, sample_rate: int) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@ neighbours, and sounds that are not speech.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,14 @@ SLACK = 0.9
 def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Start and end of every run of true values, shape (runs, 2)."""
     return np.flatnonzero(np.diff(flags, prepend=False, append=False)).reshape(-1, 2)
+
+
+def touched_frames(count: int, spans: Iterable[tuple[float, float]], frame: float) -> NDArray[np.bool_]:
+    """Which of `count` frames of a length any of the spans touches, in the same unit as these."""
+    touched = np.zeros(count, bool)
+    for start, end in spans:
+        touched[max(0, int(start / frame)) : max(0, math.ceil(end / frame))] = True
+    return touched
 
 
 class Span(NamedTuple):
@@ -300,7 +308,7 @@ def find_sounds(
         leaked: 10 ms frames that are the other speaker's leaked voice, or None.
     """
     levels = pcm_levels(channel, FRAME)
-    spoken = spoken_frames(len(levels), utterances)
+    spoken = touched_frames(len(levels), utterances, FRAME_SECONDS)
     if spoken.all():
         return []
     tone = max(float(np.percentile(levels[~spoken], TONE_SHARE)), NOTHING)
@@ -360,9 +368,9 @@ def sounding(
     if leaked is not None:
         steps = np.where(leaked[: len(steps)], np.float32(0), steps)
     levels = 10 * np.log10(np.maximum((steps + np.append(steps[1:], 0)) / 2, NOTHING))
-    quiet = np.ones(len(levels), bool) if leaked is None else ~leaked[: len(levels)]
-    for start, end in utterances:
-        quiet[int(start / STEP_SECONDS) : math.ceil(end / STEP_SECONDS)] = False
+    quiet = ~touched_frames(len(levels), utterances, STEP_SECONDS)
+    if leaked is not None:
+        quiet &= ~leaked[: len(levels)]
     low, high = np.percentile(levels[quiet], ROOM_SHARES) if quiet.any() else (-90.0, -90.0)
     deviation = (high - low) / (ROOM_PLACES[1] - ROOM_PLACES[0])
     over = high + min((DEVIATIONS - ROOM_PLACES[1]) * deviation, MOST_OVER_ROOM_DB)
@@ -386,14 +394,6 @@ def sounding(
         hidden = float(least - counts)
         edges.append((max(earliest, own[0][0] - RISE * hidden), min(own[-1][1] + FADE * hidden, latest)))
     return edges
-
-
-def spoken_frames(count: int, utterances: Sequence[tuple[float, float]]) -> NDArray[np.bool_]:
-    """Which of `count` frames of 10 ms touch an utterance."""
-    spoken = np.zeros(count, bool)
-    for start, end in utterances:
-        spoken[int(start / FRAME_SECONDS) : int(np.ceil(end / FRAME_SECONDS))] = True
-    return spoken
 
 
 def sound_blocks(

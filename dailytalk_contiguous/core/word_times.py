@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.spans import merge_gaps, true_runs
+from dailytalk_contiguous.core.spans import merge_gaps, touched_frames, true_runs
 
 # Packing several utterances into one window of the recogniser, and giving each word back to its utterance.
 #
@@ -313,7 +313,7 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     channels = []
     for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
-        channels.append((spoken, list(utterances)))
+        channels.append((spoken, utterances))
     ends = [end for spans in channels for group in spans for _, end in group]
     if not ends:
         return Shift(0.0, 0.0, 0.0, 0.0)
@@ -321,10 +321,7 @@ def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) 
     furthest = min(round(FURTHEST / FRAME), count - 1)
     totals, shared = np.zeros(2), np.zeros(2 * furthest + 1)
     for spoken, utterances in channels:
-        text, speech = np.zeros((2, count))  # 1 in each frame that a span touches
-        for frames, spans in ((text, spoken), (speech, utterances)):
-            for start, end in spans:
-                frames[max(0, int(start / FRAME)) : max(0, int(end / FRAME) + 1)] = 1.0
+        text, speech = (touched_frames(count, spans, FRAME).astype(float) for spans in (spoken, utterances))
         totals += text.sum(), speech.sum()
         shared += correlate(text, speech, method="fft")[count - 1 - furthest : count + furthest]
     best_index = int(np.argmax(shared))

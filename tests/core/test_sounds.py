@@ -6,7 +6,7 @@ from audio_files import REAL_CALLS, room_tone, struct_of
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_pcm
 from dailytalk_contiguous.core.crosstalk import HOP, leakage
-from dailytalk_contiguous.core.spans import FRAME, find_sounds, sound_blocks, spoken_frames
+from dailytalk_contiguous.core.spans import FRAME, find_sounds, sound_blocks, touched_frames
 from dailytalk_contiguous.stages.segment import Segment
 
 #: Utterances of the channel that most tests listen to, in seconds.
@@ -57,7 +57,7 @@ def test_a_breath_on_a_gated_line_is_found() -> None:
 
 
 def test_the_other_speakers_leak_is_no_sound() -> None:
-    leaked = spoken_frames(round(SECONDS * 100), [(4.0, 4.6)])
+    leaked = touched_frames(round(SECONDS * 100), [(4.0, 4.6)], 0.01)
     noisy = channel((4.0, 0.6, -40.0), (5.5, 0.4, -40.0))
     assert np.allclose(find_sounds(noisy, UTTERANCES, leaked), [(5.5, 5.9)], atol=0.011)
 
