@@ -45,9 +45,6 @@ ALIGNER = Setting(
 #: Files of an aligner's weights: nothing that would be run.
 MODEL_FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 
-#: Seconds of a word that nobody says.
-SILENT_WORD = 0.005
-
 
 @dataclass(frozen=True)
 class Aligner:
@@ -127,14 +124,13 @@ def align(
 ) -> list[Word] | None:
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
-    A word without a letter or a digit, which nobody says, has half a frame of 10 ms behind the word before it.
+    None, too, if one of them has no letter or digit: nobody says it.
     Raises DailytalkError for an aligner that fails, or returns other words.
     """
-    spoken = [word for word in words if any(map(str.isalnum, word))]
-    if not spoken:
+    if not words or not all(any(map(str.isalnum, word)) for word in words):
         return None
     try:
-        placed = _loaded(aligner, resolve_device(device))(samples, spoken, language)
+        placed = _loaded(aligner, resolve_device(device))(samples, words, language)
     except DailytalkError:
         raise
     except Exception as error:  # whatever a person's own aligner does
@@ -142,15 +138,9 @@ def align(
         raise DailytalkError(reason, "correct it, or pass --aligner none") from error
     if placed is None:
         return None
-    if [word.text for word in placed] != spoken:
+    if [word.text for word in placed] != [*words]:
         raise DailytalkError(f"the aligner {aligner.name} returned other words", "return each word once, in order")
     length = len(samples) / ANALYSIS_RATE
     in_order = all(first.end <= second.start + 1e-6 for first, second in pairwise(placed))
-    if not in_order or not all(0 <= word.start < word.end <= length + 0.02 for word in placed):
-        return None
-    times, whole = iter(placed), list[Word]()
-    for word in words:
-        end = whole[-1].end if whole else 0.0
-        silent = Word(word, end, end + SILENT_WORD, None)
-        whole.append(next(times) if any(map(str.isalnum, word)) else silent)
-    return whole
+    is_inside = all(0 <= word.start < word.end <= length + 0.02 for word in placed)
+    return placed if in_order and is_inside else None
