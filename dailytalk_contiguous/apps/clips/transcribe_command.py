@@ -1,6 +1,6 @@
 """`dailytalk transcribe`: the texts of a folder of clips as one whisper.json.
 
-The file is written whole after each ten minutes of sound, so a run that was stopped goes on where it was. People
+The file is written whole after each five minutes of sound, so a run that was stopped goes on where it was. People
 correct the texts, so an existing entry is never transcribed again; to have that done, delete it, or name another
 file.
 """
@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Features
+from datasets import Dataset, Features, disable_progress_bars
 
 from dailytalk_contiguous.apps.clips.clip_run import clip_to_measure
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
@@ -40,7 +40,7 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
 FRAMES_PER_SECOND = 100
 
 #: Seconds of sound that are recognised before the file is written again.
-SECONDS_AT_ONCE = 600.0
+SECONDS_AT_ONCE = 300.0
 
 #: Columns of utterances from which an entry is made.
 _HEARD = ("start", "end", "text_raw", "words", "language", "avg_logprob", "no_speech_prob", "text_reason")
@@ -106,7 +106,7 @@ class ClipsToHear:
                 [{name: row[name] for name in SOURCE} for row in rows], features=Features(SOURCE)
             )
             for stage in stages:
-                table = stage.map(table)
+                table = stage.map(table, batch_size=len(rows))  # short clips share a window of the recogniser
             made = dict[str, Any]()
             for row in table.select_columns([*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]):
                 if row["problem"]:
@@ -218,8 +218,9 @@ def transcribe(
     if clips.left and not dry_run:
         RunOptions().runner.preflight(stages)
         refuse_language(stages)
-    with shown_steps():
-        if not dry_run:
+    if not dry_run:
+        disable_progress_bars()
+        with shown_steps():
             clips.transcribe(stages)
     heard = [*clips.left] if dry_run else clips.heard
     empty = [name for name in clips.heard if not clips.entries[name]["text"]]

@@ -33,3 +33,22 @@ def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) 
         read("savee", put(tmp_path / "in", {"README.md": b""}))
     with pytest.raises(DailytalkError, match="neither a folder nor a zip archive"):
         read("savee", put(tmp_path / "in", {NAME: clip()}) / NAME)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "name", "reason"),
+    [
+        ("crema_d", "1092_DFA_ANG_XX.wav", "its actor '1092' is unknown"),
+        ("esd", "0021/Neutral/0021_000001.wav", "its speaker '0021' is unknown"),
+        ("ravdess", "03-01-09-01-02-01-12.wav", "its emotion '09' is unknown"),
+        ("ravdess", "01-01-06-01-02-01-12.mp4", "RAVDESS is not known to hold a file like"),
+        ("savee", "XY_a01.wav", "its speaker 'XY' is unknown"),
+        ("tess", "OAF_back_joy.wav", "its emotion 'joy' is unknown"),
+        ("tess", "OAF_back.wav", "its name 'OAF_back.wav' is not like OAF_back_angry.wav"),
+    ],
+)
+def test_name_that_does_not_fit_is_rejected_with_its_code(
+    tmp_path: Path, corpus: str, name: str, reason: str
+) -> None:
+    (row,) = read(corpus, put(tmp_path, {name: clip()})).values()
+    assert str(row["problem"]).startswith(reason)
