@@ -558,7 +558,7 @@ CLIP = Features(
 # A finished clip: a conversation with labels, as a row of `clips/`, as it is published, and beside a WAV.
 #
 # What does not apply or isn't known is null. A copy is not measured again, so its prosody and its quality are
-# null; its labels, affect and tag are those of its source, which `apps.clips.copies` sees to.
+# null; its labels, affect and tag are those of its source, which `apps.clips.augment` sees to.
 
 
 #: How a source was conditioned (`apps.clips.condition`).
@@ -574,7 +574,7 @@ CONDITIONING = {
 
 #: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
 #: `style_source` is `label` or `rule` (null without a style); `weight` is how often a trainer should see it;
-#: `augmented_from` and `augmentation`, an `apps.clips.copies.Recipe`, are null except in a copy.
+#: `augmented_from` and `augmentation`, an `apps.clips.augment.Recipe`, are null except in a copy.
 LABELS = {
     "corpus": STRING,
     "text_source": STRING,

@@ -1,26 +1,232 @@
-"""Augment: changes the rows that are to be changed copies, and leaves all others as they are.
+"""Changed copies of clips: their plans, and Augment, which changes the rows that are to be copies.
 
-Copies are rows from the beginning (`apps.clips.copies` plans them, and the code that makes the rows adds them),
-because a stage adds no rows. They begin with the audio and the words of their source, and this stage changes both.
+Copies are shifted in pitch, stretched, with noise or in a room. A copy keeps the labels of its source, so a change
+that would move the speaker's pitch or rate into another bucket is rejected. A copy is determined by the id of its
+source, its kind and its number alone: neither the order of rows nor the division of the work changes it, and n
+copies are the first n of any larger number. Copies are rows from the beginning, because a stage adds no rows; they
+begin with the audio and the words of their source. Noise and rooms are plain arithmetic on samples; pitch and rate
+need more to leave the formants where they are (`apps.clips.voice_effects`).
 """
 
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List
+from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips import copies, voice_effects
+from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
+from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.files import inside
+
+#: The amounts that each kind may have.
+#:
+#: Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
+#: `core.prosody` measures it. Times the length of a stretched copy: less isn't audible, the just noticeable
+#: difference of tempo in speech is about 5 % (Quené 2007, J. of Phonetics 35). dB of speech over noise: from a
+#: busy office to a quiet living room. Seconds of reverberation: listening rooms have 0.2 to 0.4 s (EBU Tech 3276),
+#: a treated booth about 0.1 s.
+AMOUNTS = {
+    "pitch": ((-2.0, -0.4), (0.4, 2.0)),
+    "stretch": ((0.9, 0.97), (1.03, 1.1)),
+    "noise": ((15.0, 30.0),),
+    "room": ((0.1, 0.4),),
+}
+KINDS = tuple(AMOUNTS)
+COLOURS = ("white", "pink", "brown")
+
+#: The measures that each kind multiplies.
+MOVED = {"pitch": ("f0_mean", "f0_std"), "stretch": ("speech_rate",)}
+
+#: Amounts that are drawn until one moves no measure into another bucket; then the kind is refused.
+DRAWS = 50
+
+
+class Measured(NamedTuple):
+    """A measure of a clip (`core.prosody`; NaN: unknown), with the bucket thresholds of its speaker."""
+
+    value: float
+    low: float = -math.inf
+    high: float = math.inf
+
+    def bucket(self, factor: float = 1.0) -> str:
+        """The bucket of the value times a factor, by the rule for ties of `core.buckets.percentile`."""
+        value = self.value * factor
+        is_low, is_high = value <= self.low, value >= self.high
+        return MID if is_low == is_high else LOW if is_low else HIGH
+
+
+class CopySource(NamedTuple):
+    """A clip to copy: its id, and its measures by their names."""
+
+    id: str
+    measures: Mapping[str, Measured] = {}
+
+
+class Recipe(NamedTuple):
+    """The parameters of a copy.
+
+    `amount`: semitones (pitch), times the length (stretch), dB of speech over noise (noise), or seconds of
+    reverberation (room). `detail`: colour of the noise, or name of its file in the folder of noises, otherwise
+    None. `seed`: of all that is random in it.
+    """
+
+    kind: str
+    amount: float
+    detail: str | None
+    seed: int
+
+
+def plan_copies(
+    source: CopySource, kinds: Iterable[str], count: int, seed: int = 0, noises: Sequence[str] = ()
+) -> tuple[list[Recipe], list[str]]:
+    """Return the first `count` copies of a clip, its kinds in turn, and the kinds that would flip a bucket.
+
+    Args:
+        source: the clip.
+        kinds: of `KINDS`; their order does not matter.
+        count: how many; there are fewer only if every kind is refused.
+        seed: another seed gives other copies.
+        noises: names of recordings of noise in their folder; without them noise is of one of `COLOURS`.
+    """
+    requested = set(kinds)
+    usable = [kind for kind in KINDS if kind in requested]
+    first = _seed(source.id, "order", 0, seed)
+    recipes: list[Recipe] = []
+    refused: list[str] = []
+    while usable and len(recipes) < count:
+        kind, number = usable[(first + len(recipes)) % len(usable)], len(recipes)
+        own_seed = _seed(source.id, kind, number, seed)
+        chance = np.random.default_rng(own_seed)
+        detail = str(chance.choice(sorted(noises) or COLOURS)) if kind == "noise" else None
+        for _ in range(DRAWS):
+            amount = float(chance.uniform(*AMOUNTS[kind][chance.integers(len(AMOUNTS[kind]))]))
+            if not flips(kind, amount, source):
+                recipes.append(Recipe(kind, amount, detail, own_seed))
+                break
+        else:
+            usable.remove(kind)
+            refused.append(kind)
+    return recipes, refused
+
+
+def flips(kind: str, amount: float, source: CopySource) -> bool:
+    """Whether a change would move a measure into another bucket; a pitch that is unknown can't be shifted."""
+    factor = 2 ** (amount / 12) if kind == "pitch" else 1 / amount
+    measures = [source.measures[name] for name in MOVED.get(kind, ()) if name in source.measures]
+    known = [measure for measure in measures if math.isfinite(measure.value)]
+    if kind == "pitch" and not known:
+        return True
+    return any(measure.bucket(factor) != measure.bucket() for measure in known)
+
+
+def _seed(name: str, kind: str, number: int, seed: int) -> int:
+    text = f"{seed}\0{kind}\0{number}\0{name}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+
+
+def copy_id(source_id: str, recipe: Recipe) -> str:
+    """The id of a copy: `ID~pitch+1.30-5f2c`, whose last four digits distinguish copies with the same figures."""
+    amount = f"{recipe.amount:+.2f}" if recipe.kind == "pitch" else f"{recipe.amount:.2f}"
+    return f"{source_id}~{recipe.kind}{amount}-{recipe.seed & 0xFFFF:04x}"
+
+
+def copied_seconds(recipe: Recipe, seconds: float) -> float:
+    """The length in seconds of a copy of a clip of `seconds`, to half a sample."""
+    return seconds * recipe.amount if recipe.kind == "stretch" else seconds
+
+
+#: Cubic metres of a room, from a booth to a living room; metres from the mouth to the microphone; and seconds
+#: until the first reflection, which has gone at least two metres further.
+VOLUMES, DISTANCES, FIRST_REFLECTION = (15.0, 56.0), (0.3, 0.9), 0.006
+
+
+def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) -> Samples:
+    """Impulse response of a random small room, float32, `rt60` seconds long; it begins with the direct 1.
+
+    Reverberation is noise that decays by 60 dB in `rt60` seconds (Polack's model of a diffuse field). Its energy
+    beside the direct sound follows from the room: both are equal at 0.057·√(volume/rt60) metres. The direct sound
+    comes first and unchanged, so a clip in a room keeps the times of its words.
+    """
+    volume, distance = chance.uniform(*VOLUMES), chance.uniform(*DISTANCES)
+    seconds = np.arange(round(rt60 * sample_rate)) / sample_rate
+    response = chance.standard_normal(len(seconds)) * 10 ** (-3 * seconds / rt60)
+    response[seconds < FIRST_REFLECTION] = 0.0
+    response *= distance / (0.057 * math.sqrt(volume / rt60)) / np.sqrt(np.sum(response**2))
+    response[0] = 1.0
+    return np.asarray(response, np.float32)
+
+
+#: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.
+FRAME, BELOW_LOUDEST = 0.02, 30.0
+
+#: Hz under which noise has nothing: brown noise would be mostly a slow sway of the membrane.
+LOWEST_NOISE = 40.0
+
+#: Exponents of the fall of power with frequency: 1/f to this.
+SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}
+
+#: Seconds in which the reverberation that is left fades out at the end of the clip.
+FADE = 0.03
+
+
+def speech_power(samples: Samples, sample_rate: int) -> float:
+    """Mean square of the frames of one channel, shape (n,), at most 30 dB under the loudest; 0 if silent."""
+    levels = frame_levels(samples, round(FRAME * sample_rate)).astype(np.float64)
+    loudest = float(levels.max(initial=0.0))
+    return float(levels[levels >= loudest * 10 ** (-BELOW_LOUDEST / 10)].mean()) if loudest > 0 else 0.0
+
+
+def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.Generator) -> Samples:
+    """`count` samples of noise of a colour of `SLOPES`, without frequencies under 40 Hz, at any level."""
+    from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+    size = next_fast_len(count, real=True)
+    frequency = rfftfreq(size, 1 / sample_rate)
+    shape: NDArray[np.float64] = np.maximum(frequency, LOWEST_NOISE) ** (-SLOPES[colour] / 2)
+    shape /= np.sqrt(np.mean(shape**2))
+    shape[frequency < LOWEST_NOISE] = 0.0
+    noise = irfft(rfft(chance.standard_normal(size)) * shape, size)[:count]
+    return np.asarray(noise, np.float32)
+
+
+def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float) -> Samples:
+    """Return one channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
+
+    The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder.
+    Raises BadInput if either is silent.
+    """
+    speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
+    if not speech:
+        raise BadInput("it holds no sound that noise could be set against", "leave it out")
+    if not power:
+        raise BadInput("the recording of noise is silent", "take it out of the folder of noises")
+    return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
+
+
+def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
+    """One channel through an impulse response that begins with the direct sound; of the same length."""
+    from scipy.signal import fftconvolve
+
+    wet = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
+    width = min(round(FADE * sample_rate), len(wet))
+    if width:
+        wet[len(wet) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
+    return wet
 
 
 @dataclass(frozen=True)
@@ -39,11 +245,11 @@ class Augment(Stage):
     """
 
     kinds: tuple[str, ...] = setting(
-        copies.KINDS,
-        f"Copies of training clips, by comma: {', '.join(copies.KINDS)}.",
+        KINDS,
+        f"Copies of training clips, by comma: {', '.join(KINDS)}.",
         option="augment",
         panel="balance",
-        choices=copies.KINDS,
+        choices=KINDS,
         metavar="NAME,…",
         shown="none",
     )
@@ -98,7 +304,7 @@ class Augment(Stage):
     def row(self, row: Row) -> Row:
         if not row["augmentation"]:
             return row
-        recipe = copies.Recipe(**row["augmentation"])
+        recipe = Recipe(**row["augmentation"])
         rate = audio.read_header(row["audio"]).sample_rate
         channels = np.concatenate(list(audio.blocks(row["audio"])))
         left = np.ascontiguousarray(channels[:, 0])
@@ -122,7 +328,7 @@ class Augment(Stage):
         }
 
 
-def change(samples: audio.Samples, sample_rate: int, recipe: copies.Recipe, noise_folder: str) -> audio.Samples:
+def change(samples: audio.Samples, sample_rate: int, recipe: Recipe, noise_folder: str) -> audio.Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
         return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
@@ -130,13 +336,13 @@ def change(samples: audio.Samples, sample_rate: int, recipe: copies.Recipe, nois
         return voice_effects.stretch(samples, sample_rate, recipe.amount, recipe.seed)
     chance = np.random.Generator(np.random.PCG64(recipe.seed))
     if recipe.kind == "room":
-        return copies.in_room(samples, sample_rate, copies.room_response(sample_rate, recipe.amount, chance))
+        return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
     assert recipe.detail
     if noise_folder:
         noise = _recorded_noise(Path(noise_folder), recipe.detail, len(samples), sample_rate, chance)
     else:
-        noise = copies.coloured_noise(len(samples), sample_rate, recipe.detail, chance)
-    return copies.with_noise(samples, sample_rate, noise, recipe.amount)
+        noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
+    return with_noise(samples, sample_rate, noise, recipe.amount)
 
 
 def _recorded_noise(
@@ -144,7 +350,7 @@ def _recorded_noise(
 ) -> audio.Samples:
     """A part of the first channel of a recording, from a random position, repeated if it is too short.
 
-    Raises BadInput for a recording that can't be read, is silent, or is a link out of the folder.
+    Raises BadInput for a recording that can't be read, or is a link out of the folder.
     """
     recording = f"the recording of noise {shown(Path(name))}"
     try:
@@ -158,6 +364,4 @@ def _recorded_noise(
             f"{recording} can't be read ({reason})",
             "put a readable one there, or take it out of the folder of noises",
         ) from error
-    if not noise.any():
-        raise BadInput(f"{recording} is silent", "take it out of the folder of noises")
     return np.asarray(np.resize(noise, count), np.float32)

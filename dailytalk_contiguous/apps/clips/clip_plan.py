@@ -18,11 +18,9 @@ import pandas as pd
 from datasets import Features
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.clip_words import TimeWords
-from dailytalk_contiguous.apps.clips.condition import KEEP, Condition
-from dailytalk_contiguous.apps.clips.copies import (
+from dailytalk_contiguous.apps.clips.augment import (
     KINDS,
+    Augment,
     CopySource,
     Measured,
     Recipe,
@@ -30,6 +28,8 @@ from dailytalk_contiguous.apps.clips.copies import (
     copy_id,
     plan_copies,
 )
+from dailytalk_contiguous.apps.clips.clip_words import TimeWords
+from dailytalk_contiguous.apps.clips.condition import KEEP, Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
@@ -86,7 +86,7 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
-    `length`, and `copy_source`, which `apps.clips.copies.plan_copies` takes. `rows` have the columns of
+    `length`, and `copy_source`, which `apps.clips.augment.plan_copies` takes. `rows` have the columns of
     `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. What `voice-linear`
     rates and, with `emotion`, classifies is made here, of the column `voice` of `MeasureVoice`.
     """

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from vowels import RATE, vowel
 
-from dailytalk_contiguous.apps.clips.copies import (
+from dailytalk_contiguous.apps.clips.augment import (
     coloured_noise,
     in_room,
     room_response,

@@ -12,8 +12,15 @@ from audio_files import EXAMPLES
 from datasets import Dataset, Features, List, concatenate_datasets
 from vowels import RATE
 
-from dailytalk_contiguous.apps.clips.augment import Augment
-from dailytalk_contiguous.apps.clips.copies import KINDS, CopySource, Measured, Recipe, copy_id, plan_copies
+from dailytalk_contiguous.apps.clips.augment import (
+    KINDS,
+    Augment,
+    CopySource,
+    Measured,
+    Recipe,
+    copy_id,
+    plan_copies,
+)
 from dailytalk_contiguous.core.audio import read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, true_peak_dbtp

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.apps.clips.copies import (
+from dailytalk_contiguous.apps.clips.augment import (
     AMOUNTS,
     KINDS,
     CopySource,
