@@ -148,8 +148,8 @@ def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dail
     done = dailytalk("export", source, "--format", "gpt-sovits", "--out", tmp_path / "out", "--json")
     assert done.code == 3
     assert {reject["id"] for reject in json.loads(done.out)["rejects"]} == {
-        "clips/whisper.json/gone.wav",
-        "clips/whisper.json/../up.wav",
+        "clips/gone.wav",
+        "clips/../up.wav",
     }
 
 
