@@ -1,17 +1,19 @@
 """The measures of a conversation, by which it is judged (`publish.verdict`).
 
-A training folder keeps the measures of each conversation that do not follow from its turns (`portable_measures`).
+They follow from its turns, its sides and its utterances. A training folder keeps those of each conversation that
+do not follow from its turns (`portable_measures`).
 """
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.documents import has_length, is_number
+import pandas as pd
+
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
 from dailytalk_contiguous.core.schema import CHANNELS, ORIGIN, parent_of
-from dailytalk_contiguous.core.turns import Timed, fitness, overlap_seconds, timed_conversations
+from dailytalk_contiguous.core.turns import TimedConversation
 
 
 class ConversationMeasure(NamedTuple):
@@ -110,65 +112,71 @@ CONVERSATION_MEASURES = {
 MeasuredConversation = dict[str, float | None]
 
 
-def measure_turns(timed: Sequence[Timed], duration: float, window: float = 100.0) -> MeasuredConversation:
-    """Return the measures of a conversation that follow from its turns; the others are None.
+def measure_turns(conversation: TimedConversation, window: float = 100.0) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its turns (`TimedConversation.fitness`)."""
+    known = conversation.fitness(window).items()
+    return {"duration": conversation.seconds} | {name: None if math.isnan(of) else of for name, of in known}
 
-    `window`: seconds of a trainer's window.
-    """
-    fit = fitness(timed, duration, window)
-    talk = {name: sum([turn.end - turn.start for turn in timed if turn.channel == name]) for name in CHANNELS}
-    spoken = sum(talk.values())
-    known = {
-        "duration": duration,
-        "least_talk": min(talk.values()) / spoken if spoken else 0.0,
-        "main_talk": talk["left"] / duration if duration > 0 else math.nan,
-        "overlap": overlap_seconds(timed) / duration if duration > 0 else math.nan,
-        "overlapping_turns": fit["overlapping_turns"],
-        "response": fit["response_median_seconds"],
-        "turns_per_window": fit["turns_per_window"],
-        "longest_turn": fit["longest_turn_seconds"],
-        "longest_monologue": fit["longest_monologue_seconds"],
-        "first_turn": min([turn.start for turn in timed], default=duration),
-    }
-    return dict.fromkeys(CONVERSATION_MEASURES) | {
-        name: None if math.isnan(value) else value for name, value in known.items()
+
+def measure_sides(sides: Sequence[Mapping[str, Any] | None], n_words: int) -> MeasuredConversation:
+    """Return the measures of a conversation that follow from its column `sides`."""
+
+    def known(name: str) -> list[float]:
+        return [side[name] for side in sides if side and is_number(side.get(name))]
+
+    levels, unheard = known("level_dbfs"), known("unheard_words")
+    return {
+        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
+        "bandwidth": min(known("bandwidth_hz"), default=None),
+        "level_difference": max(levels) - min(levels) if len(levels) == len(CHANNELS) else None,
+        "snr": min(known("snr_db"), default=None),
+        "clipping": max(known("clipping_ratio"), default=None),
+        "leak": max(known("leak_db"), default=None),
     }
 
 
-def measure_conversation(
-    row: Mapping[str, Any], rebuilt: bool, timed: Sequence[Timed] | None = None
-) -> MeasuredConversation:
-    """Return all measures of a conversation: a row of `core.schema.BUILT` that can be used, with or without audio.
-
-    Turn-taking is not measured of a clip, nor of a file of an export, which has one side.
+def measure_utterances(said: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
+    """Return the measures of conversations that follow from their utterances, by the number of their row.
 
     Args:
-        rebuilt: whether it was rebuilt; otherwise nothing was resynthesised.
-        timed: its turns (`core.turns.timed_conversations`), where they are known.
+        said: fields of utterances, `delivery_distance` of their takes, `n_words` as they were recognised, and
+            `row`, the number of their conversation.
+        rebuilt: whether conversations were rebuilt; otherwise nothing was resynthesised.
     """
-    utterances, words = row["utterances"] or (), row["alignments"] or ()
-    duration = row["duration"] or 0.0
-    lengths = [
-        (
-            _length(utterance["source_start"], utterance["source_end"]),
-            _length(utterance["start"], utterance["end"]),
-        )
-        for utterance in utterances
-    ]
-    talk: MeasuredConversation = {"duration": duration}
-    if not row.get("labels") and row.get("measures") is None:
-        timed = timed_conversations(row)["rebuilt"].timed if timed is None else timed
-        talk = measure_turns([turn for turn in timed if turn.end > turn.start], duration)
-    values = dict.fromkeys(CONVERSATION_MEASURES) | talk | _of_words(utterances, lengths)
-    values |= _of_sides(row.get("sides") or (), len(words))
-    return values | (_of_synthesis(utterances, lengths) if rebuilt else {})
+    times = said[["source_start", "source_end", "start", "end"]].astype(float)
+    recorded = (times["source_end"] - times["source_start"]).clip(lower=0.0).fillna(0.0)
+    new = (times["end"] - times["start"]).clip(lower=0.0).fillna(0.0)
+    length = recorded.where(recorded > 0, new)
+    n_words, confidence = said["n_words"], said["confidence"].astype(float)
+    sums = pd.DataFrame(
+        {
+            "seconds": length,
+            "without": length.where(n_words == 0, 0.0),
+            "weights": length.where(confidence.notna(), 0.0),
+            "sure": (length * confidence).fillna(0.0),
+            "kept": said["status"] == "kept-original",
+            "spoken": said["status"] == "spoken",
+        }
+    )
+    rates = ((n_words - EXTRA_WORDS) / length).where((n_words > EXTRA_WORDS) & (length > 0))
+    sums, fastest = sums.groupby(said["row"]).sum(), rates.groupby(said["row"]).max()
+    measured = pd.DataFrame(
+        {
+            "confidence": sums["sure"] / sums["weights"],
+            "without_text": sums["without"] / sums["seconds"],
+            "words_per_second": fastest,
+        }
+    )
+    if rebuilt:
+        is_take = (said["status"] == "spoken") & (recorded > 0) & (new > 0)
+        measured["length_ratio"] = (new / recorded).where(is_take).groupby(said["row"]).median()
+        measured["delivery"] = said["delivery_distance"].astype(float).groupby(said["row"]).median()
+        measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
+    return measured
 
 
-#: Measures of a conversation that follow from its turns.
-_OF_TURNS = (
-    *("duration", "least_talk", "main_talk", "overlap", "overlapping_turns", "response", "turns_per_window"),
-    *("longest_turn", "longest_monologue", "first_turn"),
-)
+#: Fields of an utterance from which measures follow.
+_OF_SAID = ["status", "start", "end", "source_start", "source_end", "confidence"]
 
 
 def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -177,8 +185,15 @@ def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
     `measures`: those that do not follow from its turns; `recorded_overlap`: that of `recorded_overlap`; `talk`:
     `is_talk`, if true; `parent`: the conversation that it was made of.
     """
-    measured = measure_conversation(row, rebuilt=True).items()
-    measures = {name: round(value, 6) for name, value in measured if value is not None and name not in _OF_TURNS}
+    utterances = row["utterances"] or ()
+    said = pd.DataFrame([{name: of[name] for name in _OF_SAID} for of in utterances], columns=_OF_SAID)
+    takes = (of["synthesis"] or {} for of in utterances)
+    said = said.assign(row=0, delivery_distance=[take.get("delivery_distance") for take in takes])
+    said["n_words"] = [len((of["text_raw"] or of["text"] or "").split()) for of in utterances]
+    measured: MeasuredConversation = measure_sides(row.get("sides") or (), len(row["alignments"] or ()))
+    for of in measure_utterances(said, rebuilt=True).to_dict("records"):
+        measured |= {name: None if math.isnan(value) else value for name, value in of.items()}
+    measures = {name: round(value, 6) for name, value in measured.items() if value is not None}
     overlap = recorded_overlap(row)
     known: dict[str, Any] = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
     known |= {"talk": True} if is_talk(row) else {}
@@ -197,67 +212,3 @@ def recorded_overlap(row: Mapping[str, Any]) -> float | None:
 def is_talk(row: Mapping[str, Any]) -> bool:
     """Whether a row that was not only tagged is a talk with a machine: its timeline is not rebuilt."""
     return not row.get("timeline") and not row.get("labels")
-
-
-def _of_words(
-    utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
-) -> MeasuredConversation:
-    seconds, without, weights, sure = 0.0, 0.0, 0.0, 0.0
-    fastest = None
-    for utterance, (recorded, new) in zip(utterances, lengths, strict=True):
-        length = recorded or new
-        text = (utterance["text_raw"] or utterance["text"] or "").split()
-        seconds += length
-        without += 0.0 if text else length
-        if is_number(utterance["confidence"]):
-            weights += length
-            sure += length * utterance["confidence"]
-        if len(text) > EXTRA_WORDS and length:
-            fastest = max(fastest or 0.0, (len(text) - EXTRA_WORDS) / length)
-    return {
-        "confidence": sure / weights if weights else None,
-        "without_text": without / seconds if seconds else None,
-        "words_per_second": fastest,
-    }
-
-
-def _of_sides(sides: Sequence[Mapping[str, Any]], n_words: int) -> MeasuredConversation:
-    def known(name: str) -> list[float]:
-        return [side[name] for side in sides if side and is_number(side.get(name))]
-
-    levels, unheard = known("level_dbfs"), known("unheard_words")
-    return {
-        "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
-        "bandwidth": min(known("bandwidth_hz"), default=None),
-        "level_difference": max(levels) - min(levels) if len(levels) == len(CHANNELS) else None,
-        "snr": min(known("snr_db"), default=None),
-        "clipping": max(known("clipping_ratio"), default=None),
-        "leak": max(known("leak_db"), default=None),
-    }
-
-
-def _of_synthesis(
-    utterances: Sequence[Mapping[str, Any]], lengths: Sequence[tuple[float, float]]
-) -> MeasuredConversation:
-    ratios = [
-        new / recorded
-        for utterance, (recorded, new) in zip(utterances, lengths, strict=True)
-        if utterance["status"] == "spoken" and recorded and new
-    ]
-    statuses = [utterance["status"] for utterance in utterances]
-    kept = statuses.count("kept-original")
-    wanted = statuses.count("spoken") + kept
-    syntheses = [utterance["synthesis"] for utterance in utterances if utterance["synthesis"]]
-    distances = [synthesis.get("delivery_distance") for synthesis in syntheses]
-    known = [distance for distance in distances if is_number(distance)]
-    return {
-        "delivery": statistics.median(known) if known else None,
-        "length_ratio": statistics.median(ratios) if ratios else None,
-        "as_recorded": kept / wanted if wanted else None,
-    }
-
-
-def _length(start: Any, end: Any) -> float:
-    """Seconds from start to end; 0 where these are no stretch of time."""
-    seconds: float = end - start if has_length(start, end) else 0.0
-    return seconds

@@ -49,8 +49,7 @@ class TurnTaking:
 
     def add(self, conversation: TimedConversation) -> None:
         """Count one conversation. Missing events are derived from the times."""
-        timed = conversation.timed
-        speech = turns.stretches(timed, conversation.groups)
+        timed, speech = conversation.timed, conversation.speech
         events = conversation.events
         if not all(events):
             derived = turns.labels_of(speech, len(timed))
@@ -59,7 +58,7 @@ class TurnTaking:
         for channel, offsets in self._offsets.items():
             offsets.extend([span.offset for span in speech if span.channel == channel and span.offset is not None])
         known: list[float] = []
-        for name, sides in conversation.measured(speech).items():
+        for name, sides in conversation.measured.items():
             for figure in sides.values():
                 known += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
         self._figures.extend(known)

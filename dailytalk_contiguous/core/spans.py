@@ -474,7 +474,11 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     for frames, spans in zip(sides, (left, right), strict=True):
         for start, end in spans:
             frames[max(0, round(start / TALK_FRAME)) : max(0, round(end / TALK_FRAME))] = 1.0
-    if sides.sum(axis=1).min() * TALK_FRAME < LEAST_SPEECH:
+    spoken_left, spoken_right = sides.sum(axis=1)
+    if min(spoken_left, spoken_right) * TALK_FRAME < LEAST_SPEECH:
+        return None
+    overlap = float(sides[0] @ sides[1]) * count / (spoken_left * spoken_right)
+    if overlap < BY_CHANCE:
         return None
     furthest = round(FURTHEST_TALK / TALK_FRAME)
     earlier = np.arange(furthest, -furthest - 1, -1).clip(min=0)  # frames by which the right side begins earlier
@@ -483,9 +487,9 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
     spoken = (before[0, count - later] - before[0, earlier]) * (before[1, count - earlier] - before[1, later])
     together = np.correlate(np.pad(sides[1], furthest), sides[0], "valid")
     ratios = together / np.maximum(spoken / (count - earlier - later), 1e-9)
-    overlap, best = ratios[furthest], int(np.argmin(ratios))
+    best = int(np.argmin(ratios))
     more = float(np.mean(ratios > overlap))
-    if overlap < BY_CHANCE or more >= ELSEWHERE or ratios[best] >= LESS * overlap:
+    if more >= ELSEWHERE or ratios[best] >= LESS * overlap:
         return None
     moved = f"{abs(best - furthest) * TALK_FRAME:.1f} s {'earlier' if best > furthest else 'later'}"
     told = f"both speak at once {overlap:.0%} as often as by chance"

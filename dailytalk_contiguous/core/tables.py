@@ -25,7 +25,9 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.measures import (
     CONVERSATION_MEASURES,
     is_talk,
-    measure_conversation,
+    measure_sides,
+    measure_turns,
+    measure_utterances,
     recorded_overlap,
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
@@ -33,7 +35,7 @@ from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import LENGTHS, LONG_FROM, MEDIUM_FROM, sentence_type
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.turns import Timed, TimedConversation, timed_conversations
+from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     PROSODY,
     SYNTHESIS,
@@ -118,7 +120,7 @@ UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
 _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "text", "tag", "arousal"]
-_OF_SAID += ["voiced_fraction"]
+_OF_SAID += ["voiced_fraction", "confidence", "delivery_distance"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
 _OF_ROW += ["augmented_from", "style", "sentence_type"]
 
@@ -240,9 +242,14 @@ class TableMaker:
         """
         labels = row.get("labels") or {}
         entry = _conversation(row, split, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
-        timed = [] if labels else self._add_turns(row)
-        if labels.get("augmented_from") is None:
-            entry |= measure_conversation(row, self.finished, timed) | (row.get("measures") or {})
+        turns = None if labels else self._add_turns(row)
+        is_copy = labels.get("augmented_from") is not None
+        entry["duration"] = None if is_copy else row["duration"] or 0.0
+        entry["_measured"] = not (entry["of_export"] or is_copy)
+        if entry["_measured"]:
+            entry |= measure_sides(row.get("sides") or (), entry["words"])
+            entry |= measure_turns(turns) if turns else {}
+        entry |= row.get("measures") or {}
         if entry["talk"] and not any(said["channel"] == "left" for said in row["utterances"] or ()):
             entry["least_talk"] = None  # stopped before the voice said anything
         columns = (*COLUMNS, *columns_among(self.fields))
@@ -278,7 +285,7 @@ class TableMaker:
             self.fields,
         )
 
-    def _add_turns(self, row: Mapping[str, Any]) -> list[Timed]:
+    def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
         """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
         timelines, parent = timed_conversations(row), schema.parent_of(row)
         is_made = parent != (row.get("conversation_id") or "")
@@ -289,14 +296,14 @@ class TableMaker:
             self._parents.add(parent)
         if self.finished:
             self._rebuilt.add(timelines["rebuilt"])
-        return timelines["rebuilt"].timed
+        return timelines["rebuilt"]
 
     def flush(self) -> None:
         """Make the tables of the rows that wait."""
         rows, self._rows = self._rows, []
         try:
             conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
-            utterances = self._utterance_table(rows, conversations)
+            utterances, measured = self._utterance_table(rows, conversations)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             name = rows[0]["conversation_id"]
             if len(rows) == 1:
@@ -305,6 +312,11 @@ class TableMaker:
                 self._rows = [row]
                 self.flush()
             return
+        for name, values in measured.items():
+            known = conversations[name].combine_chunks()
+            values = pa.array(values, known.type, from_pandas=True)
+            column = pc.coalesce(values, known)
+            conversations = conversations.set_column(conversations.column_names.index(name), name, column)
         if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
@@ -313,7 +325,10 @@ class TableMaker:
         self._conversations.append(_compact(conversations))
         self._utterances.append(_compact(kept))
 
-    def _utterance_table(self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table) -> pa.Table:
+    def _utterance_table(
+        self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
+    ) -> tuple[pa.Table, pd.DataFrame]:
+        """The utterances of rows, and the measures of rows that follow from them."""
         placed = [(row, number) for row, of in enumerate(rows) for number in range(len(of["_utterances"]))]
         fields = pa.array([said for row in rows for said in row["_utterances"]], self._struct)
         columns = dict(zip(fields.type.names, fields.flatten(), strict=True))
@@ -321,13 +336,18 @@ class TableMaker:
         columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
         columns = {name: _finite(column) for name, column in columns.items()}
         said = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
+        raw, text = (pc.fill_null(columns[name], "") for name in ("text_raw", "text"))
+        said["n_words"] = pc.count_substring_regex(pc.if_else(pc.equal(raw, ""), text, raw), r"\S+").to_numpy()
+        said["row"] = np.array([row for row, _ in placed], int)
+        is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
+        measured = measure_utterances(said[is_measured[said["row"]]], self.finished).reindex(range(len(rows)))
         of = _known_texts(conversations.select(_OF_ROW)).loc[[row for row, _ in placed]].reset_index(drop=True)
         derived = {"number": [number for _, number in placed], **_derived(said, of, self.finished)}
         kinds = self._of_utterances.arrow_schema
         columns |= {
             name: pa.array(values, kinds.field(name).type, from_pandas=True) for name, values in derived.items()
         }
-        return pa.table([columns[name] for name in kinds.names], kinds)
+        return pa.table([columns[name] for name in kinds.names], kinds), measured
 
 
 def _known_texts(table: pa.Table) -> pd.DataFrame:

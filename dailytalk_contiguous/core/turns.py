@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -240,34 +241,6 @@ def floors(speech: Sequence[Stretch]) -> list[tuple[str, float, float]]:
     return held
 
 
-def fitness(timed: Sequence[Timed], duration: float, window: float = 100.0) -> dict[str, float]:
-    """Figures of how well a conversation suits the training of a duplex model.
-
-    Returns, with NaN where there is nothing to measure:
-        longest_turn_seconds: longest stretch of one speaker without a pause.
-        longest_monologue_seconds: longest time in which one speaker holds the floor, pauses and the other's
-            backchannels included.
-        turns_per_window: how often the floor is taken in `window` seconds, on average.
-        overlapping_turns: share in [0, 1] of the stretches, backchannels aside, that touch speech of the other.
-        response_median_seconds: median floor-transfer offset.
-    """
-    speech = stretches(timed)
-    held = floors(speech)
-    touching = [
-        touches
-        for stretch, touches in zip(speech, _touching(speech), strict=True)
-        if stretch.event != "backchannel"
-    ]
-    responses = [stretch.offset for stretch in speech if stretch.offset is not None]
-    return {
-        "longest_turn_seconds": max([stretch.end - stretch.start for stretch in speech], default=0.0),
-        "longest_monologue_seconds": max([end - start for _, start, end in held], default=0.0),
-        "turns_per_window": len(held) * window / duration if duration > 0 else np.nan,
-        "overlapping_turns": sum(touching) / len(touching) if touching else np.nan,
-        "response_median_seconds": statistics.median(responses) if responses else np.nan,
-    }
-
-
 _Spans = list[tuple[float, float]]
 
 
@@ -441,7 +414,8 @@ def figure_value(name: str, figure: Ratio | list[float]) -> float:
     return sorted(figure)[math.ceil(quantile * len(figure) - 1e-9) - 1]  # the nearest rank
 
 
-class TimedConversation(NamedTuple):
+@dataclass(frozen=True)
+class TimedConversation:
     """The turns of a row on one timeline, from which all measures follow.
 
     Attributes:
@@ -457,16 +431,63 @@ class TimedConversation(NamedTuple):
     events: list[str | None]
     seconds: float
     words: list[int] | None = None
-    sounds: Mapping[str, int] = {}
+    sounds: Mapping[str, int] = field(default_factory=dict)
 
-    def measured(self, speech: Sequence[Stretch] | None = None) -> TurnFigures:
-        """All of `TURN_MEASURES`. `speech`: its `stretches`, where they are known."""
-        sides = _entries(speech or stretches(self.timed, self.groups), self.words)
+    @cached_property
+    def speech(self) -> list[Stretch]:
+        return stretches(self.timed, self.groups)
+
+    @cached_property
+    def unions(self) -> "Unions":
+        return unions(self.timed)
+
+    def fitness(self, window: float = 100.0) -> dict[str, float]:
+        """Figures of how well the conversation suits the training of a duplex model, by its own pauses.
+
+        `window`: seconds of a trainer's window. Returns, with NaN where there is nothing to measure:
+            least_talk: share in [0, 1] of the speech that is of who says less. main_talk, overlap: shares of the
+                time in which the left side speaks, and in which both do.
+            overlapping_turns: share of the stretches, backchannels aside, that touch speech of the other.
+            response: median floor-transfer offset in seconds.
+            turns_per_window: how often the floor is taken in a window, on average.
+            longest_turn: seconds of the longest stretch of one speaker without a pause.
+            longest_monologue: longest time in which one speaker holds the floor, pauses and the other's
+                backchannels included.
+            first_turn: seconds until somebody speaks.
+        """
+        timed = [span for span in self.timed if span.end > span.start]
+        groups = join_spans(timed)
+        speech = self.speech if groups == self.groups else stretches(timed, groups)
+        talk = {name: sum([span.end - span.start for span in timed if span.channel == name]) for name in CHANNELS}
+        spoken, seconds = sum(talk.values()), self.seconds if self.seconds > 0 else math.nan
+        held = floors(speech)
+        touching = [
+            touches
+            for stretch, touches in zip(speech, _touching(speech), strict=True)
+            if stretch.event != "backchannel"
+        ]
+        responses = [stretch.offset for stretch in speech if stretch.offset is not None]
+        return {
+            "least_talk": min(talk.values()) / spoken if spoken else 0.0,
+            "main_talk": talk["left"] / seconds,
+            "overlap": self.unions.overlap_seconds / seconds,
+            "overlapping_turns": sum(touching) / len(touching) if touching else math.nan,
+            "response": statistics.median(responses) if responses else math.nan,
+            "turns_per_window": len(held) * window / seconds,
+            "longest_turn": max([stretch.end - stretch.start for stretch in speech], default=0.0),
+            "longest_monologue": max([end - start for _, start, end in held], default=0.0),
+            "first_turn": min([span.start for span in timed], default=self.seconds),
+        }
+
+    @cached_property
+    def measured(self) -> TurnFigures:
+        """All of `TURN_MEASURES`."""
+        sides = _entries(self.speech, self.words)
         left, right = both = sides["left"], sides["right"]
         lengths: dict[str, dict[str, list[float]]] = {
             kind: {side: [] for side in CHANNELS} for kind in ("ipu", "pause", "gap", "overlap")
         }
-        for kind, who, start, end in timing_events(unions(self.timed)):
+        for kind, who, start, end in timing_events(self.unions):
             if who in CHANNELS:
                 lengths[kind][who].append(end - start)
         units, pauses, gaps, overlaps = ([*of.values()] for of in lengths.values())
@@ -544,6 +565,8 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
         if name == "rebuilt" or knows_source:
             events = [utterance[event] for utterance in audible]
             conversations[name] = TimedConversation(timed, groups, events, seconds or 0.0, words, sounds)
+    if conversations.get("source") == conversations["rebuilt"]:  # nothing was moved: it is measured once
+        conversations["source"] = conversations["rebuilt"]
     return conversations
 
 

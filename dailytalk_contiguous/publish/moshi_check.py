@@ -364,7 +364,7 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
         known |= {key: conversation.get(key) for key in ("recorded_overlap", "parent", "made_by", "language")}
         known["kept_speakers"] = [speaker or None for speaker in conversation.get("kept_speakers") or [""]]
         known["voices"] = [voice for voice in conversation["voices"] if voice]
-        turns = measure_turns(timed[name].timed, conversation["duration"], plan.duration_sec)
+        turns = measure_turns(timed[name], plan.duration_sec)
         about_it = {"conversation_id": name, "talk": bool(conversation.get("talk"))}
         maker.add_known(turns | known | about_it, timed[name])
 

@@ -116,7 +116,7 @@ def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored
         sides, mirrored = timed_conversations(planted.row()), timed_conversations(planted.row(mirrored=True))
         assert sides.keys() == {"source", "rebuilt"}
         for timeline in sides:
-            measured, turned = sides[timeline].measured(), mirrored[timeline].measured()
+            measured, turned = sides[timeline].measured, mirrored[timeline].measured
             assert measured.keys() == TURN_MEASURES.keys()
             for side in OTHER:
                 truth = planted.truth(side)
@@ -151,13 +151,13 @@ def test_a_corpus_has_the_pooled_values_of_all_its_conversations_and_their_perce
 
 def test_what_a_row_does_not_say_is_unknown() -> None:
     row = Planted(7).row() | {"sounds": [], "timeline": None, "language": "ja"}
-    measured = timed_conversations(row)["source"].measured()
+    measured = timed_conversations(row)["source"].measured
     unknown = {name for name in TURN_MEASURES if np.isnan(figure_value(name, measured[name]["right"]))}
     assert unknown == {"sounds", "words", "backchannel_words"}
     mono = row | {"utterances": [utterance | {"channel": "mix"} for utterance in row["utterances"]]}
-    of_mono = timed_conversations(mono)["rebuilt"].measured()
+    of_mono = timed_conversations(mono)["rebuilt"].measured
     assert all(np.isnan(figure_value(name, figure)) for name in of_mono for figure in of_mono[name].values())
     lost = [utterance | {"source_start": None} for utterance in row["utterances"]]
     assert timed_conversations(row | {"utterances": lost}).keys() == {"rebuilt"}
-    empty = timed_conversations(row | {"utterances": [], "duration": 0.0})["rebuilt"].measured()
+    empty = timed_conversations(row | {"utterances": [], "duration": 0.0})["rebuilt"].measured
     assert all(np.isnan(figure_value(name, figure)) for name in empty for figure in empty[name].values())

@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns, lost_se
 from dailytalk_contiguous.core.turns import (
     TERMINAL_OVERLAP,
     Timed,
-    fitness,
+    TimedConversation,
     join_spans,
     label,
     overlap_seconds,
@@ -159,12 +159,12 @@ def test_lost_speech_is_what_was_cut_off_or_laid_over_another() -> None:
 
 def test_fitness_counts_turns_monologues_and_overlap() -> None:
     talked = [left(0, 20), right(5, 5.5), left(21, 40), right(40.5, 42), left(41.9, 45), right(46, 50)]
-    figures = fitness(talked, 50)
-    assert figures["longest_turn_seconds"] == 20
-    assert figures["longest_monologue_seconds"] == 40
+    figures = TimedConversation(talked, join_spans(talked), [None] * 6, 50.0).fitness()
+    assert figures["longest_turn"] == 20
+    assert figures["longest_monologue"] == 40
     assert figures["turns_per_window"] == pytest.approx(8)
     assert figures["overlapping_turns"] == pytest.approx(3 / 5)
-    assert figures["response_median_seconds"] == pytest.approx(0.5)
+    assert figures["response"] == pytest.approx(0.5)
 
 
 # The timing events of dGSLM

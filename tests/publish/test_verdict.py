@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_tu
 from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import TableMaker, tables_from
-from dailytalk_contiguous.core.turns import Timed
+from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
@@ -46,7 +46,11 @@ def findings_on(*conversations, limits=None):
 
 
 def advised(timed, seconds, hours=1.0, **columns):
-    known = measure_turns(timed, seconds) | {"duration": hours * 3600} | columns
+    known = (
+        measure_turns(TimedConversation(timed, join_spans(timed), [], seconds))
+        | {"duration": hours * 3600}
+        | columns
+    )
     return [finding.kind for finding in findings_on(known)]
 
 
