@@ -8,8 +8,6 @@ are relative.
 
 import asyncio
 import base64
-import binascii
-import errno
 import hmac
 import ipaddress
 import json
@@ -24,6 +22,7 @@ from contextlib import contextmanager, suppress
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
@@ -112,20 +111,17 @@ class Guard:
     async def _answer(self, request: HTTPConnection) -> Response | None:
         """The answer to a request that does not reach the app."""
         elsewhere = f"open the address that {self._command} printed"
-        host = request.headers.get("host", "")
+        path, headers, method = request.scope["path"], request.headers, request.scope.get("method", "GET")
+        host = headers.get("host", "")
         if not self._is_ours(host):
-            return refused(403, "that is not the address of this server", "open the address that it printed")
-        origin = request.headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return refused(403, "that is not the address of this server", elsewhere)
+        is_link = path.endswith("/") and headers.get("sec-fetch-mode") == "navigate"
+        is_own = is_link or headers.get("sec-fetch-site", "none") in ("none", "same-origin")
+        if not is_own or headers.get("origin") not in (None, f"http://{host}", f"https://{host}"):
             return refused(403, "another page sent this", elsewhere)
-        path = request.scope["path"]
-        is_link = path.endswith("/") and request.headers.get("sec-fetch-mode") == "navigate"
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not is_link:
-            return refused(403, "another page asked for this", elsewhere)
-        method = request.scope.get("method", "GET")
         if method not in ("GET", "HEAD", "POST"):
-            return refused(405, f"{method[:20]} is no request that this server answers", "use GET or POST")
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+            return refused(405, "that is no request that this server answers", "use GET or POST")
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if method == "POST" and kind != "application/json":
             return refused(415, "the request is no JSON", "send Content-Type: application/json")
         if self._once and hmac.compare_digest(path.encode(), f"/{self._once}/".encode()):
@@ -143,35 +139,30 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host header names this machine: other domains may resolve to its address, too."""
-        name, separator, port = host.rpartition(":")
-        if not separator or port != str(self._port):
-            # Browsers leave out the default port of http and of https.
-            if not (self._port in (80, 443) and (not separator or host.endswith("]"))):
-                return False
-            name = host
-        bare = name.strip("[]").lower()
-        if bare in ("127.0.0.1", "localhost", "::1", self._host.lower()):
-            return True
-        if self._password is None:
+        try:
+            address = urlsplit(f"//{host}")
+            name, port = address.hostname or "", address.port
+        except ValueError:
             return False
-        if bare in (socket.gethostname().lower(), socket.getfqdn().lower()):
-            return True
+        if port != self._port and not (port is None and self._port in (80, 443)):  # browsers leave these out
+            return False
+        names = {"127.0.0.1", "localhost", "::1", self._host.lower()}
+        if self._password is None:
+            return name in names
         with suppress(ValueError):
-            ipaddress.ip_address(bare)
+            ipaddress.ip_address(name)
             return True  # an address is not resolved, so it can't be redirected
-        return False
+        return name in names | {socket.gethostname().lower(), socket.getfqdn().lower()}
 
     def _knows(self, request: HTTPConnection) -> bool:
         if self._password is None:
             return True
         kind, _, code = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() != "basic":
-            return False
         try:
             password = base64.b64decode(code, validate=True).partition(b":")[2]
-        except (binascii.Error, ValueError):
+        except ValueError:
             return False
-        return hmac.compare_digest(password, self._password)
+        return kind.lower() == "basic" and hmac.compare_digest(password, self._password)
 
 
 def page_file(folder: Traversable, name: str) -> Response:
@@ -239,17 +230,8 @@ class PageServer(uvicorn.Server):
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket bound for a server; port 0 takes a free port. Raises DailytalkError if it can't be bound."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    server_socket = socket.socket(family, socket.SOCK_STREAM)
-    server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        server_socket.bind((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
-        server_socket.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise DailytalkError(f"port {port} is in use", "choose another --port, or 0 for a free one") from None
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DailytalkError(
-            f"{host}:{port} can't be served ({reason})", "choose another --host or --port"
-        ) from None
-    return server_socket
+        remedy = "choose another --host or --port, or 0 for a free one"
+        raise DailytalkError(f"{host}:{port} can't be served ({error})", remedy) from None

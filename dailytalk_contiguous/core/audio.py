@@ -19,7 +19,6 @@ import soxr
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.decoding import decoded_blocks, read_facts
-from dailytalk_contiguous.core.documents import open_regular
 from dailytalk_contiguous.core.errors import BadInput
 
 # Completeness: libsndfile quietly shortens a WAV, RF64 or AIFF that was cut short, and believes the length that an
@@ -497,7 +496,7 @@ def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
             "the row holds no audio (of a dataset only embedded bytes are read, never a path)",
             "publish or build the dataset again with its audio in it",
         )
-    with open_regular(from_uri(audio["path"])) as file:
+    with from_uri(audio["path"]).open("rb") as file:
         yield file, os.fstat(file.fileno()).st_size
 
 

@@ -1,6 +1,5 @@
 """Weights of models in files of others: safetensors, or what `torch.save` wrote, read without running a pickle."""
 
-import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,9 +13,6 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.wording import counted
 
-#: What weights may be stored in.
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-
 #: Used in pretraining only; checkpoints have it or not.
 _UNUSED = "masked_spec_embed"
 
@@ -25,12 +21,6 @@ _OLDER_NAMES = {
     ".weight_g": ".parametrizations.weight.original0",
     ".weight_v": ".parametrizations.weight.original1",
 }
-
-#: What zipfile and PyTorch raise for a file that is damaged, or holds other things than tensors.
-_NOT_READ = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, ValueError, TypeError, LookupError),
-    *(AttributeError, EOFError, AssertionError, OverflowError),
-)
 
 _UNREADABLE = "download it again, or name a version with model.safetensors, on the Hub often OWNER/NAME@refs/pr/1"
 
@@ -70,38 +60,29 @@ def read_weights(
         prefixes: what may stand before their names; that counts with which most of them are there.
         strict: whether the files may have no others at all; else none of the parts that the module has.
 
-    Raises ModelMissing where a file can't be read, and where a weight lacks, is too many, has another shape, is no
-    float or is no number.
+    Raises ModelMissing where a file can't be read, and where a weight is missing, too many, of another shape or no
+    float.
     """
-    try:
-        stored: dict[str, Tensor] = {}
-        for path in paths:
-            own = _tensors_in(path)
-            if twice := sorted(own.keys() & stored.keys()):
-                raise ValueError(f"{path.name}: it holds {quoted(twice[0])}, as another file does")
-            stored |= own
-    except ValueError as error:
-        raise ModelMissing(f"the weights of {name!r} can't be read ({error})", _UNREADABLE) from error
+    stored: dict[str, Tensor] = {}
+    for path in paths:
+        try:
+            stored |= load_file(path) if path.suffix == ".safetensors" else saved_tensors(path)
+        except (SafetensorError, OSError, ValueError) as error:
+            reason = f"the weights of {name!r} can't be read ({path.name}: {str(error).partition(chr(10))[0]})"
+            raise ModelMissing(reason, _UNREADABLE) from error
     own = max((_with_prefix(stored, prefix) for prefix in prefixes), key=lambda o: len(shapes.keys() & o))
-    parts = {name.partition(".")[0] for name in shapes}
-    problems = {
-        "missing": [key for key in shapes if key not in own],
-        "unexpected": [key for key in own if key not in shapes and (strict or key.partition(".")[0] in parts)],
-        "of another shape": [key for key in own if key in shapes and own[key].shape != shapes[key]],
-        "no floats": [key for key in own if key in shapes and own[key].dtype not in FLOATS],
-    }
-    for kind, keys in problems.items():
-        if keys := sorted(key for key in keys if not key.endswith(_UNUSED)):
-            differences = f"{counted(len(keys), 'weight')} {kind}, {quoted(keys[0])} first"
-            raise ModelMissing(
-                f"the weights of {name!r} are not those of its configuration ({differences})", remedy
-            )
-    weights = {key: torch.zeros(shapes[key]) for key in shapes.keys() - own.keys()}
-    weights |= {key: weight.float().contiguous() for key, weight in own.items() if key in shapes}
-    wrong = [key for key, weight in sorted(weights.items()) if not weight.isfinite().all()]
+    parts = {key.partition(".")[0] for key in shapes}
+    checked = [key for key in {**shapes, **own} if key in shapes or strict or key.partition(".")[0] in parts]
+    floats = {key: weight.shape for key, weight in own.items() if weight.is_floating_point()}
+    wrong = sorted(
+        key for key in checked if floats.get(key) != shapes.get(key, "none") and not key.endswith(_UNUSED)
+    )
     if wrong:
-        raise ModelMissing(f"the weights of {name!r} are damaged: {wrong[0]} is no number", remedy)
-    return weights
+        reason = f"{counted(len(wrong), 'weight')} missing, too many or of another shape, {quoted(wrong[0])} first"
+        raise ModelMissing(f"the weights of {name!r} are not those of its configuration ({reason})", remedy)
+    return {
+        key: own[key].float().contiguous() if key in own else torch.zeros(shape) for key, shape in shapes.items()
+    }
 
 
 def _with_prefix(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -118,14 +99,6 @@ def _with_prefix(stored: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]
     return own
 
 
-def _tensors_in(path: Path) -> dict[str, Tensor]:
-    """The tensors in a file; their numbers stay on the disk until they are used. Raises ValueError, naming it."""
-    try:
-        return load_file(path) if path.suffix == ".safetensors" else saved_tensors(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path.name}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
-
-
 def saved_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors in a file of `torch.save` by name: those of a dict, or a single one with an empty name.
 
@@ -138,7 +111,7 @@ def saved_tensors(path: Path) -> dict[str, Tensor]:
         if unpacked > size:
             raise ValueError(f"it unpacks to {unpacked:,} bytes, but has {size:,}")
         contents = torch.load(path, "cpu", weights_only=True, mmap=True)
-    except _NOT_READ as error:
+    except Exception as error:  # zipfile and PyTorch raise whatever damaged bytes make them
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ValueError(f"its tensors can't be read ({reason})") from None
     named = contents if isinstance(contents, dict) else {"": contents}

@@ -14,7 +14,7 @@ import numpy as np
 import soundfile
 
 from dailytalk_contiguous.core import audio
-from dailytalk_contiguous.core.documents import as_text, open_regular, quoted, shown
+from dailytalk_contiguous.core.documents import as_text, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS
@@ -190,7 +190,7 @@ def channels_of(path: Path) -> int | None:
     """How many channels a file has, by its header; None for what can't be read."""
     with suppress(BadInput, OSError):
         try:
-            with open_regular(path) as opened, soundfile.SoundFile(opened) as file:
+            with path.open("rb") as opened, soundfile.SoundFile(opened) as file:
                 return int(file.channels)
         except soundfile.LibsndfileError:
             return audio.read_header(_audio(path)).channels

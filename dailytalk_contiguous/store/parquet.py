@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import open_regular, shown
+from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
@@ -165,7 +165,7 @@ def open_parquet(
     """
     is_local = isinstance(source, Path)
     # Arrow itself opens no path that is not UTF-8.
-    with open_regular(source) if isinstance(source, Path) else nullcontext(source) as file:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
         name = name or shown(Path(str(source)))
         with _reading(name, remedy):
             parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=not (is_local or buffer_size))

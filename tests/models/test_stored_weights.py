@@ -75,10 +75,10 @@ GOOD = saved({"weight": WEIGHT, "bias": BIAS})
     [
         (saved({"weight": Attack()}), "its tensors can't be read"),
         (GOOD[: len(GOOD) // 2], "not a zip file"),
-        (saved({"state": {"weight": WEIGHT, "bias": BIAS}}), "2 weights missing"),
-        (saved({"weight": WEIGHT.int(), "bias": BIAS}), "1 weight no floats, 'weight' first"),
-        (saved({"weight": WEIGHT}), "1 weight missing, 'bias' first"),
-        (saved({"weight": WEIGHT.T, "bias": BIAS}), "1 weight of another shape, 'weight' first"),
+        (saved({"state": {"weight": WEIGHT, "bias": BIAS}}), "(2 weights missing"),
+        (saved({"weight": WEIGHT.int(), "bias": BIAS}), "(1 weight missing"),
+        (saved({"weight": WEIGHT}), "'bias' first"),
+        (saved({"weight": WEIGHT.T, "bias": BIAS}), "'weight' first"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

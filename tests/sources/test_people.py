@@ -48,7 +48,7 @@ def test_gender_language_and_other_columns_may_be_missing_or_there(tmp_path: Pat
     [
         ("recording,speaker\ncall,Anna\n", "has no column 'channel'"),
         ("recording;channel;speaker\ncall;left;Anna\n", "has no column 'recording'"),
-        ("recording,channel,speaker,speaker\nc,left,A,B\n", "has two columns 'speaker'"),
+        ("recording,channel,speaker,speaker\nc,left,A,B\n", "no column 'speaker', or has it twice"),
         ("", "has no column 'recording'"),
         (HEADER + "call,left\n", "line 2 of"),
         (HEADER + "call,left,,,\n", "line 2 of .*: its speaker is empty"),

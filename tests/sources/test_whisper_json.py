@@ -104,7 +104,7 @@ def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: s
         ('{"segments": [], "text": ""}', "no object of clips"),
         ('{"a.wav": {"text": "x"}, "a.wav": {"text": "y"}}', "the name 'a.wav' twice"),
         ('{"a.wav": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
-        ('{"a.wav": {"text": "\\ud800"}}', "half a character"),
+        ('{"a.wav": {"text": "\\ud800"}}', "surrogates not allowed"),
     ],
 )
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str, sentence: str) -> None:

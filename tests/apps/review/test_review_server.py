@@ -369,7 +369,7 @@ def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         ended = dailytalk("review", work, "--no-browser", "--port", taken.getsockname()[1])
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert "is in use" in ended.err
+    assert "Address already in use" in ended.err
     (tmp_path / "empty").mkdir()
     ended = dailytalk("review", tmp_path / "empty", "--no-browser")
     assert (ended.code, ended.err.count("\n")) == (1, 1)
