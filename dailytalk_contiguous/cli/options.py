@@ -101,7 +101,8 @@ def load_stages(files: Iterable[Path]) -> Stages:
     for file in files:
         example = "STAGES = (PerUtterance(MyStage()),)"
         listed = from_own_file("--stage", file, "STAGES", tuple | list, example)
-        if not all(isinstance(stage, Stage) and is_dataclass(getattr(stage, "stage", stage)) for stage in listed):
+        inner = [getattr(stage, "stage", stage) for stage in listed]
+        if not all(isinstance(stage, Stage) and is_dataclass(stage) for stage in inner):
             reason = f"--stage {str(file)!r} lists what is no stage"
             raise DailytalkError(reason, f"end it with {example}, and write @dataclass(frozen=True) above MyStage")
         stages += listed
@@ -221,7 +222,7 @@ def out_option(default: Any = ...) -> Any:
 
 
 def file_option(default: Any = ..., **settings: Any) -> Any:
-    return option(default, Panel.INPUT, "File for the result.", metavar="FILE", **settings)
+    return option(default, Panel.INPUT, "File for the result.", metavar="FILE", dir_okay=False, **settings)
 
 
 def split_option(shown: str, metavar: str = "NAME") -> Any:

@@ -61,8 +61,6 @@ def report(
     dataset = version_or_path(source, revision)
     if isinstance(dataset, Path) and not dataset.is_dir():
         raise DailytalkError(f"{str(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
-    if out is not None and out.is_dir():
-        raise DailytalkError(f"--out {str(out)!r} is a folder", "name a file, such as report.html")
     for page, settings in _INSTEAD:
         made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against, markdown)
         if made is not None:

@@ -41,9 +41,6 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     value = getattr(module, name, None)
     if not isinstance(value, kind):
         raise DailytalkError(f"{shown} defines no {name}", f"end it with {example}")
-    for part in value if isinstance(value, tuple | list) else ():
-        if isinstance(inner := getattr(part, "stage", part), type):
-            raise DailytalkError(f"{shown}: {name} has the class {inner.__name__}", f"write {inner.__name__}()")
     return value
 
 

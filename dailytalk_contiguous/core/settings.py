@@ -127,7 +127,7 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
         raise BadValue(f"{name} can't be {value!r}", f"choose among {', '.join(filter(None, setting.choices))}")
     if (least is not None and not value >= least) or (most is not None and not value <= most):
         limits = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
-        raise BadValue(f"{name} can't be {value!r}", f"give {limits}")
+        raise BadValue(f"{name} can't be {value!r}", f"give {' or '.join([limits, *setting.words])}")
 
 
 def settings_of(*holders: Any) -> dict[str, Any]:

@@ -141,8 +141,6 @@ class PublishedStereo(Audio):  # type: ignore[misc]
     def encode_example(self, value: Any) -> dict[str, Any]:
         """Encode a `StereoAudio`, such a dict, bytes, or a path, whose file is read, for storage."""
         if isinstance(value, Mapping):
-            if value.get("bytes") is None and value.get("path") is None:
-                raise DailytalkError("audio without bytes and path can't be stored", "give it as FLAC or WAV")
             return {name: value.get(name) for name in _STORED}
         if isinstance(value, bytes):
             return {"bytes": value, "path": None}

@@ -7,6 +7,7 @@ from one to the other, `line_of` and `utterance_of` the way to a transcript and 
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
@@ -733,15 +734,9 @@ def _field_of(record: Mapping[str, Any]) -> Field:
 def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
     """The fields of `described`, which may come from outside; `where` is the file that has them.
 
-    Raises DailytalkError for a name or a type that no stage can publish, and for more than `_MOST_FIELDS`.
+    At most `_MOST_FIELDS` are read. Raises DailytalkError for a name or a type that no stage can publish.
     """
-    listed = list(records)
-    if len(listed) > _MOST_FIELDS:
-        raise DailytalkError(f"{where} describes {len(listed):,} fields", f"describe {_MOST_FIELDS:,} at most")
-    return checked_fields(
-        (_field_of(record) for record in listed),
-        where,
-    )
+    return checked_fields(map(_field_of, itertools.islice(records, _MOST_FIELDS)), where)
 
 
 def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
@@ -749,21 +744,16 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
     taken = {*_OF_ROWS, *(name for field in FIELDS for name in (field.name, field.path[0]))}
     kept: dict[str, Field] = {}
     for field in fields:
-        if field.name in taken or field.name in kept:
+        problems = {
+            "which is the name of another field": field.name in taken or field.name in kept,
+            "which is no name of a column": not field.name.isidentifier() or len(field.name) > 100,
+            f"of a tally that is none of {', '.join(filter(None, TALLIES))}": isinstance(field, Column)
+            and field.tally not in TALLIES,
+            f"of a type that is not made of {', '.join(_PLAIN)}": not _is_plain(field.feature),
+        }
+        if wrong := [problem for problem, is_there in problems.items() if is_there]:
             raise DailytalkError(
-                f"{where} publishes {field.name!r}, and there is a field of that name", "give it another name"
-            )
-        if not field.name.isidentifier() or len(field.name) > 100:
-            raise DailytalkError(f"{where} publishes {field.name[:100]!r}", "name it with letters, digits and _")
-        if isinstance(field, Column) and field.tally not in TALLIES:
-            raise DailytalkError(
-                f"{where} publishes {field.name!r} with the tally {quoted(field.tally)}",
-                f"use {', '.join(filter(None, TALLIES))}, or none",
-            )
-        if not _is_plain(field.feature):
-            raise DailytalkError(
-                f"{where} publishes {field.name!r} of the type {quoted(field.feature)}",
-                f"use {', '.join(_PLAIN)}, or lists and structs of these",
+                f"{where} publishes {field.name[:100]!r}, {wrong[0]}", "publish it in another way"
             )
         kept[field.name] = field
     return tuple(kept.values())

@@ -16,7 +16,7 @@ from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.documents import fits, read_json
+from dailytalk_contiguous.core.documents import expect, fits, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.store.files import replacing
@@ -313,11 +313,9 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
 
 def _read_object(name: str, path: Path) -> dict[str, Any]:
     try:
-        value = read_json(path, limit=_MOST_JSON)
+        value: dict[str, Any] = expect(read_json(path, limit=_MOST_JSON), dict, path.name)
     except BadInput as error:
         raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
-    if not isinstance(value, dict):
-        raise ModelMissing(f"{name!r} can't be loaded ({path.name} holds no object)", FIND_REMEDY)
     return value
 
 

@@ -73,14 +73,14 @@ def people_of(
 
 def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:
     values = {name: (line.get(name) or "").strip() for name in (*NEEDED, *KNOWN)}
-    if not values["recording"] or not values["speaker"]:
-        raise ValueError(f"its {'recording' if not values['recording'] else 'speaker'} is empty")
-    if values["channel"].lower() not in _SIDES:
-        raise ValueError(f"its channel is {quoted(values['channel'])}, not left or right")
-    if values["speaker"].lower() in CHANNELS:
-        raise ValueError(f"its speaker is {quoted(values['speaker'])}, which is a side and no name")
-    if values["language"] and not _LANGUAGE.fullmatch(values["language"]):
-        raise ValueError(f"its language is {quoted(values['language'])}, no ISO 639 code such as en")
+    rights = {
+        "recording": bool(values["recording"]),
+        "channel": values["channel"].lower() in _SIDES,
+        "speaker": values["speaker"].lower() not in ("", *CHANNELS),
+        "language": not values["language"] or _LANGUAGE.fullmatch(values["language"]) is not None,
+    }
+    if wrong := [name for name, right in rights.items() if not right]:
+        raise ValueError(f"its {wrong[0]} is {quoted(values[wrong[0]])}, which can't be one")
     recording = values["recording"].replace("\\", "/").removeprefix("./")
     person = Person(values["speaker"], values["gender"], values["language"])
     return (recording, _SIDES[values["channel"].lower()]), person

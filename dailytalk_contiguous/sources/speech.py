@@ -35,16 +35,15 @@ def add_speech(dataset: AnyDataset, audio: str = "audio", keep: bool = True) -> 
     True
 
     Needs no torchcodec: the audio is read with libsndfile. Raises BadInput, naming the row and its file, for audio
-    that can't be read, ValueError if there is no such column, and DailytalkError if it is none of audio.
+    that can't be read, and DailytalkError if there is no such column of audio.
     """
     dataset = undecoded(dataset)
     features = dataset.features or dataset._resolve_features().features
-    if audio not in features:
-        raise ValueError(f"there is no column {audio!r} among {sorted(features)}; name it with audio=")
-    if not isinstance(kind := features[audio], Audio | dict):
+    if not isinstance(features.get(audio), Audio | dict):
         raise DailytalkError(
-            f"the column {audio!r} is {kind}, not audio",
-            f"if it has paths, cast it first: dataset.cast_column({audio!r}, Audio(decode=False))",
+            f"there is no audio in {audio!r} among {sorted(features)}",
+            "name its column with audio=; if that has paths, cast it first: "
+            f"dataset.cast_column({audio!r}, Audio(decode=False))",
         )
     kept = {name: feature for name, feature in features.items() if keep or name != audio}
     return dataset.map(

@@ -13,7 +13,6 @@ from typing import Any
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
 from dailytalk_contiguous.core.documents import LATEST, as_text, expect, json_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
@@ -140,11 +139,9 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
 
     Raises BadInput if it is in neither place, can't be read, or is not the one that was tagged.
     """
-    tagged_uri = (base.get("audio") or {}).get("path")
-    if not tagged_uri:
-        raise BadInput("its shard does not say where its recording is", "run dailytalk tag again")
+    tagged_uri = (base.get("audio") or {}).get("path") or ""
     tagged = from_uri(tagged_uri)
-    if as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
+    if tagged_uri and as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
     present: list[Path] = []
     for path in _places(tagged, base["audio_file"], recordings):
@@ -153,15 +150,11 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
             # A shard of an older version knows no identity, and is as little to be trusted.
             if _identity(path) == base.get("audio_identity"):
                 return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
-    if not present and tagged.is_relative_to(cache_folder()):
-        raise BadInput(
-            f"its recording {base['audio_file']!r} was put together from two files and is gone from the cache",
-            "name the folder of both files with --recordings, or run dailytalk tag again",
-        )
     if not present:
         raise BadInput(
             f"its recording {tagged_uri!r} is gone",
-            "put it back, name its folder with --recordings, or run dailytalk tag again where it is",
+            "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
+            "dailytalk tag again where it is",
         )
     raise BadInput(
         f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",

@@ -298,15 +298,7 @@ def stages_digest(stages: Iterable[Stage]) -> str:
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:
-    """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`.
-
-    Raises DailytalkError for what is no dataset.
-    """
-    if not isinstance(dataset, Dataset | IterableDataset):
-        raise DailytalkError(
-            f"a stage maps a Dataset or an IterableDataset, not a {type(dataset).__name__}",
-            "make one with Dataset.from_dict, or take a split of a DatasetDict",
-        )
+    """The dataset with `decode=False` in its columns of `Audio`, whose rows are then `{"bytes", "path"}`."""
     features = dataset.features or {}
     audio = {name: kind for name, kind in features.items() if isinstance(kind, Audio) and kind.decode}
     if audio and isinstance(dataset, IterableDataset):
@@ -426,23 +418,15 @@ def published_by(stages: Iterable[Stage]) -> tuple[Field, ...]:
     columns = Counter([*SOURCE, *(name for stage in stages for name in stage.adds)])
     for stage in stages:
         added = {name: column.feature for name, column in stage.adds.items() if isinstance(column, List)}
-        for name in UTTERANCE.keys() & added.keys():
-            if added[name] != UTTERANCE[name]:
-                raise DailytalkError(
-                    f"{stage.name} adds {name!r} of another type than {UTTERANCE[name]}", "give it another name"
-                )
         for entry in stage.publishes:
             field = Field(entry) if isinstance(entry, str) else entry
             types = dict(stage.adds) if isinstance(field, Column) else added
-            if field.name not in types or field.feature not in (None, types[field.name]):
+            if columns[field.name] != 1 or field.feature not in (None, types.get(field.name)):
                 whole = "to each row" if isinstance(field, Column) else "to each utterance"
                 raise DailytalkError(
-                    f"{stage.name} publishes {field.name!r}, which it does not add {whole} as that type",
-                    "name it in adds, and lift a stage for utterances with PerUtterance",
+                    f"{stage.name} publishes {field.name!r}, which it does not add {whole} as that type, alone",
+                    "name it in adds, under a name of its own, and lift a stage for utterances with PerUtterance",
                 )
-            if columns[field.name] > 1:
-                reason = f"{stage.name} publishes {field.name!r}, and there is a column of that name"
-                raise DailytalkError(reason, "give it another name")
             fields.append(dataclasses.replace(field, feature=types[field.name]))
     return checked_fields(fields, "a stage")
 

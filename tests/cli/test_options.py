@@ -121,7 +121,6 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
         (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--listening-test", "3"), "add --pairs"),
         (("--against", "none"), "does not exist"),
-        (("--out", "."), "is a folder"),
     ],
 )
 def test_options_of_report_that_do_not_go_together_are_refused(

@@ -154,7 +154,7 @@ def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--sample-rate", "4000"), "from 8000 to 96000 or source"),
+        (("--sample-rate", "4000"), "8000 to 96000 or source"),
         (("--map-tag", "determined"), "is not TAG=OTHER"),
         (("--tts-model", "speech-1.5"), "Fish Audio has no model 'speech-1.5'"),
         (("--tts", "espeak", "--voice", "clone"), "espeak can't speak in the voice of a sample: use --tts fish"),

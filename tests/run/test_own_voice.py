@@ -136,11 +136,11 @@ def test_own_voice_that_raises_costs_the_line_and_says_why(
 TRIED = [
     ("np.zeros(16000, np.float32), 16000", "it is silence or noise"),
     ("np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000", "it is silence or noise"),
-    ("np.zeros((2, 16000), np.float32), 16000", "gives no mono samples from -1 to 1"),
-    ("np.full(16000, 9000, np.int16), 16000", "gives no mono samples from -1 to 1"),
-    ("np.full(16000, np.nan, np.float32), 16000", "gives no mono samples from -1 to 1"),
-    ("np.zeros(0, np.float32), 16000", "nothing was said"),
-    ("np.zeros(16000, np.float32), 16", "gives 16 Hz"),
+    ("np.zeros((2, 16000), np.float32), 16000", "did not give mono samples from -1 to 1"),
+    ("np.full(16000, 9000, np.int16), 16000", "did not give mono samples from -1 to 1"),
+    ("np.full(16000, np.nan, np.float32), 16000", "did not give mono samples from -1 to 1"),
+    ("np.zeros(0, np.float32), 16000", "did not give a sound"),
+    ("np.zeros(16000, np.float32), 16", "did not give 8000 to 96000 Hz"),
     ("[None], 'fast'", "failed (ValueError: invalid literal"),
     ("1 / 0, 16000", "failed (ZeroDivisionError: division by zero)"),
 ]
@@ -190,8 +190,6 @@ def test_doctor_says_what_an_own_voice_gives(parrot: Path, dailytalk: Command) -
     [
         (PARROT.replace("ENGINE =", "VOICE ="), "defines no ENGINE: end it with ENGINE = Engine(...)"),
         (PARROT.replace('Engine("parrot"', 'Engine("fish"'), "there is an engine 'fish'"),
-        (PARROT.replace("options=Options()", "options=3"), "its options are no frozen dataclass"),
-        (PARROT.replace("(frozen=True)", ""), "its options are no frozen dataclass"),
         (PARROT.replace("import Espeak", "import Nobody"), "can't be imported (ImportError"),
     ],
 )

@@ -32,13 +32,13 @@ def test_audio_can_be_let_go(tmp_path: Path) -> None:
 
 
 def test_missing_column_is_named_with_those_that_are_there() -> None:
-    with pytest.raises(ValueError, match=r"no column 'audio' among \['sound'\]"):
+    with pytest.raises(DailytalkError, match=r"no audio in 'audio' among \['sound'\]"):
         add_speech(Dataset.from_dict({"sound": [1]}))
 
 
 def test_column_of_paths_is_refused_and_taken_once_it_is_cast_as_the_remedy_says(tmp_path: Path) -> None:
     paths = Dataset.from_dict({"file": [str(save(tmp_path / "a.wav"))]})
-    with pytest.raises(DailytalkError, match=r"'string'.*not audio.*cast_column") as refused:
+    with pytest.raises(DailytalkError, match=r"no audio in 'file'.*cast_column") as refused:
         add_speech(paths, "file")
     cast = eval(refused.value.remedy.partition(": ")[2], {"dataset": paths, "Audio": Audio})
     assert len(add_speech(cast, "file")[0]["speech"]) > 16000

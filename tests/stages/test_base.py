@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from datasets import Dataset, DatasetDict, Features, IterableDataset, List, Value
+from datasets import Dataset, Features, IterableDataset, List, Value
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -259,14 +259,8 @@ def test_next_stage_sees_a_number_as_a_file_holds_it(streaming: bool) -> None:
     ],
 )
 def test_a_setting_that_means_nothing_is_named(kind: type[Stage], wrong: dict[str, Any]) -> None:
-    with pytest.raises(DailytalkError, match=r"is .*: (choose among|give) "):
+    with pytest.raises(DailytalkError, match=r"can't be .*: (choose among|give) "):
         kind(**wrong)
-
-
-@pytest.mark.parametrize("given", [{"text": ["a"]}, DatasetDict({"train": Dataset.from_dict({"text": ["a"]})})])
-def test_what_is_no_dataset_is_refused_with_what_is_one(given: Any) -> None:
-    with pytest.raises(DailytalkError, match=f"not a {type(given).__name__}: make one with Dataset.from_dict"):
-        Length().map(given)
 
 
 @pytest.mark.parametrize("stage", [Bucket(), MatchTranscript(), PerUtterance(Tag()), Finish()])

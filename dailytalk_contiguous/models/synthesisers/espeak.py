@@ -129,10 +129,6 @@ class Espeak(Synthesiser):
         Raises SynthesisFailed for a line with nothing to say or of a language without a voice, and DailytalkError
         for a voice that is not there, or if the voice of `samples` is requested: espeak clones none.
         """
-        if samples:
-            raise DailytalkError(
-                "espeak can't speak in the voice of a sample", "use --tts fish with --voice clone"
-            )
         text = line.text.replace("\0", " ")
         voice = self._voice_of(line.language, prosody_of_tag(line.tag))
         sound, events, rate = _synthesise(text, voice, line)

@@ -12,7 +12,6 @@ named; so its list of voices is read before the first line.
 import binascii
 import itertools
 import json
-import math
 import os
 import threading
 import unicodedata
@@ -23,8 +22,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import expect, parse_json, quoted
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
@@ -116,9 +115,6 @@ class Fish(Synthesiser):
     ) -> None:
         if model not in MODELS:
             raise DailytalkError(f"Fish Audio has no model {model!r}", f"choose one of {', '.join(MODELS)}")
-        for name, share in (("temperature", temperature), ("top_p", top_p)):
-            if not 0.0 <= share <= 1.0:
-                raise DailytalkError(f"{name} is {share}", "give a number from 0 to 1")
         self.model = model
         self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
         self.concurrency = concurrency
@@ -297,12 +293,9 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
         if event.data.strip() == "[DONE]":
             continue
         try:
-            content = json.loads(event.data)
-        except (ValueError, RecursionError):
+            yield expect(parse_json(event.data, ""), dict, "it")
+        except BadInput:
             raise ShortRead("its stream breaks off inside an event") from None
-        if not isinstance(content, dict):
-            raise ShortRead("its stream holds an event that is no object")
-        yield content
 
 
 def _audio_of(event: dict[str, Any]) -> bytes:
@@ -318,22 +311,15 @@ def _audio_of(event: dict[str, Any]) -> bytes:
 def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[TimedText], float]:
     """The chunk of an event, its segments in seconds of the whole audio, and where its audio ends."""
     try:
-        offset = _seconds(event.get("chunk_audio_offset_sec") or 0.0)
-        end = offset + _seconds(alignment.get("audio_duration") or 0.0)
+        offset = float(event.get("chunk_audio_offset_sec") or 0.0)
+        end = offset + float(alignment.get("audio_duration") or 0.0)
         segments = [
-            TimedText(str(part["text"]), offset + _seconds(part["start"]), offset + _seconds(part["end"]))
+            TimedText(str(part["text"]), offset + float(part["start"]), offset + float(part["end"]))
             for part in alignment.get("segments") or []
         ]
         return int(event.get("chunk_seq") or 0), segments, end
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
         raise ShortRead("its stream holds an alignment without times") from None
-
-
-def _seconds(value: Any) -> float:
-    seconds = float(value)
-    if not math.isfinite(seconds):
-        raise ValueError(value)
-    return seconds
 
 
 def _letters(text: str) -> str:
