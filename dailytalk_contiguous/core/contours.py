@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 import soxr
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_at, to_uri
@@ -344,9 +345,7 @@ def track_voice(
 
 def _cut(samples: NDArray[Any], starts: NDArray[np.intp], length: int) -> NDArray[Any]:
     """Stretches of `length` samples from each of `starts` on, shape (starts, length); silence beyond the ends."""
-    indices = starts[:, None] + np.arange(length)
-    stretches: NDArray[Any] = samples[np.clip(indices, 0, len(samples) - 1)]
-    stretches[(indices < 0) | (indices >= len(samples))] = 0
+    stretches: NDArray[Any] = sliding_window_view(np.pad(samples, length), length)[starts + length]
     return stretches
 
 
