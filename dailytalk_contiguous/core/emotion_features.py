@@ -9,7 +9,7 @@ silence at both ends is cut off first, and what was never voiced is missing (NaN
 
 import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,7 +148,7 @@ def _mel_filters() -> NDArray[np.float64]:
     return filters
 
 
-def _within(hertz: NDArray[np.float64], ends: tuple[float, float]) -> NDArray[np.bool_]:
+def _within(hertz: NDArray[np.floating[Any]], ends: tuple[float, float]) -> NDArray[np.bool_]:
     return (hertz >= ends[0]) & (hertz < ends[1])
 
 

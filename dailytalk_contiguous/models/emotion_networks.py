@@ -391,18 +391,11 @@ class TransformersEmotions(NetworkEmotions):
 def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
-    stored = stored if isinstance(stored, dict) else {}
-    labels = list(stored.values())
-    if (
-        not 2 <= len(labels) <= _MOST_LABELS
-        or not all(isinstance(label, str) and label.strip() for label in labels)
-        or sorted(stored) != sorted(map(str, range(len(labels))))
-    ):
-        raise ModelMissing(f"{checkpoint.name!r} has no list of labels", _CHECKPOINT)
-    labels = [stored[str(index)] for index in range(len(labels))]
-    names = [label.strip().casefold() for label in labels]
-    if twice := [label for label, name in zip(labels, names, strict=True) if names.count(name) > 1]:
-        raise ModelMissing(f"{checkpoint.name!r} has the label {twice[0]!r} twice", _CHECKPOINT)
+    labels: list[Any] = (
+        [stored.get(str(index)) for index in range(len(stored))] if isinstance(stored, dict) else []
+    )
+    if not fits(labels, [str]) or not 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS:
+        raise ModelMissing(f"{checkpoint.name!r} has no list of different labels", _CHECKPOINT)
     if sum(label.strip().lower() in CLASS_OF_LABEL for label in labels) < _LEAST_EMOTIONS:
         several = ", ".join(labels[:5]) + (", …" if len(labels) > 5 else "")
         raise ModelMissing(f"{checkpoint.name!r} tells no emotions apart, but {several}", _CHECKPOINT)

@@ -107,8 +107,6 @@ def read_embeddings(folder: Path) -> Embeddings:
     sizes = {size for column in columns for size in column.value_lengths().to_pylist()}
     if len(sizes) > 1 or not all(sizes):
         raise BadInput(f"{path.name} has embeddings of no numbers, or of several sizes", _AGAIN)
-    if not all(row["id"] and row["conversation_id"] for row in rows):
-        raise BadInput(f"{path.name} has a row without an id", _AGAIN)
     values = [np.zeros(0, np.float32), *(column.flatten().to_numpy(False) for column in columns)]
     embeddings = np.concatenate(values, dtype=np.float32).reshape(len(rows), sizes.pop() if sizes else 0)
     wrong = ~(np.abs(embeddings) <= MOST_VALUE).all(axis=1)

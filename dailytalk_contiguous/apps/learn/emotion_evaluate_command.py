@@ -67,9 +67,6 @@ def examples_asked(
     agreement: float = option(
         0.0, Panel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0
     ),
-    votes: Path | None = option(
-        None, Panel.RARE, "CREMA-D's tabulatedVotes.csv, for --labels votes of rows without votes.", metavar="FILE"
-    ),
 ) -> EmotionExamples:
     """The examples for a command line; `model`: its classes are used if none are named.
 
@@ -86,7 +83,7 @@ def examples_asked(
             raise BadValue(
                 f"--classes can't be {classes!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
             )
-    return read_examples(inputs, names, chosen, dict(pairs), agreement, votes)
+    return read_examples(inputs, names, chosen, dict(pairs), agreement)
 
 
 #: The options of commands that read examples, each an argument of `examples_asked`.

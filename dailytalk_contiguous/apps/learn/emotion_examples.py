@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.apps.learn.token_rows import cut_sound, utterance_items
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.emotions import SIX, emotion_class
@@ -165,7 +164,6 @@ def read_examples(
     labels: Labels = "acted",
     mapping: Mapping[str, str] = {},
     agreement: float = 0.0,
-    votes: Path | None = None,
 ) -> EmotionExamples:
     """The utterances with an emotion of folders of `dailytalk corpus`, mixes, and datasets of clips on the Hub.
 
@@ -178,22 +176,12 @@ def read_examples(
             share of each.
         mapping: classes of labels that are none, such as `{"calm": "neutral"}` (`core.emotions.emotion_class`).
         agreement: least share of raters who agree, in [0, 1], where it is known.
-        votes: CREMA-D's tabulatedVotes.csv, in place of the votes that rows hold.
 
     Raises DailytalkError for a missing input or one without utterances, and if none has an emotion.
     """
     if classes is not None and len({*classes}) < 2:
         raise DailytalkError("one class distinguishes nothing", "name at least two")
-    table = None
-    if votes is not None:
-        if labels != "votes":
-            raise DailytalkError("a table of votes says nothing of other labels", "ask for votes, too")
-        if not has_app("clips"):
-            raise DailytalkError("votes are read by the app clips, which is not here", "leave the table out")
-        from dailytalk_contiguous.apps.clips.corpora.crema_d import vote_shares
-
-        table = vote_shares(votes)
-    asked = _Asked(None if classes is None else tuple(classes), labels, mapping, agreement, table)
+    names = None if classes is None else tuple(classes)
     sounds, facts = Sounds(), dict[str, Row]()
     left_out, licences = Counter[str](), defaultdict[str, set[str]](set)
     for name in dict.fromkeys(inputs):
@@ -209,7 +197,7 @@ def read_examples(
             interrupts.check_interrupt()
             n_utterances = max(1, len(row["utterances"] or ()))
             try:
-                fact = asked.facts(row)
+                fact = _facts_of(row, names, labels, mapping, agreement)
                 if row["conversation_id"] in facts:
                     raise BadInput("an utterance of its id was read before", "")
                 sound = ItemSound(row["audio"]) if filed else items.sound(row["conversation_id"])
@@ -224,13 +212,13 @@ def read_examples(
     if not facts:
         reasons = "; ".join(f"{counted(n, 'utterance')}: {why}" for why, n in left_out.most_common(3))
         remedy = "name a corpus with labels, or other classes"
-        if labels == "votes" and votes is None:
-            remedy = "make the corpus again with tabulatedVotes.csv in its folder, or name that with --votes"
+        if labels == "votes":
+            remedy = "make the corpus again with tabulatedVotes.csv in its folder"
         raise DailytalkError(
             f"no utterance has an emotion to learn or to test ({reasons or 'there is none'})", remedy
         )
     rows = [*facts.values()]
-    names = tuple(sorted({*(classes or ())}.union(*({row["emotion"], *row["votes"]} for row in rows))))
+    names = tuple(sorted({*(names or ())}.union(*({row["emotion"], *row["votes"]} for row in rows))))
     shares = np.array([[row["votes"].get(name, 0.0) for name in names] for row in rows], np.float32)
     return EmotionExamples(
         names,
@@ -248,53 +236,43 @@ def read_examples(
     )
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is asked of utterances: arguments of `read_examples`, and the shares of a table of votes."""
-
-    classes: tuple[str, ...] | None
-    labels: Labels
-    mapping: Mapping[str, str]
-    agreement: float
-    table: Mapping[str, Mapping[str, float]] | None
-
-    def facts(self, row: Row) -> Row:
-        """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
-        labels = {name: value for name, value in (row["labels"] or {}).items() if value is not None}
-        if row["problem"]:
-            raise BadInput(row["problem"], "")
-        if not labels or len(row["utterances"] or ()) != 1:
-            raise BadInput(_NO_EMOTION["acted"], "")
-        if labels.get("style") == "sung":
-            raise BadInput("it is sung", "")
-        if labels.get("agreement", 1.0) < self.agreement:
-            raise BadInput("fewer raters agree than are asked for", "")
-        votes: Counter[str] = Counter()
-        label = labels.get("perceived" if self.labels == "perceived" else "emotion")
-        if self.labels == "votes":
-            cast = {vote["emotion"]: vote["share"] for vote in labels.get("perceived_votes", ()) if vote}
-            if self.table is not None:
-                cast = dict(self.table.get(row["conversation_id"], {}))
-            for name, share in cast.items():
-                voted = emotion_class(name, self.classes, self.mapping) if name and is_number(share, 0.0) else None
-                if voted and share:
-                    votes[voted] += share
-            best = [name for name in sorted(votes) if votes[name] == max(votes.values())]
-            label = label if label in best else next(iter(best), None)
-        if not label:
-            raise BadInput(_NO_EMOTION[self.labels], "")
-        emotion = emotion_class(label, self.classes, self.mapping)
-        if emotion is None:
-            raise BadInput(f"it is {label}, which is no class", "")
-        (utterance,) = row["utterances"]
-        if utterance["start"] is None or utterance["end"] is None:
-            raise BadInput("it is not in the sound", "")
-        if utterance["end"] - utterance["start"] > LONGEST_SECONDS:
-            raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
-        known = {name: labels.get(name, "") for name in ("corpus", "gender", "licence")}
-        return known | {
-            "speaker": utterance["speaker"] or f"{known['corpus']}/?",
-            "emotion": emotion,
-            "votes": votes,
-            "source": labels.get("augmented_from", ""),
-        }
+def _facts_of(
+    row: Row, classes: Sequence[str] | None, kind: Labels, mapping: Mapping[str, str], agreement: float
+) -> Row:
+    """What is known of an utterance. Raises BadInput, without a remedy, for one that is left out."""
+    labels = {name: value for name, value in (row["labels"] or {}).items() if value is not None}
+    if row["problem"]:
+        raise BadInput(row["problem"], "")
+    if not labels or len(row["utterances"] or ()) != 1:
+        raise BadInput(_NO_EMOTION["acted"], "")
+    if labels.get("style") == "sung":
+        raise BadInput("it is sung", "")
+    if labels.get("agreement", 1.0) < agreement:
+        raise BadInput("fewer raters agree than are asked for", "")
+    votes: Counter[str] = Counter()
+    label = labels.get("perceived" if kind == "perceived" else "emotion")
+    if kind == "votes":
+        for vote in filter(None, labels.get("perceived_votes", ())):
+            name, share = vote["emotion"], vote["share"]
+            voted = emotion_class(name, classes, mapping) if name and is_number(share, 0.0) else None
+            if voted and share:
+                votes[voted] += share
+        best = [name for name in sorted(votes) if votes[name] == max(votes.values())]
+        label = label if label in best else next(iter(best), None)
+    if not label:
+        raise BadInput(_NO_EMOTION[kind], "")
+    emotion = emotion_class(label, classes, mapping)
+    if emotion is None:
+        raise BadInput(f"it is {label}, which is no class", "")
+    (utterance,) = row["utterances"]
+    if utterance["start"] is None or utterance["end"] is None:
+        raise BadInput("it is not in the sound", "")
+    if utterance["end"] - utterance["start"] > LONGEST_SECONDS:
+        raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
+    known = {name: labels.get(name, "") for name in ("corpus", "gender", "licence")}
+    return known | {
+        "speaker": utterance["speaker"] or f"{known['corpus']}/?",
+        "emotion": emotion,
+        "votes": votes,
+        "source": labels.get("augmented_from", ""),
+    }

@@ -331,21 +331,13 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
     train, valid = held_out(examples, share, seed)
     splits = dict.fromkeys(train.tolist(), "train") | dict.fromkeys(valid.tolist(), "validation")
     target, librosa = OwnedFolder(folder, "spectrograms", ()), import_librosa()
+    axis = {"sr": ANALYSIS_RATE, "n_fft": networks.TRANSFORM, "hop_length": networks.HOP, "n_mels": _PICTURE_BANDS}
     for place, split in splits.items():
         interrupts.check_interrupt()
-        power = librosa.feature.melspectrogram(
-            y=examples.sounds[place],
-            sr=ANALYSIS_RATE,
-            n_fft=networks.TRANSFORM,
-            win_length=networks.WINDOW,
-            hop_length=networks.HOP,
-            n_mels=_PICTURE_BANDS,
-        )
+        power = librosa.feature.melspectrogram(y=examples.sounds[place], win_length=networks.WINDOW, **axis)
         decibels = librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_DB)
         picture = io.BytesIO()
-        matplotlib.image.imsave(
-            picture, decibels, vmin=-_PICTURE_DB, vmax=0, cmap="magma", origin="lower", format="png"
-        )
+        matplotlib.image.imsave(picture, decibels, cmap="magma", origin="lower", format="png")
         names = map(file_name, (examples.classes[examples.labels[place]], examples.ids[place]))
         target.write_bytes("/".join((split, *names)) + ".png", picture.getvalue())
     target.finish({})

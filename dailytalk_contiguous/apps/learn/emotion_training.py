@@ -268,14 +268,7 @@ def training_facts(
         "trained_with": dict(settings),
     }
     if evaluation is not None:
-        facts["evaluation"] = {
-            "protocol": evaluation.protocol,
-            "chance": evaluation.chance,
-            **evaluation.figures.as_dict(),
-            "classes": [*evaluation.classes],
-            "confusion": evaluation.confusion.to_numpy().tolist(),
-            "notes": [*evaluation.notes],
-        }
+        facts["evaluation"] = evaluation.as_dict()
     return facts
 
 

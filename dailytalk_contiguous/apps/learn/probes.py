@@ -178,8 +178,7 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, seed: int) -> Folds:
     """Indices to train and to test on, of `count` folds or as many as there are speakers or utterances of a class.
 
-    Classes are spread evenly over folds. With `speakers` none of them is on both sides of a fold; of several
-    divisions, the one with most classes in the training is taken.
+    Classes are spread evenly over folds. With `speakers` none of them is on both sides of a fold.
 
     Raises BadInput, without a remedy, if speakers can't be divided.
     """
@@ -194,21 +193,10 @@ def divided(labels: NDArray[Any], speakers: NDArray[Any] | None, count: int, see
     if n_speakers < 2 or counts.max() < 2:
         raise BadInput("its speakers can't be divided into folds", "")
     count = max(2, min(count, n_speakers, int(counts.max())))
-    best: Folds = []
-    least = len(labels) * len(counts)
-    for attempt in range(20):
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=1000 * seed + attempt)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds
-            folds = [fold for fold in splitter.split(dummy, labels, speakers) if len(fold[0]) and len(fold[1])]
-        missing = sum(len(counts) - len(np.unique(labels[train])) for train, _ in folds)
-        if missing < least and sum(len(test) for _, test in folds) == len(labels):
-            best, least = folds, missing
-        if not least:
-            break
-    if not best:
-        raise BadInput("its speakers can't be divided into folds", "")
-    return best
+    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=1000 * seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds
+        return [fold for fold in splitter.split(dummy, labels, speakers) if len(fold[0]) and len(fold[1])]
 
 
 def recall_of(labels: NDArray[Any], predicted: NDArray[Any]) -> float:

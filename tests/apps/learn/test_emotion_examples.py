@@ -131,26 +131,19 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     agreed = read_examples([folder], ("angry", "neutral"), "perceived", agreement=0.5)
     assert (*agreed.ids,) == ("crema_d/1001_IEO_ANG_HI",)
     assert agreed.left_out["fewer raters agree than are asked for"] == 1
-    table = tmp_path / "tabulatedVotes.csv"
-    lines = ["100001,1001_IEO_ANG_HI,8,1,0,0,1,0", "100002,1001_IEO_SAD_HI,0,0,0,0,5,5", "200001,x,9,0,0,0,0,0"]
-    table.write_text("\n".join([",fileName,A,D,F,H,N,S", *lines, "100003,1002_IEO_SAD_HI,0,0,6,0,2,2"]))
-    shares = [{"emotion": name, "share": share} for name, share in (("happy", 0.75), ("sad", 0.25))]
+    shares = [
+        {"emotion": name, "share": share} for name, share in (("happy", 0.6), ("neutral", 0.2), ("sad", 0.2))
+    ]
     rows[0]["labels"] |= {"perceived_votes": shares}
     kept = read_examples([str(corpus_folder(tmp_path / "kept", rows))], ("happy", "sad"), "votes")
     assert (*kept.ids,) == ("crema_d/1001_IEO_ANG_HI",)
     assert [kept.classes[label] for label in kept.labels] == ["happy"]
     assert kept.votes is not None
-    np.testing.assert_allclose(kept.votes, [[0.75, 0.25]])
+    np.testing.assert_allclose(kept.votes, [[0.75, 0.25]], rtol=1e-6)
     assert kept.left_out == {"its raters' votes are not known": 3}
-    voted = read_examples([folder], CLASS_SETS["six"], "votes", votes=table)
-    assert [voted.classes[label] for label in voted.labels] == ["angry", "sad", "fearful"]
-    assert voted.votes is not None
-    np.testing.assert_allclose(voted.votes[0], [0.8, 0.1, 0, 0, 0.1, 0])
-    assert voted.left_out == {"its raters' votes are not known": 1}
+    voted = read_examples([str(tmp_path / "kept")], CLASS_SETS["six"], "votes")
     two = voted.of_classes(("neutral", "sad"), "it is another")
-    assert two.votes is not None
-    np.testing.assert_allclose(two.votes, [[0.5, 0.5]])
-    assert (two.classes, two.labels.tolist(), two.left_out["it is another"]) == (("neutral", "sad"), [1], 2)
+    assert (two.classes, len(two), two.left_out["it is another"]) == (("neutral", "sad"), 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +151,6 @@ def test_perceived_labels_and_votes_take_the_place_of_what_was_acted(tmp_path: P
     [
         ({"classes": ("angry",)}, "one class distinguishes nothing"),
         ({"labels": "votes"}, "its raters' votes are not known"),
-        ({"votes": Path("x.csv")}, "says nothing of other labels"),
         ({"labels": "perceived"}, "2 utterances: nobody said what emotion is heard"),
         ({"classes": ("calm", "bored")}, "it is angry, which is no class"),
     ],
