@@ -391,9 +391,8 @@ class TransformersEmotions(NetworkEmotions):
 def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
-    labels: list[Any] = (
-        [stored.get(str(index)) for index in range(len(stored))] if isinstance(stored, dict) else []
-    )
+    stored = stored if isinstance(stored, dict) else {}
+    labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
     if not fits(labels, [str]) or not 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS:
         raise ModelMissing(f"{checkpoint.name!r} has no list of different labels", _CHECKPOINT)
     if sum(label.strip().lower() in CLASS_OF_LABEL for label in labels) < _LEAST_EMOTIONS:
