@@ -56,7 +56,7 @@ def table(columns: list[str], *lines: list[Any]) -> bytes:
 
 def read(name: str, source: Path, **options: Any) -> dict[str, dict[str, Any]]:
     """The rows of a corpus by their file."""
-    rows = list(from_app("clips.corpora.registry").corpus_rows(name, source, **options))
+    rows = list(from_app("clips.corpora.registry").CORPORA[name].rows(source, **options))
     assert len({row["id"] for row in rows}) == len(rows)
     assert all(bool(row["problem"]) == bool(row["remedy"]) for row in rows)
     return {row["audio_file"]: row for row in rows}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from corpus_trees import clip, dailytalk, problems, put, read
 
-from dailytalk_contiguous.apps.clips.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
 TALK = {"0": [(1, "How are you?"), (0, "Great!")], "25": [(0, "It rains.")]}
 
@@ -25,7 +25,9 @@ def test_turns_are_clips_with_their_own_emotions(tmp_path: Path) -> None:
         ("dailytalk/1_0_d0", "dailytalk/0", "happy", "happiness", "Great!"),
         ("dailytalk/0_0_d25", "dailytalk/0", "neutral", "no emotion", "It rains."),
     ]
-    assert count_check("dailytalk", rows.values()) == ["dailytalk: 3 clips were read, 23773 are published."]
+    assert CORPORA["dailytalk"].count_check(rows.values()) == [
+        "dailytalk: 3 clips were read, 23773 are published."
+    ]
 
 
 def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from corpus_trees import POINTER, clip, good, problems, put, ravdess, read, zipped
 
-from dailytalk_contiguous.apps.clips.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
 NAME = "03-01-06-01-02-01-12"
 
@@ -16,7 +16,7 @@ def test_both_archives_as_distributed_have_the_published_counts(tmp_path: Path) 
     zipped(tmp_path / "Audio_Speech_Actors_01-24.zip", ravdess("01"))
     zipped(tmp_path / "Audio_Song_Actors_01-24.zip", ravdess("02"))
     rows = read("ravdess", tmp_path)
-    assert count_check("ravdess", rows.values()) == []
+    assert CORPORA["ravdess"].count_check(rows.values()) == []
     assert problems(rows) == {}
     styles = Counter((row["style"], row["emotion"]) for row in rows.values())
     assert styles["sung", "neutral"] == 92
@@ -51,7 +51,7 @@ def test_missing_clips_are_told_and_are_no_error(tmp_path: Path) -> None:
     files = ravdess("01")
     del files["Actor_03/03-01-05-02-01-01-03.wav"]
     files["Actor_03/03-01-99-02-01-01-03.wav"] = clip()
-    told = count_check("ravdess", read("ravdess", zipped(tmp_path / "speech.zip", files)).values())
+    told = CORPORA["ravdess"].count_check(read("ravdess", zipped(tmp_path / "speech.zip", files)).values())
     assert told == [
         "ravdess speech: 1439 clips were read, 1440 are published.",
         "ravdess speech: 191 clips are labelled 'angry', 192 are published.",

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 from corpus_trees import clip, problems, put, read, savee
 
-from dailytalk_contiguous.apps.clips.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
 
 @pytest.mark.parametrize("form", ["ALL/{speaker}_{name}.wav", "AudioData/{speaker}/{name}.wav"])
 def test_both_layouts_have_the_published_counts_and_the_same_ids(tmp_path: Path, form: str) -> None:
     rows = read("savee", put(tmp_path, savee(form) | {"AudioData/Info.txt": b"Speakers"}))
     assert problems(rows) == {}
-    assert count_check("savee", rows.values()) == []
+    assert CORPORA["savee"].count_check(rows.values()) == []
     assert "savee/KL_su15" in {row["id"] for row in rows.values()}
 
 

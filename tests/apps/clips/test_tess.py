@@ -3,13 +3,13 @@ from pathlib import Path
 
 from corpus_trees import clip, problems, put, read, tess, zipped
 
-from dailytalk_contiguous.apps.clips.corpora.registry import count_check
+from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
 
 def test_all_files_in_their_many_spellings_have_the_published_counts(tmp_path: Path) -> None:
     rows = read("tess", zipped(tmp_path / "dataverse_files.zip", tess()))
     assert problems(rows) == {}
-    assert count_check("tess", rows.values()) == []
+    assert CORPORA["tess"].count_check(rows.values()) == []
     assert Counter(row["emotion"] for row in rows.values())["surprised"] == 400
     assert {(row["speaker"], row["age"], row["gender"]) for row in rows.values()} == {
         ("tess/OAF", 64, "female"),

@@ -1,9 +1,5 @@
 """The corpora by name, and a person's own."""
 
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any
-
 from dailytalk_contiguous.apps.clips.corpora.acted import RAVDESS, SAVEE, TESS
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.crema_d import CREMA_D
@@ -13,7 +9,6 @@ from dailytalk_contiguous.apps.clips.corpora.msp_podcast import MSP_PODCAST
 from dailytalk_contiguous.apps.clips.corpora.own_clips import CLIPS
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file
-from dailytalk_contiguous.core.schema import Row
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus for corpus in (CLIPS, CREMA_D, DAILYTALK, ESD, MSP_PODCAST, RAVDESS, SAVEE, TESS)
@@ -36,16 +31,3 @@ def own_corpus(file: str) -> str:
     if CORPORA.setdefault(corpus.name, corpus) is not corpus:
         raise DailytalkError(f"corpus {file!r}: there is a corpus {corpus.name!r}", "give it another name")
     return str(corpus.name)
-
-
-def corpus_rows(name: str, source: Path, **options: Any) -> Iterator[Row]:
-    """The rows of the corpus `name` that is in `source`, one at a time (see `Corpus.rows`).
-
-    Raises DailytalkError for an unknown name, and as `Corpus.rows` does.
-    """
-    yield from corpus_named(name).rows(source, **options)
-
-
-def count_check(name: str, rows: Iterable[Row]) -> list[str]:
-    """Return sentences on how rows differ from the published counts (missing parts are no error)."""
-    return corpus_named(name).count_check(rows)
