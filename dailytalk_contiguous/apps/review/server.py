@@ -109,14 +109,13 @@ def make_app(session: Session) -> Starlette:
         stretch = session.stretch(*item)
         if name == "sound":
             return sound_response(sound.wav_of(stretch), request.headers.get("range"))
-        return peaks_response(overviews, item, stretch, query["start"], query["end"], query["count"])
+        return peaks_response(stretch, query["start"], query["end"], query["count"])
 
     def posted(name: str, request: Request, body: Json) -> Any:
         known = {key.removesuffix("?") for key in POSTS[name]}
         values = {key: value for key, value in body.items() if key in known}
         return getattr(session, name.replace("-", "_"))(author=author(request), **values)
 
-    overviews = sound.Overviews()
     routes = [
         *(Route(path, page_of("index.html")) for path in ("/", "/assets/{name}")),
         Route("/api/session", answering(about)),
@@ -135,13 +134,11 @@ def page_of(start: str) -> Callable[[Request], Response]:
     return lambda request: page_file(ASSETS, request.path_params.get("name", start))
 
 
-def peaks_response(
-    overviews: sound.Overviews, item: Any, stretch: sound.SoundStretch, start: float, end: float, count: int
-) -> Response:
+def peaks_response(stretch: sound.SoundStretch, start: float, end: float, count: int) -> Response:
     """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
     if not 0 <= start < end <= stretch.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
         raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
-    peaks = overviews.peaks(item, stretch, start, end, count)
+    peaks = sound.peaks_of(stretch, start, end, count)
     return Response(
         peaks.tobytes(), media_type="application/octet-stream", headers={"X-Channels": str(len(peaks))}
     )

@@ -1,14 +1,12 @@
 """The sound of an item for a browser: a WAV that is made as it is read, and its peaks.
 
 No browser seeks exactly in every format of recordings, but all do in a WAV. Only the requested samples are
-decoded. The peaks of a long item are computed once, and then cut from that.
+decoded.
 """
 
 import math
 import struct
-import threading
-from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +19,8 @@ from dailytalk_contiguous.core.audio import blocks, read_header, to_pcm, to_uri
 #: Bytes of the header of the WAV.
 WAV_HEADER = 44
 
-#: Seconds of a stretch whose peaks are made while the page waits.
-EXACT_SECONDS = 150.0
-
-#: Peaks a second of the whole of an item, items of which they are held, and seconds that are read at once.
-OVERVIEW_RATE, HELD_OVERVIEWS, STEP_SECONDS = 50, 8, 60
+#: Seconds that are read at once for peaks.
+STEP_SECONDS = 60.0
 
 #: The most peaks of a request.
 MOST_PEAKS = 20_000
@@ -97,53 +92,25 @@ def wav_of(stretch: SoundStretch) -> Wav:
     return Wav(header, stretch, rate, frame_bytes, first, frames)
 
 
-def window_peaks(stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
+def peaks_of(stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
     """Smallest and largest sample of each of `count` equal parts of a stretch, shape (channels, count, 2).
 
     127 is full scale. Beyond the end of the item there is silence. Raises BadInput as `core.audio.blocks` does.
     """
     info = read_header(stretch.audio)
-    rate = info.sample_rate
-    first, last = (round((stretch.start + at) * rate) for at in (start, end))
-    final = min(last, round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
-    samples = np.zeros((max(1, last - first), info.channels), np.float32)
-    at = 0
-    for block in blocks(stretch.audio, first / rate, (final - first) / rate) if final > first else ():
-        block = block[: len(samples) - at]
-        samples[at : at + len(block)] = block
-        at += len(block)
-    edges = np.minimum(np.linspace(0, len(samples), count + 1).astype(int)[:-1], len(samples) - 1)
-    pair = np.stack([extreme.reduceat(samples, edges, axis=0).T for extreme in (np.minimum, np.maximum)], axis=-1)
-    scaled: Peaks = np.clip(np.rint(pair * 127), -127, 127).astype(np.int8)
-    return scaled
-
-
-class Overviews:
-    """Peaks of items, of which long ones are read once and held at `OVERVIEW_RATE`."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._whole: OrderedDict[Hashable, Peaks] = OrderedDict()
-
-    def peaks(self, item: Hashable, stretch: SoundStretch, start: float, end: float, count: int) -> Peaks:
-        """`window_peaks` of a stretch of an item; coarser where it is longer than `EXACT_SECONDS`."""
-        if min(end, stretch.seconds) - start <= EXACT_SECONDS:
-            return window_peaks(stretch, start, end, count)
-        with self._lock:  # requests for several stretches of one item wait for one reading of it
-            if item not in self._whole:
-                starts = range(0, max(1, math.ceil(stretch.seconds)), STEP_SECONDS)
-                parts = [
-                    window_peaks(stretch, at, at + STEP_SECONDS, STEP_SECONDS * OVERVIEW_RATE) for at in starts
-                ]
-                self._whole[item] = np.concatenate(parts, axis=1)
-                while len(self._whole) > HELD_OVERVIEWS:
-                    self._whole.popitem(last=False)
-            whole = self._whole[item]
-        edges = (np.linspace(start, end, count + 1) * OVERVIEW_RATE).astype(int)[:-1]
-        known = edges[edges < whole.shape[1]]
-        peaks = np.zeros((len(whole), count, 2), np.int8)
-        part = whole[:, : math.ceil(end * OVERVIEW_RATE)]
+    limit = min(stretch.start + stretch.seconds, info.seconds)
+    times = stretch.start + np.linspace(start, end, count + 1)
+    peaks = np.zeros((count, info.channels, 2))
+    steps = max(1, math.ceil((end - start) / STEP_SECONDS))
+    for columns in np.array_split(np.arange(count), steps):
+        first, last = (times[columns[0]], min(times[columns[-1] + 1], limit)) if len(columns) else (0.0, 0.0)
+        parts = [*blocks(stretch.audio, first, last - first)] if last > first else []
+        if not parts:
+            continue
+        samples = np.concatenate(parts)
+        edges = ((times[columns] - first) * info.sample_rate).astype(int)
+        known = edges < len(samples)
         for side, extreme in enumerate((np.minimum, np.maximum)):
-            if len(known):
-                peaks[:, : len(known), side] = extreme.reduceat(part[..., side], known, axis=1)
-        return peaks
+            peaks[columns[known], :, side] = extreme.reduceat(samples, edges[known], axis=0)
+    scaled: Peaks = np.clip(np.rint(peaks * 127), -127, 127).astype(np.int8)
+    return scaled.transpose(1, 0, 2)

@@ -17,8 +17,7 @@ const answered = async (address, settings, read = (response) => response.json())
   try {
     response = await fetch(address, settings);
     content = await (response.ok ? read(response) : response.json());
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new Refused(0, { reason: "The server does not answer", remedy: "is dailytalk review still running?" });
   }
   if (!response.ok) throw new Refused(response.status, content);
@@ -34,7 +33,7 @@ export const get = (path, query) => answered(address(path, query), {});
 
 export const text = (path) => answered(path, {}, (response) => response.text());
 
-export const bytes = (path, query, signal) => answered(address(path, query), { signal }, async (response) => (
+export const bytes = (path, query) => answered(address(path, query), {}, async (response) => (
   { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels")) }));
 
 export const post = (path, body) =>

@@ -208,6 +208,7 @@ const showItem = () => {
   const names = [...new Set(item.lines.map(speakerOf))].filter((name) => name && !CHANNELS.includes(name));
   const facts = [clock(item.duration, 1), item.sample_rate && `${item.sample_rate / 1000} kHz`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")];
   say($("facts"), facts.filter(Boolean).join(" · "));
+  $("position").max = item.duration;
   press($("reviewed"), item.reviewed);
   press($("rebuilt"), Boolean(item.of));
   $("discard").hidden = item.discarded;
@@ -241,6 +242,7 @@ const moved = () => {
   const now = sound.time;
   if (sound.playing) wave.follow(before, now);
   before = now;
+  $("position").value = now;
   say($("clock"), `${clock(now, 2)} / ${clock(item.duration, 1)}`);
   wave.moveHead();
 };
@@ -552,7 +554,7 @@ document.addEventListener("keydown", (event) => {
   const typing = isTyping(target);
   const command = event.ctrlKey || event.metaKey;
   if (event.key === "Escape") { escape(target, typing); return; }
-  if (!command && !event.altKey && (inText(event) || onEdge(event) || onPosition(event) || inList(event))) return;
+  if (!command && !event.altKey && (inText(event) || onEdge(event) || inList(event))) return;
   const shifted = event.shiftKey && /^[a-zA-Z]$/.test(event.key);
   const name = (command ? "Ctrl+" : "") + (shifted ? "Shift+" : "") + (shifted ? event.key.toUpperCase() : event.key);
   const action = byKey.get(name);
@@ -596,18 +598,6 @@ const onEdge = (event) => {
 const keyed = ({ key }, place, page, last) => (
   { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: last }[key]);
 
-const onPosition = (event) => {
-  if (event.target.id !== "overview") return false;
-  const turned = { ArrowRight: "ArrowDown", ArrowLeft: "ArrowUp", ArrowUp: "ArrowDown", ArrowDown: "ArrowUp", PageUp: "PageDown", PageDown: "PageUp" };
-  const to = keyed({ key: turned[event.key] ?? event.key }, sound.time, 10, item.duration);
-  if (to === undefined) return false;
-  event.preventDefault();
-  const at = clamp(to, 0, item.duration);
-  sound.seek(at);
-  wave.reveal(at, at);
-  return true;
-};
-
 // In the list of items, arrows go from item to item.
 const inList = (event) => {
   if (event.target.id !== "items") return false;
@@ -635,10 +625,15 @@ const escape = (target, typing) => {
   else { document.body.classList.remove("listing"); editor.grow(); }
 };
 
-for (const handle of Object.values(wave.handles)) handle.addEventListener("blur", settle);
+for (const handle of document.querySelectorAll(".edge")) handle.addEventListener("blur", settle);
 
 // Controls that are no buttons.
 
+$("position").addEventListener("input", () => {
+  const time = $("position").valueAsNumber;
+  sound.seek(time);
+  wave.reveal(time, time);
+});
 options($("speed"), SPEEDS.map((value) => [String(value), `speed ×${value}`]));
 $("speed").addEventListener("change", () => speed(Number($("speed").value)));
 $("with-alt").addEventListener("change", () => kept.write("with-alt", $("with-alt").checked));

@@ -5,7 +5,7 @@ import { address } from "./api.js";
 
 export class Sound {
   constructor(element, { onMove, onState, onTrouble }) {
-    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, of: null, gains: null });
+    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, of: null });
     element.preservesPitch = true;
     for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
     element.addEventListener("play", () => this.frame());
@@ -67,22 +67,15 @@ export class Sound {
   }
 
   route() {
-    if (this.alone === null && !this.gains) return;
-    if (!this.gains) {
-      const context = new AudioContext();
-      const [split, merge] = [context.createChannelSplitter(2), context.createChannelMerger(2)];
-      context.createMediaElementSource(this.element).connect(split);
-      this.gains = [0, 1].flatMap((channel) => [0, 1].map((ear) => {
-        const gain = context.createGain();
-        split.connect(gain, channel);
-        gain.connect(merge, 0, ear);
-        return { channel, ear, gain };
-      }));
-      merge.connect(context.destination);
-      this.context = context;
+    if (this.alone === null && !this.split) return;
+    if (!this.split) {
+      const context = this.context = new AudioContext();
+      [this.split, this.merge] = [context.createChannelSplitter(2), context.createChannelMerger(2)];
+      context.createMediaElementSource(this.element).connect(this.split);
+      this.merge.connect(context.destination);
     }
     this.context.resume();
-    const alone = this.mono ? 0 : this.alone;
-    for (const { channel, ear, gain } of this.gains) gain.gain.value = Number(channel === (alone ?? ear));
+    this.split.disconnect();
+    for (const ear of [0, 1]) this.split.connect(this.merge, this.mono ? 0 : this.alone ?? ear, ear);
   }
 }

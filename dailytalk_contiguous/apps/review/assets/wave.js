@@ -15,50 +15,6 @@ const MOST = 20000; // columns of a request
 const CLOSEST = 0.25; // seconds in view at least
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800]; // seconds of the axis
 
-/** Peaks of the part in view and of as much on both sides; asked for again when the view leaves them or comes closer. */
-class Peaks {
-  constructor(onArrival) { Object.assign(this, { onArrival, known: null, asked: null }); }
-
-  open({ id, of, duration }) {
-    this.asked?.stop.abort();
-    Object.assign(this, { id, of, duration, known: null, asked: null });
-  }
-
-  want(start, span, width) {
-    const seconds = span / width; // of a pixel
-    const fits = (part) => part && part.start <= start && part.end >= Math.min(this.duration, start + span) && part.column <= 0.9 * seconds;
-    if (fits(this.known) || fits(this.asked)) return;
-    this.asked?.stop.abort();
-    const [from, to] = [Math.max(0, start - span), Math.min(this.duration, start + 2 * span)];
-    const count = clamp(Math.ceil((2 * (to - from)) / seconds), 1, MOST); // two a pixel, so that none is left out
-    const asked = { start: from, end: to, count, column: (to - from) / count, stop: new AbortController() };
-    this.asked = asked;
-    bytes("api/peaks", { id: this.id, of: this.of, start: from, end: to, count }, asked.stop.signal).then((peaks) => {
-      if (this.asked !== asked) return;
-      this.known = { ...asked, ...peaks };
-      this.onArrival();
-    }).catch(() => { if (this.asked === asked) this.asked = null; });
-  }
-
-  /** Columns of one channel between two times: [seconds, seconds a column, minimum, maximum], what is known of them. */
-  *columns(channel, start, end) {
-    if (!this.known) return;
-    const { start: from, count, column, values, channels } = this.known;
-    const own = Math.min(channel, channels - 1) * count;
-    for (let index = Math.max(0, Math.floor((start - from) / column)); index < Math.min(count, (end - from) / column); index++) {
-      yield [from + index * column, column, values[2 * (own + index)], values[2 * (own + index) + 1]];
-    }
-  }
-}
-
-/** Regions by start, each with the furthest end up to it, so that what is in view is found fast. */
-const sorted = (regions) => {
-  regions.sort((a, b) => a.start - b.start || a.end - b.end);
-  let reach = -Infinity;
-  for (const region of regions) region.reach = reach = Math.max(reach, region.end);
-  return regions;
-};
-
 export class Wave {
   /**
    * @param {object} hear
@@ -67,13 +23,12 @@ export class Wave {
    */
   constructor(hear) {
     Object.assign(this, {
-      hear, item: null, view: { start: 0, span: 10 }, selection: null, chosen: { line: null, index: -1 }, gain: 0, drawn: [], asked: false,
+      hear, item: null, view: { start: 0, span: 10 }, selection: null, chosen: { line: null, index: -1 }, regions: [], drawn: [], asked: false,
+      peaks: null, // of the view and as much on both sides
       preview: null, // { line, index or null, start, end } while it is dragged, stepped or saved
       held: null, // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
     });
     this.canvas = $("wave");
-    this.handles = Object.fromEntries(["line-start", "line-end", "word-start", "word-end"].map((id) => [id, $(id)]));
-    this.peaks = new Peaks(() => { this.fitGain(); this.draw(); });
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", () => this.draw());
     new ResizeObserver(() => this.draw()).observe($("stage"));
     this.listen();
@@ -81,24 +36,24 @@ export class Wave {
 
   /** Show an item, from the start or, if it is the one that is shown, as it is now. */
   show(item, span) {
-    const other = this.item?.id !== item.id || this.item.of !== item.of;
+    const isOther = this.item?.id !== item.id || this.item.of !== item.of;
     this.item = item;
     this.lanes = item.channels > 1 || item.lines.some((line) => line.channel === "right") ? CHANNELS : CHANNELS.slice(0, 1);
-    const own = (channel) => item.lines.filter((line) => line.channel === channel);
-    this.lines = this.lanes.map((channel) => sorted(own(channel).map((line) => ({ line, index: null, start: line.start, end: line.end }))));
-    this.words = this.lanes.map((channel) => sorted(own(channel).flatMap((line) => line.words.map((word, index) => ({ line, index, word, start: word.start, end: word.end })))));
-    if (other) Object.assign(this, { held: null, selection: null, gain: 0 });
+    this.regions = item.lines.flatMap((line) => {
+      const lane = this.lanes.indexOf(line.channel);
+      const words = line.words.map((word, index) => ({ line, lane, index, word, start: word.start, end: word.end }));
+      return [{ line, lane, index: null, start: line.start, end: line.end }, ...words];
+    });
+    if (isOther) Object.assign(this, { held: null, selection: null, peaks: null, asking: null, gain: 0 });
     this.preview = this.held;
-    if (other) {
-      this.peaks.open(item);
-      this.look(0, span);
-    }
+    if (isOther) this.look(0, span);
     this.draw();
   }
 
   get waveHeight() { return this.lanes.length > 1 ? LANE : ALONE; }
 
-  get laneHeight() { return TITLE + this.waveHeight + 2 * WORD + GAP; }
+  /** Pixels from the top to a lane: its title, its waveform, and two rows of words. */
+  top(lane) { return AXIS + lane * (TITLE + this.waveHeight + 2 * WORD + GAP); }
 
   get width() { return this.canvas.clientWidth || 1; }
 
@@ -110,7 +65,7 @@ export class Wave {
   look(start, span = this.view.span) {
     const most = Math.max(CLOSEST, this.item.duration);
     const width = clamp(span, CLOSEST, most);
-    this.view = { start: clamp(start, 0, Math.max(0, most - width)), span: width };
+    this.view = { start: clamp(start, 0, most - width), span: width };
     this.draw();
   }
 
@@ -141,14 +96,11 @@ export class Wave {
   }
 
   /** The region of the chosen line, or of one of its words. */
-  region(index) {
-    const { line } = this.chosen;
-    return (index === null ? this.lines : this.words)?.flat().find((one) => one.line.id === line && one.index === index) ?? null;
-  }
+  region(index) { return this.current({ line: { id: this.chosen.line }, index }, null); }
 
   /** The region as it is by now: an edit that was saved during a drag makes others of all. */
-  current({ line, index, ...old }) {
-    return (index === null ? this.lines : this.words).flat().find((one) => one.line.id === line.id && one.index === index) ?? { line, index, ...old };
+  current(region, otherwise = region) {
+    return this.regions.find((one) => one.line.id === region.line.id && one.index === region.index) ?? otherwise;
   }
 
   /** The times of a region as they are shown: where it is being dragged to, if it is. */
@@ -157,13 +109,20 @@ export class Wave {
     return preview && preview.line === region.line.id && preview.index === region.index ? preview : region;
   }
 
-  /** The gain that fits what is loud in the first view; it stays until the item is another. */
-  fitGain() {
-    if (this.gain) return;
-    const { start, span } = this.view;
-    let most = 0;
-    for (const channel of this.lanes.keys()) for (const [, , low, high] of this.peaks.columns(channel, start, start + span)) most = Math.max(most, -low, high);
-    if (most > 0) this.gain = [8, 4, 2].find((times) => most * times <= 127) ?? 1;
+  /** Ask for the peaks of the view, unless those that are known are fine enough. */
+  async want() {
+    const { view: { start, span }, item: { id, of, duration } } = this;
+    const column = span / this.width / 2; // two a pixel, so that none is left out
+    const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 1.8 * column;
+    if (fits(this.peaks) || fits(this.asking)) return;
+    const [from, end] = [Math.max(0, start - span), Math.min(duration, start + 2 * span)];
+    const count = clamp(Math.ceil((end - from) / column), 1, MOST);
+    const asked = this.asking = { start: from, end, count, column: (end - from) / count };
+    const answer = await bytes("api/peaks", { id, of, start: from, end, count }).catch(() => null); // the page says why
+    if (this.asking !== asked || !answer) return;
+    this.peaks = { ...asked, ...answer };
+    this.gain ||= [8, 4, 2].find((times) => answer.values.every((value) => Math.abs(value) * times <= 127)) ?? 1;
+    this.draw();
   }
 
   // Drawing.
@@ -173,113 +132,90 @@ export class Wave {
     this.asked = true;
     requestAnimationFrame(() => {
       this.asked = false;
-      this.paintWave();
+      this.want();
+      this.paint();
       this.placeRegions();
       this.placeHandles();
-      this.paintOverview();
       this.moveHead();
     });
   }
 
-  /** A canvas of this height, cleared: its pen, its width and the colours of the page. */
-  prepared(canvas, height) {
-    const [ratio, width] = [devicePixelRatio || 1, canvas.clientWidth];
+  paint() {
+    const { canvas, width, view: { start, span } } = this;
+    const [ratio, height] = [devicePixelRatio || 1, this.top(this.lanes.length)];
     canvas.style.height = `${height}px`;
-    if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
-    if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+    [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)]; // which clears it
     const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    pen.clearRect(0, 0, width, height);
-    const style = getComputedStyle(canvas);
-    return [pen, width, (name) => style.getPropertyValue(`--${name}`).trim()];
-  }
-
-  paintWave() {
-    const total = AXIS + this.lanes.length * this.laneHeight;
-    const [pen, width, colour] = this.prepared(this.canvas, total);
-    const { start, span } = this.view;
-    this.peaks.want(start, span, width);
-    const step = STEPS.find((one) => (one / span) * width >= 70) ?? STEPS.at(-1);
+    pen.scale(ratio, ratio);
     pen.font = "11px system-ui, sans-serif";
+    const style = getComputedStyle(canvas);
+    const colour = (name) => style.getPropertyValue(`--${name}`).trim();
+    const step = STEPS.find((one) => (one / span) * width >= 70) ?? STEPS.at(-1);
     for (let tick = Math.ceil(start / step) * step; tick <= start + span + 1e-9; tick += step) {
       const x = Math.round(this.at(tick));
       pen.fillStyle = colour("line");
-      for (const number of this.lanes.keys()) pen.fillRect(x, AXIS + number * this.laneHeight, 1, TITLE + this.waveHeight);
+      for (const lane of this.lanes.keys()) pen.fillRect(x, this.top(lane), 1, TITLE + this.waveHeight);
       pen.fillStyle = colour("soft");
       pen.fillText(clock(tick, step < 0.1 ? 2 : step < 1 ? 1 : 0), Math.min(x + 3, width - 40), 11);
     }
-    const half = this.waveHeight / 2 - 1;
-    const gain = (half / 127) * (this.gain || 1);
-    this.lanes.forEach((channel, number) => {
-      const middle = AXIS + number * this.laneHeight + TITLE + this.waveHeight / 2;
-      pen.fillStyle = colour(channel);
-      pen.fillRect(0, middle - 0.25, width, 0.5);
-      // Columns that fall on one pixel are drawn as one.
-      const pixels = new Map();
-      for (const [time, column, low, high] of this.peaks.columns(number, start, start + span)) {
-        const x = Math.max(0, Math.floor(this.at(time)));
-        const before = pixels.get(x) ?? { low: 0, high: 0, wide: Math.max(1, Math.ceil((column / span) * width)) };
-        pixels.set(x, { ...before, low: Math.min(before.low, low), high: Math.max(before.high, high) });
-      }
-      pen.beginPath();
-      for (const [x, { low, high, wide }] of pixels) {
-        const [up, down] = [Math.min(half, high * gain), Math.min(half, -low * gain)];
-        if (up + down > 0.5) pen.rect(x, middle - up, wide, up + down);
-      }
-      pen.fill();
-    });
+    this.lanes.forEach((channel, lane) => this.paintLane(pen, colour(channel), lane));
   }
 
-  *seen(regions) {
-    const { start, span } = this.view;
-    let [low, high] = [0, regions.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (regions[middle].reach >= start - 0.5) high = middle; else low = middle + 1;
+  paintLane(pen, colour, lane) {
+    const { view, width } = this;
+    const half = this.waveHeight / 2 - 1;
+    const middle = this.top(lane) + TITLE + this.waveHeight / 2;
+    pen.fillStyle = colour;
+    pen.fillRect(0, middle - 0.25, width, 0.5);
+    if (!this.peaks) return;
+    const { start, count, column, values, channels } = this.peaks;
+    const first = Math.max(0, Math.floor((view.start - start) / column));
+    const last = Math.min(count, Math.ceil((view.start + view.span - start) / column));
+    const own = Math.min(lane, channels - 1) * count;
+    const wide = Math.max(1, (column / view.span) * width);
+    pen.beginPath();
+    for (let index = first; index < last; index++) {
+      const [low, high] = values.subarray(2 * (own + index), 2 * (own + index) + 2);
+      const [up, down] = [high, -low].map((value) => Math.min(half, (half / 127) * (this.gain || 1) * value));
+      if (up + down > 0.5) pen.rect(this.at(start + index * column), middle - up, wide, up + down);
     }
-    for (; low < regions.length && regions[low].start <= start + span; low++) yield regions[low];
+    pen.fill();
   }
 
   placeRegions() {
-    this.drawn = [];
-    const scale = this.width / this.view.span;
-    const box = (region, number, kind, top, height) => {
-      const { start, end } = this.times(region);
-      const [left, wide] = [this.at(start), Math.max(2, (end - start) * scale)];
-      const isNow = region.line.id === this.chosen.line;
-      const element = make("div", `region ${kind} ${this.lanes[number]}${isNow ? " now" : ""}`);
-      element.dataset.place = String(this.drawn.push({ region, number }) - 1);
-      Object.assign(element.style, { left: `${left}px`, width: `${wide}px`, top: `${top}px`, height: `${height}px` });
-      return [element, left, wide];
-    };
-    const elements = this.lanes.flatMap((_, number) => {
-      const top = AXIS + number * this.laneHeight;
-      const lines = [...this.seen(this.lines[number])].map((region) => {
-        const [element, left] = box(region, number, "line", top, TITLE + this.waveHeight);
-        element.style.paddingLeft = `${Math.max(4, 4 - left)}px`;
-        if (region.line.tag) element.append(`(${region.line.tag})`);
-        return element;
-      });
-      if (scale < 12) return lines; // words of 3 pixels tell nothing; the lines do
-      const free = [-Infinity, -Infinity];
-      const words = [...this.seen(this.words[number])].map((region) => {
-        const [element, left, wide] = box(region, number, "word", 0, WORD - 2);
+    const { start, span } = this.view;
+    const scale = this.width / span;
+    // Words of 3 pixels tell nothing; the lines do.
+    this.drawn = this.regions.filter((one) => one.start <= start + span && one.end >= start && (one.index === null || scale >= 12));
+    this.drawn.sort((a, b) => a.start - b.start);
+    const free = this.lanes.map(() => [-Infinity, -Infinity]); // of the two rows of words in each lane
+    $("regions").replaceChildren(...this.drawn.map((region, place) => {
+      const { line, index, word, lane } = region;
+      const times = this.times(region);
+      const [left, wide] = [this.at(times.start), Math.max(2, (times.end - times.start) * scale)];
+      const element = make("div", `region ${word ? "word" : "line"} ${line.channel}`);
+      element.dataset.place = place;
+      element.classList.toggle("now", line.id === this.chosen.line);
+      let [top, height] = [this.top(lane), TITLE + this.waveHeight];
+      if (word) {
         // The other row takes a word whose letters or times have no room in the first.
-        const row = free[0] <= left + 0.5 ? 0 : free[1] <= left + 0.5 ? 1 : Number(free[1] < free[0]);
-        free[row] = left + Math.max(wide, Math.min(7 + 7.2 * region.word.word.length, 160));
-        element.style.top = `${top + TITLE + this.waveHeight + 2 + row * WORD}px`;
-        element.classList.toggle("chosen", region.line.id === this.chosen.line && region.index === this.chosen.index);
-        element.classList.toggle("unsure", region.word.probability !== null && region.word.probability < 0.5);
-        if (scale >= 35) element.append(region.word.word);
-        return element;
-      });
-      return [...lines, ...words];
-    });
-    $("regions").replaceChildren(...elements);
+        const row = free[lane][0] <= left + 0.5 ? 0 : free[lane][1] <= left + 0.5 ? 1 : Number(free[lane][1] < free[lane][0]);
+        free[lane][row] = left + Math.max(wide, Math.min(7 + 7.2 * word.word.length, 160));
+        [top, height] = [top + height + 2 + row * WORD, WORD - 2];
+        element.classList.toggle("chosen", line.id === this.chosen.line && index === this.chosen.index);
+        element.classList.toggle("unsure", word.probability !== null && word.probability < 0.5);
+        if (scale >= 35) element.append(word.word);
+      } else if (line.tag) {
+        element.style.paddingLeft = `${Math.max(4, 4 - left)}px`;
+        element.append(`(${line.tag})`);
+      }
+      Object.assign(element.style, { left: `${left}px`, width: `${wide}px`, top: `${top}px`, height: `${height}px` });
+      return element;
+    }));
     $("selection").hidden = !this.selection;
     if (!this.selection) return;
-    const { start, end, channel } = this.selection;
-    const place = { left: this.at(start), width: this.at(end) - this.at(start), top: AXIS + channel * this.laneHeight + TITLE, height: this.waveHeight };
+    const { start: from, end, channel } = this.selection;
+    const place = { left: this.at(from), width: this.at(end) - this.at(from), top: this.top(channel) + TITLE, height: this.waveHeight };
     for (const [name, pixels] of Object.entries(place)) $("selection").style[name] = `${pixels}px`;
   }
 
@@ -287,12 +223,12 @@ export class Wave {
     for (const [kind, index] of [["line", null], ["word", this.chosen.index]]) {
       const region = this.region(index);
       for (const edge of ["start", "end"]) {
-        const handle = this.handles[`${kind}-${edge}`];
+        const handle = $(`${kind}-${edge}`);
         handle.hidden = !region;
         if (!region) continue;
         const value = this.times(region)[edge];
-        const top = AXIS + this.lanes.indexOf(region.line.channel) * this.laneHeight;
-        const [y, height] = kind === "line" ? [top, TITLE + this.waveHeight] : [top + TITLE + this.waveHeight, 2 * WORD];
+        const below = TITLE + this.waveHeight;
+        const [y, height] = kind === "line" ? [this.top(region.lane), below] : [this.top(region.lane) + below, 2 * WORD];
         handle.style.transform = `translate(${clamp(this.at(value), -6, this.width + 6)}px, ${y}px)`;
         handle.style.height = `${height}px`;
         const what = kind === "line" ? "the line" : `the word ${region.word.word}`;
@@ -302,41 +238,21 @@ export class Wave {
     }
   }
 
-  paintOverview() {
-    const { duration } = this.item;
-    const [pen, width, colour] = this.prepared($("overview").firstElementChild, 26);
-    const [scale, high] = [width / Math.max(0.001, duration), 18 / this.lanes.length - 1];
-    this.lanes.forEach((channel, number) => {
-      pen.fillStyle = colour(channel);
-      for (const { start, end } of this.lines[number]) pen.fillRect(start * scale, 4 + number * (high + 1), Math.max(1, (end - start) * scale), high);
-    });
-    $("in-view").style.left = `${this.view.start * scale}px`;
-    $("in-view").style.width = `${Math.max(3, this.view.span * scale)}px`;
-  }
-
   /** Show where the sound is; nothing else changes as it plays. */
   moveHead() {
-    if (!this.item) return;
-    const [position, { duration }] = [this.hear.position(), this.item];
-    const x = this.at(position);
+    const x = this.at(this.hear.position());
     $("head").hidden = x < -1 || x > this.width;
     $("head").style.transform = `translateX(${clamp(x, 0, this.width - 1.5)}px)`;
-    $("overview").lastElementChild.style.left = `${(100 * position) / Math.max(0.001, duration)}%`;
-    const facts = { valuemax: duration.toFixed(2), valuenow: position.toFixed(2), valuetext: `${clock(position, 1)} of ${clock(duration)}` };
-    for (const [name, fact] of Object.entries(facts)) $("overview").setAttribute(`aria-${name}`, fact);
   }
 
   // Editing by hand.
 
   /** Times of a region when one edge, or all of it, is moved; words of a line stay in their order. */
   moved(region, edge, shift, from) {
-    let [low, high] = [0, this.item.duration];
-    if (region.index !== null) {
-      // Neighbours give way, as the server has it, and keep something.
-      const { words } = region.line;
-      if (words[region.index - 1]) low = Math.min(region.start, words[region.index - 1].start + SHORTEST);
-      if (words[region.index + 1]) high = Math.max(region.end, words[region.index + 1].end - SHORTEST);
-    }
+    // Neighbours of a word give way, as the server has it, and keep something.
+    const [before, after] = region.index === null ? [] : [region.line.words[region.index - 1], region.line.words[region.index + 1]];
+    const low = before ? Math.min(region.start, before.start + SHORTEST) : 0;
+    const high = after ? Math.max(region.end, after.end - SHORTEST) : this.item.duration;
     let { start, end } = from;
     if (edge === "start") start = clamp(start + shift, low, Math.max(low, end - SHORTEST));
     else if (edge === "end") end = clamp(end + shift, Math.min(high, start + SHORTEST), high);
@@ -350,18 +266,18 @@ export class Wave {
   /** What is under the pointer: the time, the lane, and a region with the edge that is near, or its title. */
   hit(event) {
     const box = this.canvas.getBoundingClientRect();
-    const time = this.view.start + ((event.clientX - box.left) / box.width) * this.view.span;
-    const number = clamp(Math.floor((event.clientY - box.top - AXIS) / this.laneHeight), 0, this.lanes.length - 1);
+    const time = clamp(this.view.start + ((event.clientX - box.left) / box.width) * this.view.span, 0, this.item.duration);
+    const lane = clamp(Math.floor((event.clientY - box.top - AXIS) / (this.top(1) - AXIS)), 0, this.lanes.length - 1);
     const element = document.elementFromPoint(event.clientX, event.clientY);
     const [, kind, held] = /^(line|word)-(start|end)$/.exec(element.id) ?? [];
-    if (kind) return { time, number, region: this.region(kind === "word" ? this.chosen.index : null), edge: held, isHandle: true };
-    const part = this.drawn[element.closest(".region")?.dataset.place];
-    if (!part) return { time, number, region: null };
+    if (kind) return { time, lane, region: this.region(kind === "word" ? this.chosen.index : null), edge: held, isHandle: true };
+    const region = this.drawn[element.closest(".region")?.dataset.place];
+    if (!region) return { time, lane, region: null };
     const { left, right, top, width } = element.closest(".region").getBoundingClientRect();
     const [before, after] = [event.clientX - left, right - event.clientX];
-    const reach = Math.min(EDGE, Math.max(2, width / 4));
-    const edge = Math.min(before, after) > reach ? null : before < after ? "start" : "end";
-    return { time, number, region: part.region, edge, isHandle: part.region.index !== null || Boolean(edge) || event.clientY - top <= TITLE };
+    const isNear = Math.min(before, after) <= Math.min(EDGE, Math.max(2, width / 4));
+    const edge = isNear ? (before < after ? "start" : "end") : null;
+    return { time, lane, region, edge, isHandle: region.word || isNear || event.clientY - top <= TITLE };
   }
 
   listen() {
@@ -369,11 +285,9 @@ export class Wave {
     let drag = null;
     stage.addEventListener("pointerdown", (event) => {
       if (event.button !== 0 || !this.item) return;
-      const { time, number, region, edge, isHandle } = this.hit(event);
-      // A finger on the waveform turns it; a mouse selects there.
-      const kind = isHandle ? "region" : event.pointerType === "touch" ? "turn" : "selection";
-      drag = { kind, time, number, region, edge, x: event.clientX, view: this.view.start, moved: false, from: region && { ...this.times(region) } };
-      if (kind === "region") this.hear.pick(region.line, region.index ?? -1);
+      const hit = this.hit(event);
+      drag = { ...hit, x: event.clientX, from: hit.region && { ...this.times(hit.region) } };
+      if (hit.isHandle) this.hear.pick(hit.region.line, hit.region.index ?? -1);
       stage.setPointerCapture(event.pointerId);
       event.preventDefault();
       document.activeElement?.blur?.();
@@ -382,24 +296,23 @@ export class Wave {
       if (!drag || (!drag.moved && Math.abs(event.clientX - drag.x) < 4)) return;
       drag.moved = true;
       const shift = ((event.clientX - drag.x) / this.width) * this.view.span;
-      if (drag.kind === "region") this.preview = this.held = this.moved(this.current(drag.region), drag.edge, shift, drag.from);
-      else if (drag.kind === "turn") this.look(drag.view - shift);
+      if (drag.isHandle) this.preview = this.held = this.moved(this.current(drag.region), drag.edge, shift, drag.from);
       else {
-        const end = clamp(drag.time + shift, 0, this.item.duration);
-        this.selection = { start: tidy(Math.min(drag.time, end)), end: tidy(Math.max(drag.time, end)), channel: drag.number };
+        const [start, end] = [drag.time, clamp(drag.time + shift, 0, this.item.duration)].sort((a, b) => a - b);
+        this.selection = { start: tidy(start), end: tidy(end), channel: drag.lane };
       }
       this.draw();
     });
     stage.addEventListener("pointerup", () => {
       if (!drag) return;
-      const [{ kind, moved, region, time }, times] = [drag, this.held];
+      const [{ isHandle, moved, region, time }, times] = [drag, this.held];
       drag = this.held = null;
-      if (moved && kind === "region") this.hear.moved(this.current(region), times);
+      if (moved && isHandle) this.hear.moved(this.current(region), times);
       if (!moved) this.selection = null;
       this.hear.selected();
-      if (!moved && kind !== "region") {
+      if (!moved && !isHandle) {
         if (region) this.hear.pick(region.line, -1);
-        this.hear.seek(clamp(time, 0, this.item.duration));
+        this.hear.seek(time);
       }
       this.draw();
     });
@@ -418,13 +331,5 @@ export class Wave {
       if (event.ctrlKey) this.zoom(Math.exp((-event.deltaY * by) / 200), this.hit(event).time);
       else this.look(this.view.start + (((event.deltaX || event.deltaY) * by) / this.width) * this.view.span);
     }, { passive: false });
-    const jump = (event) => {
-      const box = $("overview").getBoundingClientRect();
-      const time = clamp((event.clientX - box.left) / box.width, 0, 1) * this.item.duration;
-      this.hear.seek(time);
-      this.look(time - this.view.span / 2);
-    };
-    $("overview").addEventListener("pointerdown", (event) => { $("overview").setPointerCapture(event.pointerId); jump(event); });
-    $("overview").addEventListener("pointermove", (event) => { if (event.buttons) jump(event); });
   }
 }
