@@ -13,9 +13,9 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -23,19 +23,18 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from dailytalk_contiguous.apps.clips.convert_command import CONTAINERS, Conversion
+from dailytalk_contiguous.apps.clips.convert_command import CONTAINERS
 from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
-from dailytalk_contiguous.apps.clips.to_clips import split_stages
 from dailytalk_contiguous.apps.clips.transcribe_command import default_json
 from dailytalk_contiguous.apps.local_pages import refused
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import HISTORY
 from dailytalk_contiguous.apps.review.layouts import ClipsLines, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview, answering, page_of
+from dailytalk_contiguous.cli.main import command_of
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.settings import settings_in
-from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
+from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.models.whisper import SIZES
 from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
@@ -47,103 +46,60 @@ _MOST_LINES, _LONGEST_LINE = 400, 2000
 _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
 
 
-class StepOption(NamedTuple):
-    """An option of a step. The command checks its value; one of `choices` is checked here: it may take a path."""
-
-    name: str
-    about: str
-    value: Any
-    kind: str = "number"
-    choices: Collection[str] = ()
-    shown: str = ""
-    unit: str = ""
-
-    @property
-    def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
-
-    def words(self, value: Any) -> list[str]:
-        """The option with a request's value; none for one that is empty, or as it was."""
-        if value in (None, False, "", self.value) or str(value) == str(self.value):
-            return []
-        if self.choices and value not in self.choices:
-            raise BadInput(f"{self.flag} can't be {str(value)[:40]!r}", "reload the page")
-        return [self.flag] if self.kind == "bool" else [f"{self.flag}={value}"]
-
-
-def _fields(*holders: Any) -> Iterator[StepOption]:
-    """The settings of stages."""
-    for placed in settings_in(*holders):
-        known, hint = placed.setting, get_type_hints(placed.kind)[placed.name]
-        kind = "bool" if hint is bool else "choice" if known.choices else "number"
-        about = known.about.replace("{choices}", " or ".join(known.choices))
-        unit = known.metavar or known.unit
-        yield StepOption(placed.option, about, placed.value, kind, known.choices, known.shown, unit)
-
-
-_RECOGNISER = (
-    StepOption("profile", f"Set of models: {' or '.join(PROFILES)}.", STANDARD, "choice", tuple(PROFILES)),
-    StepOption("asr_model", "Size of Whisper.", "", "choice", ("", *SIZES), "the profile's"),
-)
+#: Values of options that may else be paths, or that a person can't know.
+CHOICES: dict[str, Collection[str]] = {"to": CONTAINERS, "profile": PROFILES, "asr_model": SIZES}
 
 
 class Step(NamedTuple):
-    """A step: its command, its description in a sentence, and the settings that can be chosen.
+    """A step: its command, its description in a sentence, and the options of the command that can be chosen.
 
     `cuts`: it works on the recordings, before there are clips.
     """
 
     command: str
-    title: str
     about: str
-    fields: tuple[StepOption, ...] = ()
+    options: tuple[str, ...] = ()
     has_dry_run: bool = True
     cuts: bool = False
+
+    @property
+    def title(self) -> str:
+        return self.command.capitalize()
+
+    @property
+    def fields(self) -> list[Any]:
+        """The options as the command line has them."""
+        return [option for option in command_of(self.command).params if option.name in self.options]
 
 
 STEPS = (
     Step(
         "convert",
-        "Convert",
         "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
-        (
-            StepOption("to", "Format.", None, "choice", tuple(CONTAINERS)),
-            *_fields(Conversion()),
-        ),
+        ("to", "sample_rate", "channels", "bits"),
         has_dry_run=False,
         cuts=True,
     ),
     Step(
         "silences",
-        "Silences",
         "Measures how long the silences are, and suggests at which of them to cut. It writes nothing.",
         has_dry_run=False,
         cuts=True,
     ),
     Step(
         "split",
-        "Split",
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
         "out: what can't be used is in “Non Usable”, with the reason.",
-        (
-            *_fields(*split_stages()),
-            StepOption("words", "First words of each piece in its name.", 0, unit="N"),
-            *_RECOGNISER,
-        ),
+        ("silence", "min", "max", "force", "merge_short", "below", "words", "profile", "asr_model"),
         cuts=True,
     ),
     Step(
         "transcribe",
-        "Transcribe",
         "Recognises what is said in each clip. Clips that have a text are not heard again.",
-        (
-            *_RECOGNISER,
-            StepOption("language", "Its ISO 639-1 code; it is found in the sound if left out.", "", "text"),
-        ),
+        ("profile", "asr_model", "language"),
     ),
     Step(
         "reindex",
-        "Reindex",
         "Numbers the clips without gaps, once the bad ones are sorted out; texts and lists that name them follow.",
     ),
 )
@@ -238,7 +194,7 @@ class Preparation:
         return [run for run in self._runs.values() if run.code is None]
 
     def _page(self, request: Request) -> Response:
-        context = {"folder": as_text(self.root), "is_cut": self.is_cut, "steps": self._steps}
+        context = {"folder": as_text(self.root), "is_cut": self.is_cut, "steps": self._steps, "choices": CHOICES}
         return HTMLResponse(rendered("start.html", __package__, **context))
 
     def _state(self, request: Request) -> Json:
@@ -277,13 +233,18 @@ class Preparation:
         step = next((step for step in STEPS if step.command == body["step"]), None)
         if step is None:
             raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
-        clips, fields = self._clips(body["cut"]), {field.name: field for field in step.fields}
-        if unknown := body["values"].keys() - fields.keys():
+        clips, values = self._clips(body["cut"]), body["values"]
+        if unknown := values.keys() - {*step.options}:
             raise BadInput(f"{step.command} has no setting {min(unknown)[:40]!r}", "reload the page")
         words = [step.command, str(self.root if step.cuts else clips)]
         if target := {"convert": self.converted, "split": self.pieces}.get(step.command):
             words += ["--out", str(target)]
-        words += [word for name, value in body["values"].items() for word in fields[name].words(value)]
+        for name, value in values.items():
+            flag = f"--{name.replace('_', '-')}"
+            if value not in ("", *CHOICES.get(name, [value])):
+                raise BadInput(f"{flag} can't be {str(value)[:40]!r}", "reload the page")
+            if value != "":
+                words.append(flag if value == "on" else f"{flag}={value}")
         if self.converted.is_symlink() and step.command == "convert":
             raise BadInput(f"{as_text(self.converted)!r} is a link", "remove it, or run the command by hand")
         for folder in (self.pieces / USABLE, self.pieces / NON_USABLE) if step.command == "split" else (clips,):

@@ -35,8 +35,8 @@ _KEPT = ("backup", "unsanitized")
 #: Endings of documents: JSON, and tables with a row a line.
 _DOCUMENTS = frozenset({".json", ".jsonl", ".csv", ".tsv", ".list", ".lst", ".txt"})
 
-#: A part of a document that may be a name: a string of JSON, or a cell of a table.
-_PIECE = re.compile(r'[^"|,\t\r\n]+')
+#: Ends of a part of a document that may be a name: a string of JSON, or a cell of a table.
+_ENDS = r'"|,\t\r\n'
 
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
@@ -255,7 +255,12 @@ class _Contents:
                 self.items[item.path] = item
                 self._namesakes[posixpath.basename(item.path)].append(item)
         self.series = {item.series for item in self.items.values()}
-        self._forms = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
+        prefixes = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
+        starts = "|".join(map(re.escape, prefixes)) or "(?!)"
+        #: The folder of a name, the name, and before what it ends: an ending, or the number of a line.
+        self._names = re.compile(
+            rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:-[^_{_ENDS}./]+)?)(?![^{_ENDS}./])"
+        )
         self.documents = {path: text for path in self.files if (text := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
@@ -279,7 +284,7 @@ class _Contents:
         if place.is_symlink() and files.is_inside(place, root):
             return ""  # it changes with what it names
         text = _whole(root, place.relative_to(root)).decode("utf-8", "surrogateescape")
-        return text if any(form in text for form in self._forms) else ""
+        return text if self._names.search(text) else ""
 
     def numbered(self, digits: int | None) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
@@ -323,55 +328,42 @@ class _Contents:
     def _followed(self, document: str, rename: Callable[[_Item], str | None]) -> str:
         """A document with other names for its items; `rename` returns None where an item keeps its own."""
 
-        def piece(match: re.Match[str]) -> str:
-            text = mention = match[0]
-            if not any(form in text for form in self._forms):
-                return text
-            with suppress(ValueError):
-                mention = json.loads(f'"{text}"')
-            # The longest beginning that is a name; the rest is an ending, or the number of a line.
-            ends = [len(mention), *reversed([dot.start() for dot in re.finditer(r"[./]", mention)])]
-            names = [(end, item) for end in ends if (item := self._present(mention[:end], document))]
-            if not names:
-                end = len(mention.removesuffix(suffix := posixpath.splitext(mention)[1]))
-                end = end if suffix.lower() in AUDIO_SUFFIXES else len(mention)
-                names = [(end, item)] if (item := self._missing_one(mention[:end], document)) else []
-            for end, item in names[:1]:
-                if new := rename(item):
-                    named = posixpath.join(posixpath.dirname(mention[:end]), new) + mention[end:]
-                    return named if mention == text else json.dumps(named)[1:-1]
-            return text
+        def renamed(match: re.Match[str]) -> str:
+            folder, name = match.groups()
+            with suppress(ValueError):  # backslashes of a table are no escapes of JSON
+                folder, name = json.loads(f'["{folder}", "{name}"]')
+            item = self._named(folder, name, document)
+            new = rename(item) if item else None
+            if new is None:
+                return match[0]
+            return match[1] + (new if name == match[2] else json.dumps(new)[1:-1])
 
-        return _PIECE.sub(piece, self.documents[document])
+        return self._names.sub(renamed, self.documents[document])
 
-    def _present(self, mention: str, document: str) -> _Item | None:
-        """The item that a document names. Raises BadInput for one of two."""
-        folder = posixpath.dirname(document)
-        if posixpath.isabs(mention):
-            mention = os.path.relpath(mention, self.top / folder)
-        path = posixpath.normpath(posixpath.join(folder, mention))
+    def _named(self, folder: str, name: str, document: str) -> _Item | None:
+        """The item that a document names, which may have no recording. Raises BadInput for one of two."""
+        where = posixpath.dirname(document)
+        if posixpath.isabs(folder):
+            folder = os.path.relpath(folder, self.top / where)
+        path = posixpath.normpath(posixpath.join(where, folder, name))
         if path in self.items:
             return self.items[path]
         of_discarded = posixpath.basename(document).startswith("discarded")
-        namesakes = self._namesakes.get(mention, [])
+        namesakes = [] if folder else self._namesakes.get(name, [])
         namesakes = [item for item in namesakes if item.is_discarded == of_discarded] or namesakes
         places = sorted(repr(item.path) for item in namesakes)
-        if namesakes and "/" not in document and mention in self._elsewhere:
-            places = [repr(self.root.name), repr(self._elsewhere[mention])]
+        if namesakes and "/" not in document and name in self._elsewhere:
+            places = [repr(self.root.name), repr(self._elsewhere[name])]
         if len(places) > 1:
             raise BadInput(
-                f"{document!r} names {mention!r}, which is in {' and '.join(places)}",
+                f"{document!r} names {name!r}, which is in {' and '.join(places)}",
                 "write the folder before the names in it, or move it away",
             )
-        return namesakes[0] if namesakes else None
-
-    def _missing_one(self, mention: str, document: str) -> _Item | None:
-        """The item of a known series that a document names, and that has no recording."""
-        item = _item(posixpath.normpath(posixpath.join(posixpath.dirname(document), mention)))
+        item = namesakes[0] if namesakes else _item(path)
         if item is None or item.series in self.series:
             return item
-        folders = [folder for folder, prefix in self.series if prefix == item.prefix]
-        is_known = len(folders) == 1 and "/" not in mention and mention not in self._elsewhere
+        folders = [of for of, prefix in self.series if prefix == item.prefix]
+        is_known = len(folders) == 1 and not folder and name not in self._elsewhere
         return item._replace(folder=folders[0]) if is_known else None
 
 
