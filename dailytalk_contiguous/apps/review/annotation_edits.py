@@ -6,7 +6,6 @@ rejected. A file whose changes are all applied becomes the new original.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -163,8 +162,6 @@ def edits_of(
     If `kept`, the original file, is lost, the file is compared with the lines as they are. Raises BadInput for a
     file that is damaged, or cut off.
     """
-    if kept.is_file() and read_bytes(kept) == read_bytes(path):
-        return [], []
     lines = session.lines(name)
     current = {label: key for key, line in lines.items() if (label := spoken_label(line))}
     exported = annotation_of(name, lines.values())
@@ -259,7 +256,6 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
     if not files:
         reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
         raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
-    count = Counter(path.stem for path in files)
     edits: list[Made] = []
     rejects: list[Reject] = []
     for path in files:
@@ -269,8 +265,6 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
             if (name := names.get(path.stem)) is None:
                 where = as_text(session.editable.root)
                 raise BadInput(f"{where!r} has no conversation of this name", "keep file names")
-            if count[path.stem] > 1:
-                raise BadInput(f"there are {count[path.stem]} files of this conversation", "keep the edited one")
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")

@@ -4,9 +4,8 @@
 into paths.
 """
 
-import logging
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from importlib.resources import files
@@ -29,8 +28,6 @@ from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import folder_locked
-
-log = logging.getLogger("dailytalk_contiguous")
 
 #: Most bytes of a request's body, and most characters of an author's name.
 MOST_BODY, LONGEST_NAME = 8 << 20, 80
@@ -60,13 +57,7 @@ class OpenReview:
         self._held.close()
 
 
-#: The shape of the query of each GET, and of the body of each POST; each is answered by the session's method.
-GETS: dict[str, Json] = {
-    "items": {"since?": int, "at?": str},
-    "item": {"id": str, "of?": str},
-    "peaks": {"id": str, "of?": str, "start": float, "end": float, "count": int},
-    "sound": {"id": str, "of?": str},
-}
+#: The shape of the body of each POST, which is answered by the session's method.
 POSTS: dict[str, Json] = {
     "edit": {"name": str, "base": int, "action": dict},
     "undo": {"name?": str},
@@ -86,41 +77,45 @@ def make_app(session: Session) -> Starlette:
         name = " ".join(unquote(request.cookies.get(AUTHOR_COOKIE, "")).split())
         return name if name and name.isprintable() and len(name) <= LONGEST_NAME else session.author
 
-    def about(request: Request) -> Json:
-        return session.about(author(request))
+    def items(request: Request) -> Json:
+        since, at = (request.query_params.get(name, "") for name in ("since", "at"))
+        return session.items(author(request), int(since) if since.isdecimal() else -1, at)
 
-    def progress(request: Request) -> Response:
-        return HTMLResponse(rendered("progress.html", __package__, **session.progress()))
+    def item(request: Request) -> tuple[str, str | None]:
+        """The item of a request, and whether its rebuilt conversation is meant."""
+        return request.query_params.get("id", ""), request.query_params.get("of")
 
-    def asked(name: str, request: Request) -> Any:
-        shape = GETS[name]
-        kinds = {key.removesuffix("?"): kind for key, kind in shape.items()}
-        query: Json = {
-            key: value if kinds[key] is str else parse_json(value.encode(), key)
-            for key, value in request.query_params.items()
-            if key in kinds
-        }
-        expect(query, shape, "the request", "reload the page")
-        if name == "items":
-            return session.items(author(request), **query)
-        item = query["id"], query.get("of")
-        if name == "item":
-            return session.item(*item)
-        stretch = session.stretch(*item)
-        if name == "sound":
-            return sound_response(sound.wav_of(stretch), request.headers.get("range"))
-        return peaks_response(stretch, query["start"], query["end"], query["count"])
+    def peaks(request: Request) -> Response:
+        """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
+        stretch = session.stretch(*item(request))
+        try:
+            start, end, count = (float(request.query_params[name]) for name in ("start", "end", "count"))
+        except (KeyError, ValueError):
+            start, end, count = 0.0, 0.0, 0.0
+        if not 0 <= start < end <= stretch.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
+            raise BadInput(f"{start:g} to {end:g} s in {count:g} parts is no stretch", "reload the page")
+        values = sound.peaks_of(stretch, start, end, int(count))
+        headers = {"X-Channels": str(len(values))}
+        return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
     def posted(name: str, request: Request, body: Json) -> Any:
         known = {key.removesuffix("?") for key in POSTS[name]}
         values = {key: value for key, value in body.items() if key in known}
         return getattr(session, name.replace("-", "_"))(author=author(request), **values)
 
+    gets: dict[str, Callable[[Request], Any]] = {
+        "session": lambda request: session.about(author(request)),
+        "items": items,
+        "item": lambda request: session.item(*item(request)),
+        "peaks": peaks,
+        "sound": lambda request: sound_response(
+            sound.wav_of(session.stretch(*item(request))), request.headers.get("range")
+        ),
+        "progress": lambda _: HTMLResponse(rendered("progress.html", __package__, **session.progress())),
+    }
     routes = [
         *(Route(path, page_of("index.html")) for path in ("/", "/assets/{name}")),
-        Route("/api/session", answering(about)),
-        Route("/api/progress", answering(progress)),
-        *(Route(f"/api/{name}", answering(partial(asked, name))) for name in GETS),
+        *(Route(f"/api/{name}", answering(answer)) for name, answer in gets.items()),
         *(
             Route(f"/api/{name}", answering(partial(posted, name), shape), methods=["POST"])
             for name, shape in POSTS.items()
@@ -134,16 +129,6 @@ def page_of(start: str) -> Callable[[Request], Response]:
     return lambda request: page_file(ASSETS, request.path_params.get("name", start))
 
 
-def peaks_response(stretch: sound.SoundStretch, start: float, end: float, count: int) -> Response:
-    """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
-    if not 0 <= start < end <= stretch.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
-        raise BadInput(f"{start:g} to {end:g} s in {count} parts is no stretch", "reload the page")
-    peaks = sound.peaks_of(stretch, start, end, count)
-    return Response(
-        peaks.tobytes(), media_type="application/octet-stream", headers={"X-Channels": str(len(peaks))}
-    )
-
-
 def sound_response(wav: sound.Wav, range_header: str | None) -> Response:
     """The sound of an item as a 16-bit WAV, whole or the requested range of bytes."""
     (first, last), status = (0, wav.size), 200
@@ -155,7 +140,7 @@ def sound_response(wav: sound.Wav, range_header: str | None) -> Response:
         (first, last), status = span, 206
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
     headers["Content-Length"] = str(last - first)
-    data = iterate_in_threadpool(_logged(wav.read(first, last)))
+    data = iterate_in_threadpool(wav.read(first, last))
     return StreamingResponse(data, status, media_type="audio/wav", headers=headers)
 
 
@@ -208,12 +193,3 @@ async def request_body(request: Request, shape: Json) -> Json:
     body = parse_json(bytes(data), "the request", "reload the page", limit=MOST_BODY)
     checked: Json = expect(body, shape, "the request", "reload the page")
     return checked
-
-
-def _logged(data: Iterator[bytes]) -> Iterator[bytes]:
-    """Bytes of a sound; a recording that breaks off ends the answer, with its reason in the log."""
-    try:
-        yield from data
-    except (BadInput, OSError) as problem:
-        log.warning("a recording could not be played to its end: %s", problem)
-        raise

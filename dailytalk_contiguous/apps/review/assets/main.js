@@ -60,7 +60,7 @@ const editor = new Editor({
     }
   },
   play: (start, end) => play(start, end),
-  typed: () => showSaving(editor.unsaved ? "unsaved" : saver.pending ? "saving" : "saved"),
+  typed: () => showSaving(editor.draft ? "unsaved" : saver.pending ? "saving" : "saved"),
 });
 
 const wave = new Wave({
@@ -94,7 +94,7 @@ const saver = new Saver({
 
 const STATES = { saved: "Saved", saving: "Saving…", unsaved: "Not saved yet", failed: "Not saved", refused: "Refused", lost: "No server" };
 const showSaving = (name, sentence = "") => {
-  if (name === "saved") name = saver.pending || undoing ? "saving" : editor.unsaved || stepping ? "unsaved" : "saved";
+  if (name === "saved") name = saver.pending || undoing ? "saving" : editor.draft || stepping ? "unsaved" : "saved";
   const isNew = $("saving").dataset.state !== name;
   $("saving").dataset.state = name;
   const time = name === "saved" ? ` ${new Date().toLocaleTimeString([], { hour12: false })}` : "";
@@ -102,7 +102,7 @@ const showSaving = (name, sentence = "") => {
   $("retry").hidden = name !== "failed";
   if (name === "failed") notice(`${sentence} Nothing is lost: it is tried again until it is saved.`);
   else if (sentence) notice(sentence);
-  if (isNew && name === "saved") standing();
+  else if (isNew && name === "saved") standing();
   if (isNew && ["saved", "failed", "refused"].includes(name)) announce(STATES[name]);
 };
 
@@ -273,20 +273,22 @@ const switchSound = async () => {
   announce(heardOf ? "Rebuilt sound" : "Recorded sound");
 };
 
-/** The time of the edge that was touched last; else the nearer edge of the word or line to the head. */
-const edgeTime = () => {
-  const region = wave.region(editor.index >= 0 ? editor.index : null);
-  if (!region) return sound.time;
-  const { start, end } = wave.times(region);
-  return edge === "start" ? start : edge === "end" ? end : Math.abs(sound.time - start) <= Math.abs(sound.time - end) ? start : end;
+/** Hear a little around the edge that was touched last; else around the nearer edge of the word or line to the head. */
+const playEdge = () => {
+  const region = chosenRegion();
+  const { start, end } = region ? wave.times(region) : { start: sound.time, end: sound.time };
+  const nearer = Math.abs(sound.time - start) <= Math.abs(sound.time - end) ? start : end;
+  const at = { start, end }[edge] ?? nearer;
+  play(at - AROUND, at + AROUND);
 };
 
 // Edits of the chosen line.
 
 const line = () => editor.chosen;
+const onWord = () => (editor.index >= 0 ? "word" : "line");
+const chosenRegion = () => wave.region(editor.index >= 0 ? editor.index : null);
 
 const split = () => {
-  if (!line()) return;
   if (editor.index > 0) edit({ do: "split", line: editor.line, index: editor.index }, "a split");
   else splitHere();
 };
@@ -294,8 +296,8 @@ const splitHere = () => { if (line()) edit({ do: "split", line: editor.line, at:
 
 const merge = () => {
   const next = line() && item.lines.slice(editor.place + 1).find((one) => one.channel === line().channel);
-  if (!next) { notice("There is no later line of the same speaker."); return; }
-  edit({ do: "merge", line: editor.line, with: next.id }, "a merge");
+  if (next) edit({ do: "merge", line: editor.line, with: next.id }, "a merge");
+  else notice("There is no later line of the same speaker.");
 };
 
 /** Where a new line goes: the selection, else from the head up to the next line of the speaker, one second at most. */
@@ -324,16 +326,15 @@ const remove = () => {
   else edit({ do: "delete", line: editor.line }, "a deletion of the line");
 };
 
-/** The sigh or laugh: a line of its own in a selection, else the text of an empty line, else the end of the line. */
-const soundText = async () => {
-  const text = session.sound_text;
-  if (wave.selection && !item.lines.some((one) => one.channel === wave.lanes[wave.selection.channel] && one.start < wave.selection.end && one.end > wave.selection.start)) { await insert(text); return; }
-  const chosen = line();
-  if (!chosen) { await insert(text); return; }
+/** The sigh or laugh: a line of its own in a selection where the speaker says nothing, else the end of the line. */
+const soundText = () => {
+  const [text, chosen, { selection }] = [session.sound_text, line(), wave];
+  const said = selection && item.lines.some((one) => one.channel === wave.lanes[selection.channel] && one.start < selection.end && one.end > selection.start);
+  if (!chosen || (selection && !said)) { insert(text); return; }
   // The end includes what is heard: up to the end of the selection, or to the head if that is shortly after the line.
   const next = item.lines.find((one) => one.channel === chosen.channel && one.start > chosen.start);
-  const wanted = wave.selection?.end ?? (sound.time > chosen.end && sound.time < chosen.end + 3 ? sound.time : chosen.end);
-  const end = tidy(Math.min(wanted, Math.max(chosen.end, next?.start ?? item.duration)));
+  const wanted = selection?.end ?? (sound.time < chosen.end + 3 ? sound.time : chosen.end);
+  const end = tidy(Math.min(wanted, next?.start ?? item.duration));
   if (end > chosen.end) edit({ do: "times", line: chosen.id, start: chosen.start, end }, "the end of the line");
   edit({ do: "text", line: chosen.id, text: [chosen.text, text].filter(Boolean).join(" ") }, "the text");
 };
@@ -359,15 +360,17 @@ const takeBack = async (how) => {
   flush();
   undoing = true;
   showSaving("saving");
-  let error = null;
+  let problem = "";
   try {
     show((await post(`api/${how}`, item ? { name: item.id } : {})).item);
     announce(how === "undo" ? "Undone" : "Done again");
-  } catch (problem) { error = problem; }
+  } catch (error) {
+    failed(error);
+    problem = error.message;
+  }
   undoing = false;
-  showSaving("saved");
-  if (error) failed(error);
-  else await look();
+  showSaving("saved", problem);
+  look();
 };
 
 /** Discard or restore items; gives the ids of those that were not so. */
@@ -429,7 +432,6 @@ const inSide = (id) => {
   $(id).focus();
   return $(id);
 };
-const onWord = () => (editor.index >= 0 ? "word" : "line");
 
 const ACTIONS = [
   { name: "next-line", keys: ["ArrowDown", "j"], group: "Go", label: "next line, and hear it", run: () => editor.step(1) },
@@ -454,7 +456,7 @@ const ACTIONS = [
   { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => playRegion(null) },
   { name: "play-word", keys: ["w"], group: "Hear", label: "the word", run: () => playRegion(editor.index) },
   { name: "play-selection", keys: ["s"], group: "Hear", label: "the selection", run: () => { if (wave.selection) playPart(wave.selection); } },
-  { name: "play-edge", keys: ["a"], group: "Hear", label: "a little around the edge", run: () => { const at = edgeTime(); play(at - AROUND, at + AROUND); } },
+  { name: "play-edge", keys: ["a"], group: "Hear", label: "a little around the edge", run: playEdge },
   { name: "loop", keys: ["o"], group: "Hear", label: "again and again", run: () => { sound.loop = !sound.loop; showSound(); } },
   { name: "back", keys: ["Ctrl+,", ";"], group: "Hear", label: "two seconds back", run: () => sound.seek(Math.max(0, sound.time - 2)) },
   { name: "hear-left", keys: ["1"], group: "Hear", label: "the left side alone", run: () => hear(0) },
@@ -503,7 +505,7 @@ const byKey = new Map(ACTIONS.flatMap((action) => action.keys.map((key) => [key,
 const focusTime = () => (sound.time >= wave.view.start && sound.time <= wave.view.start + wave.view.span ? sound.time : wave.view.start + wave.view.span / 2);
 
 const hereAs = (which) => {
-  const region = wave.region(editor.index >= 0 ? editor.index : null);
+  const region = chosenRegion();
   if (!region) return;
   edge = which;
   place(region, wave.moved(region, which, tidy(sound.time) - region[which], region));
@@ -554,7 +556,8 @@ document.addEventListener("keydown", (event) => {
   const typing = isTyping(target);
   const command = event.ctrlKey || event.metaKey;
   if (event.key === "Escape") { escape(target, typing); return; }
-  if (!command && !event.altKey && (inText(event) || onEdge(event) || inList(event))) return;
+  if (!command && !event.altKey && (inText(event) || onEdge(event))) return;
+  if (target.id === "items" && LIST_KEYS.includes(event.key)) { inList(event); return; }
   const shifted = event.shiftKey && /^[a-zA-Z]$/.test(event.key);
   const name = (command ? "Ctrl+" : "") + (shifted ? "Shift+" : "") + (shifted ? event.key.toUpperCase() : event.key);
   const action = byKey.get(name);
@@ -569,18 +572,18 @@ document.addEventListener("keydown", (event) => {
   act(action);
 });
 
-/** What a key does in a field or a list before it is a key of the page; says whether it did. */
+/** What a key does in a field before it is a key of the page; says whether it did. */
 const inText = (event) => {
   const { id } = event.target;
-  if (event.key !== "Enter" || !["row", "text", "start", "end", "from", "to", "tag", "search"].includes(id)) return false;
+  if (event.key !== "Enter" || !isTyping(event.target)) return false;
   event.preventDefault();
   if (id === "row") toRow($("row").value.trim());
   else if (id === "text") {
     editor.flush();
     if (!event.shiftKey || !editor.step(1)) $("dialogue").focus();
-  } else { // takes over a time that was typed, and goes back to the lines
-    event.target.blur();
-    (id === "search" ? $("items") : $("dialogue")).focus();
+  } else {
+    event.target.blur(); // takes over a time that was typed, and goes back to the lines
+    $(event.target.closest("#side") ? "items" : "dialogue").focus();
   }
   return true;
 };
@@ -594,23 +597,25 @@ const onEdge = (event) => {
   return true;
 };
 
-/** The place that a key leads to in a row of them, by steps of 1 and of a page. */
-const keyed = ({ key }, place, page, last) => (
-  { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: last }[key]);
-
-// In the list of items, arrows go from item to item.
-const inList = (event) => {
-  if (event.target.id !== "items") return false;
-  const last = list.found.length - 1;
-  const to = keyed(event, list.place, Math.max(1, Math.floor($("items").clientHeight / 54) - 1), last);
-  if (to === undefined && event.key !== "Enter") return false;
+/** In the list of items, arrows go from item to item, and Enter to its lines. */
+const inList = async (event) => {
+  const [last, { place }] = [list.found.length - 1, list];
+  const page = Math.max(1, Math.floor($("items").clientHeight / 54) - 1);
+  const to = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: last }[event.key];
   event.preventDefault();
-  if (to === undefined) {
-    document.body.classList.remove("listing");
-    editor.grow();
+  if (event.key === "Enter") {
+    closeList();
     $("dialogue").focus();
-  } else if (last >= 0) go(list.found[clamp(to, 0, last)], true).then(() => { if (innerWidth <= 760) document.body.classList.add("listing"); });
-  return true;
+  } else {
+    await go(list.found[clamp(to, 0, last)], true);
+    document.body.classList.toggle("listing", innerWidth <= 760);
+  }
+};
+const LIST_KEYS = ["ArrowDown", "ArrowUp", "PageDown", "PageUp", "Home", "End", "Enter"];
+
+const closeList = () => {
+  document.body.classList.remove("listing");
+  editor.grow();
 };
 
 const escape = (target, typing) => {
@@ -622,7 +627,7 @@ const escape = (target, typing) => {
     $("play-selection").disabled = true;
     wave.draw();
   } else if (editor.index >= 0) editor.pick(editor.line, -1, false);
-  else { document.body.classList.remove("listing"); editor.grow(); }
+  else closeList();
 };
 
 for (const handle of document.querySelectorAll(".edge")) handle.addEventListener("blur", settle);
@@ -693,7 +698,7 @@ const take = ({ number, items, people }) => {
 /** The state that somebody else made, unless something of mine is under way: then a conflict will show both. */
 const reload = async () => {
   if (!item) return;
-  const isBusy = () => editor.unsaved || stepping || undoing || saver.waits(item.id);
+  const isBusy = () => editor.draft || stepping || undoing || saver.waits(item.id);
   const { id, of, base } = item;
   if (list.byId.get(id).base > base && !isBusy()) {
     const newer = await get("api/item", { id, of });
