@@ -194,17 +194,15 @@ def plan_balance(
     plan = Balance(dict.fromkeys(clips["id"], 1.0), target, sums["seconds"].to_dict(), {}, {})
     for emotion in names:
         members = known[known["emotion"] == emotion].copy()
-        speakers = members.groupby("speaker")[["held", "copied"]].sum()
-        own, copied = speakers["held"].to_numpy(), speakers["copied"].to_numpy()
+        own, copied = (members.groupby("speaker")[name].sum() for name in ("held", "copied"))
         enough = own.sum() >= target
         most = own if enough else MOST_WEIGHT * own if weighs else own + copied
-        quota = quotas(0 * own if enough else own, most, target)
+        quota = pd.Series(quotas((0 if enough else 1) * own.to_numpy(), most.to_numpy(), target), own.index)
         if enough or weighs:
-            members["weight"] = members["speaker"].map(dict(zip(speakers.index, quota / own, strict=True)))
+            members["weight"] = members["speaker"].map(quota / own).astype(float)
         else:
-            share = np.divide(quota - own, copied, out=np.zeros(len(own)), where=copied > 0)
-            spread = members["speaker"].map(dict(zip(speakers.index, share, strict=True)))
-            members["weight"] = 1 + spread.astype(float) * members["copies"]
+            share = ((quota - own) / copied.where(copied > 0)).fillna(0.0)
+            members["weight"] = 1 + members["speaker"].map(share).astype(float) * members["copies"]
         # What once more adds: the clip again, or a copy of it.
         members["step"] = members["seconds"] if enough else members["copied"] / members["copies"].clip(lower=1)
         if not weighs:
@@ -320,31 +318,33 @@ def _best_groups(clips: pd.DataFrame, groups: "pd.Series[Any]", seed: int) -> tu
     best = math.inf, list[str]()
     for _ in range(int(np.clip(_GROUPS_IN_ALL // max(len(table), 1), _LEAST_ORDERS, _MOST_ORDERS))):
         order = chance.permutation(len(table))
-        costs = _costs(seconds[order].cumsum(axis=0), whole.to_numpy())
+        *_, costs = _judged(seconds[order].cumsum(axis=0), whole.to_numpy())
         if len(costs) and costs.min() < best[0]:
             first = int(costs.argmin()) + 1
             best = float(costs.min()), table.index[order[:first]].tolist()
     return best
 
 
-def _costs(chosen_seconds: Seconds, all_seconds: Seconds) -> Seconds:
-    """How bad sides with these seconds of each emotion (last axis) are; infinite where the other side is empty."""
-    share = chosen_seconds.sum(axis=-1) / all_seconds.sum()
+def _judged(chosen: Seconds, whole: Seconds) -> tuple[Seconds, Seconds, Seconds]:
+    """Of sides with these seconds of each emotion (last axis): their share of all seconds, by how much their
+    emotions differ, and how bad that is; infinite where the other side is empty.
+    """
+    seconds = chosen.sum(axis=-1)
+    share = seconds / whole.sum()
+    mix = chosen / np.maximum(seconds, _NO_SHARE)[..., None]
+    different = np.where(seconds > 0, np.abs(mix - whole / whole.sum()).sum(axis=-1) / 2, 1.0)
     outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
-    mix = chosen_seconds / chosen_seconds.sum(axis=-1, keepdims=True)
-    different = np.abs(mix - all_seconds / all_seconds.sum()).sum(axis=-1) / 2
     # What is acceptable costs less than all that is not. Then shares count first; with the same emotions the
     # middle of the range is better than its border.
     cost = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
     cost += (outside > _NO_SHARE) | (different > MOST_DIFFERENT)
-    return np.asarray(np.where(share > 1 - _NO_SHARE, np.inf, cost), np.float64)
+    return share, different, np.where(share > 1 - _NO_SHARE, np.inf, cost)
 
 
 def _division(clips: pd.DataFrame, validates: "pd.Series[bool]", note: str | None) -> CorpusSplit:
-    seconds = clips.pivot_table("seconds", "emotion", validates.rename("validates"), "sum")
-    seconds = seconds.reindex(columns=[False, True]).fillna(0.0)
-    chosen, whole = seconds[True], seconds.sum(axis=1)
-    different = 1.0 if not chosen.sum() else (chosen / chosen.sum() - whole / whole.sum()).abs().sum() / 2
+    whole = clips.groupby("emotion")["seconds"].sum()
+    chosen = clips[validates].groupby("emotion")["seconds"].sum().reindex(whole.index, fill_value=0.0)
+    share, different, _ = _judged(chosen.to_numpy(), whole.to_numpy())
     disjoint_in = "clips"
     for way in ("sentences", "speakers"):
         groups = clips[_COLUMNS[way]]
@@ -352,5 +352,5 @@ def _division(clips: pd.DataFrame, validates: "pd.Series[bool]", note: str | Non
         if len(alone) and alone.all() and not validates[groups.isna()].any():
             disjoint_in = way
     sides = np.where(validates, "validation", "train").tolist()
-    share = float(chosen.sum() / whole.sum())
-    return CorpusSplit(dict(zip(clips["id"], sides, strict=True)), disjoint_in, share, float(different), note)
+    side = dict(zip(clips["id"], sides, strict=True))
+    return CorpusSplit(side, disjoint_in, float(share), float(different), note)
