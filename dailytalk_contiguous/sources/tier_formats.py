@@ -109,6 +109,7 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
         if times.hasnans:
             raise broken(path, f"has no times at the ends of the tier {quoted(name)}", SAVE_EAF)
         timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
+    # pympi itself finds no owner that is a part of another annotation, such as a word.
     owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
     tiers = []
     for name, (aligned, refs, about, _) in eaf.tiers.items():
