@@ -189,12 +189,13 @@ def _sides_of_files(
     paths: Sequence[Path], stem: str, channels: Mapping[Path, str | None]
 ) -> dict[Path, str | None]:
     """The side that each file is of: the one known, or the one in its name; None for a file of both."""
-    markers: dict[Path, str] = {}  # "left" of call.left.srt
-    for path in paths:
-        bare_name = path.name.removesuffix(ending_of(path.name) or path.suffix)
-        marker = _marker(bare_name, stem)
-        if marker and not channels.get(path) and not is_shared(path.name, stem):
-            markers[path] = marker
+    markers = {  # "left" of call.left.srt
+        path: marker
+        for path in paths
+        if not channels.get(path)
+        and not is_shared(path.name, stem)
+        and (marker := _marker(path.name.removesuffix(ending_of(path.name) or path.suffix), stem))
+    }
     sides = sides_of([*markers.values()], paths[0]) if markers else {}
     return {path: sides[markers[path]] if path in markers else channels.get(path) for path in paths}
 
@@ -373,17 +374,20 @@ def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> 
 
     Raises BadInput for one whose times are some other unit, or those of another recording.
     """
-    times = [
-        part[edge] for item in passages for part in (item._asdict(), *item.words) for edge in ("start", "end")
-    ]
+    edges = ("start", "end")
+    times = [edge for item in passages for edge in (item.start, item.end)]
+    times += [word[edge] for item in passages for word in item.words for edge in edges]
     if not duration or not times or max(times) <= MOST_BEYOND * duration:
         return passages
     if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_END:
-
-        def scaled(item: dict[str, Any]) -> dict[str, Any]:
-            return item | {"start": item["start"] / 1000, "end": item["end"] / 1000}
-
-        return [Passage(**(scaled(item._asdict()) | {"words": [*map(scaled, item.words)]})) for item in passages]
+        return [
+            item._replace(
+                start=item.start / 1000,
+                end=item.end / 1000,
+                words=[word | {edge: word[edge] / 1000 for edge in edges} for word in item.words],
+            )
+            for item in passages
+        ]
     raise broken(
         path,
         f"has times up to {max(times):,.0f} s, and the recording is {duration:,.1f} s long",
