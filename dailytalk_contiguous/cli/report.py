@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import open_items, reference_at
-from dailytalk_contiguous.publish.page import ALL, AUDIO, SHOWN, write_report
+from dailytalk_contiguous.publish.page import AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import Version, version_or_path
 from dailytalk_contiguous.store.work_folder import STATS
@@ -33,16 +33,16 @@ def report(
     conversations: list[str] | None = option(
         None,
         Panel.RESULT,
-        "How many examples to choose for the player; or the id of one, as often as you like; or all.",
-        metavar="N|ID|all",
+        "How many examples to choose for the player; or the id of one, as often as you like.",
+        metavar="N|ID",
         show_default=str(SHOWN),
     ),
     audio: str | None = option(
         None,
         Panel.RESULT,
-        "Where sound goes: files beside the page, inside it, or nowhere.",
+        "Where sound goes: inside the page, or nowhere.",
         metavar="|".join(AUDIO),
-        show_default="inside below 20 MB, else beside",
+        show_default="inside",
     ),
     markdown: Path | None = cli_options.MARKDOWN,
     **options: Any,
@@ -51,8 +51,8 @@ def report(
 
     One page of HTML, with all conversations in a table. Of a corpus of clips or a mix: hours along every label,
     balance, quality with its limits, what to record, whose work it is, and clips to listen to; --markdown is for
-    them alone. With --against, both are side by side. The page needs no network, and no other file unless its
-    sound is beside it. The player shows the first three minutes of a conversation.
+    them alone. With --against, both are side by side. The page needs no network and no other file. The player
+    shows the first three minutes of a conversation.
     """
     cli_options.on_this_machine("--out", out)
     cli_options.on_this_machine("--markdown", markdown)
@@ -87,14 +87,12 @@ def report(
         contents += f", {len(written.shown)} with sound"
     else:
         record |= {"conversations": written.conversations, "shown": written.shown}
-        record |= {"files": written.files and str(written.files)}
         contents = f"{len(written.shown)} of {counted(written.conversations, 'conversation')} in the player"
     details: list[str | Judgement] = []
     if judged := written.verdict:
         record |= {"verdict": judged.as_dict()}
         details.append(Judgement(judged.headline, {"good": True, "bad": False}.get(judged.level)))
-    beside = f"; its sound is in {written.files}, which belongs to it" if written.files else ""
-    headline = f"report  {record['out']} ({written.size / 1e6:.1f} MB, {contents}{beside})"
+    headline = f"report  {record['out']} ({written.size / 1e6:.1f} MB, {contents})"
     return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
 
 
@@ -113,10 +111,8 @@ def _other(against: str | None, dataset: Path | Version) -> tuple[Path | None, R
     return None, reference_at(other)
 
 
-def chosen_conversations(values: list[str]) -> int | str | list[str]:
-    """Parse `--conversations`: a number by itself is how many, `all` is all, other values are ids."""
+def chosen_conversations(values: list[str]) -> int | list[str]:
+    """Parse `--conversations`: a number by itself is how many, other values are ids."""
     if not values:
         return SHOWN
-    if values == [ALL]:
-        return ALL
     return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values

@@ -7,13 +7,11 @@ those that the user names, are read once more for the player, with their sound.
 
 import itertools
 import math
-import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -42,7 +40,6 @@ from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import Table, filled, page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines, write_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, is_marked
 from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED, read_run
 
 _Job = TypeVar("_Job")
@@ -83,27 +80,14 @@ REPORT, SHOWN = "report.html", 5
 #: Rejects that are listed with their remedies, and conversations in the page's table, the worst first.
 EXAMPLES, MOST_LISTED = 30, 2000
 
-#: The place of the sound: files beside the page, the page itself, or nowhere.
-AUDIO = ("beside", "inside", "none")
-
-#: The value of `shown` and `--conversations` for every conversation.
-ALL = "all"
-
-#: Bytes of sound up to which it goes into the page by default: as much as can still be sent by mail.
-MOST_INSIDE = 20_000_000
+#: Where the sound goes: into the page, or nowhere.
+AUDIO = ("inside", "none")
 
 #: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
 MOST_DECODED = 36_000.0
 
-#: Seconds in the player up to which waveforms are fine.
-MOST_FINE = 1200.0
-
 #: Seconds of a line that is played alone.
 LONGEST_LINE = 30.0
-
-#: Sources that the page may play: the sound that is in it, and that of files beside it. In a page that was opened
-#: from a disk, Chromium takes `'self'` for the files of that disk.
-_MEDIA = {"beside": "'self' data:", "inside": "data:", "none": "data:"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +95,7 @@ class WrittenReport:
     """A report: its path, its bytes, and its number of conversations or recorded clips.
 
     `shown` are the ids of those with sound or in the player. `labelled`: they are clips. `measured`: the number of
-    measured clips, kept or not. `verdict`: None where no clip is finished. `files`: the folder of their sound
-    beside the page; None where there is none.
+    measured clips, kept or not. `verdict`: None where no clip is finished.
     """
 
     path: Path
@@ -122,13 +105,12 @@ class WrittenReport:
     labelled: bool = False
     measured: int = 0
     verdict: judging.Verdict | None = None
-    files: Path | None = None
 
 
 def write_report(
     where: Path | Version,
     out: Path | None = None,
-    shown: int | str | Sequence[str] = SHOWN,
+    shown: int | Sequence[str] = SHOWN,
     other: Path | None = None,
     markdown: Path | None = None,
     audio: str | None = None,
@@ -142,17 +124,16 @@ def write_report(
     Args:
         where: as `open_items` takes it: a work folder, a folder of finished shards, a mix, or a version.
         out: the file; by default `report.html` in the folder.
-        shown: how many examples to choose; or the ids of conversations; or `ALL` of them. Clips are always chosen
-            by the page.
+        shown: how many examples to choose, or the ids of conversations. Clips are always chosen by the page.
         other: a folder to compare it with, as `comparison.compare_folders` takes it; None for none.
         markdown: of clips: a file for the summary; None for none.
-        audio: one of `AUDIO`; None: inside where that takes less than `MOST_INSIDE` bytes, else beside.
+        audio: one of `AUDIO`; None: inside.
         limits: beyond which conversations are remarked on.
         reference: another corpus to compare the measures of conversations with; of clips, only beside `other`.
         defaults: of `cli.defaults.default_settings`.
 
-    Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, there is
-    nothing to compare, or the folder for its sound holds other files.
+    Raises DailytalkError if it is empty or can't be read, an id is not in it, `shown` asks for clips, or there is
+    nothing to compare.
     """
     path = out or _default_path(where)
     items = open_items(where)
@@ -219,7 +200,7 @@ def _write_clips(
 def _write_conversations(
     items: Items,
     path: Path,
-    shown: int | str | Sequence[str],
+    shown: int | Sequence[str],
     references: Sequence[ReferenceCorpus],
     audio: str | None,
     limits: judging.FitnessLimits | None,
@@ -236,14 +217,8 @@ def _write_conversations(
     rejects = _rejects(tables, itertools.chain(refused, items.rejects()))
     judged = judging.judged_conversations(tables.conversations, limits)
     examples = _chosen(items, judged, shown)
-    in_player = judged if shown == ALL else judged.loc[[*examples]]
-    recordings = _recordings(items) if tables.is_rebuilt else None
-    seconds = in_player["duration"].fillna(0.0).clip(upper=player.LONGEST).sum()
-    recorded = judged.loc[[*examples], "source_duration"].fillna(0.0).clip(upper=player.LONGEST).sum()
-    n_bytes = (seconds + (recorded if recordings else 0.0)) * player.BYTES_A_SECOND
-    sounds = _Sounds(audio or ("inside" if n_bytes < MOST_INSIDE else "beside"), path)
-    parts = _Parts(items, recordings, sounds, player.FINE if seconds <= MOST_FINE else player.COARSE)
     names = judged["conversation_id"].astype(str)
+    parts = _Parts(items, _recordings(items) if tables.is_rebuilt else None, audio != "none")
     details = dict(steps("examples ready", parts.of_examples(names[[*examples]]), len(examples)))
     findings = _as_checked(items, tables.conversations["duration"].sum(), limits)
     if findings is None:
@@ -253,21 +228,13 @@ def _write_conversations(
         findings = [*twice, *checked, *judging.all_findings(tables, run, limits), *of_apps]
     verdict = judging.verdict_of(findings, tables.n)
 
-    def data() -> Iterator[tuple[str, Any]]:
-        for number, part in details.items():
-            # Sound that is in the page is in the element of its example, and not twice.
-            in_page = {"sound": None, "recorded": part["recorded"] | {"sound": None}}
-            yield f"detail-{number}", part | (in_page if sounds.mode == "inside" else {})
-        if shown == ALL:
-            others = parts.of_others(details)
-            yield from (
-                (f"detail-{number}", part)
-                for number, part in steps("conversations ready", others, len(judged) - len(details))
-            )
-        sounds.finish()
-
+    # The sound is in the element of its example, and not twice.
+    data = [
+        (f"detail-{number}", part | {"sound": None, "recorded": part["recorded"] | {"sound": None}})
+        for number, part in details.items()
+    ]
     ordered = judged.sort_values("badness", ascending=False, kind="stable")
-    listed = ordered[(np.arange(len(ordered)) < MOST_LISTED) | ordered.index.isin(in_player.index)]
+    listed = ordered[(np.arange(len(ordered)) < MOST_LISTED) | ordered.index.isin([*examples])]
     context = {
         **common,
         "tables": tables,
@@ -277,14 +244,13 @@ def _write_conversations(
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()},
         "listed": listed.to_dict("index"),
-        "in_player": {*in_player.index},
+        "in_player": {*examples},
         "furthest": parts.of_furthest(tables),
         "rejects": rejects,
         "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
     }
-    write_lines(path, page(items.name, "conversations.html", data=data(), media=_MEDIA[sounds.mode], **context))
-    ids, files = tuple(names[in_player.index]), sounds.folder if sounds.written else None
-    return WrittenReport(path, path.stat().st_size, tables.n, ids, verdict=verdict, files=files)
+    write_lines(path, page(items.name, "conversations.html", data=data, **context))
+    return WrittenReport(path, path.stat().st_size, tables.n, tuple(names[[*examples]]), verdict=verdict)
 
 
 def _recordings(items: Items) -> Items | None:
@@ -351,9 +317,9 @@ def _default_path(folder: Path | Version) -> Path:
     return folder / REPORT
 
 
-def _chosen(items: Items, judged: pd.DataFrame, shown: int | str | Sequence[str]) -> dict[int, str]:
-    if isinstance(shown, int) or shown == ALL:
-        return examples_of(judged, shown if isinstance(shown, int) else SHOWN)
+def _chosen(items: Items, judged: pd.DataFrame, shown: int | Sequence[str]) -> dict[int, str]:
+    if isinstance(shown, int):
+        return examples_of(judged, shown)
     numbers = {name: number for number, name in [*judged["conversation_id"].items()][::-1]}
     if missing := [name for name in dict.fromkeys(shown) if name not in numbers]:
         raise DailytalkError(
@@ -418,26 +384,9 @@ def measured_text(name: str, value: float) -> str:
     return f"{value * measure.factor:.{measure.digits}f} {measure.unit}".strip()
 
 
-class _Sounds:
-    """Puts sound, as MP3, into the page, into a folder beside it, which we own, or nowhere."""
-
-    def __init__(self, mode: str, page: Path) -> None:
-        self.mode, self.folder, self.written = mode, page.with_name(f"{page.stem}_files"), False
-        is_wanted = mode == "beside" or is_marked(self.folder)
-        self._files = OwnedFolder(self.folder, "sound of a report", ()) if is_wanted else None
-
-    def place(self, name: str, samples: Samples) -> str:
-        """Keep samples of the player's rate under a name; returns their address."""
-        mp3 = to_mp3(samples, player.RATE)
-        if self.mode == "inside" or self._files is None:
-            return mp3_address(mp3)
-        self._files.write_bytes(f"{name}.mp3", mp3)
-        self.written = True
-        return f"{quote(os.fsencode(self.folder.name))}/{name}.mp3"
-
-    def finish(self) -> None:
-        if self._files is not None:
-            self._files.finish({})
+def _address(samples: Samples) -> str:
+    """The address of a sound in the page, of the player's rate."""
+    return mp3_address(to_mp3(samples, player.RATE))
 
 
 @dataclass(frozen=True)
@@ -446,29 +395,20 @@ class _Parts:
 
     items: Items
     recordings: Items | None
-    sounds: _Sounds
-    levels: int
+    plays: bool
 
     def of_examples(self, names: "pd.Series[str]") -> Iterator[tuple[int, dict[str, Any]]]:
         """The details of examples. One whose sound can't be read names the problem instead."""
         rows = ((number, self.items.row(name)) for number, name in names.items())
         return _in_threads(
-            lambda job: (job[0], self._made(*job) | {"recorded": self._recorded(*job[:2])}),
+            lambda job: (job[0], self._made(*job)),
             ((number, row, self._sound(row)) for number, row in rows),
         )
-
-    def of_others(self, done: Collection[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-        rows = self.items.rows([*SMALL, "audio"] if self.sounds.mode != "none" else SMALL)
-        usable = enumerate(row for row in rows if not row.get("problem"))
-        left = ((number, row, self._sound(row)) for number, row in usable if number not in done)
-        return _in_threads(lambda job: (job[0], self._made(*job)), left)
 
     def of_furthest(self, tables: Tables) -> list[dict[str, Any]]:
         """The lines whose delivery is furthest from the source, these first: source and take to listen to."""
         samples = []
-        for place, line in enumerate(figures.furthest(tables).itertuples(), 1):
-            if self.sounds.mode == "none":
-                break
+        for line in figures.furthest(tables).itertuples() if self.plays else ():
             name = str(line.conversation_id)
             said = self.items.row(name)["utterances"][line.number]
             sounds = []
@@ -479,7 +419,7 @@ class _Parts:
                     found, problem = player.NO_SAMPLES, "No sound: its times are not known."
                     if has_length(start, end):
                         found, problem = _decoded(items, name, start, min(end - start, LONGEST_LINE))
-                    address = "" if problem else self.sounds.place(f"line-{place}--{how}", found[:, [side]])
+                    address = "" if problem else _address(found[:, [side]])
                     sounds.append((how, address, problem))
             synthesis = said["synthesis"]
             facts = [f"distance {synthesis['delivery_distance']:.2f}"]
@@ -494,33 +434,29 @@ class _Parts:
         samples, problem = player.NO_SAMPLES, sound if isinstance(sound, str) else ""
         if isinstance(sound, ItemSound):
             samples, problem = player.sound_of(sound.audio, sound.offset, player.shown_seconds(row))
-        address = (
-            self.sounds.place(f"{file_name(row['conversation_id'])}--{number}", samples) if len(samples) else None
-        )
+        address = _address(samples) if len(samples) else None
         is_rebuilt = self.items.is_rebuilt(row)
-        why = "As recorded, the examples alone can be heard." if is_rebuilt else ""
-        known = {"number": number, "problem": problem, "sound": address, "recorded": _recording(None, why)}
-        return known | player.detail(row, is_rebuilt, samples, self.levels)
+        known = {"number": number, "problem": problem, "sound": address, "recorded": self._recorded(row)}
+        return known | player.detail(row, is_rebuilt, samples)
 
     def _sound(self, row: Row) -> ItemSound | str:
         """Its encoded sound, or why there is none."""
-        if self.sounds.mode == "none":
+        if not self.plays:
             return ""
         try:
             return ItemSound(row["audio"]) if row.get("audio") else self.items.sound(row["conversation_id"])
         except BadInput as error:
             return f"No sound: {error.reason}."
 
-    def _recorded(self, number: int, row: Row) -> dict[str, Any]:
-        if not self.items.is_rebuilt(row) or self.sounds.mode == "none":
+    def _recorded(self, row: Row) -> dict[str, Any]:
+        if not self.items.is_rebuilt(row) or not self.plays:
             return _recording(None)
         if self.recordings is None:
             return _recording(None, "As recorded it can't be heard: only the work folder knows its recording.")
         samples, problem = _decoded(self.recordings, row["conversation_id"], 0.0, player.recorded_seconds(row))
         if problem:
             return _recording(None, problem)
-        name = f"{file_name(row['conversation_id'])}--{number}--recorded"
-        return _recording(self.sounds.place(name, samples[:, ::-1] if player.is_turned(row) else samples))
+        return _recording(_address(samples[:, ::-1] if player.is_turned(row) else samples))
 
 
 def _recording(sound: str | None, why: str = "") -> dict[str, Any]:

@@ -27,11 +27,8 @@ LONGEST, RATE = 180.0, 24000
 #: libsndfile's scale from 0 (best) to 1; at 24 kHz stereo this is a constant 80 kbit/s.
 COMPRESSION = 0.5
 
-#: Bytes of a page that a second of such sound takes: 80 kbit/s in base64.
-BYTES_A_SECOND = 80_000 / 8 * 4 / 3
-
-#: Levels a second of a waveform: of a few conversations, and where there are so many that the page grows.
-FINE, COARSE = 100, 20
+#: Levels a second of a waveform.
+LEVELS = 100
 
 #: A level of a waveform, of 64, is a character from this one on, which no text of JSON or HTML escapes but one.
 _LOWEST_LEVEL = ord("?")
@@ -99,7 +96,7 @@ def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samp
     return samples, "" if len(samples) else "No sound: the recording is empty."
 
 
-def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_second: int) -> dict[str, Any]:
+def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str, Any]:
     """Return the details of a conversation for the player; times are seconds.
 
     A line has its `side` (0 left, 1 right), `start`, `end`, `text`, `tag`, its start and end in the recording as
@@ -110,7 +107,6 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         row: columns of `core.schema.BUILT`.
         rebuilt: whether the left speaker is resynthesised.
         samples: of the player, shape (n, 2), at `RATE`; empty without sound.
-        levels_a_second: of the waveform.
     """
     seconds, whole = shown_seconds(row), row["duration"] or 0.0
     lines = [line for line in heard_utterances(row) if line["start"] is not None and line["start"] < seconds]
@@ -129,7 +125,7 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
     names = [" · ".join(filter(None, (titles[side], (row["speakers"] or {}).get(side)))) for side in CHANNELS]
     cut = f", of which the first {LONGEST / 60:g} minutes are shown" if whole > LONGEST else ""
     n_utterances = counted(len(row["utterances"] or ()), "utterance")
-    count = round(seconds * levels_a_second) if len(samples) else 0
+    count = round(seconds * LEVELS) if len(samples) else 0
     return {
         "name": row["conversation_id"],
         "shown": round(seconds, 3),
@@ -139,7 +135,7 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples, levels_a_sec
         "lines": [_line(line) for line in sorted(lines, key=lambda line: (line["start"], line["end"]))],
         "words": sorted(words, key=lambda word: word[1]),
         "peaks": [_letters(peaks(side, count)) for side in np.ascontiguousarray(samples.T)],
-        "peak_rate": levels_a_second,
+        "peak_rate": LEVELS,
     }
 
 

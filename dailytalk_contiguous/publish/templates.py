@@ -176,7 +176,6 @@ def page(
     package: str = __package__,
     /,
     data: Iterable[tuple[str, Any]] = (),
-    media: str = "data:",
     **context: Any,
 ) -> Iterator[str]:
     """Yield the pieces of a page's text.
@@ -184,9 +183,8 @@ def page(
     Args:
         name: its title. template: of its content, in `package`, with `context`.
         data: what its script reads, by the ids of the blocks that hold it; no browser runs them.
-        media: the sources of its sound, in words of a content security policy.
     """
     toc: list[tuple[str, str]] = []  # which the sections of the content fill
     content = environment(package).get_template(template).render(toc=toc, **context)
     whole = environment().get_template("page.html")
-    yield from whole.generate(title=name, content=Markup(content), toc=toc, data=data, media=media)
+    yield from whole.generate(title=name, content=Markup(content), toc=toc, data=data)

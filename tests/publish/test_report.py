@@ -199,30 +199,8 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
 
 def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
     folder = write_dataset(tmp_path, [built_row("a"), built_row("a", LINES[:2])])
-    assert write_report(folder, shown="all").conversations == 2
+    assert write_report(folder).conversations == 2
     assert write_report(folder, shown=["a"]).shown == ("a",)
-    beside = write_report(folder, shown="all", audio="beside").files
-    assert sorted(path.name for path in beside.glob("*.mp3")) == ["a--0.mp3", "a--1.mp3"]
-
-
-def test_sound_beside_the_page_is_in_a_folder_that_belongs_to_it(tmp_path):
-    row, other = built_row("../../Ünsafe <name>"), built_row("b")
-    folder = write_dataset(tmp_path / "work", [row, other])
-    page = tmp_path / "page.html"
-    written = write_report(folder, page, "all", audio="beside")
-    files = tmp_path / "page_files"
-    assert written.files == files
-    parts = shown_of(page.read_text())
-    for one in (row, other):
-        named = parts[one["conversation_id"]]["sound"]
-        assert re.fullmatch(r"page_files/[\w-]+\.mp3", named)
-        assert soundfile.read(tmp_path / named)[0].shape == (6 * 24000, 2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page_files", "work"]
-    assert re.search(r"media-src 'self' data:;", page.read_text())
-    write_report(folder, page, ["b"], audio="beside")
-    assert sorted(path.name for path in files.glob("*.mp3")) == ["b--1.mp3"]
-    write_report(folder, page, audio="inside")
-    assert not list(files.glob("*.mp3"))
 
 
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
@@ -273,8 +251,6 @@ def test_lines_delivered_least_like_their_source_are_heard_beside_it_the_furthes
         assert len(samples) / rate == pytest.approx(seconds, abs=0.1)
         hertz = np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples)
         assert hertz == pytest.approx({"recorded": 330, "rebuilt": 220}[how], abs=3)
-    files = write_report(work, audio="beside").files
-    assert len(list(files.glob("line-*.mp3"))) == 4
     write_report(work, audio="none")
     assert not re.search("<audio[^>]* src=", (work / "report.html").read_text())
 
@@ -283,24 +259,13 @@ def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_wi
     work = work_folder(tmp_path, 1)
     recording = tmp_path / "secret0.FLAC"
     recording.write_bytes(built_row("other")["audio"]["bytes"])
-    for audio in ("inside", "beside"):
-        part = shown_of(page_of(work, audio=audio))["secret0"]
-        assert "is not the one that was tagged" in part["recorded"]["why"]
+    part = shown_of(page_of(work))["secret0"]
+    assert "is not the one that was tagged" in part["recorded"]["why"]
     recording.unlink()
     text = page_of(work, audio="inside")
     assert "is gone" in shown_of(text)["secret0"]["recorded"]["why"]
     assert str(tmp_path) not in text
     assert len(sounds(text)) == 1
-
-
-def test_folder_of_somebody_else_is_no_place_for_sound(tmp_path):
-    folder = write_dataset(tmp_path / "work", [built_row("a")])
-    (tmp_path / "page_files").mkdir()
-    (tmp_path / "page_files" / "thesis.txt").write_text("mine")
-    with pytest.raises(DailytalkError, match="no export of ours"):
-        write_report(folder, tmp_path / "page.html", audio="beside")
-    assert (tmp_path / "page_files" / "thesis.txt").read_text() == "mine"
-    assert write_report(folder, tmp_path / "page.html", audio="inside").files is None
 
 
 def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_full(tmp_path):
@@ -473,7 +438,6 @@ def test_command_says_what_it_wrote(tmp_path, dailytalk):
         "bytes": out.stat().st_size,
         "conversations": 2,
         "shown": ["b"],
-        "files": None,
     }
     assert "1 of 2" in dailytalk("report", folder, "--conversations", "1").out
 

@@ -54,19 +54,15 @@ PLAYING = "[...document.querySelectorAll('audio')].some((one) => !one.paused && 
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages about conversations with their sound inside and beside, about clips, and about next to nothing.
-
-    Those of `recorded` have their recordings, one page with all sound inside and one with it beside.
-    """
+    """Pages about conversations, about clips, and about next to nothing; that of `recorded` has its recordings."""
 
     folder: Path
     inside: Path
-    beside: Path
     clips: Path
     tagged: Path
     empty: Path
     rejects: Path
-    recorded: dict[str, Path]
+    recorded: Path
 
 
 def with_hostile_texts(row: dict[str, Any]) -> dict[str, Any]:
@@ -120,8 +116,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     reject = {"id": "a", "stage": "Segment", "reason": "nobody speaks in it", "remedy": "leave it out"}
     (folder / "rejects" / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
     write_report(work, folder / "inside.html", named, audio="inside")
-    few = write_dataset(folder / "few", [rows[1], *rows[-6:]])
-    write_report(few, folder / "beside.html", "all", audio="beside")
     emotions = ("happy", "sad", "disgusted", "surprised")
     clips = [
         clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for emotion in emotions for n in (0, 1)
@@ -129,13 +123,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     corpus_folder(folder / "clips", clips)
     for name in ("clips", "tagged", "empty", "rejects"):
         write_report(folder / name, folder / f"{name}.html")
-    names = ("inside", "beside", "clips", "tagged", "empty", "rejects")
+    names = ("inside", "clips", "tagged", "empty", "rejects")
     (folder / "pairs").mkdir()
     work = work_folder(folder / "pairs", 2)
-    recorded = {
-        audio: write_report(work, folder / f"recorded-{audio}.html", audio=audio).path
-        for audio in ("inside", "beside")
-    }
+    recorded = write_report(work, folder / "recorded.html").path
     return Pages(folder, *(folder / f"{name}.html" for name in names), recorded)
 
 
@@ -211,7 +202,7 @@ def test_no_word_of_a_table_is_cut(name: str, width: int, pages: Pages, browser:
         assert seen.page.evaluate(CUT) == []
 
 
-@pytest.mark.parametrize("name", ["tagged", "empty", "rejects", "beside"])
+@pytest.mark.parametrize("name", ["tagged", "empty", "rejects"])
 def test_next_to_nothing_opens_without_a_complaint(name: str, pages: Pages, browser: Any) -> None:
     with visit(browser, getattr(pages, name), 400) as seen:
         assert seen.page.locator("#verdict").is_visible()
@@ -319,25 +310,12 @@ def test_one_side_is_heard_alone_where_the_sound_is_in_the_page(pages: Pages, br
         seen.wait("heard()[0] > 0.1 && heard()[1] < 0.01")
 
 
-def test_sound_beside_the_page_plays_both_sides(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.beside) as seen:
-        seen.page.locator(".examples button", has_text="monologue").click()
-        press(seen, "Space")
-        seen.wait(PLAYING.format(0.1))
-        assert seen.page.locator("#side").is_disabled()
-        assert seen.page.locator("#sides-note").is_visible()
-        assert (seen.complaints, seen.requests) == ([], [])
-
-
 #: The second at which the sound is that plays.
 SECOND = f"{HEARD}?.currentTime"
 
 
-@pytest.mark.parametrize("audio", ["inside", "beside"])
-def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(
-    audio: str, pages: Pages, browser: Any
-) -> None:
-    with visit(browser, pages.recorded[audio]) as seen:
+def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(pages: Pages, browser: Any) -> None:
+    with visit(browser, pages.recorded) as seen:
         recorded = "(document.getElementById('hear').ariaPressed === 'true')"
         seen.page.locator("#loop").check()  # so that it is still there when a slow machine looks
         seen.page.locator("#lines button").nth(2).click()  # “How are you?”, 2.6 to 4.0 s
@@ -359,19 +337,10 @@ def test_recording_and_what_was_rebuilt_of_it_are_heard_at_the_same_place(
 
 
 def test_without_a_script_the_recording_is_beside_what_was_rebuilt(pages: Pages, browser: Any) -> None:
-    with visit(browser, pages.recorded["inside"], java_script_enabled=False) as seen:
+    with visit(browser, pages.recorded, java_script_enabled=False) as seen:
         example = seen.page.locator(".examples li").first
         assert example.locator("audio").count() == 2
         assert example.locator(".heard").all_inner_texts() == ["as rebuilt", "as recorded"]
-
-
-def test_a_sound_that_is_gone_is_said(tmp_path: Path, browser: Any) -> None:
-    folder = write_dataset(tmp_path / "work", [built_row("a", rate=8000)])
-    page = write_report(folder, tmp_path / "page.html", audio="beside").path
-    (tmp_path / "page_files" / "a--0.mp3").unlink()
-    with visit(browser, page) as seen:
-        seen.page.locator("#trouble").wait_for()
-        assert "page_files/a--0.mp3 can't be played" in seen.page.locator("#trouble").inner_text()
 
 
 def test_table_is_sorted_filtered_and_searched(pages: Pages, browser: Any) -> None:

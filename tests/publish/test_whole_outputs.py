@@ -240,7 +240,7 @@ def player_parts(folder: Path) -> str:
         samples, problem = NO_SAMPLES, "it is gone"
         if one["audio"]:
             samples, problem = sound_of(one["audio"], offset, shown_seconds(one))
-        part = detail(one, rebuilt, samples, 20) | {"problem": problem}
+        part = detail(one, rebuilt, samples) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append(part)
     return "".join(json.dumps(plain(one), ensure_ascii=False, indent=1) + "\n" for one in shown)

@@ -60,19 +60,16 @@ const startPlayer = (player) => {
   const toggle = () => (sound.paused ? play() : sound.pause());
   const trouble = (text) => { $("trouble").hidden = !text; say($("trouble"), text); };
 
-  // A browser gives a script no samples of a file beside a page that was opened from a disk.
-  const hasSamples = () => sound.src.startsWith("data:") || location.protocol.startsWith("http");
   const load = (at) => {
     const goesOn = !sound.paused;
     const side = SIDES.indexOf($("side").value);
     const take = recorded ? detail.recorded : detail;
-    const file = $(`${recorded ? "recorded" : "sound"}-${number}`)?.src || take.sound;
+    const file = $(`${recorded ? "recorded" : "sound"}-${number}`)?.src;
     if (file) sound.src = file; else sound.removeAttribute("src");
     sound.hidden = !file;
-    $("side").disabled = !file || !hasSamples();
-    $("sides-note").hidden = !file || !$("side").disabled;
+    $("side").disabled = !file;
     if (file) sound.currentTime = recorded ? recordedTime(at) : at;
-    if (file && hasSamples() && (source || side >= 0)) {
+    if (file && (source || side >= 0)) {
       source ||= new AudioContext().createMediaElementSource(sound);
       source.disconnect();
       const splitter = source.context.createChannelSplitter(2);
@@ -264,7 +261,7 @@ const startPlayer = (player) => {
   for (const kind of ["pause", "seeked", "timeupdate", "loadedmetadata"]) sound.addEventListener(kind, update);
   sound.addEventListener("play", () => requestAnimationFrame(follow));
   sound.addEventListener("error", () => {
-    if (detail.sound) trouble(`The sound ${detail.sound} can't be played: is it still beside this page?`);
+    if (sound.hasAttribute("src")) trouble("The sound can't be played by this browser.");
   });
   $("hear").addEventListener("click", hear);
   $("side").addEventListener("change", () => load(now()));
