@@ -1,7 +1,6 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.opening import reference_at
-from dailytalk_contiguous.publish.verdict import FitnessLimits, Verdict, verdict_of
+from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 
-#: Findings of a level that are shown before the reader is sent to --json; all together without --verbose.
-SHOWN, SHOWN_IN_SHORT = 20, 6
+#: Findings that are shown, with --verbose and without.
+SHOWN, SHOWN_IN_SHORT = 60, 6
 
 #: Options of the commands that judge conversations: `check` and `report`.
 FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
@@ -81,47 +80,33 @@ def check(
         },
         judged,
         1 if errors else 0,
-        [judged, *_all(facts, verdict)] if verbose() else _few(facts, others, against is not None),
+        _details(facts, verdict.findings if verbose() else others, against is not None),
         next=first_step,
     )
 
 
-def _few(facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool) -> list[str | Judgement | Figures]:
-    """The size, the worst findings, and, where another corpus was named, the measures beside it."""
+def _details(
+    facts: Mapping[str, Any], findings: Sequence[Finding], compared: bool
+) -> list[str | Judgement | Figures]:
+    """The size, the worst findings, and, where another corpus was named, the measures beside it; all with -v."""
+    whole, details, shown = verbose(), list[str | Judgement | Figures](), SHOWN if verbose() else SHOWN_IN_SHORT
     sizes = [
-        f"{title} {_plain(value, unit)}"
-        for name in _SIZES
-        if (value := facts.get(name)) not in ({}, None)
+        f"{title}: {_plain(facts[name], unit)}"
+        for name in (facts if whole else _SIZES)
+        if name != "measures" and facts.get(name) not in ({}, None)
         for title, unit in (_FACTS.get(name, (name, "")),)
     ]
-    details: list[str | Judgement | Figures] = [f"{facts['kind']}: {', '.join(sizes)}"]
+    details += sizes if whole else [f"{facts['kind']}; {', '.join(sizes)}"]
     measures = facts.get("measures") or ()
-    if compared:
+    if compared or whole:
         details += _beside_others(measures)
     elif differ := sum(fact["note"] is not None for fact in measures):
         measured = f"{differ:,} of {counted(len(measures), 'measure')} of how the two speak"
         details.append(f"{measured} are unlike those of published corpora (-v shows them)")
-    details += [
-        f"{_label(finding)}: {finding.sentence}; {finding.remedy}" for finding in findings[:SHOWN_IN_SHORT]
-    ]
-    if len(findings) > SHOWN_IN_SHORT:
-        details.append(f"… {counted(len(findings) - SHOWN_IN_SHORT, 'more finding')} (-v shows them)")
-    return details
-
-
-def _all(facts: Mapping[str, Any], verdict: Verdict) -> list[str | Judgement | Figures]:
-    details: list[str | Judgement | Figures] = []
-    for name, value in facts.items():
-        if name == "measures":
-            details += _beside_others(value)
-        elif value not in ({}, None):
-            title, unit = _FACTS.get(name, (name, ""))
-            details.append(f"{title}: {_plain(value, unit)}")
-    for label, group in groupby(verdict.findings, _label):
-        sentences = [f"{label}: {finding.sentence}; {finding.remedy}" for finding in group]
-        details += sentences[:SHOWN]
-        if len(sentences) > SHOWN:
-            details.append(f"… {len(sentences) - SHOWN} more of the kind {label} (--json lists all)")
+    details += [f"{_label(finding)}: {finding.sentence}; {finding.remedy}" for finding in findings[:shown]]
+    if len(findings) > shown:
+        more = counted(len(findings) - shown, "more finding")
+        details.append(f"… {more} ({'--json' if whole else '-v'} shows them)")
     return details
 
 

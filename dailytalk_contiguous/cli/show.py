@@ -15,9 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, ProgressColumn, Task
-from rich.progress_bar import ProgressBar
-from rich.table import Column
+from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say, visible
@@ -26,8 +24,6 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.affect import fast_precisions
-from dailytalk_contiguous.models.devices import device_of
 from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
@@ -35,7 +31,6 @@ from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
-from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
 
@@ -45,6 +40,7 @@ class RunColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         run: Run = task.fields["run"]
+        task.completed, task.total = run.audio_done, run.audio_seconds  # for the bar beside it
         unit, size = ("h", 3600) if run.audio_seconds >= 3600 else ("min", 60)
         spent, left = task.fields["spent"]() if task.fields["spent"] else 0.0, run.left_seconds(datetime.now(UTC))
         parts = [
@@ -57,15 +53,6 @@ class RunColumn(ProgressColumn):
         return Text("  ".join(filter(None, parts)), no_wrap=True)
 
 
-class ShareColumn(ProgressColumn):
-    """The share of the audio that is in finished shards; a moving bar before the first of them."""
-
-    def render(self, task: Task) -> ProgressBar:
-        run: Run = task.fields["run"]
-        done = run.audio_done
-        return ProgressBar(run.audio_seconds, done, pulse=not done, animation_time=task.get_time())
-
-
 @contextmanager
 def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan, Run], None]]:
     """Show a progress bar on stderr once a run is planned, or lines if it is no terminal.
@@ -73,7 +60,7 @@ def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan,
     Yields what a run calls with its plan. `spent` returns the USD spent so far, if a run may spend any.
     """
     console = Console(stderr=True)
-    columns = RunColumn(), ShareColumn(table_column=Column(ratio=1))
+    columns = RunColumn(), BarColumn(None)
     logged = nullcontext() if console.is_terminal else _logged()
     with (
         logged,
@@ -219,14 +206,6 @@ def say_left_out(passed_over: LeftOut) -> None:
 def first_names(names: Sequence[str]) -> str:
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:SHOWN])
     return shown + (f", … {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def say_slow_precision(stages: Iterable[Stage], precision: str | None) -> None:
-    """Print that the device is slower in the affect model's `precision` than in float32, if it is."""
-    rate = find_stage(RateAffect, stages)
-    if rate and precision not in (None, "auto") and rate.precision not in ("auto", *fast_precisions(rate.device)):
-        here = device_of(rate.device).upper()
-        say(f"the {here} here doesn't multiply in {precision}: affect takes longer than in float32")
 
 
 def work_done(done: RunOutcome) -> str:

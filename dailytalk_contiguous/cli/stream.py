@@ -72,8 +72,6 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages, max_co
         left = spec.left()
         Runner().preflight(left, fetch=False)
         return show.to_fetch_outcome(repository, to_fetch(repository), left)
-    settings = cli_options.chosen(options, cli_options.setting_options(*tagging))
-    show.say_slow_precision(tagging, settings.get("affect_precision"))
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     if repository.commit != head.commit:
         say(f"  it goes on at the commit that it began with; the repository is at {head.commit[:8]} by now")

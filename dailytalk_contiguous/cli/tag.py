@@ -170,7 +170,6 @@ def tag(
     if unmatched_names := recordings.unmatched_names:
         named = counted(len(unmatched_names), "recording")
         say(f"--speakers names {named} not in INPUT: {show.first_names(unmatched_names)}")
-    show.say_slow_precision(stages, cli_options.chosen(options, TAG_SETTINGS).get("affect_precision"))
     if dry_run:
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
@@ -265,9 +264,6 @@ def _counted(record: dict[str, Any]) -> list[str]:
         if languages := counts["conversations_by_given_language"]:
             listed = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
             lines.append(f"their language: {listed}; --language sets another")
-        if fitted := counts["words_fitted"]:
-            why = "their given times go beyond the speech that was found, or are no times of words"
-            lines.append(f"{counted(fitted, 'word')} fitted to the speech: {why}")
     lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
     if emotions := counts.get("emotions"):
         numbers = ", ".join(f"{name} {count:,}" for name, count in emotions.items())

@@ -118,7 +118,6 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--seed", "1"), "--seed decides nothing without --listening-test"),
         (("--listening-test", "3"), "add --pairs"),
         (("--against", "none"), "does not exist"),
     ],

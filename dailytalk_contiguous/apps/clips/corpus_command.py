@@ -135,7 +135,6 @@ def corpus(
         shard_seconds=60 * shard_minutes,
         runner=engine,
     )
-    show.say_slow_precision(stages[0], settings.get("affect_precision"))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions, report_only)

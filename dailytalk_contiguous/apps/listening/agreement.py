@@ -52,8 +52,8 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[dict[str, Any], dict[
     """Read a key, and the answers by listener and clip.
 
     An answer that doesn't belong to the test, or a choice that it doesn't offer, would only look like
-    disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, two files of one
-    listener, and the same answers under two names: counted twice, they would be perfect agreement.
+    disagreement. Raises DailytalkError for these, for a file that can't be read or is neither, and for two files
+    of one listener.
     """
     record = _read(key, KEY_KIND, PAIRS_KEY_KIND)
     answers_of: dict[str, dict[str, dict[str, Any]]] = {}
@@ -68,12 +68,6 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[dict[str, Any], dict[
             raise DailytalkError(f"there are two files of the listener {name!r}", "leave out the older one")
         for clip, answer in saved["answers"].items():
             _check_answer(path, record, clip, answer)
-        for listener, others in answers_of.items():
-            if others and others == saved["answers"]:
-                raise DailytalkError(
-                    f"{as_text(path)!r} holds the answers of {listener!r} under the name {name!r}",
-                    "leave out the file of the one who did not rate",
-                )
         answers_of[name] = saved["answers"]
     return record, answers_of
 

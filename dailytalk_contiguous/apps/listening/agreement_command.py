@@ -40,20 +40,9 @@ class ListeningTest:
     ) -> Outcome | None:
         """Write the page of a test; return None if none is requested. Raises DailytalkError."""
         if self.listening_test is None:
-            if self.seed:
-                raise DailytalkError("--seed decides nothing without --listening-test", "leave it out")
-            if self.pairs:
-                raise DailytalkError("--pairs is of a listening test", "add --listening-test, or leave it out")
             return None
-        if against is not None:
-            raise DailytalkError("--against goes with a report, and a listening test is none", "leave it out")
-        if not isinstance(source, Path):
-            raise DailytalkError(
-                "a published version has no recordings beside its conversations",
-                "name the work folder that it is from",
-            )
-        if is_mix(source):
-            raise DailytalkError("a mix has no listening test", "make one of each corpus in it")
+        if not isinstance(source, Path) or is_mix(source):
+            raise DailytalkError("a listening test is of a work folder or a corpus", "name that which it is from")
         if self.pairs == open_items(source).labelled:
             problem = (
                 ("--pairs goes with conversations, and these are clips", "leave it out")
@@ -61,8 +50,8 @@ class ListeningTest:
                 else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
             )
             raise DailytalkError(*problem)
-        if out is None or markdown:
-            raise DailytalkError("a listening test is a page of its own", "name it with --out, without --markdown")
+        if out is None or markdown or against:
+            raise DailytalkError("a listening test is a page of its own", "name it with --out, and nothing else")
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
         page, key = as_text(out), as_text(listening.key_path(out))

@@ -276,13 +276,7 @@ def _read(path: Path, _: int) -> Timing:
     for kind, law in ((kind, known["transitions"].get(kind)) for kind in KINDS):
         if law is None:
             continue
-        if len({len(law[name]) for name in _COLUMNS}) != 1 or len(law["offset"]) < LEAST:
-            raise BadInput(f"{name} has too few transitions, or columns of different lengths", _REMEDY)
-        if law["low"] > law["high"]:
-            raise BadInput(f"{name} allows no offset: low is above high", _REMEDY)
         offset, before, turn, pace = (np.array(law[name], np.float64) for name in _COLUMNS)
         laws[kind] = Law(offset, before, turn, pace, law["low"], law["high"])
-    if not known["paces"]:
-        raise BadInput(f"{name} has no pace of a pair", _REMEDY)
     pairs = dict(sorted(known["pairs"].items(), key=lambda pair: pair[1]))
     return Timing(known["target"], laws, np.sort(np.array(known["paces"], np.float64)), pairs)
