@@ -100,13 +100,26 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path) -> None:
         interrupts.check_interrupt()
 
 
+class _Stop:
+    """What pooch takes for a bar of progress: ends a download after a Ctrl-C."""
+
+    total = 0
+
+    def update(self, count: int) -> None:
+        interrupts.check_interrupt()
+
+    def reset(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 def _fetch(file: CorpusFile, folder: Path) -> None:
     import pooch
     import requests
 
     path, host = inside(folder, file.name), urlsplit(file.address).netloc
     pooch.get_logger().setLevel("WARNING")
-    download: Any = pooch.HTTPDownloader(chunk_size=_PIECE, timeout=TIMEOUTS)
+    download: Any = pooch.HTTPDownloader(progressbar=_Stop(), chunk_size=_PIECE, timeout=TIMEOUTS)
     store = pooch.create(
         path.parent,
         base_url="",
