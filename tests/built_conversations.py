@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, AUDIO, BUILT, CHANNELS, SECONDS, SIDE, STRING, TIMELINE
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.sources.recordings import identity_of
 
 #: Channel, start, end, text: overlaps included, so that the conversation is fit for a duplex model.
 LINES = (

@@ -8,7 +8,7 @@ from dailytalk_contiguous.cli.options import either
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
-from dailytalk_contiguous.sources.hub_repository import HubChoice
+from dailytalk_contiguous.sources.addresses import HubChoice
 
 WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
 RUNNER = option(

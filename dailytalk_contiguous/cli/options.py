@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, che
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.sources.addresses import is_address
 from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
-from dailytalk_contiguous.store.hub import check_token, model_reference
 
 #: The default of an option for a setting: the profile or the stage decides its value.
 NOT_GIVEN: Any = object()
@@ -277,6 +276,8 @@ def model_to_push(push: str | None, private: bool) -> str | None:
         if private:
             raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
         return None
+    from dailytalk_contiguous.store.hub import check_token, model_reference
+
     repo, revision = model_reference(push)
     if revision is not None:
         raise BadValue(f"--push can't be {push!r}", "leave the version out: a training is one commit")

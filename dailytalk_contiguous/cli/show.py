@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
@@ -28,11 +28,13 @@ from dailytalk_contiguous.run.events import Run, log
 from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
 from dailytalk_contiguous.run.tagging import FoundRecordings
-from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store import work_folder
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.sources.hub_repository import Repository, ToFetch
 
 
 class RunColumn(ProgressColumn):
@@ -136,7 +138,7 @@ def stages_to_run(stages: Sequence[Stage]) -> list[str]:
     return [f"stages to run: {names or 'none; finished rows are put together anew'}", *models, *fetched]
 
 
-def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
+def to_fetch_lines(repository: "Repository", missing: "ToFetch") -> list[str]:
     lines, repo = [], repository.reference.repo
     if repository.revoiced:
         notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced, or none"
@@ -148,7 +150,9 @@ def to_fetch_lines(repository: Repository, missing: ToFetch) -> list[str]:
     return lines
 
 
-def to_fetch_outcome(repository: Repository, missing: ToFetch, stages: Sequence[Stage] | None = None) -> Outcome:
+def to_fetch_outcome(
+    repository: "Repository", missing: "ToFetch", stages: Sequence[Stage] | None = None
+) -> Outcome:
     """Return the files that a dry run over a dataset on the Hub would fetch, and the stages to run, if known."""
     record: dict[str, Any] = {"source": repository.about(), "to_fetch": missing._asdict()}
     *details, headline = to_fetch_lines(repository, missing) or ["nothing to fetch"]

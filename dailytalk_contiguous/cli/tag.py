@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
@@ -17,7 +17,6 @@ from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intende
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
-from dailytalk_contiguous.sources.hub_repository import Repository, repository_of, to_fetch
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
@@ -26,6 +25,9 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.stages.transcribe import language_of
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import TAGGED
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.sources.hub_repository import Repository
 
 
 def refuse_limits(options: Mapping[str, Any]) -> None:
@@ -149,8 +151,11 @@ def tag(
         runner=engine,
     )
     hub = engine_options.hub_choice(arguments)
-    if dry_run and (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
-        return show.to_fetch_outcome(repository, missing)
+    if dry_run:
+        from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
+
+        if (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
+            return show.to_fetch_outcome(repository, missing)
     with shown_steps():
         recordings = find(
             inputs,
@@ -190,7 +195,9 @@ def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stage
     return (*tag_stages(options["profile"], **settings), *cli_options.load_stages(options["stage"] or ()))
 
 
-def say_what_is_fetched(repository: Repository) -> None:
+def say_what_is_fetched(repository: "Repository") -> None:
+    from dailytalk_contiguous.sources.hub_repository import to_fetch
+
     for line in show.to_fetch_lines(repository, to_fetch(repository)):
         say(line)
 

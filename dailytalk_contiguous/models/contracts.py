@@ -217,20 +217,6 @@ class Engine:
         return self.tags if isinstance(self.tags, str) else self.tags.get(model or self.model, "")
 
 
-class Recognised(NamedTuple):
-    """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
-
-    `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
-    NaN for nothing. `cut_off`: it can say no more about one window, so that words may
-    lack at its end.
-    """
-
-    words: list[Word]
-    avg_logprob: float
-    no_speech_prob: float
-    cut_off: bool = False
-
-
 class EmotionGuess(NamedTuple):
     """A classifier's answer for an utterance. It is a guess from sound, and no diagnosis.
 

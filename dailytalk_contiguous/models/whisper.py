@@ -32,7 +32,6 @@ from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
-from dailytalk_contiguous.models.contracts import Recognised
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -58,6 +57,20 @@ ALIGNED_PADDING = 5.0
 SMOOTHED_FRAMES = 7
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
+
+
+class Recognised(NamedTuple):
+    """The transcript of a window: words with times in its seconds, and how sure the recogniser was of it.
+
+    `avg_logprob` is the mean log probability of a token, `no_speech_prob` the probability that no one speaks;
+    NaN for nothing. `cut_off`: it can say no more about one window, so that words may
+    lack at its end.
+    """
+
+    words: list[Word]
+    avg_logprob: float
+    no_speech_prob: float
+    cut_off: bool = False
 
 
 class Whisper:

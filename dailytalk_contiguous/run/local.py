@@ -15,7 +15,6 @@ from datasets import Features
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import SOURCE, Row
-from dailytalk_contiguous.run.processes import VISIBLE, in_processes, tell
 from dailytalk_contiguous.run.shard import Progress, ShardJob, ShardReport, Task, ahead, make_shard, quiet_datasets
 from dailytalk_contiguous.shards import shard_files, shard_path
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, stages_digest
@@ -55,6 +54,8 @@ def gpus_to_share(stages: Iterable[Stage]) -> list[str]:
     if networks_device(stages) is None:
         return []
     import ctranslate2
+
+    from dailytalk_contiguous.run.processes import VISIBLE
 
     count = ctranslate2.get_cuda_device_count()
     chosen = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
@@ -125,5 +126,7 @@ def run_local(
         with quiet_datasets(), contextlib.closing(ahead(prepared, work.tasks, bool(batch_seconds))) as coming:
             yield from (making.finish() for making in coming)
     else:
+        from dailytalk_contiguous.run.processes import in_processes, tell
+
         make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
         yield from in_processes(make, work.tasks, workers, gpus_to_share(stages), progress)

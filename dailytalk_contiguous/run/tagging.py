@@ -5,6 +5,7 @@ outputs once everything is finished. A run never loses anything: results of reco
 are kept unless `prune` is set, and the ids that go in are those that come out plus rejects, always checked.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +18,8 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
+from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
-from dailytalk_contiguous.sources.hub_repository import HubChoice, Repository, fetch, made_folders, repository_of
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
@@ -27,6 +28,7 @@ from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, RATED, TAGGED
 
 if TYPE_CHECKING:
+    from dailytalk_contiguous.sources.hub_repository import Repository
     from dailytalk_contiguous.sources.people import People
 
 
@@ -82,9 +84,9 @@ def find(
     max_conversation: float = MAX_CONVERSATION,
     transcripts: str | None = None,
     given: bool = True,
-    hub: HubChoice | None = None,
+    hub: HubChoice = HubChoice(),
     licence: str = "",
-    before_fetch: Callable[[Repository], None] = lambda repository: None,
+    before_fetch: "Callable[[Repository], None]" = lambda repository: None,
     speakers: Path | None = None,
     language: str = FolderConfig.language,
     mono: bool = False,
@@ -110,11 +112,14 @@ def find(
         from dailytalk_contiguous.sources.people import people_of, read_people
 
         named = read_people(speakers)
-    repository = repository_of(inputs, hub or HubChoice())
-    fetched = None
+    repository = fetched = None
+    if hub.options() or not all(map(os.path.lexists, inputs)):
+        from dailytalk_contiguous.sources import hub_repository
+
+        repository = hub_repository.repository_of(inputs, hub)
     if repository:
         before_fetch(repository)
-        fetched = fetch(repository)
+        fetched = hub_repository.fetch(repository)
     source = repository.about() if repository else _laid_out(inputs)
     source |= {"licence": licence} if licence else {}
     config = FolderConfig(
@@ -130,7 +135,7 @@ def find(
     )
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
-    left_out = LeftOut(made=made_folders(repository.files) if repository else [])
+    left_out = LeftOut(made=hub_repository.made_folders(repository.files) if repository else [])
     problems, given_texts = [*fetched.problems] if fetched else [], FoundTranscripts()
     for row in steps("conversations found", folder_rows(config, left_out)):
         recordings.add((row["recording_id"], row["audio_file"]))

@@ -1,6 +1,7 @@
-"""Addresses of folders in object storage (`s3://`, `gs://`, `hf://`), recognised without asking any store."""
+"""What an input names, recognised without asking anybody: a folder in object storage, a part of a dataset."""
 
 import re
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -44,3 +45,24 @@ def store_address(out: Path) -> str | None:
             "hf://datasets/OWNER/NAME/FOLDER",
         )
     return address
+
+
+@dataclass(frozen=True)
+class HubChoice:
+    """The chosen part of a repository; empty options are guessed, with an error where a guess would be unsafe.
+
+    Attributes:
+        config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.
+        split: of a dataset of tables, or a folder of audio files. By default all.
+        audio_column: guess: the only one with audio.
+        id_column: names the recordings. Guess: `conversation_id`, `recording_id`, `id`, else the file name.
+    """
+
+    config: str = ""
+    split: str = ""
+    audio_column: str = ""
+    id_column: str = ""
+
+    def options(self) -> list[str]:
+        """The options of the command line that were given."""
+        return [f"--{option.name.replace('_', '-')}" for option in fields(self) if getattr(self, option.name)]

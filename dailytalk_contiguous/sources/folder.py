@@ -34,9 +34,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
-from dailytalk_contiguous.models.text_language import language_of_texts
-from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, put_together
-from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcripts import (
     cues_within,
     find_transcripts,
@@ -349,6 +347,8 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     texts = [cue["text"] for cue in cues if cue["text"]]
     if stated or setting != "auto" or not texts:
         return max(sorted(stated), key=stated.__getitem__) if stated else None
+    from dailytalk_contiguous.models.text_language import language_of_texts  # which few recordings need
+
     return language_of_texts(texts)
 
 

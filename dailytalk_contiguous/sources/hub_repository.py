@@ -10,7 +10,7 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -28,6 +28,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder, side_by_side
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
 from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
@@ -40,27 +41,6 @@ from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 #
 # The revision is resolved to a commit once, and all that follows names that commit, so that a push in the
 # meantime can't mix two versions.
-
-
-@dataclass(frozen=True)
-class HubChoice:
-    """The chosen part of a repository; empty options are guessed, with an error where a guess would be unsafe.
-
-    Attributes:
-        config: of a dataset of tables. Guess: the only one, `source`, `conversations` or `default`.
-        split: of a dataset of tables, or a folder of audio files. By default all.
-        audio_column: guess: the only one with audio.
-        id_column: names the recordings. Guess: `conversation_id`, `recording_id`, `id`, else the file name.
-    """
-
-    config: str = ""
-    split: str = ""
-    audio_column: str = ""
-    id_column: str = ""
-
-    def options(self) -> list[str]:
-        """The options of the command line that were given."""
-        return [f"--{option.name.replace('_', '-')}" for option in fields(self) if getattr(self, option.name)]
 
 
 class HubFile(NamedTuple):

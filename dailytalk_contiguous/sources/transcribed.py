@@ -1,7 +1,6 @@
 """A transcript of ours as a source: edited by a person or not, with the recordings that it is about."""
 
 import hashlib
-import io
 import itertools
 import json
 import os
@@ -32,7 +31,7 @@ from dailytalk_contiguous.shards import (
     read_rows,
     shard_files,
 )
-from dailytalk_contiguous.sources.recordings import is_recording, pairs, put_together, shortened, stem
+from dailytalk_contiguous.sources.recordings import identity_of, is_recording, pairs, put_together, shortened, stem
 from dailytalk_contiguous.stages.script import KEPT, script_columns, seconds_within
 from dailytalk_contiguous.store.files import inside
 
@@ -79,26 +78,6 @@ _TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": 
 _TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int], "text?": [str]}
 _TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
 TAG_AGAIN = "run dailytalk tag again"
-
-#: Bytes read at the start, the middle and the end of a recording.
-_BLOCK = 64 * 1024
-
-
-def identity_of(path: Path, data: bytes | None = None) -> str:
-    """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
-
-    `data`: the bytes themselves, of what is in no file of its own.
-
-    Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
-    in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
-    """
-    size = path.stat().st_size if data is None else len(data)
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") if data is None else io.BytesIO(data) as file:
-        for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
-            file.seek(max(0, offset))
-            digest.update(file.read(_BLOCK))
-    return digest.hexdigest()[:20]
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:

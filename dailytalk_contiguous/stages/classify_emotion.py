@@ -6,7 +6,7 @@ It is a guess from sound, and no diagnosis. A corpus's own label, `emotion`, is 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from datasets import Features
 
@@ -16,11 +16,11 @@ from dailytalk_contiguous.core.emotions import LEAST_CONFIDENCE, VOICE_LINEAR, c
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS, emotion_guess, unpack_utterances
-from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import device_of, lacking, resolve_device
-from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.stages.base import DEVICE, Stage
-from dailytalk_contiguous.store.hub import model_reference
+
+if TYPE_CHECKING:  # the models of emotions import much, and are loaded where they are asked
+    from dailytalk_contiguous.models.contracts import EmotionModel
 
 #: Utterances without a known speaker that are classified together: a stop loses no more than these.
 COMPANY = 16
@@ -60,6 +60,9 @@ class ClassifyEmotion(Stage):
     adds: ClassVar[Features] = Features(EMOTION_GUESS)
 
     def preflight(self, fetch: bool = True) -> None:
+        from dailytalk_contiguous.models.emotion_models import load_emotion_model
+        from dailytalk_contiguous.store.hub import model_reference
+
         device = device_of(self.device)
         if fetch or self.model == VOICE_LINEAR or Path(self.model).is_dir():
             # Where the work is done on another machine's CUDA, the files are checked on this one's CPU.
@@ -71,6 +74,8 @@ class ClassifyEmotion(Stage):
         return {"emotion": self.model}
 
     def __call__(self, batch: Batch) -> Batch:
+        from dailytalk_contiguous.models.emotion_models import load_emotion_model
+
         model = load_emotion_model(self.model, resolve_device(self.device))
         channels = batch.get("channel") or [None] * len(batch["speech"])
         company: dict[Hashable, list[int]] = {}
@@ -88,7 +93,7 @@ class ClassifyEmotion(Stage):
         return guess_columns(model, shares, self.confidence)
 
 
-def guess_columns(model: EmotionModel, shares: Sequence[Sequence[float]], confidence: float) -> Batch:
+def guess_columns(model: "EmotionModel", shares: Sequence[Sequence[float]], confidence: float) -> Batch:
     """The columns of `core.utterance.EMOTION_GUESS`, by the probabilities of a model's classes; none: no guess."""
     guesses = (
         emotion_guess(

@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.spans import borrowed
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.models import affect, devices
 from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.stages.base import DEVICE, Stage
 
 #: Seconds of padded audio in a batch. A CPU takes every utterance by itself, so that no rating depends on what
@@ -157,6 +156,8 @@ class RateAffect(Stage):
         return heard, seconds
 
     def _compare(self, batch: Batch) -> dict[str, list[float]]:
+        from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
+
         voice, speakers = bundled_voice(), None
         if "conversation_id" in batch:
             channels = batch.get("channel") or [None] * len(batch["speech"])

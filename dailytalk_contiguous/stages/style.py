@@ -16,7 +16,6 @@ from dailytalk_contiguous.core.schema import MEASURE, STRING, Batch, Row, per_ut
 from dailytalk_contiguous.core.sentences import ends_as_question, punctuate, tagged
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN
-from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.stages.base import Stage
 
 # Buckets of every utterance's measures within its conversation, and its margins against the speaker's median.
@@ -199,6 +198,8 @@ class Tag(Stage):
         compared = models == VOICE_LINEAR
         if self.rules == "standard" or not compared.any():
             return np.zeros((len(models), len(AFFECT)), np.bool_)
+        from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
+
         affect = np.stack([np.array(batch[name], np.float64) for name in AFFECT], axis=1)
         usual: NDArray[np.bool_] = (np.abs(affect - 0.5) < bundled_voice().affect_error) & compared[:, None]
         return usual

@@ -12,7 +12,6 @@ from dailytalk_contiguous.core.contours import as_features
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
-from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
 #: A token.
@@ -75,6 +74,8 @@ class TokeniseProsody(_Tokenises):
     )
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:
+        from dailytalk_contiguous.models.prosodic_sequences import seen_by, speaker_levels, to_runs, word_prosody
+
         codebook = Codebook.load(self.codebook)
         extractor = codebook.extractor
         features = [as_features(extractor.extract(audio_tensor=pcm_to_float(pcm))) for pcm in batch["speech"]]

@@ -21,9 +21,9 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Placed, Word, pack_windows, unpack
 from dailytalk_contiguous.models.checkpoints import Missing
-from dailytalk_contiguous.models.contracts import Recognised
 from dailytalk_contiguous.models.whisper import (
     WHISPER,
+    Recognised,
     Whisper,
     check_name,
     check_whisper,

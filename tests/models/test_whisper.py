@@ -13,10 +13,11 @@ from audio_files import example, reference
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.word_times import normalise, split_words
-from dailytalk_contiguous.models.contracts import Line, Recognised, VoiceSettings
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import (
     MODEL_FILES,
+    Recognised,
     Whisper,
     check_language,
     check_whisper,

@@ -11,7 +11,7 @@ from built_conversations import COLUMNS, work_with_recordings
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.packing import LARGEST_BYTES, pack_version
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.sources.recordings import identity_of
 
 
 @pytest.fixture

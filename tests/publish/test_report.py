@@ -30,7 +30,7 @@ from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.templates import Link, environment
 from dailytalk_contiguous.publish.verdict import verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
-from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.sources.recordings import identity_of
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

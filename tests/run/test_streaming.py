@@ -27,8 +27,9 @@ from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.streaming import DISK, HOURS, UNSAID, Limits, StreamJob, StreamSpec, pinned
 from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
-from dailytalk_contiguous.sources.hub_repository import HubChoice, open_repository
+from dailytalk_contiguous.sources.hub_repository import open_repository
 from dailytalk_contiguous.stages.base import Stages, find_stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.store.hub import Reference

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.transcribed import at_hand, identity_of
+from dailytalk_contiguous.sources.recordings import identity_of
+from dailytalk_contiguous.sources.transcribed import at_hand
 
 BYTES = bytes(range(250)) * 4000
 

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, read_head
 from dailytalk_contiguous.core.documents import csv_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
-from dailytalk_contiguous.sources.transcribed import identity_of
+from dailytalk_contiguous.sources.recordings import identity_of
 
 
 @dataclass(frozen=True)
