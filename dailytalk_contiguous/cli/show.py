@@ -25,8 +25,8 @@ from dailytalk_contiguous.core.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.utterance import no_text_reason
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.events import Run, log
-from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.run import RunOutcome, lacking_weights
+from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage

@@ -22,9 +22,9 @@ from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.price import Price, price_of
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, refuse_downloads, run
+from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone

@@ -12,8 +12,8 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_ru
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
-from dailytalk_contiguous.run import local
 from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, refuse_downloads, run
+from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
@@ -202,7 +202,7 @@ def say_what_is_fetched(repository: "Repository") -> None:
         say(line)
 
 
-def tag_intended(recordings: FoundRecordings, plan: local.RunPlan, left: Sequence[Stage]) -> Outcome:
+def tag_intended(recordings: FoundRecordings, plan: RunPlan, left: Sequence[Stage]) -> Outcome:
     rows = recordings.rows
     n_recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"

@@ -28,8 +28,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.store.files import inside, leads_out, locked
 
 if TYPE_CHECKING:
-    from dailytalk_contiguous.run.local import RunPlan
-    from dailytalk_contiguous.run.shard import Progress, ShardReport
+    from dailytalk_contiguous.run.shard import Progress, RunPlan, ShardReport
 
 log = logging.getLogger("dailytalk_contiguous")
 

@@ -17,9 +17,8 @@ from typing import Any
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
-from dailytalk_contiguous.run.local import RunPlan
 from dailytalk_contiguous.run.processes import as_they_come
-from dailytalk_contiguous.run.shard import ShardReport, Task, make_shard
+from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shard
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stages, stages_digest
 

@@ -34,6 +34,20 @@ _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 
+def gpus_to_share() -> list[str]:
+    """The GPUs of this machine that workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
+
+    Those that the user has set in it, if any; none if there are not several.
+    """
+    import ctranslate2
+
+    count = ctranslate2.get_cuda_device_count()
+    chosen = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
+    # CUDA ends a list at a name that it doesn't know, and counts only those before it.
+    names = (chosen or [str(number) for number in range(count)])[:count]
+    return names if len(names) > 1 else []
+
+
 def in_processes(
     function: Callable[[_Task], _Result],
     tasks: Iterable[_Task],

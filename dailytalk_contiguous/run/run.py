@@ -7,11 +7,11 @@ shards, the checks before hours of work, the engine, the journal.
 
 import contextlib
 import logging
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.settings import with_settings
@@ -26,10 +27,18 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
-from dailytalk_contiguous.models.whisper import check_language, lacking_whisper
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.models.whisper import lacking_whisper
 from dailytalk_contiguous.run.events import Journal, Run, alone
-from dailytalk_contiguous.run.shard import Progress, ShardReport, Task, make_shard
+from dailytalk_contiguous.run.shard import (
+    Progress,
+    RunPlan,
+    ShardJob,
+    ShardReport,
+    Task,
+    ahead,
+    make_shard,
+    quiet_datasets,
+)
 from dailytalk_contiguous.shards import (
     Entry,
     drop_stale,
@@ -40,7 +49,7 @@ from dailytalk_contiguous.shards import (
     shard_files,
     shard_path,
 )
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, stages_digest
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage, stages_digest
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -61,8 +70,6 @@ TELL_SECONDS = 120.0
 
 #: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
 PAID_BATCH_SECONDS = 1800.0
-
-_ELSEWHERE = "choose a folder that you may write to"
 
 
 @dataclass(frozen=True)
@@ -107,12 +114,12 @@ class Runner:
 
     def on_cuda(self, stages: Iterable[Stage]) -> bool:
         """Whether any of the stages will run a network on a GPU, here or in the cluster."""
-        device = local.networks_device(stages)
+        device = networks_device(stages)
         return device is not None and device_of(self.device(device)) == "cuda"
 
     def preflight(self, stages: Sequence[Stage], fetch: bool = True) -> None:
         """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
-        device = local.networks_device(stages)
+        device = networks_device(stages)
         if device is not None and not self.elsewhere:
             resolve_device(device)
         if fetch and (lacking := lacking_weights(stages)):
@@ -122,7 +129,7 @@ class Runner:
 
     def run(
         self,
-        plan: local.RunPlan,
+        plan: RunPlan,
         stages: Sequence[Stage],
         options: "RunOptions",
         progress: Progress = lambda *event: None,
@@ -139,12 +146,56 @@ class Runner:
             batch_seconds = options.batch_seconds
         if self.name == "local" or paid:
             workers = 1 if paid else max(1, options.workers)
-            return local.run_local(plan, stages, workers, batch_seconds, progress)
+            return run_local(plan, stages, workers, batch_seconds, progress)
         from dailytalk_contiguous.run import on_ray
 
         mirror = self.work.mirror if self.work else None
         job = on_ray.RayJob(tuple(stages), batch_seconds, stages_digest(stages), mirror, self.inputs)
         return on_ray.run_on_ray(plan, job, self.address, options.workers, self.on_cuda(stages))
+
+
+def networks_device(stages: Iterable[Stage]) -> str | None:
+    """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
+    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+    engines = {}
+    for stage in inner:
+        if hasattr(stage, "engine"):
+            from dailytalk_contiguous.models.engines import engine_named  # here: `tag` needs none
+
+            engines[stage.name] = engine_named(stage.engine)
+    # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
+    timed = any(engine.tells_words for engine in engines.values())
+    for stage in inner:
+        device: str = getattr(stage, "device", "cpu")
+        if device != "cpu" and not (timed and stage.name == "Align"):
+            models = {name for role, name in stage.models().items() if role != "synthesiser"}
+            speaks = stage.name in engines and engines[stage.name].network
+            if speaks or models - {"", VOICE_LINEAR}:
+                return device
+    return None
+
+
+def run_local(
+    plan: RunPlan, stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
+) -> Iterator[ShardReport]:
+    """Make what is left of a plan, in this process or in several; yields each shard once it is on disk.
+
+    Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
+    """
+    if workers <= 1:
+        # On a device, the next shard is decoded while this one is processed.
+        def prepared(task: Task) -> ShardJob:
+            making = ShardJob(task, stages, batch_seconds, progress)
+            return making.prepare() if batch_seconds else making
+
+        with quiet_datasets(), contextlib.closing(ahead(prepared, plan.tasks, bool(batch_seconds))) as coming:
+            yield from (making.finish() for making in coming)
+    else:
+        from dailytalk_contiguous.run.processes import gpus_to_share, in_processes, tell
+
+        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
+        gpus = gpus_to_share() if networks_device(stages) else []
+        yield from in_processes(make, plan.tasks, workers, gpus, progress)
 
 
 def lacking_weights(stages: Iterable[Stage], among: Container[Missing] | None = None) -> str:
@@ -253,12 +304,24 @@ class Pass:
     def rejects(self) -> list[Reject]:
         return [entry.reject for _, entry in self.entries if entry.reject]
 
-    def plan(self, shard: tuple[int, int] = (1, 1)) -> local.RunPlan:
-        """Plan what is left to make, for host i of N: every N-th shard, by its place among all."""
-        plan = local.plan_run(self.folder, self.groups, self.stages, self.columns, self.keeps, self.halfway)
-        number, count = shard
-        mine = set(plan.paths[number - 1 :: count])
-        return replace(plan, tasks=[task for task in plan.tasks if task.path in mine]) if count > 1 else plan
+    def plan(self, shard: tuple[int, int] = (1, 1)) -> RunPlan:
+        """Compare the shards with what they should be, by their names alone: what is left to make.
+
+        For host i of N: every N-th shard, by its place among all.
+        """
+        there = {path.name for path in shard_files(self.folder)}
+        made_by, tasks, first = stages_digest(self.stages), list[Task](), len(self.stages)
+        folder, n_halfway = self.halfway or (self.folder, 0)
+        made_halfway = stages_digest(self.stages[:n_halfway])
+        there_halfway = {path.name for path in shard_files(folder)} if n_halfway else set()
+        paths = [shard_path(self.folder, rows, made_by) for rows in self.groups]
+        for number, (path, rows) in enumerate(zip(paths, self.groups, strict=True)):
+            if path.name in there or number % shard[1] != shard[0] - 1:
+                continue
+            halfway = shard_path(folder, rows, made_halfway) if n_halfway else None
+            first = min(first, n_halfway if halfway and halfway.name in there_halfway else 0)
+            tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
+        return RunPlan(paths, tasks, first)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """The rows of all shards, a shard at a time, with the id and these columns."""
@@ -359,7 +422,7 @@ class RunOutcome:
 
 
 #: Called with the plan of each pass before it is carried out, and with how far the run is at any time.
-Planned = Callable[[local.RunPlan, Run], None]
+Planned = Callable[[RunPlan, Run], None]
 
 
 def run(
@@ -393,10 +456,8 @@ def run(
             plan = step.plan(options.shard)
             planned(plan, journal.run)
             if plan.tasks:
-                left = left_of(plan, step.stages)
-                runner.preflight((*left, *step.later))
-                refuse_language(left)
-            make_writable(step.folder)
+                runner.preflight((*left_of(plan, step.stages), *step.later))
+            spec.out.mkdir(parents=True, exist_ok=True)
             if not results:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
             outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
@@ -429,7 +490,7 @@ def run(
     return outcome
 
 
-def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunPlan, Stages]:
+def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[RunPlan, Stages]:
     """Return the plan of the first pass that `run` would not find finished, and the stages that are left.
 
     Writes and downloads nothing. Raises DailytalkError for whatever `run` would reject before its first shard.
@@ -441,12 +502,10 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[local.RunP
             break
     left = (*left_of(plan, step.stages), *step.later) if plan.tasks else ()
     options.runner.preflight(left, fetch=False)
-    refuse_language(left)
-    refuse_unwritable(step.folder)
     return plan, left
 
 
-def left_of(plan: local.RunPlan, stages: Sequence[Stage]) -> Stages:
+def left_of(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
     """The stages that are left; without the recogniser's model where people transcribed all that is left."""
     left, channel = tuple(stages[plan.first_stage :]), channel_of(stages)
     recogniser = find_stage(Transcribe, left)
@@ -463,36 +522,12 @@ def left_of(plan: local.RunPlan, stages: Sequence[Stage]) -> Stages:
     )
 
 
-def refuse_language(stages: Sequence[Stage]) -> None:
-    """Raise DailytalkError if a recogniser can't recognise the language of its settings."""
-    if recogniser := find_stage(Transcribe, stages):
-        check_language(recogniser.model, recogniser.language)
-
-
 def refuse_loss(gone: Iterable[str], before: str, noun: str, after: str, remedy: str) -> None:
     """Raise DailytalkError if results of some ids would be lost: `before` 2 `noun`s `after` (the first ids)."""
     names = sorted(gone)
     if names:
         shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
         raise DailytalkError(f"{before} {counted(len(names), noun)} {after} ({shown})", remedy)
-
-
-def make_writable(folder: Path) -> None:
-    """Create the work folder of a folder of shards. Raises DailytalkError if nothing can be written there."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        a_file = folder.parent.exists()
-        why = "not a directory" if a_file else (error.strerror or "it can't be created").lower()
-        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be used ({why})", _ELSEWHERE) from error
-    refuse_unwritable(folder)
-
-
-def refuse_unwritable(folder: Path) -> None:
-    """Raise DailytalkError if nothing can be written to a folder of shards, or it can't be created."""
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        raise DailytalkError(f"--out {as_text(folder.parent)!r} can't be written to", _ELSEWHERE)
 
 
 def refuse_mixing(out: Path) -> None:

@@ -71,6 +71,19 @@ class Task:
 
 
 @dataclass(frozen=True)
+class RunPlan:
+    """The work of a run: all shards in order, those that are not there, and the first stage that is left."""
+
+    paths: list[Path]
+    tasks: list[Task]
+    first_stage: int
+
+    @property
+    def seconds(self) -> float:
+        return sum(task.seconds for task in self.tasks)
+
+
+@dataclass(frozen=True)
 class ShardReport:
     """A shard that was made, small enough to be sent back by a worker.
 

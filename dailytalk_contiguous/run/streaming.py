@@ -17,13 +17,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from dailytalk_contiguous.core.documents import fits, json_lines
+from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.events import append
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, make_writable, refuse_mixing, refuse_unwritable
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.run.shard import ahead
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
@@ -57,59 +57,39 @@ SCRATCH = ".stream"
 #: Why a run ended before its source did.
 HOURS, DISK, UNSAID = "--limit-hours", "--limit-disk", "unsaid"
 
-_REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
-_ABOUT = {"source": dict, "commit": str, "digest": str}
-_WINDOW = {
-    "end": [int],
-    "last": bool,
-    "names": [str],
-    "problems": [_REJECT],
-    "unsaid": [_REJECT],
-    "tagged": str,
-    "dataset": str,
-    "seconds": float,
-}
-
 
 @dataclass
 class StreamWindow:
     """A window, as `position.jsonl` has it once it is done.
 
     Attributes:
+        about: everything that the results depend on: streams that differ in it may not share a work folder.
         end: state of the source after it. last: whether the source ended with it.
         names: files of its recordings, from which later names have to differ.
-        problems: recordings that the source could not use. unsaid: conversations of which there is nothing to say.
-        tagged, dataset: names of its shards; empty if it made none. seconds: of audio.
+        rejects: recordings that the source could not use, and conversations of which there is nothing to say.
+        shards: names of its shards by their folder. seconds: of audio.
     """
 
+    about: dict[str, Any]
     end: Sequence[int]
     last: bool = False
     names: list[str] = field(default_factory=list)
-    problems: list[dict[str, str]] = field(default_factory=list)
-    unsaid: list[dict[str, str]] = field(default_factory=list)
-    tagged: str = ""
-    dataset: str = ""
+    rejects: list[dict[str, str]] = field(default_factory=list)
+    shards: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def read_position(out: Path) -> tuple[dict[str, Any] | None, list[StreamWindow]]:
-    """What the stream in a work folder is made of, None before its first run, and the windows that are done.
+def read_position(out: Path) -> list[StreamWindow]:
+    """The windows of the stream in a work folder that are done.
 
     Raises DailytalkError for a damaged file, and for a link out of the folder.
     """
-    path, about, windows = inside(out, POSITION), None, list[StreamWindow]()
-    for number, line in json_lines(path, nan=True) if path.exists() else ():
-        if isinstance(line, BadInput):
-            continue  # a crash has cut it off
-        if about is None and fits(line, _ABOUT):
-            about = line
-        elif about and fits(line, _WINDOW):
-            windows.append(StreamWindow(**line))
-        else:
-            raise DailytalkError(
-                f"line {number} of {path} is damaged, or of another version", "choose another --out"
-            )
-    return about, windows
+    path = inside(out, POSITION)
+    lines = json_lines(path, nan=True) if path.exists() else ()
+    try:  # what is no JSON was cut off by a crash
+        return [StreamWindow(**line) for _, line in lines if not isinstance(line, BadInput)]
+    except TypeError:
+        raise DailytalkError(f"{path} is damaged, or of another version", "choose another --out") from None
 
 
 @dataclass(frozen=True)
@@ -144,7 +124,7 @@ class StreamJob:
         return self.repository.about() | ({"licence": self.licence} if self.licence else {})
 
     def about(self, *stages: Stages) -> dict[str, Any]:
-        """Everything that the results depend on: streams that differ in it may not share a work folder."""
+        """Everything that the results depend on."""
         how = (self.config.max_conversation, self.config.transcripts, [*self.config.tier])
         parts = json.dumps([*map(stages_digest, stages), *how])
         return {
@@ -176,14 +156,15 @@ def pinned(repository: Repository, out: Path) -> Repository:
     Raises DailytalkError if `out` can't be written to or holds something else, or if the revision that the user
     names is another commit.
     """
-    refuse_unwritable(out / TAGGED)
     refuse_mixing(out)
-    about, _ = read_position(out)
+    windows = read_position(out)
     holds, another = f"--out {str(out)!r} holds", "choose another --out"
-    if about is None:
-        if any((out / folder).is_dir() and any((out / folder).iterdir()) for folder in (TAGGED, DATASET)):
+    if not windows:
+        shards = [*(out / TAGGED).glob("*.parquet"), *(out / DATASET).glob("*.parquet")]
+        if shards and not (out / POSITION).exists():
             raise DailytalkError(f"{holds} the results of a run without --streaming", another)
         return repository
+    about = windows[0].about
     if about["source"] != _source_of(repository):
         description = ", ".join(f"{name} {value}" for name, value in about["source"].items() if value)
         raise DailytalkError(f"{holds} a stream of another source ({description})", another)
@@ -236,7 +217,7 @@ class StreamSpec(Spec):
         if self.speaking:
             self.speaking = with_provenance(self.speaking, outputs.models_of(self.tagging), self.fields)
         self.stages = (*self.tagging, *self.speaking)
-        self._begun, self.windows = read_position(out)
+        self._about, self.windows = job.about(self.tagging, self.speaking), read_position(out)
         self.rejects = []
         self.stopped = ""
         self.made: list[float] = []
@@ -255,7 +236,7 @@ class StreamSpec(Spec):
         Raises DailytalkError for settings that are not those that `out` was begun with: a stream drops what it has
         used, so it can't make its first windows again as other runs would.
         """
-        if self._begun and self._begun["digest"] != self.job.about(self.tagging, self.speaking)["digest"]:
+        if self.windows and self.windows[0].about["digest"] != self._about["digest"]:
             raise DailytalkError(
                 f"--out {str(self.out)!r} holds a stream of other settings, models, or another version",
                 "pass those of its first run, or choose another --out",
@@ -263,16 +244,14 @@ class StreamSpec(Spec):
         return () if self.complete or self.limits.reached(self.audio_seconds) else self.stages
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        make_writable(self.out / TAGGED)
-        left = self.left()
-        if self._begun is None:
-            append(self.out / POSITION, self.job.about(self.tagging, self.speaking), sync=True)
-        scratch, stop = self.out / SCRATCH, Event()
+        left, scratch, stop = self.left(), self.out / SCRATCH, Event()
         others = {folder: self._paths(folder) for folder in (TAGGED, DATASET)}
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / POSITION).open("ab").close()  # before its first shard, which a crash may leave alone
+        options.runner.preflight(left)
+        windows = self._windows(scratch, stop.is_set) if left else iter(())
         try:
-            options.runner.preflight(left)
-            windows = self._windows(scratch, stop.is_set) if left else iter(())
             with contextlib.closing(ahead(lambda _: next(windows, None), itertools.count())) as coming:
                 try:
                     while not self.stopped and (fetched := next(coming)) is not None:
@@ -295,7 +274,7 @@ class StreamSpec(Spec):
             if shutil.disk_usage(self.out).free < self.limits.free_bytes:
                 self.stopped = DISK
                 return
-            window = StreamWindow(start, last=pending is None)
+            window = StreamWindow(self._about, start, last=pending is None)
             fetched = FetchedWindow(window, scratch / str(number))
             while window.seconds < self.job.window_seconds and pending and not stopped():
                 self._fetch(pending, fetched, names)
@@ -313,36 +292,35 @@ class StreamSpec(Spec):
         recording = pending.bring(fetched.folder, names)
         window.end = pending.after
         if isinstance(recording, Reject):
-            window.problems.append(recording.as_dict())
+            window.rejects.append(recording.as_dict())
             return
         if stem(recording.audio_file) in names:  # false where the source knew all names beforehand
             window.names.append(recording.audio_file)
-        rows = [*recording_rows(recording, self.job.config)]
-        usable = [row for row in rows if not row["problem"]]
-        fetched.rows += usable
-        window.seconds += float(sum(row["duration"] for row in usable))
-        window.problems += [
-            Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]).as_dict()
-            for row in rows
-            if row["problem"]
-        ]
-        if not usable:
+        n_before = len(fetched.rows)
+        for row in recording_rows(recording, self.job.config):
+            if row["problem"]:
+                reject = Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"])
+                window.rejects.append(reject.as_dict())
+            else:
+                fetched.rows.append(row)
+                window.seconds += row["duration"]
+        if len(fetched.rows) == n_before:
             recording.path.unlink()  # a thousand of them must not fill the disk
 
     def _window(self, fetched: FetchedWindow, others: Mapping[str, Sequence[Path]]) -> Generator[Pass]:
         """The passes of a window, and its line. `others`: the shards of earlier runs."""
-        window = fetched.window
+        window, rows = fetched.window, list[Row]()
         if fetched.rows:
             step = Pass(self.out / TAGGED, [fetched.rows], self.tagging, others=others[TAGGED])
             yield step
-            window.tagged = step.paths[0].name
-        script = self._script(window)
-        if script.rows:
-            check_script_tags(script, self.speaking)
-            step = spoken_pass(self.out, script.groups, self.speaking, self.fields, others[DATASET])
+            window.shards[TAGGED] = step.paths[0].name
+            rows = [*self._script(step.paths[0], window)] if self.speaking else []
+        if rows:
+            check_script_tags(SynthesisInput([rows], []), self.speaking)
+            step = spoken_pass(self.out, [rows], self.speaking, self.fields, others[DATASET])
             yield step
             (dataset,) = step.paths
-            window.dataset = dataset.name
+            window.shards[DATASET] = dataset.name
             if is_held(dataset) and all(entry.reject for entry in (read_entries(dataset) or {}).values()):
                 self.stopped = UNSAID
                 return
@@ -350,22 +328,17 @@ class StreamSpec(Spec):
         self.windows.append(window)
         self.made.append(window.seconds)
 
-    def _script(self, window: StreamWindow) -> SynthesisInput:
-        """The input that `dailytalk speak` would read from a window's transcript, which nobody has edited."""
-        stage, rows = Script(self.fields), list[Row]()
-        kept = script_row((*FIELDS, *self.fields))
-        columns = (*kept, *stage.needs, *stage.uses)
-        tagged = read_rows(self.out / TAGGED / window.tagged, columns) if window.tagged and self.speaking else {}
-        for name, row in tagged.items():
+    def _script(self, shard: Path, window: StreamWindow) -> Iterator[Row]:
+        """The rows that `dailytalk speak` would read from a window's transcript, which nobody has edited."""
+        stage, kept = Script(self.fields), script_row((*FIELDS, *self.fields))
+        for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
             try:
-                rows.append({column: row[column] for column in kept if column in row} | stage.row(row))
+                yield {column: row[column] for column in kept if column in row} | stage.row(row)
             except BadInput as error:
-                window.unsaid.append(Reject(name, stage.name, error.reason, error.remedy).as_dict())
-        return SynthesisInput([rows], [])
+                window.rejects.append(Reject(name, stage.name, error.reason, error.remedy).as_dict())
 
     def _paths(self, folder: str) -> list[Path]:
-        names = (window.tagged if folder == TAGGED else window.dataset for window in self.windows)
-        return [self.out / folder / name for name in names if name]
+        return [self.out / folder / window.shards[folder] for window in self.windows if folder in window.shards]
 
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
         """Write the outputs of all finished windows, as other runs do, unless the disk is full."""
@@ -382,11 +355,12 @@ class StreamSpec(Spec):
             "settings": {"profile": self.job.profile},
         }
         tagged = self._paths(TAGGED) or Pass(self.out / TAGGED, [], self.tagging).outputs()
-        problems = [Reject(**reject) for window in self.windows for reject in window.problems]
-        record = outputs.write_results(self.out, tagged, self.tagging, problems, about, self.fields)
+        rejects = [Reject(**reject) for window in self.windows for reject in window.rejects]
+        of_source = [reject for reject in rejects if reject.stage not in work_folder.SPOKEN_STAGES]
+        record = outputs.write_results(self.out, tagged, self.tagging, of_source, about, self.fields)
         if self.job.speaking:
             about |= {"transcript_sha256": record["transcript_sha256"], "money": self._money.as_dict()}
-            unsaid = [Reject(**reject) for window in self.windows for reject in window.unsaid]
+            unsaid = [reject for reject in rejects if reject.stage in work_folder.SPOKEN_STAGES]
             paths = self._paths(DATASET)
             outputs.write_results(self.out, paths, self.speaking, unsaid, about, self.fields, spoken=True)
             record = work_folder.read_run(self.out) or record

@@ -25,6 +25,7 @@ from dailytalk_contiguous.models.whisper import (
     WHISPER,
     Recognised,
     Whisper,
+    check_language,
     check_name,
     check_whisper,
     lacking_whisper,
@@ -131,6 +132,10 @@ class Transcribe(WhisperStage):
             "text_reason": STRING,
         }
     )
+
+    def preflight(self, fetch: bool = True) -> None:
+        check_language(self.model, self.language)
+        super().preflight(fetch)
 
     def __call__(self, batch: Batch) -> Batch:
         count = len(batch["speech"])

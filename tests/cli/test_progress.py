@@ -7,8 +7,7 @@ import pytest
 
 from dailytalk_contiguous.cli.show import bar
 from dailytalk_contiguous.run.events import Run, now
-from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.shard import Task
+from dailytalk_contiguous.run.shard import RunPlan, Task
 
 OUT = Path("/data")
 

@@ -41,7 +41,7 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     done = dailytalk(*command, "--limit-hours", "0.001")
     assert done.code in (0, 3)
     assert "stopped at --limit-hours" in done.out
-    assert len(read_lines(out / "position.jsonl")) == 2
+    assert len(read_lines(out / "position.jsonl")) == 1
     later = publish(3)
     done = dailytalk(*command)
     assert done.code in (0, 3)
@@ -101,11 +101,6 @@ def test_dry_run_of_a_stream_refuses_what_the_run_refuses_and_names_what_is_left
     assert json.loads(dailytalk(*command, "--dry-run").out)["stages"] == []
     other = dailytalk(*command, "--dry-run", "--channel", "left")
     assert (other.code, "other settings" in other.err) == (1, True)
-    elsewhere = tmp_path / "file"
-    elsewhere.write_text("")
-    for option in ("--dry-run", "--json"):
-        refused = dailytalk("tag", REPO, "--streaming", "--out", elsewhere, *quick, option)
-        assert (refused.code, f"--out '{elsewhere}' can't be written to" in refused.err) == (1, True)
 
 
 def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
@@ -121,7 +116,7 @@ def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
         assert process.returncode == (130 if kind == signal.SIGINT else -kind)
     assert told.splitlines()[-1] == f"dailytalk: {SENTENCE}."
     assert not (out / ".stream").exists()
-    assert len(read_lines(out / "position.jsonl")) == 2  # what the stream is, and its first window
+    assert len(read_lines(out / "position.jsonl")) == 1
     assert dailytalk("tag", REPO, "--streaming", "--out", out, *quick).code == 0
     assert not (out / ".stream").exists()
     whole = tmp_path / "whole"

@@ -5,8 +5,8 @@ import pytest
 
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.local import gpus_to_share, networks_device
-from dailytalk_contiguous.run.processes import VISIBLE
+from dailytalk_contiguous.run.processes import VISIBLE, gpus_to_share
+from dailytalk_contiguous.run.run import networks_device
 from dailytalk_contiguous.stages.base import Stage
 
 WHISPER = tag_stages(asr_model="tiny", affect_model="voice-linear")
@@ -59,5 +59,4 @@ def test_gpus_to_share_are_those_that_cuda_shows(
     monkeypatch.delenv(VISIBLE, raising=False)
     if chosen is not None:
         monkeypatch.setenv(VISIBLE, chosen)
-    assert gpus_to_share(WHISPER) == names
-    assert gpus_to_share(NO_NETWORK) == []
+    assert gpus_to_share() == names

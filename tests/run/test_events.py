@@ -12,8 +12,7 @@ from recordings import calls, read_lines, run
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, journals, read_runs
-from dailytalk_contiguous.run.local import RunPlan
-from dailytalk_contiguous.run.shard import ShardReport, Task
+from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])

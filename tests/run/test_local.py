@@ -14,7 +14,8 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.run import local
+from dailytalk_contiguous.run.run import Pass, run_local
+from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -38,17 +39,17 @@ class Where(Stage):
         return {"process": [os.getpid()], "threads": [os.environ.get("OMP_NUM_THREADS")]}
 
 
-def plan(folder: Path, *names: str, stage: Stage | None = None) -> local.RunPlan:
+def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(folder, groups, [stage or Where()])
+    return Pass(folder, groups, (stage or Where(),)).plan()
 
 
-def run(work: local.RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:
+def run(work: RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:
     told: list[str] = []
-    made = local.run_local(work, [stage or Where()], workers, 0.0, lambda name, audio, wall: told.append(name))
+    made = run_local(work, [stage or Where()], workers, 0.0, lambda name, audio, wall: told.append(name))
     return [shard.path for shard in made]
 
 
@@ -86,7 +87,7 @@ def test_trouble_in_a_worker_reaches_the_parent_and_leaves_no_process(
 
 def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_path: Path) -> None:
     stage = Where("slow")
-    made = local.run_local(plan(tmp_path, "good", "bad", stage=stage), [stage], 2, 0.0, lambda *event: None)
+    made = run_local(plan(tmp_path, "good", "bad", stage=stage), [stage], 2, 0.0, lambda *event: None)
     first = next(made).path
     made.close()
     assert multiprocessing.active_children() == []

@@ -14,10 +14,10 @@ from scripted import folder, loopback, say, settings, talk
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run import local, on_ray
+from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.on_ray import RayJob, make_there, plan_workers
-from dailytalk_contiguous.run.run import Runner, RunOptions
-from dailytalk_contiguous.run.shard import Task
+from dailytalk_contiguous.run.run import Pass, Runner, RunOptions
+from dailytalk_contiguous.run.shard import RunPlan, Task
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -49,15 +49,15 @@ class Trouble(Stage):
         return {"process": [os.getpid()] * len(batch["conversation_id"])}
 
 
-def plan(place: Path, *names: str, stage: Stage) -> local.RunPlan:
+def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
     empty = dict.fromkeys(SOURCE) | {"given": [], "input_digest": "d", "duration": 2.0}
     groups: list[list[dict[str, Any]]] = [
         [empty | {"conversation_id": name, "recording_id": name}] for name in names
     ]
-    return local.plan_run(place, groups, [stage])
+    return Pass(place, groups, (stage,)).plan()
 
 
-def make(work: local.RunPlan, stage: Stage, address: str) -> list[Path]:
+def make(work: RunPlan, stage: Stage, address: str) -> list[Path]:
     return [made.path for made in Runner("ray", address).run(work, [stage], RunOptions(2))]
 
 

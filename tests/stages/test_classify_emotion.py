@@ -12,11 +12,11 @@ from from_apps import from_app
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.models import emotion_models
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.stages import classify_emotion
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
@@ -53,7 +53,7 @@ class Ear:
 @pytest.fixture
 def ear(monkeypatch: pytest.MonkeyPatch) -> Ear:
     model = Ear()
-    monkeypatch.setattr(classify_emotion, "load_emotion_model", lambda name, device: model)
+    monkeypatch.setattr(emotion_models, "load_emotion_model", lambda name, device: model)
     return model
 
 

@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.run import RunOptions, refuse_language, refuse_loss
+from dailytalk_contiguous.run.run import RunOptions, refuse_loss
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE
@@ -352,7 +352,6 @@ def split(
     show.say_left_out(recordings.left_out)
     if words and not dry_run:
         RunOptions().runner.preflight(stages)
-        refuse_language(stages)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
     started = time.perf_counter()

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, make_writable, run
+from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
 
 RETIME_SETTINGS = cli_options.setting_options(Retime())
@@ -75,8 +75,6 @@ def retime(
         about = {"command": command_line()}
         spec = RetimeSpec(parents, out, timing, path, variants, settings.get("seed", 0), 60 * shard_minutes, about)
         spec.check(run_options)
-        if not dry_run:
-            make_writable(out / DATASET)
         timing.save(path)
         if dry_run:
             return _to_retime(spec, run_options)
