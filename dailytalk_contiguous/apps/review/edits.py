@@ -449,8 +449,5 @@ def _clean(text: Any) -> str:
     """A text on one line. Raises BadInput if it is no text, or too long."""
     if not isinstance(text, str) or len(text) > LONGEST_TEXT:
         raise BadInput("the text is missing or too long", f"send at most {LONGEST_TEXT:,} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadInput("the text has half a character (a lone surrogate)", "type it again") from None
+    text = text.encode(errors="replace").decode()  # half of a character, as a browser may send it
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -71,9 +71,6 @@ class Editable(ABC):
     why_not: str | None = None
     entries: Json
 
-    #: The shape of an entry.
-    _shape: ClassVar[Any] = object
-
     def __init__(self, root: Path, audio: Path, path: Path) -> None:
         self.root, self._audio, self._path = root, audio, path
         self._seen: dict[Path, Sequence[int] | None] = {}
@@ -153,13 +150,13 @@ class Editable(ABC):
             return {}
         limit = whisper_json.MOST_WHISPER_BYTES
         value = parse_json(read_bytes(path, limit=limit), as_text(path), limit=limit, nan=True)
-        entries: Json = expect(value, {str: self._shape}, as_text(path))
+        entries: Json = expect(value, {str: object}, as_text(path))
         return entries
 
     def is_discarded(self, name: str) -> bool:
         for here, aside in self._files(name)[:1]:
             return not here.exists() and is_inside(aside, self._audio) and aside.exists()
-        return name in self.gone and name not in self.entries
+        return name not in self.entries and name in self.gone
 
     def discard(self, names: Sequence[str], discarded: bool) -> None:
         """Move files and entries of items to the discarded ones, or back. Raises OSError and BadInput.
@@ -243,7 +240,6 @@ class TaggedLines(Editable):
     """
 
     kind = "tagged"
-    _shape: ClassVar[Any] = [str]
 
     #: The lines of each conversation, as they are in the file; those of "" are no lines of a transcript.
     entries: dict[str, list[str]]
@@ -461,7 +457,6 @@ class MoshiLines(Editable):
     """
 
     kind = "moshi"
-    _shape: ClassVar[Any] = {"train.jsonl?": [str], "eval.jsonl?": [str]}
 
     #: The lines of each item in the manifests, by manifest; those of "" name no file.
     entries: dict[str, dict[str, list[str]]]
@@ -636,9 +631,6 @@ class Viewed(Editable):
     def seconds(self, name: str) -> float | None:
         seconds: float | None = self.entries[name]
         return seconds
-
-    def is_discarded(self, name: str) -> bool:
-        return False
 
 
 def lines_of(row: Json) -> Lines:

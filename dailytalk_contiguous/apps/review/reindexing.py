@@ -253,7 +253,7 @@ class _Contents:
                 self.unnamed.append(posixpath.relpath(path, root.name))
             elif item.path not in self.items:
                 self.items[item.path] = item
-                self._namesakes[posixpath.basename(item.path)].append(item)
+                self._namesakes[posixpath.basename(stem)].append(item)
         self.series = {item.series for item in self.items.values()}
         prefixes = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
         starts = "|".join(map(re.escape, prefixes)) or "(?!)"
