@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dailytalk_contiguous.apps.review.edits import EditChange, Json, edit, replayed
+from dailytalk_contiguous.apps.review.edits import EditChange, Json, change_between, edit, replayed
 from dailytalk_contiguous.apps.review.session import TAGS, Session
 from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -150,14 +150,10 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     return pairs
 
 
-#: An edit by a file: its item, action and change.
-Made = tuple[str, str, EditChange]
-
-
 def edits_of(
     path: Path, kept: Path, session: Session, name: str, author: str
-) -> tuple[list[Made], list[BadInput]]:
-    """Return the edits by a file of the lines of an item, and its labels that can't be used.
+) -> tuple[EditChange, list[BadInput]]:
+    """Return the change by a file of the lines of an item, and its labels that can't be used.
 
     If `kept`, the original file, is lost, the file is compared with the lines as they are. Raises BadInput for a
     file that is damaged, or cut off.
@@ -183,30 +179,23 @@ def edits_of(
             f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
         )
         raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
-    made: list[Made] = []
-    problems = [*edited.problems]
-    item = session.bounds(name)
+    problems, item, after = [*edited.problems], session.bounds(name), lines
     for old, new in changes:
         if new in current or (old not in current and not new):
             continue  # it is so already
-        steps, trial = list[Made](), lines
-        key = current.get(old, "") if old else ""
+        trial, key = after, current.get(old, "") if old else ""
         try:
             if old and not key:
                 raise BadInput("it was changed meanwhile", "export again, and change that")
             for action in _actions(old, new, lines.get(key, {}), edited.sides):
                 # The tag of a new line comes after it.
                 of_line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
-                change = edit(trial, of_line | action, item, author)
-                trial = replayed(trial, change)
-                steps += [(name, action["do"], change)] if change else []
+                trial = replayed(trial, edit(trial, of_line | action, item, author))
+            after = trial
         except BadInput as problem:
             where = "".join(f"{quoted(label.text)} at {label.start:.3f} s" for label in [new or old] if label)
             problems.append(BadInput(f"{where}: {problem.reason}", problem.remedy))
-            continue
-        made += steps
-        lines = trial
-    return made, problems
+    return change_between(lines, {**after}), problems
 
 
 def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection[str]) -> Iterator[Json]:
@@ -240,15 +229,15 @@ def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection
         yield {"do": "tag", "tag": new.tag}
 
 
-def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tuple[int, list[Made], list[Reject]]:
+def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tuple[int, list[str], list[Reject]]:
     """Apply the changes in annotation files to a work folder.
 
     Args:
         source: a file, or a folder of files that `dailytalk export` wrote.
         dry_run: write nothing.
 
-    Returns the number of files, the edits, and rejects. Raises DailytalkError for a source without such files, and
-    OSError as the disk does.
+    Returns the number of files, the changed lines in words, and rejects. Raises DailytalkError for a source without
+    such files, and OSError as the disk does.
     """
     names = {file: name for name in session.editable.names() for file in (digested_name(name), name)}
     root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
@@ -256,7 +245,7 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
     if not files:
         reason = f"{as_text(source)!r} has no file of {', '.join(READERS)}"
         raise DailytalkError(reason, "name an export of textgrid, eaf, srt, vtt or audacity")
-    edits: list[Made] = []
+    edits: list[str] = []
     rejects: list[Reject] = []
     for path in files:
         try:
@@ -268,25 +257,25 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
-            made, problems = edits_of(path, kept, session, name, author)
-            if made and not dry_run:
-                session.apply(name, [(action, change) for _, action, change in made], author)
+            change, problems = edits_of(path, kept, session, name, author)
+            if change and not dry_run:
+                session.apply(name, "edits", change, author)
+            edits += changes_in_words(name, change)
         except BadInput as problem:
-            made, problems = [], [problem]
+            problems = [problem]
         if not problems and not dry_run and kept.is_file():
             with suppress(OSError):  # of a folder that can't be written, it is compared with the first one again
                 write_bytes(kept, content)
-        edits += made
         rejects += [Reject(as_text(path.name), "edits", problem.reason, problem.remedy) for problem in problems]
     return len(files), edits, rejects
 
 
-def change_in_words(made: Made) -> str:
-    """Describe an edit in a sentence."""
-    item, _, change = made
-    [key] = change.before["lines"]
-    before, after = change.before["lines"][key], change.after["lines"][key]
-    if before is None or after is None:
-        return f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
-    parts = [part for part in ("channel", *Label._fields) if before.get(part) != after.get(part)]
-    return f"{item}: {', '.join(f'{part} {quoted(before[part])} → {quoted(after[part])}' for part in parts)}"
+def changes_in_words(item: str, change: EditChange) -> Iterator[str]:
+    """Describe each changed line in a sentence."""
+    for key, before in change.before.get("lines", {}).items():
+        after = change.after["lines"][key]
+        if before is None or after is None:
+            yield f"{item}: {quoted((before or after)['text'])} is {'deleted' if before else 'new'}"
+            continue
+        parts = [part for part in ("channel", *Label._fields) if before.get(part) != after.get(part)]
+        yield f"{item}: {', '.join(f'{part} {quoted(before[part])} → {quoted(after[part])}' for part in parts)}"

@@ -41,6 +41,9 @@ SpokenLine = dict[str, Any]
 #: The lines of an item by their ids, in any order.
 Lines = dict[str, SpokenLine]
 
+#: The lines that an action changes, by their ids; None is a line that is deleted.
+Patch = dict[str, SpokenLine | None]
+
 #: Fields that say who edited a line, and which of its fields; they follow from the others.
 EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
@@ -135,10 +138,14 @@ def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:
         raise BadInput(f"there is no action {quoted(name)}", f"choose one of {', '.join(ACTIONS)}")
     patch: Patch = getattr(Action(lines, action, item), name)()
     after = {key: line and _followed(line, lines.get(key), author) for key, line in patch.items()}
-    changed = [key for key, line in after.items() if line != lines.get(key)]
-    if not changed:
-        return EditChange({}, {})
-    return EditChange(*({"lines": {key: state.get(key) for key in changed}} for state in (lines, after)))
+    return change_between(lines, {**lines, **after})
+
+
+def change_between(lines: Lines, after: Patch) -> EditChange:
+    """The change from lines to other ones, in which None is a missing line."""
+    changed = [key for key in {**lines, **after} if after.get(key) != lines.get(key)]
+    states = ({"lines": {key: state.get(key) for key in changed}} for state in (lines, after))
+    return EditChange(*states) if changed else EditChange({}, {})
 
 
 def replayed(lines: Lines, change: EditChange) -> Lines:
@@ -201,9 +208,6 @@ def with_text(line: SpokenLine, text: str) -> SpokenLine:
         return line
     return {**line, "text": text, "words": timed_words(tokens, words, line["start"], line["end"])}
 
-
-#: The lines that an action changes, by their ids; None is a line that is deleted.
-Patch = dict[str, SpokenLine | None]
 
 #: The possible actions: methods of `Action`.
 ACTIONS = ("text", "times", "word", "split", "merge", "insert", "delete", "swap", "tag", "whole")

@@ -3,7 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from dailytalk_contiguous.apps.review.annotation_edits import bring_back, change_in_words
+from dailytalk_contiguous.apps.review.annotation_edits import bring_back
 from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
@@ -26,7 +26,7 @@ def edits(
 ) -> Outcome:
     """Bring edited annotations back into a transcript.
 
-    Texts, times, speakers, tags, deleted and new lines become edits like those of review, which can undo them.
+    Texts, times, speakers, tags, deleted and new lines of a file become one edit, which review can undo.
     The next speak says only the changed lines again. What can't be used is rejected, and the rest goes on.
     """
     editable = open_editable(work) if work.is_dir() else None
@@ -38,8 +38,7 @@ def edits(
         raise DailytalkError("nothing can be changed here", why)
     with nullcontext() if dry_run else folder_locked(work):
         name = author_or_user(author)
-        n_files, made, rejects = bring_back(Session(editable, name), source, name, dry_run)
-    changes = [change_in_words(change) for change in made]
+        n_files, changes, rejects = bring_back(Session(editable, name), source, name, dry_run)
     more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []
     next_step = DRY_RUN_NEXT if dry_run else to_run("speak", work)
     return Outcome(

@@ -96,12 +96,9 @@ class Session:
         on, name = (last[0].get("on"), last[0]["item"]) if last else (None, "")
         if self.why_not or on is None or name not in self._listed or self.editable.signature(name) != on:
             return
-        lines = self.lines(name)
-        records = [record for record in self.history.of[name] if record.get("on") == on]
-        if is_state(lines, records[0]["before"]):
-            for record in records:
-                lines = replayed(lines, EditChange(record["before"], record["after"]))
-            self._write(name, lines)
+        lines, change = self.lines(name), EditChange(last[0]["before"], last[0]["after"])
+        if is_state(lines, change.before):
+            self._write(name, replayed(lines, change))
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self._listed:
@@ -203,7 +200,7 @@ class Session:
                 in_file = action | {key: value + offset for key, value in times.items()}
                 change = edit(lines, in_file, self.bounds(name), author)
             if change:
-                self.apply(name, [(str(action["do"]), change)], author)
+                self.apply(name, str(action["do"]), change, author)
             return self._answer(name)
 
     def bounds(self, name: str) -> Item:
@@ -242,7 +239,7 @@ class Session:
                 now[key] != value for key, value in change.before.items() if key in now
             ):
                 raise self._conflict(item, "has changed the same since")
-            self.apply(item, [(how, change)], author, record["number"])
+            self.apply(item, how, change, author, record["number"])
             return self._answer(item)
 
     def _conflict(self, name: str, what: str) -> Conflict:
@@ -250,26 +247,16 @@ class Session:
         last = self.history.records[number - 1] if number else {"author": "another program", "time": ""}
         return Conflict(f"{last['author']} {what}", self.item(name), last["author"], last["time"])
 
-    def apply(
-        self, name: str, changes: Sequence[tuple[str, EditChange]], author: str, undoes: int | None = None
-    ) -> None:
-        """Note actions with their changes, which follow one another, and write the file with all of them.
-
-        Raises as `edit` does.
-        """
-        on = None
-        is_of_lines = any("lines" in change.before for _, change in changes)
+    def apply(self, name: str, action: str, change: EditChange, author: str, undoes: int | None = None) -> None:
+        """Note an action with its change, and write the file with it. Raises as `edit` does."""
+        is_of_lines, on = "lines" in change.before, None
         if is_of_lines:
-            lines = self.lines(name)
+            lines = replayed(self.lines(name), change)
             self.editable.refuse_changed(name)
             on = self.editable.signature(name)
-        records = self.history.append(
-            [NewEdit(author, name, action, *change, undoes, on) for action, change in changes]
-        )
+        records = self.history.append([NewEdit(author, name, action, *change, undoes, on)])
         if is_of_lines:
             try:
-                for _, change in changes:
-                    lines = replayed(lines, change)
                 self._write(name, lines)
             except BaseException:
                 self.history.withdraw(records)
