@@ -236,8 +236,8 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
         source: a file, or a folder of files that `dailytalk export` wrote.
         dry_run: write nothing.
 
-    Returns the number of files, the changed lines in words, and rejects. Raises DailytalkError for a source without
-    such files, and OSError as the disk does.
+    Returns the number of files, the changed lines in words, and rejects. Raises DailytalkError for a source
+    without such files, and OSError as the disk does.
     """
     names = {file: name for name in session.editable.names() for file in (digested_name(name), name)}
     root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
