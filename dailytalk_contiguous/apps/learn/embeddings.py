@@ -52,7 +52,7 @@ def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out:
     """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder, whole or not at all.
 
     Returns their number. Utterances without tokens, which last no time, are left out. Raises BadInput for tokens
-    of another codebook than the encoder's, DailytalkError for nothing to embed, or a folder that can't be written.
+    of another codebook than the encoder's, DailytalkError for nothing to embed, OSError as the disk does.
     """
     count = 0
 
@@ -72,13 +72,7 @@ def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out:
         if not count:
             raise DailytalkError("there is no utterance with tokens to embed", "encode recordings with speech")
 
-    try:
-        write_parquet(out / EMBEDDINGS, COLUMNS, groups())
-    except OSError as error:
-        raise DailytalkError(
-            f"{as_text(out / EMBEDDINGS)!r} can't be written ({error.strerror or error})",
-            "make room, or name another folder",
-        ) from error
+    write_parquet(out / EMBEDDINGS, COLUMNS, groups())
     return count
 
 

@@ -354,10 +354,7 @@ def _finish(
 @contextlib.contextmanager
 def _held(out: Path) -> Iterator[None]:
     """Hold the folder of a training. Raises DailytalkError for one that holds more than checkpoints."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DailytalkError(f"{as_text(out)!r} can't be made ({error.strerror})", "name another folder") from None
+    out.mkdir(parents=True, exist_ok=True)
     busy = f"{as_text(out)!r} is trained by another command"
     with files.locked(out / files.FOLDER_LOCK, busy, "wait until that has ended"):
         if {path.name for path in out.iterdir()} - {files.FOLDER_LOCK, CHECKPOINTS, *PUBLISHED}:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import soundfile
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_header
@@ -24,6 +25,8 @@ Mood = dict[str, Any]
 
 #: Arousal in [0, 1] below which a voice is low, and above which it is high; 0.5 is the usual.
 LOW_AROUSAL, HIGH_AROUSAL = 0.42, 0.62
+
+_AXES = ("valence", "arousal")
 
 #: Words for a class, and additions for low and for high arousal.
 _SENTENCES: Mapping[str, tuple[str, str, str]] = {
@@ -60,18 +63,13 @@ def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -
         spoken = [mood for mood in utterances if mood["speaker"] == speaker and mood["emotion"]]
         if not spoken:
             continue
-        lengths = [mood["end"] - mood["start"] for mood in spoken]
-        classes = [*spoken[0]["probabilities"]]
-        shares = np.average([[*mood["probabilities"].values()] for mood in spoken], axis=0, weights=lengths)
-        emotion = choose_emotion(shares, classes, classify.confidence)
-        probabilities = dict(zip(classes, shares.tolist(), strict=True))
-        whole = _mood(speaker, spoken[0]["start"], spoken[-1]["end"], emotion, probabilities)
-        for name in ("valence", "arousal"):
-            values = np.array([mood[name] for mood in spoken], float)  # NaN if unknown
-            is_known = np.isfinite(values)
-            weights = np.array(lengths)[is_known]
-            whole[name] = float(np.average(values[is_known], weights=weights)) if is_known.any() else None
-        speakers.append(whole)
+        table = pd.DataFrame([mood["probabilities"] | {name: mood[name] for name in _AXES} for mood in spoken])
+        lengths = np.array([mood["end"] - mood["start"] for mood in spoken])
+        weights = table.notna().mul(lengths, axis=0)
+        means: dict[str, Any] = ((table.astype(float) * weights).sum() / weights.sum()).to_dict()
+        affect = {name: None if np.isnan(mean := means.pop(name)) else mean for name in _AXES}
+        emotion = choose_emotion([*means.values()], [*means], classify.confidence)
+        speakers.append(_mood(speaker, spoken[0]["start"], spoken[-1]["end"], emotion, means) | affect)
     name = rows[0].get("audio_file") or rows[0]["recording_id"]
     return RecordingMoods(name, rows[-1]["offset"] + rows[-1]["duration"], utterances, speakers)
 
@@ -99,7 +97,7 @@ def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect) -> Iterat
         shares = {share["emotion"]: share["probability"] for share in heard["emotion_probabilities"][place] or ()}
         start, end = (row["offset"] + heard[name][place] for name in ("start", "end"))
         mood = _mood(heard["channel"][place], start, end, heard["emotion_class"][place], shares)
-        affect = {name: float(heard[name][place]) for name in ("valence", "arousal")}
+        affect = {name: float(heard[name][place]) for name in _AXES}
         yield mood | {name: value if np.isfinite(value) else None for name, value in affect.items()}
 
 

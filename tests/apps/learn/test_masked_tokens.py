@@ -219,7 +219,7 @@ def test_one_sequence_is_too_few(tmp_path: Path) -> None:
     [("size", "huge"), ("learning_rate", 0.0), ("mask_prob", 1.0), ("epochs", 0), ("valid_share", float("nan"))],
 )
 def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
-    with pytest.raises(DailytalkError, match=f"{name} is {value!r}"):
+    with pytest.raises(DailytalkError, match=f"{name} can't be {value!r}"):
         TrainingSettings(**{name: value})
 
 
