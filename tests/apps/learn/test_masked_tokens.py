@@ -214,15 +214,6 @@ def test_one_sequence_is_too_few(tmp_path: Path) -> None:
         train_encoder([[1, 2, 3]], tmp_path / "encoder")
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("size", "huge"), ("learning_rate", 0.0), ("mask_prob", 1.0), ("epochs", 0), ("valid_share", float("nan"))],
-)
-def test_a_setting_out_of_range_is_named(name: str, value: Any) -> None:
-    with pytest.raises(DailytalkError, match=f"{name} can't be {value!r}"):
-        TrainingSettings(**{name: value})
-
-
 @pytest.mark.nightly
 def test_a_full_disk_is_one_sentence_and_the_training_goes_on(
     whole: TrainingOutcome, apart: Forks, tmp_path: Path
