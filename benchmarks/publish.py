@@ -204,7 +204,7 @@ def _tables() -> None:
     for figure in (
         *(figures.corpus_stats, figures.totals, figures.heard, figures.word_sources, figures.without_text),
         *(figures.reasons, figures.corrections, figures.moments, figures.affect, figures.tag_measures),
-        *(figures.buckets, figures.length_ratios, figures.cost, figures.furthest, figures.timeline_means),
+        *(figures.uneven_buckets, figures.length_ratios, figures.cost, figures.furthest, figures.timeline_means),
         *(figures.lost_in_rebuild, figures.origins, figures.sources),
     ):
         figure(tables)

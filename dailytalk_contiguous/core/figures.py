@@ -434,6 +434,12 @@ def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
     return named
 
 
+def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
+    """The licences of what rows, clips or, by its run.json, a run were made from, as far as they are known."""
+    named = {licence for _, licence in sources(tables)} | {(run.get("source") or {}).get("licence")}
+    return sorted(map(str, {*named, *tables.conversations["licence"].dropna()} - {None, ""}))
+
+
 def settings(tables: Tables) -> dict[str, list[Any]]:
     """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
     values: dict[str, dict[str, Any]] = defaultdict(dict)

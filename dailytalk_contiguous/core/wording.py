@@ -94,8 +94,9 @@ _BARE_PATH = re.compile(rf"""(?<![^\s('"=\[{{,;]){_ROOT}[^\s'"),;\]}}]+""")
 
 
 def public(value: object) -> str:
-    """A value as text, in which `(a file)` is for what looks like a path of this machine."""
-    return _BARE_PATH.sub("(a file)", _QUOTED_PATH.sub("(a file)", str(value)))
+    """A value as text without names and passwords in addresses, `(a file)` for what looks like a path here."""
+    text = re.sub(r"//[^/@\s]*@", "//", str(value))
+    return _BARE_PATH.sub("(a file)", _QUOTED_PATH.sub("(a file)", text))
 
 
 def is_path(name: str) -> bool:

@@ -186,7 +186,6 @@ def _write_clips(
         "clips": clips,
         "tables": tables,
         "verdict": verdict,
-        "made": judging.made_facts(common["run"], tables) if verdict else {},
         "rejects": rejects,
     }
     beyond = _beyond_limits(items, quality.to_hear()) if quality else []
@@ -239,7 +238,6 @@ def _write_conversations(
         **common,
         "tables": tables,
         "verdict": verdict,
-        "made": judging.made_facts(run, tables),
         "comparisons": comparisons_of(tables.turn_taking, references),
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()},

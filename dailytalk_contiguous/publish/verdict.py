@@ -12,7 +12,6 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -32,9 +31,8 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tables import Tables
-from dailytalk_contiguous.core.utterance import AFFECT, GIVEN, GIVEN_FITTED, RECOGNISER
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, percent, public
-from dailytalk_contiguous.models.licences import licence_of
+from dailytalk_contiguous.core.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
@@ -800,41 +798,3 @@ def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
     """Return the remedy of rejects: that of the first of these kinds that has one."""
     remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])
-
-
-#: The roles that are shown first, and their names.
-_PARTS = {"recogniser": "words", "affect": "affect", "synthesiser": "new voice"}
-
-
-def made_facts(run: Mapping[str, Any], tables: Tables) -> dict[str, str]:
-    """Return the origin of the data as names and values: models with their notes, profile, licence, date, command.
-
-    `run` is run.json, empty without one, as for a version: then the facts are those of the rows.
-    """
-    halves = [run, run.get("speak") or {}]
-    models = [model for half in halves for model in figures.models_of_run(half)] + sorted(figures.models(tables))
-    made = {}
-    for model in models:  # those of the rows replace those of the run
-        extra = "; ".join(filter(None, (model.licence, licence_of(model.name).note)))
-        made[model.role] = f"{model_name(model.name)} ({extra})" if extra else model_name(model.name)
-    used = figures.counts(tables.utterances["recogniser"])
-    if given := used[GIVEN]:
-        n, recogniser = used.total(), made.get("recogniser")
-        some = f" ({given:,} of {counted(n, 'utterance')}), else {recogniser}"
-        made["recogniser"] = "given transcripts" + ("" if given == n or not recogniser else some)
-    voices = figures.named_in_provenance(tables, "voice")
-    recorded = [f"dailytalk-contiguous {run['version']}"] if run.get("version") else []
-    licences = {licence for _, licence in figures.sources(tables)} | {(run.get("source") or {}).get("licence")}
-    licences |= {*tables.conversations["licence"].dropna()}  # of clips
-    commands = dict.fromkeys(half.get("command") for half in halves)
-    facts: dict[str, Iterable[Any]] = {title: [made.get(role)] for role, title in _PARTS.items()} | {
-        "voice": [*voices[:3], f"{len(voices) - 3:,} more" if len(voices) > 3 else None],
-        "profile": [(run.get("settings") or {}).get("profile")],
-        "made with": figures.named_in_provenance(tables, "tool") or recorded,
-        "licence of the recordings": sorted(map(str, licences - {None, ""})) or ["unknown"],
-        "date": dict.fromkeys(half.get("date") for half in halves),
-        # Without paths, and without names and passwords in addresses.
-        "command": [public(re.sub(r"//[^/@\s]*@", "//", str(command))) for command in commands if command],
-    }
-    shown = {title: ", ".join(str(value) for value in values if value) for title, values in facts.items()}
-    return {title: text for title, text in shown.items() if text}

@@ -1,5 +1,6 @@
 import itertools
 import json
+import re
 import shutil
 from html import unescape
 from pathlib import Path
@@ -25,12 +26,12 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.verdict import (
     Finding,
     FitnessLimits,
     all_findings,
     judged_conversations,
-    made_facts,
     verdict_of,
 )
 
@@ -364,9 +365,17 @@ RUN = {
 }
 
 
+def made_of(run):
+    shown = (
+        environment()
+        .get_template("verdict.html")
+        .render(run=run, tables=tables_from([talk()]), verdict=verdict_of([], 1))
+    )
+    return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown))
+
+
 def test_header_says_what_made_it_and_names_no_path_of_this_machine():
-    tables = tables_from([talk()])
-    facts = made_facts(RUN, tables)
+    facts = made_of(RUN)
     assert facts["words"] == "base (MIT)"
     assert facts["new voice"].startswith("espeak (GPL-3.0")
     assert (facts["profile"], facts["date"]) == ("embedded", "2026-01-02")
@@ -374,8 +383,8 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     assert facts["command"] == "dailytalk tag (a file) --out work, dailytalk speak work"
     assert "/home" not in str(facts)
     secret = RUN | {"command": "dailytalk tag https://ann:secret@host/x --out=/home/ann/w 'odd"}
-    assert "secret" not in str(made_facts(secret, tables))
-    assert "/home" not in str(made_facts(secret, tables))
+    assert "secret" not in str(made_of(secret))
+    assert "/home" not in str(made_of(secret))
 
 
 def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header(tmp_path):
