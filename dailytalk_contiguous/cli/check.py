@@ -19,7 +19,7 @@ from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version, version_or_path
 
 #: Findings that are shown, with --verbose and without.
-SHOWN, SHOWN_IN_SHORT = 60, 6
+SHOWN, SHOWN_IN_SHORT = 20, 6
 
 #: Options of the commands that judge conversations: `check` and `report`.
 FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
@@ -91,29 +91,26 @@ def _details(
     """The size, the worst findings, and, where another corpus was named, the measures beside it; all with -v."""
     whole, details, shown = verbose(), list[str | Judgement | Figures](), SHOWN if verbose() else SHOWN_IN_SHORT
     sizes = [
-        f"{title}: {_plain(facts[name], unit)}"
+        f"{title} {_plain(facts[name], unit)}"
         for name in (facts if whole else _SIZES)
         if name != "measures" and facts.get(name) not in ({}, None)
         for title, unit in (_FACTS.get(name, (name, "")),)
     ]
-    details += sizes if whole else [f"{facts['kind']}; {', '.join(sizes)}"]
+    details += sizes if whole else [f"{facts['kind']}: {', '.join(sizes)}"]
     measures = facts.get("measures") or ()
     if compared or whole:
         details += _beside_others(measures)
     elif differ := sum(fact["note"] is not None for fact in measures):
         measured = f"{differ:,} of {counted(len(measures), 'measure')} of how the two speak"
         details.append(f"{measured} are unlike those of published corpora (-v shows them)")
-    details += [f"{_label(finding)}: {finding.sentence}; {finding.remedy}" for finding in findings[:shown]]
+    for finding in findings[:shown]:
+        label = {"doubtful": "advice"}.get(finding.severity, finding.severity)
+        label = "error" if finding.level == "error" else label
+        details.append(f"{label}: {finding.sentence}; {finding.remedy}")
     if len(findings) > shown:
         more = counted(len(findings) - shown, "more finding")
         details.append(f"… {more} ({'--json' if whole else '-v'} shows them)")
     return details
-
-
-def _label(finding: Finding) -> str:
-    if finding.level == "error":
-        return "error"
-    return "advice" if finding.severity == "doubtful" else finding.severity
 
 
 def _beside_others(measures: Sequence[Mapping[str, Any]]) -> list[str | Judgement | Figures]:

@@ -78,8 +78,6 @@ def export(
             settings["clips"] = choice.ids
         if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
             settings["licence"] = ((read_run(dataset) or {}).get("source") or {}).get("licence")
-    if selection.sides is not None and settings.get("seed") and not settings.get("per_kind"):
-        raise DailytalkError("--seed decides nothing where the published split is kept", "give --eval-share too")
     run = read_run(work_folder_of(Path(source))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)

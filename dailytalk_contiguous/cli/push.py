@@ -43,7 +43,7 @@ def push(
     ),
     dry_run: bool = DRY_RUN,
     card: Path | None = option(
-        None, Panel.CARD, "With --dry-run: write it to look at, its pictures beside it.", metavar="FILE"
+        None, Panel.CARD, "Write it to look at, its pictures beside it; best with --dry-run.", metavar="FILE"
     ),
     **options: Any,
 ) -> Outcome:
@@ -66,8 +66,6 @@ def push(
         raise DailytalkError(
             "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
         )
-    if card and not dry_run:
-        raise DailytalkError("--card is for --dry-run", "leave it out, or add --dry-run")
     quiet_clients()
     unspoken = folder if edited_since(folder) else None
     if unspoken:

@@ -119,7 +119,11 @@ _COLOURS |= {"note": "cyan", "next": "bold"}
 
 
 def visible(text: str) -> str:
-    return _UNPRINTABLE.sub(_escape, text)
+    def escape(character: re.Match[str]) -> str:
+        code = ord(character[0])
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+    return _UNPRINTABLE.sub(escape, text)
 
 
 def command_line() -> str:
@@ -174,11 +178,6 @@ class Console(rich_console.Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=visible(segment.text))
-
-
-def _escape(character: re.Match[str]) -> str:
-    code = ord(character[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 #: How many of a kind are shown; all of them are in a file or in --json.

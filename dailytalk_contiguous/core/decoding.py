@@ -78,7 +78,7 @@ def decoded_blocks(
     size = max(1, round(block_seconds * rate))
     held, n_held = list[NDArray[np.float32]](), 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
-    for samples in _samples(file, rate, channels):
+    for samples in _samples(file, channels):
         held.append(samples[max(0, first - done) : max(0, last - done)])
         n_held += len(held[-1])
         done += len(samples)
@@ -97,23 +97,18 @@ def decoded_blocks(
         raise BadInput(f"the file ends at {done / rate:.1f} s but its header promises {seconds:.1f} s", _COPY)
 
 
-def _samples(file: BinaryIO, rate: int, channels: int) -> Iterator[NDArray[np.float32]]:
+def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
     """The samples of each frame of the first audio stream, shape (n, channels)."""
     with _open(file) as container:
-        stream, resampler, done = container.streams.audio[0], av.AudioResampler(format="flt"), 0
+        stream, resampler = container.streams.audio[0], av.AudioResampler(format="flt")
         try:
             for packet in _packets(container, stream):
                 for decoded in packet.decode():
-                    if (decoded.sample_rate, decoded.layout.nb_channels) != (rate, channels):
-                        reason = f"its rate or its channels change at {done / rate:.1f} s"
-                        raise BadInput(reason, "convert it to WAV or FLAC")
                     for frame in resampler.resample(decoded):
-                        yield np.frombuffer(bytes(frame.planes[0]), "<f4", frame.samples * channels).reshape(
-                            -1, channels
-                        )
-                        done += frame.samples
-        except av.FFmpegError as error:
-            raise BadInput(f"it can't be decoded ({error.strerror})", "convert it to WAV or FLAC") from None
+                        samples = np.frombuffer(bytes(frame.planes[0]), "<f4", frame.samples * channels)
+                        yield samples.reshape(-1, channels)
+        except (av.FFmpegError, ValueError) as error:  # ValueError where its rate or its channels change
+            raise BadInput(f"it can't be decoded ({error})", "convert it to WAV or FLAC") from None
 
 
 def _open(file: BinaryIO) -> InputContainer:

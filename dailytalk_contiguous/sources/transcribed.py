@@ -123,7 +123,10 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
     if tagged_uri and as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
         raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
     present: list[Path] = []
-    for path in _places(tagged, base["audio_file"], recordings):
+    places: Iterator[Path] = iter([tagged])
+    if recordings is not None:  # a pair is joined only where the tagged file is missing
+        places = itertools.chain(places, map(_lying_at, [recordings / base["audio_file"]]))
+    for path in places:
         if path.is_file():
             present.append(path)
             # A shard of an older version knows no identity, and is as little to be trusted.
@@ -139,13 +142,6 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
         f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
     )
-
-
-def _places(tagged: Path, audio_file: str, recordings: Path | None) -> Iterator[Path]:
-    """Paths where a recording may be. A pair is joined only where the tagged file is missing."""
-    yield tagged
-    if recordings is not None:
-        yield _lying_at(recordings / audio_file)
 
 
 def some_gone(tagged: Path) -> bool:

@@ -203,8 +203,6 @@ def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made_
         monkeypatch.setenv("HF_TOKEN", hub.write_token)
         assert push("--tag", "auto", "--create").code == 0
         finished(work, 5)
-    unsent = push("--card", tmp_path / "card.md")
-    assert (unsent.code, "--card is for --dry-run" in unsent.err) == (1, True)
 
 
 def test_network_that_is_gone_is_said_in_a_sentence(hub: HubServer, push: Any) -> None:

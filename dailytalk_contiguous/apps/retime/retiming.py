@@ -105,7 +105,11 @@ class RetimeSpec(Spec):
     def check(self, options: RunOptions) -> None:
         """Raise DailytalkError if `out` has other results, or variants of what is not in the input any more."""
         run = read_run(self.out)
-        is_other = self._has_others() if run is None else RETIMED not in run
+        is_other = run is not None and RETIMED not in run
+        if run is None:  # of a run that was stopped there are variants alone
+            for path in (self.out / DATASET).glob("*.parquet"):
+                with open_parquet(path, "delete it, or choose another --out") as file:
+                    is_other |= RETIMING not in file.schema.names
         if is_other or (self.out / TAGGED).exists():
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
@@ -116,14 +120,6 @@ class RetimeSpec(Spec):
             "that this would not make again",
             "choose another --out, or pass --prune to drop them",
         )
-
-    def _has_others(self) -> bool:
-        """Whether there are rows that are no variants: of a run that was stopped there are none."""
-        for path in (self.out / DATASET).glob("*.parquet"):
-            with open_parquet(path, "delete it, or choose another --out") as file:
-                if RETIMING not in file.schema.names:
-                    return True
-        return False
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
