@@ -22,7 +22,7 @@ from dailytalk_contiguous.core import turns
 from dailytalk_contiguous.core.documents import expect, is_number
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES, Ratio, TimedConversation, figure_value
+from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES, TimedConversation
 
 #: Percentiles over conversations, by their name in the file.
 PERCENTILES = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
@@ -57,11 +57,7 @@ class TurnTaking:
         self.events.update(filter(None, events))
         for channel, offsets in self._offsets.items():
             offsets.extend([span.offset for span in speech if span.channel == channel and span.offset is not None])
-        known: list[float] = []
-        for name, sides in conversation.measured.items():
-            for figure in sides.values():
-                known += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
-        self._figures.extend(known)
+        self._figures.extend(conversation.ratios)
         self.speech_seconds += sum([span.end - span.start for span in timed])
         self.seconds += conversation.seconds
 

@@ -537,6 +537,15 @@ class TimedConversation:
                 measured[name]["both"] = Ratio(first + second, per_both)
         return measured
 
+    @cached_property
+    def ratios(self) -> list[float]:
+        """Amount and divisor of each of `measured`, one after the other; of a quantile its value and 1."""
+        known: list[float] = []
+        for name, sides in self.measured.items():
+            for figure in sides.values():
+                known += figure if isinstance(figure, Ratio) else (figure_value(name, figure), 1.0)
+        return known
+
 
 def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
     """A row of `core.schema.BUILT` on its timelines: `source`, if its times are known there, and `rebuilt`.
