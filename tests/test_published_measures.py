@@ -63,7 +63,7 @@ def sound_of(encoded: bytes) -> list[dict[str, Any]]:
 
 @measure
 def plan_of_copies() -> Any:
-    copies = from_app("clips.copies")
+    copies = from_app("clips.augment")
     measured = copies.Measured
     free = {"f0_mean": measured(120.0), "f0_std": measured(15.0), "speech_rate": measured(3.0)}
     bound = {"f0_mean": measured(120.0, 100.0, 126.0), "speech_rate": measured(3.0, 2.8, 3.2)}

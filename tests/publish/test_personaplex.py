@@ -205,7 +205,7 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
         ("p.csv", b"speaker,text\nann,You are\0Ann.", "line 2 .*NUL"),
         ("p.jsonl", b'{"text": "You are\\u0000Ann."}', "line 1 .*NUL"),
         ("p.csv", b"speaker,text\nann,You <system> are.", "line 2 .*<system>"),
-        ("p.csv", b"speaker,text\nann", "line 2 .*cut short"),
+        ("p.csv", b"speaker,text\nann", "line 2 .*text is empty"),
         ("p.jsonl", b'{"text": "Hi."}\n{"text": ', "line 2 "),
         ("p.jsonl", b'{"text": ["Hi."]}', "line 1 .*text"),
         ("p.jsonl", b'{"text": "Hi {text}.", "speaker": "a"}', r"line 1 .*\{text\}"),

@@ -247,7 +247,7 @@ class EmotionEvaluation:
                 *own.recall.shown(),
                 *own.accuracy.shown(),
                 own.macro_f1.shown()[0],
-                _percent(own.calibration_error),
+                "–" if np.isnan(own.calibration_error) else f"{100 * own.calibration_error:.1f}",
                 f"{own.utterances:,}",
             )
             for name, own in {self.protocol: self.figures, **self.beside}.items()
@@ -299,10 +299,6 @@ class EmotionEvaluation:
 
     def sentences(self) -> tuple[str, ...]:
         return (*self.notes, _ACTED, _NO_DIAGNOSIS)
-
-
-def _percent(value: float) -> str:
-    return "–" if np.isnan(value) else f"{100 * value:.1f}"
 
 
 def evaluate_protocol(
