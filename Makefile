@@ -12,6 +12,8 @@ TALKS_OUT ?= out/talks
 HUB_PORT ?= 8080
 # Of pytest, for test-bare and test-programs.
 OPTIONS ?=
+# Many tests wait for a server or a clock, so there is one worker more than there are cores.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

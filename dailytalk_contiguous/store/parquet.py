@@ -7,7 +7,7 @@ a row group of the requested columns, and a row group that unpacks to far more t
 
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
@@ -28,7 +28,7 @@ BATCH = 64
 #: Of each row group that is read: its file, its number and its columns, on the level of debugging.
 log = logging.getLogger(__name__)
 
-#: A file is not read if its footer says that a row group has more bytes than this once it is unpacked, and more
+#: A row group is not read if the footer says that it has more bytes than this once it is unpacked, and more
 #: than this many times its own: FLAC hardly shrinks, WAV to a tenth at most.
 LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
 
@@ -59,14 +59,7 @@ class ParquetReader:
     def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
         self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
         self.schema: pa.Schema = file.schema_arrow
-        groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-        self.group_sizes = [group.num_rows for group in groups]
-        self._chunks = [[group.column(number) for number in range(group.num_columns)] for group in groups]
-        for chunks in self._chunks:
-            packed, unpacked = sum(chunk.total_compressed_size for chunk in chunks), sum(map(_unpacked, chunks))
-            if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
-                size = f"a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked"
-                raise BadInput(f"{name} has {size}", remedy)
+        self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
     def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
         """Raise BadInput, with another `remedy` if there is one, unless the file has some columns of some types.
@@ -99,8 +92,7 @@ class ParquetReader:
         """
         names = self.schema.names if columns is None else list(columns)
         wanted = list(range(len(self.group_sizes)) if groups is None else groups)
-        chunks = [chunk for group in wanted for chunk in self._chunks[group]]
-        n_bytes = sum(_unpacked(chunk) for chunk in chunks if chunk.path_in_schema.partition(".")[0] in names)
+        n_bytes = sum(self._unpacked(group, names) for group in wanted)
         n_rows = sum(self.group_sizes[group] for group in wanted)
         size = max(1, min(size, _BATCH_BYTES * n_rows // max(n_bytes, 1)))
         for run in [wanted] if self._is_local else [[group] for group in wanted]:
@@ -131,6 +123,7 @@ class ParquetReader:
                     continue
                 with _reading(self._name, self._remedy):
                     if table is None:
+                        self._unpacked(group, names)
                         log.debug("read %s, row groups %s: %s", self._name, [group], names)
                         table = self._file.read_row_group(group, names, use_threads=False)
                     row: Row = table.slice(index, 1).to_pylist()[0]
@@ -138,13 +131,25 @@ class ParquetReader:
 
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
-        return sum(chunk.total_uncompressed_size for chunks in self._chunks for chunk in chunks)
+        groups = range(self._file.num_row_groups)
+        return sum(self._file.metadata.row_group(group).total_byte_size for group in groups)
 
+    def _unpacked(self, group: int, names: Container[str]) -> int:
+        """Bytes of columns of a row group once they are unpacked, at most.
 
-def _unpacked(chunk: pq.ColumnChunkMetaData) -> int:
-    """Bytes of a column of a row group once it is unpacked, at most."""
-    in_lists = _LIST_BYTES * chunk.num_values if ".list." in chunk.path_in_schema else 0
-    return int(chunk.total_uncompressed_size + in_lists)
+        Raises BadInput for a row group that unpacks to far more than it has.
+        """
+        metadata, packed, unpacked, wanted = self._file.metadata.row_group(group), 0, 0, 0
+        for number in range(metadata.num_columns):
+            chunk = metadata.column(number)
+            path, size = chunk.path_in_schema, chunk.total_uncompressed_size
+            size += _LIST_BYTES * chunk.num_values if ".list." in path else 0
+            packed, unpacked = packed + chunk.total_compressed_size, unpacked + size
+            wanted += size if path.partition(".")[0] in names else 0
+        if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
+            told = f"a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked"
+            raise BadInput(f"{self._name} has {told}", self._remedy)
+        return wanted
 
 
 @contextmanager
