@@ -143,8 +143,8 @@ def _spectra(samples: Samples) -> _Spectra:
 def _mel_filters() -> NDArray[np.float64]:
     """Of each band, how much of each bin belongs to it, shape (BANDS, bins).
 
-    The triangles are those of `librosa.filters.mel(htk=True, norm=None)`, on O'Shaughnessy's (1987) scale. Importing
-    librosa takes longer than rating a minute of speech, and twenty seconds for the first time on a machine.
+    The triangles are those of `librosa.filters.mel(htk=True, norm=None)`, on the scale of O'Shaughnessy (1987).
+    Importing librosa takes longer than rating a minute of speech, and twenty seconds the first time on a machine.
     """
     low, high = (2595 * math.log10(1 + hertz / 700) for hertz in (LOWEST_HZ, HIGHEST_HZ))
     edges = 700 * (10 ** (np.linspace(low, high, BANDS + 2) / 2595) - 1)
