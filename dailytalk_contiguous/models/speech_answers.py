@@ -29,6 +29,8 @@ def read_wav(data: bytes) -> tuple[NDArray[np.float32], int]:
         samples = read_at(audio, sample_rate).mean(axis=1, dtype=np.float32)
     except BadInput as error:
         raise ShortRead(error.reason) from None
+    if not len(samples):
+        raise ShortRead("its WAV holds no samples")
     return samples, sample_rate
 
 
