@@ -13,7 +13,9 @@ HUB_PORT ?= 8080
 # Of pytest, for test-bare and test-programs.
 OPTIONS ?=
 # Many tests wait for a server or a clock, so there is one worker more than there are cores.
-export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
+ifndef PYTEST_XDIST_AUTO_NUM_WORKERS
+export PYTEST_XDIST_AUTO_NUM_WORKERS := $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
+endif
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check

@@ -153,7 +153,7 @@ def read_runs(path: Path) -> list[Run]:
         if isinstance(line, dict) and fits(line, _SHAPE):
             with suppress(TypeError, ValueError):  # somebody or another version has written it
                 run = Run(**line)
-                if run.age(datetime.now(UTC)) >= 0 and datetime.fromisoformat(run.started):
+                if all(datetime.fromisoformat(at).tzinfo for at in (run.started, run.time)):
                     runs[run.run] = run
     for run in list(runs.values())[:-1]:
         run.state = GONE if run.state == RUNNING else run.state

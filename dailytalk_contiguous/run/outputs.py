@@ -184,51 +184,34 @@ def write_results(
     others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
     mine = [reject.as_dict() for reject in rejected]
     write_lines(out / REJECTS, map(json_text, [*others, *mine] if spoken else [*mine, *others]))
+    entries = [entry for shard in shards.values() for entry in shard.entries.values()]
+    counts, totals = _spoken_totals(made) if spoken else _tagged_totals(made)
     whole = figures.totals(made)
-    counts: dict[str, Any] = {name: int(whole[name]) for name in ("conversations", "utterances", "words")} | {
-        "rejects": len(mine)
+    counts = {name: int(whole[name]) for name in ("conversations", "utterances", "words")} | {
+        "rejects": len(mine),
+        **counts,
     }
-    record: dict[str, Any] = {
+    record = {
         **facts,
         "counts": counts,
-        "rejected": _rejected_record(
-            [entry for shard in shards.values() for entry in shard.entries.values()], rejected
-        ),
+        "rejected": _rejected_record(entries, rejected),
         "fingerprint": fingerprint,
+        **totals,
     }
     if spoken:
-        statuses, lost = figures.counts(made.utterances["status"]), figures.lost_in_rebuild(made)
-        counts |= {name.replace("-", "_"): n for name, n in statuses.items()}
-        means = {name: round(mean, 4) for name, mean in figures.timeline_means(made).items()}
-        record |= {
-            "hours": round(whole["seconds"] / 3600, 5),
-            "cost": round(figures.cost(made), 6),
-            "mean": means or None,
-            "lost_speech_seconds": lost["speech"],
-            "lost_sound_seconds": lost["sound"],
-        }
         run |= {name: facts[name] for name in ("source",) if name in facts} | {"speak": record}
     else:
-        said = made.utterances
-        recognisers = figures.counts(said["recogniser"])
         recogniser = facts["models"].get("recogniser")
-        if recogniser and not recognisers[recogniser["name"]]:  # all words were given, and it was not loaded
-            del facts["models"]["recogniser"]
+        if recogniser and recogniser["name"] not in counts["utterances_by_recogniser"]:
+            del facts["models"]["recogniser"]  # all words were given, and it was not loaded
         counts |= {
-            "utterances_by_recogniser": dict(recognisers.most_common()),
             "conversations_by_given_language": dict(languages.most_common()),
             "words_fitted": fitted,
-            "short_utterances": figures.counts(said["kind"])["short"],
-            "utterances_without_text": dict(figures.without_text(made).most_common()),
             "recordings_rejected": len(rejects),
-            "tags": _numbers(made, "tag"),
-            "emotions": _numbers(made, "emotion_class"),
             "notes": len(notes),
             "edits_that_differ": edits,
         }
-        hours = {"audio": whole["seconds"], "speech": figures.heard(made)["seconds"]}
         record |= {
-            "hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()},
             "notes": notes[:NOTES_KEPT],
             "transcript_sha256": sha256_of(out / TRANSCRIPT),
             "unpublished": _unpublished(stages, fields),
@@ -236,6 +219,33 @@ def write_results(
         run = record | ({"speak": other} if other else {})
     write_text(out / RUN, json_document(run | ({"fields": described(fields)} if fields else {})))
     return record
+
+
+def _spoken_totals(made: Tables) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Counts, and other figures, of finished conversations for run.json."""
+    lost = figures.lost_in_rebuild(made)
+    means = {name: round(mean, 4) for name, mean in figures.timeline_means(made).items()}
+    statuses = figures.counts(made.utterances["status"])
+    return {name.replace("-", "_"): n for name, n in statuses.items()}, {
+        "hours": round(figures.totals(made)["seconds"] / 3600, 5),
+        "cost": round(figures.cost(made), 6),
+        "mean": means or None,
+        "lost_speech_seconds": lost["speech"],
+        "lost_sound_seconds": lost["sound"],
+    }
+
+
+def _tagged_totals(made: Tables) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Counts, and other figures, of tagged conversations for run.json."""
+    said = made.utterances
+    hours = {"audio": figures.totals(made)["seconds"], "speech": figures.heard(made)["seconds"]}
+    return {
+        "utterances_by_recogniser": dict(figures.counts(said["recogniser"]).most_common()),
+        "short_utterances": figures.counts(said["kind"])["short"],
+        "utterances_without_text": dict(figures.without_text(made).most_common()),
+        "tags": _numbers(made, "tag"),
+        "emotions": _numbers(made, "emotion_class"),
+    }, {"hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()}}
 
 
 def _rejected_in(row: Mapping[str, Any]) -> Iterator[Reject]:
