@@ -126,12 +126,13 @@ def json_lines(
     Raises BadInput for a file that is missing or can't be read.
     """
     for number, line in itertools.islice(numbered_lines(path, remedy), first - 1, last):
+        if not line.strip() and len(line) <= MOST_LINE_BYTES:
+            continue
         try:
-            if len(line) > MOST_LINE_BYTES or line.strip():
-                value = parse_json(line, "", remedy, MOST_LINE_BYTES, nan=nan)
-                yield number, value if isinstance(value, dict) else BadInput("it is not a JSON object", remedy)
+            value = parse_json(line, "", remedy, MOST_LINE_BYTES, nan=nan)
         except BadInput as error:
-            yield number, error
+            value = error
+        yield number, value if isinstance(value, dict | BadInput) else BadInput("it is not a JSON object", remedy)
 
 
 def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
