@@ -8,6 +8,7 @@ drawn.
 
 import io
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -46,7 +47,7 @@ LONGEST_NAME, MOST_MEANS = 24, 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plot:
+class Plot(ABC):
     """The base of all plots: a title, a note below it, and `nothing`, why an empty plot is not drawn.
 
     `name` is that of its file, without an ending; `axis` the title of the axis across, with its unit.
@@ -61,12 +62,13 @@ class Plot:
     #: Inches.
     height: ClassVar[float] = 2.7
 
+    @abstractmethod
     def draw(self, axes: "Axes") -> None:
-        raise NotImplementedError
+        """Draw it."""
 
+    @abstractmethod
     def words(self) -> str:
         """Return its figures in one sentence without a full stop, for readers who can't see it."""
-        raise NotImplementedError
 
 
 class Mark(NamedTuple):
