@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dailytalk_contiguous.core.documents import as_text, expect, fits, read_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
@@ -24,8 +24,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
-from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.work_folder import ABOUT_CORPUS, RATED, TAGGED
+from dailytalk_contiguous.store.work_folder import RATED, TAGGED
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.hub_repository import Repository
@@ -120,7 +119,7 @@ def find(
     if repository:
         before_fetch(repository)
         fetched = hub_repository.fetch(repository)
-    source = repository.about() if repository else _laid_out(inputs)
+    source = repository.about() if repository else {}
     source |= {"licence": licence} if licence else {}
     config = FolderConfig(
         inputs=fetched.folders if fetched else tuple(inputs),
@@ -154,20 +153,6 @@ def find(
     people, unmatched_names = people_of(named, recordings) if named else ({}, [])
     groups = list(group(rows, shard_seconds))
     return FoundRecordings(groups, problems, source, left_out, people, unmatched_names, given_texts)
-
-
-def _laid_out(inputs: Sequence[str]) -> dict[str, Any]:
-    """The source of recordings that `corpus --as conversations` wrote, if that is the one input."""
-    path = Path(inputs[0]) / ABOUT_CORPUS
-    if len(inputs) > 1 or not path.is_file():
-        return {}
-    try:
-        about = expect(read_json(inside(path.parent, path.name)), {"count_check": list}, ABOUT_CORPUS)
-    except BadInput:  # somebody else's file
-        return {}
-    return {
-        name: about[name] for name in ("name", "licence", "citation", "homepage") if fits(about.get(name), str)
-    }
 
 
 class TagSpec(Spec):

@@ -42,9 +42,6 @@ STATS = "corpus-stats.json"
 #: The same rows as two tables (`core.tables`).
 UTTERANCES, CONVERSATIONS = TABLES = ("utterances.parquet", "conversations.parquet")
 
-#: The description of a corpus that `dailytalk corpus --as conversations` writes beside its recordings.
-ABOUT_CORPUS = "corpus.json"
-
 #: What the scripts in `builder_scripts` call the work folder that they keep beside a transcript and results.
 BESIDE = (".dailytalk", f".{TRANSCRIPT}.work")
 

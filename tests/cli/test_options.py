@@ -130,14 +130,6 @@ def test_options_of_report_that_do_not_go_together_are_refused(
     assert (done.code, done.out, told in done.err) == (1, "", True)
 
 
-@pytest.mark.parametrize("option", [("--augment", "pitch"), ("--report-only",)])
-def test_option_of_clips_is_refused_for_conversations(
-    option: tuple[str, ...], tmp_path: Path, dailytalk: Command
-) -> None:
-    done = dailytalk("corpus", "dailytalk", tmp_path, "--out", tmp_path / "out", "--as", "conversations", *option)
-    assert (done.code, f"{option[0]} is for clips, not for --as conversations" in done.err) == (1, True)
-
-
 @pytest.mark.needs("espeakng_loader")
 def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")

@@ -25,7 +25,6 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     plan_clips,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.corpora.dailytalk import DAILYTALK, DIALOGUES, acted_dialogues
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.documents import as_text
@@ -42,7 +41,6 @@ from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, write_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder
 from dailytalk_contiguous.store.table_files import tables_in
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
@@ -69,7 +67,8 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     corpus = corpus_named(name)
     if agreed_only and not corpus.rated:
         raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
-    _refuse_inside(source, out)
+    if out.resolve().is_relative_to(source.resolve()):
+        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
     refuse_mixing(out)
     if before := work_folder.read_run(out):
         held = before.get("corpus", {}).get("name") or "conversations"
@@ -78,40 +77,6 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     rows = sorted(corpus.rows(source, **({"agreed_only": True} if agreed_only else {})), key=itemgetter("id"))
     problems = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in rows if row["problem"]]
     return Read(corpus, [row for row in rows if not row["problem"]], problems, corpus.count_check(rows))
-
-
-def _refuse_inside(source: Path, out: Path) -> None:
-    if out.resolve().is_relative_to(source.resolve()):
-        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
-
-
-def write_conversations(source: Path, out: Path, seed: int = 0) -> tuple[int, list[Reject], str]:
-    """Write the conversations of DailyTalk into the folder `out`; the same source and seed give the same bytes.
-
-    Each is a stereo WAV with a transcript beside it that `dailytalk tag` reads. The transcript also has the
-    emotion, act and topic of each turn, so that the corpus's labels can be compared with the ratings.
-
-    Returns the number of conversations, the rejects, and how that differs from the published number. Raises
-    DailytalkError if `out` holds other files.
-    """
-    _refuse_inside(source, out)
-    target = OwnedFolder(out, "conversations", (work_folder.ABOUT_CORPUS, work_folder.REJECTS))
-    rejects: list[Reject] = []
-    n_written = 0
-    for conversation in acted_dialogues(source, seed):
-        if isinstance(conversation, Reject):
-            rejects.append(conversation)
-            continue
-        n_written += 1
-        target.write_bytes(f"{conversation.dialogue}.wav", conversation.wav)
-        target.write_text(f"{conversation.dialogue}.json", json_text({"utterances": conversation.turns}))
-    counts = (
-        f"{n_written:,} dialogues were written, {DIALOGUES:,} are published." if n_written != DIALOGUES else ""
-    )
-    about = _about(DAILYTALK) | {"seed": seed, "count_check": [counts] if counts else []}
-    lines = [json_text(reject.as_dict()) for reject in rejects]
-    target.finish({work_folder.REJECTS: "".join(lines), work_folder.ABOUT_CORPUS: json_document(about)})
-    return n_written, rejects, counts
 
 
 def _about(corpus: Corpus) -> dict[str, Any]:

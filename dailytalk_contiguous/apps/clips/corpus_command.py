@@ -37,9 +37,6 @@ from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.store.hub import parse_reference
 
-#: The values of `--as`.
-FORMS = ("clips", "conversations")
-
 #: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
 BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
 
@@ -69,13 +66,6 @@ def corpus(
     ),
     accept_licence: bool = option(
         False, Panel.INPUT, "With --download: you take the licence that is shown.", "--accept-licence"
-    ),
-    form: str = option(
-        FORMS[0],
-        Panel.INPUT,
-        f"What to write: {cli_options.either(FORMS)} (a folder for tag; dailytalk only).",
-        "--as",
-        metavar="NAME",
     ),
     profile: str = cli_options.profile_option(),
     text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
@@ -107,21 +97,11 @@ def corpus(
     if not source or out is None:
         what = "SOURCE" if not source else "--out"
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
-    cli_options.one_of("--as", form, FORMS)
     settings = cli_options.chosen(options, CLIP_SETTINGS)
     corpus, folder, hub = registry.corpus_named(name), Path(source), None
     if not folder.exists() and (reference := parse_reference(source)):
         repository = open_repository(reference, HubChoice())
         folder, hub = fetch_tree(repository, {*corpus.suffixes, *BESIDE}), repository.about()
-    if form == "conversations":
-        if name != "dailytalk":
-            raise DailytalkError(f"the clips of {name} make no conversations", "this is for dailytalk")
-        chosen = settings | {"report_only": report_only, "text_conditions": text_conditions}
-        if others := {name for name, value in chosen.items() if value and name != "seed"}:
-            flag = f"--{min(others).replace('_', '-')}"
-            raise DailytalkError(f"{flag} is for clips, not for --as conversations", "leave one of them out")
-        cli_options.on_this_machine("--out", out)
-        return conversations_outcome(out, *clips.write_conversations(folder, out, settings.get("seed", 0)))
     # Raises DailytalkError for impossible settings before anything is written.
     corpus_pipeline(profile, **settings)
     work = open_work(out)
@@ -242,18 +222,6 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
         alone = counted(counts["without_prompt"], "clip")
         lines.append(f"{alone} without a prompt: no neutral line of another speaker")
     return lines
-
-
-def conversations_outcome(out: Path, n_written: int, rejects: Sequence[Reject], counts: str) -> Outcome:
-    record = {"conversations": n_written, "rejects": [reject.as_dict() for reject in rejects]}
-    return Outcome(
-        record | {"counts": [counts] if counts else [], "out": str(out)},
-        f"{counted(n_written, 'conversation')} in {as_text(out)}",
-        exit_code(n_written, len(rejects)),
-        [counts] if counts else [],
-        _rejected_by_stage(rejects),
-        to_run("tag", out, "--out", "DIR") if n_written else "",
-    )
 
 
 def _rejected_by_stage(rejects: Sequence[Reject], of: int = 0) -> list[Rejected]:

@@ -1,4 +1,4 @@
-"""The pipelines of clips: of a corpus, of the pieces of recordings, and from a clip to its words."""
+"""The pipelines of clips: of a corpus, and from a clip to its words."""
 
 from typing import Any
 
@@ -8,10 +8,8 @@ from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.finish_clip import FinishClip
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
-from dailytalk_contiguous.apps.clips.silences import CutAtSilences
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
-from dailytalk_contiguous.core.settings import check_known, with_settings
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
@@ -57,22 +55,6 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
             make(FinishClip),
         ),
     )
-
-
-def split_stages(profile: str = STANDARD, words: bool = False, **options: Any) -> Stages:
-    """The stage that decides where recordings are cut, and with `words` the recogniser of first words.
-
-    Args:
-        profile: of `models.profiles.PROFILES`.
-        words: whether the first words of each piece are recognised.
-        options: settings of the stages by the names of the options of `dailytalk split`: `silence`, `max`, …
-
-    Raises DailytalkError for a profile or an option that does not exist.
-    """
-    make = StageMaker(profile, options)
-    stages: Stages = with_settings((CutAtSilences(),), options)
-    check_known(options, *stages, Transcribe)
-    return (*stages, make(Transcribe)) if words else stages
 
 
 def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:

@@ -90,7 +90,7 @@ STEPS = (
         "split",
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
         "out: what can't be used is in “Non Usable”, with the reason.",
-        ("silence", "min", "max", "force", "merge_short", "below", "words", "profile", "asr_model"),
+        ("silence", "min", "max", "below"),
         cuts=True,
     ),
     Step(

@@ -7,8 +7,7 @@ from audio_files import reference, wav_bytes
 from clips import RATE, line
 from command import Command
 from corpus_trees import put
-from recordings import read_lines
-from spoken_corpora import crema_d, dailytalk_files, rows_of, run, spoken
+from spoken_corpora import crema_d, rows_of, run, spoken
 
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
 
@@ -160,25 +159,10 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
     assert stages["Augment"]["noise_folder"] == str(tmp_path / "noises")
 
 
-def test_conversations_of_dailytalk_go_through_tag(tmp_path: Path, dailytalk: Command) -> None:
-    source, calls = put(tmp_path / "in", dailytalk_files(turns=4)), tmp_path / "calls"
-    done = dailytalk("corpus", "dailytalk", source, "--out", calls, "--as", "conversations")
-    assert (done.code, sorted(path.suffix for path in calls.glob("7.*"))) == (0, [".json", ".wav"])
-    assert (
-        dailytalk("tag", calls, "--out", tmp_path / "out", "--profile", "embedded", "--language", "en").code == 0
-    )
-    lines = read_lines(tmp_path / "out/transcript.jsonl")
-    assert {line["audio_file"] for line in lines} == {"7.wav"}
-    told = sorted((line["start"], line["channel"], line["text_raw"]) for line in lines if line["text_raw"])
-    assert [channel for _, channel, _ in told] == ["left", "right", "left", "right"]
-    assert [text for _, _, text in told] == [f"This is line {number}." for number in range(4)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("tess2",), "there is no corpus 'tess2': choose one of clips"),
-        (("ravdess", "--as", "conversations"), "the clips of ravdess make no conversations"),
         (("crema_d", "--target-minutes", "3"), "--target-minutes needs --balance"),
         (("crema_d", "--copies", "2"), "--copies needs --augment"),
         (("ravdess", "--agreed-only"), "ravdess has no votes of raters"),

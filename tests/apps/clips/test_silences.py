@@ -2,24 +2,16 @@
 
 import numpy as np
 import pytest
-from audio_files import Samples, example, room_tone
+from audio_files import Samples, room_tone, struct_of, wav_bytes
 
-from dailytalk_contiguous.apps.clips.silences import LevelMeter, SoundLevels
+from dailytalk_contiguous.apps.clips.silences import measure_levels
 
 RATE = 16000
 
 
-def measured(samples: Samples, rate: int = RATE, block: int = 0) -> SoundLevels:
-    channels = samples.reshape(len(samples), -1)
-    meter = LevelMeter(rate, channels.shape[1])
-    for start in range(0, len(channels), block or max(1, len(channels))):
-        meter.push(channels[start : start + block] if block else channels)
-    return meter.levels()
-
-
 def found(samples: Samples, rate: int = RATE, below: float | None = None) -> list[tuple[float, float]]:
-    levels = measured(samples, rate)
-    silences = levels.silences(levels.thresholds(below)) / rate
+    levels = measure_levels(struct_of(wav_bytes(samples, rate)))
+    silences = levels.silences(below) / rate
     return [(round(float(start), 2), round(float(end), 2)) for start, end in silences]
 
 
@@ -57,8 +49,3 @@ def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
     samples = talk((1.0, 2.0), noise=-45.0)
     assert found(samples, below=-40.0) == [(1.0, 2.0)]
     assert found(samples, below=-50.0) == []
-
-
-def test_levels_do_not_depend_on_the_blocks_in_which_a_recording_comes() -> None:
-    samples = example("burnt_dinner")[: 10 * RATE + 77]
-    assert np.array_equal(measured(samples).levels, measured(samples, block=1009).levels)

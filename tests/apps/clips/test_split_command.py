@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 from collections import defaultdict
@@ -13,7 +14,6 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
 from command import Command, start_full, start_held_before
-from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 
@@ -166,18 +166,8 @@ def test_recordings_that_can_not_be_used_are_named_and_the_rest_is_split(
         "it is 30.00 s long (at most 11 s), without a silence to cut it in"
     ]
     assert by_source["talk.wav"][0]["file"] == "Usable/talk_000001.wav"
-    assert by_source["b/Talk.wav"][0]["file"] == "Usable/b-Talk_000001.wav"
+    assert re.fullmatch(r"Usable/Talk-[0-9a-f]{10}_000001\.wav", by_source["b/Talk.wav"][0]["file"])
     assert "Usable/odd_name_x_Ünïcode_000001.wav" in files_in(out)
-
-
-def test_first_words_are_in_the_names(dailytalk: Command, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    options = ("--words", "2", "--profile", "embedded", "--language", "en", "--max", "30")
-    source = save(tmp_path / "weekend_trip.flac", excerpt(seconds=24.0))
-    assert dailytalk("split", source, "--out", out, *options).code == 0
-    names = [Path(line["file"]).name for line in manifest(out) if line["usable"]]
-    assert all(name.startswith(f"weekend_trip_{number:06d}") for number, name in enumerate(names, 1))
-    assert sum("-" in name for name in names) >= len(names) - 1
 
 
 def test_empty_folder_foreign_folder_and_read_only_folder_are_one_sentence(
@@ -209,7 +199,7 @@ def test_full_disk_is_one_sentence_and_the_next_run_goes_on(dailytalk: Command, 
     assert {line["file"] for line in manifest(out)} == files_in(out)
 
 
-def test_recording_that_left_the_input_keeps_its_pieces_until_they_are_pruned(
+def test_pieces_of_a_recording_that_left_the_input_or_that_people_changed_are_never_lost(
     dailytalk: Command, tmp_path: Path
 ) -> None:
     shutil.copytree(EXAMPLES, tmp_path / "in")
@@ -217,30 +207,24 @@ def test_recording_that_left_the_input_keeps_its_pieces_until_they_are_pruned(
     dailytalk("split", tmp_path / "in", "--out", out)
     (tmp_path / "in" / "old_friends.flac").unlink()
     done = dailytalk("split", tmp_path / "in", "--out", out)
-    assert done.code == 1
-    assert "not in this input ('old_friends.flac'): choose another --out, or pass --prune" in done.err
-    assert dailytalk("split", tmp_path / "in", "--out", out, "--prune").code == 0
-    assert not any("old_friends" in name for name in files_in(out))
+    assert (done.code, "outside of this input ('old_friends.flac'): choose another --out" in done.err) == (1, True)
+    shutil.copy(EXAMPLES / "old_friends.flac", tmp_path / "in")
+    (out / MANIFEST).write_text("".join((out / MANIFEST).read_text().splitlines(keepends=True)[1:]))
+    done = dailytalk("split", tmp_path / "in", "--out", out, "--max", "5")
+    assert (done.code, "were changed since: choose another --out" in done.err) == (1, True)
 
 
-def test_silences_are_told_by_file_and_over_all_with_a_suggestion_and_a_picture(
-    dailytalk: Command, tmp_path: Path
-) -> None:
+def test_silences_are_stated_by_file_and_over_all_with_a_suggestion(dailytalk: Command) -> None:
     recordings = [EXAMPLES / name for name in ("old_friends.flac", "weekend_trip.flac")]
-    done = dailytalk("silences", *recordings, "--json", "--png", tmp_path / "silences.png")
+    done = dailytalk("silences", *recordings, "--json")
     assert done.code == 0
     told = json.loads(done.out)
     assert [one["name"] for one in told["recordings"]] == [path.name for path in recordings]
     whole = told["all"]
-    assert whole["silences"]["level"]["count"] == sum(
-        one["silences"]["level"]["count"] for one in told["recordings"]
-    )
+    assert whole["silences"]["count"] == sum(one["silences"]["count"] for one in told["recordings"])
     assert whole["suggested_silence"] in [one["silence"] for one in whole["candidates"]]
-    assert (tmp_path / "silences.png").read_bytes().startswith(b"\x89PNG")
-    shown = dailytalk("silences", *recordings).out
-    assert f"suggested: --silence {whole['suggested_silence']:g}: " in shown
-    assert whole["suggested_silence"] <= whole["silences"]["level"]["maximum"]
-    assert "█" in shown
+    assert whole["suggested_silence"] <= whole["silences"]["maximum"]
+    assert f"suggested: --silence {whole['suggested_silence']:g}: " in dailytalk("silences", *recordings).out
 
 
 def test_suggested_silence_gives_the_pieces_that_were_promised(dailytalk: Command, tmp_path: Path) -> None:

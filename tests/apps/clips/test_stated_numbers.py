@@ -4,17 +4,14 @@ import pytest
 from audio_files import ROOT
 
 from dailytalk_contiguous.apps.clips import silences
-from dailytalk_contiguous.apps.clips.corpora import dailytalk
 
 #: A page, and words of it with the places of numbers that the code has.
 STATED: list[tuple[str, str, tuple[float, ...]]] = [
-    ("docs/workbench.md", "`--silence` ({:g}s)", (silences.CutRule().silence,)),
-    ("docs/workbench.md", "over `--max` ({:g}s)", (silences.CutRule().longest,)),
-    ("docs/workbench.md", "within `--min` ({:g}s)", (silences.CutRule().shortest,)),
+    ("docs/workbench.md", "`--silence` ({:g}s)", (silences.CutAtSilences().silence,)),
+    ("docs/workbench.md", "over `--max` ({:g}s)", (silences.CutAtSilences().longest,)),
+    ("docs/workbench.md", "within `--min` ({:g}s)", (silences.CutAtSilences().shortest,)),
     ("docs/workbench.md", "down to {:g} ms", (1000 * silences.SHORTEST_SILENCE,)),
     ("docs/workbench.md", "noise floor plus {:g} dB", (silences.ABOVE_FLOOR_DB,)),
-    ("docs/corpora.md", "mean ({:g} ms)", (1000 * dailytalk.OFFSET_MEAN,)),
-    ("docs/corpora.md", "standard deviation ({:g} ms)", (1000 * dailytalk.OFFSET_DEVIATION,)),
 ]
 
 
