@@ -1,6 +1,5 @@
 """Small look-alikes of corpora with speech in them, and runs over them without a recogniser."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -47,17 +46,6 @@ def faults() -> dict[str, bytes]:
         "AudioWAV/1091_DFA_SAD_XX.wav": wav_bytes(silent, RATE),
         "AudioWAV/1091_DFA_NEU_XX.wav": wav_bytes(line(edge=0.0)[: round(0.4 * RATE)], RATE),
     }
-
-
-def dailytalk_files(turns: int = 2) -> dict[str, bytes]:
-    """A dialogue of DailyTalk in which both speak."""
-    told, files = {}, {}
-    for number in range(turns):
-        speaker = number % 2
-        told[str(number)] = {"speaker": speaker, "text": f"This is line {number}.", "emotion": "no emotion"}
-        told[str(number)] |= {"act": "inform", "topic": "Ordinary Life"}
-        files[f"data/7/{number}_{speaker}_d7.wav"] = spoken(number)
-    return files | {"metadata.json": json.dumps({"7": told}).encode()}
 
 
 def run(

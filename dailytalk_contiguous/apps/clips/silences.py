@@ -114,8 +114,9 @@ class SoundLevels:
 
 
 def measure_levels(audio: dict[str, Any]) -> SoundLevels:
-    """The levels of a `{"bytes", "path"}` struct, read block by block. The last frame may lack samples, which count
-    as silence. Raises BadInput if it can't be read.
+    """The levels of a `{"bytes", "path"}` struct. The last frame may lack samples, which count as silence.
+
+    Raises BadInput if it can't be read.
     """
     info = read_header(audio)
     hop, n_samples = max(1, round(FRAME_SECONDS * info.sample_rate)), 0

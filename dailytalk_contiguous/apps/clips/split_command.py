@@ -54,8 +54,9 @@ _LONGEST = 60
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
-    """The start of the file names of each recording: its name in letters, digits and `_`, and a digest of its id if
-    another recording has that name, even on a disk that ignores case.
+    """The start of the file names of each recording: its name in letters, digits and `_`.
+
+    A digest of its id follows if another recording has that name, even on a disk that ignores case.
     """
     bases, taken = dict[str, str](), set[str]()
     for name in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
@@ -98,8 +99,8 @@ def split_recordings(
     If an earlier run has finished all of this, people may have changed its files, and nothing is written. Returns
     the content of run.json, the rejects, and how many files were written. With `dry_run` pieces are only counted.
 
-    Raises DailytalkError if `out` holds other files, and if an earlier run finished another split, and its list was
-    changed since or has recordings that are not in the input: that work would be lost.
+    Raises DailytalkError if `out` holds other files, and if an earlier run finished another split whose list was
+    changed since, or has recordings that are not in the input: that work would be lost.
     """
     rows, manifest = recordings.rows, out / MANIFEST
     key = _digest(cut.digest, *(row["input_digest"] for row in rows))
@@ -107,8 +108,8 @@ def split_recordings(
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
         if before.get("fingerprint") == key:
             return before, [Reject(**reject) for reject in work_folder.rejects_in(out)], 0
-        sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
-        gone = sources - {expand_row(row)["audio_file"] for row in rows}
+        sources = [str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)]
+        gone = {*sources}.difference(expand_row(row)["audio_file"] for row in rows)
         if gone or files.sha256_of(manifest) != before["manifest_sha256"]:
             what = f"are of recordings outside of this input ({min(gone)!r})" if gone else "were changed since"
             raise DailytalkError(
@@ -127,7 +128,7 @@ def split_recordings(
             base, own_lines = bases[row["recording_id"]], list[dict[str, Any]]()
             for number, piece in enumerate(made["pieces"], 1):
                 usable = piece["reason"] is None
-                line = {"file": f"{USABLE if usable else NON_USABLE}/{base}_{number:06d}.wav"}
+                line: dict[str, Any] = {"file": f"{USABLE if usable else NON_USABLE}/{base}_{number:06d}.wav"}
                 line |= {"source": row["audio_file"]} | {name: row[name] for name in ("sample_rate", "channels")}
                 own_lines.append(line | piece | {"usable": usable})
             n_written += _write_pieces(owned, out, row, own_lines) if owned else 0

@@ -41,7 +41,7 @@ _ENDS = r'"|,\t\r\n'
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
 
-#: The text before a number, the number, and the words after it that `dailytalk split --words` writes.
+#: The text before a number, the number, and the words that may come after it.
 _WITH_WORDS = re.compile(r"(.+_)([0-9]{6,18})(-(?=[^_]*[^\W\d_])[^_]+)", re.DOTALL)
 _NUMBERED = re.compile(r"(.+?)([0-9]{1,18})()", re.DOTALL)
 

@@ -89,5 +89,3 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
     with reading(table):
         metadata: dict[str, Row] = parse_json(table.text(), repr(table.name), "download it again")
         return dict(expect(metadata, {str: dict}, repr(table.name), "download it again"))
-
-
