@@ -30,6 +30,7 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.publish import verdict
+from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.page import write_report
 from dailytalk_contiguous.publish.version import Packed
@@ -118,7 +119,7 @@ def _versions(folder: Path) -> Iterable[bool]:
     names = [f"call{number:04d}" for number in range(CONVERSATIONS)]
     _work_folder(folder / "work", names, SECONDS)
     started = time.perf_counter()
-    first = pack_version(folder / "work", folder / "first", file_seconds=FILE_SECONDS)
+    first = pack_version(finished_items(folder / "work"), folder / "first", file_seconds=FILE_SECONDS)
     speed = CONVERSATIONS * SECONDS / (time.perf_counter() - started)
     size = sum(file.size for file in first.files)
     print(f"packed {CONVERSATIONS} conversations of {SECONDS:g} s: {len(first.files)} files, {size / 1e6:.0f} MB")
@@ -126,7 +127,7 @@ def _versions(folder: Path) -> Iterable[bool]:
         f"packing: {speed:.0f} times real time (goal: at least {SPEED_GOAL:g})", speed >= SPEED_GOAL
     )
     _work_folder(folder / "work", names, SECONDS, resynthesised=names[:: CONVERSATIONS // CHANGED])
-    second = pack_version(folder / "work", folder / "second", file_seconds=FILE_SECONDS)
+    second = pack_version(finished_items(folder / "work"), folder / "second", file_seconds=FILE_SECONDS)
     new, whole = _new_share(first, second)
     text = f"{new:.2%} of the bytes (whole files that changed, which plain LFS sends: {whole:.0%})"
     yield measuring.judged(f"new chunks: {text} (goal: at most {NEW_GOAL:.0%})", new <= NEW_GOAL)
@@ -148,7 +149,7 @@ def _new_share(first: Packed, second: Packed) -> tuple[float, float]:
 def _streams(folder: Path) -> Iterable[bool]:
     """100 files, of which a stream sees the first before its first row: only that one has its full size."""
     _work_folder(folder / "minutes", [f"minute{number:03d}" for number in range(40)], 60.0)
-    packed = pack_version(folder / "minutes", folder / "stage")
+    packed = pack_version(finished_items(folder / "minutes"), folder / "stage")
     (shard,) = packed.configs["conversations"]["train"]
     (small,) = packed.configs["conversations"]["test"]
     with HubServer(folder / "hub") as hub:

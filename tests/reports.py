@@ -1,20 +1,32 @@
 """Pages, cards and folders as the commands write them: with the settings that nobody chose."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.publish import card, exports, page, pushing
+from dailytalk_contiguous.publish import card, exports, packing, page, pushing
+from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.templates import environment
+from dailytalk_contiguous.publish.version import Packed
 
 write_report = partial(page.write_report, defaults=default_settings())
 render_card = partial(card.render_card, defaults=default_settings())
-push_version = partial(pushing.push_version, defaults=default_settings())
 export_with_readme = partial(
     exports.write_export, readme=partial(readme, "data", run={}, defaults=default_settings())
 )
+
+
+def pack_version(folder: Path, stage: Path, **options: Any) -> Packed:
+    """Pack a work folder."""
+    return packing.pack_version(finished_items(folder), stage, **options)
+
+
+def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Release:
+    """Push a work folder."""
+    return pushing.push_version(finished_items(folder), *arguments, defaults=default_settings(), **options)
 
 
 def shown(macro: str, tables: Any = None, **context: Any) -> str:

@@ -21,9 +21,9 @@ from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, Export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
-from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.opening import open_items, version_or_path
 from dailytalk_contiguous.publish.readme import readme
-from dailytalk_contiguous.publish.version import Version, version_or_path
+from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, work_folder_of
 
 #: The sides of a training folder by the splits of a published dataset.

@@ -15,6 +15,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, show
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release, push_in_words
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.run.outputs import edited_since
@@ -34,13 +35,6 @@ PUSH_SETTINGS = setting_options(PushSettings())
 def push(
     folder: Path = argument("DIR", "Folder of dailytalk speak, build or corpus."),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
-    include_source: bool | None = option(
-        None,
-        Panel.INPUT,
-        "The untouched recordings too, as config source.",
-        "--include-source/--no-source",
-        show_default="as in the version before",
-    ),
     dry_run: bool = DRY_RUN,
     card: Path | None = option(
         None, Panel.CARD, "Write it to look at, its pictures beside it; best with --dry-run.", metavar="FILE"
@@ -57,7 +51,7 @@ def push(
     named = reference(repo)
     if named.revision is not None:
         raise DailytalkError(f"{repo!r} names a version", f"write {named.repo}, and --tag {named.revision}")
-    settings = PushSettings(include_source=include_source, **chosen(options, PUSH_SETTINGS))
+    settings = PushSettings(**chosen(options, PUSH_SETTINGS))
     if settings.pr and (settings.branch != MAIN or settings.create):
         raise DailytalkError(
             "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
@@ -67,12 +61,13 @@ def push(
             "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
         )
     quiet_clients()
+    items = finished_items(folder)
     unspoken = folder if edited_since(folder) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
     with shown_steps():
-        done = run_push(folder, named.repo, settings, dry_run, defaults=default_settings())
+        done = run_push(items, named.repo, settings, dry_run, defaults=default_settings())
     outcome = push_outcome(done, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome

@@ -19,6 +19,7 @@ from dailytalk_contiguous.cli.push import quiet_clients
 from dailytalk_contiguous.cli.terminal import guarded, show_outcome
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import PushSettings, check_request, push_version
 from dailytalk_contiguous.run.build import Built, run_recipe
 from dailytalk_contiguous.stages.base import Stage
@@ -71,7 +72,7 @@ def main(
         outcome = recipe_outcome(built, chosen.out)
         if repo and outcome.code != 1:
             quiet_clients()
-            done = push_version(chosen.out, repo, settings, defaults=default_settings())
+            done = push_version(finished_items(chosen.out), repo, settings, defaults=default_settings())
             outcome = replace(outcome, details=[f"{repo} {done.tag} {done.url or 'is there already'}"], next="")
         return show_outcome(outcome, chosen.json)
 

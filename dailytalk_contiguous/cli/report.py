@@ -11,10 +11,10 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.opening import open_items, reference_at
+from dailytalk_contiguous.publish.opening import open_items, reference_at, version_or_path
 from dailytalk_contiguous.publish.page import AUDIO, SHOWN, write_report
 from dailytalk_contiguous.publish.training_folder import is_mix
-from dailytalk_contiguous.publish.version import Version, version_or_path
+from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import STATS
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the

@@ -142,7 +142,7 @@ def to_fetch_lines(repository: "Repository", missing: "ToFetch") -> list[str]:
     lines, repo = [], repository.reference.repo
     if repository.revoiced:
         notice = f"{repo} holds finished conversations: one speaker of what is read was re-voiced, or none"
-        remedy = "its recordings would be the config source, which `dailytalk push --include-source` publishes"
+        remedy = "name the dataset of its recordings, if you have it"
         lines.append(f"{notice}; {remedy}")
     if missing.files:
         files = f"{counted(missing.files, 'file')}, {missing.size / 1e6:,.1f} MB"

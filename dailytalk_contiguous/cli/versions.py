@@ -9,7 +9,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import MOVED, Changes, compare_versions, count_in_words, shifts
-from dailytalk_contiguous.publish.version import Listed, Version, list_versions, version_or_path
+from dailytalk_contiguous.publish.opening import version_or_path
+from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
 
 #: Ids, fields and moves of tags that are shown before the reader is sent to --json.

@@ -334,13 +334,13 @@ OPTIONAL = frozenset({"sides", *(column.name for column in COLUMNS)})
 # Columns of a published dataset, by config: the contract between `push`, `load` and readers of tags.
 #
 # `conversations` is the finished conversation of `core.schema` with its provenance opened up; `utterances` is the
-# same cut into one row an utterance, for people who train on single lines; `source` is the untouched recordings,
-# `interactivity` clips of events between both speakers.
+# same cut into one row an utterance, for people who train on single lines; `interactivity` is clips of events
+# between both speakers.
 # A column that disappears or changes its type breaks readers, and takes a major version (`publish.compare`).
 
 
 #: The configs in the order in which a card lists them; the first is the default.
-CONFIGS = ("conversations", "utterances", "source", "interactivity")
+CONFIGS = ("conversations", "utterances", "interactivity")
 
 SPLITS = ("train", "validation", "test")
 
@@ -401,24 +401,6 @@ def utterances(sample_rate: int | None, labelled: bool = False, fields: Iterable
     )
 
 
-#: Columns of the config `source`: one row a recording, its file byte for byte, and the conversations cut from it,
-#: with the second of the recording at which each begins and its length in seconds.
-SOURCE_RECORDINGS = Features(
-    {
-        "recording_id": STRING,
-        "audio": Audio(),
-        "audio_sha256": STRING,
-        "audio_file": STRING,
-        "sample_rate": Value("int32"),
-        "channels": Value("int32"),
-        "duration": SECONDS,
-        "conversations": List({"conversation_id": STRING, "offset": SECONDS, "duration": SECONDS}),
-        "source": STRING,
-        "source_licence": STRING,
-    }
-)
-
-
 #: What a clip of interaction is: one event of a conversation (see `core.interaction`), and what is around it.
 #: `start` and `end` are those of the clip in its conversation, all other times seconds of the clip; `who` is the
 #: channel whose act the event is, `judged` the figures by which it was judged; `…_in_silence`: neither speaks.
@@ -447,8 +429,6 @@ def published_features(
     config: str, sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS
 ) -> Features:
     """Columns of a config by its name; arguments as of `conversations`. Raises KeyError for another name."""
-    if config == "source":
-        return SOURCE_RECORDINGS
     if config == "interactivity":
         sound = {"audio": Audio(sampling_rate=sample_rate, num_channels=2), "audio_sha256": STRING}
         return Features({**CLIP_OF_INTERACTION, **sound, "sample_rate": Value("int32")})

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
-from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.items import VersionItems
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png, sheet
 from dailytalk_contiguous.publish.templates import escaped, filled
@@ -130,7 +130,7 @@ def _sample(row: Mapping[str, Any] | None, version: Version, assets: dict[str, b
         return {}
     seconds = row["duration"] or 0.0
     try:
-        audio = row.get("audio") or open_items(version).sound(row["conversation_id"]).audio
+        audio = row.get("audio") or VersionItems(version).sound(row["conversation_id"]).audio
         assets[SAMPLE] = to_mp3(read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS)), SAMPLE_RATE)
     except BadInput:
         seconds = math.nan

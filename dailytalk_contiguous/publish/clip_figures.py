@@ -26,7 +26,6 @@ from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import HistogramPlot, Mark, sheet
-from dailytalk_contiguous.publish.training_folder import record_of
 from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
@@ -203,6 +202,8 @@ class CorpusFigures:
 
 def corpus_figures(items: Items, refused: list[Row]) -> CorpusFigures:
     """Return the figures of all clips. Rows that can't be used are added to `refused`."""
+    from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
+
     record = record_of(items.folder) if items.folder else {}
     known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
     maker = TableMaker(knows_rejects=items.kind != "version")

@@ -10,21 +10,20 @@ only: a stock model stops on them.
 import io
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
-from dailytalk_contiguous.core.clip import clip_row
+from dailytalk_contiguous.core.clip import clip_row, listed_clips
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.sampling import Weighted, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row, own_seconds
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
-from dailytalk_contiguous.store.files import json_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name, written_before
+from dailytalk_contiguous.store.files import file_name, json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, written_before
 
 #: Manifests by split.
 MANIFESTS = {"train": "expressive_dataset.jsonl", "validation": "expressive_dataset_validation.jsonl"}
@@ -59,19 +58,6 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
         }
     )
     return {split: len(entries) for split, entries in lines.items()}
-
-
-def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how often the manifest lists each clip: integers that give an emotion the seconds of its weights."""
-    counts, train = {}, []
-    for row in rows:
-        clip_id, labels = row["conversation_id"], row["labels"]
-        counts[clip_id] = 1
-        if row["split"] == "train":
-            weight = 1.0 if labels["weight"] is None else labels["weight"]
-            speaker = labels["speaker"] or ""
-            train.append(Weighted(clip_id, own_seconds(row), weight, labels["emotion"] or "", speaker))
-    return counts | times(train)
 
 
 def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:

@@ -7,16 +7,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.apps import parts
 from dailytalk_contiguous.core.audio import blocks, read_header, to_uri
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.quality import BELOW_LOUDEST, SILENCE_DBFS
 from dailytalk_contiguous.core.schema import MAIN
 from dailytalk_contiguous.core.spans import frame_levels
@@ -24,6 +22,9 @@ from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.word_times import frame_of
 from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.store.files import inside
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.core.moshi_words import SaidWord
 
 Level = Literal["error", "advice"]
 
@@ -73,6 +74,8 @@ def advice(kind: str, file: str, what: str, remedy: str, severity: Severity = "d
 
 def findings_of_apps(folder: Path) -> list[Finding]:
     """What apps have found in a work folder, and kept there (`FINDINGS`)."""
+    from dailytalk_contiguous.core.apps import parts  # here: a card names none of them
+
     return [finding for part in parts("FINDINGS") for finding in part(folder)]
 
 
@@ -183,7 +186,7 @@ SAME_FRAME_SHARE = 0.05
 _BUILD_AND_EXPORT_AGAIN = "build it again; after edits by hand run `dailytalk speak` and export again"
 
 
-def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | None) -> Iterator[Finding]:
+def word_findings(file: str, words: Sequence["SaidWord"], loudness: Loudness | None) -> Iterator[Finding]:
     """Yield the findings on the words of a file, in the order of the file.
 
     moshi-finetune finds the words of a window by binary search on their starts, drops those without length, and
@@ -217,7 +220,7 @@ def word_findings(file: str, words: Sequence[SaidWord], loudness: Loudness | Non
         yield from _energy(file, words, loudness)
 
 
-def _overlapping(words: Sequence[SaidWord]) -> list[str]:
+def _overlapping(words: Sequence["SaidWord"]) -> list[str]:
     names = []
     for speaker in sorted({word.speaker for word in words}):
         spoken = sorted(
@@ -229,7 +232,7 @@ def _overlapping(words: Sequence[SaidWord]) -> list[str]:
     return names
 
 
-def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
+def _same_frame(file: str, words: Sequence["SaidWord"]) -> Iterator[Finding]:
     """Only Moshi's own words: the trainer reads no others."""
     timed = sorted(
         (word for word in words if 0 <= word.start < word.end < documents.LATEST), key=lambda word: word.start
@@ -243,7 +246,7 @@ def _same_frame(file: str, words: Sequence[SaidWord]) -> Iterator[Finding]:
     yield from several("same-frame", file, lost, what, len(words), remedy, level)
 
 
-def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterator[Finding]:
+def _energy(file: str, words: Sequence["SaidWord"], loudness: Loudness) -> Iterator[Finding]:
     # A silent channel has a separate finding, and so has a word outside the audio.
     audible = [
         word
@@ -260,5 +263,5 @@ def _energy(file: str, words: Sequence[SaidWord], loudness: Loudness) -> Iterato
     yield from several("silent-word", file, silent, "words are where nothing is heard", len(words), remedy, level)
 
 
-def _quoted_word(word: SaidWord) -> str:
+def _quoted_word(word: "SaidWord") -> str:
     return f'"{word.text}" at {word.start:.2f} s'

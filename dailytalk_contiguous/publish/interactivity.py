@@ -48,8 +48,8 @@ from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.publish.training_folder import read_shaped
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
-from dailytalk_contiguous.store.files import inside, json_document, json_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
 #: The records of a folder of clips, and of one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
 SUMMARY, SAMPLES = "interactivity.json", "samples.json"

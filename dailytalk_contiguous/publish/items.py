@@ -22,6 +22,7 @@ from datasets import Features, List
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import embedded
+from dailytalk_contiguous.core.clip import listed_clips
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.loudness import decibels
@@ -37,7 +38,6 @@ from dailytalk_contiguous.core.utterance import (
     published,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.clip_folder import listed_clips
 from dailytalk_contiguous.publish.version import COPY, MANIFEST, Version
 from dailytalk_contiguous.store.files import is_inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -180,6 +180,7 @@ class Items(ABC):
         remedy: of a row that can't be used, if it is not to build it again.
     """
 
+    where: Path | Version
     kind: str
     rebuilt = True
     remedy = ""
@@ -201,9 +202,14 @@ class Items(ABC):
         return self.kind in ("clips", "measured", "mix")
 
     @cached_property
+    def run(self) -> dict[str, Any]:
+        """The run.json of a work folder; empty where there is none."""
+        return (read_run(self.folder) if self.folder else None) or {}
+
+    @cached_property
     def fields(self) -> tuple[Field, ...]:
         """The fields that people's own stages publish. Raises DailytalkError for impossible fields or columns."""
-        return published((read_run(self.folder) or {}).get("fields") or (), RUN) if self.folder else ()
+        return published(self.run.get("fields") or (), RUN)
 
     @property
     def folder(self) -> Path | None:
@@ -409,6 +415,7 @@ class FiledItems(Items):
 class Shards(FiledItems):
     """A work folder of finished conversations or clips, or a folder of shards of conversations."""
 
+    where: Path
     files: Sequence[Path]
 
     def __init__(self, folder: Path, labelled: bool) -> None:
@@ -416,9 +423,9 @@ class Shards(FiledItems):
         self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
         if labelled:  # clips have no provenance of their own
-            run = read_run(folder) or {}
-            tool = {"tool": f"dailytalk-contiguous {run['version']}"} if run.get("version") else {}
-            self.provenance = json.dumps(tool | {"models": run.get("models") or {}}, sort_keys=True)
+            version, models = self.run.get("version"), self.run.get("models") or {}
+            tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
+            self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:

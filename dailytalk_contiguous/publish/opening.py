@@ -9,9 +9,19 @@ from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
-from dailytalk_contiguous.publish.version import Version, open_version, version_or_path
+from dailytalk_contiguous.publish.version import Version, open_version
+from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.store.files import inside
-from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, STATS, TAGGED, TRANSCRIPT
+from dailytalk_contiguous.store.hub import parse_reference
+from dailytalk_contiguous.store.work_folder import (
+    CLIPS,
+    DATASET,
+    MEASURED,
+    STATS,
+    TAGGED,
+    TRANSCRIPT,
+    work_folder_of,
+)
 
 
 def open_items(where: str | Path | Version, finished: bool = False) -> Items:
@@ -58,6 +68,33 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
     from dailytalk_contiguous.publish.tagged_items import TaggedItems  # here: it loads the stages that tag
 
     return TaggedItems(where)
+
+
+def version_or_path(source: str, revision: str | None) -> Path | Version:
+    """Open a version on the Hub or in a folder, or return a path of this machine (a store's folder is copied).
+
+    Args:
+        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
+        revision: of `--revision`.
+
+    Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
+    """
+    path = Path(source)
+    if address_of(source):
+        from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
+
+        path = open_work(path).folder
+    path = work_folder_of(path)
+    named = None if path.exists() else parse_reference(source)
+    if named is None:
+        if revision is not None:
+            raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
+        version = open_version(path) if path.is_dir() else None
+        return version if version and CONFIGS[0] in version.configs else path
+    try:
+        return open_version(named.at(revision, "--revision "))
+    except DailytalkError as problem:
+        raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 
 
 def claimed(folder: Path) -> Items | None:

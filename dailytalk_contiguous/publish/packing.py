@@ -14,22 +14,20 @@ import io
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
-from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, TypeVar
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import soundfile
 
-from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
+from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
-    CONFIGS,
     SPLITS,
     Row,
     kept_speakers,
@@ -39,17 +37,11 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish import opening
 from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
-from dailytalk_contiguous.shards import Shard, entries_in, read_rows, read_shard
-from dailytalk_contiguous.store.files import sha256_of
-from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.files import file_name, sha256_of
 from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
-from dailytalk_contiguous.store.work_folder import TAGGED, read_run
-
-Item = TypeVar("Item")
 
 #: The stage that rejects of a push name.
 STAGE = "push"
@@ -68,18 +60,10 @@ _AGAIN = "build the conversation again"
 
 
 class Finished(NamedTuple):
-    """A finished conversation that can be published.
-
-    Attributes:
-        voice: what decides its split.
-        place: where its row is.
-        digests: of each stage of the spoken half, from its shard; empty where the shard has none.
-        split: of a clip; None of a conversation, whose split is still to be decided.
-    """
+    """A conversation that can be published: what decides its split, the place of its row, and a clip's split."""
 
     voice: SplitVoice
     place: Place
-    digests: tuple[str, ...]
     split: str | None
 
 
@@ -94,7 +78,6 @@ def read_finished(
     """
     finished, rates, rejects = dict[str, Finished](), set[int](), list[Reject]()
     for path in items.files:
-        shard = read_shard(path) or Shard()
         for place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
             if name in finished:
@@ -116,12 +99,8 @@ def read_finished(
                 continue
             look(row)
             rates.add(row["sample_rate"])
-            finished[name] = Finished(
-                SplitVoice(name, kept_speakers(row), row["recording_id"], row["duration"], parent_of(row)),
-                place,
-                shard.digests if name in shard.entries else (),
-                row["split"] if row["labels"] else None,
-            )
+            voice = SplitVoice(name, kept_speakers(row), row["recording_id"], row["duration"], parent_of(row))
+            finished[name] = Finished(voice, place, row["split"] if row["labels"] else None)
     if not finished:
         why = f" that can be published ({rejects[0].id}: {rejects[0].reason})" if rejects else ""
         raise DailytalkError(
@@ -132,10 +111,9 @@ def read_finished(
 
 
 def pack_version(
-    folder: Path,
+    items: Shards,
     stage: Path,
     *,
-    include_source: bool = False,
     per_kind: int = 0,
     splits_before: Mapping[str, str] = {},
     valid_share: float = 0.05,
@@ -147,7 +125,7 @@ def pack_version(
     """Pack the finished conversations of a work folder into the files of one version.
 
     Args:
-        folder: a work folder with `dataset/` (and `tagged/`, for the recordings).
+        items: the work folder, as `publish.opening.finished_items` opens it.
         stage: a new folder for the files, `CONFIG/SPLIT-00000-of-00004.parquet`.
         per_kind: clips of interaction of each kind at most, as the config `interactivity`.
         splits_before: conversation id to its split in the version before.
@@ -156,23 +134,20 @@ def pack_version(
         file_seconds: of the conversations of a file.
         workers: threads that cut and encode.
 
-    Raises DailytalkError: the folder holds no row that can be published, a recording is missing or another one
-    than was tagged, or the disk is too small.
+    Raises DailytalkError: the folder holds no row that can be published, or the disk is too small.
     """
     from dailytalk_contiguous.publish.interactivity import ClipChoice  # here: it loads exports and their checks
 
-    items, choice = opening.finished_items(folder), ClipChoice(per_kind)
+    choice = ClipChoice(per_kind)
     finished, rates, rejects = read_finished(items, choice.add)
     voices = [conversation.voice for conversation in finished.values()]
     if items.labelled:
-        if include_source:
-            raise DailytalkError("clips have no recordings to publish beside them", "leave out --include-source")
         split_of = {name: conversation.split or "" for name, conversation in finished.items()}
     else:
         shares = {"validation": valid_share, "test": test_share}
         split_of = split_conversations(voices, shares, splits_before, seed)
     if per_kind and not choice.ids:
-        raise DailytalkError(f"nothing in {folder} can be a clip of interaction", "push with --clips 0")
+        raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
     # Each second is in a conversation, on two channels, and mostly in one utterance, on one.
     stage.mkdir(parents=True, exist_ok=True)
     size = 2 * sum(path.stat().st_size for path in items.files) + _SPARE
@@ -181,40 +156,40 @@ def pack_version(
             f"packing needs about {size / 1e9:.1f} GB in {stage}, and {free / 1e9:.1f} GB are free",
             "make room, or name a folder on another disk",
         )
-    run, sample_rate = read_run(folder) or {}, min(rates) if len(rates) == 1 else None
+    sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
-    features = {config: published_features(config, sample_rate, items.labelled, fields) for config in CONFIGS}
     paths: dict[tuple[str, str], list[Path]] = defaultdict(list)
-
-    def write(config: str, split: str, rows: Iterable[Row]) -> None:
-        own = paths[config, split]
-        own.append(stage / config / f"{split}-{len(own):05d}.parquet")
-        write_parquet(own[-1], features[config], row_groups(rows, ROW_GROUP_BYTES), audio="audio.bytes")
-
-    if include_source:
-        of_split: dict[str, list[list[Row]]] = defaultdict(list)
-        for parts in _recordings(folder, finished):
-            of_split[min((split_of[part["conversation_id"]] for part in parts), key=SPLITS.index)].append(parts)
-        for split, recordings in of_split.items():
-            for some in _groups(recordings, lambda parts: sum(part["duration"] for part in parts), file_seconds):
-                write("source", split, (recording_row(parts, run) for parts in some))
-    make = partial(published_rows, run=run, clips=choice.ids)
+    make = partial(published_rows, run=items.run, clips=choice.ids)
+    done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
-        done = 0
-        for split in SPLITS:
-            own = [finished[name] for name in sorted(finished) if split_of[name] == split]
-            for group in _groups(own, lambda one: one.voice.seconds, file_seconds):
-                rows_of: dict[str, list[Row]] = defaultdict(list)
-                for rows in pool.map(make, _read(items, group), group):
-                    for config, of_config in rows.items():
-                        rows_of[config] += of_config
-                    done += 1
-                    step("conversations packed", done, len(finished))
-                for config, of_config in rows_of.items():
-                    if of_config:
-                        write(config, split, of_config)
+        for split, names in _files(finished, split_of, file_seconds):
+            rows_of: dict[str, list[Row]] = defaultdict(list)
+            places = sorted(finished[name].place for name in names)
+            by_id = {row["conversation_id"]: row for row in items.rows_at(places)}
+            for rows in pool.map(make, map(by_id.pop, names)):
+                for config, of_config in rows.items():
+                    rows_of[config] += of_config
+                done += 1
+                step("conversations packed", done, len(finished))
+            for config in [config for config, of_config in rows_of.items() if of_config]:
+                path = stage / config / f"{split}-{len(paths[config, split]):05d}.parquet"
+                features = published_features(config, sample_rate, items.labelled, fields)
+                write_parquet(path, features, row_groups(rows_of[config], ROW_GROUP_BYTES), audio="audio.bytes")
+                paths[config, split].append(path)
     files = [file for (config, split), own in paths.items() for file in _named(stage, config, split, own)]
     return Packed(tuple(sorted(files)), sample_rate, disjoint_in(voices, split_of), tuple(rejects), items.fields)
+
+
+def _files(
+    finished: Mapping[str, Finished], split_of: Mapping[str, str], file_seconds: float
+) -> Iterator[tuple[str, list[str]]]:
+    """The split of each file of conversations, and their ids in order; a file begins in each `file_seconds`."""
+    for split in SPLITS:
+        names = [name for name in sorted(finished) if split_of[name] == split]
+        seconds = [finished[name].voice.seconds for name in names]
+        starts = accumulate(seconds, initial=0.0)
+        for _, numbered in groupby(zip(names, starts, strict=False), lambda of: of[1] // file_seconds):
+            yield split, [name for name, _ in numbered]
 
 
 def _named(stage: Path, config: str, split: str, paths: Sequence[Path]) -> Iterator[DataFile]:
@@ -228,49 +203,6 @@ def _named(stage: Path, config: str, split: str, paths: Sequence[Path]) -> Itera
         yield DataFile(name, renamed, config, split, sha256_of(renamed), size, len(seconds), sum(seconds))
 
 
-def _groups(items: Iterable[Item], seconds_of: Callable[[Item], float], most: float) -> Iterator[list[Item]]:
-    """Items in order, in groups that end where they would have more seconds than `most`."""
-    group, seconds = list[Item](), 0.0
-    for item in items:
-        if group and seconds + seconds_of(item) > most:
-            yield group
-            group, seconds = [], 0.0
-        group.append(item)
-        seconds += seconds_of(item)
-    if group:
-        yield group
-
-
-def _recordings(folder: Path, finished: Mapping[str, Finished]) -> Iterator[list[Row]]:
-    """The tagged rows of the finished conversations of each recording, by its id."""
-    from dailytalk_contiguous.sources.transcribed import BASE, tagged_row  # here: it loads the stages that tag
-
-    tagged: dict[str, Row] = {}
-    for path in sorted({path for path, _ in entries_in(folder / TAGGED).values()}):
-        tagged |= read_rows(path, BASE)
-    if missing := sorted(finished.keys() - tagged.keys()):
-        raise DailytalkError(
-            f"{folder / TAGGED} does not say from which recording {missing[0]!r} is",
-            "run dailytalk tag again, or push without --include-source",
-        )
-    rows = sorted((tagged_row(tagged[name]) for name in finished), key=itemgetter("recording_id"))
-    for _, parts in groupby(rows, itemgetter("recording_id")):
-        yield [*parts]
-
-
-def _read(items: Shards, group: Sequence[Finished]) -> list[Row]:
-    """The rows of some conversations. Raises DailytalkError if one is not where it was."""
-    rows = items.rows_at(sorted(conversation.place for conversation in group))
-    by_id = {row["conversation_id"]: row for row in rows if (row["audio"] or {}).get("bytes")}
-    for voice, place, *_ in group:
-        if voice.id not in by_id:
-            raise DailytalkError(
-                f"the conversation {voice.id!r} is not whole in {place.file} any more",
-                "wait until the run that writes there has ended, and push again",
-            )
-    return [by_id[conversation.voice.id] for conversation in group]
-
-
 #: The fields of a row's provenance that are read (see `core.documents.expect`).
 _PROVENANCE: dict[str, Any] = {
     "tool?": str,
@@ -278,9 +210,6 @@ _PROVENANCE: dict[str, Any] = {
     "settings?": dict,
     "models?": {str: {"name?": str, "licence?": str, "url?": str}},
 }
-
-#: Bytes of a recording at most. Arrow counts the bytes of a column in 31 bits.
-LARGEST_BYTES = 1_900_000_000
 
 
 def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,63 +226,49 @@ def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     return dict(expect(record, _PROVENANCE, "its provenance", _AGAIN))
 
 
-def provenance(row: Mapping[str, Any], digests: Sequence[str], run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the provenance of a published row.
+def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the provenance of a published row; `run`: run.json of the work folder.
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
-
-    Args:
-        digests: those after the stages of the spoken half.
-        run: run.json of the work folder, which names the stages.
     """
-    record = row_provenance(row)
-    settings, labels = record.get("settings"), row["labels"]
-    stages = [{name: stage[name] for name in ("name", "digest")} for stage in run.get("stages") or ()]
-    origin = recorded_from(run)
-    if labels:  # all stages of clips are in run.json, by both names
+    record, labels = row_provenance(row), row["labels"]
+    settings, origin = record.get("settings"), recorded_from(run)
+    if labels:
         origin = {"source": labels.get("corpus") or origin["source"], "source_licence": labels.get("licence")}
-    else:
-        names = [stage["name"] for stage in (run.get("speak") or {}).get("stages") or ()]
-        # A record of other stages than the row went through would give their names to the wrong digests.
-        names = names if len(names) == len(digests) else [None] * len(digests)
-        stages += [{"name": name, "digest": digest} for name, digest in zip(names, digests, strict=True)]
     return {
         "source_id": row["recording_id"],
         **origin,
         "tool": record.get("tool"),
         "voice": portable(record.get("voice")),
         "models": [
-            {
-                "role": role,
-                "name": portable(model.get("name")),
-                "licence": model.get("licence"),
-                "url": model.get("url"),
-            }
+            {"role": role} | {name: portable(model.get(name)) for name in ("name", "licence", "url")}
             for role, model in sorted((record.get("models") or {}).items())
         ],
-        "stages": stages,
+        "stages": [
+            {name: stage[name] for name in ("name", "digest")}
+            for half in (run, run.get("speak") or {})
+            for stage in half.get("stages") or ()
+        ],
         "settings": None if settings is None else json.dumps(settings, sort_keys=True, ensure_ascii=False),
     }
 
 
-def published_rows(
-    row: Row, conversation: Finished, run: Mapping[str, Any], clips: Collection[str]
-) -> dict[str, list[Row]]:
+def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> dict[str, list[Row]]:
     """Return the rows of a finished conversation by config.
 
     Audio of a conversation is copied byte for byte; an utterance is cut from its speaker's channel to the sample.
 
     Args:
         row: with its audio.
-        conversation: what was read of it before.
         run: run.json of the work folder.
         clips: ids of the clips of interaction that are published.
 
     Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
     outside it.
     """
-    name, data, rate = row["conversation_id"], row["audio"]["bytes"], row["sample_rate"]
-    published = row | _sound(name, data) | {"provenance": provenance(row, conversation.digests, run)}
+    name, rate = row["conversation_id"], row["sample_rate"]
+    data = (row["audio"] or {}).get("bytes") or b""
+    published = row | _sound(name, data) | {"provenance": provenance(row, run)}
     published["utterances"] = [
         utterance
         if (synthesis := utterance["synthesis"]) is None
@@ -433,50 +348,7 @@ def _flac(pcm: Pcm, rate: int) -> bytes:
     return file.getvalue()
 
 
-def _sound(name: str, data: bytes, ending: str = ".flac") -> Row:
-    """The columns of encoded audio, with a plain file name made from a row's id."""
-    audio = {"bytes": data, "path": file_name(name) + ending}
+def _sound(name: str, data: bytes) -> Row:
+    """The columns of FLAC, with a plain file name made from a row's id."""
+    audio = {"bytes": data, "path": f"{file_name(name)}.flac"}
     return {"audio": audio, "audio_sha256": hashlib.sha256(data).hexdigest()}
-
-
-def recording_row(parts: Sequence[Row], run: Mapping[str, Any]) -> Row:
-    """Return the row of config `source` of a recording.
-
-    It is read from its tagged path, and only if it is still the one that was tagged: published beside
-    conversations that were made from another file, it would be a false source.
-
-    Args:
-        parts: the tagged rows of the conversations that were cut from it and finished.
-        run: run.json of the work folder.
-
-    Raises DailytalkError if it is gone, not the one that was tagged, or too large for Parquet.
-    """
-    from dailytalk_contiguous.sources.transcribed import at_hand  # here: it loads the stages that tag
-
-    first = parts[0]
-    try:
-        if any(part["audio_identity"] != first["audio_identity"] for part in parts):
-            raise BadInput("its parts were tagged in different versions of it", "run dailytalk tag again")
-        audio = at_hand(first, None)["audio"]
-        path = from_uri(audio["path"])
-        if (size := path.stat().st_size) > LARGEST_BYTES:
-            raise BadInput(
-                f"it has {size / 1e9:.2f} GB, and a row of Parquet can hold {LARGEST_BYTES / 1e9:.1f}",
-                "convert it to FLAC and run dailytalk tag again, or push without --include-source",
-            )
-        seconds = read_header(audio).seconds
-    except BadInput as error:
-        raise DailytalkError(
-            f"the recording {first['audio_file']!r} can't be published ({error.reason})", error.remedy
-        ) from None
-    ordered = sorted(parts, key=lambda part: (part["offset"], part["conversation_id"]))
-    return {
-        "recording_id": first["recording_id"],
-        **_sound(first["recording_id"], path.read_bytes(), PurePosixPath(first["audio_file"]).suffix.lower()),
-        **{name: first[name] for name in ("audio_file", "sample_rate", "channels")},
-        "conversations": [
-            {name: part[name] for name in ("conversation_id", "offset", "duration")} for part in ordered
-        ],
-        **recorded_from(run),
-        "duration": seconds,
-    }

@@ -24,11 +24,11 @@ from huggingface_hub.hf_api import RepoFile
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
-from dailytalk_contiguous.core.settings import SEED, setting, unlisted
+from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
 from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
-from dailytalk_contiguous.publish.opening import finished_items, open_items
+from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.version import (
     LAYOUT,
@@ -45,7 +45,6 @@ from dailytalk_contiguous.publish.version import (
 )
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
-from dailytalk_contiguous.store.work_folder import read_run, rejects_in
 
 MAIN = "main"
 CARD = "README.md"
@@ -69,11 +68,10 @@ _OURS = re.compile(rf"({'|'.join(CONFIGS)})/({'|'.join(SPLITS)})-\d{{5}}-of-\d{{
 
 @dataclass(frozen=True)
 class PushSettings:
-    """How a version is published. `include_source`: None for as in the version before."""
+    """How a version is published."""
 
     create: bool = setting(False, "Make the dataset if it isn't there.", panel="input")
     private: bool = setting(False, "What is made on the Hub is for invited people only.", panel="input")
-    include_source: bool | None = unlisted(None)
     clips: int | None = setting(
         None, "Clips of interaction of each kind, at most, as config interactivity; 0 for none.",
         panel="input", least=0, shown="2000 where the version before has any",
@@ -259,7 +257,7 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
 
 
 def push_version(
-    folder: Path,
+    items: Shards,
     repo: str,
     settings: PushSettings,
     dry_run: bool = False,
@@ -268,19 +266,20 @@ def push_version(
 ) -> Release:
     """Publish the finished conversations of a work folder; `defaults` are of `cli.defaults.default_settings`.
 
+    `items`: the folder, as `publish.opening.finished_items` opens it.
+
     `dry_run` ends after the plan. Raises DailytalkError if it can't be published as requested. Readers of the Hub
     see no change then, unless only the tag could not be set, which the sentence says.
     """
-    finished_items(folder)  # before the Hub is asked: there is something to publish
-    api, stage = HfApi(), folder / STAGE
+    api, stage = HfApi(), items.where / STAGE
     lock = stage.with_name(f"{STAGE}.lock")
     with locked(
-        lock, f"another dailytalk push works on {str(folder)!r}", "wait until it is done, and run this again"
+        lock, f"another dailytalk push works on {str(items.where)!r}", "wait until it is done, and run this again"
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
         exists = check_request(api, repo, settings, dry_run)
         before = read_repository(api, repo, settings.branch) if exists else RepositoryState()
-        packed = _packed(folder, stage, repo, before, settings)
+        packed = _packed(items, stage, before, settings)
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
@@ -291,7 +290,7 @@ def push_version(
         if _is_published(release, after, other_card):
             release = replace(release, tag=tag or before.manifest.get("version"))
         else:
-            card = _card(folder, release, after, defaults)
+            card = _card(items, release, after, defaults)
             message = f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
             release = replace(release, card=card, message=settings.message or message)
             if not dry_run:
@@ -301,21 +300,20 @@ def push_version(
     return release
 
 
-def _packed(folder: Path, stage: Path, repo: str, before: RepositoryState, settings: PushSettings) -> Packed:
+def _packed(items: Shards, stage: Path, before: RepositoryState, settings: PushSettings) -> Packed:
     """The data files of the new version; what was divided and published before stays so."""
     splits: dict[str, str] = {}
     configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
     if before.head and CONFIGS[0] in configs:
-        items = open_items(before.head)
-        origin = [own.name for own in items.fields if own.name == ORIGIN.name]
-        for row in items.rows(["conversation_id", "split", *origin]):
+        published = VersionItems(before.head)
+        origin = [own.name for own in published.fields if own.name == ORIGIN.name]
+        for row in published.rows(["conversation_id", "split", *origin]):
             # One that is gone decides for what was made of the same conversation.
             splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
 
     return pack_version(
-        folder,
+        items,
         stage,
-        include_source="source" in configs if settings.include_source is None else settings.include_source,
         per_kind=PER_KIND * ("interactivity" in configs) if settings.clips is None else settings.clips,
         splits_before=splits,
         valid_share=settings.valid_share,
@@ -371,7 +369,7 @@ def _is_published(release: Release, after: Version, other_card: bool) -> bool:
     return False
 
 
-def _card(folder: Path, release: Release, after: Version, defaults: Mapping[str, Any]) -> Card:
+def _card(items: Shards, release: Release, after: Version, defaults: Mapping[str, Any]) -> Card:
     """Describe a version: its rows, its rejects, and the versions before it."""
     repo, tag, changes, settings = release.repo, release.tag, release.changes.as_dict(), release.settings
     history = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes))] if tag else []
@@ -389,11 +387,11 @@ def _card(folder: Path, release: Release, after: Version, defaults: Mapping[str,
         contact=settings.contact,
     )
     rows = CardRows(release.packed.fields)
-    for row in open_items(after).listed():
+    for row in VersionItems(after).listed():
         rows.add(row)
-    for reject in (*rejects_in(folder), *(reject.as_dict() for reject in release.packed.rejects)):
+    for reject in (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects)):
         rows.maker.add_reject(reject)
-    return render_card(release.before.card, release.packed, after, rows, facts, read_run(folder) or {}, defaults)
+    return render_card(release.before.card, release.packed, after, rows, facts, items.run, defaults)
 
 
 def publish(api: HfApi, release: Release) -> Release:

@@ -20,7 +20,6 @@ from markupsafe import Markup
 from dailytalk_contiguous.core import figures, licensing, scorecard
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, is_path, length_text, model_name, money, percent, public
-from dailytalk_contiguous.models.licences import licence_of
 from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Plot, alternative, measure_plots, svg
 
 
@@ -149,6 +148,8 @@ def _environment(package: str, markdown: bool) -> Environment:
 
 def note_of(origin: licensing.Origin) -> str:
     """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
+    from dailytalk_contiguous.models.licences import licence_of  # here: a push needs no other module of models
+
     known = licence_of(origin.name)
     is_known = origin.role != licensing.SOURCE and origin.licence == known.licence != "unknown"
     return origin.note or (known.note if is_known and origin.name and not is_path(origin.name) else "")

@@ -31,8 +31,7 @@ from dailytalk_contiguous.publish import exports, prompts
 from dailytalk_contiguous.publish.conversation import Conversation, Utterance
 from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_path, trained_pieces
-from dailytalk_contiguous.store.files import json_document, json_text
-from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.files import file_name, json_document, json_text
 
 #: Bytes of a shard of sound, at which the next one begins.
 SHARD_BYTES = 1_000_000_000

@@ -26,11 +26,9 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_js
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
-from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.store.files import is_inside, sha256_of
-from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
+from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
-from dailytalk_contiguous.store.work_folder import work_folder_of
 
 _TAG = re.compile(r"v(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
 
@@ -305,33 +303,6 @@ def open_version(where: Reference | Path, token: str | None = None) -> Version:
         info = HfApi(token=token).dataset_info(where.repo, revision=where.revision, timeout=TIMEOUTS)
         files = HfFileSystem(token=token, skip_instance_cache=True)
     return Version(where, info.sha, tuple(file.rfilename for file in info.siblings or ()), files)
-
-
-def version_or_path(source: str, revision: str | None) -> Path | Version:
-    """Open a version on the Hub or in a folder, or return a path of this machine (a store's folder is copied).
-
-    Args:
-        source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
-        revision: of `--revision`.
-
-    Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
-    """
-    path = Path(source)
-    if address_of(source):
-        from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
-
-        path = open_work(path).folder
-    path = work_folder_of(path)
-    named = None if path.exists() else parse_reference(source)
-    if named is None:
-        if revision is not None:
-            raise DailytalkError(f"--revision {revision!r} goes with a dataset on the Hub only", "leave it out")
-        version = open_version(path) if path.is_dir() else None
-        return version if version and CONFIGS[0] in version.configs else path
-    try:
-        return open_version(named.at(revision, "--revision "))
-    except DailytalkError as problem:
-        raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 
 
 class Listed(NamedTuple):

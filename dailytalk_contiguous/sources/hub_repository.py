@@ -67,8 +67,7 @@ class Repository:
     def revoiced(self) -> bool:
         """Whether what is read of it is what `push` wrote of finished conversations, not their recordings."""
         folders = {path.partition("/")[0] for path in self.files if "/" in path}
-        chosen = self.choice.config or PUBLISHED[2 if PUBLISHED[2] in folders else 0]
-        return {*PUBLISHED[:2]} <= folders and chosen == PUBLISHED[0]
+        return {*PUBLISHED[:2]} <= folders and self.choice.config in (None, PUBLISHED[0])
 
 
 def open_repository(reference: Reference, choice: HubChoice) -> Repository:
@@ -448,9 +447,9 @@ def _is_audio(column: str) -> bool:
 
 TABLE_SUFFIXES = (PARQUET, TAR)
 
-#: Columns that name a recording; and the configs to take where several are, our own untouched recordings first.
+#: Columns that name a recording; and the configs to take where several are.
 ID_COLUMNS = ("conversation_id", "recording_id", "id")
-CONFIGS = ("source", "conversations", "default")
+CONFIGS = ("conversations", "default")
 
 #: Columns with the words of a recording and their times: our own, WebDataset's member, and what others call it.
 WORD_COLUMNS = ("alignments", "json", "transcript")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import stat
+import unicodedata
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -246,3 +247,32 @@ def is_inside(path: Path, root: Path) -> bool:
     real, top = os.path.realpath(path), os.path.realpath(root)
     blobs = [str(folder.with_name("blobs")) for folder in Path(top).parents if folder.name == "snapshots"]
     return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))
+
+
+# The names of files that are made for conversations.
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
+
+
+def is_plain(name: str) -> bool:
+    return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
+
+
+def file_name(conversation_id: str) -> str:
+    """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
+
+    Plain is what no file system, shell or URL minds and none confuses: lower-case letters, digits, `_`, `-` and
+    inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
+    SHA-256, so that two ids never share a name.
+    """
+    if is_plain(conversation_id):
+        return conversation_id
+    return digested_name(conversation_id)
+
+
+def digested_name(conversation_id: str) -> str:
+    """A readable form of an id, and ten hex digits of its SHA-256."""
+    ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
+    readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
+    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    return f"{readable}-{digest}"

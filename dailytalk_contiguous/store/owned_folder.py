@@ -9,7 +9,6 @@ import hashlib
 import os
 import re
 import shutil
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store import files
+from dailytalk_contiguous.store.files import digested_name, is_plain
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -37,14 +37,12 @@ MADE_FROM = "dailytalk-sha256"
 README = "README.md"
 _OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
-
 
 class FileNames:
     """File names without ending for the conversations of one folder: those of their recordings.
 
-    A name that is not plain but for capitals (see `file_name`), or that another conversation has already, whatever
-    its capitals, is `digested_name` of the id instead.
+    A name that is not plain but for capitals (`store.files.file_name`), or that another conversation has already,
+    whatever its capitals, is `digested_name` of the id instead.
     """
 
     def __init__(self) -> None:
@@ -61,35 +59,11 @@ class FileNames:
 
     def _named(self, conversation_id: str, name: str) -> str:
         if conversation_id not in self._of:
-            if not name.isascii() or not _is_plain(name.lower()) or name.lower() in self._taken:
+            if not name.isascii() or not is_plain(name.lower()) or name.lower() in self._taken:
                 name = digested_name(conversation_id)
             self._taken.add(name.lower())
             self._of[conversation_id] = name
         return self._of[conversation_id]
-
-
-def _is_plain(name: str) -> bool:
-    return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
-
-
-def file_name(conversation_id: str) -> str:
-    """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
-
-    Plain is what no file system, shell or URL minds and none confuses: lower-case letters, digits, `_`, `-` and
-    inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
-    SHA-256, so that two ids never share a name.
-    """
-    if _is_plain(conversation_id):
-        return conversation_id
-    return digested_name(conversation_id)
-
-
-def digested_name(conversation_id: str) -> str:
-    """A readable form of an id, and ten hex digits of its SHA-256."""
-    ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
-    readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
-    digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]
-    return f"{readable}-{digest}"
 
 
 def mark(folder: Path, kind: str) -> None:

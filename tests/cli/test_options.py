@@ -105,14 +105,14 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
     work = work_with_recordings(tmp_path)
     options = words({"tag": "v1.0.0", "message": "As recorded", "valid_share": 0.3, "test_share": 0.3, "seed": 3})
     texts = words({"title": "Talks", "contact": "mail@example.org", "licence": "cc-by-4.0"})
-    flags = ("--create", "--private", "--include-source")
+    flags = ("--create", "--private")
     done = dailytalk("push", work, "tester/calls", *options, *texts, *flags)
     assert done.code == 0, done.err
     info = HfApi().dataset_info("tester/calls")
     assert (info.private, info.card_data["pretty_name"]) == (True, "Talks")
     assert HfApi().list_repo_commits("tester/calls", repo_type="dataset")[0].title == "As recorded"
     names = {file.rfilename.split("/")[0] for file in info.siblings or []}
-    assert names >= {"conversations", "source", "README.md", "manifest.json"}
+    assert names >= {"conversations", "README.md", "manifest.json"}
 
 
 @pytest.mark.parametrize(

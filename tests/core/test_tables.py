@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from built_conversations import LINES, built_row, write_dataset
 from finished_corpora import clip_row, corpus_folder
+from reports import pack_version
 
 from dailytalk_contiguous.core import tables
 from dailytalk_contiguous.core.errors import BadInput
@@ -14,7 +15,6 @@ from dailytalk_contiguous.core.utterance import SYNTHESIS
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.store.table_files import tables_in
 
 DOCS = Path(__file__).parents[2] / "docs/tables.md"

@@ -115,7 +115,7 @@ def test_the_conversation_with_most_going_on_can_be_heard_from_the_version_that_
 
 def test_every_published_column_is_described(made: Made) -> None:
     names = set(re.findall(r"`(\w+)`", render(made).text))
-    for config in ("conversations", "utterances", "source"):
+    for config in ("conversations", "utterances"):
         assert set(published_features(config, 24000)) <= names
 
 

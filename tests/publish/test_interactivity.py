@@ -17,6 +17,7 @@ from audio_files import EXAMPLES, example, reference
 from built_conversations import built_row, flac, stereo, write_dataset
 from command import EMBEDDED, Command
 from recordings import read_lines
+from reports import pack_version
 
 from dailytalk_contiguous.cli.main import run_command
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -24,7 +25,6 @@ from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish.interactivity import clips_of
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.packing import pack_version
 
 #: All kinds: a pause at 3.0, turns at 6.0, 13.0, 19.3, "well" at 7.5, an interruption at 16.3, "yeah" at 24.0 s.
 TALK = (

@@ -18,11 +18,12 @@ import soundfile
 from built_conversations import built_row, flac, stereo, write_dataset
 from command import start
 from datasets import Audio, load_dataset
+from reports import pack_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import BUILT, published_features
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.packing import pack_version, words_of
+from dailytalk_contiguous.publish.packing import words_of
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
@@ -296,8 +297,9 @@ def test_disk_that_fills_up_is_an_error_and_not_the_end_of_the_process(work: Pat
     """A limit on the size of files stands for the disk: the write fails in the midst of a row group."""
     program = (
         "import resource, sys; from pathlib import Path;"
-        "from dailytalk_contiguous.publish.packing import pack_version;"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(*map(Path, sys.argv[1:]))"
+        "from dailytalk_contiguous.publish.opening import finished_items;"
+        "from dailytalk_contiguous.publish.packing import pack_version; work, stage = map(Path, sys.argv[1:]);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); pack_version(finished_items(work), stage)"
     )
     process = start(work, tmp_path / "stage", program=(sys.executable, "-c", program))
     _, told = process.communicate()

@@ -10,10 +10,9 @@ from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from releases import REPO, held, refs, release, wanted
-from reports import push_version
+from reports import pack_version, push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.pushing import (
     PushSettings,
     Release,

@@ -24,7 +24,7 @@ from finished_corpora import clip_row, corpus_folder, measures
 from from_apps import from_app
 from mixes import mix_folders
 from reports import export_with_readme as write_export
-from reports import write_report
+from reports import pack_version, write_report
 from rich_conversations import rich_row, rich_rows
 
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
@@ -36,7 +36,6 @@ from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of
 from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.publish.version import manifest_text, open_version

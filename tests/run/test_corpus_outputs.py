@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.schema import own_seconds
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.files import file_name
 
 
 @pytest.fixture(scope="module")

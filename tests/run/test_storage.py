@@ -8,7 +8,7 @@ from recordings import calls, results, run
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.publish.version import version_or_path
+from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.run.run import Runner
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings

@@ -311,17 +311,16 @@ def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -
             fetch(repository(**choice))
 
 
-def test_own_untouched_recordings_are_meant_before_finished_conversations(hub: HubServer) -> None:
+def test_conversations_are_meant_before_other_configs(hub: HubServer) -> None:
     card = "---\nconfigs:\n" + "".join(
-        f"- config_name: {name}\n  data_files: {name}/*.parquet\n"
-        for name in ("conversations", "source", "utterances")
+        f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("conversations", "utterances")
     )
     tables = {
         f"{name}/train-0.parquet": parquet({"recording_id": [name], "audio": [struct(wav())]})
-        for name in ("conversations", "source", "utterances")
+        for name in ("conversations", "utterances")
     }
     publish(tables | {"README.md": f"{card}---\n".encode()})
-    assert names(rows()) == ["source"]
+    assert names(rows()) == ["conversations"]
     assert names(rows(config="utterances")) == ["utterances"]
 
 

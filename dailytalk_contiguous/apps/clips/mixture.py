@@ -26,8 +26,8 @@ from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
-from dailytalk_contiguous.store.files import json_document, json_text
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.store.files import file_name, json_document, json_text
+from dailytalk_contiguous.store.owned_folder import OwnedFolder
 from dailytalk_contiguous.store.work_folder import DATA, DATASET
 
 #: The stage in rejects of a mix.

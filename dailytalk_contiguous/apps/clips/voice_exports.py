@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.sources import whisper_json
-from dailytalk_contiguous.store.owned_folder import file_name
+from dailytalk_contiguous.store.files import file_name
 
 #: Texts that pandas reads as a missing value, with which Coqui TTS fails hours later (`na_values` of `read_csv`).
 _MISSING = frozenset(

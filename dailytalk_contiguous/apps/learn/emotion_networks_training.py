@@ -38,7 +38,8 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_networks as networks
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, file_name
+from dailytalk_contiguous.store.files import file_name
+from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,7 @@ from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, 
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, refuse_many
-from dailytalk_contiguous.store.files import inside, write_bytes
-from dailytalk_contiguous.store.owned_folder import digested_name
+from dailytalk_contiguous.store.files import digested_name, inside, write_bytes
 
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
