@@ -56,9 +56,9 @@ def load(
     Args:
         where: an existing folder (a downloaded repository, a work folder, or its `dataset/`), else a dataset
             on the Hub: `OWNER/NAME`, `OWNER/NAME@v1.0.0`, `hf://datasets/OWNER/NAME@v1.0.0`.
-        config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in `train`, and
-            one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have. For
-            `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
+        config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in
+            `train`, and one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have.
+            For `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
             `Dataset.push_to_hub` leaves one: a warning says that it has no manifest to check files against.
         split: as in `load_dataset`; None for all of them.
         revision: a tag, branch or commit; None for the main branch as it is now.

@@ -245,7 +245,7 @@ def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]
             for role, model in sorted((record.get("models") or {}).items())
         ],
         "stages": [
-            {name: stage[name] for name in ("name", "digest")}
+            {name: stage.get(name) for name in ("name", "digest")}
             for half in (run, run.get("speak") or {})
             for stage in half.get("stages") or ()
         ],

@@ -254,7 +254,7 @@ def is_inside(path: Path, root: Path) -> bool:
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
 
-def is_plain(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
 
 
@@ -265,7 +265,7 @@ def file_name(conversation_id: str) -> str:
     inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
     SHA-256, so that two ids never share a name.
     """
-    if is_plain(conversation_id):
+    if is_plain_name(conversation_id):
         return conversation_id
     return digested_name(conversation_id)
 

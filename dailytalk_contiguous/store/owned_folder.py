@@ -21,7 +21,7 @@ from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.files import digested_name, is_plain
+from dailytalk_contiguous.store.files import digested_name, is_plain_name
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -59,7 +59,7 @@ class FileNames:
 
     def _named(self, conversation_id: str, name: str) -> str:
         if conversation_id not in self._of:
-            if not name.isascii() or not is_plain(name.lower()) or name.lower() in self._taken:
+            if not name.isascii() or not is_plain_name(name.lower()) or name.lower() in self._taken:
                 name = digested_name(conversation_id)
             self._taken.add(name.lower())
             self._of[conversation_id] = name

@@ -21,11 +21,10 @@ from datasets import Audio, load_dataset
 from reports import pack_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import BUILT, published_features
+from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.publish.packing import words_of
 from dailytalk_contiguous.publish.version import DataFile, Packed
-from dailytalk_contiguous.shards import Entry, Shard, write_shard
 
 NAMES = [f"call{number}" for number in range(24)]
 
@@ -188,12 +187,9 @@ def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: P
         "tool": "t",
     }
     row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
-    entry = Entry("call", 6.0)
-    write_shard(
-        tmp_path / "work" / "dataset" / "shard-0.parquet", Shard([row], {"call": entry}, ("d1", "d2")), BUILT
-    )
+    write_dataset(tmp_path / "work", [row])
     run: dict[str, Any] = {"stages": [{"name": "Segment", "digest": "d0"}]}
-    run["speak"] = {"stages": [{"name": "Speak"}, {"name": "Finish"}]}
+    run["speak"] = {"stages": [{"name": "Speak", "digest": "d1"}, {"name": "Finish", "digest": "d2"}]}
     run["source"] = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
     (tmp_path / "work" / "run.json").write_text(json.dumps(run))
     (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage"), "conversations")
