@@ -192,7 +192,8 @@ def test_a_derived_licence_follows_its_sources(made: Made, tmp_path: Path) -> No
 
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
     old = (
-        "---\nconfigs:\n- config_name: default\n  data_files: mine.csv\n- config_name: utterances\n  data_files: x\n"
+        "---\nconfigs:\n- config_name: default\n  data_files: mine.csv\n"
+        "- config_name: utterances\n  data_files: x\n"
         "dataset_info:\n  config_name: utterances\n---\n"
     )
     told = front(render(made, old))
