@@ -9,13 +9,12 @@ import pytest
 import soundfile
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.store.files import digested_name, file_name
 from dailytalk_contiguous.store.owned_folder import (
     MADE_FROM,
     RECORD,
     FileNames,
     OwnedFolder,
-    digested_name,
-    file_name,
     made_from,
 )
 
