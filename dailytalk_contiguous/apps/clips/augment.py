@@ -10,9 +10,8 @@ need more to leave the formants where they are (`apps.clips.voice_effects`).
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -23,15 +22,13 @@ from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
-from dailytalk_contiguous.core.documents import shown
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.stages.base import Stage
-from dailytalk_contiguous.store.files import inside
 
 #: The amounts that each kind may have.
 #:
@@ -81,8 +78,7 @@ class Recipe(NamedTuple):
     """The parameters of a copy.
 
     `amount`: semitones (pitch), times the length (stretch), dB of speech over noise (noise), or seconds of
-    reverberation (room). `detail`: colour of the noise, or name of its file in the folder of noises, otherwise
-    None. `seed`: of all that is random in it.
+    reverberation (room). `detail`: colour of the noise, otherwise None. `seed`: of all that is random in it.
     """
 
     kind: str
@@ -92,7 +88,7 @@ class Recipe(NamedTuple):
 
 
 def plan_copies(
-    source: CopySource, kinds: Iterable[str], count: int, seed: int = 0, noises: Sequence[str] = ()
+    source: CopySource, kinds: Iterable[str], count: int, seed: int = 0
 ) -> tuple[list[Recipe], list[str]]:
     """Return the first `count` copies of a clip, its kinds in turn, and the kinds that would flip a bucket.
 
@@ -101,7 +97,6 @@ def plan_copies(
         kinds: of `KINDS`; their order does not matter.
         count: how many; there are fewer only if every kind is refused.
         seed: another seed gives other copies.
-        noises: names of recordings of noise in their folder; without them noise is of one of `COLOURS`.
     """
     requested = set(kinds)
     usable = [kind for kind in KINDS if kind in requested]
@@ -112,7 +107,7 @@ def plan_copies(
         kind, number = usable[(first + len(recipes)) % len(usable)], len(recipes)
         own_seed = _seed(source.id, kind, number, seed)
         chance = np.random.default_rng(own_seed)
-        detail = str(chance.choice(sorted(noises) or COLOURS)) if kind == "noise" else None
+        detail = str(chance.choice(COLOURS)) if kind == "noise" else None
         for _ in range(DRAWS):
             amount = float(chance.uniform(*AMOUNTS[kind][chance.integers(len(AMOUNTS[kind]))]))
             if not flips(kind, amount, source):
@@ -208,13 +203,11 @@ def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float
     """Return one channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
 
     The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder.
-    Raises BadInput if either is silent.
+    Raises BadInput for a silent clip.
     """
     speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
     if not speech:
         raise BadInput("it holds no sound that noise could be set against", "leave it out")
-    if not power:
-        raise BadInput("the recording of noise is silent", "take it out of the folder of noises")
     return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
 
 
@@ -239,9 +232,8 @@ class Augment(Stage):
     `amount`, to the nearest sample. Changed audio is 16-bit FLAC at its own rate. Columns that were measured
     before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
 
-    `kinds` lists what may occur, so that a missing library is reported before the work begins. `noise_folder`
-    holds the recordings that recipes of noise name; empty if they name colours. Raises BadInput for audio that
-    can't be read, is silent, or is too short for another pitch.
+    `kinds` lists what may occur, so that a missing library is reported before the work begins. Raises BadInput for
+    audio that can't be read, is silent, or is too short for another pitch.
     """
 
     kinds: tuple[str, ...] = setting(
@@ -253,48 +245,14 @@ class Augment(Stage):
         metavar="NAME,…",
         shown="none",
     )
-    noise_folder: str = setting(
-        "",
-        "Recordings of noise for --augment noise.",
-        panel="balance",
-        metavar="DIR",
-        shown="generated noise",
-        reference=True,
-    )
-
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.noise_folder and "noise" not in self.kinds:
-            raise DailytalkError("--noise-folder needs noise in --augment", "add it, or leave the folder out")
-
     def preflight(self, fetch: bool = True) -> None:
         if {"pitch", "stretch"} & set(self.kinds):
             voice_effects.praat_version()
-        self.noises()
-
-    def noises(self) -> list[str]:
-        """The recordings in the folder of noise, by name inside it; none without a folder.
-
-        Raises DailytalkError if the folder does not exist or holds no recording.
-        """
-        if not self.noise_folder:
-            return []
-        root = Path(self.noise_folder)
-        if not root.is_dir():
-            raise DailytalkError(f"--noise-folder {str(root)!r} is no folder", "check the path")
-        names = sorted(
-            path.relative_to(root).as_posix()
-            for path in root.rglob("*")
-            if path.suffix.lower() in audio.AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        )
-        if not names:
-            raise DailytalkError(f"--noise-folder {str(root)!r} holds no recording", "leave it out, or fill it")
-        return names
 
     def models(self) -> dict[str, str]:
         if {"pitch", "stretch"} & set(self.kinds):
@@ -308,12 +266,12 @@ class Augment(Stage):
         rate = audio.read_header(row["audio"]).sample_rate
         channels = np.concatenate(list(audio.blocks(row["audio"])))
         left = np.ascontiguousarray(channels[:, 0])
-        after = change(left, rate, recipe, self.noise_folder)
+        after = change(left, rate, recipe)
         # As loud as before, or less where its peaks allow no more.
         matched = levelled(after, rate, clip_loudness(left, rate), CEILING_DBTP)
         changed = [after if matched is None or not np.isfinite(matched.gain_db) else matched.samples]
         for other in channels.T[1:]:
-            changed.append(change(other, rate, recipe, self.noise_folder) if recipe.kind == "stretch" else other)
+            changed.append(change(other, rate, recipe) if recipe.kind == "stretch" else other)
         factor = recipe.amount if recipe.kind == "stretch" else 1.0
         words = row["words"]
         if words is not None:
@@ -328,7 +286,7 @@ class Augment(Stage):
         }
 
 
-def change(samples: audio.Samples, sample_rate: int, recipe: Recipe, noise_folder: str) -> audio.Samples:
+def change(samples: audio.Samples, sample_rate: int, recipe: Recipe) -> audio.Samples:
     """One channel, float32, shape (n,), changed by a recipe; the same bits for the same recipe."""
     if recipe.kind == "pitch":
         return voice_effects.shift_pitch(samples, sample_rate, recipe.amount, recipe.seed)
@@ -338,30 +296,5 @@ def change(samples: audio.Samples, sample_rate: int, recipe: Recipe, noise_folde
     if recipe.kind == "room":
         return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
     assert recipe.detail
-    if noise_folder:
-        noise = _recorded_noise(Path(noise_folder), recipe.detail, len(samples), sample_rate, chance)
-    else:
-        noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
+    noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
     return with_noise(samples, sample_rate, noise, recipe.amount)
-
-
-def _recorded_noise(
-    folder: Path, name: str, count: int, sample_rate: int, chance: np.random.Generator
-) -> audio.Samples:
-    """A part of the first channel of a recording, from a random position, repeated if it is too short.
-
-    Raises BadInput for a recording that can't be read, or is a link out of the folder.
-    """
-    recording = f"the recording of noise {shown(Path(name))}"
-    try:
-        source = {"bytes": None, "path": audio.to_uri(inside(folder, name))}
-        spare = max(0.0, audio.read_header(source).seconds - count / sample_rate)
-        start = float(chance.uniform(0, spare))
-        noise = audio.read_at(source, sample_rate, start, (count + 1) / sample_rate)[:, 0]
-    except (BadInput, OSError) as error:
-        reason = error.reason if isinstance(error, BadInput) else error.strerror
-        raise BadInput(
-            f"{recording} can't be read ({reason})",
-            "put a readable one there, or take it out of the folder of noises",
-        ) from error
-    return np.asarray(np.resize(noise, count), np.float32)

@@ -29,7 +29,7 @@ from dailytalk_contiguous.apps.clips.augment import (
     plan_copies,
 )
 from dailytalk_contiguous.apps.clips.clip_words import TimeWords
-from dailytalk_contiguous.apps.clips.condition import KEEP, Condition
+from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
@@ -258,7 +258,7 @@ QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 #: Columns of a row to finish that hold its sound and words, and no annotation.
 _WORK = {
     **{name: SOURCE[name] for name in ("audio", "duration")},
-    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
+    **{name: MeasureQuality.adds[name] for name in ("heard",)},
     **{name: TimeWords.adds[name] for name in ("words", "word_source")},
 }
 
@@ -304,24 +304,14 @@ class PlannedClips:
         return [row for row in self.rows if row["augmentation"] is not None]
 
 
-def filter_clips(
-    rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
-) -> tuple[list[Row], list[Reject]]:
-    """Return the rows in the requested language and within the limits of quality, and rejects of the others.
-
-    `finishing` are the stages of the clips that are kept: they may reduce noise.
-    """
-    condition = find_stage(Condition, finishing)
-    under = condition.reduce_noise_under if condition else None
+def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list[Reject]]:
+    """Return the rows in the requested language and within the limits of quality, and rejects of the others."""
     kept, rejects = [], []
     for row in rows:
-        limits = wanted.limits
-        if under is not None and row["snr_db"] is not None and row["snr_db"] < under:
-            limits = replace(limits, lowest_snr_db=None)  # its noise will be reduced
         if wanted.language and row["language"] != wanted.language:
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
-        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, limits):
+        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, wanted.limits):
             remedy = "leave it out, or change the limit after a look at --report-only"
             rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
         else:
@@ -354,9 +344,8 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     refused: Counter[str] = Counter()
     for row in clips:
         if augment and side[row["id"]] == "train":
-            source, noises = row["copy_source"], augment.noises()
             copies[row["id"]], no_kinds = plan_copies(
-                source, augment.kinds, wanted.most_copies, wanted.seed, noises
+                row["copy_source"], augment.kinds, wanted.most_copies, wanted.seed
             )
             refused.update(no_kinds)
     planned.refused = dict(refused)

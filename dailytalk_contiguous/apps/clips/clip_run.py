@@ -156,7 +156,7 @@ class CorpusSpec(Spec):
             if row["id"] in measures
         ]
         self.measured = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
-        self.kept, filtered = filter_clips(self.measured, self.wanted, self.finishing)
+        self.kept, filtered = filter_clips(self.measured, self.wanted)
         self.rejects += [*step.rejects, *filtered]
         if self.report_only:
             return

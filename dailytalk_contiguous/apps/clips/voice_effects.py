@@ -1,4 +1,4 @@
-"""Changes of a recorded voice: pitch and pace by Praat, and light noise reduction.
+"""Changes of a recorded voice: pitch and pace by Praat.
 
 Pitch and pace change by PSOLA (Moulines and Charpentier 1990), as in Praat. Periods of the voice are moved nearer
 or further apart, each with the sound of the vocal tract as it is, so the formants stay: measured on synthetic
@@ -9,7 +9,6 @@ shift. The library, Praat in a wheel (praat-parselmouth, GPL-3), is an extra and
 
 import importlib
 import importlib.metadata
-import math
 import threading
 from typing import Any
 
@@ -83,50 +82,3 @@ def _resynthesised(
         resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
     # Praat may end a sample early or late.
     return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
-
-
-NOISEREDUCE_WHEEL = "noisereduce"
-NOISEREDUCE_REMEDY = 'pip install "dailytalk-contiguous[denoise]"'
-
-#: dB that at most are taken off at any frequency.
-MOST_DB = 10.0
-
-#: Seconds of noise from which a spectrum can be learnt (five windows), and of a window (as in noisereduce's advice
-#: for speech), and of the silence that is put around a clip for the windows at its edges.
-LEAST_NOISE, WINDOW, AROUND = 0.1, 0.04, 0.1
-
-#: Hz over which the gate is smoothed. The library's 500 Hz takes harmonics down with the noise between them: on a
-#: line of the bundled conversations 29 dB over white noise it left more error than it took, 100 Hz takes 3 dB off.
-SMOOTHED_HZ = 100
-
-
-def noisereduce_version() -> str:
-    """The version of the library. Raises DailytalkError where it is not installed."""
-    try:
-        return importlib.metadata.version(NOISEREDUCE_WHEEL)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise DailytalkError("the library for noise reduction is not installed", NOISEREDUCE_REMEDY) from error
-
-
-def reduce_noise(samples: Samples, noise: Samples, sample_rate: int) -> Samples:
-    """Samples in which sounds like `noise` are softer by up to `MOST_DB`; both one channel of shape (n,).
-
-    Spectral gating by noisereduce, held back: a performance with a little noise is worth more than one with the
-    warble of a gate. `noise` has at least `LEAST_NOISE` seconds. Raises DailytalkError if the library (MIT
-    licence, no weights), an extra, is not installed.
-    """
-    noisereduce_version()
-    library: Any = importlib.import_module(NOISEREDUCE_WHEEL)
-    window = 2 ** math.ceil(math.log2(WINDOW * sample_rate))
-    length = max(len(samples), len(noise))
-    reduced = library.reduce_noise(
-        *(samples, sample_rate),
-        stationary=True,
-        y_noise=noise,
-        prop_decrease=1 - 10 ** (-MOST_DB / 20),
-        n_fft=window,
-        freq_mask_smooth_hz=SMOOTHED_HZ,
-        chunk_size=length,  # a clip is one chunk: several would be written to a file
-        padding=round(AROUND * sample_rate),
-    )
-    return np.asarray(reduced, np.float32)

@@ -121,8 +121,6 @@ def test_report_only_shows_measures_and_what_would_go_and_writes_no_clip(
 
 
 def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "noises").mkdir()
-    (tmp_path / "noises/hum.wav").write_bytes(spoken())
     chosen = {
         "profile": "embedded",
         "asr_model": "none",
@@ -134,10 +132,8 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
         "split": "sentences",
         "augment": ["noise", "room"],
         "copies": 2,
-        "noise_folder": str(tmp_path / "noises"),
         "balance": "weights",
         "target_minutes": 0.5,
-        "reduce_noise_under": 6.0,
         "seed": 3,
         "device": "cpu",
     }
@@ -152,11 +148,9 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
     record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
     # Models and folders are told elsewhere; there is no model whose precision could be chosen; nobody asks where
     # it was computed.
-    elsewhere = {"asr_model", "affect_model", "affect_precision", "noise_folder", "device"}
+    elsewhere = {"asr_model", "affect_model", "affect_precision", "device"}
     told = {name: value for name, value in (chosen | limits).items() if name not in elsewhere}
     assert record["settings"] == told | {"prompt_channel": True, "agreed_only": False, "compute_type": "auto"}
-    stages = {stage["name"]: stage["settings"] for stage in record["stages"]}
-    assert stages["Augment"]["noise_folder"] == str(tmp_path / "noises")
 
 
 @pytest.mark.parametrize(
