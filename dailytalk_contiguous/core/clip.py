@@ -1,10 +1,9 @@
 """The row of a clip, a conversation of one utterance, for all that write or read one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dailytalk_contiguous.core import schema
-from dailytalk_contiguous.core.sampling import Weighted, times
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY, UTTERANCE
 
 #: Fields of the utterance of a clip that are known before it is conditioned; columns of these names on their way.
@@ -55,14 +54,7 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
     }
 
 
-def listed_clips(rows: Iterable[Mapping[str, Any]]) -> dict[str, int]:
-    """Return how often the manifest lists each clip: integers that give an emotion the seconds of its weights."""
-    counts, train = {}, []
-    for row in rows:
-        clip_id, labels = row["conversation_id"], row["labels"]
-        counts[clip_id] = 1
-        if row["split"] == "train":
-            weight = 1.0 if labels["weight"] is None else labels["weight"]
-            speaker = labels["speaker"] or ""
-            train.append(Weighted(clip_id, schema.own_seconds(row), weight, labels["emotion"] or "", speaker))
-    return counts | times(train)
+def times_listed(row: Mapping[str, Any]) -> int:
+    """How often a manifest lists a clip: a training clip by its weight, others once."""
+    weight = row["labels"]["weight"]
+    return 1 if weight is None or row["split"] != "train" else round(weight)

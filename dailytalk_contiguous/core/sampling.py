@@ -1,4 +1,4 @@
-"""Which clips are seen how often, and on which side: balance of emotions, weights, splits.
+"""Which clips are seen how often, and on which side: balance of emotions, shares of a mix, splits.
 
 Every choice is by a hash of an id, or by a generator, and a seed: neither the order of rows nor how work is cut
 changes it. Clips are tables (`pandas.DataFrame`) with a line each.
@@ -7,7 +7,7 @@ changes it. Clips are tables (`pandas.DataFrame`) with a line each.
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,15 +86,13 @@ def times(clips: Iterable[Weighted], seed: int = 0) -> dict[str, int]:
 # Balancing a corpus: how often each clip is seen, so that every emotion gets its hours from all of its speakers.
 #
 # The hours of an emotion are shared out among its speakers as evenly as what each has allows. A clip is never left
-# out while another of its emotion is copied: a recording is worth more than a copy. Clips whose emotion is null or
-# `other` are seen once: there is no target for them.
+# out while another of its emotion is seen again: a recording is worth more than a repetition. Clips whose emotion
+# is null or `other` are seen once: there is no target for them.
 
 #: Hours that every emotion should have at least (30 minutes).
 LEAST_HOURS = 0.5
 
-MODES = ("weights", "sample")
-
-#: How often at most a clip is seen in the mode `weights`.
+#: How often at most a clip is listed.
 MOST_WEIGHT = 4.0
 
 #: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
@@ -105,14 +103,13 @@ class Balance(NamedTuple):
     """A plan that balances emotions.
 
     Attributes:
-        times: how often each id is to be seen. In the mode `sample` whole numbers: 0 leaves it out, 1 keeps it, n
-            adds its first n − 1 copies. In the mode `weights` the weight of the clip and of each of its copies.
+        times: how often each id is to be seen; 0 leaves it out.
         target: seconds that every emotion should have.
         before, after: seconds of each emotion, as recorded and as seen.
-        shortfalls: seconds of recordings, without copies and weights, that an emotion lacks to reach the target.
+        shortfalls: seconds of recordings, each seen once, that an emotion lacks to reach the target.
     """
 
-    times: dict[str, float]
+    times: dict[str, int]
     target: float
     before: dict[str, float]
     after: dict[str, float]
@@ -124,19 +121,6 @@ class Balance(NamedTuple):
         if not self.shortfalls or after <= BALANCED:
             return ""
         return f"not balanced: largest to smallest emotion {before:.1f} → {after:.1f}"
-
-    def as_dict(self, seen: Mapping[str, float]) -> dict[str, Any]:
-        """The plan for run.json; `seen` are the seconds of each emotion that came out."""
-        done = self._replace(after={name: seen.get(name, 0.0) for name in self.after})
-        minutes = {"before": done.before, "after": done.after, "lacking": done.shortfalls}
-        return {
-            "target_minutes": round(self.target / 60, 3),
-            "failure": done.failure(),
-            **{
-                f"minutes_{when}": {name: round(seconds / 60, 3) for name, seconds in of_emotion.items()}
-                for when, of_emotion in minutes.items()
-            },
-        }
 
 
 def disparity(seconds: Iterable[float]) -> float:
@@ -161,60 +145,40 @@ def quotas(least: Seconds, most: Seconds, total: float) -> Seconds:
 
 
 def plan_balance(
-    clips: pd.DataFrame,
-    target_hours: float | None = None,
-    mode: str = "sample",
-    seed: int = 0,
-    emotions: Iterable[str] = (),
+    clips: pd.DataFrame, target_hours: float | None = None, seed: int = 0, emotions: Iterable[str] = ()
 ) -> Balance:
-    """Bring every emotion to a target.
-
-    The mode `sample` reaches it with whole clips and copies, to half a clip. The mode `weights` reaches it
-    exactly, with weights up to 1 where there is more than enough and from 1 to `MOST_WEIGHT` elsewhere; all copies
-    are there then, and each weighs as much as its clip.
+    """Bring every emotion to a target, to half a clip.
 
     Args:
-        clips: the training split, sources only, in any order: `id`, `emotion`, `speaker`, `sentence_type`,
-            `length`, `seconds`, `copies` (how many can be made) and `copied` (the seconds of these).
+        clips: the training split, sources only, in any order: `id`, `emotion`, `speaker`, `seconds`, and `most`,
+            how often the clip may be seen.
         target_hours: hours for each emotion. None: those of the smallest emotion that has half an hour or more, or
             half an hour if none has.
-        mode: of `MODES`.
         seed: decides between clips that are alike.
         emotions: those that should be there besides those that are.
     """
-    weighs = mode == "weights"
     clips = clips.sort_values("id").fillna({"speaker": ""})
     known = clips[clips["emotion"].notna() & (clips["emotion"] != "other")]
-    known = known.assign(held=known["seconds"] + (known["copied"] if weighs else 0.0))
-    names = sorted({*emotions, *known["emotion"]})
-    sums = known.groupby("emotion")[["seconds", "held"]].sum().reindex(names, fill_value=0.0)
-    target = 3600 * LEAST_HOURS if target_hours is None else 3600 * target_hours
-    if target_hours is None and (sums["held"] >= target).any():
-        target = float(sums["held"][sums["held"] >= target].min())
-    plan = Balance(dict.fromkeys(clips["id"], 1.0), target, sums["seconds"].to_dict(), {}, {})
-    for emotion in names:
-        members = known[known["emotion"] == emotion].copy()
-        own, copied = (members.groupby("speaker")[name].sum() for name in ("held", "copied"))
-        enough = own.sum() >= target
-        most = own if enough else MOST_WEIGHT * own if weighs else own + copied
-        quota = pd.Series(quotas((0 if enough else 1) * own.to_numpy(), most.to_numpy(), target), own.index)
-        if enough or weighs:
-            members["weight"] = members["speaker"].map(quota / own).astype(float)
-        else:
-            share = ((quota - own) / copied.where(copied > 0)).fillna(0.0)
-            members["weight"] = 1 + members["speaker"].map(share).astype(float) * members["copies"]
-        # What once more adds: the clip again, or a copy of it.
-        members["step"] = members["seconds"] if enough else members["copied"] / members["copies"].clip(lower=1)
-        if not weighs:
-            fields = members[["id", "step", "weight", "emotion", "speaker"]].itertuples(index=False)
-            members["weight"] = members["id"].map(times(itertools.starmap(Weighted, fields), seed)).astype(float)
-        plan.times.update(zip(members["id"], members["weight"].tolist(), strict=True))
-        seen = members["weight"] * members["held"]
-        if not (weighs or enough):
-            seen = members["seconds"] + (members["weight"] - 1) * members["step"]
-        plan.after[emotion] = float(seen.sum())
-        if most.sum() < target * (1 - 1e-6):
-            plan.shortfalls[emotion] = target - plan.before[emotion]
+    before = known.groupby("emotion")["seconds"].sum()
+    before = before.reindex(sorted({*emotions, *known["emotion"]}), fill_value=0.0)
+    target = 3600 * (LEAST_HOURS if target_hours is None else target_hours)
+    if target_hours is None and (before >= target).any():
+        target = float(before[before >= target].min())
+    plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
+    for emotion, recorded in before.items():
+        members = known[known["emotion"] == emotion]
+        seconds, speakers = members["seconds"], members["speaker"]
+        fewest, most = (0, 1) if recorded >= target else (1, members["most"])
+        low, high = ((seconds * number).groupby(speakers).sum() for number in (fewest, most))
+        quota = quotas(low.to_numpy(), high.to_numpy(), target)
+        share = ((quota - low) / (high - low)).fillna(0.0)  # of what can be added, for each speaker
+        weights = fewest + (most - fewest) * speakers.map(share).astype(float)
+        table = zip(members["id"], seconds, weights, itertools.repeat(str(emotion)), speakers, strict=False)
+        plan.times.update(times(itertools.starmap(Weighted, table), seed))
+        seen = (length * plan.times[name] for name, length in zip(members["id"], seconds, strict=True))
+        plan.after[str(emotion)] = math.fsum(seen)
+        if high.sum() < target * (1 - 1e-6):
+            plan.shortfalls[str(emotion)] = target - recorded
     return plan
 
 
@@ -240,9 +204,6 @@ MOST_DIFFERENT = 0.1
 #: Random orders of the groups that are tried, of few groups and of many.
 _MOST_ORDERS, _LEAST_ORDERS, _GROUPS_IN_ALL = 1000, 20, 200_000
 
-#: Shares that are as good as nothing: sums of seconds are exact to less.
-_NO_SHARE = 1e-9
-
 #: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
 #: test the model on it any more.
 _OFFICIAL, HELD_OUT = ("train", "validation"), "test"
@@ -253,22 +214,16 @@ class CorpusSplit(NamedTuple):
 
     Attributes:
         side: `train` or `validation` of every id.
-        disjoint_in: the first of `DISJOINT` that holds: known speakers, or else known sentences, are on one side
-            only. Clips whose speaker (sentence) is not known always train.
+        by: what the two sides don't share, of `DISJOINT`, or `official`. Clips whose speaker (sentence) is not
+            known always train.
         share: of the seconds that validate.
-        different: total variation distance between the emotions of validation and of the whole, in [0, 1].
         note: why it is not the requested one, or None.
     """
 
     side: dict[str, str]
-    disjoint_in: str
+    by: str
     share: float
-    different: float
-    note: str | None
-
-    def as_dict(self) -> dict[str, Any]:
-        """The division without the side of each clip, which is one of its columns."""
-        return {name: value for name, value in self._asdict().items() if name != "side"}
+    note: str | None = None
 
 
 def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> CorpusSplit:
@@ -284,73 +239,47 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
     Raises DailytalkError if `official` is requested and a clip has no official split, or a test set's.
     """
     clips = clips.sort_values("id", ignore_index=True).fillna({"emotion": ""})
-    if by == "official":
-        if len(others := clips[~clips["official_split"].isin(_OFFICIAL)]):
-            raise DailytalkError(
-                f"the official split of the clip {others['id'].iloc[0]} is neither train nor validation",
-                "leave it out, or split by speakers or sentences instead",
-            )
-        return _division(clips, clips["official_split"] == "validation", None)
-    divisions: list[tuple[float, CorpusSplit]] = []
-    reasons: list[str] = []
-    for way in DISJOINT[DISJOINT.index(by) :]:
+    validates, reasons, way = clips["official_split"] == "validation", list[str](), by
+    if by == "official" and len(others := clips[~clips["official_split"].isin(_OFFICIAL)]):
+        raise DailytalkError(
+            f"the official split of the clip {others['id'].iloc[0]} is neither train nor validation",
+            "leave it out, or split by speakers or sentences instead",
+        )
+    for way in DISJOINT[DISJOINT.index(by) :] if by != "official" else ():
         groups = clips[_COLUMNS[way]]
-        cost, chosen = _best_groups(clips, groups, seed)
-        note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
-        division = _division(clips, groups.isin(chosen), note)
-        if cost < 1:
-            return division
-        share, different = f"{division.share:.0%}", f"{division.different:.0%}"
-        why = f"{share} would validate, of which {different} differ in emotion (limits: 10 to 20 %, 10 %)"
-        if math.isinf(cost):
+        chosen, share, different = _best_groups(clips.assign(group=groups), seed)
+        validates = groups.isin(chosen)
+        if LEAST_SHARE <= share <= MOST_SHARE and different <= MOST_DIFFERENT:
+            break
+        why = f"{share:.0%} would validate, of which {different:.0%} differ in emotion (limits: 10 to 20 %, 10 %)"
+        if not chosen:
             why = "there is but one" if groups.notna().any() else "there is no known one"
         reasons.append(f"by {way} {why}")
-        divisions.append((cost, division))
-    return min(divisions, key=lambda division: division[0])[1]._replace(note="; ".join(reasons))
+    note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
+    side = dict(zip(clips["id"], np.where(validates, "validation", "train").tolist(), strict=True))
+    return CorpusSplit(side, way, float(clips["seconds"][validates].sum() / clips["seconds"].sum()), note)
 
 
-def _best_groups(clips: pd.DataFrame, groups: "pd.Series[Any]", seed: int) -> tuple[float, list[str]]:
-    """The groups that validate, and what that costs; infinite where one side would be empty."""
+def _best_groups(clips: pd.DataFrame, seed: int) -> tuple[list[str], float, float]:
+    """The groups that validate, their share of all seconds, and by how much their emotions differ."""
     whole = clips.groupby("emotion")["seconds"].sum()
-    table = clips.assign(group=groups).pivot_table("seconds", "group", "emotion", "sum")
-    seconds = table.reindex(columns=whole.index).fillna(0.0).to_numpy()
+    table = clips.pivot_table("seconds", "group", "emotion", "sum").reindex(columns=whole.index).fillna(0.0)
+    mix, total = (whole / whole.sum()).to_numpy(), float(whole.sum())
     chance = np.random.default_rng(seed)
-    best = math.inf, list[str]()
+    best: tuple[list[str], float, float] = [], 0.0, 1.0
+    least = math.inf
     for _ in range(int(np.clip(_GROUPS_IN_ALL // max(len(table), 1), _LEAST_ORDERS, _MOST_ORDERS))):
-        order = chance.permutation(len(table))
-        *_, costs = _judged(seconds[order].cumsum(axis=0), whole.to_numpy())
-        if len(costs) and costs.min() < best[0]:
-            first = int(costs.argmin()) + 1
-            best = float(costs.min()), table.index[order[:first]].tolist()
+        order = chance.permutation(len(table))[:-1]  # one group trains
+        if not len(order):
+            break
+        chosen = table.to_numpy()[order].cumsum(axis=0)
+        seconds = chosen.sum(axis=1)
+        share, different = seconds / total, np.abs(chosen / seconds[:, None] - mix).sum(axis=1) / 2
+        # Shares count first; with the same emotions the middle of the range is better than its border.
+        outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
+        costs = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
+        if costs.min() < least:
+            first = int(costs.argmin())
+            least = float(costs[first])
+            best = table.index[order[: first + 1]].tolist(), float(share[first]), float(different[first])
     return best
-
-
-def _judged(chosen: Seconds, whole: Seconds) -> tuple[Seconds, Seconds, Seconds]:
-    """Of sides with these seconds of each emotion (last axis): their share of all seconds, by how much their
-    emotions differ, and how bad that is; infinite where the other side is empty.
-    """
-    seconds = chosen.sum(axis=-1)
-    share = seconds / whole.sum()
-    mix = chosen / np.maximum(seconds, _NO_SHARE)[..., None]
-    different = np.where(seconds > 0, np.abs(mix - whole / whole.sum()).sum(axis=-1) / 2, 1.0)
-    outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
-    # What is acceptable costs less than all that is not. Then shares count first; with the same emotions the
-    # middle of the range is better than its border.
-    cost = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
-    cost += (outside > _NO_SHARE) | (different > MOST_DIFFERENT)
-    return share, different, np.where(share > 1 - _NO_SHARE, np.inf, cost)
-
-
-def _division(clips: pd.DataFrame, validates: "pd.Series[bool]", note: str | None) -> CorpusSplit:
-    whole = clips.groupby("emotion")["seconds"].sum()
-    chosen = clips[validates].groupby("emotion")["seconds"].sum().reindex(whole.index, fill_value=0.0)
-    share, different, _ = _judged(chosen.to_numpy(), whole.to_numpy())
-    disjoint_in = "clips"
-    for way in ("sentences", "speakers"):
-        groups = clips[_COLUMNS[way]]
-        alone = validates.groupby(groups).nunique() == 1
-        if len(alone) and alone.all() and not validates[groups.isna()].any():
-            disjoint_in = way
-    sides = np.where(validates, "validation", "train").tolist()
-    side = dict(zip(clips["id"], sides, strict=True))
-    return CorpusSplit(side, disjoint_in, float(share), float(different), note)

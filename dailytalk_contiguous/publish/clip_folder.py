@@ -9,17 +9,16 @@ only: a stock model stops on them.
 
 import io
 import math
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
-from dailytalk_contiguous.core.clip import clip_row, listed_clips
+from dailytalk_contiguous.core.clip import clip_row, times_listed
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row, own_seconds
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
 from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.store.files import file_name, json_text
@@ -38,18 +37,15 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
 
     target = OwnedFolder(out, "clips", tuple(MANIFESTS.values()))
     lines: dict[str, list[tuple[str, str]]] = {split: [] for split in MANIFESTS}
-    counts = listed_clips(_manifest_rows(paths))
     for path in paths:
         for clip_id, row in read_rows(path, list(LABELLED)).items():
-            if not counts[clip_id]:
-                continue
             name = f"{AUDIO_FOLDER}/{file_name(clip_id)}"
             pcm, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
             target.write_wav(f"{name}.wav", pcm, rate)
             target.write_text(f"{name}.json", json_text(annotation(row, text_conditions)))
             entry = {"path": f"{name}.wav", "duration": row["duration"]}
             entry |= {key: row["labels"][key] for key in ("emotion", "style")}
-            lines[row["split"]] += [(clip_id, json_text(entry))] * counts[clip_id]
+            lines[row["split"]] += [(clip_id, json_text(entry))] * times_listed(row)
     target.finish(
         {
             MANIFESTS[split]: "".join(line for _, line in sorted(entries))
@@ -58,22 +54,6 @@ def export_clips(paths: Sequence[Path], out: Path, text_conditions: bool = False
         }
     )
     return {split: len(entries) for split, entries in lines.items()}
-
-
-def listed_seconds(paths: Sequence[Path]) -> dict[str, float]:
-    """Return the seconds of each emotion in the training manifest, each clip as often as it is listed."""
-    counts = listed_clips(_manifest_rows(paths))
-    seconds: dict[str, float] = defaultdict(float)
-    for row in _manifest_rows(paths):
-        if row["split"] == "train" and (emotion := row["labels"]["emotion"]):
-            seconds[emotion] += counts[row["conversation_id"]] * own_seconds(row)
-    return dict(seconds)
-
-
-def _manifest_rows(paths: Sequence[Path]) -> Iterator[Row]:
-    from dailytalk_contiguous.shards import read_rows
-
-    return (row for path in paths for row in read_rows(path, ("duration", "labels", "split")).values())
 
 
 def is_complete(out: Path) -> bool:

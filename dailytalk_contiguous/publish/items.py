@@ -22,7 +22,7 @@ from datasets import Features, List
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import embedded
-from dailytalk_contiguous.core.clip import listed_clips
+from dailytalk_contiguous.core.clip import times_listed
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.loudness import decibels
@@ -246,14 +246,14 @@ class Items(ABC):
 
         Rows with a problem are added to `refused` as they are read; of clips, one without labels is left out.
         """
-        clips = self.rows(SMALL) if self.labelled and self.kind != "mix" else ()  # in a mix they have it
-        counts = listed_clips(row for row in clips if row["labels"] and not row["problem"])
         for row in self.rows(SMALL):
             if row["problem"]:
                 if refused is not None:
                     refused.append(row)
             elif labels := row["labels"]:
-                yield row | {"labels": labels | {"weight": counts.get(row["conversation_id"], labels["weight"])}}
+                if self.labelled and self.kind != "mix":  # in a mix they have it
+                    row |= {"labels": labels | {"weight": times_listed(row)}}
+                yield row
             elif not self.labelled:
                 yield row
 

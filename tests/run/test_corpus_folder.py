@@ -30,20 +30,6 @@ def test_manifest_names_a_clip_as_often_as_its_weight_says(tmp_path: Path) -> No
     assert errors(data) == []
 
 
-def test_weights_between_whole_numbers_add_up_to_their_sum(tmp_path: Path) -> None:
-    data = exported(tmp_path, **dict.fromkeys("abcdefgh", 1.25))
-    assert sorted(named(data).values()) == [1] * 6 + [2] * 2
-    assert errors(data) == []
-
-
-def test_clip_that_is_not_named_is_not_there(tmp_path: Path) -> None:
-    data = exported(tmp_path, **dict.fromkeys("abcdefgh", 0.5))
-    assert set(named(data).values()) == {1}
-    assert named(data).total() == 4
-    assert len(list(data.glob("data_stereo/*.wav"))) == 4 + 1
-    assert [finding.kind for finding in check_folder(data)[0] if finding.kind == "unnamed-audio"] == []
-
-
 def test_what_validates_is_named_once_whatever_its_weight(tmp_path: Path) -> None:
     assert named(exported(tmp_path, a=1.0), "validation") == {"v": 1}
 

@@ -140,11 +140,6 @@ def copy_id(source_id: str, recipe: Recipe) -> str:
     return f"{source_id}~{recipe.kind}{amount}-{recipe.seed & 0xFFFF:04x}"
 
 
-def copied_seconds(recipe: Recipe, seconds: float) -> float:
-    """The length in seconds of a copy of a clip of `seconds`, to half a sample."""
-    return seconds * recipe.amount if recipe.kind == "stretch" else seconds
-
-
 #: Cubic metres of a room, from a booth to a living room; metres from the mouth to the microphone; and seconds
 #: until the first reflection, which has gone at least two metres further.
 VOLUMES, DISTANCES, FIRST_REFLECTION = (15.0, 56.0), (0.3, 0.9), 0.006

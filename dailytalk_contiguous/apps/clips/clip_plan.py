@@ -24,7 +24,6 @@ from dailytalk_contiguous.apps.clips.augment import (
     CopySource,
     Measured,
     Recipe,
-    copied_seconds,
     copy_id,
     plan_copies,
 )
@@ -42,7 +41,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import (
     HELD_OUT,
-    MODES,
+    MOST_WEIGHT,
     WAYS,
     Balance,
     CorpusSplit,
@@ -186,8 +185,10 @@ class ClipPlan:
         choices=WAYS,
         shown=_OWN_SPLITS,
     )
-    balance: str = setting(
-        "", "Bring emotions to --target-minutes by {choices}.", panel="balance", choices=MODES, shown="no"
+    balance: bool = setting(
+        False,
+        "Bring emotions to --target-minutes: clips are left out, listed again, or copied (--augment).",
+        panel="balance",
     )
     target_minutes: float | None = setting(
         None,
@@ -197,7 +198,7 @@ class ClipPlan:
         shown="of the smallest with 30 or more",
     )
     copies: int = setting(
-        0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance sample {MOST_COPIES}"
+        0, "Copies of a clip, at most.", panel="balance", least=0, shown=f"1; with --balance {MOST_COPIES}"
     )
     prompt_channel: bool = setting(
         False, "The right channel begins with a neutral line of another speaker.", panel="result"
@@ -207,7 +208,7 @@ class ClipPlan:
     def __post_init__(self) -> None:
         check_values(self)
         if self.target_minutes is not None and not self.balance:
-            raise DailytalkError("--target-minutes needs --balance", f"add --balance {' or '.join(MODES)}")
+            raise DailytalkError("--target-minutes needs --balance", "add --balance")
         if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
             raise DailytalkError(
                 f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
@@ -220,7 +221,7 @@ class ClipPlan:
 
     @property
     def most_copies(self) -> int:
-        return self.copies or (MOST_COPIES if self.balance == "sample" else 1)
+        return self.copies or (MOST_COPIES if self.balance else 1)
 
     def affect(self, stages: Iterable[Stage]) -> str:
         """The name of the model that rates affect where people did not; empty for none."""
@@ -349,27 +350,25 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             )
             refused.update(no_kinds)
     planned.refused = dict(refused)
-    times: dict[str, float] = {}
+    times: dict[str, int] = {}
     if wanted.balance:
-        lengths = [[copied_seconds(copy, seconds_of(row)) for copy in copies.get(row["id"], ())] for row in clips]
-        table["copies"], table["copied"] = list(map(len, lengths)), list(map(sum, lengths))
+        table["most"] = [1 + len(copies.get(row["id"], ())) if augment else MOST_WEIGHT for row in clips]
         train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
         hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
         emotions = {row["emotion"] for row in clips} - {None, "other"}
-        planned.balance = plan_balance(train, hours, wanted.balance, wanted.seed, emotions)
+        planned.balance = plan_balance(train, hours, wanted.seed, emotions)
         times = planned.balance.times
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
-        name, weight = row["id"], 1.0
-        own_copies, seen = copies.get(name, []), times.get(name, 1.0)
-        if wanted.balance == "weights":
-            weight = float(seen)
-        elif not seen:
+        name = row["id"]
+        own_copies, seen = copies.get(name, []), times.get(name, 1)
+        if not seen:
             reason = f"there is more of {row['emotion']} than wanted"
             planned.rejects.append(Reject(name, BALANCE, reason, "give a higher --target-minutes"))
             continue
-        elif name in times:
-            own_copies = own_copies[: int(seen) - 1]
+        if name in times:
+            own_copies = own_copies[: seen - 1]
+        weight = 1.0 if augment else float(seen)
         planned.unprompted += wanted.prompt_channel and name not in prompts
         for copy in (None, *own_copies):
             planned.rows.append(_to_finish(row, side[name], weight, prompts.get(name), copy))

@@ -34,7 +34,7 @@ from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
-from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete, listed_seconds
+from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
@@ -177,7 +177,7 @@ class CorpusSpec(Spec):
         self.rejects += [*planned.rejects, *self._finished.rejects]
         self._refuse_loss(planned)
         paths, out = self._finished.outputs(), self.out
-        before = work_folder.read_run(out) or {}
+        before, balance = work_folder.read_run(out) or {}, planned.balance
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)
@@ -203,8 +203,16 @@ class CorpusSpec(Spec):
                 "without_prompt": planned.unprompted,
             },
             "hours": hours,
-            "split": planned.split and planned.split.as_dict(),
-            "balance": planned.balance and planned.balance.as_dict(listed_seconds(paths)),
+            "split": planned.split
+            and {name: value for name, value in planned.split._asdict().items() if name != "side"},
+            "balance": balance
+            and {
+                "target_minutes": round(balance.target / 60, 3),
+                "failure": balance.failure(),
+                "minutes_before": _minutes(balance.before),
+                "minutes_after": _minutes(balance.after),
+                "minutes_lacking": _minutes(balance.shortfalls),
+            },
             "fingerprint": fingerprint,
         }
         if before != json.loads(json.dumps(record)):
@@ -222,6 +230,10 @@ class CorpusSpec(Spec):
             raise RuntimeError(
                 f"of {went_in.total()} clips {came_out.total()} came out: lost {lost}, extra {extra}"
             )
+
+
+def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
 def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:

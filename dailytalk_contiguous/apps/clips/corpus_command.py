@@ -201,16 +201,12 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
             "a model of speech needs words (--asr-model)"
         )
     if split:
-        official = " by the corpus's own split" if record["settings"]["split"] == "official" else ""
-        lines.append(f"{split['share']:.0%} for validation{official}, disjoint in {split['disjoint_in']}")
+        by = "the corpus's own split" if split["by"] == "official" else split["by"]
+        lines.append(f"{split['share']:.0%} for validation, split by {by}")
         lines += [split["note"]] if split["note"] else []
     if balance.get("failure"):
-        copies = (
-            f"{clip_plan.most_copies} copies of a clip"
-            if record["settings"].get("augment")
-            else "no copies (see --augment)"
-        )
-        most = copies if clip_plan.balance == "sample" else f"a weight of {MOST_WEIGHT:g}"
+        augmented = record["settings"].get("augment")
+        most = f"{clip_plan.most_copies} copies of a clip" if augmented else f"each clip {MOST_WEIGHT:g} times"
         smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
         equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
         lines.append(f"{balance['failure']}, with {most} at most{equal}")

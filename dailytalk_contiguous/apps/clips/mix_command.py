@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 
-MIX_SETTINGS = options.setting_options(Settings())
+MIX_SETTINGS = options.setting_options(Settings(), without=("divide_anew",))
 
 
 @options.with_options(MIX_SETTINGS)

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
-from dailytalk_contiguous.core.wording import counted, model_name
+from dailytalk_contiguous.core.wording import model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
@@ -38,9 +38,6 @@ _LABELS = ("emotion", "style")
 
 LICENCES = "licences.md"
 
-#: The number of times from which a warning says that the same clips come again (Balance stops there, too).
-MANY_TIMES = 4
-
 
 @dataclass(frozen=True)
 class Settings(exports.DivisionSettings):
@@ -48,7 +45,11 @@ class Settings(exports.DivisionSettings):
 
     commercial: bool = setting(False, "Leave out what may not surely be used commercially.", panel="result")
     hours: float | None = setting(
-        None, "Hours of training, all folders together.", panel="result", shown="(as many as there are)"
+        None,
+        "Hours of training, all folders together.",
+        panel="result",
+        least=0.001,
+        shown="(as many as there are)",
     )
     text_conditions: bool = setting(False, moshi_folder.TEXT_CONDITIONS)
 
@@ -66,7 +67,6 @@ class File:
         weight: how often it is seen compared with others of its folder; at least once, because a clip of a
             smaller weight replaces others that its manifest left out.
         licence: of the recording; None if it is not known.
-        speakers: whose own voices are in it, as far as they are known.
         labels: further fields of its manifest.
     """
 
@@ -77,7 +77,6 @@ class File:
     seconds: float
     weight: float
     licence: str | None
-    speakers: tuple[str, ...]
     labels: Mapping[str, Any]
 
 
@@ -134,7 +133,6 @@ class MixPart:
 
         Raises DailytalkError for a damaged manifest.
         """
-        speakers = {path: of.get("kept_speakers") or [] for of in self.about.values() for path in of["files"]}
         banned = next((model for model in self.models if commercial and _forbids_sale(model)), None)
         rejects: list[Reject] = []
         for side, name in self.manifests.items():
@@ -159,7 +157,6 @@ class MixPart:
                     seconds=seconds,
                     weight=max(1.0, weight),
                     licence=annotation.get("licence") or clip.get("licence") or self.licence,
-                    speakers=tuple(filter(None, [annotation.get("speaker"), *speakers.get(path, ())])),
                     labels={key: entry[key] for key in _LABELS if key in entry},
                 )
                 if banned:
@@ -178,12 +175,11 @@ def _forbids_sale(model: licensing.Origin) -> bool:
 
 
 def open_part(
-    name: str, path: Path, weight: float | None, scratch: Path, settings: Settings, before: Mapping[str, str]
+    name: str, path: Path, weight: float | None, scratch: Path, settings: Settings
 ) -> tuple[MixPart, list[Reject]]:
     """Open a folder to mix, of any of the three kinds; returns it with its files, and the rejects of others.
 
-    A training folder of conversations is written to `scratch` if they are none yet; `before` has the side of those
-    that an earlier mix has divided.
+    A training folder of conversations is written to `scratch` if they are none yet.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -202,7 +198,7 @@ def open_part(
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
         division: dict[str, Any] = {"eval_share": settings.eval_share, "seed": settings.seed}
-        rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division).rejects
+        rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, **division).rejects
         part.data, part.licence = scratch, (record.get("source") or {}).get("licence")
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:
@@ -217,25 +213,19 @@ def open_part(
 def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     """Decide how often the files of each part are listed.
 
-    Raises DailytalkError if nothing is left to train on, for hours and weights that can't be, if only some folders
-    have a weight, and for an empty one with a weight.
+    Raises DailytalkError if nothing is left to train on, and for weights of some folders alone.
     """
     held = {part.name: math.fsum(file.seconds * file.weight for file in part.trains) for part in parts}
     if not any(held.values()):
         remedy = "leave out --commercial" if settings.commercial else "name folders with a training split"
         raise DailytalkError("nothing is left to train on", remedy)
-    if settings.hours is not None and not 0 < settings.hours < math.inf:
-        raise DailytalkError(f"--hours {settings.hours:g} can't be mixed", "give a number above 0")
     shares = dict(held)
-    for part in parts if any(part.weight is not None for part in parts) else ():
-        if part.weight is None:
-            remedy = "give every folder one (DIR:WEIGHT), or none"
-            raise DailytalkError(f"{part.name} has no weight, and others have", remedy)
-        if not 0 < part.weight < math.inf:
-            raise DailytalkError(f"{part.name} can't have the weight {part.weight:g}", "give a number above 0")
-        if not held[part.name] and not settings.commercial:
-            raise DailytalkError(f"{part.name} has nothing to train on, and a weight", "leave it out")
-        shares[part.name] = part.weight if held[part.name] else 0.0
+    if any(part.weight is not None for part in parts):
+        for part in parts:
+            if part.weight is None or not 0 < part.weight < math.inf:
+                remedy = "give every folder a number above 0 (DIR:WEIGHT), or none"
+                raise DailytalkError(f"{part.name} has no weight, and others have", remedy)
+            shares[part.name] = part.weight if held[part.name] else 0.0
     seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
     for part in parts:
         goal = seconds * shares[part.name] / math.fsum(shares.values())
@@ -275,19 +265,14 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
                 f"--out {out} and {path} are one inside the other", "choose another folder with --out"
             )
     target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
-    before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
     rejects: list[Reject] = []
     try:
         for number, (path, weight) in enumerate(folders, 1):
-            name, names = file_name(path.resolve().name), {part.name for part in parts}
-            while name in names:
-                name, number = f"{file_name(path.resolve().name)}-{number}", number + 1
-            sides = {
-                key.removeprefix(f"{name}/"): side for key, side in before.items() if key.startswith(f"{name}/")
-            }
-            part, refused = open_part(name, path, weight, scratch / str(number), settings, sides)
+            name = file_name(path.resolve().name)
+            name = f"{name}-{number}" if name in {part.name for part in parts} else name
+            part, refused = open_part(name, path, weight, scratch / str(number), settings)
             parts.append(part)
             rejects += refused
         home: dict[str, MixPart] = {}
@@ -302,8 +287,6 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
         left_out = (file for part in parts for file in part.files if not part.listed[file.id])
         rejects += [Reject(file.id, STAGE, *why) for file in left_out]
-        divided = {f"{part.name}/{name}": about["split"] for part in parts for name, about in part.about.items()}
-        target.write_text(exports.DIVISION, json_document(before | divided))
         return Mixed(_write(target, parts, rejects, settings), parts, rejects)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -381,16 +364,13 @@ def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnin
 
 
 def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
-    """The terms of all files together, and warnings of what clashes or comes too often."""
+    """The terms of all files together, and warnings of what clashes."""
     users: defaultdict[str | None, set[str]] = defaultdict(set)
-    sides: defaultdict[str, set[str]] = defaultdict(set)
     sentences: dict[str, None] = {}
     banned: set[str] = set()
     for part in parts:
         for file in part.used:
             users[file.licence].add(part.name)
-            for speaker in file.speakers:
-                sides[speaker].add(file.side)
         for model in part.models if part.used else ():
             role = model.role.rpartition(": ")[2].replace("_", " ")
             who = f"{part.name}: the {role} is from {model_name(model.name)}"
@@ -400,13 +380,4 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
                 sentences[f"{who} ({model.licence}): no commercial use"] = None
                 banned = {"commercial"}
     licence = licensing.combined(users, banned)
-    warnings = [*licence.warnings, *sentences]
-    for part in parts:
-        if (most := max(part.listed.values(), default=0)) > MANY_TIMES:
-            warnings.append(f"{part.name}: some clips are listed {most} times; lower its weight or --hours")
-    if shared := sorted(name for name, sides_of in sides.items() if len(sides_of) > 1):
-        warnings.append(
-            f"in both training and evaluation: {counted(len(shared), 'speaker')}, such as {shared[0]}: "
-            "read the eval loss with care"
-        )
-    return licence, warnings
+    return licence, [*licence.warnings, *sentences]

@@ -155,7 +155,7 @@ def test_no_speaker_is_on_both_sides(built: Path) -> None:
     assert Counter(split for found in sides.values() for split in found) == {"train": 5, "validation": 1}
     assert all(len(found) == 1 for found in sides.values())
     record = json.loads((built / "run.json").read_text(encoding="utf-8"))
-    assert record["split"]["disjoint_in"] == "speakers"
+    assert record["split"]["by"] == "speakers"
     assert record["corpus"]["licence"] == "ODbL-1.0"
     assert "crema_d: 18 clips were read, 7442 are published." in record["count_check"]
     assert (record["counts"]["by_emotion"], record["counts"]["copies"]) == (
@@ -207,12 +207,12 @@ def test_other_conditioning_measures_nothing_again(richer: Richer) -> None:
 
 
 def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(source: Path, out: Path) -> None:
-    outcome = run(source, out, balance="sample", target_minutes=0.1)
+    outcome = run(source, out, balance=True, target_minutes=0.1)
     left_out = [reject for reject in outcome.rejects if reject.stage == "Balance"]
     assert left_out
     assert all("than wanted" in reject.reason for reject in left_out)
     assert len(rows_of(out, ["split"])) + len(left_out) == 18
-    more = run(source, out, balance="sample", target_minutes=1.0)
+    more = run(source, out, balance=True, target_minutes=1.0)
     assert more.record is not None
     assert more.record["balance"]["minutes_lacking"].keys() == {"angry", "happy", "neutral"}
 

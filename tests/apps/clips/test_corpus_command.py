@@ -132,7 +132,6 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
         "split": "sentences",
         "augment": ["noise", "room"],
         "copies": 2,
-        "balance": "weights",
         "target_minutes": 0.5,
         "seed": 3,
         "device": "cpu",
@@ -143,14 +142,21 @@ def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dail
     values = [",".join(value) if isinstance(value, list) else value for value in (chosen | limits).values()]
     values[arguments.index("--max-silence")] = "3s"
     given = [part for pair in zip(arguments, values, strict=True) for part in pair]
-    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", "--prompt-channel", *given)
+    done = dailytalk(
+        "corpus", "crema_d", source, "--out", tmp_path / "out", "--prompt-channel", "--balance", *given
+    )
     assert done.code == 0, done.err
     record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
     # Models and folders are told elsewhere; there is no model whose precision could be chosen; nobody asks where
     # it was computed.
     elsewhere = {"asr_model", "affect_model", "affect_precision", "device"}
     told = {name: value for name, value in (chosen | limits).items() if name not in elsewhere}
-    assert record["settings"] == told | {"prompt_channel": True, "agreed_only": False, "compute_type": "auto"}
+    assert record["settings"] == told | {
+        "prompt_channel": True,
+        "balance": True,
+        "agreed_only": False,
+        "compute_type": "auto",
+    }
 
 
 @pytest.mark.parametrize(

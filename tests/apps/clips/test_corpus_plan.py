@@ -82,10 +82,15 @@ def corpus(numbers: int) -> list[dict[str, Any]]:
 
 
 @settings(max_examples=25)
-@given(st.integers(1, 7), st.randoms(use_true_random=False), st.sampled_from(["", "sample", "weights"]))
-def test_plan_loses_nothing_and_knows_no_order(numbers: int, chance: random.Random, balance: str) -> None:
+@given(
+    st.integers(1, 7), st.randoms(use_true_random=False), st.booleans(), st.sampled_from([("noise", "pitch"), ()])
+)
+def test_plan_loses_nothing_and_knows_no_order(
+    numbers: int, chance: random.Random, balance: bool, copies: bool
+) -> None:
     rows = corpus(numbers)
-    chosen: dict[str, Any] = {"augment": ("noise", "pitch"), "balance": balance, "prompt_channel": True}
+    chosen: dict[str, Any] = {"balance": balance, "prompt_channel": True}
+    chosen |= {"augment": ("noise", "pitch")} if copies else {}
     planned = plan(rows, **chosen)
     sources = [row["id"] for row in planned.rows if row["labels"]["augmented_from"] is None]
     assert sorted([*sources, *(reject.id for reject in planned.rejects)]) == sorted(row["id"] for row in rows)

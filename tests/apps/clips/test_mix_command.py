@@ -38,6 +38,4 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
     one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two")
     done = dailytalk("mix", f"{one}:2", two, "--out", tmp_path / "out")
     assert (done.code, done.out) == (1, "")
-    assert (
-        done.err == "dailytalk: two has no weight, and others have: give every folder one (DIR:WEIGHT), or none.\n"
-    )
+    assert done.err.startswith("dailytalk: two has no weight, and others have: give every folder")
