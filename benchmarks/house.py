@@ -26,7 +26,7 @@ SHORT = 6
 REACHED = {
     "load": ("publish.loading", 50, 17_000),
     "export --format moshi": ("publish.moshi_folder", 64, 21_000),
-    "push": ("publish.pushing", 50, 29_000),
+    "push": ("publish.release_card", 50, 29_000),
     "check": ("publish.checking", 55, 26_000),
     "report": ("cli.report", 70, 30_000),
     "tag": ("cli.tag", 80, 25_500),
@@ -57,8 +57,8 @@ PARTS: dict[str, tuple[str, int]] = {
         27_000,
     ),
     "push and load": (
-        "publish/packing publish/pushing publish/items publish/compare publish/splits publish/version "
-        "publish/loading",
+        "publish/packing publish/pushing publish/release_card publish/items publish/compare publish/splits "
+        "publish/version publish/loading publish/windows publish/conversation",
         17_000,
     ),
     "engine and store": (

@@ -43,13 +43,13 @@ class CardDamaged(DailytalkError):
     """A card that can't be updated without losing text that people wrote."""
 
 
-#: Our text, between two markers, of which the first remembers the licence that was derived and the contact.
+#: Our text, between two markers, of which the first remembers the licence that was derived.
 _BLOCK = re.compile(r"<!-- dailytalk:start (\{[^>]*\}) -->.*<!-- dailytalk:end -->", re.DOTALL)
 _MARKER = re.compile("<!-- dailytalk:(?:start|end)")
 
 
 def written_of(text: str) -> dict[str, Any]:
-    """Return what the last version remembered: the `licence` that it derived, and `contact`.
+    """Return what the last version remembered: the `licence` that it derived.
 
     It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
     pair, or that can't be read.
@@ -59,7 +59,7 @@ def written_of(text: str) -> dict[str, Any]:
         if match is None and not n_markers:
             return {}
         if match and n_markers == 2:
-            return dict(expect(parse_json(match[1], "the card"), {"licence?": str, "contact?": str}, "the card"))
+            return dict(expect(parse_json(match[1], "the card"), {"licence?": str}, "the card"))
     except BadInput:
         pass
     raise CardDamaged(
@@ -163,26 +163,15 @@ class CardFacts:
         tag: of this version, or None.
         licence: an id of the Hub such as `cc-by-4.0`; None: that of the card, else the one that follows from the
             sources.
-        pretty_name: a title; None: that of the card, else the name.
         history: tag, ISO date, and the changes in words, of each version; the newest first.
         changes: numbers from `publish.compare`.
-        contact: how to reach the publisher; None: that of an earlier version, else the repository's discussions.
     """
 
     repo: str
     tag: str | None
     licence: str | None = None
-    pretty_name: str | None = None
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
-    contact: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.licence and self.licence != self.licence.lower():
-            raise DailytalkError(f"the Hub knows no licence {self.licence!r}", f"write {self.licence.lower()!r}")
-        if self.contact and ("<!--" in self.contact or "```" in self.contact):
-            reason = "the contact holds <!-- or ```, which would end its part of the card"
-            raise DailytalkError(reason, "leave it out")
 
 
 @dataclass(frozen=True)
@@ -233,7 +222,6 @@ def render_card(
         return ""
 
     findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
-    contact = facts.contact or written.get("contact")
     example = {  # a value that a clip has, for the lines that load by one
         name: next(
             (value for value in figures.counts(tables.conversations[name]) if _PLAIN.fullmatch(value)), None
@@ -261,13 +249,11 @@ def render_card(
         licence_name=card.data.get("license_name"),
         origins=origins,
         warnings=against,
-        contact=contact,
         example=example,
         home=_HOME,
         address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
     )
     memory = {"licence": derived_licence} if card.data["license"] == derived_licence and not facts.licence else {}
-    memory |= {"contact": contact} if contact else {}
     card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), text, memory)
     return Card(str(card), assets, against)
 
@@ -291,9 +277,7 @@ def _update_front(
         data["license"] = licence
         data["license_name"] = "see-the-card" if is_other else None
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
-    data["pretty_name"] = (
-        facts.pretty_name or data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
-    )
+    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
     for key, value in values.items():
         known = data.get(key) or []
         known = known if isinstance(known, list) else [known]

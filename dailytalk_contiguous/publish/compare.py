@@ -266,8 +266,11 @@ def _values(value: Any, field: str = "", item: str = "") -> Iterator[tuple[tuple
         yield (field, item), value
 
 
-def count_in_words(changes: Mapping[str, Any]) -> str:
-    """Return the conversations of `Changes.as_dict` in words, `2 added, 1 changed`; empty if all are the same."""
+def changes_in_words(changes: Mapping[str, Any]) -> str:
+    """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`."""
+    if not changes.get("previous"):
+        return "first version"
     kinds = ("added", "removed", "changed", "moved")
     derived = f" ({changes['derived']} of them made of others)" if changes.get("derived") else ""
-    return ", ".join(f"{changes[kind]} {kind}{derived * (kind == 'added')}" for kind in kinds if changes.get(kind))
+    counts = (f"{changes[kind]} {kind}{derived * (kind == 'added')}" for kind in kinds if changes.get(kind))
+    return ", ".join(counts) or "the same conversations"

@@ -85,17 +85,8 @@ def read_finished(
                     f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
-            try:
-                if row["problem"]:
-                    raise BadInput(row["problem"], row["remedy"])
-                if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
-                    raise BadInput("it has no recording_id or no sample_rate", _AGAIN)
-                if row["labels"] and row["split"] not in SPLITS:
-                    known = ", ".join(SPLITS)
-                    raise BadInput(f"its split is {row['split']!r}, not {known}", "run `dailytalk corpus` again")
-                row_provenance(row)
-            except BadInput as problem:
-                rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
+            if problem := _problem(row):
+                rejects.append(Reject(name, STAGE, *problem))
                 continue
             look(row)
             rates.add(row["sample_rate"])
@@ -108,6 +99,21 @@ def read_finished(
             "see its rejects.jsonl, and run dailytalk speak again",
         )
     return finished, rates, rejects
+
+
+def _problem(row: Row) -> tuple[str, str] | None:
+    """Why a row can't be published, and what to do."""
+    if row["problem"]:
+        return row["problem"], row["remedy"]
+    if not row["recording_id"] or not row["sample_rate"] or row["sample_rate"] < 1:
+        return "it has no recording_id or no sample_rate", _AGAIN
+    if row["labels"] and row["split"] not in SPLITS:
+        return f"its split is {row['split']!r}, not {', '.join(SPLITS)}", "run `dailytalk corpus` again"
+    try:
+        row_provenance(row)
+    except BadInput as problem:
+        return problem.reason, problem.remedy
+    return None
 
 
 def pack_version(

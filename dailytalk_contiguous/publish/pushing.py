@@ -10,24 +10,21 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.steps import step
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, parsed_card, render_card
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, count_in_words
+from dailytalk_contiguous.publish.compare import Changes, changes_in_words, compare_versions
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.version import (
@@ -37,7 +34,6 @@ from dailytalk_contiguous.publish.version import (
     Version,
     is_version_tag,
     latest,
-    list_versions,
     manifest_text,
     next_tag,
     open_version,
@@ -45,6 +41,9 @@ from dailytalk_contiguous.publish.version import (
 )
 from dailytalk_contiguous.store.files import locked, write_text
 from dailytalk_contiguous.store.hub import EXPECTED, TIMEOUTS, Reference, check_token, hub_errors, without_tokens
+
+if TYPE_CHECKING:
+    from dailytalk_contiguous.publish.card import Card
 
 MAIN = "main"
 CARD = "README.md"
@@ -89,10 +88,6 @@ class PushSettings:
         None, "Of the dataset, as the Hub writes it: cc-by-4.0.",
         panel="card", shown="what follows from sources and models",
     )  # fmt: skip
-    title: str | None = setting(None, "Of the card.", panel="card", metavar="TEXT", shown="the name")
-    contact: str | None = setting(
-        None, "How to reach you.", panel="card", metavar="TEXT", shown="what the card says, else its discussions"
-    )
     valid_share: float = setting(
         0.05, "Share of the time to validate on.", panel="splits", metavar="SHARE", least=0.0, most=0.5
     )
@@ -102,38 +97,28 @@ class PushSettings:
     seed: int = setting(0, SEED)
 
 
-@dataclass(frozen=True)
-class RepositoryState:
+class RepositoryState(NamedTuple):
     """The repository on the Hub, at one moment.
 
     Attributes:
-        head: the branch, or `main` where the branch is still to be made; None without a commit.
+        head: the branch, or `main` where the branch is still to be made; without files before the first commit.
+        card: its README.md, or "".
         branches: names. tags: the commit of each.
     """
 
-    head: Version | None = None
+    head: Version
+    card: str = ""
     branches: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def files(self) -> Mapping[str, RepoFile]:
-        return self.head.stored if self.head else {}
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        return self.head.manifest if self.head else {}
-
-    @cached_property
-    def card(self) -> str | None:
-        return self.head.read(CARD).decode() if self.head and CARD in self.head.names else None
+    tags: Mapping[str, str] = {}
 
 
 class Change(NamedTuple):
-    """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes (those it had, if it is deleted)."""
+    """The change of a file: `add`, `replace`, `delete` or `keep`; its bytes, and its new SHA-256."""
 
     what: str
     name: str
     size: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +140,7 @@ class Release:
     packed: Packed
     changes: Changes
     tag: str | None
-    card: Card | None = None
+    card: "Card | None" = None
     message: str = ""
     commit: str | None = None
     url: str = ""
@@ -178,7 +163,7 @@ class Release:
         """
         if self.card is None:
             return []
-        files, manifest = self.before.files, self.before.manifest
+        files, manifest = self.before.head.stored, self.before.head.manifest
         owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
         new = {file.name: (file.size, file.sha256) for file in self.packed.files}
         new |= {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.texts.items()}
@@ -190,29 +175,37 @@ class Release:
         for name, (size, sha256) in new.items():
             stored = files.get(name)
             is_same = stored is not None and stored.lfs is not None and stored.lfs.sha256 == sha256
-            changes.append(Change("keep" if is_same else "replace" if stored else "add", name, size))
+            changes.append(Change("keep" if is_same else "replace" if stored else "add", name, size, sha256))
         return sorted(changes, key=lambda change: change.name)
 
     @property
     def to_send(self) -> int:
         """Bytes of changed files whose content the branch has under no name."""
-        stored = {file.lfs.sha256 for file in self.before.files.values() if file.lfs}
-        there = {file.name for file in self.packed.files if file.sha256 in stored}
+        stored = {file.lfs.sha256 for file in self.before.head.stored.values() if file.lfs}
         return sum(
-            change.size for change in self.plan if change.what in ("add", "replace") and change.name not in there
+            change.size
+            for change in self.plan
+            if change.what in ("add", "replace") and change.sha256 not in stored
         )
+
+
+#: What writes the card of a release, whose files are a version in a folder.
+Describe = Callable[[Release, Version], "Card"]
 
 
 def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
     """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
-    Raises DailytalkError for what can be refused before any work: a tag that is no version, values that the card
-    can't hold, no token, a wrong one, or one that may not write there, no such repository if `create` is not set,
+    Raises DailytalkError for what can be refused before any work: a tag that is no version, a licence in
+    capitals, no token, a wrong one, or one that may not write there, no such repository if `create` is not set,
     a public one where `private` is requested, a Hub that can't be reached.
     """
     if settings.tag not in (None, AUTO):
         parse_tag(str(settings.tag))
-    CardFacts(repo, None, licence=settings.licence, contact=settings.contact)
+    if settings.licence and not settings.licence.islower():
+        raise DailytalkError(
+            f"the Hub knows no licence {settings.licence!r}", f"write {settings.licence.lower()!r}"
+        )
     if not dry_run:
         check_token()
     with hub_errors(repo):
@@ -243,55 +236,61 @@ def read_repository(api: HfApi, repo: str, branch: str = MAIN) -> RepositoryStat
         branches = {ref.name: ref.target_commit for ref in refs.branches}
         tags = {ref.name: ref.target_commit for ref in refs.tags}
     commit = branches.get(branch, branches.get(MAIN))
-    head = open_version(Reference(repo, commit)) if commit else None
-    try:
-        is_ours = head is None or MANIFEST not in head.names or head.manifest.get("layout") == LAYOUT
-    except BadInput:  # of another shape
-        is_ours = False
-    if not is_ours:
+    head = open_version(Reference(repo, commit)) if commit else Version(Reference(repo), None, ())
+    if MANIFEST in head.names and head.manifest.get("layout") != LAYOUT:
         raise DailytalkError(
             f"the repository has a {MANIFEST} that is not ours",
             "rename it there, or publish to another repository",
         )
-    return RepositoryState(head, tuple(branches), tags)
+    return RepositoryState(head, head.read(CARD).decode() if CARD in head.names else "", tuple(branches), tags)
 
 
 def push_version(
-    items: Shards,
-    repo: str,
-    settings: PushSettings,
-    dry_run: bool = False,
-    *,
-    defaults: Mapping[str, Any],
+    items: Shards, repo: str, settings: PushSettings, describe: Describe, dry_run: bool = False
 ) -> Release:
-    """Publish the finished conversations of a work folder; `defaults` are of `cli.defaults.default_settings`.
+    """Publish the finished conversations of a work folder.
 
-    `items`: the folder, as `publish.opening.finished_items` opens it.
+    Args:
+        items: the folder, as `publish.opening.finished_items` opens it.
+        dry_run: end after the plan.
 
-    `dry_run` ends after the plan. Raises DailytalkError if it can't be published as requested. Readers of the Hub
-    see no change then, unless only the tag could not be set, which the sentence says.
+    Raises DailytalkError if it can't be published as requested. Readers of the Hub see no change then, unless only
+    the tag could not be set, which the sentence says.
     """
     api, stage = HfApi(), items.where / STAGE
-    lock = stage.with_name(f"{STAGE}.lock")
     with locked(
-        lock, f"another dailytalk push works on {str(items.where)!r}", "wait until it is done, and run this again"
+        stage.with_name(f"{STAGE}.lock"),
+        f"another dailytalk push works on {str(items.where)!r}",
+        "wait until it is done, and run this again",
     ):
         shutil.rmtree(stage, ignore_errors=True)  # of a push that stopped
         exists = check_request(api, repo, settings, dry_run)
-        before = read_repository(api, repo, settings.branch) if exists else RepositoryState()
-        packed = _packed(items, stage, before, settings)
+        before = RepositoryState(Version(Reference(repo), None, ()))
+        if exists:
+            before = read_repository(api, repo, settings.branch)
+        splits, had_clips = _published_splits(before.head), "interactivity" in before.head.configs
+        packed = pack_version(
+            items,
+            stage,
+            per_kind=PER_KIND * had_clips if settings.clips is None else settings.clips,
+            splits_before=splits,
+            valid_share=settings.valid_share,
+            test_share=settings.test_share,
+            seed=settings.seed,
+        )
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
-        other_card = _asks_other_card(before.card, settings)
-        changes.repacked |= other_card
+        licence = DatasetCard(before.card, ignore_metadata_errors=True).data.get("license")
+        other_licence = bool(before.card) and settings.licence not in (None, licence)
+        changes.repacked |= other_licence
         tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)
-        if _is_published(release, after, other_card):
-            release = replace(release, tag=tag or before.manifest.get("version"))
+        if _is_published(release, after, other_licence):
+            release = replace(release, tag=tag or before.head.manifest.get("version"))
         else:
-            card = _card(items, release, after, defaults)
-            message = f"Publish {tag or 'conversations'}: {push_in_words(changes.as_dict())}"
+            message = f"Publish {tag or 'conversations'}: {changes_in_words(changes.as_dict())}"
+            card = describe(release, after)
             release = replace(release, card=card, message=settings.message or message)
             if not dry_run:
                 release = publish(api, release)
@@ -300,63 +299,44 @@ def push_version(
     return release
 
 
-def _packed(items: Shards, stage: Path, before: RepositoryState, settings: PushSettings) -> Packed:
-    """The data files of the new version; what was divided and published before stays so."""
+def _published_splits(head: Version) -> dict[str, str]:
+    """The splits of the conversations that were published; one that is gone decides for what was made of it."""
     splits: dict[str, str] = {}
-    configs = {name.partition("/")[0] for name in before.manifest.get("files", ())}
-    if before.head and CONFIGS[0] in configs:
-        published = VersionItems(before.head)
-        origin = [own.name for own in published.fields if own.name == ORIGIN.name]
-        for row in published.rows(["conversation_id", "split", *origin]):
-            # One that is gone decides for what was made of the same conversation.
+    if head.manifest and CONFIGS[0] in head.configs:
+        items = VersionItems(head)
+        origin = [own.name for own in items.fields if own.name == ORIGIN.name]
+        for row in items.rows(["conversation_id", "split", *origin]):
             splits[row["conversation_id"]] = splits[parent_of(row)] = row["split"]
-
-    return pack_version(
-        items,
-        stage,
-        per_kind=PER_KIND * ("interactivity" in configs) if settings.clips is None else settings.clips,
-        splits_before=splits,
-        valid_share=settings.valid_share,
-        test_share=settings.test_share,
-        seed=settings.seed,
-    )
+    return splits
 
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
-    """The highest version below a tag, else the head, if there is one that this tool published."""
+    """The highest version up to a tag, else the head, if there is one that this tool published."""
     limit = None if tag in (None, AUTO) else parse_tag(str(tag))
-    below = [name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) < limit)]
-    version = open_version(Reference(repo, newest)) if (newest := latest(below)) else before.head
-    return version if version and version.manifest else None
+    versions = [
+        name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) <= limit)
+    ]
+    version = open_version(Reference(repo, newest)) if (newest := latest(versions)) else before.head
+    return version if version.manifest else None
 
 
-def _asks_other_card(card: str | None, settings: PushSettings) -> bool:
-    if card is None:
-        return False
-    values = parsed_card(card).data
-    wishes = ((settings.licence, values.get("license")), (settings.title, values.get("pretty_name")))
-    return any(wish and wish != has for wish, has in wishes) or (settings.contact or "") not in card
-
-
-def _is_published(release: Release, after: Version, other_card: bool) -> bool:
+def _is_published(release: Release, after: Version, other_licence: bool) -> bool:
     """Whether exactly this is already published.
 
-    Raises DailytalkError if the tag exists and names other data or another card, or would break readers of the
+    Raises DailytalkError if the tag exists and names other data or another licence, or would break readers of the
     version before, which only a major version may.
     """
-    before, tag, changes, settings = release.before, release.tag, release.changes, release.settings
+    before, tag, changes = release.before, release.tag, release.changes
     if tag is None:
-        published = {name: file["sha256"] for name, file in before.manifest.get("files", {}).items()}
-        same_data = published == {file.name: file.sha256 for file in release.packed.files}
-        return settings.branch in before.branches and not other_card and same_data
-    if tag in before.tags and not settings.pr:
+        is_there = release.settings.branch in before.branches and before.head.digests() == after.digests()
+        return is_there and not other_licence
+    if tag in before.tags:
         # Files may be others with the same rows, as another version of a library writes them.
-        same = compare_versions(open_version(Reference(release.repo, before.tags[tag])), after).same_rows
-        if same and not other_card:
+        if changes.same_rows and not other_licence:
             return True
         raise DailytalkError(
             f"{tag} of {release.repo} names commit {before.tags[tag][:10]} with "
-            f"{'another card' if same else 'other data'}, and a tag is never moved",
+            f"{'another licence' if changes.same_rows else 'other data'}, and a tag is never moved",
             f"pass --tag {next_tag(before.tags, changes.bump or 'patch')}, or --tag auto",
         )
     previous = changes.previous or ""
@@ -369,31 +349,6 @@ def _is_published(release: Release, after: Version, other_card: bool) -> bool:
     return False
 
 
-def _card(items: Shards, release: Release, after: Version, defaults: Mapping[str, Any]) -> Card:
-    """Describe a version: its rows, its rejects, and the versions before it."""
-    repo, tag, changes, settings = release.repo, release.tag, release.changes.as_dict(), release.settings
-    history = [(tag, datetime.now(UTC).date().isoformat(), push_in_words(changes))] if tag else []
-    for version in list_versions(repo) if release.before.tags else ():
-        if version.kind == "version":
-            date = version.date.date().isoformat() if version.date else ""
-            history.append((version.name, date, push_in_words(version.changes or {})))
-    facts = CardFacts(
-        repo,
-        tag,
-        licence=settings.licence,
-        pretty_name=settings.title,
-        history=tuple(history),
-        changes=changes,
-        contact=settings.contact,
-    )
-    rows = CardRows(release.packed.fields)
-    for row in VersionItems(after).listed():
-        rows.add(row)
-    for reject in (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects)):
-        rows.maker.add_reject(reject)
-    return render_card(release.before.card, release.packed, after, rows, facts, items.run, defaults)
-
-
 def publish(api: HfApi, release: Release) -> Release:
     """Make the branch if need be, commit, read a row of each split back, tag.
 
@@ -401,7 +356,7 @@ def publish(api: HfApi, release: Release) -> Release:
     the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
     """
     repo, settings, before, tag = release.repo, release.settings, release.before, release.tag
-    head = before.head.commit if before.head else None
+    head = before.head.commit
     sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
     operations = [
         CommitOperationDelete(change.name, is_folder=False)
@@ -488,9 +443,3 @@ def push_model(repo: str, folder: Path, names: Sequence[str], message: str, priv
             raise DailytalkError(f"{repo} is public already", "make it private in its settings, or leave it so")
         additions = [CommitOperationAdd(name, folder / name) for name in names]
         return str(api.create_commit(repo, additions, commit_message=message, repo_type=kind).commit_url)
-
-
-def push_in_words(changes: dict[str, Any]) -> str:
-    if not changes.get("previous"):
-        return "first version"
-    return count_in_words(changes) or "the same conversations"

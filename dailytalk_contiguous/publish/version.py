@@ -212,6 +212,8 @@ class Version:
     @cached_property
     def stored(self) -> dict[str, RepoFile]:
         """The files of a version on the Hub by name, each with its size; `lfs` has the SHA-256 of a large one."""
+        if self.commit is None:
+            return {}
         assert isinstance(self.where, Reference)
         assert self._files is not None
         api = HfApi(token=self._files.token)

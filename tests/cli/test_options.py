@@ -104,12 +104,12 @@ def test_options_of_export_are_in_its_files(tmp_path: Path, dailytalk: Command) 
 def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> None:
     work = work_with_recordings(tmp_path)
     options = words({"tag": "v1.0.0", "message": "As recorded", "valid_share": 0.3, "test_share": 0.3, "seed": 3})
-    texts = words({"title": "Talks", "contact": "mail@example.org", "licence": "cc-by-4.0"})
+    texts = words({"licence": "cc-by-4.0"})
     flags = ("--create", "--private")
     done = dailytalk("push", work, "tester/calls", *options, *texts, *flags)
     assert done.code == 0, done.err
     info = HfApi().dataset_info("tester/calls")
-    assert (info.private, info.card_data["pretty_name"]) == (True, "Talks")
+    assert (info.private, info.card_data["license"]) == (True, "cc-by-4.0")
     assert HfApi().list_repo_commits("tester/calls", repo_type="dataset")[0].title == "As recorded"
     names = {file.rfilename.split("/")[0] for file in info.siblings or []}
     assert names >= {"conversations", "README.md", "manifest.json"}

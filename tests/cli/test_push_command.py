@@ -120,10 +120,10 @@ def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: 
 
 
 @pytest.mark.nightly
-def test_card_that_is_asked_for_is_published_though_the_data_is_the_same(hub: HubServer, push: Any) -> None:
-    push("--tag", "v1.0.0", "--create", "--contact", "mail@example.org")
-    assert "with another card, and a tag is never moved" in push("--tag", "v1.0.0", "--title", "Talks").err
-    asked = ("--licence", "cc-by-nc-4.0", "--title", "Talks")
+def test_licence_that_is_asked_for_is_published_though_the_data_is_the_same(hub: HubServer, push: Any) -> None:
+    push("--tag", "v1.0.0", "--create")
+    asked = ("--licence", "cc-by-nc-4.0")
+    assert "with another licence, and a tag is never moved" in push("--tag", "v1.0.0", *asked).err
     told = json.loads(push("--tag", "auto", *asked, "--json").out)
     assert (told["tag"], [one["name"] for one in told["plan"] if one["what"] == "replace"]) == (
         "v1.0.1",
@@ -131,9 +131,7 @@ def test_card_that_is_asked_for_is_published_though_the_data_is_the_same(hub: Hu
     )
     assert "just this already, as v1.0.1" in push("--tag", "auto", *asked).out
     card = hf_hub_download(REPO, "README.md", repo_type="dataset", revision="v1.0.1")
-    text = Path(card).read_text(encoding="utf-8")
-    for line in ("license: cc-by-nc-4.0", "pretty_name: Talks", "write to mail@example.org and"):
-        assert line in text
+    assert "license: cc-by-nc-4.0" in Path(card).read_text(encoding="utf-8")
 
 
 def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServer, push: Any) -> None:

@@ -11,7 +11,8 @@ from hub.server import HubServer
 from dailytalk_contiguous.publish.card import Card
 from dailytalk_contiguous.publish.compare import Changes
 from dailytalk_contiguous.publish.pushing import PushSettings, Release, RepositoryState
-from dailytalk_contiguous.publish.version import DataFile, Packed
+from dailytalk_contiguous.publish.version import DataFile, Packed, Version
+from dailytalk_contiguous.store.hub import Reference
 
 REPO = "tester/talk"
 
@@ -48,7 +49,8 @@ def release(
     )
     packed = Packed(files, 24000, "conversations")
     card = Card(CARD.format(words), dict(assets or {}), ())
-    return Release(REPO, PushSettings(), RepositoryState(), packed, Changes(), tag, card, f"Publish {tag}")
+    before = RepositoryState(Version(Reference(REPO), None, ()))
+    return Release(REPO, PushSettings(), before, packed, Changes(), tag, card, f"Publish {tag}")
 
 
 def held(hub: HubServer, ref: str = "refs/heads/main", repo: str = REPO) -> dict[str, str]:

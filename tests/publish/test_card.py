@@ -283,11 +283,6 @@ def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     assert "](assets/tags.png)" not in card.text
 
 
-def test_a_contact_that_would_break_the_card_is_refused() -> None:
-    with pytest.raises(DailytalkError, match="contact"):
-        CardFacts("owner/name", None, contact="```")
-
-
 def test_models_without_a_name_do_not_stop_the_card(tmp_path: Path) -> None:
     nobody = {"role": None, "name": None, "licence": None, "url": None}
     card = render(write_version(tmp_path, {"train": [published_row(models=(nobody, *MODELS))]}))

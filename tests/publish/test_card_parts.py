@@ -17,19 +17,19 @@ SAFE = st.text("abc xyz|:#'\"-", max_size=12)
 @given(PROSE, PROSE, SAFE, SAFE)
 def test_text_around_ours_is_never_touched(before: str, after: str, old: str, new: str) -> None:
     body = f"{before}<!-- dailytalk:start {{}} -->{old}<!-- dailytalk:end -->{after}"
-    updated = update_body(body, "T", new, {"contact": "me"})
+    updated = update_body(body, "T", new, {"licence": "mit"})
     assert (
         updated
-        == f'{before}<!-- dailytalk:start {{"contact": "me"}} -->\n{new.strip()}\n<!-- dailytalk:end -->{after}'
+        == f'{before}<!-- dailytalk:start {{"licence": "mit"}} -->\n{new.strip()}\n<!-- dailytalk:end -->{after}'
     )
-    assert written_of(updated) == {"contact": "me"}
-    assert update_body(updated, "T", new, {"contact": "me"}) == updated
+    assert written_of(updated) == {"licence": "mit"}
+    assert update_body(updated, "T", new, {"licence": "mit"}) == updated
 
 
 def test_what_is_remembered_cannot_end_its_comment() -> None:
-    body = update_body("", "T", "", {"contact": "--> <b>"})
+    body = update_body("", "T", "", {"licence": "--> <b>"})
     assert body.count("-->") == 2
-    assert written_of(body) == {"contact": "--> <b>"}
+    assert written_of(body) == {"licence": "--> <b>"}
 
 
 @given(st.text(max_size=40))

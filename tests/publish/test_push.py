@@ -223,9 +223,8 @@ def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_
     assert (done.tag, done.changes.previous, done.changes.added) == ("v3.0.0", "v2.0.0", ["call"])
 
 
-def test_what_a_card_can_not_hold_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
+def test_licence_or_tag_that_can_not_be_is_refused_before_the_hub_is_asked(hub: HubServer) -> None:
     for wish, told in (
-        ({"contact": "me <!-- x"}, "the contact holds <!-- or ```, which would end its part"),
         ({"licence": "MIT"}, "the Hub knows no licence 'MIT': write 'mit'"),
         ({"tag": "newest"}, "'newest'"),
     ):
@@ -310,7 +309,6 @@ def test_card_lists_the_versions_before_with_their_dates(hub: HubServer, tmp_pat
         done = push_version(work, REPO, replace(NEW, tag=tag))
         assert (done.tag, done.commit is not None, (work / ".publish").exists()) == (tag, True, False)
     card = read_repository(HfApi(), REPO).card
-    assert card
     [first] = HfApi().list_repo_commits(REPO, repo_type="dataset", revision="v1.0.0")[:1]
     assert f"| `v1.0.0` | {first.created_at.date().isoformat()} | first version |" in card
     assert re.search(r"\| `v1\.1\.0` \| \d{4}-\d\d-\d\d \| 1 added \|\n\| `v1\.0\.0` ", card)

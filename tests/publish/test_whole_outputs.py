@@ -286,7 +286,7 @@ def card(folder: Path) -> str:
     tags = [{"from": "calm", "to": "sad", "count": 2}]
     changes = {"previous": "v1.0.0", "added": 1, "removed": 2, "changed": 3, "moved": 4, "tags": tags}
     history = (("v1.1.0", "2026-02-03", "second"), ("v1.0.0", "2026-01-02", "first"))
-    facts = CardFacts("owner/good_talks", "v1.1.0", contact="mail@example.org", history=history, changes=changes)
+    facts = CardFacts("owner/good_talks", "v1.1.0", history=history, changes=changes)
     run = {"settings": {"rules": "seed", "profile": "standard"}, "packages": {"torch": "2.13.0"}}
     made = card_of(None, packed, version, facts, run, REJECTS)
     again = card_of(made.text.replace("# good talks", "# Mine"), packed, version, facts, run, REJECTS)

@@ -1,0 +1,38 @@
+"""The card of a release: its rows, its rejects, and the versions before it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.compare import changes_in_words
+from dailytalk_contiguous.publish.items import Shards, VersionItems
+from dailytalk_contiguous.publish.pushing import Release
+from dailytalk_contiguous.publish.version import Version, list_versions
+
+
+def describe(items: Shards, defaults: Mapping[str, Any], release: Release, version: Version) -> Card:
+    """Write the card of a release for `push_version`.
+
+    Args:
+        items: the work folder.
+        defaults: of `cli.defaults.default_settings`.
+        version: the files of the release.
+
+    Raises CardDamaged: see `publish.card.render_card`.
+    """
+    changes = release.changes.as_dict()
+    history = (
+        [(release.tag, datetime.now(UTC).date().isoformat(), changes_in_words(changes))] if release.tag else []
+    )
+    for listed in list_versions(release.repo) if release.before.tags else ():
+        if listed.kind == "version":
+            date = listed.date.date().isoformat() if listed.date else ""
+            history.append((listed.name, date, changes_in_words(listed.changes or {})))
+    rows = CardRows(release.packed.fields)
+    for row in VersionItems(version).listed():
+        rows.add(row)
+    for reject in (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects)):
+        rows.maker.add_reject(reject)
+    facts = CardFacts(release.repo, release.tag, release.settings.licence, tuple(history), changes)
+    return render_card(release.before.card, release.packed, version, rows, facts, items.run, defaults)
