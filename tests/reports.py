@@ -9,7 +9,7 @@ from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.publish import card, exports, packing, page, pushing
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.readme import readme
-from dailytalk_contiguous.publish.release_card import describe
+from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.version import Packed
 
@@ -28,7 +28,7 @@ def pack_version(folder: Path, stage: Path, **options: Any) -> Packed:
 def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Release:
     """Push a work folder."""
     items = finished_items(folder)
-    return pushing.push_version(items, *arguments, partial(describe, items, default_settings()), **options)
+    return pushing.push_version(items, *arguments, partial(card_of_release, items, default_settings()), **options)
 
 
 def shown(macro: str, tables: Any = None, **context: Any) -> str:

@@ -16,11 +16,11 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, show
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import changes_in_words
+from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release
 from dailytalk_contiguous.publish.pushing import push_version as run_push
-from dailytalk_contiguous.publish.release_card import describe
+from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.run.outputs import edited_since
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.hub import reference
@@ -65,13 +65,13 @@ def push(
         )
     quiet_clients()
     items = finished_items(folder)
-    describing = partial(describe, items, default_settings())
+    describe = partial(card_of_release, items, default_settings())
     unspoken = folder if edited_since(folder) else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")
     with shown_steps():
-        done = run_push(items, named.repo, settings, describing, dry_run)
+        done = run_push(items, named.repo, settings, describe, dry_run)
     outcome = push_outcome(done, dry_run, unspoken)
     if card is None or done.card is None:
         return outcome
@@ -125,7 +125,7 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         broken = done.changes.broken.items()
         why = next((f" ({config}: {sentences[0]})" for config, sentences in broken), "")
         called = f"a {bump} version{why}"
-    details.append(f"changes  {changes_in_words(done.changes.as_dict())}; they call for {called}")
+    details.append(f"changes  {diff_in_words(done.changes.as_dict())}; they call for {called}")
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
         details.append(f"version  {done.tag or 'none: pass --tag to name it'}")

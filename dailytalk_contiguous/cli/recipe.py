@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_r
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.pushing import PushSettings, check_request, push_version
-from dailytalk_contiguous.publish.release_card import describe
+from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.run.build import Built, run_recipe
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.hub import reference
@@ -75,7 +75,7 @@ def main(
         if repo and outcome.code != 1:
             quiet_clients()
             items = finished_items(chosen.out)
-            done = push_version(items, repo, settings, partial(describe, items, default_settings()))
+            done = push_version(items, repo, settings, partial(card_of_release, items, default_settings()))
             outcome = replace(outcome, details=[f"{repo} {done.tag} {done.url or 'is there already'}"], next="")
         return show_outcome(outcome, chosen.json)
 

@@ -8,7 +8,7 @@ from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.compare import MOVED, Changes, changes_in_words, compare_versions, shifts
+from dailytalk_contiguous.publish.compare import MOVED, Changes, compare_versions, diff_in_words, shifts
 from dailytalk_contiguous.publish.opening import version_or_path
 from dailytalk_contiguous.publish.version import Listed, Version, list_versions
 from dailytalk_contiguous.store.hub import Reference, reference
@@ -100,7 +100,7 @@ def version_row(version: Listed) -> tuple[str, ...]:
         rows,
         hours,
         "" if version.size is None else size_text(version.size),
-        changes_in_words(changes) + since if changes else "",
+        diff_in_words(changes) + since if changes else "",
     )
 
 

@@ -266,7 +266,7 @@ def _values(value: Any, field: str = "", item: str = "") -> Iterator[tuple[tuple
         yield (field, item), value
 
 
-def changes_in_words(changes: Mapping[str, Any]) -> str:
+def diff_in_words(changes: Mapping[str, Any]) -> str:
     """Return the changed conversations of `Changes.as_dict` in words: `2 added, 1 changed`."""
     if not changes.get("previous"):
         return "first version"

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
 from dailytalk_contiguous.core.settings import SEED, setting
 from dailytalk_contiguous.core.steps import step
-from dailytalk_contiguous.publish.compare import Changes, changes_in_words, compare_versions
+from dailytalk_contiguous.publish.compare import Changes, compare_versions, diff_in_words
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.packing import pack_version
 from dailytalk_contiguous.publish.version import (
@@ -289,7 +289,7 @@ def push_version(
         if _is_published(release, after, other_licence):
             release = replace(release, tag=tag or before.head.manifest.get("version"))
         else:
-            message = f"Publish {tag or 'conversations'}: {changes_in_words(changes.as_dict())}"
+            message = f"Publish {tag or 'conversations'}: {diff_in_words(changes.as_dict())}"
             card = describe(release, after)
             release = replace(release, card=card, message=settings.message or message)
             if not dry_run:

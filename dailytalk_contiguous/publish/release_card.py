@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
-from dailytalk_contiguous.publish.compare import changes_in_words
+from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.items import Shards, VersionItems
 from dailytalk_contiguous.publish.pushing import Release
 from dailytalk_contiguous.publish.version import Version, list_versions
 
 
-def describe(items: Shards, defaults: Mapping[str, Any], release: Release, version: Version) -> Card:
+def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release, version: Version) -> Card:
     """Write the card of a release for `push_version`.
 
     Args:
@@ -22,13 +22,11 @@ def describe(items: Shards, defaults: Mapping[str, Any], release: Release, versi
     Raises CardDamaged: see `publish.card.render_card`.
     """
     changes = release.changes.as_dict()
-    history = (
-        [(release.tag, datetime.now(UTC).date().isoformat(), changes_in_words(changes))] if release.tag else []
-    )
+    history = [(release.tag, datetime.now(UTC).date().isoformat(), diff_in_words(changes))] if release.tag else []
     for listed in list_versions(release.repo) if release.before.tags else ():
         if listed.kind == "version":
             date = listed.date.date().isoformat() if listed.date else ""
-            history.append((listed.name, date, changes_in_words(listed.changes or {})))
+            history.append((listed.name, date, diff_in_words(listed.changes or {})))
     rows = CardRows(release.packed.fields)
     for row in VersionItems(version).listed():
         rows.add(row)
