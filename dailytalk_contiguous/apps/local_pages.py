@@ -6,10 +6,7 @@ account on this machine can send requests, too. So all paths of a page begin wit
 are relative.
 """
 
-import asyncio
-import base64
 import hmac
-import ipaddress
 import json
 import logging
 import mimetypes
@@ -18,7 +15,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -62,36 +59,35 @@ def new_secret() -> str:
     return secrets.token_urlsafe(18)
 
 
+#: Pages are for this machine alone.
+HOST = "127.0.0.1"
+
+
 class Guard:
     """Refuses requests that our own page did not send, and adds `HEADERS` to every answer.
 
     Args:
         app: gets the paths of requests without the secret.
         command: of the page, for messages.
-        host, port: of the server.
-        secret: the beginning of all paths; empty if a password is required.
-        password: for other machines.
+        port: of the server.
+        secret: the beginning of all paths.
     """
 
-    def __init__(
-        self, app: ASGIApp, command: str, host: str, port: int, secret: str = "", password: str | None = None
-    ) -> None:
-        self._app, self._command, self._host, self._port = app, command, host, port
+    def __init__(self, app: ASGIApp, command: str, port: int, secret: str) -> None:
+        self._app, self._command, self._port = app, command, port
         self._secret, self._once = secret, ""
-        self._password = password.encode() if password else None
 
     def hand_over(self) -> str:
         """Return a path that leads to the page, once: other users can read the command line of a browser."""
-        self._once = new_secret() if self._secret else ""
-        return f"/{self._once}/" if self._once else "/"
+        self._once = new_secret()
+        return f"/{self._once}/"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        answer = await self._answer(HTTPConnection(scope))
-        if self._secret:
-            scope = {**scope, "root_path": f"/{self._secret}"}
+        answer = self._answer(HTTPConnection(scope))
+        scope = {**scope, "root_path": f"/{self._secret}"}
         if scope["type"] == "websocket":
             if answer is None and "origin" in HTTPConnection(scope).headers:
                 await self._app(scope, receive, send)
@@ -108,7 +104,7 @@ class Guard:
 
         await (answer or self._app)(scope, receive, protected)
 
-    async def _answer(self, request: HTTPConnection) -> Response | None:
+    def _answer(self, request: HTTPConnection) -> Response | None:
         """The answer to a request that does not reach the app."""
         elsewhere = f"open the address that {self._command} printed"
         path, headers, method = request.scope["path"], request.headers, request.scope.get("method", "GET")
@@ -128,13 +124,8 @@ class Guard:
             self._once = ""
             return RedirectResponse(f"/{self._secret}/", 303)
         first = path.removeprefix("/").partition("/")[0]
-        if self._secret and not hmac.compare_digest(first.encode(), self._secret.encode()):
+        if not hmac.compare_digest(first.encode(), self._secret.encode()):
             return refused(404, "there is no such page", elsewhere)
-        if not self._knows(request):
-            await asyncio.sleep(0.5)  # slows down guessing
-            answer = refused(401, "this needs the password", f"ask whoever started {self._command}")
-            answer.headers["WWW-Authenticate"] = f'Basic realm="{self._command}", charset="UTF-8"'
-            return answer
         return None
 
     def _is_ours(self, host: str) -> bool:
@@ -144,25 +135,8 @@ class Guard:
             name, port = address.hostname or "", address.port
         except ValueError:
             return False
-        if port != self._port and not (port is None and self._port in (80, 443)):  # browsers leave these out
-            return False
-        names = {"127.0.0.1", "localhost", "::1", self._host.lower()}
-        if self._password is None:
-            return name in names
-        with suppress(ValueError):
-            ipaddress.ip_address(name)
-            return True  # an address is not resolved, so it can't be redirected
-        return name in names | {socket.gethostname().lower(), socket.getfqdn().lower()}
-
-    def _knows(self, request: HTTPConnection) -> bool:
-        if self._password is None:
-            return True
-        kind, _, code = request.headers.get("authorization", "").partition(" ")
-        try:
-            password = base64.b64decode(code, validate=True).partition(b":")[2]
-        except ValueError:
-            return False
-        return kind.lower() == "basic" and hmac.compare_digest(password, self._password)
+        is_port = port == self._port or (port is None and self._port == 80)  # which browsers leave out
+        return is_port and name in (HOST, "localhost")
 
 
 def page_file(folder: Traversable, name: str) -> Response:
@@ -228,10 +202,10 @@ class PageServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def bound(host: str, port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
     """A socket bound for a server; port 0 takes a free port. Raises DailytalkError if it can't be bound."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+        return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
-        remedy = "choose another --host or --port, or 0 for a free one"
-        raise DailytalkError(f"{host}:{port} can't be served ({error})", remedy) from None
+        remedy = "choose another --port, or 0 for a free one"
+        raise DailytalkError(f"{HOST}:{port} can't be served ({error})", remedy) from None

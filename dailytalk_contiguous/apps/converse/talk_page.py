@@ -27,15 +27,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import aside_text, latency_text, median_steps
-from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret, page_file
+from dailytalk_contiguous.apps.local_pages import HOST, Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import as_text, expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import length_text
-
-#: The host of the page, for this machine alone.
-_HOST = "127.0.0.1"
 
 _ASSETS = files(__package__) / "assets"
 
@@ -72,10 +69,10 @@ class TalkPage:
     echoes = False
 
     def __init__(self, port: int) -> None:
-        self._socket = bound(_HOST, port)
+        self._socket = bound(port)
         self._secret = new_secret()
         self._port = int(self._socket.getsockname()[1])
-        self.address = f"http://{_HOST}:{self._port}/{self._secret}/"
+        self.address = f"http://{HOST}:{self._port}/{self._secret}/"
         self._ring: queue.SimpleQueue[tuple[Samples, float] | None] = queue.SimpleQueue()
         self._arrived = time.monotonic()
         self._told_closed = True
@@ -102,7 +99,7 @@ class TalkPage:
                 WebSocketRoute("/talk", self._serve_window),
             ]
         )
-        self._guard = Guard(app, "dailytalk converse", _HOST, self._port, self._secret)
+        self._guard = Guard(app, "dailytalk converse", self._port, self._secret)
         config = uvicorn.Config(
             self._guard,
             ws="websockets-sansio",
@@ -126,7 +123,7 @@ class TalkPage:
 
     def hand_over(self) -> str:
         """The address for a browser that is started with it: it leads to the page once."""
-        return f"http://{_HOST}:{self._port}{self._guard.hand_over()}"
+        return f"http://{HOST}:{self._port}{self._guard.hand_over()}"
 
     # The sound, in the thread of the talk.
 

@@ -149,9 +149,7 @@ def matched(old: Sequence[Label], new: Sequence[Label]) -> dict[int, int]:
     return pairs
 
 
-def edits_of(
-    path: Path, kept: Path, session: Session, name: str, author: str
-) -> tuple[EditChange, list[BadInput]]:
+def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditChange, list[BadInput]]:
     """Return the change by a file of the lines of an item, and its labels that can't be used.
 
     If `kept`, the original file, is lost, the file is compared with the lines as they are. Raises BadInput for a
@@ -189,7 +187,7 @@ def edits_of(
             for action in _actions(old, new, lines.get(key, {}), edited.sides):
                 # The tag of a new line comes after it.
                 of_line = {} if action["do"] == "insert" else {"line": key or next(reversed(trial))}
-                trial = replayed(trial, edit(trial, of_line | action, item, author))
+                trial = replayed(trial, edit(trial, of_line | action, item, session.author))
             after = trial
         except BadInput as problem:
             where = "".join(f"{quoted(label.text)} at {label.start:.3f} s" for label in [new or old] if label)
@@ -228,7 +226,7 @@ def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection
         yield {"do": "tag", "tag": new.tag}
 
 
-def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tuple[int, list[str], list[Reject]]:
+def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list[str], list[Reject]]:
     """Apply the changes in annotation files to a work folder.
 
     Args:
@@ -256,9 +254,9 @@ def bring_back(session: Session, source: Path, author: str, dry_run: bool) -> tu
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
-            change, problems = edits_of(path, kept, session, name, author)
+            change, problems = edits_of(path, kept, session, name)
             if change and not dry_run:
-                session.apply(name, "edits", change, author)
+                session.apply(name, "edits", change)
             edits += changes_in_words(name, change)
         except BadInput as problem:
             problems = [problem]

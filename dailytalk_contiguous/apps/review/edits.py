@@ -6,21 +6,15 @@ can be undone.
 """
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property
-from itertools import chain, count
+from itertools import count
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.utterance import (
-    DERIVED_KEYS,
-    HAS_TEXT,
-    LONGEST_TEXT,
-    no_text_reason,
-)
+from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.word_times import (
-    ROOM_SECONDS,
     SHORTEST_WORD,
     Word,
     by_edit_distance,
@@ -31,6 +25,7 @@ from dailytalk_contiguous.core.word_times import (
     split_words,
     written_words,
 )
+from dailytalk_contiguous.core.wording import counted
 
 #: An object of JSON.
 Json = dict[str, Any]
@@ -49,9 +44,6 @@ EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
 
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
-
-#: Characters of the whole text of an item.
-LONGEST_WHOLE = 2_000_000
 
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
@@ -249,21 +241,13 @@ class Action:
         return {self.key: self.line | {"start": start, "end": end, "text": text, "words": words}}
 
     def split(self) -> Patch:
-        line, words = self.line, self.words
-        if "at" in self.action:
-            at = self._seconds("at")
-            if not line["start"] < at < line["end"]:
-                raise BadInput(f"the line has no place at {at:g} s to be split", "choose a time inside it")
-            index = sum((word["start"] + word["end"]) / 2 < at for word in words)
-            edges = at, at
-        else:
-            index = self._index(1)
-            edges = words[index - 1]["end"], words[index]["start"]
-        written = self._written()
+        line, words, index = self.line, self.words, self._index(1)
+        # The words as the text has them, with the spaces inside.
+        texts = [word["word"] for word in words]
+        written = written_words(line["text"]) if split_words(line["text"]) == texts else texts
         first, second = line | {"words": words[:index]}, line | {"words": words[index:]}
-        first |= {"text": join_words(written[:index]), "end": max(edges[0], *_ends(first["words"]))}
-        starts = [word["start"] for word in second["words"]]
-        second |= {"text": join_words(written[index:]), "start": min([edges[1], *starts])}
+        first |= {"text": join_words(written[:index]), "end": max(word["end"] for word in first["words"])}
+        second |= {"text": join_words(written[index:]), "start": min(word["start"] for word in second["words"])}
         return {self.key: first, self._free_id(self.key): second}
 
     def merge(self) -> Patch:
@@ -287,12 +271,13 @@ class Action:
             raise BadInput(f"there is no channel {quoted(channel)}", f"choose {' or '.join(channels)}")
         start, end = self._span()
         text = _clean(self.action.get("text", ""))
-        others = [line for _, line in in_order(self.lines)]
-        like = next((line for line in others if line["channel"] == channel), None)
-        pattern = like or (others[0] if others else SpokenLine())
+        others = in_order(self.lines)
+        own = [(key, line) for key, line in others if line["channel"] == channel]
+        last, like = own[-1] if own else (channel, {})
+        pattern = like or (others[0][1] if others else SpokenLine())
         line: SpokenLine = {
             "channel": channel,
-            "speaker": like.get("speaker") if like else None,
+            "speaker": like.get("speaker"),
             "start": start,
             "end": end,
             "text": text,
@@ -301,7 +286,7 @@ class Action:
             **{name: pattern[name] for name in ("audio_file", "conversation_id", "language") if name in pattern},
             "kind": "speech",
         }
-        return {self._free_id(_last_id(self.lines, channel)): line}
+        return {self._free_id(last): line}
 
     def delete(self) -> Patch:
         return {self.key: None}
@@ -327,60 +312,14 @@ class Action:
         return {self.key: self.line | {"tag": tag}}
 
     def whole(self) -> Patch:
-        """Each line of the text is a line, in the order of the dialogue; an empty one is an empty line."""
-        text = self.action.get("text")
-        if not isinstance(text, str) or len(text) > LONGEST_WHOLE:
-            raise BadInput("the whole text is missing or too long", f"send at most {LONGEST_WHOLE:,} characters")
-        texts = [_clean(part) for part in text.replace("\r\n", "\n").removesuffix("\n").split("\n")]
-        ordered, patch = in_order(self.lines), Patch()
-        if len(texts) == len(ordered):
-            return {key: with_text(line, part) for (key, line), part in zip(ordered, texts, strict=True)}
-        said = [" ".join(line["text"].split()) for _, line in ordered]
-        matcher = difflib.SequenceMatcher(None, said, texts, autojunk=False)
-        for kind, first, last, new_first, new_last in matcher.get_opcodes():
-            block, parts = ordered[first:last], texts[new_first:new_last]
-            if kind != "equal":
-                earlier = ordered[first - 1][1] if first else None
-                later = ordered[last][1] if last < len(ordered) else None
-                patch |= {key: None for key, _ in block}
-                patch |= self._rewritten(block, parts, earlier, later, {*patch})
-        return patch
-
-    def _rewritten(
-        self,
-        block: Sequence[tuple[str, SpokenLine]],
-        texts: Sequence[str],
-        earlier: SpokenLine | None,
-        later: SpokenLine | None,
-        taken: Collection[str],
-    ) -> Lines:
-        """Lines for some texts in place of a block of other lines, in their order."""
-        if len(block) == len(texts):
-            return {key: with_text(line, part) for (key, line), part in zip(block, texts, strict=True)}
-        start, end = earlier["end"] if earlier else self.item.start, later["start"] if later else self.item.end
-        if block:
-            start, end = _reach(line for _, line in block)
-        start = min(start, self.item.end - ROOM_SECONDS)
-        words = [word for _, line in block for word in shown_words(line)]
-        tokens = [split_words(text) for text in texts]
-        timed = iter(timed_words([*chain(*tokens)], words, start, max(start, end)))
-        none: tuple[str, SpokenLine] = ("", earlier or later or {"channel": self.item.channels[0], "tag": ""})
-        rewritten: Lines = {}
-        for number, (text, part) in enumerate(zip(texts, tokens, strict=True)):
-            own = [next(timed) for _ in part]
-            key, line = block[min(number, len(block) - 1)] if block else none
-            if not key or key in rewritten:
-                key = self._free_id(key or _last_id(self.lines, line["channel"]), {*taken, *rewritten})
-            start = own[0]["start"] if own else start
-            end = max([start + SHORTEST_WORD, *_ends(own)])
-            rewritten[key] = line | {"text": text, "start": start, "end": end, "words": own}
-            start = min(end, self.item.end - SHORTEST_WORD)
-        return rewritten
-
-    def _written(self) -> list[str]:
-        """The words as the text has them, with the spaces inside."""
-        words = [word["word"] for word in self.words]
-        return written_words(self.line["text"]) if split_words(self.line["text"]) == words else words
+        """Each line of the text is the text of a line, in the order of the dialogue."""
+        texts, ordered = str(self.action.get("text", "")).split("\n"), in_order(self.lines)
+        if len(texts) != len(ordered):
+            raise BadInput(
+                f"the text has {counted(len(texts), 'line')} for {len(ordered)} that are spoken",
+                "split, merge, insert or delete those first",
+            )
+        return {key: with_text(line, _clean(text)) for (key, line), text in zip(ordered, texts, strict=True)}
 
     def _id(self, field: str) -> str:
         key = self.action.get(field)
@@ -388,9 +327,9 @@ class Action:
             raise BadInput(f"there is no line {quoted(key)}", _AGAIN)
         return key
 
-    def _free_id(self, like: str, taken: Collection[str] = ()) -> str:
+    def _free_id(self, like: str) -> str:
         """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
-        used = {*self.lines, *self.item.used, *taken}
+        used = {*self.lines, *self.item.used}
         if all(key.isdecimal() for key in used):
             return str(max((int(key) for key in used), default=-1) + 1)
         stem = like.partition("+")[0]
@@ -434,19 +373,10 @@ def _moved(words: Sequence[Json], index: int, start: float, end: float) -> list[
     return moved
 
 
-def _last_id(lines: Lines, channel: str) -> str:
-    """The id of the last line of a channel; the channel without one."""
-    return next((key for key, line in reversed(in_order(lines)) if line["channel"] == channel), channel)
-
-
-def _ends(timed: Iterable[Json]) -> Iterator[float]:
-    return (part["end"] for part in timed)
-
-
 def _reach(timed: Iterable[Json]) -> tuple[float, float]:
     """The earliest start and the latest end."""
     listed = [*timed]
-    return min(part["start"] for part in listed), max(_ends(listed))
+    return min(part["start"] for part in listed), max(part["end"] for part in listed)
 
 
 def _clean(text: Any) -> str:

@@ -37,8 +37,7 @@ def edits(
     if not dry_run and (why := why_not_writable(work)):
         raise DailytalkError("nothing can be changed here", why)
     with nullcontext() if dry_run else folder_locked(work):
-        name = author_or_user(author)
-        n_files, changes, rejects = bring_back(Session(editable, name), source, name, dry_run)
+        n_files, changes, rejects = bring_back(Session(editable, author_or_user(author)), source, dry_run)
     more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []
     next_step = DRY_RUN_NEXT if dry_run else to_run("speak", work)
     return Outcome(

@@ -140,12 +140,12 @@ class History:
             self.of[record["item"]].pop()
             self.records.pop()
 
-    def stacks(self, author: str, item: str | None) -> tuple[list[int], list[int]]:
-        """The numbers of an author's edits that are in effect, and of the undos that can be redone, in order."""
+    def stacks(self, item: str) -> tuple[list[int], list[int]]:
+        """The numbers of an item's edits that are in effect, and of the undos that can be redone, in order."""
         done: list[int] = []
         undone: list[int] = []
-        for record in self.records:
-            if record["author"] != author or record["action"] == RELOAD or item not in (None, record["item"]):
+        for record in self.of[item]:
+            if "discarded" in record["after"]:  # which is taken back by restoring it
                 continue
             for numbers in (done, undone):
                 if record.get("undoes") in numbers:

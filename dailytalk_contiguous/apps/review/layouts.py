@@ -1,8 +1,8 @@
-"""Folders whose lines people correct, one class a layout: tagged work folders, clips, training folders for Moshi.
+"""Folders whose lines people correct, one class a layout: tagged work folders, and clips.
 
-`review` owns the files while it is open: it holds what it has read, and writes a file whole at every edit. If
-another program has written the file meanwhile, `ChangedElsewhere` is raised before anything is written, and
-`decide` keeps one of the two states beside the other.
+`review` owns the file with the lines while it is open: it holds what it has read, and writes the file whole at
+every edit. If another program has written it meanwhile, `ChangedElsewhere` is raised before anything is written,
+and `decide` keeps one of the two states beside the other.
 """
 
 import itertools
@@ -13,24 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order, shown_words
+from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
-from dailytalk_contiguous.core.documents import (
-    as_text,
-    expect,
-    fits,
-    is_number,
-    numbered_lines,
-    parse_json,
-    read_bytes,
-    with_null,
-)
+from dailytalk_contiguous.core.documents import as_text, expect, fits, is_number, parse_json, read_bytes, with_null
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.moshi_words import said_words
-from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS, MAIN, OTHER
+from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS
 from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
 from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.publish.items import SMALL, Items
@@ -43,15 +33,12 @@ from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN
 #: The folder of discarded audio, and the file in it with its entries.
 DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
 
-#: Manifests of a training folder; seconds of a pause that ends a line of one.
-MANIFESTS, _TURN_SECONDS = ("train.jsonl", "eval.jsonl"), 0.8
-
 
 class ChangedElsewhere(BadInput):
-    """Another program has written the file of an item since it was read; `file` is its name."""
+    """Another program has written the file since it was read; `file` is its name."""
 
-    def __init__(self, item: str, path: Path) -> None:
-        self.item, self.file = item, as_text(path.name)
+    def __init__(self, path: Path) -> None:
+        self.file = as_text(path.name)
         super().__init__(
             f"another program has changed {self.file!r} meanwhile", "take its state over, or keep yours"
         )
@@ -62,9 +49,10 @@ class Editable(ABC):
 
     Attributes:
         root: the folder of its list of edits.
-        kind: `tagged`, `moshi`, `clips`, or `version` for items that can only be listened to.
+        path: the file with the lines of all items.
+        kind: `tagged`, `clips`, or `version` for items that can only be listened to.
         why_not: why nothing can be changed; None if it can.
-        entries: what the document of the folder has of each item; discarding moves it to `gone`.
+        entries: what the file has of each item; discarding moves it to `gone`.
     """
 
     kind: str
@@ -72,13 +60,17 @@ class Editable(ABC):
     entries: Json
 
     def __init__(self, root: Path, audio: Path, path: Path) -> None:
-        self.root, self._audio, self._path = root, audio, path
-        self._seen: dict[Path, Sequence[int] | None] = {}
+        self.root, self._audio, self.path = root, audio, path
         self.reread()
 
-    @abstractmethod
     def reread(self) -> None:
-        """Read the files anew. Raises BadInput, and keeps what it has, for a file that can't be read."""
+        """Read the file anew. Raises BadInput, and keeps what it has, for a file that can't be read."""
+        seen = self.signature()
+        self.entries, self._seen = self._read(), seen
+
+    @abstractmethod
+    def _read(self) -> Json:
+        """The entries of the file."""
 
     @abstractmethod
     def names(self) -> Sequence[str]:
@@ -112,31 +104,27 @@ class Editable(ABC):
         """The channels that its lines may be on."""
         return CHANNELS
 
-    def path_of(self, name: str) -> Path:
-        """The file with the lines of an item."""
-        return self._path
-
-    def content(self, name: str) -> bytes:
-        """The content of `path_of(name)` that was read or written last."""
-        return self._document(self.entries)
-
     def write(self, name: str, lines: Lines) -> None:
-        """Write the file of an item whole, with other lines of it. Raises OSError and BadInput."""
+        """Write the file whole, with other lines of an item. Raises OSError and BadInput."""
         raise NotImplementedError
 
     def _document(self, entries: Json) -> bytes:
-        """The file of the folder, with these entries."""
+        """The file, with these entries."""
         raise NotImplementedError
 
     def _save(self, entries: Json) -> None:
-        """Write the document of the folder with these entries, which become `entries`."""
+        """Write the file with these entries, which become `entries`."""
         if entries != self.entries:
-            self._write_file(self._path, self._document(entries))
+            self._write(self._document(entries))
         self.entries = entries
 
-    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
-        """The files of an item that discarding moves, each with its path there."""
-        return ()
+    def _write(self, data: bytes) -> None:
+        """Write the file whole. What it was before the first edit is kept in a backup, and never written again."""
+        backup = self.path.with_name(f"{self.path.stem}_backup{self.path.suffix}")
+        if self.path.is_file() and not os.path.lexists(backup):
+            write_bytes(backup, self.path.read_bytes())
+        write_bytes(self.path, data)
+        self._seen = self.signature()
 
     def _key(self, name: str) -> str:
         """The key of the entry of an item."""
@@ -154,28 +142,22 @@ class Editable(ABC):
         return entries
 
     def is_discarded(self, name: str) -> bool:
-        for here, aside in self._files(name)[:1]:
-            return not here.exists() and is_inside(aside, self._audio) and aside.exists()
         return name not in self.entries and name in self.gone
 
     def discard(self, names: Sequence[str], discarded: bool) -> None:
-        """Move files and entries of items to the discarded ones, or back. Raises OSError and BadInput.
+        """Move sounds and entries of items to the discarded ones, or back. Raises OSError and BadInput.
 
         Where it is stopped, an entry is in both files, never in none, and each sound in one place.
         """
         source = self.entries if discarded else self.gone
         moved = {key: source[key] for key in map(self._key, names) if key in source}
-        files = [pair for name in names for pair in self._files(name)]
         if discarded:
-            for here, aside in files:
-                if here.exists() and os.path.lexists(aside):
-                    raise BadInput(f"{DISCARDED} has another {here.name!r} already", "move that one elsewhere")
             self._write_gone(self.gone | moved)
-            self._move(files)
+            self._move_sounds(names, discarded)
             self._save({key: entry for key, entry in self.entries.items() if key not in moved})
         else:
             self._save(moved | self.entries)
-            self._move([(aside, here) for here, aside in files])
+            self._move_sounds(names, discarded)
             self._write_gone({key: entry for key, entry in self.gone.items() if key not in moved})
 
     def _write_gone(self, entries: Json) -> None:
@@ -184,53 +166,36 @@ class Editable(ABC):
             whisper_json.write_whisper_json(path, entries)
             self.gone = entries
 
-    def _move(self, pairs: Sequence[tuple[Path, Path]]) -> None:
-        """Rename files, each to its new path: nothing is overwritten, or leads out of the folder."""
-        for source, target in pairs:
-            stays_inside = is_inside(source, self._audio) and is_inside(target, self._audio)
-            if stays_inside and source.is_file() and not os.path.lexists(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                source.rename(target)
-                self._seen[target] = self._seen.pop(source, None)
+    def _move_sounds(self, names: Sequence[str], discarded: bool) -> None:
+        return None  # a recording of the user's is never moved
 
-    def signature(self, name: str) -> Sequence[int] | None:
-        return signature_of(self.path_of(name))
+    def signature(self) -> list[int] | None:
+        """A value that changes when the file does; None without a file."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return None
+        return [status.st_ino, status.st_size, status.st_mtime_ns]
 
-    def refuse_changed(self, name: str) -> None:
-        """Raise ChangedElsewhere if another program has written the file of an item."""
-        path = self.path_of(name)
-        if signature_of(path) != self._seen.get(path):
-            raise ChangedElsewhere(name, path)
+    def refuse_changed(self) -> None:
+        """Raise ChangedElsewhere if another program has written the file."""
+        if self.signature() != self._seen:
+            raise ChangedElsewhere(self.path)
 
-    def decide(self, name: str, mine: bool) -> Path:
+    def decide(self, mine: bool) -> Path:
         """Take over the file on the disk, or write what is held (`mine`); return where the other one is."""
-        path, held = self.path_of(name), self.content(name)
-        numbered = (path.with_name(f"{path.stem}_backup_{number}{path.suffix}") for number in itertools.count(1))
+        held = self._document(self.entries)
+        numbered = (
+            self.path.with_name(f"{self.path.stem}_backup_{n}{self.path.suffix}") for n in itertools.count(1)
+        )
         kept = next(free for free in numbered if not os.path.lexists(free))
         if mine:
-            write_bytes(kept, read_bytes(path) if path.exists() else b"")
-            self._write_file(path, held)
+            write_bytes(kept, read_bytes(self.path) if self.path.exists() else b"")
+            self._write(held)
         else:
             write_bytes(kept, held)
             self.reread()
         return kept
-
-    def _write_file(self, path: Path, data: bytes) -> None:
-        """Write a file whole. What it was before the first edit is kept in a backup, and never written again."""
-        backup = path.with_name(f"{path.stem}_backup{path.suffix}")
-        if path.is_file() and not os.path.lexists(backup):
-            write_bytes(backup, path.read_bytes())
-        write_bytes(path, data)
-        self._seen[path] = signature_of(path)
-
-
-def signature_of(path: Path) -> Sequence[int] | None:
-    """A value that changes when a file does; None without a file."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 class TaggedLines(Editable):
@@ -248,13 +213,13 @@ class TaggedLines(Editable):
         self._shard: tuple[Path | None, dict[str, Json]] = (None, {})
         super().__init__(root, root, inside(root, TRANSCRIPT))
 
-    def reread(self) -> None:
-        seen, entries = signature_of(self._path), dict[str, list[str]]()
-        with self._path.open("rb") as file:
+    def _read(self) -> Json:
+        entries: dict[str, list[str]] = {}
+        with self.path.open("rb") as file:
             for data in file:
                 text = data.decode("utf-8", "surrogateescape").removesuffix("\n") + "\n"
                 entries.setdefault(_conversation_of(text), []).append(text)
-        self.entries, self._seen[self._path] = entries, seen
+        return entries
 
     def names(self) -> Sequence[str]:
         return [name for name in dict.fromkeys([*self.entries, *self.gone]) if name]
@@ -338,11 +303,12 @@ class ClipsLines(Editable):
         root = path if path.is_dir() else path.parent
         super().__init__(root, folder.audio, folder.json or root / whisper_json.WHISPER_JSON)
 
-    def reread(self) -> None:
-        seen = signature_of(self._path)
-        self.entries = whisper_json.read_whisper_json(inside(self.root, self._path.name)).entries if seen else {}
-        self._seen[self._path] = seen
-        self._keys = whisper_json.match_names([*self.entries, *self.gone], self._names).keys
+    def _read(self) -> Json:
+        entries = {}
+        if self.path.exists():
+            entries = whisper_json.read_whisper_json(inside(self.root, self.path.name)).entries
+        self._keys = whisper_json.match_names([*entries, *self.gone], self._names).keys
+        return entries
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -360,7 +326,7 @@ class ClipsLines(Editable):
         entry = with_null(self.entries.get(key, self.gone.get(key)))
         if entry is None:
             return {}
-        if problem := whisper_json.entry_problem(self._path.name, name, entry):
+        if problem := whisper_json.entry_problem(self.path.name, name, entry):
             raise problem
         if entry.get("segments") is None:
             text, seconds = whisper_json.text_of(entry), max(self.stretch(name).seconds, 0.01)
@@ -381,8 +347,25 @@ class ClipsLines(Editable):
     def _document(self, entries: Json) -> bytes:
         return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
 
-    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
-        return [(self._audio / name, self._audio / DISCARDED / name)]
+    def is_discarded(self, name: str) -> bool:
+        aside = self._audio / DISCARDED / name
+        return not (self._audio / name).exists() and is_inside(aside, self._audio) and aside.exists()
+
+    def discard(self, names: Sequence[str], discarded: bool) -> None:
+        for name in names if discarded else ():
+            if (self._audio / name).exists() and os.path.lexists(self._audio / DISCARDED / name):
+                raise BadInput(f"{DISCARDED} has another {name!r} already", "move that one elsewhere")
+        super().discard(names, discarded)
+
+    def _move_sounds(self, names: Sequence[str], discarded: bool) -> None:
+        """Nothing is overwritten, or leads out of the folder."""
+        sides = (self._audio, self._audio / DISCARDED)
+        moves = [tuple(side / name for side in (sides if discarded else sides[::-1])) for name in names]
+        for source, target in moves:
+            stays_inside = is_inside(source, self._audio) and is_inside(target, self._audio)
+            if stays_inside and source.is_file() and not os.path.lexists(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(target)
 
 
 def audio_below(folder: Path, skip: str = "") -> list[str]:
@@ -449,147 +432,6 @@ _NEW_SEGMENT |= {"seek": 0, "temperature": 0.0, "tokens": [], "text": ""}
 _NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
 
 
-class MoshiLines(Editable):
-    """A training folder for Moshi: the words of each WAV are in the JSON beside it.
-
-    It has no lines until an edit: words of one speaker without a longer pause are one. Edited lines are kept in
-    the same JSON as `lines`, which the trainer does not read, beside the `alignments` that it does.
-    """
-
-    kind = "moshi"
-
-    #: The lines of each item in the manifests, by manifest; those of "" name no file.
-    entries: dict[str, dict[str, list[str]]]
-
-    def __init__(self, root: Path) -> None:
-        self._contents: dict[str, bytes] = {}
-        super().__init__(root, root / AUDIO_FOLDER, root)
-
-    def reread(self) -> None:
-        self._contents.clear()
-        self._read_manifests()
-
-    def _read_manifests(self) -> None:
-        self.entries = {}
-        self._durations: dict[str, float] = {}
-        for manifest in MANIFESTS:
-            if not (self.root / manifest).is_file():
-                continue
-            for _, data in numbered_lines(inside(self.root, manifest)):
-                try:
-                    line = expect(parse_json(data, ""), {"path": str, "duration?": float}, "")
-                except BadInput:
-                    line = {"path": ""}
-                name, text = line["path"], data.decode("utf-8", "replace")
-                self.entries.setdefault(name, {}).setdefault(manifest, []).append(text)
-                self._durations[name] = line.get("duration")
-
-    def names(self) -> Sequence[str]:
-        """The WAVs in the manifests, or in the folder without any."""
-        named = [name for name in self.entries if name]
-        if not named:
-            below = {*audio_below(self._audio, skip=DISCARDED), *audio_below(self._audio / DISCARDED)}
-            named = [f"{AUDIO_FOLDER}/{name}" for name in sorted(below, key=counted_order)]
-        return [*dict.fromkeys([*named, *self.gone])]
-
-    def lines(self, name: str) -> Lines:
-        document, kept = self._words_of(name), Lines()
-        if fits(document.get("lines"), [_LINE | {"id": str, "words": [_TIMED]}]):
-            kept = {line["id"]: {**line} for line in document["lines"]}
-        if kept and _alignments(kept) == document["alignments"]:  # no other program has changed the words since
-            return kept
-        words = []
-        for word in said_words(document["alignments"], name, "make that folder again"):
-            timed = {"word": word.text.strip(), "start": word.start, "end": word.end, "probability": None}
-            words.append((CHANNELS[word.channel], timed))
-        return _turns(words)
-
-    def stretch(self, name: str) -> SoundStretch:
-        return whole_sound(self._present(name, 0))
-
-    def seconds(self, name: str) -> float | None:
-        return self._durations.get(name)
-
-    def path_of(self, name: str) -> Path:
-        return self._present(name, 1)
-
-    def content(self, name: str) -> bytes:
-        if name not in self._contents:
-            path = self.path_of(name)
-            self._seen[path] = signature_of(path)
-            self._contents[name] = read_bytes(path)
-        return self._contents[name]
-
-    def write(self, name: str, lines: Lines) -> None:
-        listed = [{**line, "id": key, "words": shown_words(line)} for key, line in in_order(lines)]
-        data = json_text(self._words_of(name) | {"alignments": _alignments(lines), "lines": listed}).encode()
-        self._write_file(self.path_of(name), data)
-        self._contents[name] = data
-
-    def discard(self, names: Sequence[str], discarded: bool) -> None:
-        self._read_manifests()  # another program may have written them: they are no file of an item
-        super().discard(names, discarded)
-
-    def _save(self, entries: Json) -> None:
-        for manifest in MANIFESTS:
-            before, after = (
-                [line for sides in listed.values() for line in sides.get(manifest, ())]
-                for listed in (self.entries, entries)
-            )
-            if before != after:
-                self._write_file(inside(self.root, manifest), "".join(after).encode())
-        self.entries = entries
-
-    def _files(self, name: str) -> Sequence[tuple[Path, Path]]:
-        """The WAV and the JSON."""
-        parts = Path(name).parts
-        aside = (self._audio / DISCARDED).joinpath(*(parts[1:] if parts[0] == AUDIO_FOLDER else parts))
-        here = self.root / name
-        return [(here, aside), (here.with_suffix(".json"), aside.with_suffix(".json"))]
-
-    def _present(self, name: str, number: int) -> Path:
-        """The path of one of an item's files, which may be discarded."""
-        here, aside = (inside(self.root, path.relative_to(self.root)) for path in self._files(name)[number])
-        return here if here.exists() else aside
-
-    def _words_of(self, name: str) -> Json:
-        where = as_text(self.path_of(name))
-        document: Json = expect(parse_json(self.content(name), where), {"alignments": list}, where)
-        return document
-
-
-_TIMED = {"word": str, "start": float, "end": float}
-
-
-def _alignments(lines: Lines) -> list[Any]:
-    """The words of lines as the trainer reads them, by their times."""
-    words = [(word, line["channel"]) for _, line in in_order(lines) for word in shown_words(line)]
-    words.sort(key=lambda pair: (pair[0]["start"], pair[0]["end"]))
-    return [
-        [word["word"], [word["start"], word["end"]], MAIN if channel == CHANNELS[0] else OTHER]
-        for word, channel in words
-    ]
-
-
-def _turns(words: Sequence[tuple[str, Json]]) -> Lines:
-    """Lines of the words of each speaker without longer pauses."""
-    lines: Lines = {}
-    for channel in CHANNELS:
-        own = sorted(
-            (word for side, word in words if side == channel), key=lambda word: (word["start"], word["end"])
-        )
-        line: SpokenLine = {"end": -_TURN_SECONDS}
-        for word in own:
-            if word["start"] - line["end"] >= _TURN_SECONDS:
-                line = {"channel": channel, "start": word["start"], "end": word["start"] + 0.001, "words": []}
-                lines[f"{channel}/{len(lines):04d}"] = line
-            line["words"].append(word)
-            line["end"] = max(line["end"], word["end"])
-    for line in lines.values():
-        line["text"] = join_words(word["word"] for word in line["words"])
-    return lines
-
-
 class Viewed(Editable):
     """Items to listen to alone: versions, mixes, finished corpora, conversations without a transcript."""
 
@@ -597,8 +439,7 @@ class Viewed(Editable):
 
     #: Why each kind can't be edited, and what to do.
     _WHY: ClassVar[dict[str, str]] = {
-        "version": "a published version never changes: correct its work folder and push that again, or, to train "
-        "on a corrected copy, run dailytalk export {where} --format moshi --out FOLDER and review FOLDER",
+        "version": "a published version never changes: correct its work folder, and push that again",
         "mix": "a mix is made of other folders: review those, and mix again",
         "clips": "finished clips are made of their corpus: review that, and run dailytalk corpus again",
         "conversations": "its transcript.jsonl is missing: review the folder that dailytalk tag wrote",
@@ -606,13 +447,12 @@ class Viewed(Editable):
 
     def __init__(self, items: Items) -> None:
         self._items = items
-        self.why_not = self._WHY.get(items.kind, "it can only be listened to").format(where=items.where)
+        self.why_not = self._WHY.get(items.kind, "it can only be listened to")
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
-    def reread(self) -> None:
-        rows = (row for row in self._items.rows(SMALL) if not row["problem"])
-        self.entries = {row["conversation_id"]: row["duration"] for row in rows}
+    def _read(self) -> Json:
+        return {row["conversation_id"]: row["duration"] for row in self._items.rows(SMALL) if not row["problem"]}
 
     def names(self) -> Sequence[str]:
         return [*self.entries]
@@ -665,9 +505,7 @@ def open_editable(folder: Path) -> Editable | None:
         return TaggedLines(folder)
     if not folder.is_dir() or (folder / "mix.json").is_file():
         return None
-    if (folder / MANIFESTS[0]).is_file() or (folder / AUDIO_FOLDER).is_dir():
-        return MoshiLines(folder)
-    if any((folder / name).exists() for name in (TAGGED, DATASET, CLIPS, MEASURED, RUN)):
+    if any((folder / name).exists() for name in (TAGGED, DATASET, CLIPS, MEASURED, RUN, AUDIO_FOLDER)):
         return None
     clips = ClipsLines(folder)
     return clips if clips.entries or clips.names() else None

@@ -148,8 +148,6 @@ class Preparation:
     `root` is the opened folder. `pieces` is the folder for the results of `dailytalk split`, or the one with them.
     """
 
-    kind = "recordings"
-
     def __init__(self, folder: Path, author: str) -> None:
         self.root = folder.absolute()
         self._author = author
@@ -159,9 +157,7 @@ class Preparation:
         self.converted = self.root.with_name(f"{self.root.name}-converted")
         if self.is_cut:
             self.pieces = self.root.parent if is_usable else self.root
-        clips = self._clips(cut=False)
-        self._refuse_link(clips)
-        self.count = len(ClipsLines(clips).names())
+        self._refuse_link(self._clips(cut=False))
         self._steps = [step for step in STEPS if not (step.cuts and self.is_cut)]
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}

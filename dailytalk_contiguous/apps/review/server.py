@@ -10,12 +10,11 @@ from contextlib import ExitStack
 from functools import partial
 from importlib.resources import files
 from typing import Any
-from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from dailytalk_contiguous.apps.local_pages import json_response, page_file, refused
@@ -23,17 +22,13 @@ from dailytalk_contiguous.apps.review import sound
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import ChangedElsewhere, Editable
-from dailytalk_contiguous.apps.review.session import Conflict, Session
+from dailytalk_contiguous.apps.review.session import Outdated, Session
 from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import folder_locked
 
-#: Most bytes of a request's body, and most characters of an author's name.
-MOST_BODY, LONGEST_NAME = 8 << 20, 80
-
-#: The cookie with the name that a person entered in the page.
-AUTHOR_COOKIE = "author"
+#: Most bytes of a request's body.
+MOST_BODY = 8 << 20
 
 #: The files of the page, beside those that several pages share.
 ASSETS = files(__package__) / "assets"
@@ -42,7 +37,7 @@ ASSETS = files(__package__) / "assets"
 class OpenReview:
     """A folder that is open for review: held against other commands, and served by `app`, behind a `Guard`.
 
-    `count` is the number of its items. Raises DailytalkError if another command holds the folder.
+    Raises DailytalkError if another command holds the folder.
     """
 
     def __init__(self, folder: Editable, author: str) -> None:
@@ -51,7 +46,7 @@ class OpenReview:
                 stack.enter_context(folder_locked(folder.root))
             session = Session(folder, author)
             self._held = stack.pop_all()
-        self.app, self.count = make_app(session), len(folder.names())
+        self.app = make_app(session)
 
     def close(self) -> None:
         self._held.close()
@@ -60,58 +55,42 @@ class OpenReview:
 #: The shape of the body of each POST, which is answered by the session's method.
 POSTS: dict[str, Json] = {
     "edit": {"name": str, "base": int, "action": dict},
-    "undo": {"name?": str},
-    "redo": {"name?": str},
+    "undo": {"name": str},
+    "redo": {"name": str},
     "discard": {"names": [str]},
     "discard-range": {"first": int, "last": int},
     "restore": {"names": [str]},
-    "decide": {"name": str, "mine": bool},
+    "decide": {"mine": bool},
 }
 
 
 def make_app(session: Session) -> Starlette:
     """The application for one session."""
 
-    def author(request: Request) -> str:
-        """The name that a person entered in the page, otherwise that of the command."""
-        name = " ".join(unquote(request.cookies.get(AUTHOR_COOKIE, "")).split())
-        return name if name and name.isprintable() and len(name) <= LONGEST_NAME else session.author
-
-    def items(request: Request) -> Json:
-        since, at = (request.query_params.get(name, "") for name in ("since", "at"))
-        return session.items(author(request), int(since) if since.isdecimal() else -1, at)
-
-    def item(request: Request) -> tuple[str, str | None]:
-        """The item of a request, and whether its rebuilt conversation is meant."""
-        return request.query_params.get("id", ""), request.query_params.get("of")
+    def stretch(request: Request) -> sound.SoundStretch:
+        return session.stretch(request.query_params.get("id", ""))
 
     def peaks(request: Request) -> Response:
         """Peaks of a stretch of an item: int8, shape (channels, count, 2)."""
-        stretch = session.stretch(*item(request))
+        part = stretch(request)
         try:
             start, end, count = (float(request.query_params[name]) for name in ("start", "end", "count"))
         except (KeyError, ValueError):
             start, end, count = 0.0, 0.0, 0.0
-        if not 0 <= start < end <= stretch.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
+        if not 0 <= start < end <= part.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count:g} parts is no stretch", "reload the page")
-        values = sound.peaks_of(stretch, start, end, int(count))
+        values = sound.peaks_of(part, start, end, int(count))
         headers = {"X-Channels": str(len(values))}
         return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
     def posted(name: str, request: Request, body: Json) -> Any:
-        known = {key.removesuffix("?") for key in POSTS[name]}
-        values = {key: value for key, value in body.items() if key in known}
-        return getattr(session, name.replace("-", "_"))(author=author(request), **values)
+        return getattr(session, name.replace("-", "_"))(**{key: body[key] for key in POSTS[name]})
 
     gets: dict[str, Callable[[Request], Any]] = {
-        "session": lambda request: session.about(author(request)),
-        "items": items,
-        "item": lambda request: session.item(*item(request)),
+        "session": lambda _: session.about(),
+        "item": lambda request: session.item(request.query_params.get("id", "")),
         "peaks": peaks,
-        "sound": lambda request: sound_response(
-            sound.wav_of(session.stretch(*item(request))), request.headers.get("range")
-        ),
-        "progress": lambda _: HTMLResponse(rendered("progress.html", __package__, **session.progress())),
+        "sound": lambda request: sound_response(sound.wav_of(stretch(request)), request.headers.get("range")),
     }
     routes = [
         *(Route(path, page_of("index.html")) for path in ("/", "/assets/{name}")),
@@ -172,9 +151,9 @@ def answering(answer: Callable[..., Any], shape: Json | None = None) -> Callable
         except DailytalkError as problem:
             status, about = 422, Json()
             if isinstance(problem, ChangedElsewhere):
-                status, about = 409, {"id": problem.item, "changed": problem.file}
-            elif isinstance(problem, Conflict):
-                status, about = 409, {"item": problem.item, "author": problem.author, "time": problem.time}
+                status, about = 409, {"changed": problem.file}
+            elif isinstance(problem, Outdated):
+                status, about = 409, {"item": problem.item}
             return json_response({"reason": problem.reason, "remedy": problem.remedy, **about}, status)
         except OSError as problem:
             remedy = "make room, and check the disk and the folder, then do it again: nothing else is lost"

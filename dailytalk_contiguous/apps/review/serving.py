@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from dailytalk_contiguous.apps.local_pages import Guard, PageServer, bound, new_secret
+from dailytalk_contiguous.apps.local_pages import HOST, Guard, PageServer, bound, new_secret
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
@@ -26,52 +25,36 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.apps.review.preparing import Preparation
 
 
-def serve(
-    source: str,
-    author: str,
-    ready: Callable[[str, str, str, int], None],
-    host: str = "127.0.0.1",
-    port: int = 0,
-    password: str | None = None,
-    as_is: bool = False,
-) -> None:
+def serve(source: str, author: str, ready: Callable[[str, str], None], port: int = 0) -> None:
     """Serve a folder until a signal ends it: to be reviewed, or first to be prepared for that.
 
     Args:
         source: a folder, or a version.
-        author: of edits in whose page nobody has entered another name.
-        ready: gets the address, one for a browser that is started with it, the kind of the folder and its items.
-        as_is: whether sound that was not cut or transcribed is opened all the same.
+        author: of edits.
+        ready: gets the address, and one for a browser that is started with it.
 
     Raises DailytalkError if the port is in use, or the source can't be reviewed.
     """
-    preparation = None if as_is else _preparation(source, author)
-    if preparation is not None and password is not None:
-        raise DailytalkError(
-            f"{as_text(source)!r} was not transcribed yet, and commands run for this machine alone",
-            "leave --host and --password-env out, or pass --as-is",
-        )
+    preparation = _preparation(source, author)
     opened = preparation or _opened(source)
     where = str(opened.root.absolute() if opened.root.exists() else opened.root)
     state, last = _last_address(f"{where}\0prepared" if preparation else where)
     try:  # on the port of the last time, so that an open page goes on
-        listening = bound(host, port or last["port"])
+        listening = bound(port or last["port"])
     except DailytalkError:
         if port:
             raise
-        listening = bound(host, 0)
+        listening = bound(0)
     with listening:
         port = int(listening.getsockname()[1])
         site = OpenReview(opened, author) if isinstance(opened, Editable) else opened
-        secret = "" if password else _secret(state, last, port)
-        guard = Guard(site.app, "dailytalk review", host, port, secret, password)
+        secret = _secret(state, last, port)
+        guard = Guard(site.app, "dailytalk review", port, secret)
         config = uvicorn.Config(
             guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
         )
-        name = socket.gethostname() if host in ("0.0.0.0", "::") else host
-        address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
-        page = f"{address}/{secret}/" if secret else f"{address}/"
-        begun = partial(ready, page, address + guard.hand_over(), opened.kind, site.count)
+        address = f"http://{HOST}:{port}"
+        begun = partial(ready, f"{address}/{secret}/", address + guard.hand_over())
         try:
             PageServer(config, begun, site.close).run(sockets=[listening])
         finally:
