@@ -55,8 +55,6 @@ class OpenReview:
 #: The shape of the body of each POST, which is answered by the session's method.
 POSTS: dict[str, Json] = {
     "edit": {"name": str, "base": int, "action": dict},
-    "undo": {"name": str},
-    "redo": {"name": str},
     "discard": {"names": [str]},
     "discard-range": {"first": int, "last": int},
     "restore": {"names": [str]},

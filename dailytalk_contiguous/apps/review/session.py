@@ -151,7 +151,10 @@ class Session:
                 raise Outdated("another window or program has changed it", self.item(name))
             if now["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
-            if action.get("do") == "reviewed":
+            do, undoes = str(action.get("do")), None
+            if do in ("undo", "redo"):
+                change, undoes = self._taken_back(name, do)
+            elif do == "reviewed":
                 value = bool(action.get("value"))
                 after = {"reviewed": value, "reviewed_by": self.author if value else None}
                 change = EditChange({key: now[key] for key in after}, after)
@@ -161,7 +164,7 @@ class Session:
                 in_file = action | {key: value + offset for key, value in times.items()}
                 change = edit(lines, in_file, self.bounds(name), self.author)
             if change:
-                self.apply(name, str(action["do"]), change)
+                self.apply(name, do, change, undoes)
             return self.item(name)
 
     def bounds(self, name: str) -> Item:
@@ -174,27 +177,17 @@ class Session:
         used = {key for record in self.history.of[name] for key in record["before"].get("lines") or ()}
         return Item(offset, max([offset + seconds, *ends]), self.editable.channels(name), TAGS, used)
 
-    def undo(self, name: str) -> Json:
-        """Undo the last edit of an item, and return it."""
-        return self._take_back("undo", name)
-
-    def redo(self, name: str) -> Json:
-        """Redo the last undone edit of an item, and return it."""
-        return self._take_back("redo", name)
-
-    def _take_back(self, how: str, name: str) -> Json:
-        with self._writing():
-            self._refuse_unknown(name)
-            done, undone = self.history.stacks(name)
-            numbers = done if how == "undo" else undone
-            if not numbers:
-                raise BadInput(f"there is nothing to {how} in it", "go on")
-            record = self.history.records[numbers[-1] - 1]
-            change = EditChange(record["after"], record["before"])
-            if not is_state(self.lines(name), change.before):
-                raise BadInput("another program has changed the same since", "edit it as it is now")
-            self.apply(name, how, change, record["number"])
-            return self.item(name)
+    def _taken_back(self, name: str, how: str) -> tuple[EditChange, int]:
+        """The change that takes back the last edit, or the last undo, of an item, and the number of that."""
+        done, undone = self.history.stacks(name)
+        numbers = done if how == "undo" else undone
+        if not numbers:
+            raise BadInput(f"there is nothing to {how} in it", "go on")
+        record = self.history.records[numbers[-1] - 1]
+        change = EditChange(record["after"], record["before"])
+        if not is_state(self.lines(name), change.before):
+            raise BadInput("another program has changed the same since", "edit it as it is now")
+        return change, numbers[-1]
 
     def apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
         """Note an action with its change, and write the file with it. Raises as `edit` does."""

@@ -24,14 +24,9 @@ const answered = async (address, settings, read = (response) => response.json())
   return content;
 };
 
-export const address = (path, query = {}) => {
-  const known = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);
-  return `${path}?${new URLSearchParams(known)}`;
-};
+export const address = (path, query = {}) => `${path}?${new URLSearchParams(query)}`;
 
 export const get = (path, query) => answered(address(path, query), {});
-
-export const text = (path) => answered(path, {}, (response) => response.text());
 
 export const bytes = (path, query) => answered(address(path, query), {}, async (response) => (
   { values: new Int8Array(await response.arrayBuffer()), channels: Number(response.headers.get("X-Channels")) }));

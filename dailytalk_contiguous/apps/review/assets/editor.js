@@ -4,7 +4,6 @@
 import { $, announce, clock, make, options, percent, reveal, say, speakerOf, tidy } from "./page.js";
 
 const PAUSE = 1000; // ms of typing nothing
-const SIGNS = ["", ".", ",", "?", "!", "…"];
 
 const editedBy = (line) => line.edited_by?.length && `edited by ${[line.edited_by].flat().join(", ")}`;
 
@@ -21,7 +20,7 @@ const factsOf = ({ rule, kind, confidence, emotion, suspects, ...line }) => [
 export class Editor {
   /**
    * @param {object} hear
-   *   edit(action, about) → promise of the item or null; picked(line, index): another line or word is chosen;
+   *   edit(action) → promise of the item or null; picked(line, index): another line or word is chosen;
    *   play(start, end); typed(): there is a draft.
    */
   constructor(hear) {
@@ -34,7 +33,6 @@ export class Editor {
       const word = event.target.closest("[data-word]");
       if (word) this.pick(this.line, Number(word.dataset.word), false);
     });
-    $("words").addEventListener("dblclick", () => { if (this.word) this.hear.play(this.word.start, this.word.end); });
     for (const [id, kind] of [["text", "input"], ["tag", "change"]]) {
       $(id).addEventListener(kind, () => this.type(id, $(id).value)); // letters choose a tag, one after the other
       $(id).addEventListener("blur", () => this.flush());
@@ -52,16 +50,10 @@ export class Editor {
 
   /** Show an item, or the newer state of the one that is shown: then line, word, caret and draft stay. */
   show(item) {
-    const isOther = this.item?.id !== item.id || this.item.of !== item.of;
-    const [place, line] = [this.place, this.chosen];
+    const [place, isOther] = [this.place, this.item?.id !== item.id];
     this.item = item;
-    if (isOther) {
-      Object.assign(this, { draft: null, line: item.lines[0]?.id ?? null, index: -1 });
-    } else if (!this.chosen) {
-      // The line is another by now, or gone: the one at its time, else the one at its place.
-      const near = line && item.lines.find((one) => one.channel === line.channel && one.start <= line.start + 0.01 && one.end > line.start);
-      this.line = (near ?? item.lines[Math.min(Math.max(0, place), item.lines.length - 1)])?.id ?? null;
-    }
+    if (isOther) Object.assign(this, { draft: null, line: item.lines[0]?.id ?? null, index: -1 });
+    else if (!this.chosen) Object.assign(this, { draft: null, line: item.lines[Math.min(Math.max(0, place), item.lines.length - 1)]?.id ?? null });
     if (!this.word) this.index = -1;
     $("dialogue").replaceChildren(...item.lines.map((one, index) => this.row(one, index)));
     this.mark();
@@ -114,8 +106,7 @@ export class Editor {
   // The chosen line.
 
   fill() {
-    const line = this.chosen;
-    const draft = this.draft?.line === this.line ? this.draft : null;
+    const { chosen: line, draft } = this;
     for (const control of $("editor").querySelectorAll("input, select, textarea")) control.disabled = !line || !this.writable;
     say($("who"), line ? speakerOf(line) || "No speaker" : "No line");
     $("who").className = $("text").dataset.channel = line?.channel ?? "";
@@ -135,10 +126,8 @@ export class Editor {
     const [box, { word }] = [$("words"), this];
     box.replaceChildren(...words.map((one, index) => {
       const option = make("span", one.probability !== null && one.probability < 0.5 ? "unsure" : "", one.word);
-      option.id = `word-${index}`;
-      option.setAttribute("role", "option");
-      option.setAttribute("aria-selected", String(index === this.index));
-      option.dataset.word = String(index);
+      const facts = { id: `word-${index}`, role: "option", "aria-selected": index === this.index, "data-word": index };
+      for (const [name, value] of Object.entries(facts)) option.setAttribute(name, String(value));
       return option;
     }));
     box.hidden = !words.length;
@@ -148,10 +137,10 @@ export class Editor {
     $("word-fields").classList.toggle("none", !word);
     for (const id of ["from", "to"]) $(id).disabled = !word || !this.writable;
     this.times(word?.start, word?.end, true);
-    say($("sure"), word ? (typeof word.probability === "number" ? `sure ${percent(word.probability)}` : "") : "no word chosen");
+    say($("sure"), typeof word?.probability === "number" ? `sure ${percent(word.probability)}` : word ? "" : "no word chosen");
   }
 
-  /** Show times of the line or the word, as they are or as they are being dragged. A field that is being typed in stays. */
+  /** Show times of the line or the word, as they are or as they are being moved. */
   times(start, end, ofWord) {
     for (const [id, value] of ofWord ? [["from", start], ["to", end]] : [["start", start], ["end", end]]) {
       const text = value === undefined ? "" : value.toFixed(3).replace(/0$/, "");
@@ -167,12 +156,12 @@ export class Editor {
 
   // Edits.
 
-  /** Note what is entered as the text or the tag. */
+  /** Note what is entered as the text or the tag of the chosen line. */
   type(field, value) {
     const { chosen, draft } = this;
     if (!chosen) return;
     clearTimeout(draft?.timer);
-    const entered = { ...draft, line: chosen.id, [field]: value };
+    const entered = { ...draft, [field]: value };
     if (value === (chosen[field] ?? "")) delete entered[field];
     this.draft = "text" in entered || "tag" in entered ? entered : null;
     if (this.draft) this.draft.timer = setTimeout(() => this.flush(), PAUSE);
@@ -182,18 +171,17 @@ export class Editor {
 
   /** Save the draft, if there is one. */
   flush() {
-    const { draft } = this;
-    if (!draft) return;
-    clearTimeout(draft.timer);
+    if (!this.draft) return;
+    const { line, draft: { text, tag, timer } } = this;
+    clearTimeout(timer);
     this.draft = null;
-    const { line, text, tag } = draft;
-    if (tag !== undefined) this.hear.edit({ do: "tag", line, tag }, "the tag");
-    if (text !== undefined) this.hear.edit({ do: "text", line, text: text.trim().replace(/\s*\n\s*/g, " ") }, "the text");
+    if (tag !== undefined) this.hear.edit({ do: "tag", line, tag });
+    if (text !== undefined) this.hear.edit({ do: "text", line, text: text.trim().replace(/\s*\n\s*/g, " ") });
   }
 
   /** A text that was refused stays in its field, unsaved, to be mended. */
   refused({ do: kind, line, text }) {
-    if (kind === "text" && line === this.line && !this.draft) this.draft = { line, text, timer: 0 };
+    if (kind === "text" && line === this.line && !this.draft) this.draft = { text };
     this.fill();
   }
 
@@ -203,42 +191,15 @@ export class Editor {
     const region = ofWord ? word : this.chosen;
     if (!region || Number.isNaN(field.valueAsNumber)) return;
     const times = { start: region.start, end: region.end, [edge]: tidy(field.valueAsNumber) };
-    const action = ofWord ? { do: "word", line, index, ...times } : { do: "times", line, ...times };
-    if (!await this.hear.edit(action, `the ${edge} of ${ofWord ? `“${word.word}”` : "the line"}`)) this.fill();
-  }
-
-  /** The words of the text, and the place among them of the chosen word, or of the last one; -1 for no word. */
-  written() {
-    const words = $("text").value.split(/\s+/).filter(Boolean);
-    const isChosen = this.index >= 0 && words.length === this.chosen.words.length;
-    return { words, at: isChosen ? this.index : words.length - 1, isChosen };
-  }
-
-  /** Put the next sign of punctuation after the chosen word, or after the line: none, full stop, comma, question, exclamation. */
-  punctuate() {
-    const { words, at } = this.chosen ? this.written() : { at: -1 };
-    if (at < 0) return;
-    const [, word, sign] = /^(.*?)([.,?!…]?)$/.exec(words[at]);
-    words[at] = word + SIGNS[(SIGNS.indexOf(sign) + 1) % SIGNS.length];
-    announce(words[at]);
-    $("text").value = words.join(" ");
-    this.type("text", $("text").value);
-  }
-
-  /** The text of the line without the chosen word; null without one. */
-  withoutWord() {
-    const { words, at, isChosen } = this.written();
-    return isChosen ? words.filter((_, index) => index !== at).join(" ") : null;
+    if (!await this.hear.edit(ofWord ? { do: "word", line, index, ...times } : { do: "times", line, ...times })) this.fill();
   }
 
   // The dialogue.
 
   row(line, index) {
     const row = make("div", `line ${line.channel}`);
-    row.id = `dialogue-${index}`;
-    row.dataset.index = index;
-    row.setAttribute("role", "option");
-    row.setAttribute("aria-selected", "false");
+    const facts = { id: `dialogue-${index}`, role: "option", "aria-selected": false, "data-index": index };
+    for (const [name, value] of Object.entries(facts)) row.setAttribute(name, String(value));
     const [said, marks] = [make("span", line.text ? "said" : "said soft"), make("span", "marks")];
     if (line.tag) said.append(make("i", "", `(${line.tag}) `));
     said.append(line.text || "no words");

@@ -7,18 +7,11 @@ const PAGE = 100; // rows
 
 /** All filters as they are at first; those of controls are set by the ones with their name as `data-filter`. */
 const CLEAR = {
-  search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", emotion: "", bucket: "", speakers: "",
-  suspect: "", state: "kept", confidence: "", least: "", most: "",
+  search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", emotion: "", speakers: "", state: "kept",
 };
 
 /** What there is to filter by of an item. */
-const VALUES = {
-  tag: (item) => item.tag,
-  emotion: (item) => item.emotion,
-  bucket: (item) => item.bucket,
-  speakers: (item) => item.speakers,
-  suspect: (item) => item.suspects.map((suspect) => suspect.kind),
-};
+const VALUES = ["tag", "emotion", "speakers"];
 
 /** Whether an item passes a filter that is set. */
 const PASSES = {
@@ -26,23 +19,15 @@ const PASSES = {
   unreviewed: (item) => !item.reviewed,
   suspects: (item) => item.suspects.length > 0,
   state: (item, state) => state === "all" || Boolean(item.discarded) === (state === "discarded"),
-  confidence: (item, most) => item.confidence !== null && item.confidence <= Number(most),
-  least: (item, seconds) => item.duration >= Number(seconds),
-  most: (item, seconds) => item.duration !== null && item.duration <= Number(seconds),
 };
-for (const [name, values] of Object.entries(VALUES)) PASSES[name] = (item, value) => values(item).includes(value);
+for (const name of VALUES) PASSES[name] = (item, value) => item[name].includes(value);
 
 const SORTS = {
   place: ["place", (item) => item.place],
   id: ["name", (item) => item.id],
   duration: ["length", (item) => item.duration],
   confidence: ["confidence", (item) => item.confidence],
-  rate: ["words a second", (item) => item.rate],
-  n_lines: ["lines", (item) => item.n_lines],
-  tag: ["tag", (item) => item.tag[0] ?? null],
-  speaker: ["speaker", (item) => item.speakers[0] ?? null],
   suspects: ["suspects", (item) => item.suspects.length],
-  reviewed: ["reviewed", (item) => Number(item.reviewed)],
 };
 
 const plain = (text) => text.normalize("NFKC").toUpperCase().trim(); // in which ß is SS
@@ -51,7 +36,7 @@ const controls = () => document.querySelectorAll("[data-filter]");
 export class List {
   /** @param {(id: string) => void} open an item was chosen. */
   constructor(open) {
-    Object.assign(this, { byId: new Map(), found: [], current: null, page: 0, people: {}, filters: { ...CLEAR } });
+    Object.assign(this, { byId: new Map(), found: [], current: null, page: 0, filters: { ...CLEAR } });
     $("items").addEventListener("click", (event) => {
       const row = event.target.closest("[role=option]");
       if (row) open(row.dataset.id);
@@ -66,23 +51,19 @@ export class List {
    * Take all items, or those that changed. An item that was edited stays where it is in the list until filters are
    * set again, or whoever marks clips as reviewed would lose the place under the hand.
    */
-  take(items, people = this.people) {
-    if (!items.length && JSON.stringify(people) === JSON.stringify(this.people)) return;
+  take(items) {
     const before = this.byId.size;
-    this.people = people;
     for (const item of items) this.byId.set(item.id, { place: this.byId.size, ...this.byId.get(item.id), ...item });
     if (this.byId.size > before) this.filter();
     else this.draw();
   }
 
-  get items() { return [...this.byId.values()]; }
-
   /** Count what there is to filter by, while it is looked at: of 20,000 items that takes a while. */
   choices() {
-    for (const [name, values] of Object.entries(VALUES)) {
+    for (const name of VALUES) {
       const counts = new Map();
       for (const item of this.byId.values()) {
-        for (const value of new Set(values(item))) counts.set(value, (counts.get(value) ?? 0) + 1);
+        for (const value of new Set(item[name])) counts.set(value, (counts.get(value) ?? 0) + 1);
       }
       const found = [...counts].sort().map(([value, number]) => [value, `${value} (${number.toLocaleString("en")})`]);
       options($(`by-${name}`), [["", "any"], ...found]);
@@ -114,17 +95,17 @@ export class List {
     kept.write("filters", filters);
     for (const name of ["unreviewed", "suspects"]) press($(name), filters[name]);
     const set = Object.entries(filters).filter(([name, value]) => PASSES[name] && value);
-    this.found = this.items.filter((item) => set.every(([name, value]) => PASSES[name](item, value))).map(({ id }) => id);
-    const by = SORTS[filters.sort][1];
+    const items = [...this.byId.values()].filter((item) => set.every(([name, value]) => PASSES[name](item, value)));
+    const [, by] = SORTS[filters.sort];
     const sign = filters.order === "down" ? -1 : 1;
-    const keys = new Map(this.found.map((id) => [id, by(this.byId.get(id))]));
-    this.found.sort((a, b) => {
-      const [x, y] = [keys.get(a), keys.get(b)];
-      if (x === y) return this.byId.get(a).place - this.byId.get(b).place;
+    items.sort((a, b) => {
+      const [x, y] = [by(a), by(b)];
+      if (x === y) return a.place - b.place;
       if (x === null || y === null) return x === null ? 1 : -1; // what is unknown comes last, either way
       return x < y ? -sign : sign;
     });
-    const active = Object.keys(CLEAR).filter((name) => $("filters").querySelector(`[data-filter=${name}]`) && filters[name] !== CLEAR[name]);
+    this.found = items.map(({ id }) => id);
+    const active = [...$("filters").querySelectorAll("[data-filter]")].filter(({ dataset: { filter } }) => filters[filter] !== CLEAR[filter]);
     say($("active-filters"), active.length ? `· ${active.length} set` : "");
     const [all, shown] = [this.byId.size, this.found.length];
     say($("count"), shown === all ? counted(all, "item") : `${shown.toLocaleString("en")} of ${counted(all, "item")}`);
@@ -140,14 +121,6 @@ export class List {
   }
 
   get place() { return this.found.indexOf(this.current); }
-
-  /** The id in a row, counted from 1; else the next one from the current with a text in it. Null if there is none. */
-  named(typed) {
-    if (/^[1-9]\d*$/.test(typed) && typed <= this.found.length) return this.found[typed - 1];
-    const next = this.place + 1;
-    const turned = [...this.found.slice(next), ...this.found.slice(0, next)];
-    return (typed && turned.find((id) => plain(id).includes(plain(typed)))) || null;
-  }
 
   /** Make an item the current one, and show its page. */
   choose(id) {
@@ -172,8 +145,6 @@ export class List {
     const turned = [...this.found.slice(place + 1), ...this.found.slice(0, Math.max(0, place))];
     return turned.find((id) => !this.byId.get(id).reviewed && !this.byId.get(id).discarded) ?? null;
   }
-
-  at(id) { return Object.keys(this.people).filter((author) => this.people[author] === id); }
 
   draw() {
     const first = PAGE * this.page;
@@ -203,17 +174,13 @@ export class List {
     const head = make("div", "head");
     const [mark, said] = item.discarded ? ["✕", "discarded"] : item.reviewed ? ["✓", `reviewed by ${item.reviewed_by}`] : ["", ""];
     head.append(make("span", "mark", mark), make("span", "hidden", said), make("span", "id", item.id));
-    head.append(...this.at(item.id).map((author) => make("span", "person", author)));
     if (item.suspects.length) head.append(make("span", "suspect", `⚠ ${item.suspects.map(({ kind }) => kind).join(", ")}`));
     head.append(make("span", "soft figures", item.duration === null ? "" : clock(item.duration, item.duration < 60 ? 1 : 0)));
     const about = [
       item.n_lines > 1 && `${item.n_lines} lines`,
-      item.tag.length === 1 && `(${item.tag[0]})`,
       this.filters.sort === "confidence" && item.confidence !== null && percent(item.confidence),
-      this.filters.sort === "rate" && item.rate !== null && `${item.rate.toFixed(1)} words/s`,
     ].filter(Boolean);
-    const text = make("div", "snippet", about.map((fact) => `${fact} · `).join("") + (item.text.slice(0, 200) || "no words"));
-    row.append(head, text);
+    row.append(head, make("div", "snippet", [...about, item.text.slice(0, 200) || "no words"].join(" · ")));
     return row;
   }
 }

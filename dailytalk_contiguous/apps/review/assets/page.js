@@ -39,17 +39,14 @@ const stored = (storage, name) => ({
 /** Edits on their way, of this window alone, over a reload. */
 export const outbox = stored(() => sessionStorage, "outbox");
 
-/** Place, filters, speed, for the next time; what a window has of its own comes first. */
+/** Place, filters, speed, for the next time. */
 export const kept = {
   load(title) {
-    this.stores = [stored(() => localStorage, title), stored(() => sessionStorage, "kept")];
-    this.values = Object.assign({}, ...this.stores.map((store) => store.read()));
+    this.store = stored(() => localStorage, title);
+    this.values = this.store.read() ?? {};
   },
   read(name, otherwise) { return this.values[name] ?? otherwise; },
-  write(name, value) {
-    this.values[name] = structuredClone(value);
-    for (const store of this.stores) store.write(this.values);
-  },
+  write(name, value) { this.store.write(Object.assign(this.values, { [name]: structuredClone(value) })); },
 };
 
 /** Scroll a box, and nothing around it, so that a row of it is in view. */

@@ -1,7 +1,7 @@
 // Edits on their way to the file. One goes at a time; the rest wait in order, also in the window's store, so that
 // a reload or a server that was killed loses none. `saved` is said only when the server has answered, which it does
-// after fsync. An edit that was made on an older state of an item comes back: if what it changes is still as the
-// editor saw it, it is sent again; else the page shows both and the editor chooses.
+// after fsync. An edit that was made on an older state of an item comes back: if the line is still as the editor
+// saw it, it is sent again; else the page shows the newer state, and a text stays in its field, unsaved.
 
 import { post } from "./api.js";
 import { outbox } from "./page.js";
@@ -14,49 +14,46 @@ const SEEN = ["channel", "start", "end", "text", "tag", "words"];
 export class Saver {
   /**
    * @param {object} hear
-   *   state(name, sentence): saved, saving, failed (will be tried again) or refused. settled(): nothing waits.
-   *   item(item): the state after an edit. rejected(entry, error).
-   *   conflict(entry, answer) → promise: whether to save it over the newer state.
-   *   changed(answer): another program has written the file; the edit waits for `retry`.
+   *   state(name, sentence): saved, saving, failed (will be tried again) or refused. item(item): its newer state.
+   *   rejected(entry). changed(answer): another program has written the file; the edit waits for `retry`.
    */
   constructor(hear) {
-    Object.assign(this, { hear, queue: outbox.read() ?? [], busy: false, failed: false, timer: 0 });
+    Object.assign(this, { hear, queue: outbox.read() ?? [], running: null, failed: false, timer: 0 });
   }
 
   get pending() { return this.queue.length; }
 
   waits(id) { return this.queue.some((entry) => entry.id === id); }
 
-  /** Save an action of the server's contract; `about` is for a conflict. Resolves to the item, or null if it was refused. */
-  edit(item, action, about) {
+  /** Save an action of the server's contract. Resolves to the item, or null if it was refused. */
+  edit(item, action) {
     const line = item.lines.find((one) => one.id === action.line) ?? null;
-    const entry = { id: item.id, base: item.base, action, about, line: structuredClone(line) };
+    const entry = { id: item.id, base: item.base, action, line: structuredClone(line) };
     return new Promise((done) => {
       this.queue.push(Object.defineProperty(entry, "done", { value: done }));
       this.retry();
     });
   }
 
-  async retry() {
+  /** Send what waits; resolves once nothing does, or it failed. */
+  retry() {
     clearTimeout(this.timer);
     this.failed = false;
     outbox.write(this.queue);
-    if (this.busy) return;
-    this.busy = true;
-    try {
-      while (this.queue.length && !this.failed) {
-        this.hear.state("saving");
-        await this.send(this.queue[0]);
-      }
-    } finally {
-      this.busy = false; // also after an error of the page: later edits are sent all the same
+    this.running ??= this.sendAll().finally(() => { this.running = null; });
+    return this.running;
+  }
+
+  async sendAll() {
+    while (this.queue.length && !this.failed) {
+      this.hear.state("saving");
+      await this.send(this.queue[0]);
     }
-    if (!this.failed) this.hear.settled();
   }
 
   async send(entry) {
     try {
-      const { item } = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
+      const item = await post("api/edit", { name: entry.id, base: entry.base, action: entry.action });
       // Edits that wait were made on what this one has just become.
       for (const later of this.queue.slice(1)) {
         if (later.id === entry.id && later.base === entry.base) later.base = item.base;
@@ -64,16 +61,18 @@ export class Saver {
       this.leave(entry, item);
     } catch (error) {
       if (!error.answer) throw error;
-      if (error.passes || error.answer.changed) {
+      const { item: newer, changed } = error.answer;
+      if (error.passes || changed) {
         this.failed = true;
         this.hear.state(error.passes ? "failed" : "refused", error.message);
-        if (error.passes) this.timer = setTimeout(() => this.retry(), RETRY);
-        else this.hear.changed(error.answer);
-      } else if (error.status === 409) await this.stale(entry, error.answer);
+        if (changed) this.hear.changed(error.answer);
+        else this.timer = setTimeout(() => this.retry(), RETRY);
+      } else if (newer && this.goesOn(entry, newer)) outbox.write(this.queue);
       else {
         this.leave(entry, null);
+        if (newer) this.hear.item(newer);
         this.hear.state("refused", error.message);
-        this.hear.rejected(entry, error);
+        this.hear.rejected(entry);
       }
     }
   }
@@ -86,24 +85,15 @@ export class Saver {
     if (item) this.hear.state("saved");
   }
 
-  async stale(entry, answer) {
-    const newer = answer.item;
+  /** Whether an edit of an older state is in the newer one already, or can be sent again. */
+  goesOn(entry, newer) {
     const line = newer.lines.find((one) => one.id === entry.action.line);
-    const isAsSeen = entry.line && line && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]));
     if (isThere(entry.action, line, newer)) {
       this.leave(entry, newer);
-      return;
+      return true;
     }
-    if (!isAsSeen) {
-      this.hear.state("refused", "Someone changed this before you");
-      if (!await this.hear.conflict(entry, answer)) {
-        this.leave(entry, null);
-        this.hear.state("saved");
-        return;
-      }
-    }
-    entry.base = newer.base; // and it is sent again
-    outbox.write(this.queue);
+    entry.base = newer.base;
+    return Boolean(entry.line && line) && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]));
   }
 }
 

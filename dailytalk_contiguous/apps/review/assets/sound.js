@@ -5,7 +5,7 @@ import { address } from "./api.js";
 
 export class Sound {
   constructor(element, { onMove, onState, onTrouble }) {
-    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null, of: null });
+    Object.assign(this, { element, onMove, onTrouble, part: null, loop: false, alone: null, id: null });
     element.preservesPitch = true;
     for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
     element.addEventListener("play", () => this.frame());
@@ -13,11 +13,11 @@ export class Sound {
     element.addEventListener("error", () => { if (this.id !== null) onTrouble("The sound of this item can't be played."); });
   }
 
-  load({ id, of, duration, channels }) {
+  load({ id, duration, channels }) {
     this.element.pause();
-    Object.assign(this, { part: null, id, of, mono: channels === 1 });
+    Object.assign(this, { part: null, id, mono: channels === 1 });
     this.element.preload = duration > 120 ? "metadata" : "auto";
-    this.element.src = address("api/sound", { id, of });
+    this.element.src = address("api/sound", { id });
   }
 
   get playing() { return !this.element.paused && !this.element.ended; }

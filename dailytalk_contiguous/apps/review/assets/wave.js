@@ -1,4 +1,5 @@
-// The picture of an item: a lane for each channel with its waveform, its lines and its words, which can be dragged.
+// The picture of an item: a lane for each channel with its waveform, its lines and its words. Edges of the chosen line
+// and word can be dragged, or stepped by keys.
 //
 // The waveform is a canvas; lines and words are elements, made anew for what is in view whenever the view changes. It
 // is not wavesurfer.js 8.0.1, which makes an element of every region of the item: with two channels of an hour and
@@ -9,24 +10,24 @@ import { $, CHANNELS, clamp, clock, make, tidy } from "./page.js";
 
 const AXIS = 18, TITLE = 18, WORD = 20, GAP = 8; // pixels
 const LANE = 86, ALONE = 128; // height of a waveform, of two and of one
-const EDGE = 5; // pixels inside an edge that take hold of it
 const SHORTEST = 0.01; // seconds of a word or a line
 const MOST = 20000; // columns of a request
 const CLOSEST = 0.25; // seconds in view at least
+const SETTLED = 350; // ms after the last step before an edge is saved
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800]; // seconds of the axis
 
 export class Wave {
   /**
    * @param {object} hear
    *   position() → seconds; seek(seconds); pick(line, index): a line or one of its words was chosen; play(region);
-   *   moved(region, times): a drag ended; selected(): another selection, or none.
+   *   moving(times): an edge is being dragged or stepped; moved(region, times): that is over.
    */
   constructor(hear) {
     Object.assign(this, {
-      hear, item: null, view: { start: 0, span: 10 }, selection: null, chosen: { line: null, index: -1 }, regions: [], drawn: [], asked: false,
+      hear, item: null, view: { start: 0, span: 10 }, chosen: { line: null, index: -1 }, regions: [], drawn: [], asked: false, timer: 0,
       peaks: null, // of the view and as much on both sides
-      preview: null, // { line, index or null, start, end } while it is dragged, stepped or saved
-      held: null, // the same while it is dragged or stepped: what is shown anew meanwhile does not take it away
+      preview: null, // { line, index or null, start, end } until its edit is answered
+      moving: false, // while it is dragged or stepped: what is shown anew meanwhile does not take it away
     });
     this.canvas = $("wave");
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", () => this.draw());
@@ -36,7 +37,7 @@ export class Wave {
 
   /** Show an item, from the start or, if it is the one that is shown, as it is now. */
   show(item, span) {
-    const isOther = this.item?.id !== item.id || this.item.of !== item.of;
+    const isOther = this.item?.id !== item.id;
     this.item = item;
     this.lanes = item.channels > 1 || item.lines.some((line) => line.channel === "right") ? CHANNELS : CHANNELS.slice(0, 1);
     this.regions = item.lines.flatMap((line) => {
@@ -44,8 +45,8 @@ export class Wave {
       const words = line.words.map((word, index) => ({ line, lane, index, word, start: word.start, end: word.end }));
       return [{ line, lane, index: null, start: line.start, end: line.end }, ...words];
     });
-    if (isOther) Object.assign(this, { held: null, selection: null, peaks: null, asking: null, gain: 0 });
-    this.preview = this.held;
+    if (isOther) Object.assign(this, { moving: false, peaks: null, asking: null, gain: 0 });
+    if (!this.moving) this.preview = null;
     if (isOther) this.look(0, span);
     this.draw();
   }
@@ -96,14 +97,9 @@ export class Wave {
   }
 
   /** The region of the chosen line, or of one of its words. */
-  region(index) { return this.current({ line: { id: this.chosen.line }, index }, null); }
+  region(index) { return this.regions.find((one) => one.line.id === this.chosen.line && one.index === index) ?? null; }
 
-  /** The region as it is by now: an edit that was saved during a drag makes others of all. */
-  current(region, otherwise = region) {
-    return this.regions.find((one) => one.line.id === region.line.id && one.index === region.index) ?? otherwise;
-  }
-
-  /** The times of a region as they are shown: where it is being dragged to, if it is. */
+  /** The times of a region as they are shown: where it is being moved to, if it is. */
   times(region) {
     const { preview } = this;
     return preview && preview.line === region.line.id && preview.index === region.index ? preview : region;
@@ -111,14 +107,14 @@ export class Wave {
 
   /** Ask for the peaks of the view, unless those that are known are fine enough. */
   async want() {
-    const { view: { start, span }, item: { id, of, duration } } = this;
+    const { view: { start, span }, item: { id, duration } } = this;
     const column = span / this.width / 2; // two a pixel, so that none is left out
     const fits = (part) => part && part.start <= start && part.end >= Math.min(duration, start + span) && part.column <= 1.8 * column;
     if (fits(this.peaks) || fits(this.asking)) return;
     const [from, end] = [Math.max(0, start - span), Math.min(duration, start + 2 * span)];
     const count = clamp(Math.ceil((end - from) / column), 1, MOST);
     const asked = this.asking = { start: from, end, count, column: (end - from) / count };
-    const answer = await bytes("api/peaks", { id, of, start: from, end, count }).catch(() => null); // the page says why
+    const answer = await bytes("api/peaks", { id, start: from, end, count }).catch(() => null); // the page says why
     if (this.asking !== asked || !answer) return;
     this.peaks = { ...asked, ...answer };
     this.gain ||= [8, 4, 2].find((times) => answer.values.every((value) => Math.abs(value) * times <= 127)) ?? 1;
@@ -212,11 +208,6 @@ export class Wave {
       Object.assign(element.style, { left: `${left}px`, width: `${wide}px`, top: `${top}px`, height: `${height}px` });
       return element;
     }));
-    $("selection").hidden = !this.selection;
-    if (!this.selection) return;
-    const { start: from, end, channel } = this.selection;
-    const place = { left: this.at(from), width: this.at(end) - this.at(from), top: this.top(channel) + TITLE, height: this.waveHeight };
-    for (const [name, pixels] of Object.entries(place)) $("selection").style[name] = `${pixels}px`;
   }
 
   placeHandles() {
@@ -245,9 +236,9 @@ export class Wave {
     $("head").style.transform = `translateX(${clamp(x, 0, this.width - 1.5)}px)`;
   }
 
-  // Editing by hand.
+  // Edges that are dragged or stepped.
 
-  /** Times of a region when one edge, or all of it, is moved; words of a line stay in their order. */
+  /** Times of a region when one edge is moved; words of a line stay in their order. */
   moved(region, edge, shift, from) {
     // Neighbours of a word give way, as the server has it, and keep something.
     const [before, after] = region.index === null ? [] : [region.line.words[region.index - 1], region.line.words[region.index + 1]];
@@ -255,80 +246,76 @@ export class Wave {
     const high = after ? Math.max(region.end, after.end - SHORTEST) : this.item.duration;
     let { start, end } = from;
     if (edge === "start") start = clamp(start + shift, low, Math.max(low, end - SHORTEST));
-    else if (edge === "end") end = clamp(end + shift, Math.min(high, start + SHORTEST), high);
-    else {
-      const by = clamp(shift, low - start, high - end);
-      [start, end] = [start + by, end + by];
-    }
+    else end = clamp(end + shift, Math.min(high, start + SHORTEST), high);
     return { line: region.line.id, index: region.index, start: tidy(start), end: tidy(end) };
   }
 
-  /** What is under the pointer: the time, the lane, and a region with the edge that is near, or its title. */
-  hit(event) {
-    const box = this.canvas.getBoundingClientRect();
-    const time = clamp(this.view.start + ((event.clientX - box.left) / box.width) * this.view.span, 0, this.item.duration);
-    const lane = clamp(Math.floor((event.clientY - box.top - AXIS) / (this.top(1) - AXIS)), 0, this.lanes.length - 1);
-    const element = document.elementFromPoint(event.clientX, event.clientY);
-    const [, kind, held] = /^(line|word)-(start|end)$/.exec(element.id) ?? [];
-    if (kind) return { time, lane, region: this.region(kind === "word" ? this.chosen.index : null), edge: held, isHandle: true };
-    const region = this.drawn[element.closest(".region")?.dataset.place];
-    if (!region) return { time, lane, region: null };
-    const { left, right, top, width } = element.closest(".region").getBoundingClientRect();
-    const [before, after] = [event.clientX - left, right - event.clientX];
-    const isNear = Math.min(before, after) <= Math.min(EDGE, Math.max(2, width / 4));
-    const edge = isNear ? (before < after ? "start" : "end") : null;
-    return { time, lane, region, edge, isHandle: region.word || isNear || event.clientY - top <= TITLE };
+  move(region, edge, shift, from) {
+    this.preview = this.moved(region, edge, shift, from);
+    this.moving = true;
+    this.hear.moving(this.preview, edge);
+    this.draw();
+  }
+
+  /** Step an edge: it is shown at once, and saved when the keys rest. */
+  step(region, edge, by) {
+    clearTimeout(this.timer);
+    this.move(region, edge, by, this.times(region));
+    this.timer = setTimeout(() => this.settle(), SETTLED);
+  }
+
+  /** What is being moved is where it is to be. */
+  settle() {
+    clearTimeout(this.timer);
+    if (!this.moving) return;
+    this.moving = false;
+    const { line, index } = this.preview;
+    this.hear.moved(this.regions.find((one) => one.line.id === line && one.index === index), this.preview);
   }
 
   listen() {
     const stage = $("stage");
-    let drag = null;
-    stage.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0 || !this.item) return;
-      const hit = this.hit(event);
-      drag = { ...hit, x: event.clientX, from: hit.region && { ...this.times(hit.region) } };
-      if (hit.isHandle) this.hear.pick(hit.region.line, hit.region.index ?? -1);
-      stage.setPointerCapture(event.pointerId);
-      event.preventDefault();
-      document.activeElement?.blur?.();
-    });
-    stage.addEventListener("pointermove", (event) => {
-      if (!drag || (!drag.moved && Math.abs(event.clientX - drag.x) < 4)) return;
-      drag.moved = true;
-      const shift = ((event.clientX - drag.x) / this.width) * this.view.span;
-      if (drag.isHandle) this.preview = this.held = this.moved(this.current(drag.region), drag.edge, shift, drag.from);
-      else {
-        const [start, end] = [drag.time, clamp(drag.time + shift, 0, this.item.duration)].sort((a, b) => a - b);
-        this.selection = { start: tidy(start), end: tidy(end), channel: drag.lane };
+    const timeAt = (event) => {
+      const box = this.canvas.getBoundingClientRect();
+      return clamp(this.view.start + ((event.clientX - box.left) / box.width) * this.view.span, 0, this.item.duration);
+    };
+    const regionAt = (event) => this.drawn[document.elementFromPoint(event.clientX, event.clientY)?.closest(".region")?.dataset.place];
+    for (const handle of document.querySelectorAll(".edge")) {
+      const [kind, edge] = handle.id.split("-");
+      const chosen = () => this.region(kind === "word" ? this.chosen.index : null);
+      let drag = null;
+      handle.addEventListener("pointerdown", (event) => {
+        if (event.button !== 0) return;
+        this.settle();
+        drag = { x: event.clientX, from: { ...this.times(chosen()) } };
+        handle.setPointerCapture(event.pointerId);
+      });
+      handle.addEventListener("pointermove", (event) => {
+        if (drag) this.move(chosen(), edge, ((event.clientX - drag.x) / this.width) * this.view.span, drag.from);
+      });
+      for (const end of ["pointerup", "pointercancel"]) {
+        handle.addEventListener(end, () => {
+          drag = null;
+          this.settle();
+        });
       }
-      this.draw();
-    });
-    stage.addEventListener("pointerup", () => {
-      if (!drag) return;
-      const [{ isHandle, moved, region, time }, times] = [drag, this.held];
-      drag = this.held = null;
-      if (moved && isHandle) this.hear.moved(this.current(region), times);
-      if (!moved) this.selection = null;
-      this.hear.selected();
-      if (!moved && !isHandle) {
-        if (region) this.hear.pick(region.line, -1);
-        this.hear.seek(time);
-      }
-      this.draw();
-    });
-    stage.addEventListener("pointercancel", () => {
-      drag = this.held = this.preview = null;
-      this.draw();
+      handle.addEventListener("blur", () => this.settle());
+    }
+    stage.addEventListener("click", (event) => {
+      if (!this.item || event.target.matches(".edge")) return;
+      const region = regionAt(event);
+      if (region) this.hear.pick(region.line, region.index ?? -1);
+      if (!region?.word) this.hear.seek(timeAt(event));
     });
     stage.addEventListener("dblclick", (event) => {
-      const { region } = this.hit(event);
+      const region = regionAt(event);
       if (region) this.hear.play(region);
     });
     stage.addEventListener("wheel", (event) => {
       if (!this.item) return;
       event.preventDefault();
       const by = event.deltaMode === 1 ? 30 : 1;
-      if (event.ctrlKey) this.zoom(Math.exp((-event.deltaY * by) / 200), this.hit(event).time);
+      if (event.ctrlKey) this.zoom(Math.exp((-event.deltaY * by) / 200), timeAt(event));
       else this.look(this.view.start + (((event.deltaX || event.deltaY) * by) / this.width) * this.view.span);
     }, { passive: false });
   }
