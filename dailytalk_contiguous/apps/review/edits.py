@@ -48,8 +48,6 @@ _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
 #: Decimals of seconds: the lines of files have times in milliseconds.
 _DIGITS = 3
 
-_AGAIN = "reload the page"
-
 
 class Item(NamedTuple):
     """The limits of an edit: the seconds of the file that the item fills, its channels, and its legal tags.
@@ -214,7 +212,10 @@ class Action:
     @cached_property
     def key(self) -> str:
         """The id of the line that is meant."""
-        return self._id("line")
+        key = self.action.get("line")
+        if not isinstance(key, str) or key not in self.lines:
+            raise BadInput(f"there is no line {quoted(key)}", "reload the page")
+        return key
 
     @property
     def line(self) -> SpokenLine:
@@ -251,18 +252,19 @@ class Action:
         return {self.key: first, self._free_id(self.key): second}
 
     def merge(self) -> Patch:
-        pair = sorted((self.key, self._id("with")), key=lambda key: _reach([self.lines[key]]))
-        first, second = (self.lines[key] for key in pair)
-        if pair[0] == pair[1]:
-            raise BadInput("a line can't be merged with itself", "name the line after it")
-        if first["channel"] != second["channel"]:
-            raise BadInput("the two lines are of two speakers", "swap the speaker of one of them first")
+        """Merge a line with the next one of its speaker."""
+        first = self.line
+        own = [key for key, line in in_order(self.lines) if line["channel"] == first["channel"]]
+        following = own[own.index(self.key) + 1 :]
+        if not following:
+            raise BadInput("there is no later line of the same speaker", "merge the line before it")
+        second = self.lines[following[0]]
         words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
         text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
         if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
             words, text = ordered, join_words(word["word"] for word in ordered)
         merged = {"end": max(first["end"], second["end"]), "text": text, "words": words}
-        return {pair[0]: first | merged, pair[1]: None}
+        return {self.key: first | merged, following[0]: None}
 
     def insert(self) -> Patch:
         channels = self.item.channels
@@ -321,12 +323,6 @@ class Action:
             )
         return {key: with_text(line, _clean(text)) for (key, line), text in zip(ordered, texts, strict=True)}
 
-    def _id(self, field: str) -> str:
-        key = self.action.get(field)
-        if not isinstance(key, str) or key not in self.lines:
-            raise BadInput(f"there is no line {quoted(key)}", _AGAIN)
-        return key
-
     def _free_id(self, like: str) -> str:
         """An id that no line has or had, like another: `a/left/0003+1`; a number where ids are numbers."""
         used = {*self.lines, *self.item.used}
@@ -338,7 +334,7 @@ class Action:
     def _index(self, first: int) -> int:
         index = self.action.get("index")
         if type(index) is not int or not first <= index < len(self.words):
-            raise BadInput(f"the line has no word {quoted(index)} for that", _AGAIN)
+            raise BadInput("this needs a word of the line", "choose one: to split, not the first")
         return index
 
     def _seconds(self, field: str) -> float:

@@ -39,7 +39,6 @@ def summary_of(said: Sequence[Json]) -> Json:
     suspects = {suspect["kind"]: suspect for line in reversed(said) for suspect in suspects_of(line)}
     nothing = [{"kind": "empty", "why": "it has no text"}]
     return {
-        "n_lines": len(said),
         "text": " ".join(line["text"] for line in said if line["text"]),
         "speakers": values("speaker"),
         "tag": values("tag"),

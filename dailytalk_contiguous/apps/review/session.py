@@ -119,13 +119,11 @@ class Session:
         answer: Json = {"id": name, "listed": listed, **self._fields(name), "lines": shown}
         try:
             stretch = self.stretch(name)
-            info = read_header(stretch.audio)
-            sound = {"duration": round(stretch.seconds, 6), "why_silent": None}
-            return answer | sound | {"sample_rate": info.sample_rate, "channels": info.channels}
+            channels = read_header(stretch.audio).channels
+            return answer | {"duration": round(stretch.seconds, 6), "why_silent": None, "channels": channels}
         except (BadInput, OSError) as problem:
             why = str(problem) if isinstance(problem, BadInput) else f"it can't be read: {problem.strerror}"
-            seconds = listed["duration"] or 0.0
-            return answer | {"duration": seconds, "why_silent": why, "sample_rate": None, "channels": 0}
+            return answer | {"duration": listed["duration"] or 0.0, "why_silent": why, "channels": 0}
 
     def stretch(self, name: str) -> SoundStretch:
         """The sound of an item."""

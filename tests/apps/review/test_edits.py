@@ -81,8 +81,8 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
         "text": {"line": key, "text": TEXTS},
         "times": {"line": key, "start": times, "end": times},
         "word": {"line": key, "index": index, "start": times, "end": times},
-        "split": draw(st.sampled_from([{"line": key, "index": index}, {"line": key, "at": times}])),
-        "merge": {"line": key, "with": key},
+        "split": {"line": key, "index": index},
+        "merge": {"line": key},
         "insert": {
             "channel": st.sampled_from(["left", "right", "up"]),
             "start": times,
@@ -92,7 +92,7 @@ def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
         "delete": {"line": key},
         "swap": {"line": key},
         "tag": {"line": key, "tag": st.sampled_from(["calm", "happy", "", "cross"])},
-        "whole": {"text": st.lists(TEXTS, max_size=7).map("\n".join)},
+        "whole": {"text": st.lists(TEXTS, min_size=len(lines), max_size=len(lines)).map("\n".join)},
     }[kind]
     return {"do": kind} | {name: draw(strategy) for name, strategy in fields.items()}
 
@@ -147,13 +147,14 @@ def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
     assert words[2]["probability"] == 0.9
 
 
-def test_a_line_broken_in_the_whole_text_becomes_two_with_the_times_of_their_words() -> None:
+def test_the_whole_text_has_a_line_for_each_that_is_spoken() -> None:
     texts = [made["text"] for _, made in in_order(call())]
-    texts[1:2] = ["I was riding", "down the hill"]
-    after = in_order(done(call(), do="whole", text="\n".join(texts)))
-    assert [made["text"] for _, made in after] == texts
-    assert [(made["start"], made["end"]) for _, made in after[1:3]] == [(3.0, 3.9), (3.9, 4.8)]
-    assert [made["channel"] for _, made in after[1:3]] == ["right", "right"]
+    texts[1] = "I was riding down the road"
+    after = done(call(), do="whole", text="\n".join(texts))
+    assert [made["text"] for _, made in in_order(after)] == texts
+    assert after["r0"]["words"][-1]["end"] == call()["r0"]["words"][-1]["end"]
+    with pytest.raises(BadInput, match="3 lines for 4"):
+        done(call(), do="whole", text="\n".join(texts[1:]))
 
 
 def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:

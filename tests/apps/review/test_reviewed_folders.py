@@ -1,4 +1,4 @@
-"""What can be reviewed besides a tagged folder: clips with their JSON, and training folders."""
+"""What can be reviewed besides a tagged folder: clips with their JSON."""
 
 import json
 from contextlib import suppress
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.apps.review.layouts import DISCARDED, DISCARDED_ENTRIES, Editable, open_editable
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.sources.whisper_json import read_whisper_json
 
 RATE = 16000
@@ -57,7 +56,7 @@ def opened(folder: Path) -> Session:
 
 
 def edit(session: Session, name: str, **action: Any) -> dict[str, Any]:
-    return session.edit(name, session.item(name)["base"], action, "Ada")["item"]
+    return session.edit(name, session.item(name)["base"], action)
 
 
 def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
@@ -93,18 +92,18 @@ def test_a_clip_without_an_entry_gets_one(tmp_path: Path) -> None:
 def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: Path) -> None:
     before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
     session = opened(tmp_path)
-    names = session.discard_range(2, 3, "Ada")["ids"]
+    names = [row["id"] for row in session.discard_range(2, 3)]
     assert names == ["talk_000002.wav", "talk_000003.wav"]
     aside = tmp_path / "audios" / DISCARDED
     assert sorted(path.name for path in aside.iterdir()) == [DISCARDED_ENTRIES, *names]
     assert {*json.loads((tmp_path / "my.json").read_text("utf-8"))} == {"talk_000001.wav", "talk_000004.wav"}
     assert json.loads((aside / DISCARDED_ENTRIES).read_text("utf-8")) == {name: before[name] for name in names}
-    listed = {item["id"]: item["discarded"] for item in session.items("Ada")["items"]}
+    listed = {item["id"]: item["discarded"] for item in session.about()["items"]}
     assert listed == {f"talk_{number:06d}.wav": number in (2, 3) for number in range(1, 5)}
     assert session.item(names[0])["lines"][1]["text"] == "in room 2"
     with pytest.raises(BadInput, match="discarded"):
         edit(session, names[0], do="text", line="0", text="x")
-    assert session.restore(names, "Ada") == {"ids": names}
+    assert [row["id"] for row in session.restore(names)] == names
     assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
     assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
 
@@ -127,12 +126,12 @@ def test_discarding_that_is_stopped_anywhere_loses_nothing_and_is_done_when_it_i
         with pytest.MonkeyPatch.context() as patch:
             stopped_after(patch, stop)
             try:
-                opened(folder).discard([name], "Ada", discarded)
+                opened(folder).discard([name], discarded)
             except _Stopped:
                 sounds = [path.name for place in (folder / "audios", aside) for path in place.glob("*.wav")]
                 assert sorted(sounds) == sorted(before)
                 assert entries(folder / "my.json") | entries(aside / DISCARDED_ENTRIES) == before
-        opened(folder).discard([name], "Ada", discarded)
+        opened(folder).discard([name], discarded)
         gone = gone | {name} if discarded else gone - {name}
         assert {path.name for path in (folder / "audios").glob("*.wav")} == {*before} - gone
         assert {path.name for path in aside.glob("*.wav")} == gone
@@ -164,58 +163,6 @@ def stopped_after(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr(Path, "replace", counted(replace))
 
 
-def moshi(folder: Path) -> Path:
-    for name in ("a", "b"):
-        tone(folder / "data_stereo" / f"{name}.wav", 4.0, 2)
-        words = [["Good", [0.1, 0.4], "SPEAKER_MAIN"], ["day.", [0.45, 0.8], "SPEAKER_MAIN"],
-                 ["Hello", [1.0, 1.5], "SPEAKER_OTHER"], ["again.", [2.4, 2.9], "SPEAKER_MAIN"]]  # fmt: skip
-        document = {"alignments": words, "text_conditions": {"style": "calm"}}
-        (folder / "data_stereo" / f"{name}.json").write_text(json.dumps(document), "utf-8")
-    for side, name in (("train", "a"), ("eval", "b")):
-        line = {"path": f"data_stereo/{name}.wav", "duration": 4.0}
-        (folder / f"{side}.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
-    return folder
-
-
-def test_words_of_a_training_folder_are_edited_as_lines_and_stay_what_the_trainer_reads(tmp_path: Path) -> None:
-    session = opened(moshi(tmp_path))
-    name = "data_stereo/a.wav"
-    lines = session.item(name)["lines"]
-    assert [(line["channel"], line["text"]) for line in lines] == [
-        ("left", "Good day."), ("right", "Hello"), ("left", "again."),
-    ]  # fmt: skip
-    edit(session, name, do="text", line=lines[0]["id"], text="Good old day.")
-    edit(session, name, do="tag", line=lines[2]["id"], tag="happy")
-    document = json.loads((tmp_path / "data_stereo" / "a.json").read_text("utf-8"))
-    assert [(word, speaker) for word, _, speaker in document["alignments"]] == [
-        ("Good", "SPEAKER_MAIN"), ("old", "SPEAKER_MAIN"), ("day.", "SPEAKER_MAIN"),
-        ("Hello", "SPEAKER_OTHER"), ("again.", "SPEAKER_MAIN"),
-    ]  # fmt: skip
-    assert document["text_conditions"] == {"style": "calm"}
-    assert {path.name for path in tmp_path.rglob("*jsonl")} == {"train.jsonl", "eval.jsonl"}
-    session = opened(tmp_path)
-    lines = session.item(name)["lines"]
-    assert [(line["text"], line["tag"]) for line in lines][::2] == [("Good old day.", None), ("again.", "happy")]
-    session.undo("Ada")
-    session.undo("Ada")
-    document = json.loads((tmp_path / "data_stereo" / "a.json").read_text("utf-8"))
-    assert [word for word, *_ in document["alignments"]] == ["Good", "day.", "Hello", "again."]
-    assert [row["alignments"] for row in open_items(tmp_path).rows()]
-
-
-def test_discarded_training_files_leave_their_manifest_and_come_back(tmp_path: Path) -> None:
-    session = opened(moshi(tmp_path))
-    name = "data_stereo/a.wav"
-    assert session.discard([name], "Ada") == {"ids": [name]}
-    assert (tmp_path / "train.jsonl").read_text("utf-8") == ""
-    assert sorted(path.name for path in (tmp_path / "data_stereo" / DISCARDED).iterdir()) == [
-        "a.json", "a.wav", DISCARDED_ENTRIES,
-    ]  # fmt: skip
-    assert session.restore([name], "Ada") == {"ids": [name]}
-    assert json.loads((tmp_path / "train.jsonl").read_text("utf-8"))["path"] == name
-    assert session.item(name)["lines"][0]["text"] == "Good day."
-
-
 def test_a_list_of_edits_never_leads_out_of_its_folder(tmp_path: Path) -> None:
     folder = clips(tmp_path / "in")
     record = {"number": 1, "time": "2026-01-01T00:00:00+00:00", "author": "x", "action": "discard"}
@@ -223,7 +170,8 @@ def test_a_list_of_edits_never_leads_out_of_its_folder(tmp_path: Path) -> None:
     (folder / ".dailytalk-edits").write_text(json.dumps(record) + "\n", "utf-8")
     tone(tmp_path / "secret.wav")
     session = opened(folder)
-    for again in (lambda: session.undo("x"), lambda: session.restore(["../../secret.wav"], "x")):
+    name = "../../secret.wav"
+    for again in (lambda: session.edit(name, 1, {"do": "undo"}), lambda: session.restore([name])):
         with suppress(BadInput):
             again()
     assert (tmp_path / "secret.wav").exists()

@@ -1,7 +1,7 @@
 // The lines of the shown item as a dialogue, and the chosen line with its text, times, tag and words. A text or a tag
 // that is being entered is a draft; it is saved after a pause, on leaving the field and before anything else is edited.
 
-import { $, announce, clock, make, options, percent, reveal, say, speakerOf, tidy } from "./page.js";
+import { $, announce, clock, make, options, percent, reveal, say, speakerOf } from "./page.js";
 
 const PAUSE = 1000; // ms of typing nothing
 
@@ -29,16 +29,9 @@ export class Editor {
       const row = event.target.closest("[role=option]");
       if (row) this.pick(this.item.lines[row.dataset.index].id, -1, true);
     });
-    $("words").addEventListener("click", (event) => {
-      const word = event.target.closest("[data-word]");
-      if (word) this.pick(this.line, Number(word.dataset.word), false);
-    });
     for (const [id, kind] of [["text", "input"], ["tag", "change"]]) {
       $(id).addEventListener(kind, () => this.type(id, $(id).value)); // letters choose a tag, one after the other
       $(id).addEventListener("blur", () => this.flush());
-    }
-    for (const [id, edge] of [["start", "start"], ["end", "end"], ["from", "start"], ["to", "end"]]) {
-      $(id).addEventListener("change", () => this.typedTime($(id), edge));
     }
   }
 
@@ -115,29 +108,14 @@ export class Editor {
     const text = draft?.text ?? line?.text ?? "";
     if ($("text").value !== text) $("text").value = text; // to set a value moves the caret, even if it is the same
     this.grow();
-    const isIllegal = line?.tag && !this.tags.includes(line.tag);
-    options($("tag"), [["", "–"], ...this.tags, ...(isIllegal ? [[line.tag, `${line.tag} (not legal)`]] : [])]);
+    options($("tag"), [["", "–"], ...new Set([...this.tags, ...(line?.tag ? [line.tag] : [])])]);
     $("tag").value = draft?.tag ?? line?.tag ?? "";
     say($("line-facts"), line ? factsOf(line) : "");
-    this.fillWords(line?.words ?? []);
-  }
-
-  fillWords(words) {
-    const [box, { word }] = [$("words"), this];
-    box.replaceChildren(...words.map((one, index) => {
-      const option = make("span", one.probability !== null && one.probability < 0.5 ? "unsure" : "", one.word);
-      const facts = { id: `word-${index}`, role: "option", "aria-selected": index === this.index, "data-word": index };
-      for (const [name, value] of Object.entries(facts)) option.setAttribute(name, String(value));
-      return option;
-    }));
-    box.hidden = !words.length;
-    if (word) box.setAttribute("aria-activedescendant", `word-${this.index}`);
-    else box.removeAttribute("aria-activedescendant");
-    reveal(box, box.children[this.index]);
+    const { word } = this;
     $("word-fields").classList.toggle("none", !word);
     for (const id of ["from", "to"]) $(id).disabled = !word || !this.writable;
     this.times(word?.start, word?.end, true);
-    say($("sure"), typeof word?.probability === "number" ? `sure ${percent(word.probability)}` : word ? "" : "no word chosen");
+    say($("sure"), word ? [`“${word.word}”`, typeof word.probability === "number" && `sure ${percent(word.probability)}`].filter(Boolean).join(" ") : "no word chosen");
   }
 
   /** Show times of the line or the word, as they are or as they are being moved. */
@@ -183,15 +161,6 @@ export class Editor {
   refused({ do: kind, line, text }) {
     if (kind === "text" && line === this.line && !this.draft) this.draft = { text };
     this.fill();
-  }
-
-  async typedTime(field, edge) {
-    const { word, index, line } = this;
-    const ofWord = Boolean(field.closest("#word-fields"));
-    const region = ofWord ? word : this.chosen;
-    if (!region || Number.isNaN(field.valueAsNumber)) return;
-    const times = { start: region.start, end: region.end, [edge]: tidy(field.valueAsNumber) };
-    if (!await this.hear.edit(ofWord ? { do: "word", line, index, ...times } : { do: "times", line, ...times })) this.fill();
   }
 
   // The dialogue.

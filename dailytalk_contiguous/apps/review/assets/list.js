@@ -1,13 +1,13 @@
 // The list of all items, in pages: filtered and sorted here, for 20,000 rows are a matter of milliseconds and every
 // key then answers at once.
 
-import { $, clock, counted, kept, make, options, percent, press, reveal, say } from "./page.js";
+import { $, clock, counted, kept, make, options, press, reveal, say } from "./page.js";
 
 const PAGE = 100; // rows
 
 /** All filters as they are at first; those of controls are set by the ones with their name as `data-filter`. */
 const CLEAR = {
-  search: "", unreviewed: false, suspects: false, sort: "place", order: "up", tag: "", emotion: "", speakers: "", state: "kept",
+  search: "", unreviewed: false, suspects: false, sort: "place", tag: "", emotion: "", speakers: "", state: "kept",
 };
 
 /** What there is to filter by of an item. */
@@ -26,8 +26,8 @@ const SORTS = {
   place: ["place", (item) => item.place],
   id: ["name", (item) => item.id],
   duration: ["length", (item) => item.duration],
-  confidence: ["confidence", (item) => item.confidence],
-  suspects: ["suspects", (item) => item.suspects.length],
+  confidence: ["confidence, doubtful first", (item) => item.confidence],
+  suspects: ["suspects, most first", (item) => -item.suspects.length],
 };
 
 const plain = (text) => text.normalize("NFKC").toUpperCase().trim(); // in which ß is SS
@@ -97,27 +97,16 @@ export class List {
     const set = Object.entries(filters).filter(([name, value]) => PASSES[name] && value);
     const items = [...this.byId.values()].filter((item) => set.every(([name, value]) => PASSES[name](item, value)));
     const [, by] = SORTS[filters.sort];
-    const sign = filters.order === "down" ? -1 : 1;
     items.sort((a, b) => {
       const [x, y] = [by(a), by(b)];
       if (x === y) return a.place - b.place;
-      if (x === null || y === null) return x === null ? 1 : -1; // what is unknown comes last, either way
-      return x < y ? -sign : sign;
+      if (x === null || y === null) return x === null ? 1 : -1; // what is unknown comes last
+      return x < y ? -1 : 1;
     });
     this.found = items.map(({ id }) => id);
-    const active = [...$("filters").querySelectorAll("[data-filter]")].filter(({ dataset: { filter } }) => filters[filter] !== CLEAR[filter]);
-    say($("active-filters"), active.length ? `· ${active.length} set` : "");
     const [all, shown] = [this.byId.size, this.found.length];
     say($("count"), shown === all ? counted(all, "item") : `${shown.toLocaleString("en")} of ${counted(all, "item")}`);
     this.choose(this.current);
-  }
-
-  /** The first line of an item in which most of what is searched is said; null without a search. */
-  lineFound(item) {
-    const words = plain(this.filters.search).split(/\s+/).filter(Boolean);
-    const said = (line) => words.filter((word) => plain(line.text).includes(word)).length;
-    const best = Math.max(0, ...item.lines.map(said));
-    return best ? item.lines.find((line) => said(line) === best).id : null;
   }
 
   get place() { return this.found.indexOf(this.current); }
@@ -176,11 +165,7 @@ export class List {
     head.append(make("span", "mark", mark), make("span", "hidden", said), make("span", "id", item.id));
     if (item.suspects.length) head.append(make("span", "suspect", `⚠ ${item.suspects.map(({ kind }) => kind).join(", ")}`));
     head.append(make("span", "soft figures", item.duration === null ? "" : clock(item.duration, item.duration < 60 ? 1 : 0)));
-    const about = [
-      item.n_lines > 1 && `${item.n_lines} lines`,
-      this.filters.sort === "confidence" && item.confidence !== null && percent(item.confidence),
-    ].filter(Boolean);
-    row.append(head, make("div", "snippet", [...about, item.text.slice(0, 200) || "no words"].join(" · ")));
+    row.append(head, make("div", "snippet", item.text.slice(0, 200) || "no words"));
     return row;
   }
 }

@@ -4,7 +4,7 @@
 import { Refused, get, post } from "./api.js";
 import { Editor } from "./editor.js";
 import { List } from "./list.js";
-import { $, announce, CHANNELS, clamp, clock, counted, kept, make, options, press, say, speakerOf, tidy } from "./page.js";
+import { $, announce, clamp, clock, counted, kept, make, options, press, say, tidy } from "./page.js";
 import * as panels from "./panels.js";
 import { Saver } from "./saving.js";
 import { Sound } from "./sound.js";
@@ -40,7 +40,7 @@ const changedElsewhere = ({ changed }) => panels.changed(changed, async (mine) =
   notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
 });
 
-const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => showSound(), onTrouble: (text) => notice(text) });
+const sound = new Sound($("sound"), { onMove: () => moved(), onState: () => { $("play").firstChild.textContent = sound.playing ? "Pause" : "Play"; }, onTrouble: (text) => notice(text) });
 const list = new List((id) => go(id, true));
 
 const editor = new Editor({
@@ -61,21 +61,15 @@ const wave = new Wave({
   position: () => sound.time,
   seek: (time) => { sound.part = null; sound.seek(time); },
   pick: (line, index) => editor.pick(line.id, index, false),
-  play: (region) => play(region),
-  moving: (times, edge) => {
-    editor.times(times.start, times.end, times.index !== null);
+  moving: ({ start, end, word }, edge) => {
+    editor.times(start, end, Boolean(word));
     showSaving("saved");
-    announce(times[edge].toFixed(2));
+    announce((edge === "start" ? start : end).toFixed(2));
   },
-  /** A region was moved: it stays where it is shown until the server has answered. */
-  moved: async (region, { start, end, line, index }) => {
-    const isMoved = region && (start !== region.start || end !== region.end);
-    const saved = isMoved && await edit(index === null ? { do: "times", line, start, end } : { do: "word", line, index, start, end });
-    if (saved) return;
-    wave.preview = null;
-    wave.draw();
-    editor.fill();
-    showSaving("saved");
+  moved: ({ line, index, word, start, end }) => {
+    const isMoved = start !== (word ?? line).start || end !== (word ?? line).end;
+    if (isMoved) edit(word ? { do: "word", line: line.id, index, start, end } : { do: "times", line: line.id, start, end });
+    else showSaving("saved");
   },
 });
 
@@ -84,9 +78,9 @@ const saver = new Saver({
   item: (newer) => show(newer),
   rejected: ({ id, action }) => {
     if (action.text) notice(`${$("notice").textContent} Your text was: ${action.text}`);
-    wave.preview = null;
-    if (item?.id === id) editor.refused(action);
-    wave.draw();
+    if (item?.id !== id) return;
+    wave.show(item);
+    editor.refused(action);
   },
   changed: changedElsewhere,
 });
@@ -127,13 +121,12 @@ const go = async (id, playing = false, wanted = null) => {
   try { fetched = await get("api/item", { id }); } catch (error) { failed(error); return; }
   if (opening !== id) return; // another was wanted meanwhile
   opening = null;
-  sound.load(fetched);
+  sound.load(id);
   document.body.classList.remove("listing"); // before anything is measured
   show(fetched);
   standing();
-  const line = fetched.lines.find((one) => one.id === wanted)?.id ?? list.lineFound(fetched);
-  if (line) editor.pick(line, -1, false);
-  else if (editor.chosen) wave.reveal(editor.chosen.start, editor.chosen.start + 1);
+  const line = fetched.lines.find((one) => one.id === wanted) ?? fetched.lines[0];
+  if (line) editor.pick(line.id, -1, false);
   remember();
   announce(`${id}, ${counted(fetched.lines.length, "line")}`);
   if (playing && editor.chosen) play(editor.chosen);
@@ -146,25 +139,21 @@ const show = (newer) => {
   if (item && item.id !== newer.id && sound.id !== newer.id) return; // the answer to an edit of an item that was left
   item = newer;
   $("work").hidden = false;
-  $("empty").hidden = true;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
   editor.writable = session.writable && !item.discarded;
   editor.show(item);
-  if (wave.moving) editor.times(wave.preview.start, wave.preview.end, wave.preview.index !== null);
+  if (wave.moving) editor.times(wave.moving.start, wave.moving.end, Boolean(wave.moving.word));
   wave.choose(editor.line, editor.index);
   say($("name"), item.id);
   document.title = `${item.id} · ${session.title}`;
-  const names = [...new Set(item.lines.map(speakerOf))].filter((name) => name && !CHANNELS.includes(name));
-  const facts = [clock(item.duration, 1), item.sample_rate && `${item.sample_rate / 1000} kHz`, names.slice(0, 4).join(", "), counted(item.lines.length, "line")];
-  say($("facts"), facts.filter(Boolean).join(" · "));
+  say($("facts"), `${clock(item.duration, 1)} · ${counted(item.lines.length, "line")}`);
   $("position").max = item.duration;
   press($("reviewed"), item.reviewed);
   $("discard").hidden = item.discarded;
   $("restore").hidden = !item.discarded;
-  $("swap").hidden = $("heard").hidden = item.channels < 2;
+  $("swap").hidden = item.channels < 2;
   for (const id of ["reviewed", "done", "discard"]) $(id).disabled = !session.writable || item.discarded;
   for (const button of document.querySelectorAll("#editor .controls button")) button.disabled = !editor.writable;
-  showSound();
 };
 
 const remember = () => {
@@ -176,10 +165,7 @@ const remember = () => {
 
 const play = ({ start, end }) => sound.play(clamp(start, 0, item.duration), Math.min(end, item.duration));
 /** Hear the chosen line, or one of its words, as it is being moved. */
-const playRegion = (index) => {
-  const region = wave.region(index);
-  if (region) play(wave.times(region));
-};
+const playRegion = (index) => { if (wave.region(index)) play(wave.region(index)); };
 
 const moved = () => {
   if (!item) return;
@@ -191,12 +177,6 @@ const moved = () => {
   wave.moveHead();
 };
 
-const showSound = () => {
-  $("play").firstChild.textContent = sound.playing ? "Pause" : "Play";
-  press($("loop"), sound.loop);
-  for (const [name, alone] of [["left", 0], ["right", 1], ["both", null]]) press($(`hear-${name}`), sound.alone === alone);
-};
-
 const speed = (value) => {
   sound.speed = value;
   $("speed").value = String(value);
@@ -204,32 +184,24 @@ const speed = (value) => {
   announce(`Speed ${value}`);
 };
 const faster = (by) => speed(SPEEDS[clamp(SPEEDS.indexOf(Number($("speed").value)) + by, 0, SPEEDS.length - 1)]);
-const hear = (alone) => { sound.hear(alone); showSound(); };
 const zoom = (factor) => wave.zoom(factor, clamp(sound.time, wave.view.start, wave.view.start + wave.view.span));
 
 // Edits.
 
 const ofLine = (action) => { if (editor.chosen) edit({ line: editor.line, ...action }); };
 
-const merge = () => {
-  const { chosen } = editor;
-  const next = chosen && item.lines.slice(editor.place + 1).find((one) => one.channel === chosen.channel);
-  if (next) ofLine({ do: "merge", with: next.id });
-  else notice("There is no later line of the same speaker.");
-};
-
 /** A new line goes from the head up to the next line of the speaker, one second at most. */
-const insert = async (text) => {
+const insert = async () => {
   const channel = editor.chosen?.channel ?? wave.lanes[0];
   const start = clamp(sound.time, 0, Math.max(0, item.duration - 0.1));
   const next = item.lines.find((one) => one.channel === channel && one.start > start);
   const end = Math.min(start + 1, Math.max(start + 0.1, next?.start ?? item.duration), item.duration);
-  const known = new Set(item.lines.map((one) => one.id));
-  const made = await edit({ do: "insert", channel, start: tidy(start), end: tidy(end), text });
-  const fresh = made?.lines.find((one) => !known.has(one.id));
+  const { lines } = item;
+  const made = await edit({ do: "insert", channel, start: tidy(start), end: tidy(end), text: "" });
+  const fresh = made?.lines.find(({ id }) => !lines.some((one) => one.id === id));
   if (!fresh || item.id !== made.id) return;
   editor.pick(fresh.id, -1, false);
-  if (!text) $("text").focus();
+  $("text").focus();
 };
 
 const remove = () => {
@@ -237,12 +209,6 @@ const remove = () => {
   if (editor.index < 0) ofLine({ do: "delete" });
   else if (words.length === editor.chosen.words.length) ofLine({ do: "text", text: words.toSpliced(editor.index, 1).join(" ") });
   else $("text").focus();
-};
-
-const soundText = () => {
-  const [{ sound_text: text }, { chosen }] = [session, editor];
-  if (chosen) ofLine({ do: "text", text: [chosen.text, text].filter(Boolean).join(" ") });
-  else insert(text);
 };
 
 const done = async () => {
@@ -253,40 +219,29 @@ const done = async () => {
   else announce("Every item in the list is reviewed.");
 };
 
-const turn = (step) => {
-  const id = list.neighbour(step);
-  if (id) go(id, true);
-  else announce(step > 0 ? "The last item" : "The first item");
-};
-
-/** Discard or restore items; gives the ids of those that were not so. */
-const move = async (path, body) => {
+/** Discard or restore items, and open one; resolves to how many were not so. */
+const move = async (path, body, next = item.id) => {
   flush();
   await saver.retry();
   const rows = await post(`api/${path}`, body);
-  const ids = rows.map(({ id }) => id);
-  if (path !== "restore") kept.write("discarded", ids);
+  if (path !== "restore") kept.write("discarded", rows.map(({ id }) => id));
   list.take(rows);
-  if (ids.includes(item?.id)) show(await get("api/item", { id: item.id }));
   list.filter();
-  return ids;
+  await go(next);
+  return rows.length;
 };
 const discard = async () => {
-  if (item.discarded) return;
-  const [{ id }, next] = [item, list.neighbour(1) ?? list.neighbour(-1)];
+  const { id } = item;
   try {
-    await move("discard", { names: [id] });
-    if (next) await go(next, false);
+    await move("discard", { names: [id] }, list.neighbour(1) ?? list.neighbour(-1) ?? id);
     notice(`${id} is discarded. Press b to bring it back.`);
   } catch (error) { failed(error); }
 };
 const restore = async () => {
-  const names = item?.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
+  const names = item.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
   if (!names.length) { notice("Nothing was discarded here."); return; }
   try {
-    const back = await move("restore", { names });
-    if (item?.id !== back[0]) await go(back[0], false);
-    notice(`${counted(back.length, "item")} restored.`);
+    notice(`${counted(await move("restore", { names }, names[0]), "item")} restored.`);
   } catch (error) { failed(error); }
 };
 
@@ -298,13 +253,6 @@ const writeWhole = () => {
 // All that can be done: names are those of buttons (data-action); keys as KeyboardEvent.key, with Ctrl+ before them
 // where they work in a text, too.
 
-const focusEdge = (which) => {
-  const handle = $(`${editor.index >= 0 ? "word" : "line"}-${which}`);
-  const region = wave.region(editor.index >= 0 ? editor.index : null);
-  if (!region) return;
-  wave.reveal(region[which], region[which]);
-  handle.focus();
-};
 /** An element of the list, in focus; in a narrow window the list is shown for that. */
 const inSide = (id) => {
   document.body.classList.add("listing");
@@ -312,16 +260,20 @@ const inSide = (id) => {
   return $(id);
 };
 
+/** The fields of times, and the edges that they are of. */
+const EDGES = [["start", "start", true], ["end", "end", true], ["from", "start", false], ["to", "end", false]].map(([id, edge, ofLine]) => (
+  { id, edge, region: () => wave.region(ofLine ? null : editor.index) }));
+
 const ACTIONS = [
   { name: "next-line", keys: ["ArrowDown", "j"], group: "Go", label: "next line, and hear it", run: () => editor.step(1) },
   { name: "previous-line", keys: ["ArrowUp", "k"], group: "Go", label: "previous line, and hear it", run: () => editor.step(-1) },
   { name: "next-word", keys: ["ArrowRight"], group: "Go", label: "next word", run: () => editor.stepWord(1) },
   { name: "previous-word", keys: ["ArrowLeft"], group: "Go", label: "previous word", run: () => editor.stepWord(-1) },
   { name: "next-suspect", keys: ["!"], group: "Go", label: "the next suspect line, and hear it", run: () => editor.nextSuspect() },
-  { name: "next-item", keys: ["n", "PageDown"], group: "Go", label: "next item", run: () => turn(1) },
-  { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => turn(-1) },
+  { name: "next-item", keys: ["n", "PageDown"], group: "Go", label: "next item", run: () => go(list.neighbour(1), true) },
+  { name: "previous-item", keys: ["p", "PageUp"], group: "Go", label: "previous item", run: () => go(list.neighbour(-1), true) },
   { name: "done", keys: ["Ctrl+Enter"], group: "Go", label: "reviewed, and on to the next that is not", run: () => done() },
-  { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => { if (document.activeElement === $("items")) closeList(); else inSide("items"); } },
+  { name: "list", keys: ["g"], group: "Go", label: "to the list", run: () => inSide("items") },
   { name: "row", keys: ["Shift+G"], group: "Go", label: "go to a row of the list", run: () => inSide("row").select() },
   { name: "page-on", keys: ["Shift+N"], group: "Go", label: "the next page of the list", run: () => list.turn(list.page + 1) },
   { name: "page-back", keys: ["Shift+B"], group: "Go", label: "the page of the list before", run: () => list.turn(list.page - 1) },
@@ -334,10 +286,6 @@ const ACTIONS = [
   { name: "play", keys: [" ", "Ctrl+ "], group: "Hear", label: "play or pause", run: () => { if (sound.playing) sound.pause(); else sound.play(); } },
   { name: "play-line", keys: ["l", "Ctrl+l"], group: "Hear", label: "the line", run: () => playRegion(null) },
   { name: "play-word", keys: ["w"], group: "Hear", label: "the word", run: () => playRegion(editor.index) },
-  { name: "loop", keys: ["o"], group: "Hear", label: "again and again", run: () => { sound.loop = !sound.loop; showSound(); } },
-  { name: "hear-left", keys: ["1"], group: "Hear", label: "the left side alone", run: () => hear(0) },
-  { name: "hear-right", keys: ["2"], group: "Hear", label: "the right side alone", run: () => hear(1) },
-  { name: "hear-both", keys: ["3"], group: "Hear", label: "both sides", run: () => hear(null) },
   { name: "slower", keys: ["<"], group: "Hear", label: "slower", run: () => faster(-1) },
   { name: "faster", keys: [">"], group: "Hear", label: "faster", run: () => faster(1) },
 
@@ -347,14 +295,14 @@ const ACTIONS = [
 
   { name: "edit-text", keys: ["Enter", "e"], group: "Edit", label: "write the text; Enter in it saves and leaves it, Shift+Enter goes on to the next", run: () => $("text").focus() },
   { name: "tag", keys: ["t"], group: "Edit", label: "choose the tag", run: () => $("tag").focus() },
-  { name: "edge-start", keys: ["["], group: "Edit", label: "take the start: ← → 10 ms, with Shift 100 ms", run: () => focusEdge("start") },
-  { name: "edge-end", keys: ["]"], group: "Edit", label: "take the end", run: () => focusEdge("end") },
+  { name: "edge-start", keys: ["["], group: "Edit", label: "take the start: ← → 10 ms, with Shift 100 ms", run: () => $(EDGES[editor.index >= 0 ? 2 : 0].id).focus() },
+  { name: "edge-end", keys: ["]"], group: "Edit", label: "take the end", run: () => $(EDGES[editor.index >= 0 ? 3 : 1].id).focus() },
   { name: "split", keys: ["x"], group: "Edit", label: "split before the word", run: () => ofLine({ do: "split", index: editor.index }) },
-  { name: "merge", keys: ["m"], group: "Edit", label: "merge with the speaker's next line", run: merge },
-  { name: "insert", keys: ["i"], group: "Edit", label: "a new line at the playhead", run: () => insert("") },
+  { name: "merge", keys: ["m"], group: "Edit", label: "merge with the speaker's next line", run: () => ofLine({ do: "merge" }) },
+  { name: "insert", keys: ["i"], group: "Edit", label: "a new line at the playhead", run: insert },
   { name: "delete", keys: ["Delete"], group: "Edit", label: "delete the word or the line", run: remove },
   { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => ofLine({ do: "swap" }) },
-  { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, at the end of the line", run: soundText },
+  { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, at the end of the line", run: () => ofLine({ do: "text", text: `${editor.chosen?.text} ${session.sound_text}` }) },
   { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
   { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => edit({ do: "undo" }) },
   { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => edit({ do: "redo" }) },
@@ -381,15 +329,6 @@ document.addEventListener("click", (event) => {
   if (action) act(action);
 });
 
-/** Go to a row of the list by its number. */
-const toRow = async (typed) => {
-  const id = list.found[typed - 1];
-  if (!id) { notice(`The list has no row ${typed}, only ${list.found.length.toLocaleString("en")}.`); return; }
-  notice("");
-  await go(id);
-  $("dialogue").focus();
-};
-
 // Keys.
 
 const isTyping = (target) => target.matches("textarea, select, input:not([type=checkbox])");
@@ -415,26 +354,21 @@ document.addEventListener("keydown", (event) => {
   act(action);
 });
 
-/** What Enter does in a field; says whether it did. */
+/** Enter in a field takes over what was entered, and leaves it; says whether it did. */
 const inText = ({ key, target, shiftKey }) => {
   if (key !== "Enter" || !isTyping(target)) return false;
-  if (target.id === "row") toRow(target.value.trim());
-  else if (target.id === "text") {
-    editor.flush();
-    if (!shiftKey || !editor.step(1)) $("dialogue").focus();
-  } else {
-    target.blur(); // takes over a time that was typed, and goes back to the lines
-    $(target.closest("#side") ? "items" : "dialogue").focus();
-  }
+  target.blur();
+  $(target.closest("#side") ? "items" : "dialogue").focus();
+  if (target.id === "text" && shiftKey && editor.step(1)) target.focus();
   return true;
 };
 
+/** Arrows in the field of a time step its edge. */
 const onEdge = ({ key, target, shiftKey }) => {
-  const [, kind, which] = /^(line|word)-(start|end)$/.exec(target.id) ?? [];
+  const field = EDGES.find(({ id }) => id === target.id);
   const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[key];
-  if (!kind || !by || !editor.writable) return false;
-  wave.step(wave.region(kind === "word" ? editor.index : null), which, by * (shiftKey ? STRIDE : STEP));
-  return true;
+  if (field && by) wave.step(field.region(), field.edge, by * (shiftKey ? STRIDE : STEP));
+  return Boolean(field && by);
 };
 
 /** In the list of items, arrows go from item to item, and Enter to its lines. */
@@ -443,27 +377,34 @@ const inList = ({ key, target }) => {
   const to = { ArrowDown: place + 1, ArrowUp: place - 1, Home: 0, End: last }[key];
   if (target.id !== "items" || (to === undefined && key !== "Enter")) return false;
   if (key === "Enter") {
-    closeList();
+    document.body.classList.remove("listing");
     $("dialogue").focus();
   } else go(list.found[clamp(to, 0, last)], true).then(() => inSide("items"));
   return true;
 };
 
-const closeList = () => {
-  document.body.classList.remove("listing");
-  editor.grow();
-};
-
 const escape = (target, typing) => {
-  if (typing || target.matches(".edge")) {
+  if (typing) {
     flush();
     (target.closest("#side") ? $("items") : $("dialogue")).focus();
   } else if (editor.index >= 0) editor.pick(editor.line, -1, false);
-  else closeList();
+  else document.body.classList.remove("listing");
 };
 
 // Controls that are no buttons.
 
+for (const { id, region, edge } of EDGES) {
+  $(id).addEventListener("change", () => {
+    if ($(id).valueAsNumber >= 0) wave.step(region(), edge, $(id).valueAsNumber - region()[edge]);
+    else editor.fill();
+    wave.settle();
+  });
+}
+$("row").addEventListener("change", () => {
+  const [typed, rows] = [$("row").value, list.found.length];
+  if (list.found[typed - 1]) go(list.found[typed - 1]);
+  else notice(`The list has no row ${typed}, only ${rows.toLocaleString("en")}.`);
+});
 $("position").addEventListener("input", () => {
   const time = $("position").valueAsNumber;
   sound.seek(time);
@@ -479,7 +420,6 @@ addEventListener("beforeunload", (event) => {
 // Keys are on the buttons that do the same.
 for (const button of document.querySelectorAll("[data-action]")) {
   const action = byName.get(button.dataset.action);
-  if (!button.childNodes.length) button.append("");
   const key = panels.keyName(action.keys[0]);
   button.title = `${action.label} (${key})`;
   button.setAttribute("aria-keyshortcuts", action.keys.map((one) => one.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "));
@@ -493,8 +433,6 @@ const start = async () => {
     session = await get("api/session");
     kept.load(session.title);
     say($("title"), session.title);
-    document.title = session.title;
-    say($("sound-text").firstChild, session.sound_text);
     editor.tags = session.tags;
     const filters = kept.read("filters", {}); // which the list writes as soon as it has items
     list.take(session.items);
@@ -506,10 +444,7 @@ const start = async () => {
     const asked = new URLSearchParams(location.hash.slice(1)).get("item");
     const first = [asked, place.id, list.found[0]].find((id) => list.byId.has(id));
     if (first) await go(first, false, first === place.id ? place.line : null);
-    else {
-      $("empty").hidden = false;
-      say($("empty"), session.items.length ? "No item passes the filters." : "There is nothing to review here.");
-    }
+    else notice("No item passes the filters.");
     if (asked && asked !== first) notice(`There is no item ${asked} here.`);
     if (innerWidth > 760) $("dialogue").focus();
     saver.retry();

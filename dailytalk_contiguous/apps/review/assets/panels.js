@@ -1,6 +1,6 @@
 // The dialogs: keys, a file that was changed, the whole text, discarding a range.
 
-import { $, clock, counted, make, say, speakerOf } from "./page.js";
+import { $, counted, make, say } from "./page.js";
 
 const open = (id) => { if (!$(id).open) $(id).showModal(); };
 
@@ -9,17 +9,14 @@ export const keyName = (key) => key.split(/\+(?=.)/).map((part) => KEY_NAMES[par
 
 /** All keys, by their groups; made once. */
 export const help = (actions) => {
+  let last = null;
   for (const { group, keys, label } of $("keys").children.length ? [] : actions) {
-    let section = [...$("keys").children].find((part) => part.firstChild.textContent === group);
-    if (!section) {
-      section = make("section");
-      section.append(make("h3", "", group), make("dl"));
-      $("keys").append(section);
-    }
-    const [item, names] = [make("div"), make("dt")];
+    if (group !== last) $("keys").append(make("h3", "", group));
+    last = group;
+    const [item, names] = [make("p"), make("span")];
     for (const key of keys) names.append(make("kbd", "", keyName(key)), " ");
-    item.append(names, make("dd", "", label));
-    section.lastChild.append(item);
+    item.append(names, make("span", "", label));
+    $("keys").append(item);
   }
   open("dialog-help");
 };
@@ -44,29 +41,23 @@ export const whole = (item, save) => {
   const box = $("whole");
   box.value = item.lines.map((line) => line.text ?? "").join("\n");
   say($("whole-problem"), "");
-  box.onkeyup = box.onclick = () => {
-    const number = box.value.slice(0, box.selectionStart).split("\n").length;
-    const line = item.lines[number - 1];
-    say($("whole-where"), line ? [`Line ${number}`, speakerOf(line), clock(line.start, 1)].filter(Boolean).join(", ") : `Line ${number} is one too many`);
-  };
   $("whole-save").onclick = async () => {
     if (await save(box.value)) $("dialog-whole").close();
     else say($("whole-problem"), "This was not saved: it needs one line of text for each line that is spoken.");
   };
   open("dialog-whole");
   box.focus();
-  box.onclick();
 };
 
-/** Discard a range, by the numbers in the names; `run` resolves to the ids. */
+/** Discard a range, by the numbers in the names; `run` resolves to how many were. */
 export const discard = (run) => {
   say($("discard-result"), "");
   $("range").onsubmit = async (event) => {
     event.preventDefault();
     const first = $("first").valueAsNumber;
     try {
-      const ids = await run({ first, last: $("last").value ? $("last").valueAsNumber : first });
-      say($("discard-result"), `${counted(ids.length, "item")} discarded.`);
+      const count = await run({ first, last: $("last").value ? $("last").valueAsNumber : first });
+      say($("discard-result"), `${counted(count, "item")} discarded.`);
     } catch (error) { say($("discard-result"), error.message); }
   };
   open("dialog-discard");

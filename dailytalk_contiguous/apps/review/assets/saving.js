@@ -23,8 +23,6 @@ export class Saver {
 
   get pending() { return this.queue.length; }
 
-  waits(id) { return this.queue.some((entry) => entry.id === id); }
-
   /** Save an action of the server's contract. Resolves to the item, or null if it was refused. */
   edit(item, action) {
     const line = item.lines.find((one) => one.id === action.line) ?? null;
@@ -81,7 +79,7 @@ export class Saver {
     this.queue.splice(this.queue.indexOf(entry), 1);
     outbox.write(this.queue);
     entry.done?.(item);
-    if (item && !this.waits(entry.id)) this.hear.item(item);
+    if (item && !this.queue.some(({ id }) => id === entry.id)) this.hear.item(item);
     if (item) this.hear.state("saved");
   }
 

@@ -19,15 +19,14 @@ const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 30
 export class Wave {
   /**
    * @param {object} hear
-   *   position() → seconds; seek(seconds); pick(line, index): a line or one of its words was chosen; play(region);
-   *   moving(times): an edge is being dragged or stepped; moved(region, times): that is over.
+   *   position() → seconds; seek(seconds); pick(line, index): a line or one of its words was chosen;
+   *   moving(region, edge): it is being dragged or stepped; moved(region): that is over.
    */
   constructor(hear) {
     Object.assign(this, {
       hear, item: null, view: { start: 0, span: 10 }, chosen: { line: null, index: -1 }, regions: [], drawn: [], asked: false, timer: 0,
       peaks: null, // of the view and as much on both sides
-      preview: null, // { line, index or null, start, end } until its edit is answered
-      moving: false, // while it is dragged or stepped: what is shown anew meanwhile does not take it away
+      moving: null, // the region that is dragged or stepped: what is shown anew meanwhile does not take it away
     });
     this.canvas = $("wave");
     for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", () => this.draw());
@@ -45,8 +44,10 @@ export class Wave {
       const words = line.words.map((word, index) => ({ line, lane, index, word, start: word.start, end: word.end }));
       return [{ line, lane, index: null, start: line.start, end: line.end }, ...words];
     });
-    if (isOther) Object.assign(this, { moving: false, peaks: null, asking: null, gain: 0 });
-    if (!this.moving) this.preview = null;
+    if (isOther) Object.assign(this, { moving: null, peaks: null, asking: null, gain: 0 });
+    const { moving } = this;
+    const same = moving && this.regions.find((one) => one.line.id === moving.line.id && one.index === moving.index);
+    if (same) this.moving = Object.assign(same, { start: moving.start, end: moving.end });
     if (isOther) this.look(0, span);
     this.draw();
   }
@@ -70,12 +71,8 @@ export class Wave {
     this.draw();
   }
 
-  zoom(factor, at) {
-    const { start, span } = this.view;
-    const width = clamp(span / factor, CLOSEST, Math.max(CLOSEST, this.item.duration));
-    const seen = at >= start && at <= start + span;
-    this.look(seen ? at - ((at - start) / span) * width : at - width / 2, width);
-  }
+  /** Zoom around a time in view. */
+  zoom(factor, at) { this.look(at - (at - this.view.start) / factor, this.view.span / factor); }
 
   /** Bring a part into view, moving as little as can be. */
   reveal(start, end) {
@@ -98,12 +95,6 @@ export class Wave {
 
   /** The region of the chosen line, or of one of its words. */
   region(index) { return this.regions.find((one) => one.line.id === this.chosen.line && one.index === index) ?? null; }
-
-  /** The times of a region as they are shown: where it is being moved to, if it is. */
-  times(region) {
-    const { preview } = this;
-    return preview && preview.line === region.line.id && preview.index === region.index ? preview : region;
-  }
 
   /** Ask for the peaks of the view, unless those that are known are fine enough. */
   async want() {
@@ -186,9 +177,8 @@ export class Wave {
     this.drawn.sort((a, b) => a.start - b.start);
     const free = this.lanes.map(() => [-Infinity, -Infinity]); // of the two rows of words in each lane
     $("regions").replaceChildren(...this.drawn.map((region, place) => {
-      const { line, index, word, lane } = region;
-      const times = this.times(region);
-      const [left, wide] = [this.at(times.start), Math.max(2, (times.end - times.start) * scale)];
+      const { line, index, word, lane, start: from, end } = region;
+      const [left, wide] = [this.at(from), Math.max(2, (end - from) * scale)];
       const element = make("div", `region ${word ? "word" : "line"} ${line.channel}`);
       element.dataset.place = place;
       element.classList.toggle("now", line.id === this.chosen.line);
@@ -217,14 +207,10 @@ export class Wave {
         const handle = $(`${kind}-${edge}`);
         handle.hidden = !region;
         if (!region) continue;
-        const value = this.times(region)[edge];
         const below = TITLE + this.waveHeight;
         const [y, height] = kind === "line" ? [this.top(region.lane), below] : [this.top(region.lane) + below, 2 * WORD];
-        handle.style.transform = `translate(${clamp(this.at(value), -6, this.width + 6)}px, ${y}px)`;
+        handle.style.transform = `translate(${clamp(this.at(region[edge]), -6, this.width + 6)}px, ${y}px)`;
         handle.style.height = `${height}px`;
-        const what = kind === "line" ? "the line" : `the word ${region.word.word}`;
-        const facts = { label: `${edge === "start" ? "Start" : "End"} of ${what}`, valuemin: 0, valuemax: this.item.duration, valuenow: value.toFixed(3), valuetext: `${value.toFixed(2)} seconds` };
-        for (const [name, fact] of Object.entries(facts)) handle.setAttribute(`aria-${name}`, String(fact));
       }
     }
   }
@@ -238,39 +224,33 @@ export class Wave {
 
   // Edges that are dragged or stepped.
 
-  /** Times of a region when one edge is moved; words of a line stay in their order. */
-  moved(region, edge, shift, from) {
+  /** Move an edge of a region away from a time; words of a line stay in their order. */
+  move(region, edge, from, shift) {
     // Neighbours of a word give way, as the server has it, and keep something.
-    const [before, after] = region.index === null ? [] : [region.line.words[region.index - 1], region.line.words[region.index + 1]];
-    const low = before ? Math.min(region.start, before.start + SHORTEST) : 0;
-    const high = after ? Math.max(region.end, after.end - SHORTEST) : this.item.duration;
-    let { start, end } = from;
-    if (edge === "start") start = clamp(start + shift, low, Math.max(low, end - SHORTEST));
-    else end = clamp(end + shift, Math.min(high, start + SHORTEST), high);
-    return { line: region.line.id, index: region.index, start: tidy(start), end: tidy(end) };
-  }
-
-  move(region, edge, shift, from) {
-    this.preview = this.moved(region, edge, shift, from);
-    this.moving = true;
-    this.hear.moving(this.preview, edge);
+    const { line: { words }, index, word } = region;
+    const [before, after] = word ? [words[index - 1], words[index + 1]] : [];
+    const low = before ? Math.min(word.start, before.start + SHORTEST) : 0;
+    const high = after ? Math.max(word.end, after.end - SHORTEST) : this.item.duration;
+    if (edge === "start") region.start = tidy(clamp(from + shift, low, Math.max(low, region.end - SHORTEST)));
+    else region.end = tidy(clamp(from + shift, Math.min(high, region.start + SHORTEST), high));
+    this.moving = region;
+    this.hear.moving(region, edge);
     this.draw();
   }
 
   /** Step an edge: it is shown at once, and saved when the keys rest. */
   step(region, edge, by) {
     clearTimeout(this.timer);
-    this.move(region, edge, by, this.times(region));
+    this.move(region, edge, region[edge], by);
     this.timer = setTimeout(() => this.settle(), SETTLED);
   }
 
   /** What is being moved is where it is to be. */
   settle() {
     clearTimeout(this.timer);
-    if (!this.moving) return;
-    this.moving = false;
-    const { line, index } = this.preview;
-    this.hear.moved(this.regions.find((one) => one.line.id === line && one.index === index), this.preview);
+    const region = this.moving;
+    this.moving = null;
+    if (region) this.hear.moved(region);
   }
 
   listen() {
@@ -279,7 +259,6 @@ export class Wave {
       const box = this.canvas.getBoundingClientRect();
       return clamp(this.view.start + ((event.clientX - box.left) / box.width) * this.view.span, 0, this.item.duration);
     };
-    const regionAt = (event) => this.drawn[document.elementFromPoint(event.clientX, event.clientY)?.closest(".region")?.dataset.place];
     for (const handle of document.querySelectorAll(".edge")) {
       const [kind, edge] = handle.id.split("-");
       const chosen = () => this.region(kind === "word" ? this.chosen.index : null);
@@ -287,11 +266,11 @@ export class Wave {
       handle.addEventListener("pointerdown", (event) => {
         if (event.button !== 0) return;
         this.settle();
-        drag = { x: event.clientX, from: { ...this.times(chosen()) } };
+        drag = { x: event.clientX, from: chosen()[edge] };
         handle.setPointerCapture(event.pointerId);
       });
       handle.addEventListener("pointermove", (event) => {
-        if (drag) this.move(chosen(), edge, ((event.clientX - drag.x) / this.width) * this.view.span, drag.from);
+        if (drag) this.move(chosen(), edge, drag.from, ((event.clientX - drag.x) / this.width) * this.view.span);
       });
       for (const end of ["pointerup", "pointercancel"]) {
         handle.addEventListener(end, () => {
@@ -299,17 +278,12 @@ export class Wave {
           this.settle();
         });
       }
-      handle.addEventListener("blur", () => this.settle());
     }
     stage.addEventListener("click", (event) => {
       if (!this.item || event.target.matches(".edge")) return;
-      const region = regionAt(event);
+      const region = this.drawn[document.elementFromPoint(event.clientX, event.clientY)?.closest(".region")?.dataset.place];
       if (region) this.hear.pick(region.line, region.index ?? -1);
       if (!region?.word) this.hear.seek(timeAt(event));
-    });
-    stage.addEventListener("dblclick", (event) => {
-      const region = regionAt(event);
-      if (region) this.hear.play(region);
     });
     stage.addEventListener("wheel", (event) => {
       if (!this.item) return;
