@@ -7,35 +7,31 @@ once it is whole, a rerun leaves those alone that are as they should be.
 import os
 import re
 import shutil
-from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
 
-from dailytalk_contiguous.cli import engine_options, options, show
+from dailytalk_contiguous.cli import options, show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core import audio, interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.settings import check_values, setting, unlisted
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.processes import in_processes
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
-from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
-
-#: The stage that rejects of a conversion name.
-STAGE = "convert"
+from dailytalk_contiguous.store.work_folder import REJECTS
 
 #: Seconds by which a file that was made before may be longer or shorter than its source: AAC fills its last frame.
 MOST_OFF = 0.1
@@ -46,35 +42,40 @@ LARGEST_WAV = (1 << 32) - (1 << 20)
 
 
 class Written(NamedTuple):
-    """A format that is written: libsndfile's names, its sample rates in Hz, and the most channels.
-
-    `rates` is empty if any rate will do; `bits` is whether samples may have 16 or 24 bits.
-    """
+    """A format that is written: libsndfile's names, its rates in Hz (empty for any), and the most channels."""
 
     format: str
     subtype: str
     rates: tuple[int, ...] = ()
     channels: int = 1024
-    bits: bool = False
 
 
 #: The formats by the endings of their files. Rates of MP3: ISO 11172-3 and 13818-3 and its extension 2.5; of Opus:
 #: RFC 6716, section 2.1.2. For more than two channels of Opus, libsndfile's order differs from other programs'.
 CONTAINERS = {
-    "wav": Written("WAV", "PCM_16", bits=True),
+    "wav": Written("WAV", "PCM_16"),
     "mp3": Written(
         "MP3", "MPEG_LAYER_III", (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000), channels=2
     ),
-    "flac": Written("FLAC", "PCM_16", channels=8, bits=True),
+    "flac": Written("FLAC", "PCM_16", channels=8),
     "opus": Written("OGG", "OPUS", (8000, 12000, 16000, 24000, 48000), channels=2),
 }
 
 
+class Form(NamedTuple):
+    """The form of a file: its rate in Hz, its channels, and libsndfile's names of its format and its samples."""
+
+    rate: int
+    channels: int
+    format: str
+    subtype: str
+
+
 @dataclass(frozen=True)
 class Conversion:
-    """The format of the results.
+    """The format of the results: `to` is one of `CONTAINERS`.
 
-    `to` is one of `CONTAINERS`. Raises DailytalkError for a rate or bits that the format doesn't have.
+    Raises DailytalkError for a rate that it doesn't have.
     """
 
     to: str = unlisted("wav")
@@ -86,234 +87,118 @@ class Conversion:
         None, "1 for the mean of all channels (both speakers of a call), or 2.",
         panel="result", metavar="N", least=1, most=2, shown="the source's",
     )  # fmt: skip
-    bits: int | None = setting(
-        None, "16 or 24, of wav and flac.",
-        panel="result", metavar="N", shown="24 where the source has more than 16, else 16",
-    )  # fmt: skip
 
     def __post_init__(self) -> None:
         check_values(self)
-        rates = self.container.rates
+        rates = CONTAINERS[self.to].rates
         if self.sample_rate and rates and self.sample_rate not in rates:
             raise DailytalkError(
                 f"{self.to} has no --sample-rate {self.sample_rate}", f"choose one of {', '.join(map(str, rates))}"
             )
-        if self.bits not in (None, 16, 24):
-            raise BadValue(f"--bits can't be {self.bits}", "choose one of 16, 24")
-        if self.bits and not self.container.bits:
-            raise DailytalkError(f"--bits is for wav and flac, not for {self.to}", "leave it out")
 
-    @property
-    def container(self) -> Written:
-        return CONTAINERS[self.to]
-
-    def shape_of(self, source: audio.AudioHeader) -> tuple[int, int]:
-        """The rate in Hz and the channels of a result: those asked for or the source's.
+    def form_of(self, source: dict[str, Any]) -> Form:
+        """The form of a result: where nothing else is asked for, that of the source.
 
         The rate is the next higher one that the format has. Raises BadInput for more channels than it has, and for
         two made from more than two.
         """
-        rate, channels = self.sample_rate or source.sample_rate, self.channels or source.channels
-        if channels > self.container.channels or (channels == 2 and source.channels > 2):
-            raise BadInput(f"it has {source.channels} channels", "pass --channels 1, or export two of them first")
-        rates = self.container.rates or (rate,)
-        return next((known for known in rates if known >= rate), rates[-1]), channels
-
-    def subtype_of(self, source: dict[str, Any]) -> str:
-        fine = self.bits == 24 or (self.bits is None and audio.has_over_16_bits(source))
-        return "PCM_24" if self.container.bits and fine else self.container.subtype
-
-
-@dataclass
-class Converted:
-    """The result of a conversion: files written, their seconds, files made before, and rejects."""
-
-    made: int = 0
-    seconds: float = 0.0
-    done_before: int = 0
-    rejects: list[Reject] = field(default_factory=list)
-    left_out: LeftOut = field(default_factory=LeftOut)
+        info, container = audio.read_header(source), CONTAINERS[self.to]
+        rate, channels = self.sample_rate or info.sample_rate, self.channels or info.channels
+        if channels > container.channels or (channels == 2 and info.channels > 2):
+            raise BadInput(f"it has {info.channels} channels", "pass --channels 1, or export two of them first")
+        rates = container.rates or (rate,)
+        rate = next((known for known in rates if known >= rate), rates[-1])
+        fine = container.subtype == "PCM_16" and audio.has_over_16_bits(source)
+        return Form(rate, channels, container.format, "PCM_24" if fine else container.subtype)
 
 
-def convert_recordings(
-    inputs: Sequence[str | Path], out: Path, wanted: Conversion, workers: int = 1, overwrite: bool = False
-) -> Converted:
-    """Write every recording of the inputs to `out`, under its path with another ending, tags kept.
+def convert_recording(
+    recording: Recording, target: Path, wanted: Conversion, overwrite: bool, sources: Container[str]
+) -> float | None:
+    """Write a recording as `target`; returns its seconds, None if that was done before.
 
-    A file that is newer than its source, as long, and in the wanted format is left as it is. `rejects.jsonl` of
-    `out` names what can't be converted, other files that exist already (unless `overwrite`), and all sources that
-    would get the same name.
-
-    Args:
-        inputs: files and folders.
-        out: the folder; created if need be.
-        wanted: the format of the results.
-        workers: processes.
-        overwrite: whether other files with a result's name are replaced. Sources never are.
-
-    Raises:
-        DailytalkError: an input does not exist or is `out`, or another command holds `out`.
-        OSError: a file can't be written; finished files are kept.
+    Raises BadInput for a recording that can't be converted, for a target that is one of the `sources`, and for one
+    that is there already, unless `overwrite`; OSError if it can't be written.
     """
-    if any(Path(source).is_dir() and os.path.realpath(source) == os.path.realpath(out) for source in inputs):
-        raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
-    done = Converted()
-    by_name: defaultdict[str, list[Recording]] = defaultdict(list)
-    for recording in find_recordings(inputs, out, done.left_out):
-        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
-        by_name[f"{shortened(bare, 254 - len(wanted.to))}.{wanted.to}"].append(recording)
-    sources = {os.path.realpath(recording.path) for namesakes in by_name.values() for recording in namesakes}
-    out.mkdir(parents=True, exist_ok=True)
-    with files.folder_locked(out):
-        tasks = []
-        for name, namesakes in by_name.items():
-            if len(namesakes) > 1:
-                for recording in namesakes:
-                    others_of_it = " and ".join(
-                        repr(other.audio_file) for other in namesakes if other is not recording
-                    )
-                    reason = f"{name!r} would be made of {others_of_it}, too"
-                    done.rejects.append(Reject(recording.audio_file, STAGE, reason, "rename one of them"))
-            else:
-                tasks.append((namesakes[0], name))
-        for folder in {(out / name).parent for _, name in tasks}:
-            files.remove_unfinished(folder)
-        convert = partial(_convert, out=out, wanted=wanted, overwrite=overwrite, sources=sources)
-        results: Iterator[float | Reject | None] = map(convert, tasks)
-        if workers > 1 and len(tasks) > 1:
-            results = in_processes(convert, tasks, min(workers, len(tasks)))
-        for result in steps("recordings converted", results, len(tasks)):
-            if isinstance(result, Reject):
-                done.rejects.append(result)
-            elif result is None:
-                done.done_before += 1
-            else:
-                done.made, done.seconds = done.made + 1, done.seconds + result
-        done.rejects.sort(key=lambda reject: reject.id)
-        others = [reject for reject in rejects_in(out) if reject["stage"] != STAGE]
-        lines = [*others, *(reject.as_dict() for reject in done.rejects)]
-        files.write_lines(out / REJECTS, map(files.json_text, lines))
-    return done
-
-
-def _convert(
-    task: tuple[Recording, str], out: Path, wanted: Conversion, overwrite: bool, sources: Container[str]
-) -> float | Reject | None:
-    """Seconds of a converted file, None of one that was made before, or the reject of its recording."""
-    (recording, name), target = task, out / task[1]
+    if recording.leads_out:
+        raise BadInput(files.LINK_OUT, files.COPY_IT)
     source = {"bytes": None, "path": audio.to_uri(recording.path.absolute())}
     try:
-        if recording.leads_out:
-            raise BadInput(files.LINK_OUT, files.COPY_IT)
-        try:
-            info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
-        except OSError as error:
-            raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
-        if not info.seconds:
-            raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
-        shape, subtype = wanted.shape_of(info), wanted.subtype_of(source)
-        form = (*shape, wanted.container.format, subtype)
-        if os.path.lexists(target):
-            if os.path.realpath(target) in sources:
-                raise BadInput(f"{name!r} in --out is a recording of the input", "choose another --out")
-            seconds, target_form = _form_of(target)
-            is_same = target_form == form and abs(seconds - info.seconds) < MOST_OFF
-            if is_same and not target.is_symlink() and target.stat().st_mtime_ns >= changed:
-                return None
-            if not overwrite:
-                raise BadInput(
-                    f"{name!r} is in --out already, and was not made of it with these settings",
-                    "pass --overwrite to replace it, or choose another --out",
-                )
-        files.inside(out, name)
-        with files.replacing(target) as file:
-            if _form_of(recording.path)[1] == form:
-                with recording.path.open("rb") as original:  # as asked already, with all its tags
-                    shutil.copyfileobj(original, file)
-                frames = round(info.seconds * info.sample_rate)
-            else:
-                frames = _encode(file, source, info, wanted.container, subtype, *shape)
-            file.flush()
-            _read_back(Path(file.name), frames, *shape)
-    except BadInput as problem:
-        return Reject(recording.audio_file, STAGE, problem.reason, problem.remedy)
+        info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
+    except OSError as error:
+        raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
+    if not info.seconds:
+        raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
+    form = wanted.form_of(source)
+    if os.path.lexists(target):
+        if os.path.realpath(target) in sources:
+            raise BadInput(f"{target.name!r} in --out is a recording of the input", "choose another --out")
+        seconds, target_form = _form_of(target)
+        is_same = target_form == form and abs(seconds - info.seconds) < MOST_OFF
+        if is_same and not target.is_symlink() and target.stat().st_mtime_ns >= changed:
+            return None
+        if not overwrite:
+            raise BadInput(
+                f"{target.name!r} is in --out already, and was not made of it with these settings",
+                "pass --overwrite to replace it, or choose another --out",
+            )
+    with files.replacing(target) as file:
+        if _form_of(recording.path)[1] == form:
+            with recording.path.open("rb") as original:  # as asked already, with all its tags
+                shutil.copyfileobj(original, file)
+            frames = round(info.seconds * info.sample_rate)
+        else:
+            frames = _encode(file, source, form, info.seconds)
+        file.flush()
+        written = {"bytes": None, "path": audio.to_uri(Path(file.name).absolute())}
+        held = sum(map(len, audio.blocks(written)))
+        if held != frames:
+            reason = f"what was written of it lasts {held / form.rate:.3f} s, not {frames / form.rate:.3f} s"
+            raise BadInput(reason, "convert it to another format, and report it")
     return info.seconds
 
 
-def _form_of(path: Path) -> tuple[float, tuple[int, int, str, str] | None]:
-    """The seconds of a file, and its rate, channels, format and subtype, as far as libsndfile can read it."""
+def _form_of(path: Path) -> tuple[float, Form | None]:
+    """The seconds and the form of a file, as far as libsndfile can read it."""
     try:
         info = soundfile.info(os.fsencode(path))
     except soundfile.LibsndfileError:
         return 0.0, None
-    form = "WAV" if info.format in ("WAVEX", "RF64") else str(info.format)
-    return float(info.duration), (int(info.samplerate), int(info.channels), form, str(info.subtype))
+    format = "WAV" if info.format in ("WAVEX", "RF64") else str(info.format)
+    return float(info.duration), Form(int(info.samplerate), int(info.channels), format, str(info.subtype))
 
 
-def _encode(
-    file: BinaryIO,
-    source: dict[str, Any],
-    info: audio.AudioHeader,
-    container: Written,
-    subtype: str,
-    rate: int,
-    channels: int,
-) -> int:
-    """Write a recording in another format; returns the samples a channel. Raises BadInput and OSError.
+def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) -> int:
+    """Write a recording in another form, its tags kept; returns the samples a channel.
 
-    One channel is the mean of all; one becomes two equal ones.
+    One channel is the mean of all; one becomes two equal ones. Raises BadInput and OSError.
     """
-    size = info.seconds * rate * channels * (3 if subtype == "PCM_24" else 2)
-    form = "RF64" if container.format == "WAV" and size > LARGEST_WAV else container.format
-    products = np.zeros((2, 2))
+    size = seconds * form.rate * form.channels * (3 if form.subtype == "PCM_24" else 2)
+    format = "RF64" if form.format == "WAV" and size > LARGEST_WAV else form.format
     try:
         with (
             files.Disk(file) as disk,
-            soundfile.SoundFile(disk, "w", rate, channels, subtype, format=form) as sound,
+            soundfile.SoundFile(disk, "w", form.rate, form.channels, form.subtype, format=format) as sound,
         ):
             for name, text in audio.tags(source).items():
                 if not text.startswith(MADE_FROM):  # from one of our results: this is no copy of its sound
                     setattr(sound, name, text)
-            for block in audio.blocks_at(source, rate):
+            for block in audio.blocks_at(source, form.rate):
                 interrupts.check_interrupt()
-                if channels < block.shape[1] == 2:
-                    wide = block.astype(np.float64)
-                    products += wide.T @ wide
-                if channels < block.shape[1]:
+                if form.channels < block.shape[1]:
                     block = block.mean(axis=1, dtype=np.float32, keepdims=True)
-                samples: Any = np.repeat(block, channels // block.shape[1], axis=1)
+                samples: Any = np.repeat(block, form.channels // block.shape[1], axis=1)
                 # In the type that libsndfile writes without changing it.
-                if subtype == "PCM_16":
+                if form.subtype == "PCM_16":
                     samples = audio.to_pcm(samples)
-                elif subtype == "PCM_24":
+                elif form.subtype == "PCM_24":
                     whole = np.clip(np.rint(samples * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1)
                     samples = whole.astype(np.int32) << 8
                 sound.write(samples)
                 disk.check()
-            frames = int(sound.frames)
+            return int(sound.frames)
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
-    loud = float(np.sqrt(products[0, 0] * products[1, 1]))
-    if loud and products[0, 1] < -audio.SAME * loud:
-        raise BadInput(
-            "its two channels are one sound with opposite signs, of which the mean would leave nothing",
-            "turn one of them over first, or leave --channels out",
-        )
-    return frames
-
-
-def _read_back(path: Path, frames: int, rate: int, channels: int) -> None:
-    """Raise BadInput unless a file holds as many samples a channel as were written to it."""
-    written = {"bytes": None, "path": audio.to_uri(path.absolute())}
-    info, held = audio.read_header(written), 0
-    for block in audio.blocks(written):
-        interrupts.check_interrupt()
-        held += len(block)
-    if (held, info.sample_rate, info.channels) != (frames, rate, channels):
-        raise BadInput(
-            f"what was written of it lasts {held / info.sample_rate:.3f} s, not {frames / rate:.3f} s",
-            "convert it to another format, and report it",
-        )
 
 
 CONVERT_SETTINGS = options.setting_options(Conversion())
@@ -327,7 +212,6 @@ def convert(
     overwrite: bool = option(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
-    workers: int | None = engine_options.WORKERS,
     **settings: Any,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
@@ -338,24 +222,40 @@ def convert(
     """
     options.on_this_machine("--out", out)
     options.one_of("--to", to, CONTAINERS)
-    conversion = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS))
-    with shown_steps():
-        done = convert_recordings(inputs, out, conversion, workers or 1, overwrite)
-    show.say_left_out(done.left_out)
-    made = done.made + done.done_before
-    before = f", {done.done_before:,} done before" if done.done_before else ""
+    conversion, left_out = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS)), LeftOut()
+    if os.path.realpath(out) in map(os.path.realpath, inputs):
+        raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
+    recordings = find_recordings(inputs, out, left_out)
+    show.say_left_out(left_out)
+    bare = [re.sub(r"\.[^./]*\Z", "", recording.audio_file) for recording in recordings]
+    names = [f"{shortened(name, 254 - len(to))}.{to}" for name in bare]
+    namesakes, sources = Counter(names), {os.path.realpath(recording.path) for recording in recordings}
+
+    def tried(task: tuple[Recording, str]) -> float | Reject | None:
+        recording, name = task
+        try:
+            if namesakes[name] > 1:
+                raise BadInput(f"{name!r} would be made of {namesakes[name]} recordings", "rename one of them")
+            return convert_recording(recording, files.inside(out, name), conversion, overwrite, sources)
+        except BadInput as problem:
+            return Reject(recording.audio_file, "convert", problem.reason, problem.remedy)
+
+    out.mkdir(parents=True, exist_ok=True)
+    with files.folder_locked(out), shown_steps():
+        for folder in {(out / name).parent for name in names}:
+            files.remove_unfinished(folder)
+        tasks = zip(recordings, names, strict=True)
+        results = [*steps("recordings converted", side_by_side(tried, tasks, cores()), len(names))]
+        rejects = [result for result in results if isinstance(result, Reject)]
+        files.write_lines(out / REJECTS, [files.json_text(reject.as_dict()) for reject in rejects])
+    lengths = [result for result in results if isinstance(result, float)]
+    made, done_before = len(lengths), results.count(None)
+    before = f", {done_before:,} done before" if done_before else ""
+    record = {"out": as_text(out), "made": made, "seconds": round(sum(lengths), 3), "done_before": done_before}
     return Outcome(
-        {
-            "out": as_text(out),
-            "made": done.made,
-            "seconds": round(done.seconds, 3),
-            "done_before": done.done_before,
-            "rejected": [reject.as_dict() for reject in done.rejects],
-        },
-        f"{counted(done.made, 'file')} ({length_text(done.seconds)}) made{before} in {as_text(out)}"
-        if made
-        else "no recording could be used",
-        exit_code(made, len(done.rejects)),
-        rejected=rejected_of(done.rejects, "recording", f"in {as_text(out / REJECTS)}"),
-        next=to_run("tag", out, "--out", "DIR") if made else "",
+        record | {"rejected": [reject.as_dict() for reject in rejects]},
+        f"{counted(made, 'file')} ({length_text(sum(lengths))}) made{before} in {as_text(out)}",
+        exit_code(made + done_before, len(rejects)),
+        rejected=rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}"),
+        next=to_run("tag", out, "--out", "DIR") if made + done_before else "",
     )

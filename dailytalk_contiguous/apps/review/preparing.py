@@ -76,7 +76,7 @@ STEPS = (
     Step(
         "convert",
         "Copies the recordings in another format into a folder beside this one. No other step needs the copies.",
-        ("to", "sample_rate", "channels", "bits"),
+        ("to", "sample_rate", "channels"),
         has_dry_run=False,
         cuts=True,
     ),
