@@ -204,7 +204,7 @@ def encoded_once() -> Iterator[None]:
     """
     from dailytalk_contiguous.core.apps import has_app, part_of
     from dailytalk_contiguous.core.audio import Samples
-    from dailytalk_contiguous.publish import card, clip_figures, page, player, plots, templates
+    from dailytalk_contiguous.publish import card, page, player, plots, templates
 
     sounds, pictures = dict[tuple[bytes, int, int], bytes](), dict[bytes, bytes]()
 
@@ -223,12 +223,10 @@ def encoded_once() -> Iterator[None]:
 
         return drawn
 
-    sheet = once(plots.sheet)
     with pytest.MonkeyPatch.context() as patch:
         for module in (card, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        for module in (card, clip_figures):
-            patch.setattr(module, "sheet", sheet)
+        patch.setattr(card, "sheet", once(plots.sheet))
         patch.setattr(card, "png", once(plots.png))
         patch.setattr(templates, "svg", once(plots.svg))
         if has_app("listening"):

@@ -54,11 +54,10 @@ def run(
     name: str = "crema_d",
     options: RunOptions | None = None,
     text_conditions: bool = False,
-    report_only: bool = False,
     **settings: Any,
 ) -> RunOutcome:
     """Build a corpus without models."""
-    spec = spec_of(source, out, name, text_conditions, report_only, **settings)
+    spec = spec_of(source, out, name, text_conditions, **settings)
     return run_spec(spec, options or from_app("clips.clip_run").OPTIONS)
 
 
@@ -67,14 +66,13 @@ def spec_of(
     out: Path,
     name: str = "crema_d",
     text_conditions: bool = False,
-    report_only: bool = False,
     **settings: Any,
 ) -> Any:
     """What a run over a corpus without models is made of."""
     clip_run = from_app("clips.clip_run")
     stages, wanted = from_app("clips.clip_plan").corpus_pipeline(**(PLAIN | settings))
     read = clip_run.read_corpus(name, source, out)
-    return clip_run.CorpusSpec(read, out, stages, wanted, {}, text_conditions, report_only)
+    return clip_run.CorpusSpec(read, out, stages, wanted, {}, text_conditions)
 
 
 def rows_of(out: Path, columns: Iterable[str] | None = None) -> dict[str, Row]:

@@ -276,8 +276,8 @@ def _best_groups(clips: pd.DataFrame, seed: int) -> tuple[list[str], float, floa
         seconds = chosen.sum(axis=1)
         share, different = seconds / total, np.abs(chosen / seconds[:, None] - mix).sum(axis=1) / 2
         # Shares count first; with the same emotions the middle of the range is better than its border.
-        outside = np.maximum(np.maximum(LEAST_SHARE - share, share - MOST_SHARE), 0.0)
-        costs = 100 * outside + different + 0.01 * np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
+        off = np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
+        costs = 100 * np.maximum(off - (MOST_SHARE - LEAST_SHARE) / 2, 0.0) + different + 0.01 * off
         if costs.min() < least:
             first = int(costs.argmin())
             least = float(costs[first])

@@ -248,7 +248,7 @@ def check_folder(
     if (path / work_folder.MEASURED).is_dir():
         raise DailytalkError(
             f"{path} holds a corpus that was measured and not finished",
-            "run dailytalk corpus without --report-only",
+            "run the same dailytalk corpus again",
         )
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_rows(finished_items(path), limits, references)

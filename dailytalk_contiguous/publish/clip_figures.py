@@ -4,19 +4,16 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dailytalk_contiguous.core import figures, sampling
-from dailytalk_contiguous.core.documents import fits, is_number, read_json
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.licensing import Credit, credits_of
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
@@ -25,9 +22,8 @@ from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
 from dailytalk_contiguous.core.wording import counted, kind_of
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.plots import HistogramPlot, Mark, sheet
+from dailytalk_contiguous.publish.plots import HistogramPlot, Mark
 from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
-from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 
 #: Clips beyond a limit to listen to.
 MOST_REJECTED = 6
@@ -205,7 +201,7 @@ def corpus_figures(items: Items, refused: list[Row]) -> CorpusFigures:
     from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
 
     record = record_of(items.folder) if items.folder else {}
-    known = _known_limits(record.get("settings") or {}) or (planned_limits(items.folder) if items.folder else {})
+    known = _known_limits(record.get("settings") or {})
     maker = TableMaker(knows_rejects=items.kind != "version")
     for row in items.listed(refused):
         maker.add(row)
@@ -230,28 +226,6 @@ def findings_of_clips(
     """Return the findings on clips and their labels, with the emotions that have too little to train on."""
     thin = {emotion: clips.target - lack for emotion, lack in clips.shortfalls().items()}
     return clip_findings(clips.tables, thin, clips.target, run, limits)
-
-
-#: The picture of the measures of clips, and the limits of the last `--report-only`, for a later look at them.
-PLOT, LIMITS = "quality.png", "quality.json"
-
-
-def plot_quality(rows: Iterable[Mapping[str, Any]], limits: QualityLimits, folder: Path) -> None:
-    """Write `PLOT` of the measures of rows (null left out), with dashed lines at the limits, and `LIMITS`."""
-    quality = Quality.of_rows(rows, limits)
-    overview = f"{counted(len(quality.clips), 'clip')} as they came, {len(quality.refused):,} beyond a limit"
-    plots = [of.plot for of in quality.figures()]
-    write_bytes(folder / PLOT, sheet(plots, title=f"{overview}; `dailytalk report` shows more"))
-    write_text(folder / LIMITS, json.dumps(settings_of(limits), indent=1) + "\n")
-
-
-def planned_limits(folder: Path) -> dict[str, Any]:
-    """Return the limits of the last `--report-only`, by the names of their options; empty before one."""
-    try:
-        limits = read_json(inside(folder, LIMITS))
-    except BadInput:
-        return {}
-    return _known_limits(limits) if fits(limits, dict) else {}
 
 
 def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:

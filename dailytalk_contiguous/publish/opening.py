@@ -58,7 +58,7 @@ def open_items(where: str | Path | Version, finished: bool = False) -> Items:
         if finished and clips.kind == "measured":
             raise DailytalkError(
                 f"{where} holds a corpus that was measured and not finished",
-                "run dailytalk corpus without --report-only",
+                "run the same dailytalk corpus again",
             )
         return clips
     if not is_work and CONFIGS[0] in (version := open_version(where)).configs:

@@ -488,7 +488,7 @@ SAMPLES, LONGEST_REJECTED = 20, 40.0
 
 
 def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Clips that the limits reject, to choose the limits by; after `--report-only` there are no others."""
+    """Clips that the limits reject, to choose the limits by."""
     sounds = items.measured_sounds(reasons)
     return [
         sound_card(

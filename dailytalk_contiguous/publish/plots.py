@@ -269,19 +269,19 @@ _STYLE: dict[str, Any] = {
 
 def svg(plot: Plot) -> bytes:
     """Return a plot without its title, on the ground of the page."""
-    return _drawn([plot], 1, "", "svg", titled=False)
+    return _drawn([plot], 1, "svg", titled=False)
 
 
 def png(plot: Plot) -> bytes:
-    return _drawn([plot], 1, "", "png")
+    return _drawn([plot], 1, "png")
 
 
-def sheet(plots: Sequence[Plot], columns: int = 3, title: str = "") -> bytes:
-    """Return several plots as one PNG, with a title above them."""
-    return _drawn(plots, columns, title, "png")
+def sheet(plots: Sequence[Plot], columns: int) -> bytes:
+    """Return several plots as one PNG."""
+    return _drawn(plots, columns, "png")
 
 
-def _drawn(plots: Sequence[Plot], columns: int, title: str, kind: str, titled: bool = True) -> bytes:
+def _drawn(plots: Sequence[Plot], columns: int, kind: str, titled: bool = True) -> bytes:
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -293,7 +293,7 @@ def _drawn(plots: Sequence[Plot], columns: int, title: str, kind: str, titled: b
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)  # type: ignore[arg-type]
-        figure = Figure((columns * WIDTH, sum(heights) + 0.4 * bool(title)))
+        figure = Figure((columns * WIDTH, sum(heights)))
         figures = figure.subfigures(rows, columns, squeeze=False, height_ratios=heights).ravel()
         for part, plot in zip(figures, plots, strict=False):
             part.set_facecolor("none")
@@ -311,7 +311,6 @@ def _drawn(plots: Sequence[Plot], columns: int, title: str, kind: str, titled: b
                 key.get_title().set(fontsize=9.5, fontweight="bold")
             elif heading:
                 part.suptitle(heading, x=0.02, ha="left", fontsize=9.5, fontweight="bold")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
         options: dict[str, Any] = {"metadata": {"Software": None}, "dpi": DPI / min(columns, 2)}
         if kind == "svg":
             metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -1,8 +1,6 @@
 """The plots of a card and of quality, read back: what is drawn, where, and how large."""
 
 import io
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from dailytalk_contiguous.core.quality import QualityLimits
-from dailytalk_contiguous.publish.clip_figures import LIMITS, MEASURES, PLOT, Quality, planned_limits, plot_quality
+from dailytalk_contiguous.publish.clip_figures import MEASURES, Quality
 from dailytalk_contiguous.publish.plots import (
     COLOURS,
     INK,
@@ -32,17 +30,13 @@ def share_of(picture: bytes, colour: str) -> float:
     return float((abs(pixels - np.array(to_rgb(colour))) < 2 / 255).all(axis=-1).mean())
 
 
-def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_known(tmp_path: Path) -> None:
+def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_known() -> None:
     at = {name: (of.span[0] / of.factor, (of.span[1] - of.span[0]) / of.factor) for name, of in MEASURES.items()}
     rows: list[dict[str, Any]] = [
         {name: low + share * width for name, (low, width) in at.items()} | {"snr_db": None, "conversation_id": "a"}
         for share in (0.1, 0.5, 0.5, 0.9)
     ]
     limits = QualityLimits(lowest_snr_db=20.0)
-    plot_quality(rows, limits, tmp_path)
-    drawn = (tmp_path / PLOT).read_bytes()
-    assert imread(io.BytesIO(drawn), format="png").shape[1] > 1000
-    assert planned_limits(tmp_path)["min_snr"] == 20.0
     of = {of.plot.name: of for of in Quality.of_rows(rows, limits).figures()}
     assert {name: bool(found.plot) for name, found in of.items()} == {name: name != "snr_db" for name in MEASURES}
     for found in of.values():
@@ -88,12 +82,3 @@ def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:
     plot = next(of.plot for of in found if of.plot.name == "snr_db")
     words = "signal-to-noise ratio (dB): median 40, 80 % from 17.6 to 40; limit 20: 1 of 3 are below"
     assert alternative(plot) == f"Signal-to-noise ratio of 3 clips. {words}."
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"min_snr": "20"}', '{"min_snr": true}'])
-def test_limits_that_are_none_are_not_used(tmp_path: Path, text: str) -> None:
-    assert planned_limits(tmp_path) == {}
-    (tmp_path / LIMITS).write_text(text)
-    assert planned_limits(tmp_path) == {}
-    (tmp_path / LIMITS).write_text(json.dumps({"max_seconds": None, "min_snr": 1}))
-    assert planned_limits(tmp_path) == {"max_seconds": None, "min_snr": 1}

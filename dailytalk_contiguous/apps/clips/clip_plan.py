@@ -10,7 +10,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,6 @@ from dailytalk_contiguous.apps.clips.augment import (
 from dailytalk_contiguous.apps.clips.clip_words import TimeWords
 from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
@@ -45,6 +43,7 @@ from dailytalk_contiguous.core.sampling import (
     WAYS,
     Balance,
     CorpusSplit,
+    order_key,
     plan_balance,
     split_corpus,
 )
@@ -156,12 +155,6 @@ def _compared(row: Row, n_clips: int) -> Row:
 MOST_COPIES = 4
 
 
-#: The default splits: those that corpora publish, where people use them, and splits by speakers elsewhere.
-_OWN_SPLITS = f"{Corpus.split}; " + ", ".join(
-    f"{corpus.split} for {name}" for name, corpus in sorted(CORPORA.items()) if corpus.split != Corpus.split
-)
-
-
 @dataclass(frozen=True)
 class ClipPlan:
     """The clips that `dailytalk corpus` keeps, splits, balances and copies. Its stages process each clip.
@@ -183,18 +176,19 @@ class ClipPlan:
         "How clips are split: by {choices} (as published).",
         panel="splits",
         choices=WAYS,
-        shown=_OWN_SPLITS,
+        shown="as the corpus is",
     )
     balance: bool = setting(
         False,
-        "Bring emotions to --target-minutes: clips are left out, listed again, or copied (--augment).",
+        "Give emotions equal minutes: leave clips out, list or copy (--augment) others again.",
         panel="balance",
     )
     target_minutes: float | None = setting(
         None,
-        "Minutes of each emotion.",
+        "Minutes of each emotion; with it --balance is implied.",
         panel="balance",
         metavar="N",
+        least=0.01,
         shown="of the smallest with 30 or more",
     )
     copies: int = setting(
@@ -207,12 +201,6 @@ class ClipPlan:
 
     def __post_init__(self) -> None:
         check_values(self)
-        if self.target_minutes is not None and not self.balance:
-            raise DailytalkError("--target-minutes needs --balance", "add --balance")
-        if self.target_minutes is not None and not 0 < self.target_minutes < math.inf:
-            raise DailytalkError(
-                f"--target-minutes {self.target_minutes:g} can't be reached", "give minutes over 0, such as 30"
-            )
 
     def check(self, stages: Iterable[Stage]) -> None:
         """Raise DailytalkError for copies without kinds."""
@@ -221,7 +209,7 @@ class ClipPlan:
 
     @property
     def most_copies(self) -> int:
-        return self.copies or (MOST_COPIES if self.balance else 1)
+        return self.copies or (MOST_COPIES if self.balance or self.target_minutes else 1)
 
     def affect(self, stages: Iterable[Stage]) -> str:
         """The name of the model that rates affect where people did not; empty for none."""
@@ -249,7 +237,6 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
         rate_affect=options.get("affect_model") != NO_MODEL,
         emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if classifies else None,
     )
-    wanted.check(chain(*stages))
     return stages, wanted
 
 
@@ -313,7 +300,7 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
         elif why := failures({name: row[name] for name in (*NAMES, "duration")}, wanted.limits):
-            remedy = "leave it out, or change the limit after a look at --report-only"
+            remedy = "leave it out, or change the limit"
             rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
         else:
             kept.append(row)
@@ -351,7 +338,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             refused.update(no_kinds)
     planned.refused = dict(refused)
     times: dict[str, int] = {}
-    if wanted.balance:
+    if wanted.balance or wanted.target_minutes:
         table["most"] = [1 + len(copies.get(row["id"], ())) if augment else MOST_WEIGHT for row in clips]
         train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
         hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
@@ -388,12 +375,10 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
     chosen = {}
     for row in clips:
         pool = pools[side[row["id"]], row["language"]]
-        first = int.from_bytes(hashlib.sha256(f"{seed}\0{row['id']}".encode()).digest()[:8], "big")
-        for step in range(len(pool)):
-            prompt = pool[(first + step) % len(pool)]
-            if row["speaker"] is not None and prompt["speaker"] != row["speaker"]:
-                chosen[row["id"]] = prompt
-                break
+        first = int(order_key(row["id"], seed), 16) % max(len(pool), 1)
+        others = (prompt for prompt in pool[first:] + pool[:first] if prompt["speaker"] != row["speaker"])
+        if row["speaker"] is not None and (prompt := next(others, None)):
+            chosen[row["id"]] = prompt
     return chosen
 
 

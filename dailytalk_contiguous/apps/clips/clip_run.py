@@ -114,10 +114,6 @@ class CorpusSpec(Spec):
         wanted: which clips are kept, split, balanced and copied.
         about: goes into run.json as it is.
         text_conditions: whether annotations condition on emotion and style.
-        report_only: whether to stop after measuring, and find only which clips would be kept.
-
-    Attributes, once all are measured:
-        measured: all clips that could be measured. kept: those within the limits.
 
     Raises DailytalkError for stages that make no clips; a run also for a plan that the clips can't fulfil.
     """
@@ -132,7 +128,6 @@ class CorpusSpec(Spec):
         wanted: ClipPlan = ClipPlan(),
         about: Mapping[str, Any] = {},
         text_conditions: bool = False,
-        report_only: bool = False,
     ) -> None:
         self.read, self.out, self.about = read, out, about
         self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
@@ -140,8 +135,7 @@ class CorpusSpec(Spec):
         self.stages = (*self.measuring, *self.finishing)
         self.wanted.check(self.stages)
         self.rejects = [*read.problems]
-        self.measured, self.kept = list[Row](), list[Row]()
-        self.text_conditions, self.report_only = text_conditions, report_only
+        self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
@@ -155,12 +149,10 @@ class CorpusSpec(Spec):
             for row in self.read.rows
             if row["id"] in measures
         ]
-        self.measured = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
-        self.kept, filtered = filter_clips(self.measured, self.wanted)
+        described = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
+        kept, filtered = filter_clips(described, self.wanted)
         self.rejects += [*step.rejects, *filtered]
-        if self.report_only:
-            return
-        self._clips = plan_clips(self.kept, self.wanted, self.finishing)
+        self._clips = plan_clips(kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)
         yield self._finished

@@ -8,12 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dailytalk_contiguous.apps.clips import clip_run as clips
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
-from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
@@ -27,7 +24,6 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
-from dailytalk_contiguous.publish.clip_figures import MEASURES, PLOT, plot_quality
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import Runner, RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
@@ -69,9 +65,6 @@ def corpus(
     ),
     profile: str = cli_options.profile_option(),
     text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
-    report_only: bool = option(
-        False, Panel.RUN, "Measure, show what would be rejected, plot it, and write no clip.", "--report-only"
-    ),
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
     runner: str = engine_options.RUNNER,
@@ -118,7 +111,7 @@ def corpus(
     )
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
-    spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions, report_only)
+    spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
     if dry_run:
         plan, left = intended(spec, run_options)
         record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
@@ -152,39 +145,23 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     return Outcome(record, headline, next=to_run("corpus", name, folder, "--out", "DIR"))
 
 
-_PERCENTILES = (1, 5, 50, 95, 99)
-
-
 def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
-    record, measures, out, clip_plan = done.record, {}, spec.out, spec.wanted
-    if record is None:
-        for name in MEASURES:
-            if values := [row[name] for row in spec.measured if row[name] is not None]:
-                measures[name] = [float(value) for value in np.percentile(values, _PERCENTILES)]
-    summary = {**(record or {"measures": measures, "kept": len(spec.kept)}), "out": str(out)}
-    summary |= {"seconds": round(done.wall_seconds, 2), "rejected": [reject.as_dict() for reject in done.rejects]}
+    record, out = done.record, spec.out
+    summary = {**(record or {}), "out": str(out), "seconds": round(done.wall_seconds, 2)}
+    summary["rejected"] = [reject.as_dict() for reject in done.rejects]
     details: list[str | Figures] = [*spec.read.counts]
     rejected = _rejected_by_stage(done.rejects, done.counts.get("read", 0))
-    code = exit_code(record["counts"]["clips"] if record else len(spec.kept), len(done.rejects))
-    if done.n_missing:
+    if record is None:
         missing = f"{counted(done.n_missing, 'shard')} still missing"
         again = "the same command again once all hosts are done"
         return Outcome(summary, missing, 3 if done.rejects else 0, details, rejected, again)
-    if record is None:
-        rows = [(name, *(f"{value:.4g}" for value in values)) for name, values in measures.items()]
-        details.append(Figures(("measure", *(f">{percentile} %" for percentile in _PERCENTILES)), rows))
-        if spec.measured:
-            plot_quality(spec.measured, clip_plan.limits, out)
-            details.append(f"the measures are plotted with their limits in {as_text(out / PLOT)}")
-            details.append(f"to listen to what is beyond a limit: {to_run('report', out)}")
-        kept = f"{len(spec.kept):,} of {counted(len(spec.measured), 'measured clip')} would be kept"
-        return Outcome(summary, kept, code, details, rejected, "the same command without --report-only")
     counts = record["counts"]
     headline = (
         f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
         f"{record['hours']['audio'] * 60:.1f} min, licence {record['corpus']['licence']}"
     )
-    details += _of_record(record, clip_plan)
+    details += _of_record(record, spec.wanted)
+    code = exit_code(counts["clips"], len(done.rejects))
     details.append(f"results in {as_text(out)}: data/ for trainers, clips/, rejects.jsonl, run.json")
     return Outcome(summary, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
 
@@ -192,9 +169,6 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
 def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
     counts, split, balance = record["counts"], record["split"], record["balance"] or {}
     lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
-    if shared := counts["by_word_source"].get(PROPORTIONAL, 0):
-        words = counted(sum(counts["by_word_source"].values()), "word")
-        lines.append(f"the times of {shared:,} of {words} are shared out")
     if counts["without_text"]:
         lines.append(
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "

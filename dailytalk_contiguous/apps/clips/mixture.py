@@ -138,35 +138,28 @@ class MixPart:
         for side, name in self.manifests.items():
             entries = {entry["path"]: entry for entry in training_folder.entries(self.data / name)}
             for path, entry in entries.items():  # an earlier mix names some more than once
+                name, seconds = path, entry["duration"]
                 try:
                     wav, annotation = training_folder.annotated(self.data, path)
-                    seconds, weight = entry["duration"], annotation.get("weight") or 1.0
+                    name, weight = annotation.get("id") or path, annotation.get("weight") or 1.0
                     clip = documents.expect(annotation.get("clip") or {}, {"licence?": str}, f"the clip of {wav}")
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
                     ):
                         raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
+                    licence = annotation.get("licence") or clip.get("licence") or self.licence
+                    if banned:
+                        made_by = f"its {banned.role.replace('_', ' ')} is from {banned.name} ({banned.licence})"
+                        remedy = "leave out --commercial, or make that folder again without the model"
+                        raise BadInput(f"{made_by}: no commercial use", remedy)
+                    if commercial and (reason := licensing.refusal(licence)):
+                        raise BadInput(reason, "leave out --commercial")
                 except BadInput as problem:
-                    rejects.append(Reject(path, STAGE, problem.reason, problem.remedy))
+                    rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
                     continue
-                file = File(
-                    id=annotation.get("id") or path,
-                    corpus=annotation.get("corpus") or annotation.get("id") if "id" in annotation else None,
-                    wav=wav,
-                    side=side,
-                    seconds=seconds,
-                    weight=max(1.0, weight),
-                    licence=annotation.get("licence") or clip.get("licence") or self.licence,
-                    labels={key: entry[key] for key in _LABELS if key in entry},
-                )
-                if banned:
-                    reason = f"its {banned.role.replace('_', ' ')} is from {banned.name} ({banned.licence}): "
-                    remedy = "leave out --commercial, or make that folder again without the model"
-                    rejects.append(Reject(file.id, STAGE, f"{reason}no commercial use", remedy))
-                elif reason := (licensing.refusal(file.licence) if commercial else None) or "":
-                    rejects.append(Reject(file.id, STAGE, reason, "leave out --commercial"))
-                else:
-                    self.files.append(file)
+                corpus = annotation.get("corpus") or annotation.get("id") if "id" in annotation else None
+                labels = {key: entry[key] for key in _LABELS if key in entry}
+                self.files.append(File(name, corpus, wav, side, seconds, max(1.0, weight), licence, labels))
         return rejects
 
 
@@ -323,7 +316,6 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         "most_listed": max((count for part in parts for count in part.listed.values()), default=0),
         "licence": licence.licence,
         "asks": list(licence.asks),
-        "licences": sorted({str(file.licence or "unknown") for part in parts for file in part.used}),
         "warnings": warnings,
         licensing.CREDITS: {
             part.name: [credit._asdict() for credit in part.credits] for part in parts if part.used

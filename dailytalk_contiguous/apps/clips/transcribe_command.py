@@ -8,7 +8,6 @@ file.
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -47,14 +46,10 @@ _HEARD = ("start", "end", "text_raw", "words", "language", "avg_logprob", "no_sp
 
 
 def default_json(source: Path) -> Path:
-    """The path of a folder's whisper.json, which may not exist yet. Raises DailytalkError."""
-    try:
-        return whisper_json.clips_folder(source).json or source / whisper_json.WHISPER_JSON
-    except OSError as error:
-        raise DailytalkError(f"{shown(source)} can't be read ({error.strerror})", "check the path") from None
+    """The path of a folder's whisper.json, which may not exist yet."""
+    return whisper_json.clips_folder(source).json or source / whisper_json.WHISPER_JSON
 
 
-@dataclass
 class ClipsToHear:
     """The clips of a folder (as for the corpus `clips`) that have no entry in a whisper.json.
 
@@ -64,37 +59,20 @@ class ClipsToHear:
         entries: those of the whisper.json. rejects: clips and entries that can't be used.
         heard: names of the clips that were added.
 
-    Raises DailytalkError for a source without clips, and for a file that is broken, of another layout, or can't be
-    written.
+    Raises DailytalkError for a source without clips, and for a file that is broken or of another layout.
     """
 
-    source: Path
-    file: Path
-    left: dict[str, Row] = field(init=False)
-    entries: dict[str, Any] = field(init=False)
-    rejects: list[Reject] = field(init=False)
-    heard: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        above = next(path for path in self.file.absolute().parents if path.exists())
-        if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-            raise DailytalkError(
-                f"--out {as_text(self.file)!r} can't be written to", "name a file where you may write"
-            )
-        written = _existing(self.file)
-        self.entries = written.entries
-        clips, _ = clips_by_name(self.source, texts=False)
+    def __init__(self, source: Path, file: Path) -> None:
+        written, (clips, _) = _existing(file), clips_by_name(source, texts=False)
         rows = {name: row for name, row in clips.items() if not row["problem"]}
-        matches = whisper_json.match_names(self.entries, rows)
+        matches = whisper_json.match_names(written.entries, rows)
+        self.file, self.entries = file, written.entries
+        self.heard: list[str] = []
+        self.left = {name: row for name, row in rows.items() if name not in matches.keys}
         self.rejects = [
             Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in clips.values() if row["problem"]
         ]
         self.rejects += {reject.id: reject for reject in chain(matches.rejects, written.rejects)}.values()
-        self.left = {name: row for name, row in rows.items() if name not in matches.keys}
-
-    @property
-    def seconds(self) -> float:
-        return sum((row["duration"] for row in self.left.values()), 0.0)
 
     def transcribe(self, stages: Sequence[Stage]) -> None:
         """Recognise the clips by `apps.clips.to_clips.transcribe_stages`, and add their entries to the file."""
@@ -234,7 +212,8 @@ def transcribe(
     details = ["nothing to do: every clip has an entry"]
     if heard:
         done = "would be heard" if dry_run else "heard"
-        details = [f"{counted(len(heard), 'clip')} {done}, {length_text(clips.seconds)}"]
+        seconds = sum(row["duration"] for row in clips.left.values())
+        details = [f"{counted(len(heard), 'clip')} {done}, {length_text(seconds)}"]
     if empty:
         details.append(f"without a word: {len(empty):,} ({show.first_names(empty)})")
     return Outcome(
