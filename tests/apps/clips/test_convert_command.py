@@ -1,7 +1,6 @@
 """`dailytalk convert`: what becomes of recordings, their tags and folders, and what nothing may overwrite."""
 
 import json
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import encode, tones
-from command import Command, start, start_full, until
+from command import Command
 from recordings import read_lines
 
 TAGS = {"title": "Grüße", "artist": "Ann", "album": "Calls", "date": "2021", "genre": "Speech", "comment": "two"}
@@ -180,30 +179,3 @@ def test_what_a_format_has_not_is_said_before_anything_is_written(
     save(tmp_path / "a.wav")
     done = dailytalk("convert", tmp_path / "a.wav", "--out", tmp_path / "out", *options)
     assert (done.code in (1, 2), reason in done.err, (tmp_path / "out").exists()) == (True, True, False)
-
-
-def test_full_disk_is_one_sentence_and_leaves_no_half_file(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/a.wav", tones(0.5))
-    save(tmp_path / "in/b.wav", tones(20.0))
-    command = ("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out", "--sample-rate", "44100")
-    running = start_full(100_000, *command)
-    _, told = running.communicate()
-    assert (running.returncode, told.startswith("dailytalk: file too large: ")) == (1, True)
-    assert names(tmp_path / "out") == ["a.flac"]
-    assert list((tmp_path / "out").rglob("*.tmp")) == []
-    assert dailytalk(*command).code == 0
-
-
-def test_run_that_was_stopped_goes_on_where_it_was(tmp_path: Path, dailytalk: Command) -> None:
-    for name, seconds in (("a", 1.0), ("b", 60.0), ("c", 1.0)):
-        save(tmp_path / f"in/{name}.wav", tones(seconds))
-    command = ("convert", tmp_path / "in", "--to", "mp3", "--out", tmp_path / "out")
-    process = start(*command)
-    until((tmp_path / "out/a.mp3").exists, process)
-    process.send_signal(signal.SIGINT)
-    process.communicate()
-    done = names(tmp_path / "out")
-    assert (process.returncode, "a.mp3" in done, "b.mp3" in done) == (130, True, False)
-    again = json.loads(dailytalk(*command, "--json").out)
-    assert (again["made"], again["done_before"]) == (3 - len(done), len(done))
-    assert list((tmp_path / "out").glob(".*.tmp")) == []

@@ -22,14 +22,6 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return crema_d(tmp_path_factory.mktemp("corpus") / "in", actors=(1001, 1002, 1003))
 
 
-def test_corpus_becomes_a_folder_that_passes_the_check(source: Path, tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN)
-    assert done.code == 0
-    assert "crema_d: 9 clips were read, 7442 are published." in done.out
-    assert "9 files: 9 clips and 0 copies, " in done.out
-    assert dailytalk("check", tmp_path / "out").code == 0
-
-
 @pytest.fixture(scope="module")
 def alone(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one worker makes of it, with copies, in shards of a few clips."""

@@ -22,12 +22,6 @@ def test_lists_of_the_recipe_are_those_of_the_command() -> None:
     assert set(told["FEW_VOICES"]) < set(CORPORA)
 
 
-def test_corpus_of_few_voices_is_divided_by_sentences(tmp_path: Path) -> None:
-    source = put(tmp_path / "in", {"OAF_bite_neutral.wav": spoken()})
-    assert runpy.run_path(str(RECIPE))["main"]("tess", str(source), str(tmp_path / "out")) == 0
-    assert json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))["settings"]["split"] == "sentences"
-
-
 @pytest.fixture
 def corpus(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> BuilderScript:
     return BuilderScript(RECIPE, monkeypatch, capfd)

@@ -2,7 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import POINTER, clip, good, problems, put, read, table
+from corpus_trees import clip, good, problems, put, read, table
 
 from dailytalk_contiguous.apps.clips.corpora.crema_d import VOTES
 
@@ -72,14 +72,6 @@ def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None
         "AudioWAV/1001_DFA_HAP_XX.wav": "raters heard N, HAP was intended",
         "AudioWAV/1001_DFA_SAD_XX.wav": "raters heard N:S, SAD was intended",
     }
-
-
-def test_pointer_of_git_lfs_is_rejected_with_what_to_do(tmp_path: Path) -> None:
-    row = one(tmp_path, tree() | {"AudioWAV/1001_DFA_ANG_XX.wav": POINTER})
-    assert (row["problem"], row["remedy"]) == (
-        "it is a Git LFS pointer, not the file itself",
-        "run git lfs pull in the checkout",
-    )
 
 
 def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:

@@ -127,22 +127,6 @@ def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: 
     assert (info.channels, info.samplerate, info.frames) == (1, 16000, 8000)
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--format", "ljspeech", "--seed", "1"), "--seed does not go with --format ljspeech"),
-        (("--format", "xtts", "--split", "train"), "--split is for what has splits"),
-    ],
-)
-def test_what_does_not_go_together_is_one_sentence(
-    tmp_path: Path, dailytalk: Command, options: tuple[str, ...], sentence: str
-) -> None:
-    done = dailytalk("export", folder(tmp_path), "--out", tmp_path / "out", *options)
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert sentence in done.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dailytalk: Command) -> None:
     source = folder(tmp_path, **{"gone.wav": {"text": "x"}, "../up.wav": {"text": "x"}})
     done = dailytalk("export", source, "--format", "gpt-sovits", "--out", tmp_path / "out", "--json")
