@@ -7,6 +7,7 @@ from dailytalk_contiguous.cli.options import size_text
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.schema import CONFIGS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import MOVED, Changes, compare_versions, diff_in_words, shifts
 from dailytalk_contiguous.publish.opening import version_or_path
@@ -41,7 +42,7 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
     head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     kinds = [version.name for version in listed if version.kind == "version"]
     return Outcome(
-        [version.as_dict() for version in listed],
+        [version._asdict() | {"date": version.date and version.date.isoformat()} for version in listed],
         f"{counted(len(kinds), 'version')} of {named.repo}",
         details=[Figures(head, [version_row(version) for version in listed])],
         next=to_run("diff", f"{named.repo}@{kinds[1]}", f"@{kinds[0]}") if len(kinds) > 1 else "",
@@ -88,8 +89,7 @@ def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
 
 def version_row(version: Listed) -> tuple[str, ...]:
     date = version.date.strftime("%Y-%m-%d") if version.date else ""
-    hours = "" if version.hours is None else f"{version.hours:.2f}"
-    rows = "" if version.rows is None else str(version.rows)
+    own = version.totals.get(CONFIGS[0], {})
     name = version.name if version.kind == "version" else f"{version.name} ({version.kind})"
     changes = version.changes or {}
     since = f" since {changes['previous']}" if changes.get("previous") else ""
@@ -97,9 +97,9 @@ def version_row(version: Listed) -> tuple[str, ...]:
         name,
         date,
         version.commit[:7],
-        rows,
-        hours,
-        "" if version.size is None else size_text(version.size),
+        str(own.get("rows", "")),
+        f"{own['hours']:.2f}" if "hours" in own else "",
+        size_text(sum(total["size"] for total in version.totals.values())) if own else "",
         diff_in_words(changes) + since if changes else "",
     )
 
@@ -107,7 +107,6 @@ def version_row(version: Listed) -> tuple[str, ...]:
 def _details(changes: Changes) -> list[str | Figures]:
     details: list[str | Figures] = [
         _ids("added", changes.added),
-        *([f"of these were made of others: {changes.derived}"] if changes.derived else []),
         _ids("removed", changes.removed),
         _ids("changed", changes.changed),
         _ids("moved to another split", [f"{name} ({a} to {b})" for name, (a, b) in changes.moved.items()]),
@@ -115,9 +114,6 @@ def _details(changes: Changes) -> list[str | Figures]:
     for config, sentences in changes.broken.items():
         details += [f"breaks readers: {config}: {sentence}" for sentence in sentences]
     details += [f"new columns: {config}: {', '.join(names)}" for config, names in changes.columns.items()]
-    if changes.utterances.total():
-        counts = ", ".join(f"{changes.utterances[kind]:,} {kind}" for kind in ("added", "removed"))
-        details.append(f"utterances of changed conversations: {counts}")
     fields = sorted(changes.fields.items(), key=lambda field: (field[0] not in _EDITED, -field[1], field[0]))
     details += _table(("field", ">conversations"), fields)
     tags = [(a or "(none)", b or "(none)", count) for (a, b), count in changes.tags.most_common()]

@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import HistogramPlot, Mark
 from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
 
-#: Clips beyond a limit to listen to.
+#: Clips beyond a limit that are named.
 MOST_REJECTED = 6
 
 
@@ -88,11 +88,12 @@ class Quality:
         """The clips that are beyond a limit."""
         return self.clips[self.clips["reason"] != ""]
 
-    def to_hear(self) -> dict[str, str]:
-        """Return clips to judge the limits by, each with why it is beyond one: as many reasons as possible."""
+    def examples(self) -> list[tuple[str, str, str]]:
+        """Return clips to judge the limits by: id, "", and why it is beyond one; as many reasons as possible."""
         named = self.refused.dropna(subset="id")
         turns = named.groupby(named["reason"].map(kind_of)).cumcount().sort_values(kind="stable")
-        return dict(named.loc[turns.index[:MOST_REJECTED], ["id", "reason"]].itertuples(index=False))
+        some = named.loc[turns.index[:MOST_REJECTED], ["id", "reason"]]
+        return [(name, "", f"{reason}.") for name, reason in some.itertuples(index=False)]
 
     def figures(self) -> list[Limited]:
         """Return each measure beside its limits."""

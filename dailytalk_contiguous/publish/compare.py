@@ -2,7 +2,7 @@
 
 Each version is read once, without its audio, whose digest says whether it changed; a file that both have is read
 for its ids alone. Memory holds a short entry of each conversation, and the order of neither version matters. The
-rows that differ are read again, some at a time, and compared value by value.
+rows that differ are read again, and compared value by value.
 """
 
 import hashlib
@@ -11,22 +11,18 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from datasets import List, Value
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, Row, parent_of
+from dailytalk_contiguous.core.schema import CONFIGS, Row
 from dailytalk_contiguous.publish.items import Place, VersionItems
 from dailytalk_contiguous.publish.version import Version
 
 #: Seconds by which a start has to shift to count as moved; less is inaudible, and within a frame of any aligner.
 MOVED = 0.010
-
-#: Rows that are compared at a time.
-_AT_A_TIME = 256
 
 _CARD = "README.md"
 _ID = "conversation_id"
@@ -44,8 +40,6 @@ class Changes:
             has other items, or in another order, is named itself (`utterances`).
         broken: by config, a sentence on each split or column that a reader of the previous version would miss.
         columns: by config, columns and fields that are new.
-        derived: how many of the added were made of a conversation (`origin`).
-        utterances: how many were added to and removed from changed conversations.
         tags: how many utterances went from one tag to another; no tag is "".
         utterance_times, word_times: seconds by which each start shifted in changed conversations. Utterances are
             matched by id, words by their text and speaker, in order.
@@ -60,8 +54,6 @@ class Changes:
     fields: Counter[str] = field(default_factory=Counter)
     broken: dict[str, list[str]] = field(default_factory=dict)
     columns: dict[str, list[str]] = field(default_factory=dict)
-    derived: int = 0
-    utterances: Counter[str] = field(default_factory=Counter)
     tags: Counter[tuple[str, str]] = field(default_factory=Counter)
     utterance_times: "array[float]" = field(default_factory=lambda: array("d"))
     word_times: "array[float]" = field(default_factory=lambda: array("d"))
@@ -93,8 +85,6 @@ class Changes:
             "fields": dict(sorted(self.fields.items())),
             "broken": self.broken,
             "columns": self.columns,
-            **({"derived": self.derived} if self.derived else {}),
-            "utterances": {kind: self.utterances[kind] for kind in ("added", "removed")},
             "tags": [{"from": a, "to": b, "count": count} for (a, b), count in self.tags.most_common()],
             "utterance_times": shifts(self.utterance_times),
             "word_times": shifts(self.word_times),
@@ -123,30 +113,24 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     if before is None or not before.configs:
         return Changes(added=sorted(_entries(new_items, _columns(after), ())))
     old_items = VersionItems(before)
-    # A folder is named by the tag in its manifest, since its path is private.
-    where = before.where
-    name = before.manifest.get("version") if isinstance(where, Path) else where.revision or before.commit
-    changes = Changes(name)
+    changes = Changes(before.manifest.get("version") or before.commit)
     _compare_columns(before, after, changes)
     old_columns = _columns(before)
     columns = [name for name in _columns(after) if name in old_columns]
     shared = {*before.digests().values()} & {*after.digests().values()} - {None}
     old, new = _entries(old_items, columns, shared), _entries(new_items, columns, shared)
     changes.added, changes.removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
-    changes.derived = sum(new[name].is_derived for name in changes.added)
     both = sorted(old.keys() & new.keys())
     splits = {name: (old[name].split, new[name].split) for name in both}
     changes.moved = {name: pair for name, pair in splits.items() if pair[0] != pair[1]}
     differing = [name for name in both if old[name].digest != new[name].digest]
-    for start in range(0, len(differing), _AT_A_TIME):
-        names = differing[start : start + _AT_A_TIME]
-        rows = [
-            {row[_ID]: row for row in items.rows_at(sorted(entries[name].place for name in names), columns)}
-            for items, entries in ((old_items, old), (new_items, new))
-        ]
-        for name in names:
-            old_row, new_row = ({column: of[name][column] for column in columns} for of in rows)
-            _compare_rows(name, old_row, new_row, changes)
+    differing.sort(key=lambda name: new[name].place)  # as files of ours have them, whose row groups are read once
+    old_rows = old_items.rows_at((old[name].place for name in differing), columns)
+    new_rows = new_items.rows_at((new[name].place for name in differing), columns)
+    for pair in zip(old_rows, new_rows, strict=True):
+        old_row, new_row = ({name: row[name] for name in columns} for row in pair)
+        _compare_rows(old_row, new_row, changes)
+    changes.changed.sort()
     cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
     changes.repacked = before.digests() != after.digests() or len(cards) > 1
     return changes
@@ -163,13 +147,12 @@ def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
         old = dict(_types(before.features(config) or {}))
         lost_splits = [split for split in old_configs.get(config, ()) if split not in new_configs[config]]
         broken = [f"the split {split} is gone" for split in lost_splits]
-        other = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
-        # Of what is new, gone or of another type, its fields are not named too.
-        outermost = [name for name in {**old, **new} if name in other and name.rpartition(".")[0] not in other]
-        for name in outermost:
-            if name in old:
-                broken.append(f"{name} was {old[name]} and is {new[name]}" if name in new else f"{name} is gone")
-        added = [name for name in outermost if name not in old]
+        for name in old:
+            if name not in new:
+                broken.append(f"{name} is gone")
+            elif old[name] != new[name]:
+                broken.append(f"{name} was {old[name]} and is {new[name]}")
+        added = [name for name in new if name not in old]
         changes.broken |= {config: broken} if broken else {}
         changes.columns |= {config: added} if added else {}
 
@@ -188,18 +171,11 @@ def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 class _Entry(NamedTuple):
-    """A conversation of a version.
-
-    Attributes:
-        split: of it. place: where its row is.
-        digest: of the row without its sound; empty in a file that both versions have.
-        is_derived: whether it was made of another conversation.
-    """
+    """A conversation of a version: its split, the place of its row, and the digest of what is compared of it."""
 
     split: str
     place: Place
     digest: bytes
-    is_derived: bool
 
 
 def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str | None]) -> dict[str, _Entry]:
@@ -207,16 +183,15 @@ def _entries(items: VersionItems, columns: Sequence[str], shared: Collection[str
     entries: dict[str, _Entry] = {}
     digests = items.version.digests()
     for file, split in items.split_of.items():
-        is_shared = digests[str(file)] in shared
-        for place, row in items.rows_of(file, [_ID] if is_shared else columns):
+        compared = [] if digests[str(file)] in shared else columns
+        for place, row in items.rows_of(file, {_ID, *compared}):
             name = row[_ID]
             if not name or name in entries:
                 raise DailytalkError(
                     f"{items.version} holds the conversation {name!r} twice, or without an id", "publish it again"
                 )
-            text = json.dumps([row[column] for column in columns], default=str) if not is_shared else ""
-            digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
-            entries[name] = _Entry(split, place, digest, not is_shared and parent_of(row) != name)
+            text = json.dumps([row[column] for column in compared], default=str)
+            entries[name] = _Entry(split, place, hashlib.blake2b(text.encode(), digest_size=16).digest())
     return entries
 
 
@@ -225,17 +200,15 @@ def _columns(version: Version) -> list[str]:
     return [name for name in version.features(CONFIGS[0]) or () if name != "audio"]
 
 
-def _compare_rows(name: str, old_row: Row, new_row: Row, changes: Changes) -> None:
+def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
     old, new = dict(_values(old_row)), dict(_values(new_row))
     both = old.keys() & new.keys()
     # A NaN equals none, itself included.
     differing = [key for key in both if old[key] != new[key] and (old[key] == old[key] or new[key] == new[key])]
     if not differing:  # only one of them has the fields that differ
         return
-    changes.changed.append(name)
+    changes.changed.append(new_row[_ID])
     changes.fields.update({"audio" if field == "audio_sha256" else field for field, _ in differing})
-    ids = [{item for field, item in values if field == "utterances.utterance_id"} for values in (old, new)]
-    changes.utterances.update(added=len(ids[1] - ids[0]), removed=len(ids[0] - ids[1]))
     tags = [(old[key] or "", new[key] or "") for key in differing if key[0] == "utterances.tag"]
     changes.tags.update(pair for pair in tags if pair[0] != pair[1])
     for start, times in (("utterances.start", changes.utterance_times), ("alignments.start", changes.word_times)):
@@ -271,6 +244,5 @@ def diff_in_words(changes: Mapping[str, Any]) -> str:
     if not changes.get("previous"):
         return "first version"
     kinds = ("added", "removed", "changed", "moved")
-    derived = f" ({changes['derived']} of them made of others)" if changes.get("derived") else ""
-    counts = (f"{changes[kind]} {kind}{derived * (kind == 'added')}" for kind in kinds if changes.get(kind))
+    counts = (f"{changes[kind]} {kind}" for kind in kinds if changes.get(kind))
     return ", ".join(counts) or "the same conversations"

@@ -17,7 +17,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from datasets import Features, List
 
 from dailytalk_contiguous.core import schema
@@ -25,7 +24,6 @@ from dailytalk_contiguous.core.audio import embedded
 from dailytalk_contiguous.core.clip import times_listed
 from dailytalk_contiguous.core.documents import as_text, is_number, quoted, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
-from dailytalk_contiguous.core.loudness import decibels
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import (
@@ -280,20 +278,6 @@ class Items(ABC):
             with open_parquet(path, _CORPUS_AGAIN) as opened:
                 yield from opened.rows(["conversation_id", "duration", *NAMES])
 
-    def measured_sounds(self, names: Collection[str]) -> dict[str, dict[str, Any]]:
-        """Return the sound of measured clips, kept or not, by id, if their files still exist.
-
-        The author of a shared folder may have put the path of another recording into a shard, so a file is taken
-        only if it measures the same.
-        """
-        sounds: dict[str, dict[str, Any]] = {}
-        for path in clip_shards(self.folder / MEASURED) if self.folder and names else ():
-            with open_parquet(path, _CORPUS_AGAIN) as opened:
-                for row in opened.rows(["conversation_id", "audio", "peak_dbfs", "dc_offset"]):
-                    if row["conversation_id"] in names and _is_as_measured(row):
-                        sounds[row["conversation_id"]] = row["audio"]
-        return sounds
-
     def splits(self) -> dict[str, str]:
         """Return the splits by id, of rows that have one; no other column is read."""
         rows = self.rows(["conversation_id", "split"])
@@ -460,21 +444,6 @@ class Shards(FiledItems):
                 if "labels" in opened.schema.names:
                     raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
-
-
-def _is_as_measured(row: Row) -> bool:
-    if not (is_number(row["peak_dbfs"]) and is_number(row["dc_offset"])):
-        return False
-    from dailytalk_contiguous.models.speech_activity import read_clip  # here: for a page on clips alone
-
-    try:
-        samples = read_clip(row["audio"]).samples
-    except (BadInput, OSError):
-        return False
-    peak, mean = decibels(float(np.abs(samples).max(initial=0.0))), float(np.mean(samples, dtype=np.float64))
-    return math.isclose(peak, row["peak_dbfs"], abs_tol=1e-3) and math.isclose(
-        mean, row["dc_offset"], rel_tol=1e-3, abs_tol=1e-9
-    )
 
 
 class VersionItems(FiledItems):

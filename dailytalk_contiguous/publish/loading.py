@@ -5,7 +5,6 @@ keeps its channels, files can be verified against the manifest, and a stream res
 is that of `load_dataset`: all its methods work.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from glob import escape
@@ -59,7 +58,7 @@ def load(
         config: `conversations`, `utterances` or `interactivity`. A work folder has `conversations` alone, in
             `train`, and one of `dailytalk corpus` its clips as such, with `labels`, in the splits that they have.
             For `conversations` a dataset may have `default` instead, with the columns of `core.schema.BUILT`, as
-            `Dataset.push_to_hub` leaves one: a warning says that it has no manifest to check files against.
+            `Dataset.push_to_hub` leaves one.
         split: as in `load_dataset`; None for all of them.
         revision: a tag, branch or commit; None for the main branch as it is now.
         streaming: read rows over the network as they are used.
@@ -74,7 +73,7 @@ def load(
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file
-    differs from the manifest or is damaged, or `state` comes without a stream of a fixed version. A stream
+    differs from the manifest or is damaged, or `state` comes without a fixed version. A stream
     reads its files later: damage in them is an error of `datasets` or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
@@ -84,8 +83,6 @@ def load(
     else:
         named = where if isinstance(where, Reference) else reference(where)
         version = open_version(named.at(revision, "revision="), token)
-    if state is not None and (not streaming or split is None):
-        raise DailytalkError("only the stream of one split has a state", "give streaming=True and split= too")
     if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
         raise DailytalkError(
             "a state holds only for the version that it was taken from, and the main branch moves",
@@ -100,8 +97,6 @@ def load(
     if config == schema.CONFIGS[0] and config not in configs and DEFAULT in configs:
         own = version.features(DEFAULT) or {}
         config = DEFAULT if own.keys() >= schema.BUILT.keys() - schema.OPTIONAL else config
-        if config == DEFAULT and not version.manifest:
-            warnings.warn(f"{version} has no {MANIFEST}: its files can't be checked", UserWarning, stacklevel=2)
     if configs and config not in configs:  # a dataset with another layout is left to `datasets`
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
     features = version.features(config) if columns else None
@@ -111,7 +106,7 @@ def load(
             f"choose among {', '.join(features)}",
         )
     if verify:
-        for name, difference in file_differences(version, config, token, download=not streaming):
+        for name, difference in file_differences(version, config, download=not streaming):
             raise DailytalkError(
                 f"{name} of {version} is not what {MANIFEST} names: {difference}",
                 "load another version" if streaming else "delete it from the cache and load it again",
@@ -156,10 +151,6 @@ def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
     if split is not None and split not in names:
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
     shown = [name for name in schema.LABELLED if name != "split"]
-    if missing := [name for name in options["columns"] or () if name not in shown]:
-        raise DailytalkError(
-            f"{items.where} has no column {', '.join(missing)}", f"choose among {', '.join(shown)}"
-        )
     options = {**options, "columns": options["columns"] or shown, "data_files": _paths(items.files)}
     parts = {
         name: load_dataset("parquet", split="train", filters=[("split", "==", name)], **options)

@@ -188,7 +188,7 @@ def _write_clips(
         "verdict": verdict,
         "rejects": rejects,
     }
-    beyond = _beyond_limits(items, quality.to_hear()) if quality else []
+    beyond = [sound_card(*named) for named in quality.examples()] if quality else []
     write_lines(path, page(items.name, "clips.html", samples=samples, beyond=beyond, **context))
     if markdown:
         write_text(markdown, filled("summary.md", **context))
@@ -483,20 +483,5 @@ def _in_threads(function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> It
             yield from pool.map(function, batch)
 
 
-#: Clips to listen to, and seconds of one that is beyond a limit.
-SAMPLES, LONGEST_REJECTED = 20, 40.0
-
-
-def _beyond_limits(items: Items, reasons: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Clips that the limits reject, to choose the limits by."""
-    sounds = items.measured_sounds(reasons)
-    return [
-        sound_card(
-            name,
-            "",
-            f"{reasons[name]}.",
-            mp3_address(to_mp3(read_at(sounds[name], player.RATE, 0.0, LONGEST_REJECTED)[:, :2], player.RATE)),
-        )
-        for name in reasons
-        if name in sounds
-    ]
+#: Clips to listen to.
+SAMPLES = 20

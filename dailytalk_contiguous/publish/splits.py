@@ -6,13 +6,14 @@ have been trained on it, or must not be. Voices that were synthesised do not cou
 everywhere.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import pandas as pd
+
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.sampling import joined_groups, order_key
 
 #: The split that gets what no other takes.
 TRAIN = "train"
@@ -69,41 +70,33 @@ def split_conversations(
         )
     ordered = sorted(conversations, key=lambda item: item.id)
     parent_of = {item.id: item.parent or item.id for item in ordered}
-    of_parent: dict[str, list[SplitVoice]] = defaultdict(list)
-    for item in ordered:
-        of_parent[parent_of[item.id]].append(item)
     before = {parent_of.get(name, name): split for name, split in before.items()}
-    seconds = {name: sum(item.seconds for item in items) for name, items in of_parent.items()}
-    links = [
-        (name, key)
-        for name, items in of_parent.items()
-        for item in items
-        for key in (
-            f"recording\0{item.recording_id}",
-            *(f"speaker\0{speaker}" for speaker in item.kept_speakers if speaker),
-        )
-    ]
-    numbers = joined_groups(links).tolist()
-    key_of: dict[int, str] = {}
-    for number, (_, key) in zip(numbers, links, strict=True):
-        key_of[number] = min(key, key_of.get(number, key))
-    linked = {name: key_of[number] for number, (name, _) in zip(numbers, links, strict=True)}
-    by_recording = {name: f"recording\0{items[0].recording_id}" for name, items in of_parent.items()}
-    alone = {name: f"conversation\0{name}" for name in of_parent}
-    shares = dict([*shares.items()][: max(0, len(of_parent) - 1)])
-    for group_of in (linked, by_recording, alone):
+    seconds: dict[str, float] = defaultdict(float)
+    for item in ordered:
+        seconds[parent_of[item.id]] += item.seconds
+    shares = dict([*shares.items()][: max(0, len(seconds) - 1)])
+    for n_keys in (None, 2, 1):
+        links = list[tuple[str, str]]()
+        for item in ordered:
+            keys = (f"conversation\0{parent_of[item.id]}", f"recording\0{item.recording_id}", *item.kept_speakers)[
+                :n_keys
+            ]
+            links += ((parent_of[item.id], key) for key in keys if key)
+        table = pd.DataFrame(links, columns=["name", "key"])
+        first = table.groupby(joined_groups(links))["name"].transform("min")
+        group_of: dict[str, str] = dict(zip(table["name"], first, strict=True))
         splits = _by_group(group_of, seconds, shares, before, seed)
         if splits is not None:
             break
     else:  # so few that each is a large part of all: the shortest new ones evaluate where nothing else does
-        splits = {name: before[name] for name in of_parent if name in before}
-        new = sorted(of_parent.keys() - splits.keys(), key=lambda name: (seconds[name], name))
+        splits = {name: before[name] for name in seconds if name in before}
+        new = sorted(seconds.keys() - splits.keys(), key=lambda name: (seconds[name], name))
         to_train = 0 if TRAIN in splits.values() else 1
         for split in shares:
             if split not in splits.values() and len(new) > to_train:
                 splits[new.pop(0)] = split
         splits |= dict.fromkeys(new, TRAIN)
-    return {item.id: splits[parent_of[item.id]] for item in ordered}
+    return {name: splits[parent] for name, parent in parent_of.items()}
 
 
 def _by_group(
@@ -120,23 +113,20 @@ def _by_group(
         lengths[group] += seconds[name]
         if name in before and split_of.setdefault(group, before[name]) != before[name]:
             return None
-    total = sum(lengths.values())
-    new = sorted(
-        lengths.keys() - split_of.keys(), key=lambda group: hashlib.sha256(f"{seed}\0{group}".encode()).hexdigest()
-    )
+    new = sorted(lengths.keys() - split_of.keys(), key=lambda group: order_key(group, seed))
     for split, share in shares.items():
+        wanted = share * sum(lengths.values())
         held = sum(lengths[group] for group, split_name in split_of.items() if split_name == split)
         for group in new:
-            if group in split_of or lengths[group] > LARGEST * share * total:
+            if group in split_of or lengths[group] > LARGEST * wanted:
                 continue
-            if len(shares) == 1 and len(split_of) + 1 == len(lengths):  # the last of two: one is left to train
-                break
-            # A group that ends further from the share than it begins is left to train.
-            if held and held + lengths[group] - share * total > share * total - held:
+            is_last = TRAIN not in split_of.values() and len(split_of) + 1 == len(lengths)
+            # A group that ends further from the share than it begins is left to train, as is the last one.
+            if is_last or (held and held + lengths[group] - wanted > wanted - held):
                 break
             split_of[group] = split
             held += lengths[group]
-    split_of = dict.fromkeys(lengths.keys() - split_of.keys(), TRAIN) | split_of
+    split_of = dict.fromkeys(lengths, TRAIN) | split_of
     if new and {TRAIN, *shares} - {*split_of.values()}:
         return None
     return {name: split_of[group] for name, group in group_of.items()}
@@ -144,13 +134,11 @@ def _by_group(
 
 def disjoint_in(conversations: Iterable[SplitVoice], split_of: Mapping[str, str]) -> str:
     """Return what no two splits share: `speakers` (all kept ones are known), `recordings` or `conversations`."""
-    speakers: dict[str | None, set[str]] = defaultdict(set)
-    recordings: dict[str, set[str]] = defaultdict(set)
-    for item in conversations:
-        for speaker in item.kept_speakers:
-            speakers[speaker].add(split_of[item.id])
-        recordings[item.recording_id].add(split_of[item.id])
-    if any(len(splits) > 1 for splits in recordings.values()):
+    rows = [
+        (item.recording_id, speaker, split_of[item.id]) for item in conversations for speaker in item.kept_speakers
+    ]
+    table = pd.DataFrame(rows, columns=["recording", "speaker", "split"])
+    n_splits = {name: table.groupby(name)["split"].nunique().max() for name in ("recording", "speaker")}
+    if n_splits["recording"] > 1:
         return "conversations"
-    by_speaker = None not in speakers and all(len(splits) == 1 for splits in speakers.values())
-    return "speakers" if by_speaker else "recordings"
+    return "speakers" if table["speaker"].notna().all() and n_splits["speaker"] == 1 else "recordings"

@@ -156,7 +156,7 @@ def manifest_text(record: Mapping[str, Any]) -> str:
 
 
 #: The layout of `Dataset.push_to_hub`: the folder is the config.
-_DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
+_DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.parquet")
 
 #: The config of a dataset that has just one, and the folder that `push_to_hub` gives it.
 DEFAULT = "default"
@@ -200,8 +200,7 @@ class Version:
             layout.setdefault(config, {}).setdefault(match["split"], []).append(match.string)
         for config, splits in layout.items():
             for split, files in splits.items():
-                ends = [f"{number:05d}-of-{len(files):05d}.parquet" for number in range(len(files))]
-                if not all(file.endswith(end) for file, end in zip(files, ends, strict=True)):
+                if not all(file.endswith(f"-of-{len(files):05d}.parquet") for file in files):
                     raise DailytalkError(
                         f"{self} has {len(files)} files of {config}/{split}, "
                         "of which some are missing or of another version",
@@ -212,21 +211,23 @@ class Version:
     @cached_property
     def stored(self) -> dict[str, RepoFile]:
         """The files of a version on the Hub by name, each with its size; `lfs` has the SHA-256 of a large one."""
-        if self.commit is None:
+        if isinstance(self.where, Path) or self._files is None:
             return {}
-        assert isinstance(self.where, Reference)
-        assert self._files is not None
         api = HfApi(token=self._files.token)
         with hub_errors(self):
             tree = api.list_repo_tree(self.where.repo, recursive=True, revision=self.commit, repo_type="dataset")
             return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
     def path(self, name: str) -> Path:
-        """Return the path of a file of a version in a folder.
+        """Return the path of a file; one on the Hub is downloaded.
 
-        Raises DailytalkError if it is no regular file, or a symbolic link out of the folder.
+        Raises DailytalkError if it is no regular file, a symbolic link out of the folder, or can't be had.
         """
-        assert isinstance(self.where, Path)
+        if isinstance(self.where, Reference):
+            token = self._files and self._files.token
+            with hub_errors(self):
+                repo, kind = self.where.repo, "dataset"
+                return Path(hf_hub_download(repo, name, repo_type=kind, revision=self.commit, token=token))
         path = self.where / name
         if not is_inside(path, self.where):
             raise DailytalkError(f"{name} of {self} is a symbolic link out of its folder", COPY)
@@ -312,10 +313,8 @@ class Listed(NamedTuple):
 
     Attributes:
         kind: `version`, `tag` or `branch`.
-        date: of its commit.
-        commit: the whole id.
-        rows, hours: of the conversations; None where there is no manifest.
-        size: bytes of all data files, or None.
+        date: of its commit. commit: the whole id.
+        totals: rows, hours and bytes by config, as in `Packed.manifest`; empty where there is no manifest.
         changes: in numbers (`publish.compare.Changes.as_dict`), or None.
     """
 
@@ -323,20 +322,15 @@ class Listed(NamedTuple):
     kind: str
     date: datetime | None
     commit: str
-    rows: int | None
-    hours: float | None
-    size: int | None
+    totals: dict[str, Any]
     changes: dict[str, Any] | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return self._asdict() | {"date": self.date and self.date.isoformat()}
 
 
 def list_versions(repo: str, token: str | None = None) -> list[Listed]:
     """List every tag and branch of `OWNER/NAME` by their manifests, without opening a data file.
 
     Version tags come newest first, then other tags and branches. Versions that were not published by this tool are
-    listed too, with the facts of the Hub. Raises DailytalkError if it isn't there or may not be read.
+    listed too. Raises DailytalkError if it isn't there or may not be read.
     """
     api = HfApi(token=token)
     with hub_errors(repo):
@@ -346,33 +340,19 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
             if ref.target_commit not in dates:
                 history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
                 dates |= {commit.commit_id: commit.created_at for commit in history}
-    tags = sorted(refs.tags, key=lambda ref: ref.name)
-    versions = [ref for ref in tags if is_version_tag(ref.name)]
-    kinds = [("version", ref) for ref in sorted(versions, key=lambda ref: parse_tag(ref.name), reverse=True)]
-    kinds += [("tag", ref) for ref in tags if ref not in versions]
-    kinds += [("branch", ref) for ref in sorted(refs.branches, key=lambda ref: (ref.name != "main", ref.name))]
+    branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
+    tags = sorted(refs.tags, key=lambda ref: parse_tag(ref.name) if is_version_tag(ref.name) else (), reverse=True)
     listed = []
-    for kind, ref in kinds:
+    for ref in (*tags, *branches):
+        kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
         manifest = open_version(Reference(repo, ref.target_commit), token).manifest
-        totals = manifest.get("totals", {})
-        conversations = totals.get(CONFIGS[0], {})
-        listed.append(
-            Listed(
-                ref.name,
-                kind,
-                dates.get(ref.target_commit),
-                ref.target_commit,
-                conversations.get("rows"),
-                conversations.get("hours"),
-                sum(total["size"] for total in totals.values()) if totals else None,
-                manifest.get("changes"),
-            )
-        )
+        facts = (manifest.get("totals", {}), manifest.get("changes"))
+        listed.append(Listed(ref.name, kind, dates.get(ref.target_commit), ref.target_commit, *facts))
     return listed
 
 
 def file_differences(
-    version: Version, config: str | None = None, token: str | None = None, download: bool = False
+    version: Version, config: str | None = None, download: bool = False
 ) -> Iterator[tuple[str, str]]:
     """Yield the name of each file that differs from the manifest, and how; of one config, or of all.
 
@@ -387,22 +367,14 @@ def file_differences(
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}
     splits = [of for name, of in version.configs.items() if config in (None, name)]
     present = {file for of_split in splits for files_of in of_split.values() for file in files_of}
-    where, stored = version.where, {} if isinstance(version.where, Path) or download else version.stored
+    stored = {} if download else version.stored
     for name in sorted({*listed, *present}):
         if name not in listed:
             yield name, "it names no such file"
         elif name not in present:
             yield name, "the file is missing"
         else:
-            if isinstance(where, Path):
-                digest = sha256_of(version.path(name))
-            elif name in stored and (lfs := stored[name].lfs):
-                digest = lfs.sha256
-            else:
-                with hub_errors(version):
-                    path = hf_hub_download(
-                        where.repo, name, repo_type="dataset", revision=version.commit, token=token
-                    )
-                digest = sha256_of(Path(path))
+            lfs = stored[name].lfs if name in stored else None
+            digest = lfs.sha256 if lfs else sha256_of(version.path(name))
             if digest != listed[name]["sha256"]:
                 yield name, f"its SHA-256 is {digest}, not {listed[name]['sha256']}"

@@ -193,7 +193,9 @@ def test_versions_and_diff_name_what_changed(
     told = json.loads(dailytalk("diff", f"{REPO}@{TAG}", "@v1.1.0", "--json").out)
     assert (told["ids"]["changed"], told["fields"]) == (["acted/s1-1"], {"labels.style": 1})
     listed = json.loads(dailytalk("versions", REPO, "--json").out)
-    assert [(one["name"], one["rows"]) for one in listed if one["kind"] == "version"] == [("v1.1.0", 4), (TAG, 4)]
+    assert [
+        (one["name"], one["totals"]["conversations"]["rows"]) for one in listed if one["kind"] == "version"
+    ] == [("v1.1.0", 4), (TAG, 4)]
 
 
 @pytest.mark.parametrize("published", [False, True])

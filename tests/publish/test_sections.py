@@ -94,9 +94,9 @@ def test_what_every_emotion_lacks_is_listed() -> None:
     ]
 
 
-def test_clips_beyond_a_limit_to_hear_are_of_every_reason_and_six_at_most() -> None:
+def test_clips_beyond_a_limit_that_are_named_are_of_every_reason_and_six_at_most() -> None:
     rows = [measures(duration=31.0 + number) | {"conversation_id": f"long{number}"} for number in range(20)]
     rows += [measures() | {"conversation_id": "good"}, measures(snr_db=3.0) | {"conversation_id": "noisy"}]
-    heard = Quality.of_rows(rows, QualityLimits()).to_hear()
-    assert [*heard] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
-    assert heard["noisy"] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)"
+    named = {name: reason for name, _, reason in Quality.of_rows(rows, QualityLimits()).examples()}
+    assert [*named] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
+    assert named["noisy"] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)."

@@ -180,7 +180,7 @@ def test_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         open_version(tmp_path / "none")
 
 
-@pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00002-of-00002", "train-00001-of-00003"])
+@pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00001-of-00003"])
 def test_folder_with_shards_missing_or_of_two_versions_is_refused(tmp_path: Path, name: str) -> None:
     write_version(tmp_path, {"train": [[row("a")], [row("b")]]})
     (tmp_path / "conversations/train-00001-of-00002.parquet").rename(tmp_path / f"conversations/{name}.parquet")
