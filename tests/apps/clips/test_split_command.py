@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
-from command import Command, start_full, start_held_before
+from command import Command, start_held_before
 
 from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 
@@ -186,17 +186,6 @@ def test_empty_folder_foreign_folder_and_read_only_folder_are_one_sentence(
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
     done = dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--min", "12")
     assert (done.code, "--min 12 is longer than --max 11" in done.err) == (1, True)
-
-
-def test_full_disk_is_one_sentence_and_the_next_run_goes_on(dailytalk: Command, tmp_path: Path) -> None:
-    out, source = tmp_path / "out", EXAMPLES / "old_friends.flac"
-    running = start_full(100_000, "split", source, "--out", out)
-    _, said = running.communicate()
-    assert (running.returncode, "Traceback" in said) == (1, False), said
-    assert said.splitlines()[-1].startswith("dailytalk: file too large")
-    assert [*out.rglob("*.tmp"), *out.rglob(".*.tmp")] == []
-    assert dailytalk("split", source, "--out", out).code == 0
-    assert {line["file"] for line in manifest(out)} == files_in(out)
 
 
 def test_pieces_of_a_recording_that_left_the_input_or_that_people_changed_are_never_lost(
