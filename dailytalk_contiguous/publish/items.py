@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from datasets import Features, List
+from datasets import Features
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import embedded
@@ -31,7 +31,6 @@ from dailytalk_contiguous.core.utterance import (
     OPTIONAL_FIELDS,
     UTTERANCE,
     Field,
-    checked_fields,
     columns_among,
     published,
 )
@@ -410,23 +409,6 @@ class Shards(FiledItems):
             version, models = self.run.get("version"), self.run.get("models") or {}
             tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
             self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
-
-    @cached_property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields as in `Items`, and fields of the shards without a description."""
-        described = {field.name: field for field in super().fields}
-        if self.labelled:
-            return tuple(described.values())
-        with open_parquet(self.files[0], "build the dataset again") as opened:
-            utterance = Features.from_arrow_schema(opened.schema).get("utterances")
-        stored = utterance.feature if isinstance(utterance, List) else {}
-        own = [described.get(name) or Field(name, kind) for name, kind in stored.items() if name not in UTTERANCE]
-        own += [column for column in columns_among(described.values()) if column.name in opened.schema.names]
-        return checked_fields(own, as_text(self.files[0]))
-
-    def splits(self) -> dict[str, str]:
-        """Return the splits as in `Items`: only clips have splits before they are published."""
-        return super().splits() if self.labelled else {}
 
     @cached_property
     def _typed(self) -> Features:
