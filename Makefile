@@ -9,6 +9,7 @@ DEMO_OUT ?= out/demo
 WORKBENCH_OUT ?= out/workbench
 TOKENS_OUT ?= out/tokens
 TALKS_OUT ?= out/talks
+CHAT ?= http://localhost:8080
 HUB_PORT ?= 8080
 # Of pytest, for test-bare and test-programs.
 OPTIONS ?=
@@ -47,10 +48,10 @@ tokens: install
 		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens
 	$(BIN)/dailytalk tokens plot examples/conversations/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
-# A person of three turns, from files, talks with the listener of the embedded profile, in real time: transcript,
-# emotions, latencies. Then the talk is checked, and exported for Moshi.
+# A person of three turns, from files, talks in real time with a language model behind an address: transcript and
+# emotions. Then the talk is checked, and exported for Moshi.
 converse: install
-	$(BIN)/dailytalk converse --profile embedded --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
+	$(BIN)/dailytalk converse --chat $(CHAT) --out $(TALKS_OUT) $(foreach turn,$(sort $(wildcard \
 		examples/spoken_user/*.flac)),--input $(turn))
 	$(BIN)/dailytalk check $(TALKS_OUT)
 	$(BIN)/dailytalk export $(TALKS_OUT) --format moshi --out $(TALKS_OUT)-moshi

@@ -298,6 +298,3 @@ class ChatModel(Protocol):
         The pieces raise NotAnswered where there is no reply, `BrokenOff` where it ends in the middle, and
         DailytalkError (not that subclass) where no reply can come before a person acts.
         """
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of a text, as the model counts them, or about; without what separates messages."""

@@ -38,7 +38,7 @@ DIFFERENT = {
     "--profile": "speak goes on with that of tag",
     "--prosodic-tokens": "the commands of tokens are for nothing else",
     "--sample-rate": "each format has its own; speak may keep that of the recording",
-    "--seed": "converse is random unless one is given",
+    "--seed": "of retime, other offsets are drawn",
 }
 
 

@@ -13,14 +13,13 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextStreamer
 
-from dailytalk_contiguous.apps.converse.dialogue import ReplyText
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.wording import counted, portable
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.checkpoints import find_folder
 from dailytalk_contiguous.models.contracts import ChatMessage, NotAnswered
 from dailytalk_contiguous.models.devices import resolve_device, within_memory
-from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces
+from dailytalk_contiguous.models.pieces import Feed, Pieces
 from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 
 _REMEDY = "name a model for chats with its own template and safetensors, on the Hub mostly -Instruct or -it"
@@ -31,21 +30,13 @@ _OTHER_FILES = ["*/*", "consolidated*"]
 
 
 class ChatNetwork:
-    """A `ChatModel` of transformers: `source` is a folder, or OWNER/NAME on the Hub, with @TAG for a version.
-
-    For the other arguments see `load_chat`.
-    """
+    """A `ChatModel` of transformers: `source` is a folder, or OWNER/NAME on the Hub, with @TAG for a version."""
 
     service = ""
 
-    def __init__(self, source: str, temperature: float | None, seed: int | None, device: str) -> None:
+    def __init__(self, source: str, device: str) -> None:
         self.name = portable(source) or source
-        self._source, self._seed, self._device = source, seed, device
-        self._sampling: dict[str, Any] = {}
-        if temperature == 0:
-            self._sampling = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-        elif temperature is not None:
-            self._sampling = {"do_sample": True, "temperature": temperature}
+        self._source, self._device = source, device
         self._tokenizer: Any = None
         self._network: Any = None
         self._loading, self._answering = threading.Lock(), threading.Lock()
@@ -77,10 +68,6 @@ class ChatNetwork:
     def reply(self, messages: Sequence[ChatMessage], most_tokens: int) -> Pieces[str]:
         return Pieces(lambda feed: self._answer(messages, most_tokens, feed), "chat")
 
-    def count_tokens(self, text: str) -> int:
-        self.preflight()
-        return len(self._tokenizer.encode(text, add_special_tokens=False))
-
     def _read(self, folder: str) -> Any:
         device = resolve_device(self._device)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -97,28 +84,20 @@ class ChatNetwork:
         return network.to(device).eval()
 
     def _answer(self, messages: Sequence[ChatMessage], most_tokens: int, feed: Feed[str]) -> None:
-        """Deliver an answer. Raises NotAnswered without one, and for a conversation that the template refuses.
+        """Deliver an answer. Raises NotAnswered for a conversation that the template refuses.
 
         What PyTorch raises where the memory is too small is raised as it is.
         """
         self.preflight()
         prompt = self._tokenizer(self._rendered(messages), add_special_tokens=False, return_tensors="pt")
-        streamer, seed = _Streamer(self._tokenizer, feed), self._seed
-        with self._answering, torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
-            if seed is not None:  # another for every place in the conversation: not always the same answer
-                torch.manual_seed(seed + len(messages))
+        with self._answering, torch.inference_mode():
             self._network.generate(
                 **prompt.to(self._network.device),
-                **self._sampling,
                 max_new_tokens=most_tokens,
                 num_beams=1,
                 pad_token_id=self._tokenizer.pad_token_id or 0,
-                streamer=streamer,
+                streamer=_Streamer(self._tokenizer, feed),
             )
-        if rest := streamer.reply.end():
-            feed.put(rest)
-        if not streamer.reply.said:
-            raise NotAnswered(f"{self.name} gave no answer", "say it again")
 
     def _rendered(self, messages: Sequence[ChatMessage]) -> str:
         """The conversation by the template; instructions that it refuses go into the first message.
@@ -145,16 +124,14 @@ class ChatNetwork:
 
 
 class _Streamer(TextStreamer):
-    """Delivers an answer as it is generated, and ends it when nobody wants it any more."""
+    """Delivers an answer as it is generated; `Feed.put` ends it when nobody wants it any more."""
 
     def __init__(self, tokenizer: Any, feed: Feed[str]) -> None:
         super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._feed, self.reply = feed, ReplyText()
+        self._feed = feed
 
     def on_finalized_text(self, text: str, stream_end: bool = False) -> None:
-        if self._feed.closed:
-            raise Closed
-        if text := self.reply.push(text):
+        if text:
             self._feed.put(text)
 
 

@@ -5,37 +5,44 @@ faster than real time.
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from itertools import dropwhile
 from typing import NamedTuple
 
-from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.sentences import CLOSING, DISCOURSE, sounds_like_question, word_set
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.contracts import ChatMessage
 
-#: How far under `speech_from` a probability falls before speech is over: Silero's own hysteresis.
-_HYSTERESIS = 0.15
+#: The probability from which a sound is speech, and how far under it one falls before speech is over: Silero's.
+_SPEECH, _HYSTERESIS = 0.5, 0.15
 
 #: Seconds of speech from which a turn has begun, and shorter than which it was none (a click, a cough). A voice
 #: pauses when a turn begins: with the block that is being played, within 0.2 s.
 BEGINS_AFTER, SHORTEST_TURN = 0.09, 0.2
 
 #: Seconds of silence after which a turn may have ended: its words are recognised from here on. Whisper tiny.en has
-#: them before `TalkSettings.pause` is over.
+#: them before `PAUSE` is over.
 NOTICED_PAUSE = 0.1
+
+#: Seconds of silence that end a finished sentence, and one that seems unfinished. People leave about 0.2 s between
+#: turns (Stivers et al. 2009, PNAS 106:10587) and pause longer inside them, so silence alone can't tell whether a
+#: turn is over. The words can: after "and" or a comma more comes.
+PAUSE, LONG_PAUSE = 0.5, 1.2
 
 
 class Endpointer:
     """Finds the turns of one speaker, by probabilities of speech in frames of equal length.
+
+    Args:
+        language: of the speaker (ISO 639-1).
 
     Attributes:
         start, end: edges of the speech of the latest turn, in seconds.
         speech, silence: seconds of speech in the turn so far, and seconds since its speech ended.
     """
 
-    def __init__(self, settings: TalkSettings) -> None:
-        self._settings = settings
+    def __init__(self, language: str) -> None:
+        self._language = language
         self._is_speech = False
         self._time = self.start = self.end = 0.0
         self.reset()
@@ -47,7 +54,7 @@ class Endpointer:
     def push(self, probability: float, time: float, text: str | None = None) -> str:
         """Take a frame and return the change of the turn by it, or "".
 
-        A turn `began`, `paused`, `resumed`, `ended`, is `full`, or `dropped` as no speech.
+        A turn `began`, `paused`, `resumed`, `ended`, or is `dropped` as no speech.
 
         Args:
             probability: of speech in the frame.
@@ -55,8 +62,7 @@ class Endpointer:
             text: recognised since the turn paused; None if it is not known yet.
         """
         length, self._time = time - self._time, time
-        settings = self._settings
-        self._is_speech = probability >= settings.speech_from - (_HYSTERESIS if self._is_speech else 0.0)
+        self._is_speech = probability >= _SPEECH - (_HYSTERESIS if self._is_speech else 0.0)
         if not self._is_speech:
             self._run = 0.0
             if not self._began:
@@ -67,8 +73,8 @@ class Endpointer:
                 self._paused = True
                 return "paused"
             # Without words it is unknown whether the sentence is finished.
-            waits = text is None or is_unfinished(text, settings.language)
-            if self.silence < (settings.long_pause if waits else settings.pause):
+            waits = text is None or is_unfinished(text, self._language)
+            if self.silence < (LONG_PAUSE if waits else PAUSE):
                 return ""
             change = "ended" if self.speech >= SHORTEST_TURN else "dropped"
             self.reset()
@@ -87,9 +93,6 @@ class Endpointer:
         if self._paused:
             self._paused = False
             return "resumed"
-        if time - self.start >= settings.longest_turn:
-            self.reset()
-            return "full"
         return ""
 
 
@@ -173,62 +176,12 @@ def _plain_words(text: str) -> list[str]:
     return [word.strip('.,;:!?…"“”()').lower() for word in text.split()]
 
 
-#: The marks around a model's thoughts before its answer.
-_OPENED, _CLOSED = "<think>", "</think>"
-
-
-class ReplyText:
-    """The text of an answer from outside, in pieces of any size: what a person may hear and a terminal may show.
-
-    A model's thoughts, in `<think>` and `</think>` before its answer, are left out, and so are control characters
-    and blanks before the first word. `said`: whether it has said anything.
-
-    >>> reply = ReplyText()
-    >>> [reply.push(piece) for piece in ("<thi", "nk>They ask…</th", "ink>", " Hello")]
-    ['', '', '', 'Hello']
-    """
-
-    def __init__(self) -> None:
-        self._waiting, self.said = "", False
-
-    def push(self, piece: str) -> str:
-        if self.said:
-            return plain_text(piece)
-        text = plain_text(self._waiting + piece).lstrip()
-        if text.startswith(_OPENED):
-            _, closed, after = text.partition(_CLOSED)
-            if not closed:
-                self._waiting = _OPENED + text[-len(_CLOSED) :]
-                return ""
-            text = after.lstrip()
-        elif _OPENED.startswith(text):
-            self._waiting = text
-            return ""
-        self._waiting, self.said = "", bool(text)
-        return text
-
-    def end(self) -> str:
-        """The rest of the text."""
-        rest = "" if self._waiting.startswith(_OPENED) else self._waiting
-        self.said = self.said or bool(rest)
-        return rest
-
-
-def plain_text(text: str) -> str:
-    """A text without control characters (terminals obey them) except new lines and tabs."""
-    return "".join(
-        character
-        for character in text
-        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cs")
-    )
-
-
 #: Tags that a model may begin a sentence with. Every synthesiser here knows them.
 REPLY_TAGS = (
     "calm", "confident", "curious", "excited", "happy", "sad", "soft tone", "surprised", "whispering", "worried",
 )  # fmt: skip
 
-#: Characters of a sentence at most: some 20 s of speech. A longer one is cut at its last comma, or between words.
+#: Characters of a sentence at most: some 20 s of speech. A longer one is cut between words.
 LONGEST_SENTENCE = 300
 
 _ABBREVIATION = re.compile(
@@ -238,11 +191,12 @@ _ABBREVIATION = re.compile(
 _NUMBER_OF_LIST = re.compile(r"[\s\-*#>]*\d{1,3}")
 _CLOSERS = re.escape("".join(sorted(CLOSING | {*"*_`"})))
 
-#: An end of a sentence, if it is no abbreviation: a new line, a mark with a blank after it (ellipses depend on the
-#: character after that), or a wide mark with another character after it.
-_END = re.compile(
-    rf"\n|[。！？｡]+[{_CLOSERS}]*(?=[^{_CLOSERS}。！？｡])|(?P<mark>[.!?…؟।۔]+)[{_CLOSERS}]*(?P<blank>\s)\s*(?P<next>\S?)"
-)
+#: An end of a sentence, if it is no abbreviation: a new line, a mark with a blank after it, or a wide mark with
+#: another character after it.
+_END = re.compile(rf"\n|[。！？｡]+[{_CLOSERS}]*(?=[^{_CLOSERS}。！？｡])|(?P<mark>[.!?…؟।۔]+)[{_CLOSERS}]*\s")
+
+#: What is not spoken, by its beginning and its end: code, and the thoughts of a model before its answer.
+_SILENT = {"```": "```", "<think>": "</think>"}
 
 
 class ReplySentence(NamedTuple):
@@ -282,34 +236,26 @@ class SentenceCutter:
 
     def _end(self) -> int:
         """The end of the first part of the text that waits; 0 if it is not known yet."""
-        if self._waiting.startswith("```"):
-            closed = self._waiting.find("```", 3)
-            return closed + 3 if closed > 0 else 0
+        for opening, closing in _SILENT.items():
+            if self._waiting.startswith(opening):
+                closed = self._waiting.find(closing, len(opening))
+                return closed + len(closing) if closed > 0 else 0
         text, fence, _ = self._waiting[:LONGEST_SENTENCE].partition("```")
         for match in _END.finditer(text):
             before = text[: match.start()]
-            if match["mark"] is None or match["blank"] == "\n":
-                if (before + match[0]).strip():
-                    return match.end() if match["mark"] is None else match.end("blank")
-            elif match["mark"].endswith(("..", "…")):
-                if not match["next"]:
-                    break  # whether it ends a sentence is not known yet
-                if not match["next"].islower():
-                    return match.start("next")
-            elif match["mark"] != "." or not (
-                _NUMBER_OF_LIST.fullmatch(before)
-                or _ABBREVIATION.fullmatch(before.split()[-1].lstrip("\"'“‘([{*_") if before.strip() else "")
-            ):
-                return match.end("blank")
+            last = before.split()[-1].lstrip("\"'“‘([{*_") if before.strip() else ""
+            is_no_end = match["mark"] == "." and (
+                _NUMBER_OF_LIST.fullmatch(before) or _ABBREVIATION.fullmatch(last)
+            )
+            if not is_no_end and (before + match[0]).strip():
+                return match.end()
         if fence or len(text) < LONGEST_SENTENCE:
             return len(text) if fence else 0
-        clause = max(text.rfind(mark) for mark in (", ", "; ", ": ", " – ", " — ")) + 2
-        word = text.rfind(" ") + 1
-        return next((at for at in (clause, word) if at > LONGEST_SENTENCE // 3), len(text))
+        return text.rfind(" ") + 1 or len(text)
 
     def _take(self, end: int) -> ReplySentence:
         written, self._waiting = self._waiting[:end], self._waiting[end:]
-        tag, text = ("", "") if written.startswith("```") else spoken_text(written)
+        tag, text = ("", "") if written.startswith((*_SILENT,)) else spoken_text(written)
         tag = tag or self._tag
         self._tag = "" if text else tag  # a tag alone on a line belongs to the next sentence
         return ReplySentence(tag if text else "", text, written)
@@ -322,7 +268,6 @@ _CONTROLS_AND_LINE_STARTS = re.compile(
     r"|(?m:^[ \t]{0,8}(?:#{1,6}[ \t]+|>[ \t]?|[-*+•][ \t]+|\d{1,3}[.)][ \t]+|[-=_*]{3,}[ \t]*$))"
 )
 _LINK = re.compile(r"!?\[([^\[\]\n]{0,200})\]\((?:[^()\s]{0,500})\)")
-_STAGED = re.compile(r"(?<![\w*])\*([^*\n]{1,80})\*(?![\w*])")
 
 #: Addresses, code, elements and bracketed remarks, in this order.
 _NOT_SPOKEN = (
@@ -345,7 +290,7 @@ def spoken_text(written: str) -> tuple[str, str]:
 
     >>> spoken_text("(happy) **Yes!** See [the page](https://example.org) 🙂")
     ('happy', 'Yes! See the page')
-    >>> spoken_text("(giggles) Oh no, *sighs* not again.")
+    >>> spoken_text("(giggles) Oh no, not again.")
     ('', 'Oh no, not again.')
     """
     tag = ""
@@ -361,17 +306,10 @@ def spoken_text(written: str) -> tuple[str, str]:
     text = _LINK.sub(r"\1", text)
     for pattern in _NOT_SPOKEN:
         text = pattern.sub(" ", text)
-    text = _NO_WORDS.sub(" ", _STAGED.sub(_staged, text))
+    text = _NO_WORDS.sub(" ", text)
     text = re.sub(r"\(\s*\)", " ", text)
     text = re.sub(r"\s+([.,;:!?…])", r"\1", " ".join(text.split()))
     return tag, text if any(character.isalnum() for character in text) else ""
-
-
-def _staged(match: re.Match[str]) -> str:
-    """Text between stars: a stage direction ("sighs", "laughs softly") is not said, emphasis is."""
-    words = match[1].split()
-    directs = bool(words) and words[0].islower() and words[0].endswith("s") and len(words) <= 4
-    return " " if directs and not words[0].endswith(("ss", "is", "us")) else match[1]
 
 
 class Feeling(NamedTuple):
@@ -408,28 +346,16 @@ def user_turn(text: str, feeling: Feeling | None, confidence: float) -> str:
     return f"{text}\n[sounds {feeling.emotion} (confidence {feeling.confidence:.2f}); {affect}]"
 
 
-_FIRST_SENTENCE = re.compile(r"(?s)\s*(.{1,160}?(?:[.!?。！？](?=\s|$)|\n|$)|.{160})")
+#: Messages that the model gets at most: it forgets what was said before.
+MOST_MESSAGES = 40
 
 
 class TalkMemory:
-    """The messages of a conversation for a model, within a budget of tokens.
+    """The messages of a conversation for a model: the instructions, then user and assistant in turn."""
 
-    Messages are user and assistant in turn, under the instructions. The oldest ones that exceed the budget are
-    summed up in the instructions by their first sentences, so that an hour goes on.
-
-    Args:
-        instructions: for the model; the message of the system.
-        count: tokens of a text.
-        budget: tokens of all messages. A quarter is for the summary at most, half for the newest message.
-    """
-
-    def __init__(self, instructions: str, count: Callable[[str], int], budget: int) -> None:
-        self._instructions, self._count, self._budget = instructions, count, budget
-        self.clear()
-
-    def clear(self) -> None:
+    def __init__(self, instructions: str) -> None:
+        self._instructions = instructions
         self._said: list[ChatMessage] = []
-        self._summary = ""
 
     def add(self, role: str, content: str) -> None:
         """Remember a message of `user` or `assistant`; two in a row are one message."""
@@ -437,35 +363,9 @@ class TalkMemory:
             return
         if self._said and self._said[-1].role == role:
             content = f"{self._said.pop().content}\n{content}"
-        self._said.append(ChatMessage(role, self._fitting(content, self._budget // 2)))
-        if sum(self._count(content) for _, content in self.messages()) <= self._budget:
-            return
-        # Down to half, so that not every turn sums up; the newest message always stays.
-        kept, used = 1, self._count(self._said[-1].content)
-        for _, content in self._said[-2::-1]:
-            used += self._count(content)
-            if used > self._budget // 2:
-                break
-            kept += 1
-        lines = [self._summary] if self._summary else []
-        for role, content in self._said[:-kept]:
-            match = _FIRST_SENTENCE.match(content)
-            lines.append(f"{'They' if role == 'user' else 'You'}: {match[1].strip() if match else ''}")
-        self._said = self._said[-kept:]
-        self._summary = self._fitting("\n".join(lines), self._budget // 4)
+        self._said = [*self._said, ChatMessage(role, content)][-MOST_MESSAGES:]
 
     def messages(self) -> list[ChatMessage]:
         """All messages, the system's first, the user's last."""
-        system = self._instructions
-        if self._summary:
-            system += f"\n\nEarlier in this conversation:\n{self._summary}"
-        said = self._said[1:] if self._said and self._said[0].role == "assistant" else self._said
-        return [ChatMessage("system", system), *said] if system.strip() else [*said]
-
-    def _fitting(self, text: str, tokens: int) -> str:
-        """A text without its beginning, an eighth at a time, until it has at most so many tokens."""
-        fitting = text
-        while self._count(fitting) > tokens:
-            text = text[len(text) // 8 + 1 :]
-            fitting = f"… {text}"
-        return fitting
+        said = [*dropwhile(lambda message: message.role == "assistant", self._said)]
+        return [ChatMessage("system", self._instructions), *said] if self._instructions else said

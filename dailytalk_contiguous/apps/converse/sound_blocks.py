@@ -16,7 +16,7 @@ import numpy as np
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
@@ -29,8 +29,8 @@ BETWEEN_FILES = 0.6
 #: Blocks that wait to be played, so that a moment's delay is no audible gap.
 _AHEAD = 2
 
-#: Seconds without a block after which a microphone counts as gone, and for which it is waited for.
-GONE_AFTER, WAITS_FOR_DEVICE = 2.0, 60.0
+#: Seconds without a block after which a microphone counts as gone.
+GONE_AFTER = 2.0
 
 #: The remedy without a microphone.
 _INPUT = "talk in the browser (--web), or give --input FILE"
@@ -72,20 +72,14 @@ class SoundBlocks(Protocol):
     lag: float
     echoes: bool
 
-    def read(self, idle: bool) -> Samples | str | None:
-        """Wait for the next block of the microphone, or for a sentence that a person should read; None at the end.
-
-        `idle`: whether the sound so far has been answered.
-        """
+    def read(self, idle: bool) -> Samples | None:
+        """Wait for the next block of the microphone; None at the end. `idle`: the sound so far is answered."""
 
     def play(self, block: Samples) -> None:
         """Play a block; returns at once."""
 
-    def hush(self) -> float:
-        """Drop sound that has not been played. Returns its seconds, which were not audible."""
-
-    def lateness(self) -> float:
-        """Seconds since the last block that was read arrived."""
+    def hush(self) -> None:
+        """Drop sound that has not been played."""
 
     def close(self) -> None:
         """Release devices."""
@@ -97,7 +91,7 @@ class FileBlocks:
     Args:
         paths: recordings of one speaker; of several channels the mean is taken.
 
-    `rejects` has the files that can't be heard; the others are played.
+    Raises DailytalkError for a file that can't be read.
     """
 
     lag = 0.0
@@ -105,43 +99,32 @@ class FileBlocks:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.name = ", ".join(as_text(path.name) for path in paths)
-        self.rejects: list[Reject] = []
-        sounds: list[Samples] = []
-        for path in paths:
-            try:
-                sounds.append(read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1))
-            except BadInput as error:
-                self.rejects.append(Reject(as_text(path.name), "converse", error.reason, error.remedy))
-            except OSError as error:
-                self.rejects.append(Reject(as_text(path.name), "converse", f"{error.strerror}", "check the path"))
+        try:
+            sounds = [read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1) for path in paths]
+        except OSError as error:
+            raise DailytalkError(f"{as_text(error.filename)!r} can't be read", "check the path") from None
         self._parts = self._played(sounds)
         self._idle = False
         self._due = 0.0
 
-    def read(self, idle: bool) -> Samples | str | None:
+    def read(self, idle: bool) -> Samples | None:
         self._idle = idle
         part = next(self._parts, None)
-        if isinstance(part, np.ndarray):
-            now = time.monotonic()
-            self._due = (self._due or now) + BLOCK_SECONDS
-            interrupts.sleep(self._due - now)
+        now = time.monotonic()
+        self._due = (self._due or now) + BLOCK_SECONDS
+        interrupts.sleep(self._due - now)
         return part
 
     def play(self, block: Samples) -> None:
         """Nobody listens."""
 
-    def hush(self) -> float:
-        return 0.0
-
-    def lateness(self) -> float:
-        return max(0.0, time.monotonic() - self._due)
+    def hush(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """There is no device."""
 
-    def _played(self, sounds: Sequence[Samples]) -> Iterator[Samples | str]:
-        for reject in self.rejects:
-            yield f"{reject.id} can't be heard ({reject.reason}): {reject.remedy}"
+    def _played(self, sounds: Sequence[Samples]) -> Iterator[Samples]:
         for sound in sounds:
             yield from np.pad(sound, (0, -len(sound) % BLOCK)).reshape(-1, BLOCK)
             quiet = 0.0
@@ -153,10 +136,8 @@ class FileBlocks:
 class DeviceBlocks:
     """A microphone and a loudspeaker of this machine, through `sounddevice`.
 
-    A microphone that is unplugged is waited for, up to `WAITS_FOR_DEVICE` seconds.
-
     Args:
-        device: its name or number; empty for the system's.
+        device: its name or number (`python -m sounddevice` lists them); empty for the system's.
 
     Raises DailytalkError, in one sentence, if there is none, or it may not be used.
     """
@@ -165,40 +146,25 @@ class DeviceBlocks:
 
     def __init__(self, device: str = "") -> None:
         self._device = device
-        self._heard: queue.SimpleQueue[tuple[Samples, float]] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Samples] = queue.SimpleQueue()
         self._spoken: queue.SimpleQueue[Samples] = queue.SimpleQueue()
-        self._arrived = time.monotonic()
-        self._gone_since: float | None = None
         self._reads = False
         self._microphone = self._open("microphone", "InputStream", self._take)
         self._loudspeaker = self._open("loudspeaker", "OutputStream", self._fill)
         library = sound_library("microphone")
         self.name = str(library.query_devices(self._microphone.device, "input")["name"])
-        self._refusals = *refusals(library), DailytalkError
         latency = float(self._microphone.latency) + float(self._loudspeaker.latency)
         self.lag = latency + _AHEAD * BLOCK_SECONDS
 
-    def read(self, idle: bool) -> Samples | str | None:
+    def read(self, idle: bool) -> Samples | None:
         while not self._reads and not self._heard.empty():  # of the time in which models were loaded
             self._heard.get()
         self._reads = True
-        while True:
-            interrupts.check_interrupt()
-            try:
-                block, self._arrived = self._heard.get(timeout=GONE_AFTER)
-            except queue.Empty:
-                now = time.monotonic()
-                if self._gone_since is None:
-                    self._gone_since = now
-                    return f"{self.name} sends no sound: plug it in again within a minute, or end with Ctrl-C"
-                if now - self._gone_since > WAITS_FOR_DEVICE:
-                    return None
-                with suppress(*self._refusals):  # it is not back yet
-                    self._microphone.close()
-                    self._microphone = self._open("microphone", "InputStream", self._take)
-                continue
-            self._gone_since = None
-            return block
+        interrupts.check_interrupt()
+        try:
+            return self._heard.get(timeout=GONE_AFTER)
+        except queue.Empty:
+            raise DailytalkError(f"{self.name} sends no sound", "plug it in, and start again") from None
 
     def play(self, block: Samples) -> None:
         """Play a block. Silence is left out or doubled, so that some `_AHEAD` blocks wait."""
@@ -209,23 +175,18 @@ class DeviceBlocks:
             self._spoken.put(np.zeros(BLOCK, np.float32))
         self._spoken.put(block)
 
-    def hush(self) -> float:
-        dropped = 0
+    def hush(self) -> None:
         with suppress(queue.Empty):
             while True:
-                dropped += len(self._spoken.get_nowait())
-        return dropped / TALK_RATE
-
-    def lateness(self) -> float:
-        return max(0.0, time.monotonic() - self._arrived)
+                self._spoken.get_nowait()
 
     def close(self) -> None:
         for stream in (self._microphone, self._loudspeaker):
-            with suppress(*self._refusals):  # a device that is gone can't be closed, either
+            with suppress(*refusals(sound_library("microphone"))):  # a device that is gone can't be closed, either
                 stream.close()
 
     def _take(self, samples: Any, *_: Any) -> None:
-        self._heard.put((samples[:, 0].copy(), time.monotonic()))
+        self._heard.put(samples[:, 0].copy())
 
     def _fill(self, out: Any, *_: Any) -> None:
         out[:] = 0.0
@@ -252,11 +213,3 @@ class DeviceBlocks:
                 f"plug one in and allow this program to use it, choose one with --sound-device, or {_INPUT}",
             ) from None
         return stream
-
-
-def sound_devices() -> list[str]:
-    """A line for each sound device of this machine, as sounddevice shows it: its number, name and channels.
-
-    Raises DailytalkError if sounddevice is not installed, or finds no library of PortAudio.
-    """
-    return str(sound_library("list of sound devices").query_devices()).splitlines()

@@ -40,18 +40,16 @@ from dailytalk_contiguous.apps.converse.sound_blocks import (
 from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.hallucination import believed_words
-from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.turns import TERMINAL_OVERLAP
 from dailytalk_contiguous.core.utterance import CUT_MARK, emotion_guess, in_digits
 from dailytalk_contiguous.core.word_times import Word, by_proportion, split_words
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel, Spoken
 from dailytalk_contiguous.models.pieces import Pieces
 from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechActivity
-from dailytalk_contiguous.models.whisper import Whisper
 
 #: Seconds in which a voice that is silenced fades.
 _FADE = 0.01
@@ -95,22 +93,9 @@ class Saying:
             return self.sentence.text
         return " ".join([*(word.text for word in self.spoken), CUT_MARK])
 
-    @property
-    def timed(self) -> list[Word]:
-        """The words in seconds of the talk: those that were spoken and, unless it is stopped, those to come."""
-        if self.stopped:
-            return [word._replace(end=min(word.end, self.end)) for word in self.spoken]
-        return [*self.spoken, *self._from_now(self.words[len(self.spoken) :])]
-
     def _from_now(self, words: list[Word]) -> list[Word]:
         shift = self.end - self.at / TALK_RATE
         return [word._replace(start=word.start + shift, end=word.end + shift) for word in words]
-
-    def move_to(self, at: int) -> None:
-        """Go back to a sample: what is after it was not spoken."""
-        self.at = at
-        before = sum(word.start * TALK_RATE < at for word in self.words)
-        self.spoken = self.spoken[:before]
 
     def play(self, count: int, time: float) -> Samples:
         """The next samples, `count` at most, which are played at a second of the talk."""
@@ -173,32 +158,29 @@ class Mouth:
         self._count += count
         return out, done
 
-    def pause(self, unheard: float) -> None:
-        """Fall silent. `unheard`: seconds of sound that were dropped before they were audible."""
+    def pause(self) -> None:
+        """Fall silent."""
         saying = self.saying
         if saying is not None and not self.paused:
             tail = saying.samples[saying.at : saying.at + round(_FADE * TALK_RATE)]
             self._tail = tail * np.linspace(1, 0, len(tail), dtype=np.float32)
-            if unheard:
-                self._tail = np.zeros(0, np.float32)
-                dropped = min(round(unheard * TALK_RATE), saying.at)
-                saying.move_to(saying.at - dropped)
-                saying.end -= dropped / TALK_RATE
         self.paused = True
 
     def go_on(self) -> None:
         """Go on with the word at which the voice paused, if it did."""
-        saying, paused = self.saying, self.paused
-        self.paused = False
-        if saying is not None and paused:
+        saying = self.saying
+        if saying is not None and self.paused:
             self._tail = np.zeros(0, np.float32)
             at = saying.at / TALK_RATE
             word = next((word for word in saying.words if word.start <= at < word.end), None)
-            saying.move_to(int(word.start * TALK_RATE) if word else saying.at)
+            saying.at = int(word.start * TALK_RATE) if word else saying.at
+            # What is after that was not spoken.
+            saying.spoken = saying.spoken[: sum(word.start * TALK_RATE < saying.at for word in saying.words)]
+        self.paused = False
 
-    def stop(self, unheard: float = 0.0) -> Saying | None:
-        """Say nothing more. Returns the current sentence, if any; `unheard` as in `pause`."""
-        self.pause(unheard)
+    def stop(self) -> Saying | None:
+        """Say nothing more. Returns the current sentence, if any."""
+        self.pause()
         saying, self.paused = self.saying, False
         if saying is not None:
             saying.stopped = True
@@ -206,46 +188,11 @@ class Mouth:
         return saying
 
 
-#: Seconds of a turn that a recogniser gets at once; a longer turn is cut where it is quietest. At a pause after
-#: them, the rest is a window of its own.
-LONGEST_WINDOW = 24.0
-
-
-class Listening:
-    """Recognises one turn; used by one thread at a time."""
-
-    def __init__(self, whisper: Whisper, language: str) -> None:
-        self._whisper, self._language = whisper, language
-        self._settled: list[Word] = []
-        self._before = 0
-
-    def words(self, turn: Samples) -> list[Word]:
-        """All words of the turn so far (16 kHz, [-1, 1]), with times in its seconds: at a pause; more may come."""
-        sound = turn[self._before :]
-        if not len(sound):
-            return self._settled
-        frame = round(FRAME_SECONDS * ANALYSIS_RATE)
-        whole = (0.0, len(sound) / ANALYSIS_RATE)
-        pieces = cut_long([whole], frame_levels(sound, frame), FRAME_SECONDS, LONGEST_WINDOW)
-        windows = np.split(sound, [round(piece.end * ANALYSIS_RATE) for piece in pieces[:-1]])
-        recognised = self._whisper.transcribe(windows, [self._language] * len(windows))
-        words, start = [*self._settled], self._before / ANALYSIS_RATE
-        for window, answer in zip(windows, recognised, strict=True):
-            words += [word._replace(start=word.start + start, end=word.end + start) for word in answer.words]
-            start += len(window) / ANALYSIS_RATE
-        if whole[1] > LONGEST_WINDOW:
-            self._settled, self._before = words, len(turn)
-        return words
-
-
 #: Seconds before speech was noticed that belong to it: a soft beginning.
 _BEFORE_SPEECH = 0.3
 
-#: Seconds of a turn without words from which a notice says that nothing was understood.
-_WORTH_A_WORD = 1.0
-
-#: Seconds to wait for the emotion of a turn once its words are known.
-_WAITS_FOR_EMOTION = 0.25
+#: Seconds after a turn for which its emotion is waited for.
+_WAITS_FOR_EMOTION = 0.75
 
 #: Frames of a turn, its last 20 s, from which its emotion is guessed.
 _FELT_FRAMES = 625
@@ -253,14 +200,17 @@ _FELT_FRAMES = 625
 #: Seconds for which the microphone stays closed after the voice, as it would record its echo.
 _ECHO = 0.3
 
-#: Characters for a token of a reply, at which one is cut whose model obeys no limit.
-MOST_CHARACTERS_A_TOKEN = 8
+#: Tokens of a reply at most.
+REPLY_TOKENS = 200
+
+#: Seconds of speech over the voice that stop it, whatever is said.
+INTERRUPTS_AFTER = 1.2
 
 
 class TalkEvent(NamedTuple):
-    """An event for a screen; `data` holds numbers and names.
+    """An event for a screen, with its numbers and names as `data`.
 
-    `kind`: `level`, `state`, `partial`, `user`, `reply`, `heard`, `latency`, `notice` or `cleared`.
+    `kind`: `state`, `partial`, `user`, `reply`, `heard` or `notice`.
     """
 
     kind: str
@@ -273,14 +223,14 @@ class TalkParts:
     """The models of a talk.
 
     Attributes:
-        listening: begins to recognise a turn.
+        recognise: the words of a turn so far (16 kHz, [-1, 1]), with times in its seconds.
         feel: guesses the emotion in the sound of a turn (16 kHz); None without emotions.
         chat: answers.
         speak: says a sentence.
         instructions: of the chat model.
     """
 
-    listening: Callable[[], Listening]
+    recognise: Callable[[Samples], list[Word]]
     feel: Callable[[Samples], Feeling | None] | None
     chat: ChatModel
     speak: Callable[[ReplySentence], Spoken]
@@ -302,19 +252,15 @@ class _Turn:
     `asked` counts the requests for its words; `feels` those for its emotion that are not answered yet.
     """
 
-    number: int
     start: float
     sound_start: float
     sound: list[Samples]
     over_voice: bool
-    listening: Listening
-    end: float = 0.0
+    end: float
     words: list[Word] | None = None
-    words_at: float = 0.0
     asked: int = 0
     feeling: Feeling | None = None
     feels: int = 0
-    ended_at: float = 0.0
 
     @property
     def text(self) -> str:
@@ -334,14 +280,11 @@ class _Reply:
     What its thread has made waits in its `inbox`, of which nothing is taken once it is cancelled.
     """
 
-    turn: _Turn
-    began: float
     inbox: queue.SimpleQueue[Callable[[], object]] = field(default_factory=queue.SimpleQueue)
     pieces: Pieces[str] | None = None
     cancelled: bool = False
     ended: bool = False
-    first_piece: float | None = None
-    first_sound: float | None = None
+    is_audible: bool = False
     heard: list[str] = field(default_factory=list)
     rest: str = ""
 
@@ -355,10 +298,9 @@ class Talk:
     Args:
         settings: of it.
         parts: its models.
-        blocks: the source and the sink of its sound; their `lateness` is part of every latency.
+        blocks: the source and the sink of its sound.
         tell: gets the events, in the thread of `step`.
         record: keeps it, or None.
-        push_to_talk: whether a person marks the start and end of a turn.
         closes_microphone: whether it is closed while the voice speaks.
         threaded: whether long work has threads of its own; otherwise the talk is simulated.
     """
@@ -370,30 +312,28 @@ class Talk:
         blocks: SoundBlocks,
         tell: Callable[[TalkEvent], None],
         record: TalkRecord | None = None,
-        push_to_talk: bool = False,
         closes_microphone: bool = False,
         threaded: bool = True,
     ) -> None:
         self._settings, self._parts, self._blocks, self._tell, self._record = settings, parts, blocks, tell, record
-        self._push_to_talk, self._closes_microphone, self._threaded = push_to_talk, closes_microphone, threaded
+        self._closes_microphone, self._threaded = closes_microphone, threaded
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ear, self._heart, self._pen = (
             ThreadPoolExecutor(1, name) if threaded else _AtOnce() for name in ("ear", "heart", "pen")
         )
         self._speaking = threading.Lock()
-        self._activity, self._analysis, self._endpointer = SpeechActivity(), AnalysisBlocks(), Endpointer(settings)
-        self._mouth = Mouth()
-        self._memory = TalkMemory(parts.instructions, parts.chat.count_tokens, settings.memory_tokens)
+        self._activity, self._analysis = SpeechActivity(), AnalysisBlocks()
+        self._endpointer, self._mouth = Endpointer(settings.language), Mouth()
+        self._memory = TalkMemory(parts.instructions)
         self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
-        self._count = self._turns = 0
+        self._count = 0
         self._turn: _Turn | None = None
         self._unanswered: list[_Turn] = []
         self._reply: _Reply | None = None
-        self._pressed = self._record_failed = False
+        self._record_failed = False
         self._echo_until = 0.0
         self._state = ""
         self._shown: Saying | None = None
-        self.latencies: list[dict[str, float]] = []
 
     @property
     def time(self) -> float:
@@ -417,14 +357,8 @@ class Talk:
     def run(self) -> None:
         """Go on until there is no more sound, or a Ctrl-C; then end the talk, and close its devices."""
         try:
-            while True:
+            while (block := self._blocks.read(self.idle)) is not None:
                 interrupts.check_interrupt()
-                block = self._blocks.read(self.idle)
-                if block is None:
-                    break
-                if isinstance(block, str):
-                    self.say(block)
-                    continue
                 self._blocks.play(self.step(block))
         finally:
             self.end()
@@ -436,22 +370,19 @@ class Talk:
         _do_all(self._inbox)
         if self._closes_microphone and self._mouth.active:
             self._echo_until = self.time + _ECHO
-        closed = not self._pressed if self._push_to_talk else self.time <= self._echo_until
+        closed = self.time <= self._echo_until
         heard = np.zeros(BLOCK, np.float32) if closed else block
         self._hear(self._analysis.push(heard))
         _do_all(self._inbox)
         self._settle()
         out = self._speak()
         self._keep("sound", out, heard)
-        self._tell(TalkEvent("level", data={"level": float(np.abs(heard).max(initial=0.0))}))
         if self._mouth.active:
-            state = "speaking, microphone closed" if closed and not self._push_to_talk else "speaking"
+            state = "speaking, microphone closed" if closed else "speaking"
         elif self._reply or self._unanswered:
             state = "thinking"
-        elif self._turn:
-            state = "hearing you"
         else:
-            state = "press Enter to talk" if self._push_to_talk else "listening"
+            state = "hearing you" if self._turn else "listening"
         if state != self._state:
             self._state = state
             self._tell(TalkEvent("state", state))
@@ -459,72 +390,37 @@ class Talk:
 
     def end(self) -> None:
         """End the talk: the spoken part of a reply is kept, and the record is closed."""
-        if self._turn is not None and self._turn.words:
-            self._finish_turn(self._turn)
-        self._release()
+        if turn := self._turn:
+            turn.end = self.time
+            self._ask_words(turn)
+            self._finish_turn(turn)
         self._ear.shutdown()  # with the words of the last turn
         self._heart.shutdown(wait=False, cancel_futures=True)
         _do_all(self._inbox)
         for turn in self._unanswered:
-            if turn.words or turn.end - turn.start >= _WORTH_A_WORD:
+            if turn.text:
                 self._keep_user(turn)
         self._stop_voice()
         if self._record is not None:
             self._pen.submit(self._record.close)
         self._pen.shutdown()
 
-    # Requests of the person.
-
     def say(self, sentence: str) -> None:
         """Show a sentence."""
         self._tell(TalkEvent("notice", sentence))
 
-    def press(self, down: bool | None = None) -> None:
-        """Start a turn, or end it: push-to-talk. `down` says which; None: the opposite of the last one."""
-        if not self._push_to_talk or down is self._pressed:
-            return
-        self._pressed = not self._pressed
-        if self._pressed:
-            self._interrupt()
-            self._before.clear()
-            self._begin_turn(self.time)
-        else:
-            self._release()
-
-    def push_to_talk(self, wanted: bool) -> None:
-        """Let a person mark the start and end of turns, or detect them."""
-        if wanted is not self._push_to_talk:
-            self._release()
-            self._push_to_talk, self._pressed = wanted, False
-            self._endpointer.reset()
-            self._mouth.go_on()
-
-    def clear(self) -> None:
-        """Start afresh: silence the voice and forget the conversation. The record keeps it."""
-        self._stop_voice()
-        self._memory.clear()
-        self._unanswered.clear()
-        self._tell(TalkEvent("cleared"))
-        self._keep("event", {"event": "cleared", "time": round(self.time, 3)})
-
     # A turn: heard, recognised, settled.
-
-    def _now(self) -> float:
-        """Seconds of the talk, including the time since the current block arrived."""
-        return self.time + self._blocks.lateness()
 
     def _hear(self, frame: Samples) -> None:
         turn, ends = self._turn, self._endpointer
         text = turn.text if turn and turn.words is not None else None
         change = ends.push(float(self._activity.push(frame)[0]), self.time, text)
-        if self._push_to_talk:
-            change = ""
         if change == "began":
             self._begin_turn(ends.start)
         if turn := self._turn:
             turn.sound.append(frame)
         self._before.append(frame)
-        if turn is None or self._push_to_talk:
+        if turn is None:
             return
         turn.end = ends.end
         if turn.over_voice:
@@ -538,10 +434,6 @@ class Talk:
             self._turn = None
         elif change == "ended":
             self._finish_turn(turn)
-        elif change == "full":
-            self._ask_words(turn)
-            self.say(f"a turn of {self._settings.longest_turn:g} s is answered as it is by then")
-            self._finish_turn(turn)
 
     def _weigh(self, turn: _Turn, change: str) -> None:
         """Let the voice pause, go on from its current word, or stop, by what is said over it.
@@ -549,14 +441,15 @@ class Talk:
         Within 0.2 s it is unknown whether a sound is "mm-hm" or the beginning of a sentence. So the voice pauses
         at once, and goes on if it was not interrupted.
         """
-        over = change in ("dropped", "ended", "full")
+        over = change in ("dropped", "ended")
         settled = over or (self._endpointer.silence >= FORGIVES_AFTER and turn.words is not None)
-        stops = self._endpointer.speech >= self._settings.interrupts_after
+        stops = self._endpointer.speech >= INTERRUPTS_AFTER
         if stops or (settled and self._mouth.paused and turn.asks_to_stop):
             turn.over_voice = False  # it is a turn like others from here on
             self._interrupt()
         elif change in ("began", "resumed") and self._mouth.active:
-            self._mouth.pause(self._blocks.hush())
+            self._mouth.pause()
+            self._blocks.hush()
         elif settled and self._mouth.paused:
             self._mouth.go_on()
 
@@ -566,22 +459,11 @@ class Talk:
         goes_on = self._mouth.paused or self._mouth.left > TERMINAL_OVERLAP
         if self._reply is not None and not self._reply.ended:
             goes_on = True
-        self._turns += 1
         sound, over_voice = [*self._before], self._mouth.active and goes_on
         sound_start = self.time - FRAME_SECONDS * (1 + len(sound))
-        self._turn = _Turn(self._turns, start, sound_start, sound, over_voice, self._parts.listening(), end=start)
-
-    def _release(self) -> None:
-        """End a turn that the person has ended."""
-        turn = self._turn
-        if turn is not None and turn.sound:
-            turn.end = self.time
-            self._ask_words(turn)
-            self._finish_turn(turn)
-        self._turn = None
+        self._turn = _Turn(start, sound_start, sound, over_voice, end=start)
 
     def _finish_turn(self, turn: _Turn) -> None:
-        turn.ended_at = self._now()
         self._turn = None
         self._unanswered.append(turn)
 
@@ -599,14 +481,14 @@ class Talk:
             return
         words: list[Word] = []
         try:
-            words = believed_words(turn.listening.words(np.concatenate(sound)), max(seconds, 0.5))
+            words = believed_words(self._parts.recognise(np.concatenate(sound)), max(seconds, 0.5))
         except Exception as error:  # the talk goes on without these words
             self.later(self.say, f"not recognised: {_sentence_of(error)}")
         self.later(self._take_words, turn, asked, words)
 
     def _take_words(self, turn: _Turn, asked: int, words: list[Word]) -> None:
         if asked == turn.asked:
-            turn.words, turn.words_at = words, self._now()
+            turn.words = words
             if turn is self._turn:
                 self._tell(TalkEvent("partial", turn.text))
 
@@ -624,17 +506,11 @@ class Talk:
         turn.feeling = feeling or turn.feeling
 
     def _settle(self) -> None:
-        """Answer turns that have ended and whose words are known, and give up a silent chat model."""
+        """Answer turns that have ended and whose words are known."""
         for turn in list(self._unanswered):
-            waited = self._now() - max(turn.words_at, turn.ended_at)
-            if turn.words is not None and (not turn.feels or waited >= _WAITS_FOR_EMOTION):
+            if turn.words is not None and (not turn.feels or self.time - turn.end >= _WAITS_FOR_EMOTION):
                 self._unanswered.remove(turn)
                 self._answer(turn)
-        reply, patience = self._reply, self._settings.reply_within
-        if reply is not None and reply.first_piece is None and self._now() - reply.began > patience:
-            where = self._parts.chat.service or self._parts.chat.name
-            self.say(f"{where} has not answered for {patience:g} s: say it again, or wait and try later")
-            self._stop_voice()
 
     def _answer(self, turn: _Turn) -> None:
         if turn.over_voice:
@@ -644,15 +520,12 @@ class Talk:
                 return
             self._interrupt()
         if not turn.text:
-            if turn.end - turn.start >= _WORTH_A_WORD:
-                self.say("there was speech, and no word of it was understood")
-                self._keep_user(turn)
             return
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say
         self._keep_user(turn)
         self._memory.add("user", user_turn(turn.text, turn.feeling, self._settings.confidence))
-        self._reply = reply = _Reply(turn, self._now())
+        self._reply = reply = _Reply()
         think = partial(self._think, reply, self._memory.messages())
         if self._threaded:  # of its own, since a server may take its time after it is no longer needed
             threading.Thread(target=think, name="mind", daemon=True).start()
@@ -684,26 +557,20 @@ class Talk:
 
     def _sentences(self, reply: _Reply, messages: Sequence[ChatMessage]) -> Iterator[ReplySentence]:
         """Yield the sentences of a reply as they come; an error is said behind the last one."""
-        cutter, written, limit = SentenceCutter(), "", MOST_CHARACTERS_A_TOKEN * self._settings.reply_tokens
-        problem = ""
+        cutter, problem, is_said = SentenceCutter(), "", False
         try:
-            reply.pieces = self._parts.chat.reply(messages, self._settings.reply_tokens)
+            reply.pieces = self._parts.chat.reply(messages, REPLY_TOKENS)
             for piece in reply.pieces:
-                if reply.cancelled or len(written) >= limit:
+                if reply.cancelled:
                     break
-                reply.first_piece = self._now() if reply.first_piece is None else reply.first_piece
-                written += piece
+                is_said = is_said or bool(piece.strip())
                 yield from cutter.push(piece)
             reply.pieces.close()
         except Exception as error:  # the talk goes on without the rest
-            problem = _sentence_of(error)
+            problem = f"the reply broke off: {_sentence_of(error)}"
         yield from cutter.flush()
-        if problem:
-            problem = f"{'the reply broke off' if written else 'there is no reply'}: {problem}"
-        elif not written.strip():
-            problem = f"{self._parts.chat.name} answered nothing: say it in other words"
-        if problem:
-            reply.inbox.put(partial(self.say, problem))
+        if problem or not is_said:
+            reply.inbox.put(partial(self.say, problem or f"{self._parts.chat.name} answered nothing"))
 
     def _sound_of(self, sentence: ReplySentence) -> tuple[Samples, list[Word]]:
         spoken = self._parts.speak(sentence)
@@ -726,11 +593,9 @@ class Talk:
         for saying in (*done, *filter(None, [self._mouth.saying])):
             if saying is not self._shown:
                 self._shown = saying
-                if reply is not None and reply.first_sound is None:
-                    reply.first_sound = self._now() + self._blocks.lag
-                    self._tell_latency(reply)
+                if reply is not None:
+                    reply.is_audible = True
                 self._show_reply(saying.sentence)
-                self._keep_said(saying)
             if reply is not None and saying in done:
                 self._settle_said(reply, saying)
         if reply is not None and reply.ended and not self._mouth.active:
@@ -746,13 +611,13 @@ class Talk:
         reply = self._reply
         if reply is not None:
             self._stop_voice()
-            if reply.first_sound is not None:  # else no audible sound was cut off
+            if reply.is_audible:
                 self._tell(TalkEvent("heard", CUT_MARK))
-                self._keep("event", {"event": "interrupted", "time": round(self.time, 3)})
 
     def _stop_voice(self) -> None:
         reply, self._reply = self._reply, None
-        saying = self._mouth.stop(self._blocks.hush())
+        saying = self._mouth.stop()
+        self._blocks.hush()
         if reply is None:
             return
         reply.cancelled = True
@@ -769,23 +634,23 @@ class Talk:
         shift = turn.sound_start
         words = [(word.text.strip(), word.start + shift, word.end + shift) for word in turn.words or ()]
         text, feeling, data = turn.text, turn.feeling, dict[str, Any]()
-        fields = {"start": turn.start, "end": turn.end, "text_raw": text, "text": text, "status": "kept"}
-        fields["text_reason"] = None if text else "the recogniser heard no words"
+        fields: dict[str, Any] = {"start": turn.start, "end": turn.end, "text_raw": text, "text": text}
+        fields["status"] = "kept"
         if feeling is not None:
             emotion = feeling.emotion if feeling.confidence >= self._settings.confidence else UNSURE
             data = {"emotion": emotion, "confidence": feeling.confidence, **feeling.affect}
             guess = emotion_guess(emotion, feeling.probabilities, feeling.model)
             fields |= in_digits({**feeling.affect, **guess}, 4)
-        if text:
-            self._tell(TalkEvent("user", text, data))
+        self._tell(TalkEvent("user", text, data))
         self._keep("utterance", "right", words, fields)
 
     def _keep_said(self, saying: Saying) -> None:
-        """Keep a sentence: as it is planned when it begins, and again as it was spoken."""
-        words = [(word.text.strip(), word.start, word.end) for word in saying.timed]
+        if not saying.spoken:  # nothing of it was heard
+            return
+        words = [(word.text.strip(), word.start, min(word.end, saying.end)) for word in saying.spoken]
         fields = {
             "start": saying.start,
-            "end": words[-1][2] if words else saying.end,
+            "end": words[-1][2],
             "text_raw": saying.sentence.text,
             "text": saying.heard,
             "written": saying.sentence.written,
@@ -794,20 +659,6 @@ class Talk:
             "status": "spoken",
         }
         self._keep("utterance", "left", words, fields)
-
-    def _tell_latency(self, reply: _Reply) -> None:
-        turn = reply.turn
-        steps = {
-            "endpoint": turn.ended_at,
-            "text": max(turn.words_at, turn.ended_at),
-            "first_token": reply.first_piece,
-            "first_sound": reply.first_sound,
-        }
-        took = {name: round(at - turn.end, 3) for name, at in steps.items() if at is not None}
-        self.latencies.append(took)
-        self._tell(TalkEvent("latency", data=took))
-        event = {"event": "turn", "turn": turn.number, "speech_end": round(turn.end, 3)}
-        self._keep("event", event | {"seconds_after": took})
 
     def _keep(self, what: str, *values: Any) -> None:
         if self._record is not None and not self._record_failed:
@@ -837,7 +688,5 @@ def _sentence_of(error: Exception) -> str:
     """An error in a sentence without a full stop."""
     if isinstance(error, DailytalkError):
         return str(error)
-    if isinstance(error, MemoryError):
-        return "there is not enough memory: close other programs, or choose a smaller model"
     detail = " ".join(str(error).split())[:200]
     return f"{type(error).__name__}{': ' if detail else ''}{detail}"

@@ -7,12 +7,10 @@ this run: without it nothing is served, not even the page.
 
 import asyncio
 import queue
-import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -24,13 +22,13 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS, TALK_RATE
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
-from dailytalk_contiguous.apps.converse.talk_screen import aside_text, latency_text, median_steps
+from dailytalk_contiguous.apps.converse.talk_screen import aside_text
 from dailytalk_contiguous.apps.local_pages import HOST, Guard, PageServer, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.documents import as_text, expect, parse_json
+from dailytalk_contiguous.core.documents import as_text, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import length_text
 
@@ -38,16 +36,10 @@ _ASSETS = files(__package__) / "assets"
 
 #: The most events that a later page gets, and their kinds.
 _HISTORY = 1000
-_KEPT = ("user", "reply", "heard", "latency", "notice")
-
-#: The header before the samples of a block: how many samples of the voice the page has played, or dropped.
-_HEADER = struct.Struct("<I")
+_KEPT = ("user", "reply", "heard", "notice")
 
 #: Bytes of a message from the page, at most.
 _MOST_BYTES = 4096
-
-#: Seconds without sound after which the terminal says that the talk waits.
-_WAITS_AFTER = 3.0
 
 
 class TalkPage:
@@ -73,25 +65,16 @@ class TalkPage:
         self._secret = new_secret()
         self._port = int(self._socket.getsockname()[1])
         self.address = f"http://{HOST}:{self._port}/{self._secret}/"
-        self._ring: queue.SimpleQueue[tuple[Samples, float] | None] = queue.SimpleQueue()
-        self._arrived = time.monotonic()
-        self._told_closed = True
+        self._ring: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
         self._history: deque[dict[str, Any]] = deque(maxlen=_HISTORY)
         self._window: WebSocket | None = None
         self._waiting: asyncio.Queue[Mapping[str, Any] | bytes | None] = asyncio.Queue()
-        self._sent = self._done = 0  # samples of the voice that the window got, and has played or dropped
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def serve(self, talk: Talk, note: str, push_to_talk: bool) -> None:
-        """Serve the page, in a thread of its own.
-
-        Args:
-            talk: gets the requests of the page.
-            note: the page's note on where sound and words go.
-            push_to_talk: whether a person marks the start and end of turns, until that is changed in the page.
-        """
+    def serve(self, talk: Talk, note: str) -> None:
+        """Serve the page of a talk, with a note on where sound and words go, in a thread of its own."""
         self._talk = talk
-        self._about = {"note": note, "push": push_to_talk, "state": ""}
+        self._about = {"note": note, "state": ""}
         app = Starlette(
             routes=[
                 Route("/", self._file),
@@ -127,34 +110,19 @@ class TalkPage:
 
     # The sound, in the thread of the talk.
 
-    def read(self, idle: bool) -> Samples | str | None:
+    def read(self, idle: bool) -> Samples | None:
         while True:
             interrupts.check_interrupt()
             try:
-                arrived = self._ring.get(timeout=0.25)
-            except queue.Empty:
-                if self._window:
-                    self._told_closed = False
-                elif not self._told_closed and time.monotonic() - self._arrived > _WAITS_AFTER:
-                    self._told_closed = True
-                    return "the page is closed: the talk waits until you open it again; Ctrl-C ends it"
+                return self._ring.get(timeout=0.25)
+            except queue.Empty:  # the page is closed, or its microphone off
                 continue
-            if arrived is None:
-                return None
-            block, self._arrived = arrived
-            self._told_closed = False
-            return block
 
     def play(self, block: Samples) -> None:
         self._send(to_pcm(block).astype("<i2").tobytes())
 
-    def hush(self) -> float:
-        unheard = self._sent - self._done
+    def hush(self) -> None:
         self._send({"kind": "hush"})
-        return min(unheard, TALK_RATE) / TALK_RATE
-
-    def lateness(self) -> float:
-        return max(0.0, time.monotonic() - self._arrived)
 
     def close(self) -> None:
         if self._loop is None:
@@ -175,13 +143,8 @@ class TalkPage:
         self._ring.put(None)
 
     def show(self, event: TalkEvent) -> None:
-        if event.kind == "level":  # the page has its own
-            return
         message: dict[str, Any] = {"kind": event.kind, "text": event.text}
-        if event.kind == "latency":
-            message["text"] = latency_text(event.data)
-            message["medians"] = latency_text(median_steps(self._talk.latencies))
-        elif event.kind in ("user", "reply"):
+        if event.kind in ("user", "reply"):
             message["soft"] = aside_text(event)
         self._send(message)
 
@@ -194,15 +157,12 @@ class TalkPage:
     def _pass_on(self, message: dict[str, Any] | bytes | None) -> None:
         """Send a message to the window (None closes it), and keep what a later one should show."""
         if isinstance(message, dict):
-            if message["kind"] == "cleared":
-                self._history.clear()
-            elif message["kind"] == "state":
+            if message["kind"] == "state":
                 self._about["state"] = message["text"]
             elif message["kind"] in _KEPT:
                 self._history.append(message)
         if self._window:
             self._waiting.put_nowait(message)
-            self._sent += BLOCK if isinstance(message, bytes) else 0
 
     async def _file(self, request: Request) -> Response:
         return page_file(_ASSETS, request.path_params.get("name", "index.html"))
@@ -212,9 +172,6 @@ class TalkPage:
         self._pass_on({"kind": "elsewhere"})
         self._pass_on(None)
         self._window, self._waiting = socket, asyncio.Queue()
-        self._sent = self._done = 0
-        if self._about["push"]:  # the button may have been held in the window before
-            self._talk.later(self._talk.press, False)
         self._pass_on({"kind": "welcome", **self._about, "history": list(self._history)})
         sending = asyncio.create_task(self._send_waiting(socket, self._waiting))
         try:
@@ -236,24 +193,12 @@ class TalkPage:
         await socket.close()
 
     def _take(self, sound: bytes | None, text: str) -> None:
-        """Take a block of sound or a request. Raises BadInput for what is neither."""
+        """Take a block of sound, or the request to end. Raises BadInput for what is neither."""
         if sound is not None:
-            if len(sound) != _HEADER.size + 2 * BLOCK:
+            if len(sound) != 2 * BLOCK:
                 raise BadInput("that is no block of sound", "reload the page")
-            self._done = min(_HEADER.unpack_from(sound)[0], self._sent)
-            self._ring.put((pcm_to_float(sound[_HEADER.size :]), time.monotonic()))
-            return
-        wanted = expect(parse_json(text, "the message"), {"kind": str}, "the message")
-        kind, is_so, talk = wanted["kind"], wanted.get("is_so") is True, self._talk
-        requests: dict[str, Callable[[], object]] = {
-            "clear": talk.clear,
-            "press": partial(talk.press, is_so),
-            "push": partial(talk.push_to_talk, is_so),
-        }
-        if kind == "end":
+            self._ring.put(pcm_to_float(sound))
+        elif parse_json(text, "the message") == {"kind": "end"}:
             self.stop()  # at once: while the microphone is off, no block comes
-        elif kind in requests:
-            self._about["push"] = is_so if kind == "push" else self._about["push"]
-            talk.later(requests[kind])
         else:
             raise BadInput("the message asks for nothing that is known", "reload the page")

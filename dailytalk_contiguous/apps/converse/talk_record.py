@@ -6,7 +6,7 @@ transcript is replaced whole, so that both can be read whenever the program was 
 """
 
 import wave
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -14,35 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples, read_header, to_pcm, to_uri
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, read_json
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS, MAIN, OTHER, Row
-from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.core.utterance import CUT_MARK, SYNTHESIS, UTTERANCE
+from dailytalk_contiguous.core.turns import Timed, label
+from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.publish.items import Items, ItemSound, judged
 from dailytalk_contiguous.publish.training_folder import read_shaped
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
 
-#: The record of a folder of talks, which identifies one.
+#: The file that marks a folder of talks.
 TALKS = "talks.json"
 
+_UTTERANCE = {"channel": str, "start": float, "end": float}
 _TALK: dict[str, Any] = {
     "alignments": list,
-    "talk": {"utterances": [dict], "language?": str, "speakers?": dict, "provenance?": dict, "synthesis?": dict},
+    "talk": {"utterances": [_UTTERANCE], "language": str, "speakers": dict, "provenance": dict, "synthesis": dict},
 }
 
 
 class TalkItems(Items):
-    """Talks, each a conversation: the assistant on the left, the person on the right.
-
-    A talk may have been killed while somebody spoke: the part of its transcript after the end of its sound is left
-    out.
-    """
+    """Talks, each a conversation: the assistant on the left, the person on the right."""
 
     kind = "talks"
     remedy = "delete its WAV and JSON"
@@ -81,81 +77,33 @@ class TalkItems(Items):
 
     def _row(self, name: str) -> Row:
         """The row of a talk, without its audio; one that can't be read has a `problem`."""
-        empty: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
-        empty |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
+        row: Row = dict.fromkeys(BUILT.keys() - {"audio"}) | {"conversation_id": name, "recording_id": name}
+        row |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
         try:
             info = read_header(self.sound(name).audio)
             written = read_shaped(inside(self._root, f"{name}.json"), _TALK)
-            talk, seconds = written["talk"], info.seconds
-            words = []
-            for word in said_words(written["alignments"], f"{name}.wav", self.remedy):
-                if 0 <= word.start < seconds:
-                    known = {"word": word.text, "start": word.start, "end": min(word.end, seconds)}
-                    source = ("synthesiser", "recogniser")[word.channel]
-                    words.append(
-                        known | {"speaker": CHANNELS[word.channel], "source": source, "probability": None}
-                    )
-            row = empty | {
-                "sample_rate": info.sample_rate,
-                "duration": seconds,
-                "source_duration": seconds,
-                "language": talk.get("language"),
-                "utterances": _utterances(talk, seconds, words),
-                "alignments": words,
-                "speakers": {"left": None, "right": None} | talk.get("speakers", {}),
-                "provenance": json_text(talk.get("provenance", {})).strip(),
-            }
-            pa.array([{column: row[column] for column in BUILT.keys() & row.keys()}], BUILT.type)
-            return judged(row, name)
+            talk, words = written["talk"], said_words(written["alignments"], f"{name}.wav", self.remedy)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
-        except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-            detail = " ".join(str(error).split())[:120]
-            reason = f"its JSON holds something of another type than it should ({detail})"
-        return empty | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
-
-
-def _utterances(talk: Mapping[str, Any], seconds: float, words: Sequence[Row]) -> list[Row]:
-    """The utterances that begin before `seconds`, with all their fields and their turn events.
-
-    The text of a sentence of the voice that the end of the sound cuts is that of its `words` up to there.
-    """
-    voice = {name: talk.get("synthesis", {}).get(name) for name in ("engine", "model", "voice")}
-    rows = []
-    for utterance in talk["utterances"]:
-        row = dict.fromkeys(UTTERANCE) | {name: value for name, value in utterance.items() if name in UTTERANCE}
-        if not (is_number(row["start"], 0.0, seconds) and is_number(row["end"])):
-            continue
-        if row["channel"] == "left" and row["end"] > seconds:
-            heard = [word["word"] for word in words if word["speaker"] == "left" and word["start"] >= row["start"]]
-            if not heard:
-                continue
-            row["text"] = " ".join([*heard, CUT_MARK])
-        row |= {
-            "source_channel": row["channel"],
-            "language": talk.get("language"),
-            "end": min(row["end"], seconds),
+            return row | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
+        row |= {"sample_rate": info.sample_rate, "duration": info.seconds, "source_duration": info.seconds}
+        row |= {"language": talk["language"], "speakers": {"left": None, "right": None} | talk["speakers"]}
+        row["provenance"] = json_text(talk["provenance"]).strip()
+        for word in words:
+            about = {"speaker": CHANNELS[word.channel], "source": ("synthesiser", "recogniser")[word.channel]}
+            times = {"start": word.start, "end": min(word.end, info.seconds), "probability": None}
+            row["alignments"].append({"word": word.text, **times, **about})
+        voice = dict.fromkeys(SYNTHESIS) | {
+            key: talk["synthesis"].get(key) for key in ("engine", "model", "voice")
         }
-        row["synthesis"] = dict.fromkeys(SYNTHESIS) | voice if row["channel"] == "left" else None
-        rows.append(row)
-    timed = [Timed(str(row["channel"]), row["start"], row["end"]) for row in rows]
-    for stretch in stretches(timed) if {spoken.channel for spoken in timed} <= {*CHANNELS} else ():
-        for number, member in enumerate(stretch.members):
-            rows[member]["event"] = stretch.event if not number else "turn"
-    return rows
-
-
-#: The file with the steps of every turn, a line each.
-TALK_EVENTS = "events.jsonl"
-
-
-def consents_in(folder: Path) -> dict[str, dict[str, Any]]:
-    """The consents in a folder of talks, by the digest of a voice. Raises BadInput if its record is damaged."""
-    path = inside(folder, TALKS)
-    consents: dict[str, dict[str, Any]] = {}
-    if path.is_file():
-        consents = expect(read_json(path), {"consents": {str: dict}}, as_text(path))["consents"]
-    return consents
+        timed = [Timed(said["channel"], said["start"], said["end"]) for said in talk["utterances"]]
+        for said, event in zip(talk["utterances"], label(timed), strict=True):
+            known = {key: value for key, value in said.items() if key in UTTERANCE}
+            side = said["channel"]
+            own = {"source_channel": side, "language": talk["language"], "event": event}
+            own |= {"end": min(said["end"], info.seconds), "synthesis": voice if side == "left" else None}
+            row["utterances"].append(dict.fromkeys(UTTERANCE) | known | own)
+        return judged(row, name)
 
 
 class TalkRecord:
@@ -164,7 +112,7 @@ class TalkRecord:
     Args:
         folder: created if need be.
         name: of the talk; a new one is found if it is taken.
-        about: of the talk, as it is written: JSON. Its `consent` is remembered by the folder.
+        about: of the talk, as it is written: JSON.
         lag: seconds by which the left channel is delayed: played sound is audible so much later.
 
     Raises DailytalkError for a folder that can't be written to, or that holds other files than talks.
@@ -178,10 +126,7 @@ class TalkRecord:
                 raise DailytalkError(
                     f"{as_text(folder)!r} holds other things than talks", "name another folder with --out"
                 )
-            consents = consents_in(folder)
-            if consent := about.get("consent"):
-                consents[consent["sample_sha256"]] = consent
-            write_text(folder / TALKS, json_document({"consents": consents}))
+            write_text(folder / TALKS, json_document({}))
             self.name, number = name, 1
             while (folder / f"{self.name}.wav").exists() or (folder / f"{self.name}.json").exists():
                 number += 1
@@ -191,7 +136,8 @@ class TalkRecord:
             self.lag = round(lag * TALK_RATE) / TALK_RATE
             self._late = np.zeros(round(lag * TALK_RATE), np.float32)
             self._about = {**about, "began": datetime.now(UTC).isoformat(timespec="seconds")}
-            self._said: dict[str, tuple[list[Any], dict[str, Any]]] = {}
+            self._words: list[Any] = []
+            self._utterances: list[dict[str, Any]] = []
             self._write_transcript()
         except OSError as error:
             raise DailytalkError(
@@ -202,7 +148,7 @@ class TalkRecord:
     @property
     def path(self) -> Path | None:
         """The sound, if anything was said."""
-        return self.folder / f"{self.name}.wav" if self._said else None
+        return self.folder / f"{self.name}.wav" if self._utterances else None
 
     def sound(self, left: Samples, right: Samples) -> None:
         """Append a block of both sides, of equal length, and then write the header. Raises OSError."""
@@ -213,41 +159,30 @@ class TalkRecord:
     def utterance(self, side: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:
         """Keep an utterance on `left` or `right`: words with seconds of the talk, and `start`, `end`, `text`, …
 
-        One that begins as the last one of its side takes its place: a sentence is kept as it is planned, and again
-        as it was spoken. Raises OSError if the disk fails.
+        Raises OSError if the disk fails.
         """
         shift = self.lag if side == "left" else 0.0
         speaker = MAIN if side == "left" else OTHER
-        start = fields["start"] + shift
-        names = [name for name, (_, said) in self._said.items() if said["channel"] == side]
-        name = f"{self.name}/{side}/{len(names):04d}"
-        if names and self._said[names[-1]][1]["start"] == start:
-            name = names[-1]
-        timed = [
+        number = sum(said["channel"] == side for said in self._utterances)
+        self._words += [
             [word, [round(at + shift, 4), round(end + shift, 4)], speaker] for word, at, end in words if end > at
         ]
-        known = {"start": start, "end": fields["end"] + shift, "kind": "speech"}
-        self._said[name] = timed, {"utterance_id": name, "channel": side, **fields, **known}
-        if side == "left" and not words:  # nothing of it was heard
-            del self._said[name]
+        known = {"utterance_id": f"{self.name}/{side}/{number:04d}", "channel": side, "kind": "speech"}
+        times = {"start": fields["start"] + shift, "end": fields["end"] + shift}
+        self._utterances.append({**known, **fields, **times})
         self._write_transcript()
-
-    def event(self, event: Mapping[str, Any]) -> None:
-        """Append a line to `TALK_EVENTS`. Raises OSError if the disk fails."""
-        with (self.folder / TALK_EVENTS).open("a", encoding="utf-8") as file:
-            file.write(json_text({"talk": self.name, **event}))
 
     def close(self) -> None:
         """Write the rest of the delayed channel, and close the record; a talk without utterances is removed."""
         with suppress(OSError):  # it was reported when the disk first failed
             self.sound(self._late, np.zeros_like(self._late))
             self._wav.close()
-            if not self._said:
+            if not self._utterances:
                 for ending in ("wav", "json"):
                     (self.folder / f"{self.name}.{ending}").unlink(missing_ok=True)
 
     def _write_transcript(self) -> None:
-        words = sorted((word for words, _ in self._said.values() for word in words), key=lambda word: word[1][0])
-        utterances = sorted((utterance for _, utterance in self._said.values()), key=itemgetter("start"))
+        utterances = sorted(self._utterances, key=itemgetter("start"))
+        words = sorted(self._words, key=lambda word: word[1][0])
         document = {"alignments": words, "talk": {**self._about, "utterances": utterances}}
         write_text(self.folder / f"{self.name}.json", json_document(document))

@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,8 +12,7 @@ import numpy as np
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
 from dailytalk_contiguous.apps.converse.dialogue import REPLY_TAGS, Feeling, ReplySentence
-from dailytalk_contiguous.apps.converse.talk import Listening, TalkParts
-from dailytalk_contiguous.apps.converse.talk_record import consents_in
+from dailytalk_contiguous.apps.converse.talk import TalkParts
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.core.audio import (
     ANALYSIS_RATE,
@@ -28,13 +26,16 @@ from dailytalk_contiguous.core.audio import (
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import is_this_machine
+from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.utterance import AFFECT
+from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.contracts import CLONE, Line, Spoken, Synthesiser, VoiceSample, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser, synthesise
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
+from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
@@ -45,14 +46,30 @@ from dailytalk_contiguous.models.whisper import (
 )
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 
+#: Seconds of a turn that a recogniser gets at once; a longer turn is cut where it is quietest.
+LONGEST_WINDOW = 24.0
 
-def open_listening(model: str, language: str, device: str = "auto") -> Callable[[], Listening]:
-    """Load a recogniser (`models.whisper.load_whisper`) for a language (ISO 639-1); returns what begins a turn.
+
+def open_listening(model: str, language: str, device: str = "auto") -> Callable[[Samples], list[Word]]:
+    """Load a recogniser (`models.whisper.load_whisper`) for turns in a language (ISO 639-1).
 
     Raises ModelMissing for a missing model, and DailytalkError for a language that it does not know.
     """
     check_language(model, language)
-    return partial(Listening, load_whisper(model, device, beam=1), language)
+    whisper = load_whisper(model, device, beam=1)
+
+    def recognise_turn(turn: Samples) -> list[Word]:
+        levels = frame_levels(turn, round(FRAME_SECONDS * ANALYSIS_RATE))
+        pieces = cut_long([(0.0, len(turn) / ANALYSIS_RATE)], levels, FRAME_SECONDS, LONGEST_WINDOW)
+        windows = np.split(turn, [round(piece.start * ANALYSIS_RATE) for piece in pieces[1:]])
+        answers = whisper.transcribe(windows, [language] * len(windows))
+        return [
+            word._replace(start=word.start + piece.start, end=word.end + piece.start)
+            for piece, answer in zip(pieces, answers, strict=True)
+            for word in answer.words
+        ]
+
+    return recognise_turn
 
 
 #: The prefix of `--voice` for a cloned voice, and the seconds of it that are used.
@@ -98,8 +115,7 @@ class TalkVoice:
 
     Args:
         settings: with no name left empty.
-        out: the folder of talks, which remembers consents; None for none.
-        ask: a question to the person, before a voice is cloned for the first time.
+        ask: a question to the person, before a voice is cloned.
 
     Attributes:
         service: the host that sentences go to; empty where nothing leaves this machine.
@@ -108,7 +124,7 @@ class TalkVoice:
     Raises DailytalkError for a missing model, a voice without consent, or an engine that can't clone.
     """
 
-    def __init__(self, settings: TalkSettings, out: Path | None, ask: Callable[[str], bool]) -> None:
+    def __init__(self, settings: TalkSettings, ask: Callable[[str], bool]) -> None:
         self.synthesiser = synthesiser_of(settings)
         host = urlsplit(self.synthesiser.server).hostname or ""
         self.service = "" if is_this_machine(host) else host
@@ -117,7 +133,7 @@ class TalkVoice:
         self._language = settings.language
         self._cache, self._money = SpeechCache(), open_budget(settings.max_cost)
         if settings.voice.startswith(CLONED):
-            self._clone(settings, Path(settings.voice.removeprefix(CLONED)), out, ask)
+            self._clone(settings, Path(settings.voice.removeprefix(CLONED)), ask)
 
     def speak(self, sentence: ReplySentence) -> Spoken:
         line = Line(sentence.text, sentence.tag, self._language, 0)
@@ -130,7 +146,7 @@ class TalkVoice:
         if self.samples or not self.synthesiser.price([Line("Hello.", "", self._language, 0)]):
             self.speak(ReplySentence("", "Hello.", "Hello."))
 
-    def _clone(self, settings: TalkSettings, path: Path, out: Path | None, ask: Callable[[str], bool]) -> None:
+    def _clone(self, settings: TalkSettings, path: Path, ask: Callable[[str], bool]) -> None:
         audio = {"bytes": None, "path": to_uri(path)}
         try:
             seconds = read_header(audio).seconds
@@ -141,17 +157,15 @@ class TalkVoice:
             raise BadInput(
                 f"{as_text(path)!r} has {seconds:.1f} s of the voice", f"give {SHORTEST_SAMPLE:g} s or more of it"
             )
+        question = f"Is the voice in {as_text(path.name)!r} yours, or has its speaker agreed to be cloned?"
+        if not ask(question):
+            raise DailytalkError(
+                f"the voice in {as_text(path)!r} is not cloned without consent",
+                "ask its speaker, or choose another --voice",
+            )
         digest = hashlib.sha256(to_pcm(samples).tobytes()).hexdigest()
-        self.consent = consents_in(out).get(digest) if out else None
-        if self.consent is None:
-            question = f"Is the voice in {as_text(path.name)!r} yours, or has its speaker agreed to be cloned?"
-            if not ask(question):
-                raise DailytalkError(
-                    f"the voice in {as_text(path)!r} is not cloned without consent",
-                    "ask its speaker, or choose another --voice",
-                )
-            now = datetime.now(UTC).isoformat(timespec="seconds")
-            self.consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.consent = {"question": question, "answer": "yes", "time": now, "sample_sha256": digest}
         spoken = RecogniserInput(samples, 24000, settings.language)
         (words,) = recognise(settings.recogniser, settings.device, "auto", [spoken])
         text = "".join(word.text for word in words).strip()
@@ -191,16 +205,16 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
             f"a talk can't be in the language {settings.language!r}", "give one code of ISO 639-1, such as en"
         )
     check_whisper(settings.recogniser, settings.device, "auto")
-    chat = load_chat(settings.chat, settings.chat_temperature, settings.seed, settings.device)
+    chat = load_chat(settings.chat, settings.device)
     chat.preflight()
     voice.try_once()
-    listening = open_listening(settings.recogniser, settings.language, settings.device)
+    recognise_turn = open_listening(settings.recogniser, settings.language, settings.device)
     feel = None if settings.emotion == NO_MODEL else _feeler(settings)
     hiss = np.random.default_rng(0).normal(0, 0.01, ANALYSIS_RATE).astype(np.float32)
     if feel is not None:
         feel(hiss)
-    listening().words(hiss)
-    return TalkParts(listening, feel, chat, voice.speak, instructions)
+    recognise_turn(hiss)
+    return TalkParts(recognise_turn, feel, chat, voice.speak, instructions)
 
 
 def about_talk(settings: TalkSettings, parts: TalkParts, voice: TalkVoice) -> dict[str, Any]:

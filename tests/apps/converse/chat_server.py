@@ -12,9 +12,6 @@ from typing import Any
 
 REPLY = "(calm) That sounds like a long day. What was the best part of it?"
 
-#: Characters that no terminal should see, and a word behind them.
-CONTROLS = "\x1b[31mred\x07"
-
 
 class ChatServer(ThreadingHTTPServer):
     """Serves from construction until the end of a `with`.
@@ -101,10 +98,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(fault), "application/json", json.dumps({"error": {"message": message}}).encode())
         elif fault == "html":
             self._send(200, "text/html; charset=utf-8", b"<html><b>Welcome</b></html>")
-        elif fault == "whole":
-            message = {"content": self.server.reply, "role": "assistant"}
-            answer = {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
-            self._send(200, "application/json", json.dumps(answer).encode())
         elif fault == "hangs":
             self._hang()
         else:
@@ -113,11 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, body: dict[str, Any], fault: str) -> None:
         reply = self.server.reply
         text = reply if isinstance(reply, str) else reply(body["messages"])
-        if fault == "thinks":
-            text = f"<think>They say {text}</think>\n\n{text}"
-        if fault == "controls":
-            text = f"{CONTROLS} {text}"
-        tokens = [] if fault == "nothing" else re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        tokens = re.findall(r"\s*\S+\s*$|\s*\S+", text)
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         reason = "stop"
         if limit and len(tokens) > limit:

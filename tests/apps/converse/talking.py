@@ -35,20 +35,18 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * TALK_RATE), np.float32)
 
 
-class ScriptedEar:
-    """Hears, of one turn, a text."""
-
-    def __init__(self, text: str) -> None:
-        self._words = text.split()
-
-    def words(self, turn: Samples) -> list[Word]:
-        return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(self._words)]
-
-
-def ears(texts: Iterable[str]) -> Callable[[], ScriptedEar]:
-    """An ear for each turn, which hears what a list says."""
+def ears(texts: Iterable[str]) -> Callable[[Samples], list[Word]]:
+    """Recognises in each turn what a list says. A turn that goes on begins as it was before."""
     coming = itertools.chain(texts, itertools.repeat("something"))
-    return lambda: ScriptedEar(next(coming))
+    before, text = silence(0.0), ""
+
+    def recognise(turn: Samples) -> list[Word]:
+        nonlocal before, text
+        goes_on = len(before) and len(turn) > len(before) and (turn[: len(before)] == before).all()
+        before, text = turn, text if goes_on else next(coming)
+        return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(text.split())]
+
+    return recognise
 
 
 class Pieces:
@@ -82,9 +80,6 @@ class ScriptedMind:
         self.asked.append([tuple(message) for message in messages])  # type: ignore[misc]
         return Pieces(self.answer(messages))
 
-    def count_tokens(self, text: str) -> int:
-        return len(text.split())
-
 
 def tones(sentence: ReplySentence) -> Spoken:
     """A tone of 0.3 s for each word."""
@@ -100,19 +95,15 @@ class Microphone:
     name, lag, echoes = "simulated", 0.0, False
 
     def __init__(self) -> None:
-        self.hushed, self.unheard = 0, 0.0
+        self.hushed = 0
 
-    def read(self, idle: bool) -> Samples | str | None:
+    def read(self, idle: bool) -> Samples | None:
         return None
 
     def play(self, block: Samples) -> None: ...
 
-    def hush(self) -> float:
+    def hush(self) -> None:
         self.hushed += 1
-        return self.unheard
-
-    def lateness(self) -> float:
-        return 0.0
 
     def close(self) -> None: ...
 
@@ -126,16 +117,17 @@ class Simulation:
         answer: Callable[[Sequence[ChatMessage]], Iterable[str]] | str = "I hear you. Tell me more about it.",
         folder: Path | None = None,
         speak: Callable[[ReplySentence], Spoken] = tones,
-        listening: Callable[[], Any] | None = None,
+        recognise: Callable[[Samples], list[Word]] | None = None,
         feel: Callable[[Samples], Feeling | None] | None = None,
         threaded: bool = False,
         settings: TalkSettings | None = None,
         **modes: Any,
     ) -> None:
         self.mind = ScriptedMind((lambda messages: [str(answer)]) if isinstance(answer, str) else answer)
-        self.record = TalkRecord(folder, "talk", {"language": "en"}) if folder else None
+        about = {"language": "en", "speakers": {}, "provenance": {}, "synthesis": {}}
+        self.record = TalkRecord(folder, "talk", about) if folder else None
         self.events: list[TalkEvent] = []
-        parts = TalkParts(listening or ears(heard), feel, self.mind, speak, "You listen.")
+        parts = TalkParts(recognise or ears(heard), feel, self.mind, speak, "You listen.")
         self.microphone = Microphone()
         self.talk = Talk(
             settings or TalkSettings(), parts, self.microphone, self._told, self.record, threaded=threaded, **modes
@@ -143,8 +135,7 @@ class Simulation:
         self._played: list[Samples] = []
 
     def _told(self, event: TalkEvent) -> None:
-        if event.kind != "level":
-            self.events.append(event)
+        self.events.append(event)
 
     def hear(self, *sounds: Samples) -> "Simulation":
         """Play sounds to the microphone, up to a whole block."""

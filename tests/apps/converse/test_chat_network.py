@@ -1,6 +1,5 @@
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -61,8 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("chat") / "tiny-llama")
 
 
-def load(folder: Path, **settings: Any) -> ChatModel:
-    return load_chat(str(folder), **{"temperature": 0.0, "device": "cpu"} | settings)
+def load(folder: Path) -> ChatModel:
+    return load_chat(str(folder), device="cpu")
 
 
 def said(talker: ChatModel, messages: Sequence[ChatMessage] = ASKED, most_tokens: int = 12) -> str:
@@ -80,7 +79,6 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]
     assert "".join(pieces) == tokenizer.decode(whole, skip_special_tokens=True)
     assert (talker.name, talker.service) == ("tiny-llama", "")
-    assert talker.count_tokens("w1 w2 other") == 3
 
 
 def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> None:

@@ -1,21 +1,17 @@
 """The rules of a spoken conversation: turns, sentences, memory, interruptions."""
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.converse import dialogue
-from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 
 FRAME = 0.032
-SETTINGS = TalkSettings()
 
 
 def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:
     """What an endpointer makes of speech in `spans`; `text` is recognised at each pause."""
-    endpointer, changes, known = dialogue.Endpointer(SETTINGS), [], None
+    endpointer, changes, known = dialogue.Endpointer("en"), [], None
     for frame in range(round(seconds / FRAME)):
         middle = (frame + 0.5) * FRAME
         speech = float(any(a <= middle < b for a, b in spans))
@@ -94,7 +90,8 @@ def cut(text: str, pieces: int = 0) -> list[dialogue.ReplySentence]:
     [
         ("Dr. Lee met J. R. Hill at 3.5 km. Then?", ["Dr. Lee met J. R. Hill at 3.5 km.", "Then?"]),
         ('He said "Go." Then he left!', ['He said "Go."', "Then he left!"]),
-        ("Well... maybe. Or… Yes.", ["Well... maybe.", "Or…", "Yes."]),
+        ("Well... maybe. Or… Yes.", ["Well...", "maybe.", "Or…", "Yes."]),
+        ("<think>They say hi. So…</think>\n\nHello.", ["", "Hello."]),
         ("(happy) Hi!\n(giggling)\n(sad) Oh. (Well, no.)", ["Hi!", "", "Oh.", "(Well, no.)"]),
         ("# Plan\n1. Eat.\n2. **Sleep** well.", ["Plan", "Eat.", "Sleep well."]),
         ("Try:\n```python\nprint('hi. there')\n```\nDone.", ["Try:", "", "Done."]),
@@ -136,35 +133,19 @@ def test_no_sentence_is_too_long_and_none_holds_markup(text: str) -> None:
         assert not set("*`<>\x1b\x00") & set(sentence.text)
 
 
-# Memory.
-
-
-def words_in(text: str) -> int:
-    return len(text.split())
-
-
-@given(st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.text("ab c.", max_size=200)), max_size=40))
-def test_memory_stays_within_its_budget_and_in_turn(said: list[tuple[str, str]]) -> None:
-    memory = dialogue.TalkMemory("You listen.", words_in, 100)
-    for role, content in [*said, ("user", "and now")]:
-        memory.add(role, content)
-    messages = memory.messages()
-    roles = [role for role, _ in messages]
-    assert sum(words_in(content) for _, content in messages) <= 110  # with what introduces the summary
-    assert roles[0] == "system"
-    assert roles[-1] == "user"
-    assert all(one != other for one, other in pairwise(roles))
-    assert messages[-1][1].endswith("and now")
-
-
-def test_an_hour_goes_on_and_its_beginning_is_summed_up() -> None:
-    memory = dialogue.TalkMemory("You listen.", words_in, 200)
-    for turn in range(300):
-        memory.add("user", f"This is turn {turn}. And more is said of it.")
-        memory.add("assistant", "I see. Go on.")
-    assert "They: This is turn" in memory.messages()[0][1]
-    memory.clear()
+def test_the_model_gets_the_latest_messages_of_user_and_assistant_in_turn() -> None:
+    memory = dialogue.TalkMemory("You listen.")
     assert memory.messages() == [("system", "You listen.")]
+    for turn in range(300):
+        for text in ("This is", f"turn {turn}."):
+            memory.add("user", text)
+        memory.add("assistant", "I see.")
+    memory.add("user", "and now")
+    system, *said = memory.messages()
+    assert system == ("system", "You listen.")
+    assert said[-3:] == [("user", "This is\nturn 299."), ("assistant", "I see."), ("user", "and now")]
+    assert [role for role, _ in said] == ["user", *["assistant", "user"] * (len(said) // 2)]
+    assert len(said) <= dialogue.MOST_MESSAGES
 
 
 def test_feelings_are_told_only_when_sure() -> None:

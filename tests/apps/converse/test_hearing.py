@@ -20,31 +20,21 @@ def at_analysis_rate(samples: Samples) -> Samples:
 
 
 def test_both_parts_of_a_turn_with_a_pause_in_it_are_recognised() -> None:
-    listening = open_listening("tiny.en", "en")()
+    recognise = open_listening("tiny.en", "en")
     parts = [example("old_friends", 37.0, 39.2, 1), example("old_friends", 58.8, 60.8, 1)]
-    first, second = map(at_analysis_rate, parts)
-    before = listening.words(first)
-    known = "".join(word.text for word in before).strip()
-    words = listening.words(np.concatenate([first, second]))
+    words = recognise(np.concatenate([*map(at_analysis_rate, parts)]))
     text = "".join(word.text for word in words).strip()
-    assert "for the bread" in known
     assert "for the bread" in text
     assert "tell me" in text.casefold()
     assert all(one.end <= other.start + 0.011 for one, other in pairwise(words))
-    assert words[len(before)].start >= len(first) / ANALYSIS_RATE - 0.2
 
 
 def test_a_turn_that_is_longer_than_whisper_hears_at_once_is_recognised_as_a_whole() -> None:
-    listening = open_listening("tiny.en", "en")()
     lines = [line for line in reference("bicycle_repair") if line["channel"] == "right"]
     turn = conversation("bicycle_repair")[:, 1]
     spoken = [turn[round(16000 * line["start"]) - 1600 : round(16000 * line["end"]) + 1600] for line in lines]
-    # Over a window long once the second part is there.
-    heard = [listening.words(np.concatenate(spoken[:count])) for count in (2, len(spoken) - 1, len(spoken))]
     seconds = sum(map(len, spoken)) / ANALYSIS_RATE
-    words = heard[-1]
-    assert words[: len(heard[1])] == heard[1]
-    assert len(words) > len(heard[1]) > len(heard[0])
+    words = open_listening("tiny.en", "en")(np.concatenate(spoken))
     assert all(one.start <= other.start for one, other in pairwise(words))
     assert seconds - 2 <= words[-1].end <= seconds
     said = [normalise(word) for line in lines for word in split_words(line["text"])]

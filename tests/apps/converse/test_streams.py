@@ -24,7 +24,7 @@ def stream(service: Client, **options: Any) -> Pieces[str]:
 
 @pytest.mark.parametrize(
     ("plan", "asked", "paid_for"),
-    [([""], 1, 1), (["500", ""], 2, 1), (["nothing", ""], 2, 2), (["dies"], 1, 1), (["402"], 1, 0)],
+    [([""], 1, 1), (["500", ""], 2, 1), (["dies"], 1, 1), (["402"], 1, 0)],
 )
 def test_each_request_reserves_its_price_and_is_charged_if_its_answer_began_with_200(
     plan: list[str], asked: int, paid_for: int

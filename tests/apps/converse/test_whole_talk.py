@@ -68,7 +68,7 @@ def by_piper(text: str, level: float) -> Samples:
 
 @pytest.mark.parametrize(("text", "level", "stops"), [("Mm-hm.", 1.0, False), ("Not on Monday.", 0.3, True)])
 def test_hum_of_which_whisper_makes_words_does_not_stop_the_voice(text: str, level: float, stops: bool) -> None:
-    talk = Simulation([], LONG, listening=open_listening("tiny.en", "en"))
+    talk = Simulation([], LONG, recognise=open_listening("tiny.en", "en"))
     talk.hear(by_piper("Where have you been?", 1.0), silence(2.0))
     assert talk.of("user") == ["Where have you been?"]
     talk.hear(by_piper(text, level), silence(1.5)).until_idle()

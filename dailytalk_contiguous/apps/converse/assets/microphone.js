@@ -12,7 +12,7 @@ export const reasonOf = (error) => REASONS[error.name]
   ?? `The microphone can't be opened (${error.name}): try another browser, or talk without --web.`;
 
 export class Sound {
-  /** `heard` gets { block, level, done } every 32 ms: samples, their peak, and how many of the voice were played. */
+  /** `heard` gets { block, level } every 32 ms: samples, and their peak. */
   constructor(heard, lost) { Object.assign(this, { heard, lost, stream: null }); }
 
   /** Open a microphone, by its id, or the one that the browser prefers. Throws what the browser throws. */

@@ -1,27 +1,18 @@
 // The page of `dailytalk converse --web`: shows the talk, and passes sound between it and this machine's program.
 
-import { $, make, options, press, say } from "./elements.js";
+import { $, make, options, say } from "./elements.js";
 import { Sound, reasonOf } from "./microphone.js";
 
 let socket = null;
 let state = "connecting"; // then here, elsewhere, lost or ended
-let pushing = false;
-let held = false;
 
 const problem = (text) => { say($("notice"), text); $("notice").hidden = !text; };
 
-const ask = (kind, isSo = true) => {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ kind, is_so: isSo }));
-};
-
-const sound = new Sound(({ block, level, done }) => {
+const sound = new Sound(({ block, level }) => {
   const decibels = 20 * Math.log10(Math.max(level, 1e-6)); // the meter begins 48 below full scale
   $("level").value = Math.max(sound.stream ? 1 + decibels / 48 : 0, 0.85 * $("level").value);
   if (state !== "here" || socket.readyState !== WebSocket.OPEN) return;
-  const message = new DataView(new ArrayBuffer(4 + 2 * block.length));
-  message.setUint32(0, done, true);
-  block.forEach((sample, at) => message.setInt16(4 + 2 * at, sample, true));
-  socket.send(message);
+  socket.send(block);
 }, () => {
   problem("The microphone was unplugged: plug it in again, or choose another one, then press Start.");
   show();
@@ -46,14 +37,12 @@ const start = async () => {
 
 const WHO = { user: "You", reply: "Voice" };
 
-const add = ({ kind, text, soft = "", medians = "" }) => {
+const add = ({ kind, text, soft = "" }) => {
   const line = make("li", `line ${kind}`);
   if (kind in WHO) line.append(make("b", "who", WHO[kind]), make("span", "said", text), make("span", "soft", soft));
-  else line.append(make("span", "soft aside", text));
-  if (kind === "latency") line.setAttribute("aria-hidden", "true");
+  else line.append(make("span", "soft aside", kind === "heard" ? "interrupted" : text));
   if (kind === "user") say($("partial"), "");
   $("lines").append(line);
-  if (medians) say($("medians"), `Medians: ${medians}`);
   $("empty").hidden = true;
 };
 
@@ -67,23 +56,18 @@ const empty = (text) => {
 /** Show the state of the talk, and the controls that it has. */
 const show = (text = $("state").dataset.state) => {
   const here = state === "here";
-  const shown = here && !sound.stream ? "microphone off" : text;
-  say($("state"), shown === "press Enter to talk" ? "hold Space to talk" : shown);
+  say($("state"), here && !sound.stream ? "microphone off" : text);
   $("state").dataset.state = text;
   $("elsewhere").hidden = state !== "elsewhere";
   $("sound").hidden = !here;
   $("start").hidden = Boolean(sound.stream);
   $("level").parentElement.hidden = !sound.stream;
   $("microphone").parentElement.hidden = !$("microphone").options.length;
-  $("hold").hidden = !pushing || !sound.stream;
-  for (const name of ["clear", "end"]) $(name).disabled = !here;
-  press($("hands-free"), !pushing);
-  press($("push"), pushing);
-  press($("hold"), held);
+  $("end").disabled = !here;
 };
 
 const leave = (where, text) => {
-  [state, held] = [where, false];
+  state = where;
   sound.play("hush");
   if (where !== "lost") sound.close();
   show(where);
@@ -92,7 +76,7 @@ const leave = (where, text) => {
 
 const HEARD = {
   welcome(told) {
-    [state, pushing, held] = ["here", told.push, false];
+    state = "here";
     sound.play("forget");
     problem("");
     say($("privacy"), told.note);
@@ -105,7 +89,6 @@ const HEARD = {
   hush() { sound.play("hush"); },
   state({ text }) { show(text); if (text !== "hearing you") say($("partial"), ""); },
   partial({ text }) { say($("partial"), text); },
-  cleared() { empty("The talk starts afresh."); },
 };
 
 const connect = () => {
@@ -125,30 +108,7 @@ const connect = () => {
   });
 };
 
-const hold = (isHeld) => {
-  if (held === isHeld || !pushing || state !== "here" || !sound.stream) return;
-  held = isHeld;
-  ask("press", held);
-  show();
-};
-
-for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => {
-  if (event.code !== "Space" || !pushing || event.target.closest?.("select, button:not(#hold)")) return;
-  event.preventDefault();
-  if (!event.repeat) hold(kind === "keydown");
-});
-$("hold").addEventListener("pointerdown", () => hold(true));
-for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => hold(false));
-// A screen reader clicks without a pointer: once to begin, once to end.
-$("hold").addEventListener("click", (event) => { if (!event.detail && !event.pointerType) hold(!held); });
-
-for (const kind of ["clear", "end"]) $(kind).addEventListener("click", () => ask(kind));
-for (const isPush of [false, true]) $(isPush ? "push" : "hands-free").addEventListener("click", () => {
-  hold(false);
-  pushing = isPush;
-  ask("push", pushing);
-  show();
-});
+$("end").addEventListener("click", () => socket.send(JSON.stringify({ kind: "end" })));
 $("start").addEventListener("click", start);
 $("microphone").addEventListener("change", start);
 $("take").addEventListener("click", connect);

@@ -48,13 +48,12 @@ class TalkProcessor extends AudioWorkletProcessor {
 
   /** Begin with a connection that has sent nothing yet. */
   forget() {
-    [this.queue, this.ready, this.taken] = [[], [], 0];
+    [this.queue, this.ready] = [[], []];
     this.hush();
   }
 
   /** Fall silent within 10 ms. */
   hush() {
-    this.taken += this.queue.length * BLOCK;
     this.queue = [];
     const fade = Math.min(this.ready.length, Math.round(0.01 * sampleRate));
     this.ready = this.ready.slice(0, fade).map((sample, at) => sample * (1 - at / fade));
@@ -70,17 +69,14 @@ class TalkProcessor extends AudioWorkletProcessor {
     if (this.block.length >= BLOCK) {
       const block = this.block.splice(0, BLOCK).map((sample) => Math.max(-1, Math.min(1, sample)));
       const level = Math.max(...block.map(Math.abs));
-      const done = Math.max(0, this.taken - Math.round(this.ready.length * RATE / sampleRate));
-      this.port.postMessage({ block: Int16Array.from(block, (sample) => Math.round(32767 * sample)), level, done });
+      this.port.postMessage({ block: Int16Array.from(block, (sample) => Math.round(32767 * sample)), level });
     }
     while (this.queue.length > TOO_MANY && this.queue[0].every((sample) => sample === 0)) {
       this.queue.shift();
-      this.taken += BLOCK;
     }
     while (this.ready.length < count && this.queue.length >= (this.waits ? ENOUGH : 1)) {
       this.waits = false;
       this.ready.push(...this.spoken.push(Array.from(this.queue.shift(), (sample) => sample / 32768)));
-      this.taken += BLOCK;
     }
     if (this.ready.length < count) this.waits = true;
     const samples = this.ready.splice(0, count);
