@@ -126,6 +126,7 @@ class _Run:
         self.command = as_text(shlex.join(["dailytalk", *words]))
         self.lines: deque[str] = deque(maxlen=_MOST_LINES)
         self.code: int | None = None
+        self.stopped = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "dailytalk_contiguous", *words],
             stdin=subprocess.DEVNULL,
@@ -258,6 +259,7 @@ class Preparation:
 
     def _stop(self, request: Request, body: Json) -> Json:
         for run in self._running():
+            run.stopped = True
             run.process.send_signal(signal.SIGINT)
         return {}
 

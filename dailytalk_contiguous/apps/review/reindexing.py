@@ -41,9 +41,8 @@ _ENDS = r'"|,\t\r\n'
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
 
-#: The text before a number, the number, and the words that may come after it.
-_WITH_WORDS = re.compile(r"(.+_)([0-9]{6,18})(-(?=[^_]*[^\W\d_])[^_]+)", re.DOTALL)
-_NUMBERED = re.compile(r"(.+?)([0-9]{1,18})()", re.DOTALL)
+#: The text before a number, and the number.
+_NUMBERED = re.compile(r"(.+?)([0-9]{1,18})", re.DOTALL)
 
 
 @dataclass
@@ -199,11 +198,10 @@ class _Item(NamedTuple):
     folder: str
     prefix: str
     digits: str
-    tail: str
 
     @property
     def path(self) -> str:
-        return posixpath.join(self.folder, self.prefix + self.digits + self.tail)
+        return posixpath.join(self.folder, self.prefix + self.digits)
 
     @property
     def is_discarded(self) -> bool:
@@ -223,8 +221,8 @@ class _Item(NamedTuple):
 def _item(path: str) -> _Item | None:
     """The item of a path without an ending; None without a number."""
     folder, stem = posixpath.split(path)
-    match = _WITH_WORDS.fullmatch(stem) or _NUMBERED.fullmatch(stem)
-    return _Item(folder, match[1], match[2], match[3]) if match else None
+    match = _NUMBERED.fullmatch(stem)
+    return _Item(folder, match[1], match[2]) if match else None
 
 
 class _Contents:
@@ -258,9 +256,7 @@ class _Contents:
         prefixes = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
         starts = "|".join(map(re.escape, prefixes)) or "(?!)"
         #: The folder of a name, the name, and before what it ends: an ending, or the number of a line.
-        self._names = re.compile(
-            rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:-[^_{_ENDS}./]+)?)(?![^{_ENDS}./])"
-        )
+        self._names = re.compile(rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}})(?![^{_ENDS}./])")
         self.documents = {path: text for path in self.files if (text := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
@@ -298,7 +294,7 @@ class _Contents:
         for item in sorted(self._missing(), key=lambda item: item.rank):
             series[item.series].append(item)
         return {
-            item.path: f"{item.prefix}{number:0{widths[name]}d}{item.tail}"
+            item.path: f"{item.prefix}{number:0{widths[name]}d}"
             for name, items in series.items()
             for number, item in enumerate(items, min(1, int(items[0].digits)))
         }

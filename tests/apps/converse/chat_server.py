@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -17,15 +17,13 @@ class ChatServer(ThreadingHTTPServer):
     """Serves from construction until the end of a `with`.
 
     Args:
-        reply: the text of every answer, or what makes one of the messages.
-        before_token: what it waits for before each token, which is a word and the blank before it.
         models: what `/v1/models` lists; None: there is no such path.
         plan: faults (or "") for the next answers.
 
     Attributes:
         asked: bodies of the requests for answers. `came`: has one for each. `headers`: of all requests, as
             (path, headers).
-        left: set when a client hangs up before an answer is whole. `connections`: how many were made.
+        left: set when a client hangs up before an answer is whole.
     """
 
     daemon_threads = True
@@ -33,19 +31,16 @@ class ChatServer(ThreadingHTTPServer):
 
     def __init__(
         self,
-        reply: str | Callable[[list[dict[str, str]]], str] = REPLY,
-        before_token: Callable[[], object] = lambda: None,
         models: Sequence[str] | None = ("tiny", "other"),
         plan: Sequence[str] = (),
-        port: int = 0,
     ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.reply, self.before_token, self.models = reply, before_token, models
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.models = models
         self.plan = list(plan)
         self.asked: list[dict[str, Any]] = []
         self.came = threading.Semaphore(0)
         self.headers: list[tuple[str, dict[str, str]]] = []
-        self.left, self.connections = threading.Event(), 0
+        self.left = threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -67,10 +62,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
 
     def do_GET(self) -> None:
         self.server.headers.append((self.path, dict(self.headers)))
@@ -104,9 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(body, fault)
 
     def _stream(self, body: dict[str, Any], fault: str) -> None:
-        reply = self.server.reply
-        text = reply if isinstance(reply, str) else reply(body["messages"])
-        tokens = re.findall(r"\s*\S+\s*$|\s*\S+", text)
+        tokens = re.findall(r"\s*\S+\s*$|\s*\S+", REPLY)
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         reason = "stop"
         if limit and len(tokens) > limit:
@@ -114,7 +103,6 @@ class _Handler(BaseHTTPRequestHandler):
         self._head()
         self._event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
         for number, token in enumerate(tokens):
-            self.server.before_token()
             self._event({"choices": [{"index": 0, "delta": {"content": token}, "finish_reason": None}]})
             if number == 2 and self._interrupted(fault):
                 return

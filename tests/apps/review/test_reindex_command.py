@@ -5,8 +5,6 @@ from pathlib import Path
 
 from command import Command
 
-from dailytalk_contiguous.store.files import FOLDER_LOCK, folder_locked
-
 
 def clips(root: Path, *names: str) -> Path:
     root.mkdir(parents=True)
@@ -51,13 +49,3 @@ def test_what_can_not_be_done_is_one_sentence(tmp_path: Path, dailytalk: Command
     assert "hello.wav" in dailytalk("reindex", unnamed).out
     done = dailytalk("reindex", tmp_path / "nothing")
     assert (done.code, "is no folder: name the folder of the recordings" in done.err) == (1, True)
-    root = clips(tmp_path / "in", "a_2.wav")
-    with folder_locked(root):
-        done = dailytalk("reindex", root)
-    assert (done.code, "is open in another command" in done.err, names(root)) == (1, True, ["a_2.wav"])
-    assert (root / FOLDER_LOCK).exists()
-    done = dailytalk("reindex", root, "--undo")
-    assert (done.code, done.err) == (
-        1,
-        f"dailytalk: {str(root)!r} has no reindex to undo: leave --undo out.\n",
-    )
