@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.apps.clips.mixture import LICENCES, Mixed, Settings
+from dailytalk_contiguous.apps.clips.mixture import LICENCES, Settings
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
 from dailytalk_contiguous.cli import options
 from dailytalk_contiguous.cli.terminal import argument
@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.outcome import Outcome, rejected_of, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.training_folder import MIX_REJECTS
 
-MIX_SETTINGS = options.setting_options(Settings(), without=("divide_anew",))
+MIX_SETTINGS = options.setting_options(Settings())
 
 
 @options.with_options(MIX_SETTINGS)
@@ -31,27 +31,21 @@ def mix(
     """
     options.on_this_machine("--out", out)
     settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
-    return mix_outcome(write_mix([weighted(folder) for folder in folders], out, settings), out)
-
-
-def mix_outcome(done: Mixed, out: Path) -> Outcome:
-    record, details = done.record, []
-    total = sum(part.seconds_listed for part in done.parts)
-    for part in done.parts:
-        share = f"{part.seconds_listed / total:.1%}" if total else "–"
-        there = record["folders"][part.name]["train_hours"]
-        details.append(
-            f"{part.name}: {part.seconds_listed / 3600:.2f} h of training ({share}), from {there:.2f} h"
-        )
+    record, rejects = write_mix([weighted(folder) for folder in folders], out, settings)
+    total, details = sum(part["train_hours_listed"] for part in record["folders"].values()), []
+    for name, part in record["folders"].items():
+        listed, there = part["train_hours_listed"], part["train_hours"]
+        share = f"{listed / total:.1%}" if total else "–"
+        details.append(f"{name}: {listed:.2f} h of training ({share}), from {there:.2f} h")
     details.append(f"licence: {record['licence']} ({LICENCES} tells all)")
     lines = f"{counted(record['lines']['train'], 'line')} to train on, {record['lines']['eval']} to evaluate on"
     known = ("lines", "folders", "licence", "asks", "warnings", "rejects")
     return Outcome(
         {"out": as_text(out), **{name: record.get(name) for name in known}},
         f"{lines} in {as_text(out)}",
-        3 if done.rejects else 0,
+        3 if rejects else 0,
         details + [f"warning: {warning}" for warning in record["warnings"]],
-        rejected_of(done.rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
+        rejected_of(rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
         to_run("check", out),
     )
 

@@ -9,13 +9,14 @@ training files are weighted; evaluation files are listed once, so that their los
 all files are listed, and those that forbid commercial use can be left out.
 """
 
+import itertools
 import math
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -118,13 +119,11 @@ class MixPart:
         return sum(file.seconds * self.listed[file.id] for file in self.trains)
 
     def summary(self) -> dict[str, Any]:
-        evaluates = (file.seconds for file in self.files if file.side == "eval")
         return {
             "weight": self.weight,
             "files": len(self.used),
             "train_hours": round(sum(file.seconds for file in self.trains) / 3600, 5),
             "train_hours_listed": round(self.seconds_listed / 3600, 5),
-            "eval_hours": round(sum(evaluates) / 3600, 5),
             "licences": sorted({file.licence or "unknown" for file in self.used}),
         }
 
@@ -168,11 +167,12 @@ def _forbids_sale(model: licensing.Origin) -> bool:
 
 
 def open_part(
-    name: str, path: Path, weight: float | None, scratch: Path, settings: Settings
+    name: str, path: Path, weight: float | None, scratch: Path, settings: Settings, before: Mapping[str, str]
 ) -> tuple[MixPart, list[Reject]]:
     """Open a folder to mix, of any of the three kinds; returns it with its files, and the rejects of others.
 
-    A training folder of conversations is written to `scratch` if they are none yet.
+    A training folder of conversations is written to `scratch` if they are none yet; `before` has the side of those
+    that an earlier mix has divided.
 
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
@@ -191,7 +191,7 @@ def open_part(
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
         division: dict[str, Any] = {"eval_share": settings.eval_share, "seed": settings.seed}
-        rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, **division).rejects
+        rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division).rejects
         part.data, part.licence = scratch, (record.get("source") or {}).get("licence")
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:
@@ -230,16 +230,12 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
         part.listed = times(clips, settings.seed) | {file.id: 1 for file in part.files if file.side == "eval"}
 
 
-class Mixed(NamedTuple):
-    """A written mix: what mix.json holds, its folders, and the files that are not in it."""
-
-    record: dict[str, Any]
-    parts: list[MixPart]
-    rejects: list[Reject]
-
-
-def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, settings: Settings) -> Mixed:
+def mix_folders(
+    folders: Sequence[tuple[Path, float | None]], out: Path, settings: Settings
+) -> tuple[dict[str, Any], list[Reject]]:
     """Write a training folder from several; the same folders and settings give the same bytes.
+
+    Returns the content of mix.json and the files that are not in the mix.
 
     Args:
         folders: each with its share of the hours that train (in any unit), or all without.
@@ -249,15 +245,11 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
     ours, or nothing is left to train on.
     """
     moshi_folder.refuse_path(out)
-    resolved = [path.resolve() for path, _ in folders]
-    for path in resolved:
-        if resolved.count(path) > 1:
-            raise DailytalkError(f"{path} is given twice", "name it once, with its weight")
-        if path.is_relative_to(out.resolve()) or out.resolve().is_relative_to(path):
-            raise DailytalkError(
-                f"--out {out} and {path} are one inside the other", "choose another folder with --out"
-            )
+    for path, other in itertools.permutations([out.resolve(), *(path.resolve() for path, _ in folders)], 2):
+        if path.is_relative_to(other):
+            raise DailytalkError(f"{path} is {other}, or inside it", "name each folder once, and another --out")
     target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
+    before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
     rejects: list[Reject] = []
@@ -265,7 +257,7 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         for number, (path, weight) in enumerate(folders, 1):
             name = file_name(path.resolve().name)
             name = f"{name}-{number}" if name in {part.name for part in parts} else name
-            part, refused = open_part(name, path, weight, scratch / str(number), settings)
+            part, refused = open_part(name, path, weight, scratch / str(number), settings, before)
             parts.append(part)
             rejects += refused
         home: dict[str, MixPart] = {}
@@ -280,7 +272,9 @@ def mix_folders(folders: Sequence[tuple[Path, float | None]], out: Path, setting
         why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
         left_out = (file for part in parts for file in part.files if not part.listed[file.id])
         rejects += [Reject(file.id, STAGE, *why) for file in left_out]
-        return Mixed(_write(target, parts, rejects, settings), parts, rejects)
+        divided = {name: about["split"] for part in parts for name, about in part.about.items()}
+        target.write_text(exports.DIVISION, json_document({**before, **divided}))
+        return _write(target, parts, rejects, settings), rejects
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
