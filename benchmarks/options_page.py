@@ -8,6 +8,7 @@ from pathlib import Path
 from typer import Context
 
 from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of, help_record
+from dailytalk_contiguous.publish.verdict import BOUNDS, LIMITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
@@ -40,11 +41,24 @@ def table(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def limits() -> str:
+    """Return the limits of `check` and `report` as a table in Markdown."""
+    lines = ["## Limits\n", "`check` and `report` take others: `--limit NAME=VALUE`, or `NAME=none`.\n"]
+    lines += ["| finding | of | limit | source |", "|---|---|---|---|"]
+    bounds = {bound.name: bound for bound in BOUNDS}
+    for name, limit in LIMITS.items():
+        of, source = (
+            (bounds[name].figure, bounds[name].source) if name in bounds else ("all", "see `publish.verdict`")
+        )
+        lines.append(f"| `{name}` | `{of}` | {limit:g} | {source} |")
+    return "\n".join(lines) + "\n"
+
+
 def page() -> str:
     parts = [HEAD]
     for purpose, names in LISTED.items():
         parts += [f"## {purpose}\n", *map(table, names)]
-    return "\n".join(parts)
+    return "\n".join([*parts, limits()])
 
 
 if __name__ == "__main__":

@@ -200,12 +200,12 @@ def _tables() -> None:
         for row in rows:
             maker.add(row | {"conversation_id": f"{row['conversation_id']}-{hundred}", "audio": None})
     tables, made = maker.tables(), time.process_time()
-    for label in ("language", "split", "tag", "style", "sentence_type", "length", "person", "synthetic_voice"):
+    for label in ("language", "split", "tag", "style", "person", "synthetic_voice"):
         figures.sums(tables, label)
     for figure in (
         *(figures.corpus_stats, figures.totals, figures.heard, figures.word_sources, figures.without_text),
         *(figures.reasons, figures.corrections, figures.moments, figures.affect, figures.tag_measures),
-        *(figures.uneven_buckets, figures.length_ratios, figures.cost, figures.furthest, figures.timeline_means),
+        *(figures.length_ratios, figures.cost, figures.timeline_means),
         *(figures.lost_in_rebuild, figures.origins, figures.sources),
     ):
         figure(tables)

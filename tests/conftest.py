@@ -3,7 +3,6 @@
 import atexit
 import gc
 import os
-import pickle
 import shutil
 import signal
 import sys
@@ -206,7 +205,7 @@ def encoded_once() -> Iterator[None]:
     from dailytalk_contiguous.core.audio import Samples
     from dailytalk_contiguous.publish import card, page, player, plots, templates
 
-    sounds, pictures = dict[tuple[bytes, int, int], bytes](), dict[bytes, bytes]()
+    sounds, pictures = dict[tuple[bytes, int, int], bytes](), dict[tuple[str, ...], bytes]()
 
     def to_mp3(samples: Samples, sample_rate: int) -> bytes:
         content = samples.tobytes(), samples.shape[1], sample_rate
@@ -214,11 +213,11 @@ def encoded_once() -> Iterator[None]:
             sounds[content] = player.to_mp3(samples, sample_rate)
         return sounds[content]
 
-    def once(draw: Callable[..., bytes]) -> Callable[..., bytes]:
-        def drawn(*arguments: Any, **options: Any) -> bytes:
-            content = pickle.dumps((draw.__name__, arguments, options))
+    def once(draw: Callable[[plots.Plot], bytes]) -> Callable[[plots.Plot], bytes]:
+        def drawn(plot: plots.Plot) -> bytes:
+            content = (draw.__name__, plot.title, plot.words)
             if content not in pictures:
-                pictures[content] = draw(*arguments, **options)
+                pictures[content] = draw(plot)
             return pictures[content]
 
         return drawn
@@ -226,7 +225,6 @@ def encoded_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (card, page):
             patch.setattr(module, "to_mp3", to_mp3)
-        patch.setattr(card, "sheet", once(plots.sheet))
         patch.setattr(card, "png", once(plots.png))
         patch.setattr(templates, "svg", once(plots.svg))
         if has_app("listening"):

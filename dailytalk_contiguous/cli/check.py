@@ -5,31 +5,45 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
+from dailytalk_contiguous.cli.options import either
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
-from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
-from dailytalk_contiguous.publish.verdict import FitnessLimits, verdict_of
+from dailytalk_contiguous.publish.verdict import LIMITS, FindingLimits, verdict_of
 from dailytalk_contiguous.publish.version import Version
 
 #: Findings that are shown, with --verbose and without.
 SHOWN, SHOWN_IN_SHORT = 20, 6
 
-#: Options of the commands that judge conversations: `check` and `report`.
-FITNESS_SETTINGS = cli_options.setting_options(FitnessLimits())
+#: The option of the commands that judge conversations: `check` and `report`.
+LIMIT = option(
+    None,
+    Panel.QUALITY,
+    "Another limit for a finding, or none; as often as you like; docs/options.md lists them.",
+    metavar="NAME=VALUE|NAME=none",
+)
 
 
-def fitness_limits(options: Mapping[str, Any]) -> FitnessLimits:
-    return with_settings((FitnessLimits(),), cli_options.chosen(options, FITNESS_SETTINGS))[0]
+def chosen_limits(values: Sequence[str] | None) -> FindingLimits:
+    """Parse `--limit`. Raises BadValue."""
+    limits = dict(LIMITS)
+    for value in values or ():
+        name, _, number = value.partition("=")
+        if name not in LIMITS:
+            raise BadValue(f"--limit {value!r} names no finding that has a limit", f"name {either([*LIMITS])}")
+        try:
+            limits[name] = None if number == "none" else float(number)
+        except ValueError:
+            raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
+    return limits
 
 
-@cli_options.with_options(FITNESS_SETTINGS)
 def check(
     source: str = argument(
         "PATH|OWNER/NAME", "A work folder, a dataset, a training folder, or a dataset on the Hub (OWNER/NAME@TAG)."
@@ -43,7 +57,7 @@ def check(
         metavar="NAME|FILE.py",
         show_default="what the folder shows",
     ),
-    **options: Any,
+    limit: list[str] | None = LIMIT,
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
 
@@ -51,7 +65,7 @@ def check(
     doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
     How the two speak, beside published corpora, is no part of it.
     """
-    dataset, limits = version_or_path(source, revision), fitness_limits(options)
+    dataset, limits = version_or_path(source, revision), chosen_limits(limit)
     if isinstance(dataset, Path) and not dataset.exists():
         raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
     references = [] if against is None else [reference_at(version_or_path(against, None))]

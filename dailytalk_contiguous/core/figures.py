@@ -37,9 +37,6 @@ MOST_VOICES = 10
 #: Characters of a value of a published column that are shown.
 LONGEST_VALUE = 100
 
-#: Lines that are named because their delivery is furthest from the source.
-MOST_FAR = 10
-
 #: The measures of utterances that have a mean: title, unit and decimals.
 MEASURES = {
     "seconds": ("length", "s", 2),
@@ -54,9 +51,6 @@ MEASURES = {
     "voiced_fraction": ("voiced share", "0 to 1", 3),
 }
 
-#: Measures with a bucket in the conversation (`LOW`, `MID`, `HIGH`).
-BUCKETED = ("valence", "arousal", "dominance", "energy", "rate", "zcr", "pitch", "pitch_var")
-
 #: What is compared between the utterances of a tag and all of their speaker: a measure, and the factor that makes
 #: its binary logarithm dB, semitones or octaves.
 OF_TAGS = {
@@ -67,10 +61,6 @@ OF_TAGS = {
 
 #: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
 FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
-
-#: How far from a third a share of LOW, MID or HIGH is worth a line: they are thirds by definition.
-UNEVEN = 0.1
-
 
 # How much there is.
 
@@ -122,7 +112,7 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
 
     Args:
         label: of conversations `language` or `split`; of clips any of `core.tables.LABELS`, too, `affect_model` or
-            `emotion_class`; of utterances `tag`, `style`, `sentence_type`, `length`, `emotion_class`, `person`
+            `emotion_class`; of utterances `tag`, `style`, `emotion_class`, `person`
             (who was recorded) or `synthetic_voice`.
     """
     if label in ("language", "split") or tables.conversations.empty or _is_clips(tables):
@@ -183,44 +173,27 @@ def word_sources(tables: Tables) -> Counter[str]:
 
 def without_text(tables: Tables) -> Counter[str]:
     """Utterances without a text by the kind of reason: reasons hold figures (`23 words in 0.5 s`)."""
-    reasons: Counter[str] = Counter()
-    for reason, n in counts(tables.utterances["text_reason"]).items():
-        if reason:
-            reasons[reason.partition("(")[0].strip()] += n
-    return reasons
+    reasons = tables.utterances["text_reason"].astype(object).replace("", None).dropna()
+    return counts(reasons.str.split("(").str[0].str.strip())
 
 
 def reasons(tables: Tables) -> Counter[str]:
     """Utterances that are not as they should be by the kind of reason."""
-    kinds: Counter[str] = Counter()
-    for reason, n in counts(tables.utterances["reason"]).items():
-        kinds[kind_of(reason)] += n
-    return kinds
+    return counts(tables.utterances["reason"].astype(object).dropna().map(kind_of))
 
 
-def corrections(tables: Tables) -> tuple[int, Counter[str], set[str]]:
-    """Number of utterances that people corrected, in which fields, and who did."""
-    edited = tables.utterances[["edited_by", "edited_fields"]].dropna(how="all")
-    n = int((edited.map(lambda names: 0 if names is None else len(names)).sum(axis=1) > 0).sum())
-    people, fields = (edited[name].explode().dropna() for name in edited)
-    return n, Counter(fields), {*people}
+def corrections(tables: Tables) -> int:
+    """Number of utterances that people corrected."""
+    return int(tables.utterances[["edited_by", "edited_fields"]].notna().any(axis=1).sum())
 
 
 # What it is like.
 
 
 def moments(tables: Tables) -> pd.DataFrame:
-    """Each of `MEASURES` of utterances: `count`, `mean`, `std` (of all, not of a sample), `min` and `max`."""
+    """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
     values = _heard(tables, *MEASURES).astype(np.float64)
-    return pd.DataFrame(
-        {
-            "count": values.count(),
-            "mean": values.mean(),
-            "std": values.std(ddof=0),
-            "min": values.min(),
-            "max": values.max(),
-        }
-    )
+    return values.agg(["count", "mean", "std", "min", "max"]).T
 
 
 def affect(tables: Tables) -> pd.DataFrame:
@@ -232,31 +205,26 @@ def affect(tables: Tables) -> pd.DataFrame:
 
 
 def tag_measures(tables: Tables) -> pd.DataFrame:
-    """Loudness, pitch and rate by tag, each less its speaker's mean in the conversation: columns of `OF_TAGS`.
+    """Mean loudness, pitch and rate by tag (`OF_TAGS`), each less its speaker's mean in the conversation.
 
-    Columns are pairs of a name and `count` or `mean`. Those of takes begin with `TAKE`, and are less the mean of
-    this voice's takes there. `utterances` has the most of three counts; the commonest tag is first. A speaker's
-    only utterance is compared with nothing, and left out.
+    Columns of takes begin with `TAKE`, and are less the mean of this voice's takes there. `utterances` has the
+    most of three counts; the commonest tag is first. A speaker's only utterance is left out.
     """
     measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
     said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
-    columns = {}
+    parts = []
     for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
-        for name, (column, factor) in OF_TAGS.items():
-            known = of[of[f"{prefix}{column}"] > 0]
-            scaled = factor * np.log2(known[f"{prefix}{column}"].astype(np.float64))
-            keys = [known[key].cat.codes for key in ("conversation_id", *voice)]
-            groups = scaled.groupby(keys)
-            apart = (scaled - groups.transform("mean"))[groups.transform("size") > 1]
-            by_tag = apart.groupby(known["tag"].reindex(apart.index), observed=True)
-            columns[f"{prefix}{name}", "count"], columns[f"{prefix}{name}", "mean"] = by_tag.count(), by_tag.mean()
-    table = pd.DataFrame(columns)
-    for prefix in ("", TAKE):
-        counts = table[[(f"{prefix}{name}", "count") for name in OF_TAGS]]
-        table[f"{prefix}utterances", "count"] = counts.max(axis=1).fillna(0)
-    ordered = table["utterances", "count"].sort_values(ascending=False, kind="stable")
-    return table.loc[ordered[ordered > 0].index]
+        values = of[[f"{prefix}{column}" for column, _ in OF_TAGS.values()]].astype(np.float64)
+        scaled = np.log2(values.where(values > 0)) * [factor for _, factor in OF_TAGS.values()]
+        groups = scaled.set_axis([*OF_TAGS], axis=1).groupby(
+            [of[key].cat.codes for key in ("conversation_id", *voice)]
+        )
+        apart = (groups.obj - groups.transform("mean")).where(groups.transform("count") > 1)
+        by_tag = apart.groupby(of["tag"], observed=True)
+        parts.append(by_tag.mean().assign(utterances=by_tag.count().max(axis=1)).add_prefix(prefix))
+    table = pd.concat(parts, axis=1).fillna({f"{TAKE}utterances": 0})
+    return table[table["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
 
 
 def follows_source(tables: Tables, name: str) -> float | None:
@@ -264,25 +232,13 @@ def follows_source(tables: Tables, name: str) -> float | None:
 
     None if there are too few tags, or they do not differ.
     """
-    measured = tag_measures(tables)[[name, f"{TAKE}{name}"]]
-    enough = measured[(measured.xs("count", axis=1, level=1) >= FEWEST_UTTERANCES).all(axis=1)]
+    measured = tag_measures(tables)
+    enough = measured[measured[f"{TAKE}utterances"] >= FEWEST_UTTERANCES].dropna(subset=f"{TAKE}{name}")
     if len(enough) < FEWEST_TAGS:
         return None
-    means = enough.xs("mean", axis=1, level=1).to_numpy(float)
-    weights = enough[f"{TAKE}{name}", "count"].to_numpy(int)
-    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=weights)
+    means = enough[[name, f"{TAKE}{name}"]].to_numpy(float)
+    (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=enough[f"{TAKE}utterances"])
     return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
-
-
-def uneven_buckets(tables: Tables) -> dict[str, Counter[str]]:
-    """Number of utterances in each bucket, by the name of the measure, where they are not thirds."""
-    said = _heard(tables, *(f"{name}_bucket" for name in BUCKETED))
-    known = {name: counts(said[f"{name}_bucket"]) for name in BUCKETED}
-    return {
-        name: of
-        for name, of in known.items()
-        if of and any(abs(of[level] / of.total() - 1 / 3) > UNEVEN for level in ("LOW", "MID", "HIGH"))
-    }
 
 
 def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
@@ -354,11 +310,6 @@ def delivery_by_tag(tables: Tables) -> pd.DataFrame:
     return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
 
 
-def furthest(tables: Tables) -> pd.DataFrame:
-    """The `MOST_FAR` utterances whose delivery is furthest from the source, these first."""
-    return tables.utterances.dropna(subset="delivery_distance").nlargest(MOST_FAR, "delivery_distance")
-
-
 def timeline_means(tables: Tables) -> dict[str, float]:
     """The mean of each of `TIMELINE_MEANS` over rebuilt conversations; empty where nothing was rebuilt.
 
@@ -378,10 +329,8 @@ def lost_in_rebuild(tables: Tables) -> dict[str, float]:
 
 def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
     """The splits in which each recorded speaker is heard, by name; where splits are known."""
-    known = tables.conversations[["kept_speakers", "speaker", "split", "clip"]].dropna(subset="split")
-    names = known["kept_speakers"].where(~known["clip"], known["speaker"].astype(object))
-    heard = known.assign(name=names).explode("name").dropna(subset="name").astype({"split": object})
-    return {str(name): {*splits} for name, splits in heard.groupby("name")["split"]}
+    known = tables.conversations[["kept_speakers", "split"]].astype(object).explode("kept_speakers").dropna()
+    return {str(name): {*splits} for name, splits in known.groupby("kept_speakers")["split"]}
 
 
 def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:

@@ -1,7 +1,6 @@
 """The measures of a conversation, by which it is judged (`publish.verdict`).
 
-They follow from its turns, its sides and its utterances. A training folder keeps those of each conversation that
-do not follow from its turns (`portable_measures`).
+They follow from its turns, its sides and its utterances.
 """
 
 import math
@@ -12,7 +11,7 @@ import pandas as pd
 
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.hallucination import EXTRA_WORDS
-from dailytalk_contiguous.core.schema import CHANNELS, ORIGIN, parent_of
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import TimedConversation
 
 
@@ -173,33 +172,6 @@ def measure_utterances(said: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
         measured["delivery"] = said["delivery_distance"].astype(float).groupby(said["row"]).median()
         measured["as_recorded"] = sums["kept"] / (sums["kept"] + sums["spoken"])
     return measured
-
-
-#: Fields of an utterance from which measures follow.
-_OF_SAID = ["status", "start", "end", "source_start", "source_end", "confidence"]
-
-
-def portable_measures(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the facts of a row that a training folder keeps to be judged as the row is (`TableMaker.add_known`).
-
-    `measures`: those that do not follow from its turns; `recorded_overlap`: that of `recorded_overlap`; `talk`:
-    `is_talk`, if true; `parent`: the conversation that it was made of.
-    """
-    utterances = row["utterances"] or ()
-    said = pd.DataFrame([{name: of[name] for name in _OF_SAID} for of in utterances], columns=_OF_SAID)
-    takes = (of["synthesis"] or {} for of in utterances)
-    said = said.assign(row=0, delivery_distance=[take.get("delivery_distance") for take in takes])
-    said["n_words"] = [len((of["text_raw"] or of["text"] or "").split()) for of in utterances]
-    measured: MeasuredConversation = measure_sides(row.get("sides") or (), len(row["alignments"] or ()))
-    for of in measure_utterances(said, rebuilt=True).to_dict("records"):
-        measured |= {name: None if math.isnan(value) else value for name, value in of.items()}
-    measures = {name: round(value, 6) for name, value in measured.items() if value is not None}
-    overlap = recorded_overlap(row)
-    known: dict[str, Any] = {} if overlap is None else {"recorded_overlap": round(overlap, 6)}
-    known |= {"talk": True} if is_talk(row) else {}
-    if (parent := parent_of(row)) != row["conversation_id"]:
-        known |= {"parent": parent, "made_by": (row.get(ORIGIN.name) or {}).get("by")}
-    return {"measures": measures} | known
 
 
 def recorded_overlap(row: Mapping[str, Any]) -> float | None:

@@ -107,9 +107,6 @@ def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
 #: What is read of the file; unknown measures and sides are left out.
 _SHAPE = {"timelines": {str: {str: {str: {f"{name}?": float for name in ("pooled", *PERCENTILES)}}}}}
 
-#: Largest value that is read of the file.
-_MOST = 1e6
-
 #: Percentiles are those of bins: by how much one may be off, as a share of it.
 ROUNDED = 0.02
 
@@ -176,10 +173,7 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
         for side, values in measures.get(measure, {}).items():
             if side in SIDES and values.get("p50") is not None:
                 low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
-                least, most = (0.0, 1.0) if TURN_MEASURES[measure].unit == "share" else (-_MOST, _MOST)
-                if not all(is_number(value, least, most) for value in (low, middle, high)) or not (
-                    low <= middle <= high
-                ):
+                if not all(map(is_number, (low, middle, high))) or not low <= middle <= high:
                     raise BadInput(f"{name}: the percentiles of {measure} are no numbers of a corpus", remedy)
                 bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
     if not bands:
@@ -188,14 +182,13 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
 
 
 class Comparison(NamedTuple):
-    """Where a value is beside a published one: `below`, `inside` or `above`; its percentile if it is known."""
+    """Where a value is beside a published one: `below`, `inside` or `above`."""
 
     reference: ReferenceCorpus
     band: Band
     side: str
     value: float
     where: str
-    percentile: float | None = None
 
     @property
     def is_remarkable(self) -> bool:
@@ -204,8 +197,6 @@ class Comparison(NamedTuple):
 
     def text(self) -> str:
         """Where it is, in words to be followed by the name of the corpus."""
-        if self.percentile is not None:
-            return f"percentile {self.percentile:.0f} of"
         return ("no more than" if self.reference.avoid else "like") if self.where == "inside" else self.where
 
     @property
@@ -247,11 +238,7 @@ def _compared(reference: ReferenceCorpus, band: Band, side: str, value: float, t
     if low is not None and high is not None:
         is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
         where = "inside" if is_edge or low <= value <= high else "below" if value < low else "above"
-        percentile = None
-        if where == "inside":  # between the percentiles that are one value
-            above = 100 - float(np.interp(-value, (-high, -middle, -low), (5, 50, 95)))
-            percentile = (float(np.interp(value, (low, middle, high), (5, 50, 95))) + above) / 2
-        return Comparison(reference, band, side, value, where, percentile)
+        return Comparison(reference, band, side, value, where)
     if reference.avoid:
         return Comparison(reference, band, side, value, "inside" if value <= middle * (1 + ALIKE) else "above")
     values = taken.values(band.measure, side)

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,6 @@ from dailytalk_contiguous.core.measures import (
 )
 from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
-from dailytalk_contiguous.core.sentences import LENGTHS, LONG_FROM, MEDIUM_FROM, sentence_type
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
@@ -73,8 +71,6 @@ OF_UTTERANCE: dict[str, tuple[Any, str]] = {
     "person": (STRING, "whose recorded voice is heard; null for a synthesised one, or an unknown person"),
     "synthetic_voice": (STRING, "engine, model and voice of a synthesised one, joined by ` · `"),
     "style": (STRING, "the style that follows from tag and measures; of a clip, that of its labels"),
-    "sentence_type": (STRING, "of its text: see `core.sentences.sentence_type`"),
-    "length": (STRING, "`short` under 2 s, `long` from 5 s, else `medium`"),
     "recogniser": (STRING, "what recognised its words; `given` for a transcript by people"),
     "affect_model": (STRING, "what rated its affect"),
 }
@@ -119,12 +115,10 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
 UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
-_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "text", "tag", "arousal"]
+_OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
 _OF_SAID += ["voiced_fraction", "confidence", "delivery_distance"]
 _OF_ROW = ["conversation_id", "language", "clip", "own_seconds", "speaker", "speaker_left", "speaker_right"]
-_OF_ROW += ["augmented_from", "style", "sentence_type"]
-
-_sentence_type = lru_cache(maxsize=100_000)(sentence_type)  # many say the same, such as "mm-hm"
+_OF_ROW += ["augmented_from", "style"]
 
 #: Conversations that are a chunk: a row group of the files.
 CHUNK = 512
@@ -225,7 +219,6 @@ class TableMaker:
         self.finished, self.fields, self.knows_rejects, self._write = finished, fields, knows_rejects, write
         self.rejects: Counter[tuple[str, str]] = Counter()
         self._source, self._rebuilt = TurnTaking(), TurnTaking()
-        self._parents: set[str] = set()
         self._counted: set[str] = set()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
@@ -234,14 +227,13 @@ class TableMaker:
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
 
-    def add(self, row: Mapping[str, Any], split: str | None = None) -> None:
+    def add(self, row: Mapping[str, Any]) -> None:
         """Add a conversation or a clip: a row of `core.schema.BUILT` that can be used, with or without audio.
 
-        `split` is known of a published row; that of a clip is in the row. Raises BadInput, at the latest in
-        `tables`, for a value of another type than its column.
+        Raises BadInput, at the latest in `tables`, for a value of another type than its column.
         """
         labels = row.get("labels") or {}
-        entry = _conversation(row, split, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
+        entry = _conversation(row, self.finished) | dict.fromkeys(CONVERSATION_MEASURES)
         turns = None if labels else self._add_turns(row)
         is_copy = labels.get("augmented_from") is not None
         entry["duration"] = None if is_copy else row["duration"] or 0.0
@@ -288,12 +280,9 @@ class TableMaker:
     def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
         """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
         timelines, parent = timed_conversations(row), schema.parent_of(row)
-        is_made = parent != (row.get("conversation_id") or "")
-        if "source" in timelines and not (parent in self._parents or (is_made and parent in self._counted)):
+        if "source" in timelines and parent not in self._counted:
             self._source.add(timelines["source"])
             self._counted.add(parent)
-        if is_made:
-            self._parents.add(parent)
         if self.finished:
             self._rebuilt.add(timelines["rebuilt"])
         return timelines["rebuilt"]
@@ -305,13 +294,8 @@ class TableMaker:
             conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
             utterances, measured = self._utterance_table(rows, conversations)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            name = rows[0]["conversation_id"]
-            if len(rows) == 1:
-                raise BadInput(f"a value of {name} has no type of its column ({error})", "make it again") from None
-            for row in rows:  # each alone, so that the sentence names it
-                self._rows = [row]
-                self.flush()
-            return
+            names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
+            raise BadInput(f"a value of {names} has no type of its column ({error})", "make it again") from None
         for name, values in measured.items():
             known = conversations[name].combine_chunks()
             values = pa.array(values, known.type, from_pandas=True)
@@ -372,18 +356,11 @@ def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, 
     voices = zip(*(said[name].where(status == "spoken", "").tolist() for name in VOICE), strict=True)
     is_rated = (said["tag"] != "") & said["arousal"].notna() & said["voiced_fraction"].notna()
     style = said["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "").where(~is_clip, of["style"])
-    asked = zip(
-        *(each.tolist() for each in (said["text"], of["language"], is_clip, of["sentence_type"])), strict=True
-    )
-    types = (known if clip else _sentence_type(text, language) for text, language, clip, known in asked)
-    lengths = np.select([seconds < MEDIUM_FROM, seconds < LONG_FROM, seconds >= LONG_FROM], LENGTHS, "")
     texts = {
         "conversation_id": of["conversation_id"].tolist(),
         "person": person,
         "synthetic_voice": (" · ".join(filter(None, names)) for names in voices),
         "style": style.tolist(),
-        "sentence_type": types,
-        "length": lengths,
     }
     numbers = {"heard": heard, "seconds": seconds, "source_seconds": recorded.where(recorded > 0)}
     return numbers | {name: [text or None for text in column] for name, column in texts.items()}
@@ -397,7 +374,7 @@ def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tab
     return maker.tables()
 
 
-def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> dict[str, Any]:
+def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
     """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
     made = row.get("provenance")
     words, timeline, speakers = row["alignments"] or (), row.get("timeline") or {}, row.get("speakers") or {}
@@ -406,7 +383,7 @@ def _conversation(row: Mapping[str, Any], split: str | None, finished: bool) -> 
     return {
         "conversation_id": name,
         "recording_id": row.get("recording_id"),
-        "split": split or row.get("split"),
+        "split": row.get("split"),
         "language": row["language"] if row["language"] != "und" else None,
         "duration": row["duration"],
         "source_duration": row.get("source_duration"),

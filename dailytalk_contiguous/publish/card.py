@@ -8,7 +8,7 @@ gives the same text and plots.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -21,16 +21,17 @@ from markupsafe import Markup
 
 from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.documents import expect, is_number, parse_json
+from dailytalk_contiguous.core.documents import expect, parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded, provenance_of_row
+from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import comparisons_of
-from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, Column, Field, type_in_words
+from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.utterance import FIELDS, Column, type_in_words
+from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
-from dailytalk_contiguous.publish.items import VersionItems
+from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.player import to_mp3
-from dailytalk_contiguous.publish.plots import Plot, png, sheet
+from dailytalk_contiguous.publish.plots import Plot, png
 from dailytalk_contiguous.publish.templates import escaped, filled
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version
@@ -89,9 +90,8 @@ def parsed_card(text: str) -> DatasetCard:
     try:
         return DatasetCard(text if re.match(r"\s*---\s", text) else f"---\n{{}}\n---\n{text}")
     except (yaml.YAMLError, ValueError, TypeError) as problem:
-        reason = " ".join(str(problem).split())
         raise CardDamaged(
-            f"the card's front matter can't be read ({reason})", "mend README.md on the Hub"
+            f"the card's front matter can't be read ({problem})", "mend README.md on the Hub"
         ) from None
 
 
@@ -99,38 +99,13 @@ def parsed_card(text: str) -> DatasetCard:
 SAMPLE, SAMPLE_SECONDS, SAMPLE_RATE = "assets/sample.mp3", 30.0, 24000
 
 
-class CardRows:
-    """The rows of a version as a card describes them, added in the order of the version.
-
-    Attributes:
-        maker: of the tables of all rows.
-        labelled: whether they are clips.
-        example: the row to listen to: the one in which most is said in its first half minute. None without rows.
-    """
-
-    def __init__(self, fields: Sequence[Field] = ()) -> None:
-        self.maker, self.labelled = TableMaker(fields=fields), False
-        self.example: Mapping[str, Any] | None = None
-        self._most_said = -1
-
-    def add(self, row: Row) -> None:
-        """Add a row of `Items.listed`."""
-        if row["labels"]:
-            self.labelled = True
-        self.maker.add(row | {"provenance": provenance_of_row(row) or None}, row["split"])
-        starts = [utterance["start"] for utterance in row["utterances"] or ()]
-        said = sum(is_number(start) and start < SAMPLE_SECONDS for start in starts)
-        if said > self._most_said:
-            self.example, self._most_said = row, said
-
-
-def _sample(row: Mapping[str, Any] | None, version: Version, assets: dict[str, bytes]) -> dict[str, Any]:
+def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, Any]:
     """A row to listen to, for the template: a part of it, and its sound in `assets` where it can be read."""
     if row is None:
         return {}
     seconds = row["duration"] or 0.0
     try:
-        audio = row.get("audio") or VersionItems(version).sound(row["conversation_id"]).audio
+        audio = items.sound(row["conversation_id"]).audio
         assets[SAMPLE] = to_mp3(read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS)), SAMPLE_RATE)
     except BadInput:
         seconds = math.nan
@@ -187,24 +162,27 @@ def render_card(
     old: str | None,
     packed: Packed,
     version: Version,
-    rows: CardRows,
     facts: CardFacts,
     run: Mapping[str, Any],
     defaults: Mapping[str, Any],
+    rejects: Iterable[Mapping[str, str]] = (),
 ) -> Card:
     """Render the card of a version.
 
     Args:
         old: the card in the repository, or None.
         version: the files of `packed`, opened for reading.
-        rows: those of `conversations`; `maker` counts rejects, too.
         run: `run.json` of the work folder; {} where there is none.
         defaults: of `cli.defaults.default_settings`.
+        rejects: lines of rejects.jsonl.
 
     Raises CardDamaged if the markers or the front matter of `old` are damaged.
     """
-    tables = rows.maker.tables()
-    clips = CorpusFigures.of_run(run, tables=tables) if rows.labelled else None
+    items = VersionItems(version)
+    tables = items.tables()
+    for reject in rejects:
+        tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
+    clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
     card, origins = parsed_card(old or ""), figures.all_origins(tables)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
@@ -217,17 +195,7 @@ def render_card(
         assets[f"assets/{plot.name}.png"] = png(plot)
         return ""
 
-    def draw_sheet(name: str, plots: Sequence[Plot]) -> str:
-        assets[f"assets/{name}.png"] = sheet(plots, 2)
-        return ""
-
     findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
-    example = {  # a value that a clip has, for the lines that load by one
-        name: next(
-            (value for value in figures.counts(tables.conversations[name]) if _PLAIN.fullmatch(value)), None
-        )
-        for name in (("emotion", "style", "speaker") if clips else ())
-    }
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
@@ -236,7 +204,7 @@ def render_card(
         packed=packed,
         facts=facts,
         title=card.data["pretty_name"],
-        sample=_sample(rows.example, version, assets),
+        sample=_sample(next(items.listed(), None), items, assets),
         verdict=verdict_of(findings, tables.n),
         fields=[of for of in (*FIELDS, *packed.fields) if not isinstance(of, Column)],
         own=FIELDS,
@@ -244,12 +212,10 @@ def render_card(
         run=run,
         defaults=defaults,
         draw=draw,
-        draw_sheet=draw_sheet,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
         origins=origins,
         warnings=against,
-        example=example,
         home=_HOME,
         address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
     )
@@ -279,33 +245,24 @@ def _update_front(
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
     data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
     for key, value in values.items():
-        known = data.get(key) or []
-        known = known if isinstance(known, list) else [known]
         if key in ("configs", "dataset_info"):
-            data[key] = _by_config(known, value)
+            data[key] = _by_config(data.get(key) or [], value)
         elif key not in ("tags", "task_categories"):
             data[key] = value
-        elif not (is_ours and known):
-            data[key] = [*known, *(entry for entry in value if entry not in known)]
+        elif not (is_ours and data.get(key)):
+            data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _by_config(known: Sequence[Mapping[str, Any]], ours: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _by_config(known: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The entries of our configs, and those of other configs in the same repository.
 
     `default` is taken from ours where another config is the default already: two are an error when loading.
     """
-    foreign = [
-        entry
-        for entry in ({"config_name": "default", **of} for of in known)
-        if entry["config_name"] not in CONFIGS
-    ]
-    has_default = any(entry["config_name"] == "default" or entry.get("default") for entry in foreign)
-    dropped = {"default"} if has_default else set()
-    return [{key: config[key] for key in config if key not in dropped} for config in ours] + foreign
-
-
-#: A label that can be written into a line of code.
-_PLAIN = re.compile(r"[\w ./-]+")
+    known = known if isinstance(known, list) else [known]
+    foreign = [of for of in known if of.get("config_name", "default") not in CONFIGS]
+    if any(of.get("config_name", "default") == "default" or of.get("default") for of in foreign):
+        ours = [{key: of[key] for key in of if key != "default"} for of in ours]
+    return [*ours, *foreign]
 
 
 def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:

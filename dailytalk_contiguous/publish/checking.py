@@ -5,14 +5,17 @@ read to their end: a header can promise anything.
 """
 
 import hashlib
+import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import LABELLED, Row
@@ -34,7 +37,7 @@ from dailytalk_contiguous.publish.findings import (
     several,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, SMALL, FiledItems, Items
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -43,6 +46,9 @@ from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.publish.exports import ExportFormat
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
@@ -53,9 +59,12 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 
 def check_rows(
-    items: Items, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    items: Items,
+    limits: verdict.FindingLimits = verdict.LIMITS,
+    references: Sequence[ReferenceCorpus] = (),
+    decode: bool = True,
 ) -> Checked:
-    """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
+    """Check the rows of a folder or a version, their sound too with `decode`; findings, and how much is in it.
 
     Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
     has a digest, which shows a row that was changed after it was built.
@@ -63,30 +72,41 @@ def check_rows(
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
     findings, maker, ids, splits = list[Finding](), TableMaker(), set[str](), Counter[str]()
-    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
+    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None if decode else SMALL
     for file in items.files if isinstance(items, FiledItems) else [""]:
         shown = str(file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file)
-        rows = items.rows()
+        rows = items.rows(columns)
         if isinstance(items, FiledItems):
             rows = (row for _, row in items.rows_of(file, columns))
+
+        def judged(row: Row, shown: str = shown) -> tuple[Row, str, list[Finding]]:
+            location = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
+            is_used = not row["problem"] and not items.unused(row)
+            return row, location, [*row_findings(location, row, decode)] if is_used else []
+
         try:
-            for row in steps(f"conversations of {shown or items.name} checked", rows):
+            for row, location, of_row in steps(
+                f"conversations of {shown or items.name} checked", in_threads(judged, rows)
+            ):
                 splits[row["split"]] += 1
                 name = row["conversation_id"]
-                location = f"{shown}: {name}" if shown else name
                 if unused := None if row["problem"] else items.unused(row):
                     findings.append(advice(unused[0], location, unused[1], items.remedy, "note"))
                     continue
-                if columns and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
+                if (
+                    items.kind == "version"
+                    and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]
+                ):
                     what = "its audio is not that of its audio_sha256"
                     findings.append(error("changed-audio", location, what, _PUBLISH_AGAIN))
                 if name in ids:
-                    findings.append(occurs_twice(location, name))
+                    what = f"the conversation {name!r} occurs twice"
+                    findings.append(error("duplicate", location, what, "delete one of the shards"))
                 if row["problem"]:
                     kind = _KINDS.get(row["problem_column"], "bad-row")
                     findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))
                 else:
-                    findings += row_findings(location, row)
+                    findings += of_row
                     if name not in ids:
                         maker.add(row)
                 ids.add(name)
@@ -124,13 +144,9 @@ def check_rows(
     return [*findings, *verdict.all_findings(tables, run, limits)], facts
 
 
-def occurs_twice(file: str, name: str) -> Finding:
-    return error("duplicate", file, f"the conversation {name!r} occurs twice", "delete one of the shards")
-
-
-def row_findings(file: str, row: Row) -> Iterator[Finding]:
-    """Yield the findings on a row that can be used, its sound decoded; `file` is its name in them."""
-    loudness = yield from loudness_of(file, lambda: row["audio"])
+def row_findings(file: str, row: Row, decode: bool = True) -> Iterator[Finding]:
+    """Yield the findings on a row that can be used, its sound too with `decode`; `file` is its name in them."""
+    loudness = (yield from loudness_of(file, lambda: row["audio"])) if decode else None
     if loudness:
         if loudness.channels != 2:
             what = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
@@ -176,11 +192,22 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     yield from word_findings(file, words, loudness)
 
 
+def in_threads(function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
+    """Yield the result of each job, in order: decoding and compressing sound release the interpreter.
+
+    A few jobs, with their rows, are in memory.
+    """
+    jobs, at_once = iter(jobs), cores()
+    with ThreadPoolExecutor(at_once) as pool:
+        while batch := [*itertools.islice(jobs, 2 * at_once)]:
+            yield from pool.map(function, batch)
+
+
 _PUBLISH_AGAIN = "publish this version again"
 
 
 def check_version(
-    version: Version, limits: verdict.FitnessLimits | None = None, references: Sequence[ReferenceCorpus] = ()
+    version: Version, limits: verdict.FindingLimits = verdict.LIMITS, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
     """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
@@ -201,14 +228,14 @@ def check_version(
 
 def check_folder(
     path: Path,
-    limits: verdict.FitnessLimits | None = None,
+    limits: verdict.FindingLimits = verdict.LIMITS,
     references: Sequence[ReferenceCorpus] = (),
     decode: bool = True,
     format: str = "",
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
-    Without `decode` the sound of a training folder is not read. `format` is that of an export that can't be
+    Without `decode` no sound is read. `format` is that of an export that can't be
     recognised by its files: a name, or a person's own file, whose check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
@@ -240,9 +267,9 @@ def check_folder(
         (path / name).exists()
         for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
     ):
-        return _work(path, limits, references)
+        return _work(path, limits, references, decode)
     if items := claimed(path):
-        return check_rows(items, limits, references)
+        return check_rows(items, limits, references, decode)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
         return _exported(path, recognised, settings)
     if (path / work_folder.MEASURED).is_dir():
@@ -251,7 +278,7 @@ def check_folder(
             "run the same dailytalk corpus again",
         )
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
-        return check_rows(finished_items(path), limits, references)
+        return check_rows(finished_items(path), limits, references, decode)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
@@ -268,19 +295,21 @@ def _exported(folder: Path, format: "ExportFormat[Any]", settings: CheckSettings
     return findings, {"kind": format.name} | facts
 
 
-def _clip_findings(folder: Path, limits: verdict.FitnessLimits | None) -> list[Finding]:
+def _clip_findings(folder: Path, limits: verdict.FindingLimits) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
     from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
 
     try:
-        clips = corpus_figures(open_items(folder), [])
+        clips = corpus_figures(open_items(folder))
     except DailytalkError as problem:
         return [error("unreadable-record", ".", problem.reason, problem.remedy)]
     return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)
 
 
-def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequence[ReferenceCorpus]) -> Checked:
-    findings = list(file_findings(folder))
+def _work(
+    folder: Path, limits: verdict.FindingLimits, references: Sequence[ReferenceCorpus], decode: bool
+) -> Checked:
+    findings = list(_file_findings(folder, decode))
     facts: dict[str, Any] = {"kind": "work"}
     record = work_folder.read_run(folder) or {}
     of_run, hours = record.get("counts") or {}, record.get("hours") or {}
@@ -289,16 +318,15 @@ def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequen
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
     if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
-        of_dataset, counts = check_rows(finished_items(folder), limits, references)
+        of_dataset, counts = check_rows(finished_items(folder), limits, references, decode)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
             what = "no conversation was finished: there is nothing to train on"
-            remedy = f"see why in {work_folder.REJECTS}, and run dailytalk speak again"
-            if lost := verdict.lost_hours(record):
-                remedy = verdict.remedy_of(lost, [*lost.reasons, *lost.remedies])
+            lost = verdict.losses(record)
+            remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
             findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
-    elif (folder / work_folder.TAGGED).is_dir():
+    elif (folder / work_folder.TAGGED).is_dir() or (folder / work_folder.TRANSCRIPT).is_file():
         try:
             tables = open_items(folder).tables()
         except DailytalkError:  # its transcript, whose findings are there, or its shards
@@ -310,12 +338,12 @@ def _work(folder: Path, limits: verdict.FitnessLimits | None, references: Sequen
     return findings + findings_of_apps(folder), facts
 
 
-def file_findings(folder: Path) -> Iterator[Finding]:
-    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound, decoded."""
+def _file_findings(folder: Path, decode: bool) -> Iterator[Finding]:
+    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound with `decode`."""
     for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
+    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav")) if decode else []
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
         loudness = yield from loudness_of_wav(folder, shown)
@@ -339,7 +367,6 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
                 comparison.band.text(),
             ],
             "where": comparison.where,
-            "percentile": None if comparison.percentile is None else round(comparison.percentile, 1),
             "note": comparison.sentence() if noted else None,
             "meaning": comparison.meaning if noted else None,
         }

@@ -4,7 +4,6 @@ There are three kinds of hours: recorded (clips, without copies), in training (t
 seen (all that train, copies too, each as often as the manifest names it).
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -18,15 +17,12 @@ from dailytalk_contiguous.core.licensing import Credit, credits_of
 from dailytalk_contiguous.core.quality import QualityLimits, failures
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
-from dailytalk_contiguous.core.tables import UNKNOWN, TableMaker, Tables
-from dailytalk_contiguous.core.wording import counted, kind_of
+from dailytalk_contiguous.core.tables import UNKNOWN, Tables
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.findings import Finding
 from dailytalk_contiguous.publish.items import Items
-from dailytalk_contiguous.publish.plots import HistogramPlot, Mark
-from dailytalk_contiguous.publish.verdict import FitnessLimits, clip_findings
-
-#: Clips beyond a limit that are named.
-MOST_REJECTED = 6
+from dailytalk_contiguous.publish.plots import Plot, histogram
+from dailytalk_contiguous.publish.verdict import LIMITS, FindingLimits, clip_findings
 
 
 class Measure(NamedTuple):
@@ -55,7 +51,7 @@ class Limited(NamedTuple):
     """A measure of clips beside its limits: its name, its plot, its limits in words, and numbers of clips."""
 
     title: str
-    plot: HistogramPlot
+    plot: Plot
     limits: list[str]
     beyond: int
     known: int
@@ -88,13 +84,6 @@ class Quality:
         """The clips that are beyond a limit."""
         return self.clips[self.clips["reason"] != ""]
 
-    def examples(self) -> list[tuple[str, str, str]]:
-        """Return clips to judge the limits by: id, "", and why it is beyond one; as many reasons as possible."""
-        named = self.refused.dropna(subset="id")
-        turns = named.groupby(named["reason"].map(kind_of)).cumcount().sort_values(kind="stable")
-        some = named.loc[turns.index[:MOST_REJECTED], ["id", "reason"]]
-        return [(name, "", f"{reason}.") for name, reason in some.itertuples(index=False)]
-
     def figures(self) -> list[Limited]:
         """Return each measure beside its limits."""
         made = []
@@ -107,21 +96,17 @@ class Quality:
                 if limit is not None:
                     n = int((values < limit if is_least else values > limit).sum())
                     shown, side = limit * measure.factor, "below" if is_least else "above"
-                    low, high = (-math.inf, shown) if is_least else (shown, math.inf)
-                    marks.append(
-                        Mark(f"limit {shown:g}: {n:,} of {known:,} are {side}", low, high, shown, "limit")
-                    )
+                    marks.append((f"limit {shown:g}: {n:,} of {known:,} are {side}", shown))
                     texts.append(f"at {'least' if is_least else 'most'} {shown:g} {measure.unit}")
                     beyond += n
-            plot = HistogramPlot(
-                title=f"{measure.title.capitalize()} of {counted(known, 'clip')}"
+            plot = histogram(
+                f"{measure.title.capitalize()} of {counted(known, 'clip')}"
                 + (f", {unknown:,} unknown" if unknown else ""),
-                series=[("before", "", values * measure.factor)],
-                axis=f"{measure.title} ({measure.unit})",
-                span=measure.span,
-                of="clips",
-                marks=marks,
-                counted=True,
+                [("before", "", values * measure.factor)],
+                f"{measure.title} ({measure.unit})",
+                "clips",
+                measure.span,
+                marks,
                 nothing="no values",
                 name=name,
             )
@@ -197,38 +182,21 @@ class CorpusFigures:
         return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
 
 
-def corpus_figures(items: Items, refused: list[Row]) -> CorpusFigures:
-    """Return the figures of all clips. Rows that can't be used are added to `refused`."""
+def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
+    """Return the figures of clips; rows that can't be used are added to `refused`."""
     from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
 
-    record = record_of(items.folder) if items.folder else {}
-    known = _known_limits(record.get("settings") or {})
-    maker = TableMaker(knows_rejects=items.kind != "version")
-    for row in items.listed(refused):
-        maker.add(row)
-    tables = maker.tables()
+    record, names = record_of(items.folder) if items.folder else {}, settings_of(QualityLimits())
+    settings = (record.get("settings") or {}).items()
+    known = {name: of for name, of in settings if name in names and (of is None or is_number(of))}
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
-    credits = credits_of(record)
-    if items.kind == "version" and not credits:
-        named = (
-            tables.conversations[["corpus", "licence"]].astype(object).dropna(subset="corpus").drop_duplicates()
-        )
-        credits = tuple(
-            Credit(corpus, licence or "", "see the card of the dataset")
-            for corpus, licence in named.dropna(subset="corpus").fillna("").itertuples(index=False)
-        )
     unit = "file" if items.kind == "mix" else "clip"
-    return CorpusFigures.of_run(record, tables=tables, quality=quality, unit=unit, credits=credits)
+    return CorpusFigures.of_run(record, tables=items.tables(refused), quality=quality, unit=unit)
 
 
 def findings_of_clips(
-    clips: CorpusFigures, run: Mapping[str, Any], limits: FitnessLimits | None = None
+    clips: CorpusFigures, run: Mapping[str, Any], limits: FindingLimits = LIMITS
 ) -> list[Finding]:
     """Return the findings on clips and their labels, with the emotions that have too little to train on."""
     thin = {emotion: clips.target - lack for emotion, lack in clips.shortfalls().items()}
     return clip_findings(clips.tables, thin, clips.target, run, limits)
-
-
-def _known_limits(settings: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: settings[name] for name in settings_of(QualityLimits()) if name in settings}
-    return values if all(value is None or is_number(value) for value in values.values()) else {}

@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_jso
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of, provenance_of_row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
+from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
@@ -109,7 +110,8 @@ class Export:
         target: the folder. sample_rate: Hz of its sound.
         facts: for the outcome, besides the files. notes: the same in words.
         left_out: how many parts of the rows are not in it, by reason.
-        about: facts of each id for `finish`. personas: which of `--persona` are used.
+        about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
+        personas: which of `--persona` are used.
         names: the file name of each id, without ending.
     """
 
@@ -122,6 +124,7 @@ class Export:
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     about: dict[str, Any] = field(default_factory=dict)
+    maker: TableMaker = field(default_factory=TableMaker)
     personas: set[tuple[str, str]] = field(default_factory=set)
     side: Mapping[str, str] = field(default_factory=dict)
     names: FileNames = field(default_factory=FileNames)

@@ -87,11 +87,11 @@ class CheckSettings(NamedTuple):
     """The settings of a check.
 
     Attributes:
-        limits: of `publish.verdict.FitnessLimits`, where conversations are judged; None for the defaults.
+        limits: `publish.verdict.FindingLimits`, where conversations are judged.
         decode: whether sound is read.
     """
 
-    limits: Any = None
+    limits: Any
     decode: bool = True
 
 

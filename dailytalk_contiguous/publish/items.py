@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.documents import as_text, is_number, quoted, show
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
     OPTIONAL_FIELDS,
@@ -247,24 +248,25 @@ class Items(ABC):
             if row["problem"]:
                 if refused is not None:
                     refused.append(row)
+            elif not self.labelled:
+                yield row | {"labels": None}  # a file of a training folder has some, and may be a conversation
             elif labels := row["labels"]:
-                if self.labelled and self.kind != "mix":  # in a mix they have it
+                if self.kind != "mix":  # in a mix they have it
                     row |= {"labels": labels | {"weight": times_listed(row)}}
                 yield row
-            elif not self.labelled:
-                yield row
 
-    def tables(self) -> "Tables":
+    def tables(self, refused: list[Row] | None = None) -> "Tables":
         """Make the tables of all rows that can be used, which are read once, without audio.
 
-        A row that can't be used counts as a reject of the stage `report`. Raises DailytalkError as `rows` does.
+        A row that can't be used counts as a reject of the stage `report`, and is added to `refused`. Raises
+        DailytalkError as `rows` does.
         """
         from dailytalk_contiguous.core.tables import TableMaker  # here: few readers of rows make tables
 
-        refused: list[Row] = []
+        refused = [] if refused is None else refused
         maker = TableMaker(self.rebuilt, self.fields, knows_rejects=self.kind != "version")
-        for row in self.listed(refused):
-            maker.add(row, row["split"])
+        for row in steps("conversations read", self.listed(refused)):
+            maker.add(row)
         for row in refused:
             maker.add_reject(Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict())
         for reject in self.rejects():

@@ -360,13 +360,13 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
         yield advice("speaker-in-both", ".", what, "read the eval loss with care, or add conversations of others")
     for name, conversation in about.items():
         measures = conversation.get("measures") or {}
-        known = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
+        known: dict[str, Any] = {key: value for key, value in measures.items() if key in CONVERSATION_MEASURES}
         known |= {key: conversation.get(key) for key in ("recorded_overlap", "parent", "made_by", "language")}
         known["kept_speakers"] = [speaker or None for speaker in conversation.get("kept_speakers") or [""]]
         known["voices"] = [voice for voice in conversation["voices"] if voice]
         turns = measure_turns(timed[name], plan.duration_sec)
         about_it = {"conversation_id": name, "talk": bool(conversation.get("talk"))}
-        maker.add_known(turns | known | about_it, timed[name])
+        maker.add_known(known | turns | about_it, timed[name])
 
 
 def _shown(folder: Path, path: Path) -> str:

@@ -15,9 +15,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pandas as pd
+
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.measures import portable_measures
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, MAIN, OTHER
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.spans import balanced_range
@@ -318,10 +319,15 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
             for utterance in item.utterances
         ],
         "recording": item.row["recording_id"],
-        **portable_measures(item.row),
         "files": [entry.line["path"] for entry in entries],
     }
+    export.maker.add(item.row)
     yield from entries
+
+
+#: Measures of a conversation (`core.measures.CONVERSATION_MEASURES`) that do not follow from its turns.
+_MEASURES = ["confidence", "without_text", "words_per_second", "unheard_words", "bandwidth", "level_difference"]
+_MEASURES += ["snr", "clipping", "leak", "length_ratio", "delivery", "as_recorded"]
 
 
 def finish_moshi(
@@ -331,7 +337,14 @@ def finish_moshi(
 
     `prefix`: seconds of a window that prompts take at most.
     """
-    about = {name: facts | {"split": export.side[name]} for name, facts in export.about.items()}
+    facts_of_row = ["recorded_overlap", "talk", "parent", "made_by", *_MEASURES]
+    conversations = export.maker.tables().conversations.set_index("conversation_id")[facts_of_row]
+    about = {}
+    for name, facts in export.about.items():
+        known = {key: value for key, value in conversations.loc[name].items() if not pd.isna(value)}
+        known["talk"] = bool(known["talk"])
+        measures = {key: round(known.pop(key), 6) for key in _MEASURES if key in known}
+        about[name] = facts | known | {"measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
     if words := export.facts.get("words"):
         export.notes.append(words_text(words))

@@ -14,9 +14,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples, read_at
+from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -69,33 +68,6 @@ def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.asarray(np.maximum.reduceat(np.abs(channel), edges), np.float32)
 
 
-def shown_seconds(row: Mapping[str, Any]) -> float:
-    return float(min(row["duration"] or 0.0, LONGEST))
-
-
-def recorded_seconds(row: Mapping[str, Any]) -> float:
-    return float(min(row["source_duration"] or 0.0, LONGEST))
-
-
-def is_turned(row: Mapping[str, Any]) -> bool:
-    """Whether the left side of a conversation is the right one of its recording."""
-    return any(line["source_channel"] not in (None, line["channel"]) for line in row["utterances"] or ())
-
-
-def sound_of(audio: dict[str, Any], offset: float, seconds: float) -> tuple[Samples, str]:
-    """Decode the samples of the player, shape (n, 2), at `RATE`; also returns why there are none.
-
-    `offset`: seconds of the encoded `audio` before the conversation begins.
-    """
-    try:
-        samples = read_at(audio, RATE, offset, seconds)
-    except (BadInput, OSError) as error:
-        return NO_SAMPLES, f"No sound: {error}."
-    if samples.shape[1] != 2:
-        return NO_SAMPLES, f"No sound: the recording has {counted(samples.shape[1], 'channel')}, not 2."
-    return samples, "" if len(samples) else "No sound: the recording is empty."
-
-
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str, Any]:
     """Return the details of a conversation for the player; times are seconds.
 
@@ -108,7 +80,8 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str,
         rebuilt: whether the left speaker is resynthesised.
         samples: of the player, shape (n, 2), at `RATE`; empty without sound.
     """
-    seconds, whole = shown_seconds(row), row["duration"] or 0.0
+    whole = row["duration"] or 0.0
+    seconds = min(whole, LONGEST)
     lines = [line for line in heard_utterances(row) if line["start"] is not None and line["start"] < seconds]
     words = [
         [

@@ -44,14 +44,14 @@ def readme(
     """
     rows = pd.DataFrame({"provenance": [text or None for text in Counter(made).elements()]}, dtype=object)
     tables = Tables(rows, pd.DataFrame({"recogniser": []}, dtype=object))
-    origins = figures.all_origins(tables)
-    models = [origin for origin in origins if origin.role != SOURCE] or sorted(figures.models_of_run(run))
-    sources = [origin for origin in origins if origin.role == SOURCE and (origin.name or origin.licence)]
-    if not sources:
+    origins = [origin for origin in figures.all_origins(tables) if origin.name or origin.licence]
+    roles = {origin.role for origin in origins}
+    if SOURCE not in roles:
         source = run.get("source") or {}
         name = portable(source.get("repository") or source.get("name")) or ""
-        sources = [licensing.Origin(SOURCE, name, source.get("licence"))]
-    origins = [*sources, *models]
+        origins = [licensing.Origin(SOURCE, name, source.get("licence")), *origins]
+    if roles <= {SOURCE}:
+        origins += sorted(figures.models_of_run(run))
     licence = licensing.derived(origins)
     settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
     text = filled(

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows, render_card
+from dailytalk_contiguous.publish.card import Card, CardFacts, render_card
 from dailytalk_contiguous.publish.compare import diff_in_words
-from dailytalk_contiguous.publish.items import Shards, VersionItems
+from dailytalk_contiguous.publish.items import Shards
 from dailytalk_contiguous.publish.pushing import Release
 from dailytalk_contiguous.publish.version import Version, list_versions
 
@@ -27,10 +27,6 @@ def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release
         if listed.kind == "version":
             date = listed.date.date().isoformat() if listed.date else ""
             history.append((listed.name, date, diff_in_words(listed.changes or {})))
-    rows = CardRows(release.packed.fields)
-    for row in VersionItems(version).listed():
-        rows.add(row)
-    for reject in (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects)):
-        rows.maker.add_reject(reject)
+    rejects = (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects))
     facts = CardFacts(release.repo, release.tag, release.settings.licence, tuple(history), changes)
-    return render_card(release.before.card, release.packed, version, rows, facts, items.run, defaults)
+    return render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)

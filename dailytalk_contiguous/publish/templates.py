@@ -19,8 +19,8 @@ from markupsafe import Markup
 
 from dailytalk_contiguous.core import figures, licensing, scorecard
 from dailytalk_contiguous.core.turns import TURN_MEASURES
-from dailytalk_contiguous.core.wording import counted, is_path, length_text, model_name, money, percent, public
-from dailytalk_contiguous.publish.plots import HistogramPlot, MapPlot, Plot, alternative, measure_plots, svg
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
+from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram, svg
 
 
 class Link(NamedTuple):
@@ -92,13 +92,9 @@ def asset(name: str, package: str = __package__) -> Markup:
     return Markup(files(package).joinpath("assets", name).read_text(encoding="utf-8"))
 
 
+@cache
 def environment(package: str = __package__, markdown: bool = False) -> Environment:
     """Return the templates of a package, which may use those of reports."""
-    return _environment(package, markdown)
-
-
-@cache
-def _environment(package: str, markdown: bool) -> Environment:
     loaders = [PackageLoader(name, "assets") for name in dict.fromkeys((package, __package__))]
     made = Environment(
         loader=ChoiceLoader(loaders),
@@ -131,18 +127,21 @@ def _environment(package: str, markdown: bool) -> Environment:
         "plot": lambda part: isinstance(part, Plot),
         "strong": lambda cell: isinstance(cell, Strong),
     }
-    made.globals |= {"asset": asset, "percent": percent, "picture": picture, "words": alternative}
+    made.globals |= {"asset": asset, "percent": percent, "picture": picture}
     made.globals |= {
         "table": Table,
         "bar": Bar,
         "link": Link,
         "strong": Strong,
-        "histogram": HistogramPlot,
-        "affect_map": MapPlot,
+        "histogram": histogram,
+        "affect_map": affect_map,
     }
     made.globals |= {"medium": "parts.md" if markdown else "parts.html", "figures": figures}
-    made.globals |= {"measure_plots": measure_plots, "measure_text": scorecard.measure_text}
-    made.globals |= {"turn_measures": TURN_MEASURES, "published_references": scorecard.published_references}
+    made.globals |= {
+        "measure_text": scorecard.measure_text,
+        "turn_measures": TURN_MEASURES,
+        "published_references": scorecard.published_references,
+    }
     return made
 
 
@@ -152,7 +151,7 @@ def note_of(origin: licensing.Origin) -> str:
 
     known = licence_of(origin.name)
     is_known = origin.role != licensing.SOURCE and origin.licence == known.licence != "unknown"
-    return origin.note or (known.note if is_known and origin.name and not is_path(origin.name) else "")
+    return origin.note or (known.note if is_known else "")
 
 
 def filled(name: str, package: str = __package__, /, **context: Any) -> str:

@@ -13,9 +13,7 @@ A finding is a sentence with its figure, its place and its remedy; the verdict i
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -26,10 +24,8 @@ from dailytalk_contiguous.core.buckets import MIN_VALUES
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.hallucination import MAX_WORDS_PER_SECOND
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
-from dailytalk_contiguous.core.quality import NO_LIMIT
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
-from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, percent
@@ -49,7 +45,6 @@ class Bound(NamedTuple):
         source: where the limit is from.
         low, high: the least and the most that it may be; None where that is not limited.
         severity: of the finding. `doubtful` is a note while under `WIDESPREAD` of the hours have it.
-        step: how far beyond the limit weighs 1, in units of the figure; None: as far as the limit is from 0.
         median: whether the median over all conversations is compared with the limit, not each of them.
         fewest: conversations from which on their median is meaningful; above 1, no single one is beyond it.
     """
@@ -62,7 +57,6 @@ class Bound(NamedTuple):
     low: float | None = None
     high: float | None = None
     severity: Severity = "doubtful"
-    step: float | None = None
     median: bool = False
     fewest: int = 1
 
@@ -72,22 +66,9 @@ class Bound(NamedTuple):
         return math.nan if limit is None else limit
 
     def beyond(self, values: "pd.Series[float]") -> "pd.Series[float]":
-        """How far beyond the limit each value is, in steps; at most 0 within, NaN where one is unknown."""
-        excess = self.limit - values if self.low is not None else values - self.limit
-        return excess / (self.step or abs(self.limit) or 1.0)
+        """How far beyond the limit each value is; at most 0 within, NaN where one is unknown."""
+        return self.limit - values if self.low is not None else values - self.limit
 
-
-def _limit(
-    limit: float, about: str, option: str, bound: Bound | None = None, metavar: str = "SHARE", **more: Any
-) -> Any:
-    """A limit as a setting; `bound` is the one that it is of."""
-    off = more.pop("off", "0" if option.startswith("min_") else "inf")
-    about = f"{about}; {off} sets no limit."
-    known = setting(limit, about, option=option, panel="quality", words=NO_LIMIT, metavar=metavar, **more)
-    return field(default=limit, metadata={**known.metadata, "bound": bound})
-
-
-_seconds = partial(_limit, metavar="", unit="s")
 
 #: Share of the hours: a problem of fewer speaks against these alone, and they can be left out by the page's table.
 WIDESPREAD = 0.1
@@ -108,294 +89,199 @@ _MOSHI_USERS = (
 _OUT = "leave them out where there are many"
 
 
-@dataclass(frozen=True)
-class FitnessLimits:
-    """The limits beyond which a conversation is remarked on; None sets no limit. A value at its limit is within.
+#: The bounds of conversations, in the order of their findings. A value at its limit is within.
+BOUNDS = (
+    Bound(
+        "low-confidence",
+        "confidence",
+        "have words of which the recogniser is less than {} sure",
+        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+        "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
+        "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
+        low=0.6,
+        severity="bad",
+    ),
+    Bound(
+        "unheard-words",
+        "unheard_words",
+        "have over {} of their words where nothing is heard",
+        "transcribe them again, or give transcripts whose times are better",
+        "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
+        high=0.05,
+        severity="bad",
+    ),
+    Bound(
+        "fast-words",
+        "words_per_second",
+        "have an utterance with more than {}, which nobody says",
+        "correct its text or its times in transcript.jsonl",
+        "auctioneers reach 6 to 7 words a second; beyond core.hallucination.EXTRA_WORDS",
+        high=MAX_WORDS_PER_SECOND,
+    ),
+    Bound(
+        "without-text",
+        "without_text",
+        "have no text for over {} of their speech",
+        "transcribe them with a better recogniser, or leave them out",
+        "a choice: a model is trained on speech that it has no words for",
+        high=0.2,
+    ),
+    Bound(
+        "telephone",
+        "bandwidth",
+        "have a side that ends below {}, as a telephone does",
+        "keep them only if the model is to hear telephones",
+        "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
+        low=6500.0,
+    ),
+    Bound(
+        "level-difference",
+        "level_difference",
+        "have one speaker more than {} louder than the other",
+        "bring both sides to one level before tagging",
+        'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
+        high=10.0,
+    ),
+    Bound(
+        "noise",
+        "snr",
+        "have a side with less than {} between speech and noise",
+        "record or denoise them again, or leave them out",
+        _QUALITY,
+        low=10.0,
+    ),
+    Bound(
+        "clipping",
+        "clipping",
+        "have a side of which over {} is clipped",
+        "record them at a lower level, or leave them out",
+        _QUALITY,
+        high=0.005,
+    ),
+    Bound(
+        "leakage",
+        "leak",
+        "have a side in which the other is heard above {}",
+        "use headsets, or leave them out",
+        "a headset beside a loudspeaker picks up the other side 20 to 30 dB down (core.crosstalk); louder "
+        "leaks are taken for speech of this side",
+        high=-20.0,
+    ),
+    Bound(
+        "fast-synthesis",
+        "length_ratio",
+        "have a new voice that takes less than {} of the recorded time",
+        "choose a slower voice, and look for words that the recogniser missed",
+        _SQUARE_ROOT,
+        low=0.7,
+    ),
+    Bound(
+        "slow-synthesis",
+        "length_ratio",
+        "have a new voice that takes over {} of the recorded time",
+        "choose a faster voice, and look for words that the recogniser made up",
+        _SQUARE_ROOT,
+        high=1.4,
+    ),
+    Bound(
+        "not-resynthesised",
+        "as_recorded",
+        "have over {} of the lines to resynthesise in their old voice",
+        "see their `reason`, and run dailytalk speak again",
+        "a choice",
+        high=0.1,
+    ),
+    Bound(
+        "one-sided",
+        "least_talk",
+        "have a side with less than {} of the speech",
+        "leave them out: there is nobody to listen to",
+        "a choice: below it there is no talk",
+        low=0.05,
+    ),
+    Bound(
+        "agent-silent",
+        "main_talk",
+        "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
+        "leave out those in which it says least, or let the model learn the other side",
+        "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
+        "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
+        "(core/assets/bands.json): 0.40 * 53.5 / 60; from more silence a model learns to be silent",
+        low=0.36,
+        median=True,
+        fewest=FEWEST_CONVERSATIONS,
+    ),
+    Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, high=10.0, severity="note"),
+    Bound(
+        "few-turns",
+        "turns_per_window",
+        "have fewer than {} turns a window",
+        _OUT,
+        _MOSHI_USERS,
+        low=3.0,
+        severity="note",
+    ),
+    Bound(
+        "monologue",
+        "longest_monologue",
+        "have a monologue over {}",
+        "leave them out: the loss became unstable on such data",
+        _MOSHI_USERS,
+        high=60.0,
+    ),
+    Bound(
+        "late-start",
+        "first_turn",
+        "begin with over {} of silence",
+        "keep the greeting, cut the silence before it",
+        "a choice: Moshi speaks first and has to learn a greeting",
+        high=5.0,
+        severity="note",
+    ),
+    Bound(
+        "slow-responses",
+        "response",
+        "the median response takes {} (natural talk: about 0.2 s)",
+        "shorten pauses, or leave out what was read aloud",
+        'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
+        'in conversation", PNAS 106:10587); above, the model learns to be silent',
+        high=2.0,
+        median=True,
+    ),
+    Bound(
+        "little-overlap",
+        "overlapping_turns",
+        "{} of the turns touch an overlap (natural talk: over 40 %)",
+        "build with --timeline anchor, and keep backchannels",
+        'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
+        "J. Phonetics 38); far below, turns were taken one after another",
+        low=0.1,
+        median=True,
+    ),
+)
 
-    The bound of a limit says what it is of, what to do, and where it is from. An option that begins with `min_` is
-    of a bound's least.
-    """
+#: FindingLimits by the names of their findings; None sets no limit.
+FindingLimits = Mapping[str, float | None]
 
-    lowest_confidence: float | None = _limit(
-        0.6,
-        "Lowest confidence of the recogniser",
-        "min_confidence",
-        Bound(
-            "low-confidence",
-            "confidence",
-            "have words of which the recogniser is less than {} sure",
-            "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
-            "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
-            "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
-            severity="bad",
-        ),
-    )
-    most_unheard_words: float | None = _limit(
-        0.05,
-        "Share of words that can't be heard",
-        "max_unheard_words",
-        Bound(
-            "unheard-words",
-            "unheard_words",
-            "have over {} of their words where nothing is heard",
-            "transcribe them again, or give transcripts whose times are better",
-            "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
-            severity="bad",
-        ),
-    )
-    fastest_words: float | None = _limit(
-        MAX_WORDS_PER_SECOND,
-        "Most words a second",
-        "max_words_rate",
-        Bound(
-            "fast-words",
-            "words_per_second",
-            "have an utterance with more than {}, which nobody says",
-            "correct its text or its times in transcript.jsonl",
-            "auctioneers reach 6 to 7 words a second; beyond core.hallucination.EXTRA_WORDS",
-        ),
-        "N",
-    )
-    most_without_text: float | None = _limit(
-        0.2,
-        "Share of speech without text",
-        "max_without_text",
-        Bound(
-            "without-text",
-            "without_text",
-            "have no text for over {} of their speech",
-            "transcribe them with a better recogniser, or leave them out",
-            "a choice: a model is trained on speech that it has no words for",
-        ),
-    )
-    lowest_bandwidth_hz: float | None = _limit(
-        6500.0,
-        "Lowest bandwidth",
-        "min_bandwidth",
-        Bound(
-            "telephone",
-            "bandwidth",
-            "have a side that ends below {}, as a telephone does",
-            "keep them only if the model is to hear telephones",
-            "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
-        ),
-        "HZ",
-    )
-    most_level_difference_db: float | None = _limit(
-        10.0,
-        "How much louder one side may be",
-        "max_level_difference",
-        Bound(
-            "level-difference",
-            "level_difference",
-            "have one speaker more than {} louder than the other",
-            "bring both sides to one level before tagging",
-            'twice as loud (Stevens 1955, "The measurement of loudness", JASA 27:815)',
-            step=10.0,
-        ),
-        "DB",
-    )
-    lowest_snr_db: float | None = _limit(
-        10.0,
-        "Lowest signal-to-noise ratio",
-        "min_snr",
-        Bound(
-            "noise",
-            "snr",
-            "have a side with less than {} between speech and noise",
-            "record or denoise them again, or leave them out",
-            _QUALITY,
-            step=10.0,
-        ),
-        "DB",
-        off="-inf",
-    )
-    most_clipping: float | None = _limit(
-        0.005,
-        "Share of clipped samples",
-        "max_clipping",
-        Bound(
-            "clipping",
-            "clipping",
-            "have a side of which over {} is clipped",
-            "record them at a lower level, or leave them out",
-            _QUALITY,
-        ),
-    )
-    most_leak_db: float | None = _limit(
-        -20.0,
-        "Loudest leak of the other side",
-        "max_leak",
-        Bound(
-            "leakage",
-            "leak",
-            "have a side in which the other is heard above {}",
-            "use headsets, or leave them out",
-            "a headset beside a loudspeaker picks up the other side 20 to 30 dB down (core.crosstalk); louder "
-            "leaks are taken for speech of this side",
-            step=10.0,
-        ),
-        "DB",
-    )
-    least_length_ratio: float | None = _limit(
-        0.7,
-        "Shortest new length, as a share of the recorded",
-        "min_length_ratio",
-        Bound(
-            "fast-synthesis",
-            "length_ratio",
-            "have a new voice that takes less than {} of the recorded time",
-            "choose a slower voice, and look for words that the recogniser missed",
-            _SQUARE_ROOT,
-        ),
-        "RATIO",
-    )
-    most_length_ratio: float | None = _limit(
-        1.4,
-        "Longest new length, as a share of the recorded",
-        "max_length_ratio",
-        Bound(
-            "slow-synthesis",
-            "length_ratio",
-            "have a new voice that takes over {} of the recorded time",
-            "choose a faster voice, and look for words that the recogniser made up",
-            _SQUARE_ROOT,
-        ),
-        "RATIO",
-    )
-    most_as_recorded: float | None = _limit(
-        0.1,
-        "Share of utterances left in the old voice",
-        "max_as_recorded",
-        Bound(
-            "not-resynthesised",
-            "as_recorded",
-            "have over {} of the lines to resynthesise in their old voice",
-            "see their `reason`, and run dailytalk speak again",
-            "a choice",
-        ),
-    )
-    least_talk_share: float | None = _limit(
-        0.05,
-        "Share of the speech of who says less",
-        "min_talk_share",
-        Bound(
-            "one-sided",
-            "least_talk",
-            "have a side with less than {} of the speech",
-            "leave them out: there is nobody to listen to",
-            "a choice: below it there is no talk",
-            step=0.05,
-        ),
-    )
-    least_main_talk: float | None = _limit(
-        0.36,
-        "Share of the time in which the main side speaks",
-        "min_main_talk",
-        Bound(
-            "agent-silent",
-            "main_talk",
-            "the main side speaks for {} of the time (half of the conversations for less; a side of talk: 45 %)",
-            "leave out those in which it says least, or let the model learn the other side",
-            "in three of four conversations of Open Yap 1K a side has over 0.40 of the speech (between its "
-            "percentiles 5 and 50, 0.27 and 0.56), and Fisher has 53.5 s of speech of both a minute "
-            "(core/assets/bands.json): 0.40 * 53.5 / 60; from more silence a model learns to be silent",
-            median=True,
-            fewest=FEWEST_CONVERSATIONS,
-        ),
-    )
-    longest_turn: float | None = _seconds(
-        10.0,
-        "Longest turn",
-        "max_turn",
-        Bound("long-turns", "longest_turn", "have a turn over {}", _OUT, _MOSHI_USERS, severity="note"),
-    )
-    least_turns: float | None = _limit(
-        3.0,
-        "Fewest turns in 100 s",
-        "min_turns",
-        Bound(
-            "few-turns",
-            "turns_per_window",
-            "have fewer than {} turns a window",
-            _OUT,
-            _MOSHI_USERS,
-            severity="note",
-        ),
-        "N",
-    )
-    longest_monologue: float | None = _seconds(
-        60.0,
-        "Longest monologue",
-        "max_monologue",
-        Bound(
-            "monologue",
-            "longest_monologue",
-            "have a monologue over {}",
-            "leave them out: the loss became unstable on such data",
-            _MOSHI_USERS,
-        ),
-    )
-    latest_start: float | None = _seconds(
-        5.0,
-        "Longest silence at the start",
-        "max_start",
-        Bound(
-            "late-start",
-            "first_turn",
-            "begin with over {} of silence",
-            "keep the greeting, cut the silence before it",
-            "a choice: Moshi speaks first and has to learn a greeting",
-            severity="note",
-        ),
-    )
-    slowest_response: float | None = _seconds(
-        2.0,
-        "Slowest response, median",
-        "max_response",
-        Bound(
-            "slow-responses",
-            "response",
-            "the median response takes {} (natural talk: about 0.2 s)",
-            "shorten pauses, or leave out what was read aloud",
-            'natural talk has about 0.2 s (Stivers et al. 2009, "Universals and cultural variation in turn-taking '
-            'in conversation", PNAS 106:10587); above, the model learns to be silent',
-            median=True,
-        ),
-    )
-    least_overlap: float | None = _limit(
-        0.1,
-        "Share of turns that touch an overlap, median",
-        "min_overlap",
-        Bound(
-            "little-overlap",
-            "overlapping_turns",
-            "{} of the turns touch an overlap (natural talk: over 40 %)",
-            "build with --timeline anchor, and keep backchannels",
-            'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
-            "J. Phonetics 38); far below, turns were taken one after another",
-            median=True,
-        ),
-    )
-    most_same_gaps: float | None = _limit(
-        0.6, "Share of a side's changes of speaker that come at one moment", "max_same_gaps"
-    )
-    voice_hours: float | None = _limit(20.0, "Hours that a voice should have", "voice_hours", None, "N", off="0")
-    language_hours: float | None = _limit(
-        400.0, "Hours that a language except English should have", "language_hours", None, "N", off="0"
-    )
-    most_lost: float | None = _limit(0.1, "Share of the input's hours that may be rejected", "max_lost")
-    least_heard_as_meant: float | None = _limit(
-        0.5, "Share of clips heard as they were meant", "min_heard_as_meant"
-    )
+#: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
+#: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
+#: may be rejected, and the share of clips that are heard as they were meant.
+LIMITS: FindingLimits = {
+    **{bound.name: bound.limit for bound in BOUNDS},
+    "same-gaps": 0.6,
+    "few-hours-of-voice": 20.0,
+    "few-hours-of-language": 400.0,
+    "lost-hours": 0.1,
+    "unheard-emotion": 0.5,
+}
 
 
-def bounds_of(limits: FitnessLimits) -> Iterator[Bound]:
-    """The bounds of conversations, in the order of their findings."""
-    for each in fields(limits):
-        if bound := each.metadata["bound"]:
-            end = "low" if each.metadata["setting"].option.startswith("min_") else "high"
-            yield bound._replace(**{end: getattr(limits, each.name)})
+def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
+    """The bounds of conversations, with these limits."""
+    for bound in BOUNDS:
+        limit = limits[bound.name]
+        if limit is not None:
+            yield bound._replace(high=limit) if bound.low is None else bound._replace(low=limit)
 
 
 #: The remedy for little overlap where all are talks with a machine. It yields by its rules and is not rebuilt, so
@@ -427,36 +313,27 @@ class Verdict(NamedTuple):
     findings: tuple[Finding, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        return {
-            "level": self.level,
-            "headline": self.headline,
-            "findings": [finding.as_dict() for finding in self.findings],
-        }
+        return {**self._asdict(), "findings": [finding.as_dict() for finding in self.findings]}
 
-
-#: Beyond this, further from a limit is not worse: one absurd value must not hide all others.
-_MOST_EXCESS = 3.0
 
 #: The weight of a breach in the badness of a conversation.
 _WEIGHTS = {"bad": 4.0, "doubtful": 2.0, "note": 1.0}
 
 
-def judged_conversations(conversations: pd.DataFrame, limits: FitnessLimits | None = None) -> pd.DataFrame:
+def judged_conversations(conversations: pd.DataFrame, limits: FindingLimits = LIMITS) -> pd.DataFrame:
     """Compare each row of a table of conversations with the limits.
 
     Returns its id, its source's duration and its measures, with `badness` (0 within all limits; the larger, the
     worse) and `breaches` (names of the measures that are beyond a limit, the worst first).
     """
     weights: dict[str, pd.Series[float]] = {}
-    for bound in bounds_of(limits or FitnessLimits()):
+    for bound in bounds_of(limits):
         if bound.fewest == 1:
-            excess = bound.beyond(conversations[bound.figure])
-            weight = (_WEIGHTS[bound.severity] * (1 + excess.clip(upper=_MOST_EXCESS))).where(excess > 0, 0.0)
+            weight = (bound.beyond(conversations[bound.figure]) > 0) * _WEIGHTS[bound.severity]
             weights[bound.figure] = np.maximum(weight, weights.get(bound.figure, 0.0))
     badness = pd.DataFrame(weights)
     breaches = [
-        tuple(sorted((figure for figure in of if of[figure]), key=lambda figure: -of[figure]))
-        for of in badness.to_dict("records")
+        tuple(sorted(filter(of.get, of), key=of.__getitem__, reverse=True)) for of in badness.to_dict("records")
     ]
     columns = conversations[["conversation_id", "source_duration", *CONVERSATION_MEASURES]]
     return columns.assign(badness=badness.sum(axis=1), breaches=breaches)
@@ -465,7 +342,7 @@ def judged_conversations(conversations: pd.DataFrame, limits: FitnessLimits | No
 def all_findings(
     tables: Tables,
     run: Mapping[str, Any] = {},
-    limits: FitnessLimits | None = None,
+    limits: FindingLimits = LIMITS,
     unit: str = "conversation",
 ) -> list[Finding]:
     """Return the findings on all rows of tables, and on the run that made them.
@@ -474,7 +351,6 @@ def all_findings(
         run: run.json; empty where there is none.
         unit: what a row is called.
     """
-    limits = limits or FitnessLimits()
     rows = tables.conversations
     rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]] if unit == "clip" else rows
     return [
@@ -486,7 +362,7 @@ def all_findings(
         *_of_conversations(rows, limits, unit),
         *_of_gaps(tables.turn_taking, limits),
         *_of_origins(rows, unit),
-        *_of_losses(lost_hours(run), tables, limits),
+        *_of_losses(run, tables, limits),
         *_of_speakers(rows, unit),
         *_of_hours(tables, rows, limits),
     ]
@@ -497,7 +373,7 @@ def clip_findings(
     thin: Mapping[str, float],
     wanted: float,
     run: Mapping[str, Any] = {},
-    limits: FitnessLimits | None = None,
+    limits: FindingLimits = LIMITS,
 ) -> list[Finding]:
     """Return the findings on clips and on their labels.
 
@@ -505,7 +381,7 @@ def clip_findings(
     """
     found = all_findings(tables, run, limits, unit="clip")
     agreed, rated = figures.heard_as_meant(tables, "emotion", "perceived")
-    least = (limits or FitnessLimits()).least_heard_as_meant  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
+    least = limits["unheard-emotion"]  # of CREMA-D 41 % by sound alone (Cao et al. 2014)
     if rated and least is not None and agreed < least * rated:
         what = f"raters heard the emotion that was meant in {percent(agreed, rated)} of {counted(rated, 'clip')}"
         found.append(advice("unheard-emotion", ".", what, "keep those that were heard (corpus --agreed-only)"))
@@ -539,12 +415,9 @@ def _of_transcripts(tables: Tables, rows: pd.DataFrame, unit: str) -> Iterator[F
     if stretches:
         stretches.sort(key=lambda stretch: -stretch[0])
         seconds = math.fsum(seconds for seconds, *_ in stretches)
-        where = ", ".join(
-            f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
-            for _, name, sound in stretches[:3]
-        )
-        more = ", …" if stretches[3:] else ""
-        what = f"{length_text(seconds)} of the recordings sound without an utterance: {where}{more}"
+        _, name, sound = stretches[0]
+        where = f"{sound['start']:.1f} to {sound['end']:.1f} s of the {sound['channel']} side of {name}"
+        what = f"{length_text(seconds)} of the recordings sound without an utterance, such as {where}"
         remedy = (
             "listen there: what somebody says is in no line (add one in transcript.jsonl), what is noise stays"
         )
@@ -575,9 +448,8 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
     within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
     if flat := [*within.index[within]]:
-        where = ", ".join(flat[:3]) + (", …" if flat[3:] else "")
-        what = f"affect differs by less than its model can tell in {counted(len(flat), 'conversation')}"
-        what += f" ({where}): LOW and HIGH are thirds of nothing there"
+        what = f"affect differs by less than its model can tell in {counted(len(flat), 'conversation')}, such as "
+        what += f"{flat[0]}: LOW and HIGH are thirds of nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
         yield advice("flat-affect", ".", what, remedy, "note")
 
@@ -604,7 +476,7 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         yield advice("recognised-times", ".", what, remedy, "note")
 
 
-def _of_conversations(rows: pd.DataFrame, limits: FitnessLimits, unit: str) -> Iterator[Finding]:
+def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> Iterator[Finding]:
     """The findings of what is beyond a bound."""
     for bound in bounds_of(limits):
         values = rows[bound.figure].astype(np.float64)
@@ -651,14 +523,14 @@ def _little_overlap(rows: pd.DataFrame, what: str, remedy: str) -> tuple[str, Se
     return what, "doubtful", "make them with more overlap, as of people who talk over each other"
 
 
-def _of_gaps(taken: TurnTaking, limits: FitnessLimits) -> Iterator[Finding]:
+def _of_gaps(taken: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
     """A side that always begins after the same gap, like a metronome.
 
     In talk 40 to 45 % of all changes overlap (Heldner & Edlund 2010), so that at most 60 % have a gap; above, more
     come at one moment than in talk have any gap.
     """
     for channel in CHANNELS:
-        offsets, limit = taken.offsets(channel), limits.most_same_gaps
+        offsets, limit = taken.offsets(channel), limits["same-gaps"]
         if limit is None or len(offsets) < FEWEST_CHANGES:
             continue
         middle = nearest_rank(offsets, 0.5)
@@ -680,47 +552,45 @@ def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
         yield advice("made-of-others", ".", what, remedy, "note")
 
 
-def _of_losses(lost: "LostHours | None", tables: Tables, limits: FitnessLimits) -> Iterator[Finding]:
-    if lost and limits.most_lost is not None and lost.seconds > limits.most_lost * lost.of_seconds:
-        kinds = [*lost.reasons] or [kind for (_, kind), _ in tables.rejects.most_common()]
+def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    lost, most = losses(run), limits["lost-hours"]
+    if most is not None and lost["seconds"] > most * lost["of_seconds"] > 0:
+        kinds = [*lost["reasons"]] or [kind for (_, kind), _ in tables.rejects.most_common()]
         why = f": {kinds[0]}" if kinds else ""
-        share = percent(lost.seconds, lost.of_seconds)
-        lengths = f"{length_text(lost.seconds)} of {length_text(lost.of_seconds)}"
-        conversations = f"{lost.conversations:,} of {counted(lost.of_conversations, 'conversation')}"
+        share = percent(lost["seconds"], lost["of_seconds"])
+        lengths = f"{length_text(lost['seconds'])} of {length_text(lost['of_seconds'])}"
+        conversations = f"{lost['conversations']:,} of {counted(lost['of_conversations'], 'conversation')}"
         what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
         yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
-    if lost and lost.recordings:
-        kinds = [kind for kind in lost.remedies if kind not in lost.reasons]
+    if n := lost["recordings"]:
+        kinds = [kind for kind in lost["remedies"] if kind not in lost["reasons"]]
         why = f": {kinds[0]}" if kinds else ""
-        what = f"{counted(lost.recordings, 'recording')} can't be used, and no hours here are of them{why}"
-        severity: Severity = "doubtful" if lost.recordings > lost.of_conversations else "note"
+        what = f"{counted(n, 'recording')} can't be used, and no hours here are of them{why}"
+        severity: Severity = "doubtful" if n > lost["of_conversations"] else "note"
         yield advice("lost-recordings", ".", what, remedy_of(lost, kinds), severity)
 
 
 def _of_speakers(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
-    nameless = sum(
-        not is_clip and None in names
-        for is_clip, names in zip(rows["clip"], map(list, rows["kept_speakers"]), strict=True)
-    )
+    kept = rows.loc[~rows["clip"].astype(bool), "kept_speakers"]
+    nameless = sum(None in list(names) for names in kept)
     if nameless and len(rows) > 1:
         what = f"nobody is named as the recorded speaker of {_share(nameless, rows, unit)}"
         remedy = "name them (tag --speakers), or one person may be in training and in validation"
         yield advice("unknown-speakers", ".", what, remedy, "note")
 
 
-def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FitnessLimits) -> Iterator[Finding]:
+def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
     """Hours that others needed for a voice in English, and for another language."""
+    few = limits["few-hours-of-voice"] or 0.0
     for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
-        if limits.voice_hours is not None and hours < limits.voice_hours:
-            what = (
-                f"{hours:.2f} h with the voice {voice} (others needed {limits.voice_hours:g} h for one in English)"
-            )
+        if hours < few:
+            what = f"{hours:.2f} h with the voice {voice} (others needed {few:g} h for one in English)"
             remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
             yield advice("few-hours-of-voice", ".", what, remedy, "note")
+    few = limits["few-hours-of-language"] or 0.0
     for language, hours in sorted(figures.hours_of(tables, "language").items()):
-        if limits.language_hours is not None and language != "en" and hours < limits.language_hours:
-            what = f"{hours:.2f} h of {language} "
-            what += f"(others needed {limits.language_hours:g} h and more for a new language)"
+        if language != "en" and hours < few:
+            what = f"{hours:.2f} h of {language} (others needed {few:g} h and more for a new language)"
             remedy = "add recordings, or start from a model that speaks it"
             yield advice("few-hours-of-language", ".", what, remedy, "note")
 
@@ -754,47 +624,27 @@ def _figure(clause: str, bound: Bound, value: float, is_limit: bool = False) -> 
     return clause.format(text if is_count else f"{text} {measure.unit}".strip())
 
 
-class LostHours(NamedTuple):
-    """The part of the input of a run that was rejected, in whole conversations.
+def losses(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of the input that a run rejected, in whole conversations, by its run.json.
 
-    Attributes:
-        conversations, of_conversations: their number, of all.
-        seconds, of_seconds: their length, of all. Recordings that can't be read have no length.
-        reasons: seconds by kind of reason, the longest first. remedies: what to do, by kind of reason.
-        recordings: number of recordings that can't be used, which are none of these conversations.
-    """
-
-    conversations: int
-    of_conversations: int
-    seconds: float
-    of_seconds: float
-    reasons: Mapping[str, float]
-    remedies: Mapping[str, str]
-    recordings: int
-
-
-def lost_hours(run: Mapping[str, Any]) -> LostHours | None:
-    """Return the rejects of both halves of a work folder, by its run.json; None without a record of them.
-
-    A conversation that tagging rejected is not spoken, so that no second is counted twice.
+    `conversations`, `seconds` and `of_conversations`, `of_seconds`: how many, of all; recordings that can't be
+    read have no length. `reasons`: seconds by kind of reason, the longest first. `remedies`: by kind of reason.
+    `recordings`: those that can't be used, which are none of these conversations. A conversation that tagging
+    rejected is not spoken, so that no second is counted twice.
     """
     halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
     whole = next((half for half in halves if half.get("of_seconds")), {})
-    recordings = (run.get("counts") or {}).get("recordings_rejected") or 0
-    if not whole and not recordings:
-        return None
-    reasons, remedies = Counter[str](), dict[str, str]()
-    for half in halves:
-        reasons.update(half.get("reasons") or {})
-        remedies |= half.get("remedies") or {}
-    lost = {name: sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds")}
-    of_all = {name: whole.get(name) or 0 for name in ("of_conversations", "of_seconds")}
-    return LostHours(
-        **lost, **of_all, reasons=dict(reasons.most_common()), remedies=remedies, recordings=recordings
-    )
+    reasons = sum((Counter(half.get("reasons") or {}) for half in halves), Counter())
+    return {
+        **{name: sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds")},
+        **{name: whole.get(name) or 0 for name in ("of_conversations", "of_seconds")},
+        "reasons": dict(reasons.most_common()),
+        "remedies": {kind: what for half in halves for kind, what in (half.get("remedies") or {}).items()},
+        "recordings": (run.get("counts") or {}).get("recordings_rejected") or 0,
+    }
 
 
-def remedy_of(lost: LostHours, kinds: Sequence[str]) -> str:
+def remedy_of(lost: Mapping[str, Any], kinds: Iterable[str]) -> str:
     """Return the remedy of rejects: that of the first of these kinds that has one."""
-    remedies = [lost.remedies[kind] for kind in kinds if lost.remedies.get(kind)]
+    remedies = [lost["remedies"][kind] for kind in kinds if lost["remedies"].get(kind)]
     return "; ".join([*remedies[:1], "see rejects.jsonl"])

@@ -125,9 +125,12 @@ def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(tmp_path: 
 
 def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Command) -> None:
     folder = write_dataset(tmp_path / "work", [built_row("a")])
-    for limit, found in (("500ms", True), ("2s", False), ("inf", False)):
-        told = json.loads(dailytalk("check", folder, "--max-turn", limit, "--json").out)
+    for limit, found in (("0.5", True), ("2", False), ("none", False)):
+        told = json.loads(dailytalk("check", folder, "--limit", f"long-turns={limit}", "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
+    for wrong, problem in (("long=3", "names no finding"), ("long-turns=many", "has no number")):
+        done = dailytalk("check", folder, "--limit", wrong)
+        assert (done.code, problem in " ".join(done.err.split())) == (2, True), done.err
 
 
 def test_lengths_that_check_shows_are_those_of_the_files(tmp_path: Path, dailytalk: Command) -> None:

@@ -119,7 +119,7 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
     ("options", "told"),
     [
         (("--listening-test", "3"), "add --pairs"),
-        (("--against", "none"), "does not exist"),
+        (("--against", "none"), "none"),
     ],
 )
 def test_options_of_report_that_do_not_go_together_are_refused(

@@ -78,7 +78,13 @@ class Planted:
         side = OTHER if mirrored else dict(zip(OTHER, OTHER, strict=True))
         utterances = [row | {"channel": side[row["channel"]]} for row in self.rows]
         sounds = [{"channel": "right", "start": 1.0, "end": 2.0}] * self.sounds
-        row = dict.fromkeys(("alignments", "provenance")) | {"utterances": utterances, "sounds": sounds}
+        row = {
+            "conversation_id": str(id(self)),
+            "alignments": None,
+            "provenance": None,
+            "utterances": utterances,
+            "sounds": sounds,
+        }
         row |= {"duration": self.seconds, "source_duration": self.seconds, "language": "en"}
         return row | {"timeline": {"lost_sound_seconds": 0.0}}
 

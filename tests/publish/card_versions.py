@@ -12,8 +12,7 @@ from built_conversations import built_row
 from reports import render_card
 
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.card import Card, CardFacts, CardRows
-from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.card import Card, CardFacts
 from dailytalk_contiguous.publish.version import DataFile, Packed, Version, open_version
 
 MODELS = (
@@ -74,10 +73,5 @@ def write_version(
 def card_of(
     old: str | None, packed: Packed, version: Version, facts: CardFacts, run: Any = None, rejects: Any = ()
 ) -> Card:
-    """The card of a version that is written already, of which all rows are read."""
-    rows = CardRows()
-    for row in open_items(version).listed():
-        rows.add(row)
-    for reject in rejects:
-        rows.maker.add_reject(reject)
-    return render_card(old, packed, version, rows, facts, run or {})
+    """The card of a version that is written already."""
+    return render_card(old, packed, version, facts, run or {}, rejects=rejects)

@@ -128,7 +128,7 @@ def test_row_that_names_an_unknown_channel_is_rejected_and_the_rest_goes_on(
         ("bad", f"its {item} 1 names a channel '<img src=x>', not left or right")
     ]
     report = write_report(folder)
-    assert (report.conversations, report.shown) == (1, ("good",))
+    assert (report.number, report.shown) == (1, ("good",))
     assert f"its {item} 1 names a channel" in report.path.read_text(encoding="utf-8")
     assert dailytalk("check", str(folder)).code == 1
 
@@ -195,7 +195,7 @@ def test_row_that_no_reader_can_use_is_rejected_with_its_reason_and_the_rest_goe
     assert reject["id"] == (bad["conversation_id"] or "row 1 of shard-0.parquet")
     assert reason in reject["reason"]
     report = write_report(folder)
-    assert (report.conversations, report.shown) == (1, ("good",))
+    assert (report.number, report.shown) == (1, ("good",))
     assert reason in report.path.read_text(encoding="utf-8")
     findings = json.loads(dailytalk("check", str(folder), "--json").out)["findings"]
     assert [reason in one["what"] for one in findings if one["level"] == "error"] == [True]
@@ -403,7 +403,7 @@ def test_record_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "work", [built_row("a")])
     with (folder / "run.json").open("wb") as file:
         file.truncate(2 << 30)
-    assert write_report(folder).conversations == 1
+    assert write_report(folder).number == 1
     with pytest.raises(DailytalkError, match=r"2048\.0 MiB"):
         mix_folders([(folder, None)], tmp_path / "out")
 

@@ -115,8 +115,8 @@ def test_lines_of_the_card_load_by_emotion_style_and_speaker(
         }
         assert ids == {
             "by_emotion": ["acted/s1-0", "acted/s1-0~pitch"],
-            "by_style": ["acted/s1-0", "acted/s1-0~pitch"],
-            "by_speaker": ["acted/s1-0", "acted/s1-0~pitch", "acted/s1-1"],
+            "by_style": ["acted/s1-1"],
+            "by_speaker": [],
             "recorded": ["acted/s1-0", "acted/s1-1"],
         }
 
@@ -233,9 +233,7 @@ def test_published_corpus_is_checked_and_reported(
     for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
         done = dailytalk("report", where, "--out", str(path))
         assert done.code == 0
-        assert re.search(
-            r"^doubtful: .*\nreport .* MB, 3 clips(, 4 measured)?, \d with sound\)$", done.out, re.M
-        ), done.out
+        assert re.search(r"^doubtful: .*\nreport .* MB, 3 of 3 clips can be heard\)$", done.out, re.M), done.out
     sections = [
         {
             part[:16].partition('"')[0]: part.partition("</section>")[0]
@@ -250,8 +248,7 @@ def test_published_corpus_is_checked_and_reported(
     assert "<dt>rejected</dt><dd>–" in sections[0]["facts"]
     for name in sections[0].keys() - {"licences", "rejected", "facts"}:
         assert sections[0][name] == sections[1][name]
-    sources = sections[0]["licences"]
-    assert all(f"<td>acted</td><td>{licence}</td>" in sources for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
+    assert all(f"<td>{licence}</td>" in sections[0]["licences"] for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
     done = dailytalk("report", f"{REPO}@{TAG}", "--out", str(pages[0]), "--conversations", "acted/s1-0")
     assert (done.code, "these are clips" in done.err) == (1, True)
 

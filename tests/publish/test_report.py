@@ -122,7 +122,7 @@ def test_page_is_not_put_among_shards(tmp_path):
     folder = write_dataset(tmp_path, [built_row()]) / "dataset"
     with pytest.raises(DailytalkError, match="--out"):
         write_report(folder)
-    assert write_report(folder, tmp_path / "page.html").conversations == 1
+    assert write_report(folder, tmp_path / "page.html").number == 1
 
 
 # What is measured
@@ -190,22 +190,20 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
     reasons = {entries[number]["conversation_id"]: why for number, why in examples_of(table, 5).items()}
     assert reasons["noisy"] == "worst: signal to noise 2 dB"
     assert reasons["plain"] == "typical: nearest to the middle of all measures"
-    assert reasons["busy"] == "most overlap: 50.0 %"
-    assert reasons["short"] == "most shortened: 0.50 of the recorded length"
-    assert reasons["vague"] == "lowest confidence: 0.20"
+    assert {reasons[name] for name in ("busy", "short", "vague")} == {"next typical"}
     assert [*examples_of(table, 1)] == [1]
     assert examples_of(table, 0) == examples_of(table[:0], 5) == {}
 
 
 def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
     folder = write_dataset(tmp_path, [built_row("a"), built_row("a", LINES[:2])])
-    assert write_report(folder).conversations == 2
+    assert write_report(folder).number == 2
     assert write_report(folder, shown=["a"]).shown == ("a",)
 
 
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
     work = work_folder(tmp_path, 1)
-    part = shown_of(page_of(work, audio="inside"))["secret0"]
+    part = shown_of(page_of(work))["secret0"]
     assert part["recorded"] == {"sound": None, "why": ""}
     (rebuilt, _), (recorded, rate) = sounds((work / "report.html").read_text())
     spectrum = np.abs(np.fft.rfft(recorded[2 * rate : 5 * rate, 0]))
@@ -222,37 +220,9 @@ def test_left_of_a_recording_is_the_speaker_who_was_resynthesised(tmp_path):
     work = write_dataset(tmp_path / "work", [row])
     rows = [built_conversations.tagged(tmp_path, "a", "a", 0.0, 6.0)]
     write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("a", 6.0)}), COLUMNS)
-    write_report(work, audio="inside")
+    write_report(work)
     _, (recorded, _) = sounds((work / "report.html").read_text())
     assert np.abs(recorded[:, 0]).max() > 0.1 > 0.05 > np.abs(recorded[:, 1]).max()
-
-
-def test_lines_delivered_least_like_their_source_are_heard_beside_it_the_furthest_first(tmp_path):
-    row = built_row("a")
-    near, _, far, _ = row["utterances"]
-    near["synthesis"] |= {"delivery_distance": 0.3}
-    far["synthesis"] |= {"delivery_distance": 0.7, "delivery_semitones": 2.5, "delivery_decibels": 4.0}
-    near |= {"source_channel": "right", "source_start": 1.0, "source_end": 1.5}
-    far |= {"source_channel": "right", "source_start": 2.0, "source_end": 4.0}
-    (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 6.0, "Hello.")])["audio"]["bytes"])
-    work = write_dataset(tmp_path / "work", [row])
-    rows = [built_conversations.tagged(tmp_path, "a", "a", 0.5, 5.5)]
-    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("a", 5.5)}), COLUMNS)
-    write_report(work, audio="inside")
-    text = (work / "report.html").read_text()
-    assert "distance 0.70 · pitch 2.5 st apart · level 4.0 dB apart · calm" in text
-    played = re.findall(r'"Listen to (a/left/\S+) as (\w+)" src="data:audio/mpeg;base64,([^"]+)"', text)
-    assert [(name, how) for name, how, _ in played] == [
-        *((far["utterance_id"], how) for how in ("recorded", "rebuilt")),
-        *((near["utterance_id"], how) for how in ("recorded", "rebuilt")),
-    ]
-    for (_, how, encoded), seconds in zip(played, (2.0, 1.4, 0.5, 1.0), strict=True):
-        samples, rate = soundfile.read(io.BytesIO(base64.b64decode(encoded)))
-        assert len(samples) / rate == pytest.approx(seconds, abs=0.1)
-        hertz = np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples)
-        assert hertz == pytest.approx({"recorded": 330, "rebuilt": 220}[how], abs=3)
-    write_report(work, audio="none")
-    assert not re.search("<audio[^>]* src=", (work / "report.html").read_text())
 
 
 def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_without_its_path(tmp_path):
@@ -262,7 +232,7 @@ def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_wi
     part = shown_of(page_of(work))["secret0"]
     assert "is not the one that was tagged" in part["recorded"]["why"]
     recording.unlink()
-    text = page_of(work, audio="inside")
+    text = page_of(work)
     assert "is gone" in shown_of(text)["secret0"]["recorded"]["why"]
     assert str(tmp_path) not in text
     assert len(sounds(text)) == 1
@@ -297,7 +267,7 @@ def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_ful
 def test_report_and_check_have_one_verdict_on_a_row_that_is_wrong(tmp_path, damage):
     folder = write_dataset(tmp_path, [built_row("fine"), built_row("wrong") | damage])
     findings, facts = check_folder(folder)
-    written = write_report(folder, audio="none")
+    written = write_report(folder)
     assert written.verdict.level == verdict_of(findings, facts["conversations"]).level == "bad"
     errors = [
         {finding.kind for finding in judged if finding.level == "error"}

@@ -115,7 +115,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     write_dataset(folder / "rejects", [built_row("bad", duration=-1.0)])
     reject = {"id": "a", "stage": "Segment", "reason": "nobody speaks in it", "remedy": "leave it out"}
     (folder / "rejects" / "rejects.jsonl").write_text(json.dumps(reject) + "\n")
-    write_report(work, folder / "inside.html", named, audio="inside")
+    write_report(work, folder / "inside.html", named)
     emotions = ("happy", "sad", "disgusted", "surprised")
     clips = [
         clip_row(f"{emotion}{n}", emotion, 1.0, text="It is said. " * 9) for emotion in emotions for n in (0, 1)

@@ -4,14 +4,12 @@ from typing import Any
 
 import pytest
 from built_conversations import built_row
-from finished_corpora import clip_row, measures
+from finished_corpora import clip_row
 from reports import cells_of, shown, tables_of
 
 from dailytalk_contiguous.core.figures import follows_source, ranked
-from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.core.tables import Tables
-from dailytalk_contiguous.publish.clip_figures import CorpusFigures, Quality
-from dailytalk_contiguous.publish.comparison import Compared
+from dailytalk_contiguous.publish.clip_figures import CorpusFigures
 
 
 @pytest.mark.parametrize(("count", "named", "rest"), [(25, 25, ""), (26, 26, ""), (27, 25, "2 others")])
@@ -24,10 +22,6 @@ def test_values_of_a_label_are_named_up_to_25_and_one_more_is_no_rest(count: int
     tables = tables_of(*clips)
     names = [f"v{number:02d}" for number in range(named)] + [rest] * bool(rest)
     assert [*ranked(tables, "style").index] == names
-    side = Compared("a", "clips", tables)
-    shares = side.shares(side, "style")
-    assert [*shares.index] == names
-    assert shares["ours"].sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(("seconds", "axis"), [(300.0, "length (s)"), (301.0, "length (min)")])
@@ -92,11 +86,3 @@ def test_what_every_emotion_lacks_is_listed() -> None:
         ("happy", "30.0 min"),
         ("sad", "30.0 min"),
     ]
-
-
-def test_clips_beyond_a_limit_that_are_named_are_of_every_reason_and_six_at_most() -> None:
-    rows = [measures(duration=31.0 + number) | {"conversation_id": f"long{number}"} for number in range(20)]
-    rows += [measures() | {"conversation_id": "good"}, measures(snr_db=3.0) | {"conversation_id": "noisy"}]
-    named = {name: reason for name, _, reason in Quality.of_rows(rows, QualityLimits()).examples()}
-    assert [*named] == ["long0", "noisy", "long1", "long2", "long3", "long4"]
-    assert named["noisy"] == "its signal-to-noise ratio is 3.0 dB (at least 10.0 dB)."

@@ -18,7 +18,6 @@ from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
 from dailytalk_contiguous.core.scorecard import published_references
-from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tables import TableMaker, tables_from
 from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -28,8 +27,8 @@ from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.verdict import (
+    LIMITS,
     Finding,
-    FitnessLimits,
     all_findings,
     judged_conversations,
     verdict_of,
@@ -38,7 +37,7 @@ from dailytalk_contiguous.publish.verdict import (
 pytest_plugins = ["hub.hub_fixtures"]
 
 
-def findings_on(*conversations, limits=None):
+def findings_on(*conversations, limits=LIMITS):
     """The findings on conversations of which the columns of their table are known."""
     maker = TableMaker()
     for number, known in enumerate(conversations):
@@ -100,7 +99,7 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
 
     rows = [rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")]
     (flat,) = [finding for finding in all_findings(tables_from(rows)) if finding.kind == "flat-affect"]
-    assert "in 1 conversation (flat): LOW and HIGH" in flat.what
+    assert "in 1 conversation, such as flat: LOW and HIGH" in flat.what
 
 
 def test_hours_are_held_against_what_others_needed():
@@ -266,7 +265,7 @@ PLANTED = [
 
 
 def found_in(*rows, run=None):
-    findings = all_findings(tables_from(rows), run or {}, FitnessLimits(voice_hours=None))
+    findings = all_findings(tables_from(rows), run or {}, LIMITS | {"few-hours-of-voice": None})
     return {finding.kind: finding for finding in findings}
 
 
@@ -343,9 +342,8 @@ def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_firs
 
 
 def test_limit_that_is_taken_away_finds_nothing():
-    limits = FitnessLimits(lowest_snr_db=None, voice_hours=None)
+    limits = LIMITS | {"noise": None, "few-hours-of-voice": None}
     assert all_findings(tables_from([talk(sides=sides(snr_db=-5.0))]), limits=limits) == []
-    assert settings_of(limits)["min_snr"] is None
 
 
 RUN = {
@@ -459,7 +457,7 @@ def test_metronome_with_a_silent_agent_is_found_in_rows_and_in_their_export(tmp_
     write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
     for folder in (work, tmp_path / "data"):
         assert kinds_of(folder) >= {"same-gaps", "agent-silent"}
-    limits = FitnessLimits(most_same_gaps=None, least_main_talk=None)
+    limits = LIMITS | {"same-gaps": None, "agent-silent": None}
     assert not {finding.kind for finding in check_folder(work, limits)[0]} & {"same-gaps", "agent-silent"}
 
 
@@ -521,4 +519,4 @@ def test_limit_of_a_silent_agent_is_that_of_published_corpora():
     [floor] = [band for band in references["open-yap"].bands if band.measure == "floor_share"]
     [speech] = [band for band in references["fisher"].bands if band.measure == "speech"]
     share = np.interp(25, (5, 50), (floor.low, floor.middle)) * speech.middle / 60
-    assert FitnessLimits().least_main_talk == round(share, 2)
+    assert LIMITS["agent-silent"] == round(share, 2)

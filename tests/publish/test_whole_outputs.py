@@ -27,6 +27,7 @@ from reports import export_with_readme as write_export
 from reports import pack_version, write_report
 from rich_conversations import rich_row, rich_rows
 
+from dailytalk_contiguous.core.audio import read_at
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.tables import TableMaker
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
@@ -36,7 +37,7 @@ from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.player import NO_SAMPLES, detail, shown_seconds, sound_of
+from dailytalk_contiguous.publish.player import LONGEST, NO_SAMPLES, RATE, detail
 from dailytalk_contiguous.publish.verdict import all_findings
 from dailytalk_contiguous.publish.version import manifest_text, open_version
 
@@ -173,16 +174,8 @@ def report_of_tags(folder: Path) -> str:
     return page_text(write_report(transcript(folder / "tagged")).path.read_text())
 
 
-def report_against_clips(folder: Path) -> str:
-    ours, theirs = work(folder / "talks"), corpus(folder / "acted")
-    return page_text(write_report(ours, shown=0, other=theirs).path.read_text().partition('id="against"')[2])
-
-
 def report_of_clips(folder: Path) -> str:
-    written = write_report(
-        corpus(folder / "acted"), other=transcript(folder / "tagged"), markdown=folder / "summary.md"
-    )
-    return page_text(written.path.read_text()) + (folder / "summary.md").read_text()
+    return page_text(write_report(corpus(folder / "acted")).path.read_text())
 
 
 def listening_test(folder: Path) -> str:
@@ -238,7 +231,7 @@ def player_parts(folder: Path) -> str:
     for one, offset, rebuilt in ((row, 0.0, True), (limit, 1.0, False), (limit, 2.5, True), (empty, 0.0, False)):
         samples, problem = NO_SAMPLES, "it is gone"
         if one["audio"]:
-            samples, problem = sound_of(one["audio"], offset, shown_seconds(one))
+            samples, problem = read_at(one["audio"], RATE, offset, min(one["duration"], LONGEST)), ""
         part = detail(one, rebuilt, samples) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append(part)
@@ -599,7 +592,6 @@ def checked(folder: Path) -> str:
 OUTPUTS: dict[str, Callable[[Path], str]] = {
     "report.html": report,
     "report_of_tags.html": report_of_tags,
-    "report_against_clips.html": report_against_clips,
     "report_of_clips.html": report_of_clips,
     "listening_test.json": listening_test,
     "player_parts.txt": player_parts,
@@ -642,10 +634,7 @@ def test_record_of_nulls_says_nothing(tmp_path: Path) -> None:
     record = json.dumps({"kind": "corpus", **told})
     for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
         (folder / "run.json").write_text(record)
-    write_report(first, markdown=tmp_path / "summary.md")
-    summary = (tmp_path / "summary.md").read_text()
-    assert "| measure | limit |" in summary
-    assert "0.0 min | 0.0 min | 30.0 min" not in summary
+    assert "<th>limit</th>" in write_report(first).path.read_text()
     assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
     pack_version(talks, tmp_path / "stage")
     assert check_folder(talks)[1]["conversations"] == 3

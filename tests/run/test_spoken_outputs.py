@@ -12,11 +12,10 @@ import pytest
 import soundfile
 from datasets import load_dataset
 from recordings import read_lines, state
-from reports import shown, write_report
+from reports import write_report
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.outputs import write_results
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
@@ -67,9 +66,8 @@ def test_who_corrected_a_line_is_in_its_row_and_on_the_page(tmp_path: Path) -> N
     lines = {line["utterance_id"]: line for line in read_lines(work / "transcript_shifted.jsonl")}
     assert lines[second["utterance_id"]]["edited_by"] == ["Ben", "Ann"]
     assert "edited_by" not in lines[others[0]["utterance_id"]]
-    assert shown("edits()", open_items(work).tables()).strip() == "text 2, tag 1, by 2 people"
-    page = write_report(work, work.parent / "page.html", audio="none").path.read_text(encoding="utf-8")
-    assert "<dt>corrected utterances</dt><dd>2<small>text 2, tag 1, by 2 people</small>" in page
+    page = write_report(work, work.parent / "page.html").path.read_text(encoding="utf-8")
+    assert "<dt>corrected utterances</dt><dd>2<" in page
 
 
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:

@@ -35,9 +35,7 @@ class ListeningTest:
     )
     seed: int = setting(0, SEED)
 
-    def made(
-        self, source: Path | Version, out: Path | None, against: str | None, markdown: Path | None
-    ) -> Outcome | None:
+    def made(self, source: Path | Version, out: Path | None, against: str | None) -> Outcome | None:
         """Write the page of a test; return None if none is requested. Raises DailytalkError."""
         if self.listening_test is None:
             return None
@@ -50,7 +48,7 @@ class ListeningTest:
                 else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
             )
             raise DailytalkError(*problem)
-        if out is None or markdown or against:
+        if out is None or against:
             raise DailytalkError("a listening test is a page of its own", "name it with --out, and nothing else")
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)

@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from corpus_trees import put
 from recordings import read_lines
-from reports import write_report
 from spoken_corpora import crema_d, faults, rows_of, run
 
 from dailytalk_contiguous.apps.clips.clip_plan import corpus_pipeline
@@ -87,17 +86,13 @@ def test_every_file_is_a_clip_or_a_reject_with_a_reason(tmp_path: Path) -> None:
     assert outcome.record["counts"]["read"] == 10
 
 
-def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit_and_can_be_heard(
-    source: Path, out: Path
-) -> None:
+def test_clip_outside_a_limit_is_rejected_with_the_figure_and_the_limit(source: Path, out: Path) -> None:
     run(source, out, max_seconds=2.0)
     rejects = read_lines(out / "rejects.jsonl")
     assert len(rejects) == 18
     assert {line["reason"] for line in rejects} == {"it is 2.50 s long (at most 2.00 s)"}
     assert rows_of(out) == {}
     assert not list((out / "data").glob("*jsonl"))
-    heard = write_report(out).path.read_text(encoding="utf-8").partition('id="beyond"')[2]
-    assert heard.count("data:audio/mpeg;base64,") == 6
 
 
 # What comes out

@@ -7,6 +7,9 @@ from finished_corpora import clip_row, corpus_folder
 from reports import write_report
 
 from dailytalk_contiguous.apps.clips.mixture import Settings, mix_folders
+from dailytalk_contiguous.core.figures import sums
+from dailytalk_contiguous.publish.clip_figures import corpus_figures
+from dailytalk_contiguous.publish.opening import open_items
 
 CITATION = "Doe J (2020). Acted."
 
@@ -23,18 +26,17 @@ def mixed(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def summary(folder: Path) -> str:
-    write_report(folder, markdown=folder / "summary.md")
-    return (folder / "summary.md").read_text(encoding="utf-8")
-
-
 def test_hours_are_told_by_corpus_and_label_as_often_as_they_are_listed(mixed: Path) -> None:
-    text = summary(mixed)
-    assert "7 files, 27.0 s recorded; 0 copies; 22.0 s seen in training." in text
-    assert "| acted | 3.0 s | 3 | 0 | 4.0 s |" in text
-    assert "| talks | 24.0 s | 4 | 0 | 18.0 s |" in text
-    assert "| happy | 1.0 s | 1 | 0 | 2.0 s |" in text
-    assert "| validation | 7.0 s | 2 | 0 | 0.0 s |" in text
+    figures = corpus_figures(open_items(mixed))
+    rows = {
+        (label, name): [round(of.seconds, 2), int(of.conversations), round(of.seen, 2)]
+        for label in ("corpus", "emotion", "split")
+        for name, of in sums(figures.tables, label).iterrows()
+    }
+    assert rows["corpus", "acted"] == [3.0, 3, 4.0]
+    assert rows["corpus", "talks"] == [24.0, 4, 18.0]
+    assert rows["emotion", "happy"] == [1.0, 1, 2.0]
+    assert rows["split", "validation"] == [7.0, 2, 0.0]
 
 
 def test_its_clips_can_be_heard(mixed: Path) -> None:
@@ -44,6 +46,7 @@ def test_its_clips_can_be_heard(mixed: Path) -> None:
 
 
 def test_it_says_whose_work_it_is_and_who_is_not_named(mixed: Path) -> None:
-    text = summary(mixed)
-    assert f"| [acted](https://a.org) | CC-BY-4.0 | {CITATION} |" in text
-    assert "| talks | unknown | unknown |" in text
+    text = write_report(mixed).path.read_text(encoding="utf-8")
+    assert '<a href="https://a.org"' in text
+    assert CITATION in text
+    assert "<td>talks</td><td>unknown</td><td>unknown</td>" in text
