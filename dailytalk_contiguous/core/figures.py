@@ -213,18 +213,18 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
     said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
-    parts = []
+    means, counts = pd.DataFrame(), pd.DataFrame()
     for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
-        values = of[[f"{prefix}{column}" for column, _ in OF_TAGS.values()]].astype(np.float64)
-        scaled = np.log2(values.where(values > 0)) * [factor for _, factor in OF_TAGS.values()]
-        groups = scaled.set_axis([*OF_TAGS], axis=1).groupby(
-            [of[key].cat.codes for key in ("conversation_id", *voice)]
-        )
-        apart = (groups.obj - groups.transform("mean")).where(groups.transform("count") > 1)
-        by_tag = apart.groupby(of["tag"], observed=True)
-        parts.append(by_tag.mean().assign(utterances=by_tag.count().max(axis=1)).add_prefix(prefix))
-    table = pd.concat(parts, axis=1).fillna({f"{TAKE}utterances": 0})
-    return table[table["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
+        keys = [of[key].cat.codes for key in ("conversation_id", *voice)]
+        for name, (column, factor) in OF_TAGS.items():
+            values = of[f"{prefix}{column}"].astype(np.float64)
+            scaled = factor * np.log2(values.where(values > 0))
+            groups = scaled.groupby(keys)
+            apart = (scaled - groups.transform("mean")).where(groups.transform("count") > 1)
+            by_tag = apart.groupby(of["tag"], observed=False)
+            means[f"{prefix}{name}"], counts[name] = by_tag.mean(), by_tag.count()
+        means[f"{prefix}utterances"] = counts.max(axis=1)
+    return means[means["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
 
 
 def follows_source(tables: Tables, name: str) -> float | None:
