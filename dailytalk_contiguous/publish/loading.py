@@ -115,13 +115,9 @@ def load(
     with _name_in_errors(version), hub_errors(version):
         if items is not None and items.labelled:
             data = _clips(items, split, options)
-        elif items is not None:
-            data = load_dataset("parquet", data_files={"train": _paths(items.files)}, split=split, **options)
         elif isinstance(version.where, Path):
-            files = {
-                name: _paths(version.path(file) for file in files)
-                for name, files in version.configs[config].items()
-            }
+            of_split = {"train": items.files} if items else version.configs[config]
+            files = {name: _paths(version.path(str(file)) for file in of) for name, of in of_split.items()}
             data = load_dataset("parquet", data_files=files, split=split, **options)
         else:
             data = load_dataset(
@@ -148,7 +144,7 @@ def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
     """The clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
-    if split is not None and split not in names:
+    if split not in (None, *names):
         raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
     shown = [name for name in schema.LABELLED if name != "split"]
     options = {**options, "columns": options["columns"] or shown, "data_files": _paths(items.files)}
@@ -156,9 +152,8 @@ def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
         name: load_dataset("parquet", split="train", filters=[("split", "==", name)], **options)
         for name in ([split] if split else names)
     }
-    if split is not None:
-        return parts[split]
-    return datasets.IterableDatasetDict(parts) if options["streaming"] else datasets.DatasetDict(parts)
+    kind = datasets.IterableDatasetDict if options["streaming"] else datasets.DatasetDict
+    return parts[split] if split else kind(parts)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.store.files import file_name, sha256_of
-from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
+from dailytalk_contiguous.store.parquet import row_groups, write_parquet
 
 #: The stage that rejects of a push name.
 STAGE = "push"
@@ -164,7 +164,7 @@ def pack_version(
         )
     sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
-    paths: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    parts: dict[tuple[str, str], list[tuple[Path, int, float]]] = defaultdict(list)
     make = partial(published_rows, run=items.run, clips=choice.ids)
     done = 0
     with ThreadPoolExecutor(workers, "pack") as pool:
@@ -178,11 +178,18 @@ def pack_version(
                 done += 1
                 step("conversations packed", done, len(finished))
             for config in [config for config, of_config in rows_of.items() if of_config]:
-                path = stage / config / f"{split}-{len(paths[config, split]):05d}.parquet"
+                path = stage / config / f"{split}-{len(parts[config, split]):05d}.parquet"
                 features = published_features(config, sample_rate, items.labelled, fields)
                 write_parquet(path, features, row_groups(rows_of[config], ROW_GROUP_BYTES), audio="audio.bytes")
-                paths[config, split].append(path)
-    files = [file for (config, split), own in paths.items() for file in _named(stage, config, split, own)]
+                seconds = sum(row["duration"] for row in rows_of[config])
+                parts[config, split].append((path, len(rows_of[config]), seconds))
+    files = list[DataFile]()
+    for (config, split), of_split in parts.items():  # their number is known now, and so are their names
+        for number, (path, n_rows, seconds) in enumerate(of_split):
+            name = f"{config}/{split}-{number:05d}-of-{len(of_split):05d}.parquet"
+            path = path.rename(stage / name)
+            size = path.stat().st_size
+            files.append(DataFile(name, path, config, split, sha256_of(path), size, n_rows, seconds))
     return Packed(tuple(sorted(files)), sample_rate, disjoint_in(voices, split_of), tuple(rejects), items.fields)
 
 
@@ -196,17 +203,6 @@ def _files(
         starts = accumulate(seconds, initial=0.0)
         for _, numbered in groupby(zip(names, starts, strict=False), lambda of: of[1] // file_seconds):
             yield split, [name for name, _ in numbered]
-
-
-def _named(stage: Path, config: str, split: str, paths: Sequence[Path]) -> Iterator[DataFile]:
-    """The files of a split by the names that `Dataset.push_to_hub` gives, now that their number is known."""
-    for number, path in enumerate(paths):
-        name = f"{config}/{split}-{number:05d}-of-{len(paths):05d}.parquet"
-        renamed = path.rename(stage / name)
-        with open_parquet(renamed, "push again") as opened:
-            seconds = [row["duration"] for row in opened.rows(["duration"])]
-        size = renamed.stat().st_size
-        yield DataFile(name, renamed, config, split, sha256_of(renamed), size, len(seconds), sum(seconds))
 
 
 #: The fields of a row's provenance that are read (see `core.documents.expect`).

@@ -57,11 +57,11 @@ def latest(tags: Iterable[str]) -> str | None:
 def next_tag(tags: Iterable[str], bump: str) -> str:
     """Return the tag after the highest version for a `publish.compare.Changes.bump`; `FIRST` without a version."""
     newest = latest(tags)
-    if newest is None:
-        return FIRST
-    major, minor, patch = parse_tag(newest)
-    bumped = {"major": (major + 1, 0, 0), "minor": (major, minor + 1, 0), "patch": (major, minor, patch + 1)}
-    return "v" + ".".join(map(str, bumped.get(bump, (major, minor, patch))))
+    if newest is None or not bump:
+        return newest or FIRST
+    numbers, kinds = parse_tag(newest), ("major", "minor", "patch")
+    place = kinds.index(bump)
+    return "v" + ".".join(map(str, (*numbers[:place], numbers[place] + 1, 0, 0)[:3]))
 
 
 #: Name of the manifest in a repository, and the version of its layout.
