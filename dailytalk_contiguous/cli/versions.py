@@ -42,7 +42,7 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
     head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     kinds = [version.name for version in listed if version.kind == "version"]
     return Outcome(
-        [version._asdict() | {"date": version.date and version.date.isoformat()} for version in listed],
+        [version._asdict() | {"date": version.date.isoformat()} for version in listed],
         f"{counted(len(kinds), 'version')} of {named.repo}",
         details=[Figures(head, [version_row(version) for version in listed])],
         next=to_run("diff", f"{named.repo}@{kinds[1]}", f"@{kinds[0]}") if len(kinds) > 1 else "",
@@ -88,7 +88,7 @@ def diff_outcome(changes: Changes, old: Reference | Path) -> Outcome:
 
 
 def version_row(version: Listed) -> tuple[str, ...]:
-    date = version.date.strftime("%Y-%m-%d") if version.date else ""
+    date = version.date.strftime("%Y-%m-%d")
     own = version.totals.get(CONFIGS[0], {})
     name = version.name if version.kind == "version" else f"{version.name} ({version.kind})"
     changes = version.changes or {}

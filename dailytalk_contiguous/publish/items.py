@@ -311,13 +311,8 @@ class FiledItems(Items):
     """
 
     files: Sequence[Path | str]
-    split_of: Mapping[Path | str, str]
+    split_of: Mapping[Path | str, str] = {}
     provenance: str | None = None
-
-    def __init__(self, where: Path | Version) -> None:
-        super().__init__(where)
-        self.split_of = {}
-        self._places: dict[str, Place] = {}  # of the rows that were read
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         wanted = None if columns is None else {*columns, "split"}
@@ -341,9 +336,7 @@ class FiledItems(Items):
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
             rows = opened.rows(self._stored(opened.schema.names, wanted))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                item = self._item(row, file, wanted, count)
-                self._places[item["conversation_id"]] = place
-                yield place, item
+                yield place, self._item(row, file, wanted, count)
 
     def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
         return next(self.rows_at([place], columns))
@@ -387,11 +380,13 @@ class FiledItems(Items):
     @abstractmethod
     def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
 
+    @cached_property
+    def _places(self) -> dict[str, Place]:
+        """The place of each row by its id; other columns are not read."""
+        columns = ["conversation_id"]
+        return {row[columns[0]]: place for file in self.files for place, row in self.rows_of(file, columns)}
+
     def _place_of(self, name: str) -> Place:
-        if name not in self._places:
-            for file in self.files:
-                for _ in self.rows_of(file, ["conversation_id"]):
-                    pass
         if name not in self._places:
             raise self._missing(name)
         return self._places[name]

@@ -12,7 +12,6 @@ chunks by what is in it (content-defined chunking of Parquet, and Xet's own), so
 import hashlib
 import io
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,9 +51,6 @@ FILE_SECONDS = 3600.0
 
 #: Bytes of audio behind which a row group ends; a reader of one row fetches as much.
 ROW_GROUP_BYTES = 8_000_000
-
-#: Bytes that are left free on the disk: for the footers of files, and for other programs.
-_SPARE = 200_000_000
 
 _AGAIN = "build the conversation again"
 
@@ -140,7 +136,7 @@ def pack_version(
         file_seconds: of the conversations of a file.
         workers: threads that cut and encode.
 
-    Raises DailytalkError: the folder holds no row that can be published, or the disk is too small.
+    Raises DailytalkError: the folder holds no row that can be published, or one of them can't be read.
     """
     from dailytalk_contiguous.publish.interactivity import ClipChoice  # here: it loads exports and their checks
 
@@ -154,14 +150,6 @@ def pack_version(
         split_of = split_conversations(voices, shares, splits_before, seed)
     if per_kind and not choice.ids:
         raise DailytalkError(f"nothing in {items.where} can be a clip of interaction", "push with --clips 0")
-    # Each second is in a conversation, on two channels, and mostly in one utterance, on one.
-    stage.mkdir(parents=True, exist_ok=True)
-    size = 2 * sum(path.stat().st_size for path in items.files) + _SPARE
-    if size > (free := shutil.disk_usage(stage).free):
-        raise DailytalkError(
-            f"packing needs about {size / 1e9:.1f} GB in {stage}, and {free / 1e9:.1f} GB are free",
-            "make room, or name a folder on another disk",
-        )
     sample_rate = min(rates) if len(rates) == 1 else None
     fields = (*FIELDS, *items.fields)
     parts: dict[tuple[str, str], list[tuple[Path, int, float]]] = defaultdict(list)

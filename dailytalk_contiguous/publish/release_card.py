@@ -25,7 +25,7 @@ def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release
     history = [(release.tag, datetime.now(UTC).date().isoformat(), diff_in_words(changes))] if release.tag else []
     for listed in list_versions(release.repo) if release.before.tags else ():
         if listed.kind == "version":
-            date = listed.date.date().isoformat() if listed.date else ""
+            date = listed.date.date().isoformat()
             history.append((listed.name, date, diff_in_words(listed.changes or {})))
     rejects = (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects))
     facts = CardFacts(release.repo, release.tag, release.settings.licence, tuple(history), changes)

@@ -191,11 +191,9 @@ class Version:
         Raises DailytalkError: some of a split are missing, or are of another number of files.
         """
         layout: dict[str, dict[str, list[str]]] = {}
-        order = [*CONFIGS, *SPLITS]
-        known = {name: number for number, name in enumerate(order)}
+        order = {name: number for number, name in enumerate((*CONFIGS, *SPLITS))}
         matches = [match for name in sorted(self.names) if (match := _DATA_FILE.fullmatch(name))]
-        matches.sort(key=lambda match: [known.get(match[part], len(order)) for part in ("config", "split")])
-        for match in matches:
+        for match in sorted(matches, key=lambda match: [order.get(part, len(order)) for part in match.groups()]):
             config = DEFAULT if match["config"] == _DEFAULT_FOLDER else match["config"]
             layout.setdefault(config, {}).setdefault(match["split"], []).append(match.string)
         for config, splits in layout.items():
@@ -320,7 +318,7 @@ class Listed(NamedTuple):
 
     name: str
     kind: str
-    date: datetime | None
+    date: datetime
     commit: str
     totals: dict[str, Any]
     changes: dict[str, Any] | None
@@ -335,19 +333,15 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
     api = HfApi(token=token)
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
-        dates: dict[str, datetime] = {}  # of each commit; one history covers most of them
-        for ref in (*refs.branches, *refs.tags):
-            if ref.target_commit not in dates:
-                history = api.list_repo_commits(repo, repo_type="dataset", revision=ref.target_commit)
-                dates |= {commit.commit_id: commit.created_at for commit in history}
     branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
     tags = sorted(refs.tags, key=lambda ref: parse_tag(ref.name) if is_version_tag(ref.name) else (), reverse=True)
     listed = []
     for ref in (*tags, *branches):
         kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
-        manifest = open_version(Reference(repo, ref.target_commit), token).manifest
-        facts = (manifest.get("totals", {}), manifest.get("changes"))
-        listed.append(Listed(ref.name, kind, dates.get(ref.target_commit), ref.target_commit, *facts))
+        manifest = open_version(Reference(repo, commit := ref.target_commit), token).manifest
+        with hub_errors(repo):
+            date = api.list_repo_commits(repo, repo_type="dataset", revision=commit)[0].created_at
+        listed.append(Listed(ref.name, kind, date, commit, manifest.get("totals", {}), manifest.get("changes")))
     return listed
 
 

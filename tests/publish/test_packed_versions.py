@@ -5,7 +5,6 @@ import json
 import os
 import random
 import re
-import shutil
 import socket
 import sys
 from pathlib import Path
@@ -233,16 +232,6 @@ def ids(path: Path) -> list[str]:
 
 
 # Interruptions and refusals
-
-
-def test_disk_that_is_too_small_is_refused_before_anything_is_written(
-    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
-    with pytest.raises(DailytalkError, match=r"packing needs about 0\.2 GB"):
-        pack_version(work, tmp_path)
-    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
