@@ -69,7 +69,7 @@ def write_version(
             seconds = sum(one["duration"] for one in rows)
             files.append(DataFile(name, path, config, split, sha256, path.stat().st_size, len(rows), seconds))
     if tag:
-        packed = Packed(tuple(files), 24000, "conversations")
+        packed = Packed(tuple(files), "conversations")
         (folder / "manifest.json").write_text(manifest_text(packed.manifest(tag, changes or {})))
     return folder
 

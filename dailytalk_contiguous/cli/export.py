@@ -1,7 +1,7 @@
 """`dailytalk export`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -144,7 +144,7 @@ def _select(
     layout: ExportFormat[Any],
     split: str,
     anew: bool,
-    columns: Iterable[str] | None = None,
+    columns: Collection[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items, two_lists = open_items(source, finished=True), layout.sides == TWO_LISTS

@@ -9,7 +9,7 @@ or a version as `Items`.
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from itertools import groupby
@@ -82,72 +82,52 @@ _LISTS = {
 
 def judged(row: Row, name: str) -> Row:
     """Return a finished row with `problem`, its column, and `remedy`; `name` is the id of a row without one."""
-    problem = problem_of(row)
-    identity = row["conversation_id"] or name
+    column, problem = next(problems_of(row), (None, None))
     lacking = dict.fromkeys(sorted(OPTIONAL_FIELDS))
-    utterances = row["utterances"] and [part and lacking | part for part in row["utterances"]]
     return row | {
-        "utterances": utterances,
+        "utterances": row["utterances"] and [part and lacking | part for part in row["utterances"]],
         "labels": row["labels"] and dict.fromkeys(schema.LABELS) | row["labels"],
-        "conversation_id": identity,
-        "problem": problem and problem.reason,
-        "problem_column": problem and problem.column,
+        "conversation_id": row["conversation_id"] or name,
+        "problem": problem,
+        "problem_column": column,
         "remedy": problem and _REMEDY,
     }
 
 
-class Problem(NamedTuple):
-    column: str
-    reason: str
-
-
-def problem_of(row: Mapping[str, Any]) -> Problem | None:
-    """Return why a finished row can't be used, or None: readers rely on these checks.
+def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield why a finished row can't be used, each with its column: readers rely on these checks.
 
     It has an id and a length; its lists hold whole items, each of a known channel, with times that are numbers,
     except dropped utterances, which have none. A clip has one utterance, which begins inside it, and a weight of 0
     or more. Audio and texts are checked by their users.
     """
     if not (row["conversation_id"] or "").strip():
-        return Problem("conversation_id", "it has no conversation_id")
+        yield "conversation_id", "it has no conversation_id"
     for column in ("duration", "source_duration"):
         missing = column == "source_duration" and row[column] is None
         if not missing and not is_number(row[column], 0.0, MOST_SECONDS):
-            return Problem(column, f"its {column} is {quoted(row[column])}, no length in seconds")
+            yield column, f"its {column} is {quoted(row[column])}, no length in seconds"
     for column, (item, fields, channel) in _LISTS.items():
         for number, part in enumerate(row[column] or (), 1):
-            reason = _item_problem(part, fields, channel)
-            if reason:
-                return Problem(column, f"its {item} {number} {reason}")
-    return _clip_problem(row) if row.get("labels") else None
-
-
-def _clip_problem(row: Mapping[str, Any]) -> Problem | None:
-    labels, n_utterances = row["labels"], len(row["utterances"] or ())
-    if n_utterances != 1:
-        return Problem("utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one")
-    clip_start = (labels.get("conditioning") or {}).get("clip_start")
-    for name, value, most in (
-        ("weight", labels.get("weight"), math.inf),
-        ("clip_start", clip_start, row["duration"]),
-    ):
-        if value is not None and not is_number(value, 0.0, most):
-            return Problem("labels", f"its {name} is {quoted(value)}")
-    return None
-
-
-def _item_problem(part: Mapping[str, Any] | None, fields: Mapping[str, Any], channel: str) -> str | None:
-    if part is None:
-        return "is empty"
-    if missing := fields.keys() - part.keys() - OPTIONAL_FIELDS:
-        return f"has no {', '.join(sorted(missing))}"
-    if part[channel] not in schema.CHANNELS:
-        return f"names a channel {quoted(part[channel])}, not {' or '.join(schema.CHANNELS)}"
-    if part.get("status") == "dropped":
-        return None
-    times = {edge: part[edge] for edge in ("start", "end")}
-    wrong = next((edge for edge, at in times.items() if not is_number(at, -MOST_SECONDS, MOST_SECONDS)), None)
-    return f"has the {wrong} {quoted(times[wrong])}, no time in seconds" if wrong else None
+            if part is None:
+                yield column, f"its {item} {number} is empty"
+            elif missing_fields := fields.keys() - part.keys() - OPTIONAL_FIELDS:
+                yield column, f"its {item} {number} has no {', '.join(sorted(missing_fields))}"
+            elif part[channel] not in schema.CHANNELS:
+                known = " or ".join(schema.CHANNELS)
+                yield column, f"its {item} {number} names a channel {quoted(part[channel])}, not {known}"
+            elif part.get("status") != "dropped":
+                for edge in ("start", "end"):
+                    if not is_number(at := part[edge], -MOST_SECONDS, MOST_SECONDS):
+                        yield column, f"its {item} {number} has the {edge} {quoted(at)}, no time in seconds"
+    if labels := row.get("labels"):
+        if (n_utterances := len(row["utterances"] or ())) != 1:
+            yield "utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one"
+        clip_start = (labels.get("conditioning") or {}).get("clip_start")
+        if not is_number(labels.get("weight") or 0.0, 0.0, math.inf):
+            yield "labels", f"its weight is {quoted(labels['weight'])}"
+        if not is_number(clip_start or 0.0, 0.0, row["duration"]):
+            yield "labels", f"its clip_start is {quoted(clip_start)}"
 
 
 #: All columns of a row except the audio.
@@ -219,7 +199,7 @@ class Items(ABC):
         return as_text(self.folder.absolute().name) if self.folder else str(self.where)
 
     @abstractmethod
-    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+    def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows with the columns of `core.schema.BUILT`, `labels` and `split`, the last two None if unknown.
 
         A row that can't be used has its `problem` and `remedy`; both are None in the others.
@@ -314,7 +294,7 @@ class FiledItems(Items):
     split_of: Mapping[Path | str, str] = {}
     provenance: str | None = None
 
-    def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
+    def rows(self, columns: Collection[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         wanted = None if columns is None else {*columns, "split"}
         for file in self.files:
             if splits is None or self.split_of.get(file) in (None, *splits):
@@ -328,33 +308,31 @@ class FiledItems(Items):
     def sound(self, name: str) -> ItemSound:
         return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
 
-    def rows_of(self, file: Path | str, columns: Iterable[str] | None = None) -> Iterator[tuple[Place, Row]]:
+    def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
         """Yield the rows of one of `files`, each with its place; columns and errors as in `rows`."""
-        wanted = None if columns is None else {*columns}
-        with self._opened(file, wanted) as opened:
+        with self._opened(file, columns) as opened:
             sizes = enumerate(opened.group_sizes)
             places = (Place(file, group, number) for group, size in sizes for number in range(size))
-            rows = opened.rows(self._stored(opened.schema.names, wanted))
+            rows = opened.rows(self._stored(opened.schema.names, columns))
             for count, (place, row) in enumerate(zip(places, rows, strict=False), 1):
-                yield place, self._item(row, file, wanted, count)
+                yield place, self._item(row, file, columns, count)
 
-    def at(self, place: Place, columns: Iterable[str] | None = None) -> Row:
+    def at(self, place: Place, columns: Collection[str] | None = None) -> Row:
         return next(self.rows_at([place], columns))
 
-    def rows_at(self, places: Iterable[Place], columns: Iterable[str] | None = None) -> Iterator[Row]:
+    def rows_at(self, places: Iterable[Place], columns: Collection[str] | None = None) -> Iterator[Row]:
         """Yield the rows at sorted places; each file is opened once, and each of its row groups read once."""
-        wanted = None if columns is None else {*columns}
         for file, of_file in groupby(places, key=attrgetter("file")):
             at = [*of_file]
-            with self._opened(file, wanted) as opened:
+            with self._opened(file, columns) as opened:
                 numbers = [(place.group, place.number) for place in at]
-                rows = opened.rows_at(numbers, self._stored(opened.schema.names, wanted))
+                rows = opened.rows_at(numbers, self._stored(opened.schema.names, columns))
                 for place, row in zip(at, rows, strict=True):
                     if row is None:
                         raise BadInput(f"{file} has changed meanwhile", "run the same command again")
-                    yield self._item(row, file, wanted, place.number + 1)
+                    yield self._item(row, file, columns, place.number + 1)
 
-    def _item(self, row: Row, file: Path | str, columns: Set[str] | None, number: int) -> Row:
+    def _item(self, row: Row, file: Path | str, columns: Collection[str] | None, number: int) -> Row:
         lacking = {name: None for name in schema.OPTIONAL if columns is None or name in columns}
         item = {"labels": None, "split": None, **lacking, **row}
         if file in self.split_of:
@@ -367,7 +345,7 @@ class FiledItems(Items):
             item["provenance"] = json.dumps(row["provenance"], ensure_ascii=False, sort_keys=True)
         return judged(item, f"row {number} of {Path(file).name}") if item.keys() >= _JUDGED else item
 
-    def _stored(self, names: Collection[str], columns: Set[str] | None) -> list[str]:
+    def _stored(self, names: Collection[str], columns: Collection[str] | None) -> list[str]:
         """The columns of a file, which has `names`, that an item with these columns is made of.
 
         With the utterances come the columns that people's own stages publish.
@@ -378,7 +356,9 @@ class FiledItems(Items):
         return [name for name in names if name in wanted]
 
     @abstractmethod
-    def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]: ...
+    def _opened(
+        self, file: Path | str, columns: Collection[str] | None
+    ) -> AbstractContextManager[ParquetReader]: ...
 
     @cached_property
     def _places(self) -> dict[str, Place]:
@@ -407,21 +387,16 @@ class Shards(FiledItems):
             tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
             self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
 
-    @cached_property
-    def _typed(self) -> Features:
-        own = {column.name: column.feature for column in columns_among(self.fields)}
-        return Features({**_TYPED, **own, "utterances": schema.built((*FIELDS, *self.fields))["utterances"]})
-
     @contextmanager
-    def _opened(self, file: Path | str, columns: Set[str] | None) -> Iterator[ParquetReader]:
-        with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else "build the dataset again") as opened:
-            if self.labelled:
-                opened.check(_TYPED, schema.LABELLED.keys())
-            else:
-                remedy = "name the dataset of finished conversations, or run `dailytalk speak` again"
-                opened.check(self._typed, schema.BUILT.keys() - schema.OPTIONAL, remedy)
-                if "labels" in opened.schema.names:
-                    raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
+    def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:
+        again = "name the dataset of finished conversations, or run `dailytalk speak` again"
+        own = {column.name: column.feature for column in columns_among(self.fields)}
+        utterances = schema.built((*FIELDS, *self.fields))["utterances"]
+        with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else again) as opened:
+            required = schema.LABELLED.keys() if self.labelled else schema.BUILT.keys() - schema.OPTIONAL
+            opened.check(Features({**_TYPED, **own, "utterances": utterances}), required)
+            if not self.labelled and "labels" in opened.schema.names:
+                raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
             yield opened
 
 
@@ -444,19 +419,11 @@ class VersionItems(FiledItems):
     def labelled(self) -> bool:
         return "labels" in (self.version.features(schema.CONFIGS[0]) or {})
 
-    @property
-    def name(self) -> str:
-        return str(self.version)
-
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         return published(self.version.manifest.get("fields") or (), MANIFEST)
 
-    def rejects(self) -> Iterator[dict[str, str]]:
-        """Yield none: rejects are not published line by line."""
-        return iter(())
-
-    def _opened(self, file: Path | str, columns: Set[str] | None) -> AbstractContextManager[ParquetReader]:
+    def _opened(self, file: Path | str, columns: Collection[str] | None) -> AbstractContextManager[ParquetReader]:
         required = set(schema.BUILT) if columns is None else {"conversation_id", *columns} - {"labels", "split"}
         return self.version.parquet(str(file), required - schema.OPTIONAL)
 

@@ -27,9 +27,6 @@ from dailytalk_contiguous.store.parquet import PARQUET_ERRORS, cause
 #: small column that is before it.
 _READ_AHEAD_BYTES = 1 << 16
 
-#: The beginnings of ValueErrors of `datasets` that list the names that exist.
-_NAMES = ("BuilderConfig", "Unknown split", "Bad split")
-
 
 def load(
     where: str | Path | Reference,
@@ -165,10 +162,6 @@ def _name_in_errors(version: Version) -> Iterator[None]:
             f"{version} has a data file that can't be read ({cause(error.__cause__ or error)})",
             "build the dataset again, or download this version again",
         ) from None
-    except ValueError as error:
-        if not str(error).startswith(_NAMES):
-            raise
-        raise DailytalkError(f"{version}: {error}".rstrip("."), "choose one that is there") from None
 
 
 def _with_stereo(data: Any, version: Version) -> Any:

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby
@@ -178,7 +178,7 @@ def pack_version(
             path = path.rename(stage / name)
             size = path.stat().st_size
             files.append(DataFile(name, path, config, split, sha256_of(path), size, n_rows, seconds))
-    return Packed(tuple(sorted(files)), sample_rate, disjoint_in(voices, split_of), tuple(rejects), items.fields)
+    return Packed(tuple(sorted(files)), disjoint_in(voices, split_of), tuple(rejects), items.fields)
 
 
 def _files(
@@ -266,14 +266,12 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
         for utterance in row["utterances"] or ()
     ]
     rows = {"conversations": [published], "utterances": list[Row](), "interactivity": list[Row]()}
-    heard = heard_utterances(row)
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             if (sound.channels, sound.samplerate) != (len(CHANNELS), rate):
                 raise BadInput(f"it has {sound.channels} channel(s) at {sound.samplerate} Hz", _AGAIN)
-            pcm: Pcm = sound.read(-1 if heard else 0, dtype="int16")
-        if heard:
-            rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
+            pcm: Pcm = sound.read(dtype="int16")
+        rows["utterances"] = [*_utterance_rows(published, pcm, rate)]
         if clips:
             from dailytalk_contiguous.publish.interactivity import clips_of, cut_clips  # here: it loads exports
 
@@ -289,9 +287,8 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
 
 
 def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
-    for utterance in row["utterances"]:
-        if utterance["status"] == "dropped":
-            continue
+    """The rows of the audible utterances, each with its sound and the words whose middle is in it, cut to it."""
+    for utterance in heard_utterances(row):
         start, end, seconds = utterance["start"], utterance["end"], len(pcm) / rate
         if not -TOLERANCE <= start < end <= seconds + TOLERANCE:
             raise BadInput(
@@ -302,6 +299,12 @@ def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
         first = min(max(round(start * rate), 0), len(pcm) - 1)
         part = pcm[first : max(round(end * rate), first + 1), CHANNELS.index(utterance["channel"])]
         length = len(part) / rate
+        words = []
+        for word in row["alignments"] or ():
+            middle = (word["start"] + word["end"]) / 2
+            if word["speaker"] == utterance["channel"] and start <= middle <= end:
+                times = {edge: min(max(round(word[edge] - start, 4), 0.0), length) for edge in ("start", "end")}
+                words.append({name: word.get(name) for name in ("word", "source", "probability")} | times)
         yield {
             **utterance,
             **_sound(utterance["utterance_id"], _flac(part, rate)),
@@ -310,26 +313,9 @@ def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
             "recording_id": row["recording_id"],
             "duration": length,
             "language": utterance.get("language") or row["language"],
-            "words": [*words_of(utterance, row["alignments"] or (), length)],
+            "words": words,
             "labels": row["labels"],
         }
-
-
-def words_of(
-    fields: Mapping[str, Any], alignments: Sequence[Mapping[str, Any]], seconds: float
-) -> Iterator[dict[str, Any]]:
-    """Yield the words of an utterance in seconds of its own audio, which has `seconds`.
-
-    These are the words of its speaker whose middle is in it, cut off at its edges.
-    """
-    for word in alignments:
-        middle = (word["start"] + word["end"]) / 2
-        if word["speaker"] == fields["channel"] and fields["start"] <= middle <= fields["end"]:
-            start, end = (
-                min(max(round(word[edge] - fields["start"], 4), 0.0), seconds) for edge in ("start", "end")
-            )
-            about = {"source": word["source"], "probability": word.get("probability")}
-            yield {"word": word["word"], "start": start, "end": end, **about}
 
 
 def _flac(pcm: Pcm, rate: int) -> bytes:

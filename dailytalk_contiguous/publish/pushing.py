@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
-from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, ORIGIN, SPLITS, parent_of
@@ -200,8 +200,8 @@ def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool =
     capitals, no token, a wrong one, or one that may not write there, no such repository if `create` is not set,
     a public one where `private` is requested, a Hub that can't be reached.
     """
-    if settings.tag not in (None, AUTO):
-        parse_tag(str(settings.tag))
+    if settings.tag and settings.tag != AUTO:
+        parse_tag(settings.tag)
     if settings.licence and not settings.licence.islower():
         raise DailytalkError(
             f"the Hub knows no licence {settings.licence!r}", f"write {settings.licence.lower()!r}"
@@ -209,18 +209,16 @@ def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool =
     if not dry_run:
         check_token()
     with hub_errors(repo):
-        if settings.create and not dry_run:
-            api.create_repo(repo, repo_type=KIND, private=settings.private, exist_ok=True)
-        try:
-            info = api.dataset_info(repo, timeout=TIMEOUTS)
-        except RepositoryNotFoundError:
-            if settings.create:
+        if not api.repo_exists(repo, repo_type=KIND):
+            if not settings.create:
+                raise DailytalkError(
+                    f"there is no dataset {repo} on the Hub, or you may not see it",
+                    "check the name, or pass --create to make it",
+                )
+            if dry_run:
                 return False
-            raise DailytalkError(
-                f"there is no dataset {repo} on the Hub, or you may not see it",
-                "check the name, or pass --create to make it",
-            ) from None
-        if settings.private and not info.private:
+            api.create_repo(repo, repo_type=KIND, private=settings.private)
+        if settings.private and not api.dataset_info(repo, timeout=TIMEOUTS).private:
             raise DailytalkError(
                 f"{repo} is public already", "make it private in its settings, or leave --private out"
             )
@@ -312,7 +310,7 @@ def _published_splits(head: Version) -> dict[str, str]:
 
 def _version_before(repo: str, before: RepositoryState, tag: str | None) -> Version | None:
     """The highest version up to a tag, else the head, if there is one that this tool published."""
-    limit = None if tag in (None, AUTO) else parse_tag(str(tag))
+    limit = parse_tag(tag) if tag and tag != AUTO else None
     versions = [
         name for name in before.tags if is_version_tag(name) and (limit is None or parse_tag(name) <= limit)
     ]

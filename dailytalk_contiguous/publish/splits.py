@@ -75,27 +75,20 @@ def split_conversations(
     for item in ordered:
         seconds[parent_of[item.id]] += item.seconds
     shares = dict([*shares.items()][: max(0, len(seconds) - 1)])
-    for n_keys in (None, 2, 1):
+    splits: dict[str, str] | None = None
+    for n_keys, is_last in ((None, False), (2, False), (1, False), (1, True)):
         links = list[tuple[str, str]]()
         for item in ordered:
-            keys = (f"conversation\0{parent_of[item.id]}", f"recording\0{item.recording_id}", *item.kept_speakers)[
-                :n_keys
-            ]
-            links += ((parent_of[item.id], key) for key in keys if key)
+            parent = parent_of[item.id]
+            keys = (f"conversation\0{parent}", f"recording\0{item.recording_id}", *item.kept_speakers)[:n_keys]
+            links += ((parent, key) for key in keys if key)
         table = pd.DataFrame(links, columns=["name", "key"])
         first = table.groupby(joined_groups(links))["name"].transform("min")
         group_of: dict[str, str] = dict(zip(table["name"], first, strict=True))
-        splits = _by_group(group_of, seconds, shares, before, seed)
+        splits = _by_group(group_of, seconds, shares, before, seed, is_last)
         if splits is not None:
             break
-    else:  # so few that each is a large part of all: the shortest new ones evaluate where nothing else does
-        splits = {name: before[name] for name in seconds if name in before}
-        new = sorted(seconds.keys() - splits.keys(), key=lambda name: (seconds[name], name))
-        to_train = 0 if TRAIN in splits.values() else 1
-        for split in shares:
-            if split not in splits.values() and len(new) > to_train:
-                splits[new.pop(0)] = split
-        splits |= dict.fromkeys(new, TRAIN)
+    assert splits is not None
     return {name: splits[parent] for name, parent in parent_of.items()}
 
 
@@ -105,8 +98,13 @@ def _by_group(
     shares: Mapping[str, float],
     before: Mapping[str, str],
     seed: int,
+    is_last: bool,
 ) -> dict[str, str] | None:
-    """The split of every name; None if a group was divided before, or new names would leave a split empty."""
+    """The split of every name; None if a group was divided before, or new names would leave a split empty.
+
+    The last try is for so few names that each is a large part of all: the shortest new ones evaluate where nothing
+    else does.
+    """
     split_of: dict[str, str] = {}
     lengths: dict[str, float] = defaultdict(float)
     for name, group in group_of.items():
@@ -114,20 +112,22 @@ def _by_group(
         if name in before and split_of.setdefault(group, before[name]) != before[name]:
             return None
     new = sorted(lengths.keys() - split_of.keys(), key=lambda group: order_key(group, seed))
+    if is_last:
+        new.sort(key=lambda group: (lengths[group], group))
     for split, share in shares.items():
         wanted = share * sum(lengths.values())
         held = sum(lengths[group] for group, split_name in split_of.items() if split_name == split)
         for group in new:
-            if group in split_of or lengths[group] > LARGEST * wanted:
+            if group in split_of or (lengths[group] > LARGEST * wanted and not is_last):
                 continue
-            is_last = TRAIN not in split_of.values() and len(split_of) + 1 == len(lengths)
-            # A group that ends further from the share than it begins is left to train, as is the last one.
-            if is_last or (held and held + lengths[group] - wanted > wanted - held):
+            # One is left to train, as is a group that ends further from the share than it begins.
+            is_rest = TRAIN not in split_of.values() and len(split_of) + 1 == len(lengths)
+            if is_rest or (held and (is_last or held + lengths[group] - wanted > wanted - held)):
                 break
             split_of[group] = split
             held += lengths[group]
     split_of = dict.fromkeys(lengths, TRAIN) | split_of
-    if new and {TRAIN, *shares} - {*split_of.values()}:
+    if new and {TRAIN, *shares} - {*split_of.values()} and not is_last:
         return None
     return {name: split_of[group] for name, group in group_of.items()}
 

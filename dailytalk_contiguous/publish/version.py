@@ -75,7 +75,7 @@ MANIFEST_SHAPE: dict[str, Any] = {
     "assets?": [str],
     "fields?": DESCRIBED,
     "totals?": {str: {"rows?": int, "hours?": float, "size": int}},
-    "files?": {str: {"sha256": str, "size?": int, "rows?": int, "seconds?": float}},
+    "files?": {str: {"sha256": str, "size?": int, "rows?": int}},
 }
 
 
@@ -103,14 +103,12 @@ class Packed:
 
     Attributes:
         files: all data files, sorted by name.
-        sample_rate: Hz of all conversations, or None where they differ.
         disjoint: the kind that no two splits share: `speakers` (of the kept side), `recordings`, `conversations`.
         rejects: conversations that could not be published.
         fields: those of utterances that people's own stages publish.
     """
 
     files: tuple[DataFile, ...]
-    sample_rate: int | None
     disjoint: str
     rejects: tuple[Reject, ...] = ()
     fields: tuple[Field, ...] = ()
@@ -124,12 +122,11 @@ class Packed:
 
     def manifest(self, tag: str | None, changes: Mapping[str, Any], assets: Iterable[str] = ()) -> dict[str, Any]:
         """Return the manifest; `changes` are those since `changes["previous"]`, `assets` the card's files."""
-        totals: dict[str, dict[str, Any]] = {}
-        for file in self.files:
-            total = totals.setdefault(file.config, {"rows": 0, "hours": 0.0, "size": 0})
-            total["rows"] += file.rows
-            total["hours"] += file.seconds / 3600
-            total["size"] += file.size
+        totals = dict[str, Any]()
+        for config, splits in self.configs.items():
+            files = [file for of_split in splits.values() for file in of_split]
+            hours, size = sum(file.seconds for file in files) / 3600, sum(file.size for file in files)
+            totals[config] = {"rows": sum(file.rows for file in files), "hours": round(hours, 5), "size": size}
         return {
             "layout": LAYOUT,
             "tool": f"dailytalk-contiguous {importlib.metadata.version('dailytalk-contiguous')}",
@@ -137,15 +134,9 @@ class Packed:
             "splits_disjoint_in": self.disjoint,
             "changes": dict(changes),
             **({"fields": described(self.fields)} if self.fields else {}),
-            "totals": {config: total | {"hours": round(total["hours"], 5)} for config, total in totals.items()},
+            "totals": totals,
             "files": {
-                file.name: {
-                    "sha256": file.sha256,
-                    "size": file.size,
-                    "rows": file.rows,
-                    "seconds": round(file.seconds, 3),
-                }
-                for file in self.files
+                file.name: {"sha256": file.sha256, "size": file.size, "rows": file.rows} for file in self.files
             },
             "assets": sorted(assets),
         }
@@ -324,13 +315,13 @@ class Listed(NamedTuple):
     changes: dict[str, Any] | None
 
 
-def list_versions(repo: str, token: str | None = None) -> list[Listed]:
+def list_versions(repo: str) -> list[Listed]:
     """List every tag and branch of `OWNER/NAME` by their manifests, without opening a data file.
 
     Version tags come newest first, then other tags and branches. Versions that were not published by this tool are
     listed too. Raises DailytalkError if it isn't there or may not be read.
     """
-    api = HfApi(token=token)
+    api = HfApi()
     with hub_errors(repo):
         refs = api.list_repo_refs(repo, repo_type="dataset")
     branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
@@ -338,7 +329,7 @@ def list_versions(repo: str, token: str | None = None) -> list[Listed]:
     listed = []
     for ref in (*tags, *branches):
         kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
-        manifest = open_version(Reference(repo, commit := ref.target_commit), token).manifest
+        manifest = open_version(Reference(repo, commit := ref.target_commit)).manifest
         with hub_errors(repo):
             date = api.list_repo_commits(repo, repo_type="dataset", revision=commit)[0].created_at
         listed.append(Listed(ref.name, kind, date, commit, manifest.get("totals", {}), manifest.get("changes")))

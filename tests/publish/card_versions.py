@@ -67,7 +67,7 @@ def write_version(
         files.append(
             DataFile(name, folder / name, "conversations", split, digest, len(content), len(rows), seconds)
         )
-    return Packed(tuple(sorted(files)), 24000, disjoint), open_version(folder)
+    return Packed(tuple(sorted(files)), disjoint), open_version(folder)
 
 
 def card_of(

@@ -47,7 +47,7 @@ def release(
         )
         for n in range(shards)
     )
-    packed = Packed(files, 24000, "conversations")
+    packed = Packed(files, "conversations")
     card = Card(CARD.format(words), dict(assets or {}), ())
     before = RepositoryState(Version(Reference(REPO), None, ()))
     return Release(REPO, PushSettings(), before, packed, Changes(), tag, card, f"Publish {tag}")

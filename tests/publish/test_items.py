@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.publish.clip_folder import annotated_clip, annotation
 from dailytalk_contiguous.publish.exports import write_export
-from dailytalk_contiguous.publish.items import problem_of
+from dailytalk_contiguous.publish.items import problems_of
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 
@@ -174,11 +174,10 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
         ({"alignments": [word | {"start": 2.7e6}]}, "alignments", "its word 1 has the start 2700000.0, no time"),
         ({"sounds": [{"channel": "right"}]}, "sounds", "its sound 1 has no end, source_end, source_start, start"),
     ):
-        found = problem_of(built_row("call") | change)
-        assert found is not None, change
-        assert (found.column, found.reason[: len(reason)]) == (column, reason)
+        where, why = next(problems_of(built_row("call") | change))
+        assert (where, why[: len(reason)]) == (column, reason)
     fine = {"source_duration": None, "alignments": None, "duration": 31 * 86400.0}
-    assert problem_of(built_row("call") | fine) is None
+    assert not [*problems_of(built_row("call") | fine)]
     row = built_row("call", alignments=[word | {"start": -1.0, "end": -2.0}])
     row["utterances"][0] |= {"status": "dropped", "start": None, "end": None}
-    assert problem_of(row) is None
+    assert not [*problems_of(row)]

@@ -22,7 +22,6 @@ from reports import pack_version
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.core.wording import portable
-from dailytalk_contiguous.publish.packing import words_of
 from dailytalk_contiguous.publish.version import DataFile, Packed
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -218,7 +217,7 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     write_dataset(tmp_path / "work", *(mixed[start : start + 5] for start in range(0, len(mixed), 5)))
     again = pack_version(tmp_path / "work", tmp_path / "stage", file_seconds=40.0, workers=1)
     assert digests(again) == digests(packed)
-    assert (again.sample_rate, again.disjoint) == (24000, "speakers") == (packed.sample_rate, packed.disjoint)
+    assert again.disjoint == packed.disjoint == "speakers"
 
 
 def test_conversations_are_in_the_order_of_their_ids(packed: Packed) -> None:
@@ -320,15 +319,16 @@ def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
     assert np.array_equal(pcm(cut["audio"])[:, 0], pcm(row["audio"])[first:last, 0])
 
 
-def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges() -> None:
-    told = {"channel": "left", "start": 1.0, "end": 2.0}
+def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(tmp_path: Path) -> None:
     times = [(0.0, 1.98), (0.0, 2.0), (0.9, 1.2), (1.23456, 1.5), (1.9, 2.1), (1.5, 2.502), (1.2, 1.3)]
-    words = [
+    row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
+    row["alignments"] = [
         {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
+        | {"probability": 0.5 if n == 3 else None}
         for n, (start, end) in enumerate(times)
     ]
-    words[3]["probability"] = 0.5
-    assert list(words_of(told, words, 1.0)) == [
+    (own,) = table(pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage"), "utterances")
+    assert own["words"] == [
         {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None},
         {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None},
         {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5},
@@ -358,7 +358,7 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
         DataFile(f"{config}/{split}-0", tmp_path, config, split, f"{n}", 100 + n, n, 1234.5678 * n)
         for n, (config, split) in enumerate((("c", "test"), ("c", "train"), ("u", "train")))
     ]
-    told = Packed(tuple(files), 24000, "speakers").manifest("v1.0.0", {"added": 1}, ["b", "a"])
+    told = Packed(tuple(files), "speakers").manifest("v1.0.0", {"added": 1}, ["b", "a"])
     assert told.pop("tool").startswith("dailytalk-contiguous ")
     assert told == {
         "layout": 1,
@@ -371,8 +371,8 @@ def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
             "u": {"rows": 2, "hours": 0.68587, "size": 102},
         },
         "files": {
-            "c/test-0": {"sha256": "0", "size": 100, "rows": 0, "seconds": 0.0},
-            "c/train-0": {"sha256": "1", "size": 101, "rows": 1, "seconds": 1234.568},
-            "u/train-0": {"sha256": "2", "size": 102, "rows": 2, "seconds": 2469.136},
+            "c/test-0": {"sha256": "0", "size": 100, "rows": 0},
+            "c/train-0": {"sha256": "1", "size": 101, "rows": 1},
+            "u/train-0": {"sha256": "2", "size": 102, "rows": 2},
         },
     }

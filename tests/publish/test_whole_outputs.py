@@ -261,7 +261,7 @@ def published(folder: Path) -> str:
         f"==== {file.name} {file.rows} {file.seconds:.6f}\n{rows_as_text(pq.read_table(file.path).to_pylist())}"
         for file in found.files
     ]
-    return "".join(told) + rows_as_text([found.rejects, [found.disjoint, found.sample_rate]])
+    return "".join(told) + rows_as_text([found.rejects, [found.disjoint]])
 
 
 def card(folder: Path) -> str:
