@@ -113,8 +113,10 @@ def load(
         if items is not None and items.labelled:
             data = _clips(items, split, options)
         elif isinstance(version.where, Path):
-            of_split = {"train": items.files} if items else version.configs[config]
-            files = {name: _paths(version.path(str(file)) for file in of) for name, of in of_split.items()}
+            splits = version.configs.get(config, {})  # none in a work folder
+            files = {name: _paths(map(version.path, names)) for name, names in splits.items()}
+            if items:
+                files["train"] = _paths(items.files)
             data = load_dataset("parquet", data_files=files, split=split, **options)
         else:
             data = load_dataset(
