@@ -65,8 +65,8 @@ def main() -> int:
             print(f"{device}: {speed:.0f} x real time, {rate.share:.1%} of {rate.words} words wrong")
             stages = json.loads((work / "run.json").read_text())["time"]["stages"]
             for stage, took in stages.items():
-                if took["seconds"] >= 0.1:
-                    print(f"  {stage:16}{took['seconds']:8.1f} s")
+                if took[0] >= 0.1:
+                    print(f"  {stage:16}{took[0]:8.1f} s")
     return 0
 
 

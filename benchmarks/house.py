@@ -35,7 +35,7 @@ REACHED = {
 
 #: The core's modules for more than one machine, or more than fits on one.
 SCALE = {"cli.plan", "cli.status", "cli.stream", "run.estimate", "run.events", "run.on_ray"}
-SCALE |= {"run.price", "run.storage", "run.streaming", "sources.addresses", "sources.hub_repository"}
+SCALE |= {"run.storage", "run.streaming", "sources.addresses", "sources.hub_repository"}
 SCALE |= {"sources.remote", "store.hub"}
 
 #: Where scripts of pages are.

@@ -162,7 +162,7 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder
     account = json.loads((work / "run.json").read_text())["time"]["stages"]
     rows = [
         ("tag, all stages", of_tag, cost.wall),
-        ("tag, Transcribe alone", of_tag, account["Transcribe"]["seconds"]),
+        ("tag, Transcribe alone", of_tag, account["Transcribe"][0]),
     ]
     for name, recognise_way in plain_ways(size).items():
         sounds = channels(texts)
@@ -302,7 +302,7 @@ def stages(inputs: list[Path], folder: Path, size: str) -> bool:
         record = json.loads((folder / name / "run.json").read_text())
         speech = 3600 * record["hours"]["speech"]
         stages_of = record["time"]["stages"] | record["speak"]["time"]["stages"]
-        taken[name] = {stage: took["seconds"] for stage, took in stages_of.items()}
+        taken[name] = {stage: took[0] for stage, took in stages_of.items()}
     print(f"\nseconds of each stage for {seconds:.0f} s, Whisper {size}:")
     for stage, took in taken["timed"].items():
         print(f"  {stage:16}{took:8.2f}{taken['untimed'][stage]:8.2f} with a voice that tells no word times")

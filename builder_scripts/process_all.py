@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of
 from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.store.files import write_text
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, rejects_in
 
@@ -60,7 +61,7 @@ def main() -> int:
     output = chosen.output
     work = output.with_name(f".{output.name}.work")
     _refuse_edited(output, work)
-    found = find([chosen.input_dir], work, chosen.channel, max_conversation=0, given=False)
+    found = find([chosen.input_dir], work, FolderConfig(channel=chosen.channel, max_conversation=0, given=False))
     show.say_left_out(found.left_out)
     with show.bar() as planned:
         about = {"settings": {"profile": chosen.profile}}

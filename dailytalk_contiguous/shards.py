@@ -8,7 +8,6 @@ says so. Its rejects are in it, so that no crash can separate them from its rows
 import contextlib
 import hashlib
 import json
-import os
 import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,10 +15,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from datasets import Features
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, fits, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.store.files import leads_out
@@ -80,10 +78,6 @@ _DAMAGED = "delete it and run the command that wrote it again"
 #: reason that may pass.
 _HELD = ".held.parquet"
 
-_REJECT = {"id": str, "stage": str, "reason": str, "remedy": str}
-_ENTRY = {"recording_id": str, "duration": float, "reject?": _REJECT, "audio?": str}
-_RECORD = {"layout": int, "entries": {str: _ENTRY}, "stages": [str]}
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -118,16 +112,18 @@ def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
     shard that it is in, and seldom a neighbour.
     """
     every = list(rows)
-    ends = np.cumsum([0, *(round(1000 * row["duration"]) for row in every)])
-    hashes = np.array([int(_hash(row["conversation_id"]), 16) for row in every], np.uint64)
-    parts = [(0, len(every))] if every else []
-    while parts:
-        first, last = parts.pop()
-        if last - first == 1 or ends[last] - ends[first] <= 2000 * seconds:
+    hashes = [_hash(row["conversation_id"]) for row in every]
+
+    def cut(first: int, last: int) -> Iterator[list[Row]]:
+        if last - first == 1 or sum(row["duration"] for row in every[first:last]) <= 2 * seconds:
             yield every[first:last]
         else:
-            border = first + 1 + int(np.argmin(hashes[first + 1 : last]))
-            parts += [(border, last), (first, border)]
+            border = min(range(first + 1, last), key=hashes.__getitem__)
+            yield from cut(first, border)
+            yield from cut(border, last)
+
+    if every:
+        yield from cut(0, len(every))
 
 
 def shard_path(folder: Path, rows: Sequence[Row], made_by: str = "") -> Path:
@@ -152,28 +148,24 @@ def made_path(path: Path) -> Path:
 
 def shard_files(folder: Path) -> list[Path]:
     """The files in a folder that are called like shards, the oldest first, so that the newest counts."""
-    found = []
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as items:
-        for item in items:
-            if item.name.startswith("shard-") and item.name.endswith(".parquet") and item.is_file():
-                with contextlib.suppress(FileNotFoundError):  # another host may clear the same folder
-                    found.append((item.stat().st_mtime_ns, item.name))
-    return [folder / name for _, name in sorted(found)]
+    times = {}
+    for path in folder.glob("shard-*.parquet"):
+        with contextlib.suppress(FileNotFoundError):  # another host may clear the same folder
+            times[path] = path.stat().st_mtime_ns, path.name
+    return sorted(times, key=times.__getitem__)
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
     """Write a shard so that its file is either complete on disk or does not exist."""
-    sounds = {row["conversation_id"]: _audio_digest(row) for row in shard.rows if "audio" in row}
+    sounds = {
+        row["conversation_id"]: hashlib.sha256(sound).hexdigest()[:20]
+        for row in shard.rows
+        if (sound := (row.get("audio") or {}).get("bytes"))
+    }
     entries = {name: asdict(replace(entry, audio=sounds.get(name, ""))) for name, entry in shard.entries.items()}
     record = {"layout": LAYOUT, "entries": entries, "stages": shard.digests}
     metadata = {METADATA_KEY: json.dumps(record).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
-
-
-def _audio_digest(row: Row) -> str:
-    """Digest of the encoded audio that a row holds: 20 hex digits; empty if it holds a path or none."""
-    data = (row["audio"] or {}).get("bytes")
-    return hashlib.sha256(data).hexdigest()[:20] if data else ""
 
 
 def read_shard(path: Path) -> Shard | None:
@@ -181,27 +173,29 @@ def read_shard(path: Path) -> Shard | None:
 
     A link to a file in another folder is not ours.
     """
-    record = _stored(path)
-    if not fits(record, _RECORD) or record["layout"] != LAYOUT:
+    if not path.is_file() or leads_out(path, path.parent):
         return None
-    entries = {
-        name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
-        for name, entry in record["entries"].items()
-    }
-    return Shard([], entries, tuple(record["stages"]))
+    try:
+        with open_parquet(path, _DAMAGED) as file:
+            metadata = file.schema.metadata or {}
+        record = parse_json(metadata.get(METADATA_KEY, b"{}"), str(path), limit=MOST_OWN_BYTES)
+        entries = {
+            name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
+            for name, entry in record["entries"].items()
+        }
+        return Shard([], entries, tuple(record["stages"])) if record["layout"] == LAYOUT else None
+    except (BadInput, KeyError, TypeError, AttributeError):  # somebody else's, or of another version
+        return None
 
 
-def read_entries(path: Path) -> dict[str, Entry] | None:
-    """The records of a shard on its conversations; None for a file that isn't ours."""
-    record = read_shard(path)
-    return None if record is None else record.entries
+def read_entries(path: Path) -> dict[str, Entry]:
+    """The records of a shard on its conversations; none for a file that isn't ours."""
+    return (read_shard(path) or Shard()).entries
 
 
 def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
     """Every conversation in the shards of a folder, with its shard; for one in several shards, the newest."""
-    return {
-        name: (path, entry) for path in shard_files(folder) for name, entry in (read_entries(path) or {}).items()
-    }
+    return {name: (path, entry) for path in shard_files(folder) for name, entry in read_entries(path).items()}
 
 
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
@@ -230,23 +224,10 @@ def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
     wanted = {*paths}
     for path in shard_files(folder):
-        # Those of older versions, too, whose layout nothing reads any more.
-        if path not in wanted and fits(_stored(path), {"layout": int, "entries": dict}):
+        if path not in wanted:
             path.unlink(missing_ok=True)  # another host may clear the same folder
     for path in folder.glob(".shard-*.tmp"):
         path.unlink(missing_ok=True)
-
-
-def _stored(path: Path) -> Any:
-    """The record in a file's end, whatever it is; None for a file without one, and for a link to elsewhere."""
-    if not path.is_file() or leads_out(path, path.parent):
-        return None
-    try:
-        with open_parquet(path, _DAMAGED) as file:
-            metadata = file.schema.metadata or {}
-        return parse_json(metadata.get(METADATA_KEY, b"null"), str(path), limit=MOST_OWN_BYTES)
-    except BadInput:
-        return None
 
 
 def _hash(*parts: str) -> str:

@@ -12,6 +12,7 @@ from dailytalk_contiguous.models.whisper import find_whisper
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome
 from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import language_of
@@ -56,9 +57,8 @@ def run(
     conversations = find(
         [str(source)],
         out,
-        channel_of(settings),
+        FolderConfig(channel=channel_of(settings), language=language_of(settings), **(found or {})),
         chosen.shard_seconds,
-        **{"language": language_of(settings), **(found or {})},
     )
     return run_spec(TagSpec(conversations, out, settings), chosen)
 

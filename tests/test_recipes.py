@@ -64,7 +64,7 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     chain = [*tagging, Script(), *speaking]
     first = run_recipe(str(tmp_path / "in"), tmp_path / "out", chain, source_licence="CC0-1.0")
     assert first.spoken is not None
-    assert (first.tagged.n_made, first.spoken.n_made) == (1, 1)
+    assert (first.tagged.run.done, first.spoken.run.done) == (1, 1)
     assert (tmp_path / "out/audio/call_edited.wav").is_file()
     assert read_lines(tmp_path / "out/transcript_shifted.jsonl")
     run = read_run(tmp_path / "out") or {}
@@ -72,7 +72,7 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     assert run["source"] == {"licence": "CC0-1.0"}
     again = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")
     assert again.spoken is not None
-    assert (again.tagged.n_made, again.spoken.n_made) == (0, 0)
+    assert (again.tagged.run.done, again.spoken.run.done) == (0, 0)
 
 
 def test_build_and_push_publishes_from_its_command_line(
@@ -119,7 +119,7 @@ def test_a_recipe_whose_models_are_missing_says_so_in_one_sentence(
     assert sentence.startswith(f"{name}: ")
     if given:  # the other one lacks its recordings before its models
         (lacking,) = announced
-        assert lacking.startswith("to be downloaded once: Whisper medium (1.5 GB, for Transcribe) and audeering/")
+        assert lacking.startswith("to be downloaded once: Whisper medium (1.5 GB) and audeering/")
 
 
 def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
     for name, seconds in (("a", 3.0), ("b", 6.0)):
         save(tmp_path / f"in/{name}.wav", excerpt(seconds=seconds))
     chain = (*tag_stages(profile="embedded", language="en"), PerUtterance(Longer()))
-    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.n_made == 2
+    assert run_recipe(str(tmp_path / "in"), tmp_path / "out", chain).tagged.run.done == 2
     (path,) = (tmp_path / "out/tagged").glob("*.parquet")
     rows = read_rows(path, ["start", "end", "longer"]).values()
     lengths = [end - start for row in rows for start, end in zip(row["start"], row["end"], strict=True)]

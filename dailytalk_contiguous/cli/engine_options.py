@@ -1,7 +1,7 @@
 """Options of the commands that run stages over shards: workers, engine, shards, columns of datasets on the Hub."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dailytalk_contiguous.cli.options import either
@@ -9,6 +9,10 @@ from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.run.run import RUNNERS, RunOptions
 from dailytalk_contiguous.sources.addresses import HubChoice
+from dailytalk_contiguous.sources.folder import FolderConfig
+from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.segment import channel_of
+from dailytalk_contiguous.stages.transcribe import language_of
 
 WORKERS = option(None, Panel.RUN, "Processes; each loads its models once.", metavar="N", min=1, show_default="1")
 RUNNER = option(
@@ -37,6 +41,18 @@ def work_option(default: Any = ..., **settings: Any) -> Any:
 
 def hub_choice(options: Mapping[str, Any]) -> HubChoice:
     return HubChoice(*(options[name] for name in ("config", "split", "audio_column", "id_column")))
+
+
+def folder_config(options: Mapping[str, Any], stages: Sequence[Stage]) -> FolderConfig:
+    """How the recordings of `tag`, `build` or `plan` become conversations, for its stages."""
+    transcripts = options["transcripts"]
+    return FolderConfig(
+        channel=channel_of(stages),
+        max_conversation=options["max_conversation"],
+        transcripts=str(transcripts.absolute()) if transcripts else None,
+        tier=tuple(options["tier"] or ()),
+        language=language_of(stages),
+    )
 
 
 def parse_shard(text: str) -> tuple[int, int]:

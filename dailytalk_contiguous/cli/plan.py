@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import show
-from dailytalk_contiguous.cli.engine_options import hub_choice
+from dailytalk_contiguous.cli.engine_options import folder_config, hub_choice
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak, speak_settings
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
@@ -24,15 +24,12 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
-from dailytalk_contiguous.run.price import refusal_of
 from dailytalk_contiguous.run.run import refuse_downloads
-from dailytalk_contiguous.run.speaking import speak_stage_of
+from dailytalk_contiguous.run.speaking import refusal_of, speak_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import Stages
-from dailytalk_contiguous.stages.segment import channel_of
-from dailytalk_contiguous.stages.transcribe import language_of
 
 #: Options of `tag` for the input and for how it is processed; its settings are options, too.
 _OF_TAG = (
@@ -45,7 +42,6 @@ _OF_TAG = (
     "id_column",
     "max_conversation",
     "profile",
-    "workers",
     "stage",
 )
 
@@ -98,7 +94,6 @@ def plan(
         settings = speak_settings(options)
         spoken = speak_stages(profile, options["verify"], **settings)
     refuse_downloads(profile, (*stages, *spoken))
-    transcripts = options["transcripts"]
     console = Console(stderr=True)
     inputs, _ = fetch_inputs(options["inputs"])
     with (
@@ -108,27 +103,15 @@ def plan(
         recordings = find(
             inputs,
             Path(folder),
-            channel_of(stages),
-            max_conversation=options["max_conversation"],
-            transcripts=str(transcripts) if transcripts else None,
-            tier=options["tier"] or (),
+            folder_config(options, stages),
             hub=hub_choice(options),
             before_fetch=_refuse_to_fetch,
-            language=language_of(stages),
         )
         show.say_left_out(recordings.left_out)
         for line in show.each_reject(recordings.problems):
             say(line)
         status.update("loading the models, then running a sample of the input")
-        estimate = estimate_run(
-            recordings,
-            Path(folder),
-            stages,
-            spoken,
-            options["workers"] or 1,
-            60 * sample_minutes,
-            seed,
-        )
+        estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     refusal, details = "", [show.transcripts(recordings, stages)]
     if voice := speak_stage_of(spoken) if spoken else None:
         synthesiser = voice.synthesiser()
@@ -137,7 +120,7 @@ def plan(
             details.append(f"speak would not begin: {refusal}")
     record = {
         "rejects": [problem.as_dict() for problem in recordings.problems],
-        "transcripts": vars(recordings.transcripts),
+        "transcribed": recordings.n_transcribed,
         "refusal": refusal,
     }
     return plan_outcome(estimate, to_run(*_words_of_run(with_speak), "--out", "DIR"), record, details)
@@ -182,15 +165,15 @@ def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], detai
     ]
     for name in ("tag", "speak"):
         if seconds := estimate.quantities.get(f"{name}_seconds"):
-            rows.append((f"time of {name} --workers {estimate.workers}", length_text(seconds)))
+            rows.append((f"time of {name}", length_text(seconds)))
     whole = sum(estimate.stages.values())
     rows += [
-        (f"  {name}, one process", length_text(seconds))
+        (f"  {name}", length_text(seconds))
         for name, seconds in estimate.stages.items()
         if seconds >= _LEAST_SHARE * whole
     ]
     lines.append(Figures(("", ">estimate"), rows))
-    lines.append("and for each process the time that its models take to load")
+    lines.append("for one process, and without the time that its models take to load")
     if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
         lines.append("speak was priced, not run: how long its service takes is not in this")
     rejects = f", {counted(estimate.rejected, 'recording')} rejected" if estimate.rejected else ""

@@ -68,7 +68,7 @@ def main(
             built = run_recipe(
                 inputs, chosen.out, tagging, speaking, chosen.workers, source_licence, planned=planned
             )
-        n_made = sum(half.n_made for half in (built.tagged, built.spoken) if half)
+        n_made = sum(half.run.done for half in (built.tagged, built.spoken) if half)
         show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
         show.say_left_out(built.left_out)
         outcome = recipe_outcome(built, chosen.out)

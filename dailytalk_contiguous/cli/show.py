@@ -43,23 +43,14 @@ class RunColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         run: Run = task.fields["run"]
         task.completed, task.total = run.audio_done, run.audio_seconds  # for the bar beside it
-        unit, size = ("h", 3600) if run.audio_seconds >= 3600 else ("min", 60)
-        spent, left = task.fields["spent"]() if task.fields["spent"] else 0.0, run.left_seconds(datetime.now(UTC))
-        parts = [
-            run.at or "starting",
-            f"{run.audio_done / size:.1f} of {run.audio_seconds / size:.1f} {unit}",
-            f"{spent:.4f} USD" if spent else "",
-            f"{run.speed:.1f}× real time" if run.speed else "",
-            f"{length_text(left)} left" if left is not None else "",
-        ]
-        return Text("  ".join(filter(None, parts)), no_wrap=True)
+        return Text(f"{run.at or 'starting'}  {run.progress(datetime.now(UTC))}", no_wrap=True)
 
 
 @contextmanager
-def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan, Run], None]]:
+def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
     """Show a progress bar on stderr once a run is planned, or lines if it is no terminal.
 
-    Yields what a run calls with its plan. `spent` returns the USD spent so far, if a run may spend any.
+    Yields what a run calls with its plan.
     """
     console = Console(stderr=True)
     columns = RunColumn(), BarColumn(None)
@@ -73,7 +64,7 @@ def bar(spent: Callable[[], float] | None = None) -> Iterator[Callable[[RunPlan,
 
         def planned(plan: RunPlan, run: Run) -> None:
             if plan.tasks and not progress.tasks:
-                progress.add_task("", total=None, run=run, spent=spent)
+                progress.add_task("", total=None, run=run)
 
         yield planned
 
@@ -110,16 +101,11 @@ def write_readme(folder: Path, title: str, n_made: int) -> None:
 
 
 def transcripts(recordings: FoundRecordings, stages: Sequence[Stage]) -> str:
-    counts = recordings.transcripts
-    kinds = ", ".join(f"{name} ({n:,})" for name, n in counts.kinds.items())
-    in_them = f", in {', '.join(counts.languages)}" if counts.languages else ""
-    of_all = (
-        f"{counts.recordings:,} of {counted(len({row['recording_id'] for row in recordings.rows}), 'recording')}"
-    )
+    n_recordings = len({row["recording_id"] for row in recordings.rows})
     recogniser = find_stage(Transcribe, stages)
     others = "words are recognised" if recogniser and recogniser.model else "nothing is recognised"
-    used = f"used instead of recognition: {kinds}{in_them}" if counts.recordings else others
-    return f"transcripts for {of_all}; {used}"
+    used = "used instead of recognition" if recordings.n_transcribed else others
+    return f"transcripts for {recordings.n_transcribed:,} of {counted(n_recordings, 'recording')}; {used}"
 
 
 def each_reject(rejects: Sequence[Reject]) -> list[str]:
@@ -213,13 +199,12 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def work_done(done: RunOutcome) -> str:
-    took, n_shards = length_text(done.wall_seconds), done.n_shards
-    if not done.n_made:
+    took, n_shards, run = length_text(done.wall_seconds), done.n_shards, done.run
+    if not run.done:
         shards = "the shard is done" if n_shards == 1 else f"all {n_shards:,} shards are done"
         return f"nothing to do: {shards} ({took})"
-    speed = f"{done.audio_seconds / done.wall_seconds:.1f}× real time"
-    made = f"{done.n_made} of {counted(n_shards, 'shard')} made"
-    return f"{length_text(done.audio_seconds)} in {took} ({speed}), {made}"
+    speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"
+    return f"{length_text(run.audio_done)} in {took} ({speed}), {run.done} of {counted(n_shards, 'shard')} made"
 
 
 def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:

@@ -16,16 +16,15 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.price import Price, price_of
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, paid_voice, refuse_downloads, run
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
 from dailytalk_contiguous.run.shard import RunPlan
-from dailytalk_contiguous.run.storage import OF_SPEAK, folder_of, open_work
+from dailytalk_contiguous.run.speaking import Price, price_of
+from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
@@ -102,25 +101,22 @@ def speak(
     if voice and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = recordings_of(recordings, tagged)
-    engine = Runner(runner, address, work, mirrors)
     script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
+    run_options = RunOptions(
+        workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, inputs=mirrors
+    )
     if dry_run:
         cost = price_of(script, stages)
-        spec, run_options = speaking.SpeakSpec(script, work.folder, stages), RunOptions(prune=prune)
+        spec = speaking.SpeakSpec(script, work.folder, stages)
         spec.check(run_options)
         plan = next(spec.passes(run_options)).plan()
-        error = preflight_error(engine, spec.stages) if plan.tasks else None
+        error = preflight_error(spec.stages) if plan.tasks else None
         return replace(speak_intended(script, cost, voice, plan, spec.stages), error=error)
-    if voice:
-        stages = _stages(profile, verify, known | {"device": engine.device(voice.device)})
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
-    run_options = RunOptions(workers or engine.few, prune=prune, force=force, runner=engine)
-    paid = paid_voice(stages)
-    spent = (lambda: open_budget(paid.max_cost).spent) if paid else None
-    with work.telling(), show.bar(spent) as planned:
+    with show.bar() as planned:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
         done = run(spec, run_options, planned=planned)
-    show.write_readme(work.folder, (out or folder).absolute().name, done.n_made)
+    show.write_readme(work.folder, (out or folder).absolute().name, done.run.done)
     work.settle(OF_SPEAK)
     return speak_outcome(done, work.folder)
 
@@ -143,10 +139,10 @@ def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, t
     return Path(os.path.commonpath([mirror.folder for mirror in mirrors])), mirrors
 
 
-def preflight_error(engine: Runner, stages: Sequence[Stage]) -> DailytalkError | None:
+def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
     """Return why stages can't run, or None; downloads nothing."""
     try:
-        engine.preflight(stages, fetch=False)
+        preflight(stages, fetch=False)
     except DailytalkError as error:
         return error
     return None
@@ -165,10 +161,6 @@ def speak_intended(
             f"{counted(cost.text_bytes, 'byte')} of text; "
             f"{f'about {cost.price:.4f} USD' if cost.price else 'nothing'} to spend",
         ]
-    if voice and cost.without_text:
-        details.append(f"{counted(cost.without_text, 'utterance')} without text: {voice.no_text}")
-    if cost.not_cloned:
-        details.append(f"{counted(cost.not_cloned, 'conversation')} with too little speech to clone a voice from")
     return show.dry_run(plan, left if plan.tasks else (), asdict(cost), details, script.rejects)
 
 
@@ -231,7 +223,8 @@ def build(**options: Any) -> Outcome:
             f"--channel {channel} leaves out the {voice.revoice} speaker, the one to resynthesise",
             "pass --channel both, or another --revoice",
         )
-    before = (work_folder.read_run(folder_of(options["out"])) or {}).get("speak") or {}
+    work = open_work(options["out"]).folder
+    before = (work_folder.read_run(work) or {}).get("speak") or {}
     if voice and any(stage["name"] == Keep.__name__ for stage in before.get("stages") or ()):
         terminal.say("one speaker is resynthesised; the last run here kept both as recorded (--revoice none)")
     if voice and not options["dry_run"]:
@@ -239,15 +232,15 @@ def build(**options: Any) -> Outcome:
     if options["streaming"]:
         from dailytalk_contiguous.cli.stream import stream
 
-        return stream(options, stages_of(options), stages, options["max_conversation"])
+        return stream(options, stages_of(options), stages)
     tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
-    has_transcript = (folder_of(options["out"]) / work_folder.TRANSCRIPT).is_file()
+    has_transcript = (work / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
     if options["dry_run"] and not has_transcript:
         names = ", ".join(stage.name for stage in stages)
         details = [*tagged.details, f"then, to speak: {names}"]
-        return replace(tagged, details=details, error=preflight_error(RunOptions().runner, stages))
+        return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
     # With the engine that was chosen here, whatever an earlier run used.

@@ -1,6 +1,7 @@
 """`dailytalk status`: the progress of the runs in a work folder, from another terminal or another host."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,18 +18,18 @@ def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/
 
     Each host and process: done, left, speed and money. `watch dailytalk status DIR` looks again every two seconds.
     """
-    if address := store_address(folder):
-        from dailytalk_contiguous.run.storage import watched_store  # imports the libraries of stores
+    if store_address(folder):
+        from dailytalk_contiguous.run.storage import open_work  # imports the libraries of stores
 
-        folder = watched_store(folder)
-    return status_outcome(runs_in(folder, address or ""), datetime.now(UTC))
+        folder = open_work(folder, lambda name: name.startswith("events.")).folder
+    return status_outcome(runs_in(folder), datetime.now(UTC))
 
 
 def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
     again = any(run.state not in (RUNNING, FINISHED) for run in runs)
     working = sum(run.state == RUNNING for run in runs)
     return Outcome(
-        {"runs": [run.as_dict(at) for run in runs]},
+        {"runs": [asdict(run) | {"seconds_left": run.left_seconds(at)} for run in runs]},
         f"{counted(len(runs), 'run')}, {working:,} running",
         details=[*(_line(run, at) for run in runs), *_sentences(runs, at)],
         next="the same command as that run, to go on" if again else "",
@@ -38,17 +39,8 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
     part = "" if run.shard == [1, 1] else f" {run.shard[0]}/{run.shard[1]}"
-    unit, size, digits = ("h", 3600, 2) if run.audio_seconds >= 3600 else ("min", 60, 1)
-    left = run.left_seconds(at)
-    parts = [
-        f"{run.done} of {counted(run.shards, 'shard')}",
-        f"{run.audio_done / size:.{digits}f} of {run.audio_seconds / size:.{digits}f} {unit}",
-        f"{run.speed:.1f}× real time" if run.speed is not None else "",
-        f"{length_text(left)} left" if left is not None else "",
-        f"{run.spent:.4f} USD spent" if run.spent else "",
-        f"last event {length_text(run.age(at))} ago",
-    ]
-    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {', '.join(filter(None, parts))}"
+    done = f"{run.progress(at)}, last event {length_text(run.age(at))} ago"
+    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {done}"
 
 
 def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_ru
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, refuse_downloads, run
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, refuse_downloads, run
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
@@ -20,9 +20,7 @@ from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
-from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
-from dailytalk_contiguous.stages.transcribe import language_of
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import TAGGED
 
@@ -31,11 +29,8 @@ if TYPE_CHECKING:
 
 
 def refuse_limits(options: Mapping[str, Any]) -> None:
-    for name in ("limit_hours", "limit_disk"):
-        if options[name] is not None and not options["streaming"]:
-            raise DailytalkError(
-                f"--{name.replace('_', '-')} is for --streaming", "leave it out, or add --streaming"
-            )
+    if options["limit_hours"] is not None and not options["streaming"]:
+        raise DailytalkError("--limit-hours is for --streaming", "leave it out, or add --streaming")
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
@@ -102,13 +97,6 @@ def tag(
     limit_hours: float | None = option(
         None, Panel.HUB, "With --streaming: stop after so many hours of audio.", metavar="HOURS", min=0
     ),
-    limit_disk: float | None = option(
-        None,
-        Panel.HUB,
-        "With --streaming: stop before less than so many GB are free on the disk of --out.",
-        metavar="GB",
-        min=0,
-    ),
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
@@ -132,7 +120,7 @@ def tag(
     if streaming:
         from dailytalk_contiguous.cli.stream import stream
 
-        return stream(arguments, stages, (), max_conversation)
+        return stream(arguments, stages, ())
     refuse_limits(arguments)
     from dailytalk_contiguous.run.storage import OF_TAG, open_work  # here: stores are seldom used
     from dailytalk_contiguous.sources.remote import fetch_inputs
@@ -140,17 +128,19 @@ def tag(
     addresses = list(filter(None, map(address_of, inputs)))
     inputs, mirrors = fetch_inputs(inputs)
     work = open_work(out)
-    engine = Runner(runner, address, work, mirrors)
-    stages = stages_of(arguments, engine)
     run_options = RunOptions(
-        workers or engine.few,
+        workers or 0,
         engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
         prune=prune,
         force=force,
-        runner=engine,
+        runner=runner,
+        address=address,
+        work=work,
+        inputs=mirrors,
     )
     hub = engine_options.hub_choice(arguments)
+    config = engine_options.folder_config(arguments, stages)
     if dry_run:
         from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
 
@@ -160,16 +150,12 @@ def tag(
         recordings = find(
             inputs,
             work.folder,
-            channel_of(stages),
+            config,
             run_options.shard_seconds,
-            max_conversation,
-            str(transcripts) if transcripts else None,
-            hub=hub,
-            licence=source_licence,
-            before_fetch=say_what_is_fetched,
-            speakers=speakers,
-            language=language_of(stages),
-            tier=tier or (),
+            hub,
+            source_licence,
+            say_what_is_fetched,
+            speakers,
         )
     show.say_left_out(recordings.left_out)
     if unmatched_names := recordings.unmatched_names:
@@ -179,19 +165,17 @@ def tag(
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {work_folder.RECORDINGS: addresses} if addresses else {}
-    with work.telling(), show.bar() as planned:
+    with show.bar() as planned:
         done = run(TagSpec(recordings, work.folder, stages, about), run_options, planned=planned)
     if done.record:
-        show.write_readme(work.folder, out.absolute().name, done.n_made)
+        show.write_readme(work.folder, out.absolute().name, done.run.done)
     work.settle(OF_TAG if done.record else ())
     return tag_outcome(done, work.folder)
 
 
-def stages_of(options: Mapping[str, Any], engine: Runner | None = None) -> Stages:
-    """Return the stages of the options of `tag`, a person's own last, for the devices of `engine`."""
+def stages_of(options: Mapping[str, Any]) -> Stages:
+    """Return the stages of the options of `tag`, a person's own last."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
-    if engine:
-        settings |= {"device": engine.device(settings.get("device", "auto"))}
     return (*tag_stages(options["profile"], **settings), *cli_options.load_stages(options["stage"] or ()))
 
 
@@ -212,7 +196,7 @@ def tag_intended(recordings: FoundRecordings, plan: RunPlan, left: Sequence[Stag
         "made_by_dailytalk": recordings.left_out.made,
         "paired": recordings.left_out.paired,
         "unread": recordings.left_out.unread,
-        "transcripts": vars(recordings.transcripts),
+        "transcribed": recordings.n_transcribed,
     }
     total = f"{of_what}, {length_text(sum(row['duration'] for row in rows))}"
     details = [total, show.transcripts(recordings, left)]
@@ -224,10 +208,10 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
     summary = {
         "out": str(out),
         "complete": record is not None,
-        "shards": {"all": done.n_shards, "made": done.n_made, "missing": done.n_missing},
-        "audio_seconds": round(done.audio_seconds, 2),
+        "shards": {"all": done.n_shards, "made": done.run.done, "missing": done.n_missing},
+        "audio_seconds": round(done.run.audio_done, 2),
         "wall_seconds": round(done.wall_seconds, 2),
-        "time": done.time,
+        "time": done.run.time_spent(),
         "run": record,
     }
     details: list[str | Figures] = [show.work_done(done)]
@@ -242,17 +226,17 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
             "once more without --shard",
         )
     counts = record["counts"]
-    details += _counted(record)
+    if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN):
+        details.append(f"{from_transcripts} with the words of a transcript that came with the recording")
+    details += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
+    if (more := len(record["notes"]) - SHOWN) > 0:
+        details.append(f"… {counted(more, 'more note')} in {work_folder.RUN}")
     details += [f"transcript  {out / work_folder.TRANSCRIPT}"]
-    if edits := counts["edits_that_differ"]:
-        details.append(f"  ({counted(edits, 'line')} that people changed also came out differently: theirs stay)")
     details.append(f"shards      {out / TAGGED}")
-    if kept := record.get("unpublished"):
-        details.append(f"  (only there: {', '.join(kept)}, which no stage publishes)")
     details += [f"record      {out / work_folder.RUN}", *show.first_lines(out / work_folder.TRANSCRIPT)]
     tagged = (
-        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')} "
-        f"({counts['short_utterances']} short), {record['hours']['speech'] * 60:.1f} min of speech"
+        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}, "
+        f"{record['hours']['speech'] * 60:.1f} min of speech"
     )
     return Outcome(
         summary,
@@ -262,20 +246,3 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         show.rejected_by(record, out, spoken=False),
         to_run("speak", out) if counts["conversations"] else "",
     )
-
-
-def _counted(record: dict[str, Any]) -> list[str]:
-    counts, lines = record["counts"], []
-    if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN, 0):
-        lines.append(f"{from_transcripts} with the words of a transcript that came with the recording")
-        if languages := counts["conversations_by_given_language"]:
-            listed = ", ".join(f"{name} ({counted(n, 'conversation')})" for name, n in languages.items())
-            lines.append(f"their language: {listed}; --language sets another")
-    lines += [f"{count} without text: {reason}" for reason, count in counts["utterances_without_text"].items()]
-    if emotions := counts.get("emotions"):
-        numbers = ", ".join(f"{name} {count:,}" for name, count in emotions.items())
-        lines.append(f"emotion: {numbers} (a guess from sound, and no diagnosis)")
-    lines += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
-    if counts["notes"] > SHOWN:
-        lines.append(f"… {counted(counts['notes'] - SHOWN, 'more note')} in {work_folder.RUN}")
-    return lines

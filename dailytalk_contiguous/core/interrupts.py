@@ -11,17 +11,14 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any, NoReturn
 
 #: Exit code of a program that Ctrl-C has stopped: 128 + SIGINT, as shells report it.
 STOPPED = 130
 
-#: What is printed then, by whether the program had begun its work.
+#: What is printed then.
 SENTENCE = "stopped. What is finished is kept; run the same command again to go on"
-BEFORE_WORK = "stopped before anything was done"
 
 #: Whether a Ctrl-C has come that nothing has answered yet.
 _asked = False
@@ -33,8 +30,7 @@ _raises = True
 def install() -> None:
     """Until `watched`, a Ctrl-C ends this process at once. One that is ignored stays so: a background job's is."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _before_work)
-        sys.unraisablehook = _unraisable
+        signal.signal(signal.SIGINT, _end)
 
 
 @contextlib.contextmanager
@@ -43,14 +39,14 @@ def watched() -> Iterator[None]:
     global _asked
     before = signal.getsignal(signal.SIGINT)
     in_main_thread = threading.current_thread() is threading.main_thread()
-    taken = in_main_thread and before in (signal.default_int_handler, _before_work)
+    taken = in_main_thread and before in (signal.default_int_handler, _end)
     if taken:
         signal.signal(signal.SIGINT, _on_ctrl_c)
     try:
         yield
     finally:
         if taken:  # after the work of this process nothing is left to stop: its exit code counts
-            signal.signal(signal.SIGINT, signal.SIG_IGN if before is _before_work else before)
+            signal.signal(signal.SIGINT, signal.SIG_IGN if before is _end else before)
         asked, _asked = _asked, False
         if asked:
             raise KeyboardInterrupt
@@ -80,36 +76,18 @@ def answered() -> None:
     _asked = False
 
 
-def sleep(seconds: float) -> None:
-    """`time.sleep` that a Ctrl-C ends in any thread, with KeyboardInterrupt."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        check_interrupt()
-        time.sleep(min(left, 0.1))
-
-
-def _before_work(number: int, frame: FrameType | None) -> None:
-    _end(BEFORE_WORK)
-
-
 def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
     global _asked
     if _asked:
-        _end(SENTENCE)
+        _end(number, frame)
     _asked = True
     if _raises:
         raise KeyboardInterrupt
 
 
-def _end(sentence: str) -> NoReturn:
+def _end(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.write("\x1b[?25h" if sys.stdout.isatty() else "")  # a progress bar hides the cursor
         sys.stdout.flush()
-    os.write(2, f"dailytalk: {sentence}.\n".encode())
+    os.write(2, f"dailytalk: {SENTENCE}.\n".encode())
     os._exit(STOPPED)
-
-
-def _unraisable(unraisable: Any) -> None:
-    """What a finaliser or a callback can't raise: a Ctrl-C is noted already; the rest is Python's."""
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)

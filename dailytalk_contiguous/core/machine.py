@@ -5,7 +5,7 @@ import ipaddress
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -61,17 +61,13 @@ def give_back_memory() -> None:
 def cache_folder() -> Path:
     """Where this package keeps what it need not find twice: `DAILYTALK_CACHE`, or the user's cache folder.
 
-    Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. The user's
-    own cache folder is closed to others if an earlier version left it open; one that `DAILYTALK_CACHE` names keeps
-    its rights, since people share such a folder on purpose.
+    Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. One
+    that is there keeps its rights, since people share such a folder on purpose.
     """
     if chosen := os.environ.get("DAILYTALK_CACHE"):
         return private_folder(Path(chosen))
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = private_folder(base / "dailytalk_contiguous")
-    with suppress(OSError):  # another user's, or missing: writing there will fail with the disk's error
-        folder.chmod(PRIVATE)
-    return folder
+    return private_folder(base / "dailytalk_contiguous")
 
 
 def private_folder(folder: Path) -> Path:
@@ -105,18 +101,22 @@ def is_this_machine(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def side_by_side(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """`map` in order, by so many threads, at most twice as many items ahead of the caller.
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int | None = None
+) -> Generator[Result]:
+    """`map` in order, by so many threads, so many items `ahead` of the caller: by default two for each thread.
 
     For work that lets go of the interpreter, as decoding and ONNX Runtime do. What it raises is raised in its
-    item's turn; then, and where the caller stops early, no further item is begun.
+    item's turn; then, and where the caller stops early, no further item is begun. Close it (`contextlib.closing`)
+    where the caller may: the garbage collector would wait for the threads wherever it happens to run, even inside
+    the start of another thread, which is a deadlock.
     """
     pool = ThreadPoolExecutor(threads, "side-by-side")
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) > 2 * threads:
+            if len(pending) > (2 * threads if ahead is None else ahead):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -36,8 +36,6 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     except Exception as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
         raise DailytalkError(reason, "mend it, and run it with python first") from error
-    if Path(module.__file__ or "") != path:
-        raise DailytalkError(f"{shown} has the name of another module", "give it another name")
     value = getattr(module, name, None)
     if not isinstance(value, kind):
         raise DailytalkError(f"{shown} defines no {name}", f"end it with {example}")

@@ -49,6 +49,7 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     """
     make = StageMaker(profile, without_models(options))
     classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
+    tokenise = make(TokeniseProsody, codebook=NO_MODEL)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {VOICE_LINEAR}")
     stages: Stages = (
@@ -59,13 +60,12 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
         PerUtterance(make(MeasureProsody)),
         PerUtterance(make(RateAffect, context=3.0)),
         *((PerUtterance(classify),) if classify.model != NO_MODEL else ()),
+        *((PerUtterance(tokenise),) if tokenise.codebook != NO_MODEL else ()),
         make(Bucket),
         PerUtterance(tag),
         PerUtterance(make(Punctuate)),
     )
-    tokenise = make(TokeniseProsody, codebook=NO_MODEL)
-    make.all_used(*stages, classify, tokenise)
-    return stages if tokenise.codebook == NO_MODEL else (*stages, PerUtterance(tokenise))
+    return make.all_used(*stages, classify, tokenise)[: len(stages)]
 
 
 def without_models(options: Mapping[str, Any]) -> dict[str, Any]:

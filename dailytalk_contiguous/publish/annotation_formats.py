@@ -35,7 +35,7 @@ from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import file_name, inside
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
 #: The end of the name of a file whose times are those of the rebuilt conversation; no `file_name` ends so.
@@ -187,7 +187,7 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row on the requested timeline. Raises BadInput for one that can't be used."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
-    name, sounds = export.names.whole(row["conversation_id"]), row["sounds"] or ()
+    name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
     if mute := sum(not (part["text"] or "").strip() for part in audible):
         export.left_out["utterances without text"] += mute

@@ -326,7 +326,7 @@ def _work(
             lost = verdict.losses(record)
             remedy = verdict.remedy_of(lost, [*lost["reasons"], *lost["remedies"]])
             findings.append(error(verdict.NOTHING_FINISHED, ".", what, remedy))
-    elif (folder / work_folder.TAGGED).is_dir() or (folder / work_folder.TRANSCRIPT).is_file():
+    elif record or (folder / work_folder.TAGGED).is_dir() or (folder / work_folder.TRANSCRIPT).is_file():
         try:
             tables = open_items(folder).tables()
         except DailytalkError:  # its transcript, whose findings are there, or its shards

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation, Utterance
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, error, measure_loudness
-from dailytalk_contiguous.store.files import inside
+from dailytalk_contiguous.store.files import file_name, inside
 
 #: The list of conversations.
 CONVERSATIONS = "conversations.jsonl"
@@ -60,7 +60,7 @@ def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
     messages = []
     for number, turn in enumerate(turns(item.utterances)):
         first, last = (round(edge * item.sample_rate) for edge in (turn.start, turn.end))
-        name = f"audio/{export.names[item.id]}/{number:04d}"
+        name = f"audio/{file_name(item.id)}/{number:04d}"
         export.write_sound(name, item.pcm[first:last, 0 if turn.main else 1])
         content = [{"type": "text", "text": turn.text}, {"type": "audio", "path": f"{name}.wav"}]
         messages.append({"role": "0" if turn.main else "1", "content": content})

@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_c
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.files import inside, json_document, json_text
-from dailytalk_contiguous.store.owned_folder import README, FileNames, OwnedFolder, is_foreign
+from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
 
 #: Folder of prosodic tokens: a file for each sound, by its name. No name in it ends in `jsonl`, which a trainer
 #: would read as a manifest.
@@ -112,7 +112,6 @@ class Export:
         left_out: how many parts of the rows are not in it, by reason.
         about: facts of each id for `finish`. maker: of the tables of what a trainer learns from.
         personas: which of `--persona` are used.
-        names: the file name of each id, without ending.
     """
 
     format: "ExportFormat[Any]"
@@ -127,7 +126,6 @@ class Export:
     maker: TableMaker = field(default_factory=TableMaker)
     personas: set[tuple[str, str]] = field(default_factory=set)
     side: Mapping[str, str] = field(default_factory=dict)
-    names: FileNames = field(default_factory=FileNames)
 
     def write_sound(self, name: str, pcm: Pcm) -> None:
         """Write samples of shape (n,) or (n, channels) as `name`.wav, and their prosodic tokens if requested.
@@ -305,7 +303,6 @@ def write_export(
             length = sum(entry.seconds for entry in written)
             voices.append(SplitVoice(name, item.apart, name, length, parent_of(row)))
     if not voices:
-        target.abandon()
         why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
         reason = f" ({why[0]})" if why else ""
         remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
@@ -332,7 +329,7 @@ def write_export(
         target.write_text(DIVISION, json_document({**(before or {}), **run.side}))
     if is_foreign(out):
         with suppress(BadInput):  # a link
-            target.claim([README])  # which keeps it
+            target.claim(README)  # which keeps it
     elif readme:
         seconds = length_text(sum(voice.seconds for voice in voices))
         about = (

@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.findings import (
     loudness_of_wav,
     word_findings,
 )
-from dailytalk_contiguous.store.files import inside, json_text
+from dailytalk_contiguous.store.files import file_name, inside, json_text
 
 #: Its folders of sound and words, and its speakers: on the left, on the right.
 AUDIO, TEXT = "audio", "text"
@@ -41,7 +41,7 @@ def write_jmoshi(export: exports.Export, item: Conversation) -> Iterator[exports
         if not said:
             raise BadInput(f"speaker {side} has no words", "transcribe both channels, or leave it out")
         exports.refuse_tags(said, item)
-    name = export.names[item.id]
+    name = file_name(item.id)
     words = []
     for word in item.words:
         times = {"start": round(word.start, 6), "end": round(word.end, 6)}

@@ -36,7 +36,7 @@ from dailytalk_contiguous.publish.moshi_check import (
     window_count,
     window_seconds,
 )
-from dailytalk_contiguous.store.files import json_document, json_text
+from dailytalk_contiguous.store.files import file_name, json_document, json_text
 
 #: Seconds of the shortest piece that is left beside what is inaudible.
 SHORTEST_PIECE = 1.0
@@ -282,7 +282,7 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
         export.left_out["stretches that the transcript calls inaudible"] += len(item.inaudible)
     entries = []
     for number, (first, last) in enumerate(pieces):
-        name = piece_path(AUDIO_FOLDER, export.names[item.id], number, len(pieces))
+        name = piece_path(AUDIO_FOLDER, file_name(item.id), number, len(pieces))
         start, end = first / rate, last / rate
         inside = words_between(item.words, start, end)
         mine = [word for word in inside if word.main]

@@ -92,7 +92,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         version = open_version(path) if path.is_dir() else None
         return version if version and CONFIGS[0] in version.configs else path
     try:
-        return open_version(named.at(revision, "--revision "))
+        return open_version(named._replace(revision=revision or named.revision))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 

@@ -34,6 +34,7 @@ from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
 from dailytalk_contiguous.publish.moshi_check import check_moshi
+from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of a voice prompt.
 SHORTEST_PROMPT, LONGEST_PROMPT = 5.0, 10.0
@@ -288,7 +289,7 @@ def write_personaplex(export: exports.Export, item: Conversation) -> Iterator[ex
     if stretches:
         edges = [[round(edge * item.sample_rate) for edge in stretch] for stretch in stretches]
         samples = np.concatenate([item.pcm[first:last, 0] for first, last in edges])
-        export.target.write_wav(f"{VOICE_PROMPTS}/{export.names[item.id]}.wav", samples, item.sample_rate)
+        export.target.write_wav(f"{VOICE_PROMPTS}/{file_name(item.id)}.wav", samples, item.sample_rate)
     export.about[item.id] |= {"voice": voice, "stretches": stretches, "text": text_prompt(export, item)}
     for entry in entries:
         yield entry._replace(line=entry.line | {"id": item.id})
@@ -303,14 +304,14 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
     voices = {name: voice for name, about in export.about.items() if (voice := about.pop("voice"))}
     offers = {name for name in stretches if stretches[name]}
     sources = prompt_sources(voices, offers, export.side)
-    export.target.remove(f"{VOICE_PROMPTS}/{export.names[name]}.wav" for name in offers - {*sources.values()})
+    export.target.remove(f"{VOICE_PROMPTS}/{file_name(name)}.wav" for name in offers - {*sources.values()})
     fields: dict[str, dict[str, str]] = defaultdict(dict)
     for name, text in texts.items():
         fields[name]["text_prompt"] = system_prompt(text)
     taken = {}
     for name, source in sources.items():
         export.about[name]["voice_prompt"] = {"of": source, "stretches": stretches[source]}
-        fields[name]["voice_prompt"] = f"{export.names[source]}.wav"
+        fields[name]["voice_prompt"] = f"{file_name(source)}.wav"
         taken[name] = total_seconds(stretches[source]) + _SILENCE + _CHARACTER * len(texts.get(name, ""))
     long = 0
     for entries in lists.values():

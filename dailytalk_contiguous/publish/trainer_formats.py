@@ -195,10 +195,10 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     exports.refuse_mute(item)
     sides = ("agent", "user")
     for number, side in enumerate(sides):
-        export.write_sound(f"{side}/{export.names[item.id]}", np.ascontiguousarray(item.pcm[:, number]))
+        export.write_sound(f"{side}/{file_name(item.id)}", np.ascontiguousarray(item.pcm[:, number]))
     for part in sorted(heard_utterances(item.row), key=itemgetter("start", "end")):
         if text := (part["text"] or "").strip():
-            name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{export.names[item.id]}"
+            name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{file_name(item.id)}"
             speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))
             times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
             line = {"text": text, "path": _absolute(export, name), **times, "speaker": speaker}
@@ -226,7 +226,7 @@ def _write_mixed(
     ]
     for number, ((first, last), text) in enumerate(zip(edges, scripts, strict=True)):
         if text:
-            name = piece_path("audio", export.names[item.id], number, len(edges))
+            name = piece_path("audio", file_name(item.id), number, len(edges))
             export.write_sound(name, mixed_down(item.pcm[first:last]))
             line = dict(zip(columns, (_absolute(export, name), text), strict=True))
             yield exports.FileEntry(line, (last - first) / item.sample_rate)

@@ -32,7 +32,7 @@ from dailytalk_contiguous.core.turns import SPACELESS, Timed, TimedConversation,
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS, annotated_clip
 from dailytalk_contiguous.publish.items import ABOUT, MOSHI_MANIFESTS, Items, ItemSound, judged
 from dailytalk_contiguous.store.files import inside, is_inside
-from dailytalk_contiguous.store.work_folder import RECORD, RUN
+from dailytalk_contiguous.store.work_folder import RUN
 
 #: Names of the two manifests of the folder of a corpus, by side.
 CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
@@ -86,7 +86,7 @@ def most_listed(path: Path) -> int:
     """Return how often a manifest may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(read_shaped(inside(path, MIX), RECORD).get("most_listed") or 1) if (path / MIX).is_file() else 1
+    return int(read_shaped(inside(path, MIX), dict).get("most_listed") or 1) if (path / MIX).is_file() else 1
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -211,7 +211,7 @@ def record_of(path: Path) -> dict[str, Any]:
     """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
     for name in (RUN, MIX):
         if (path / name).is_file():
-            return read_shaped(inside(path, name), RECORD)
+            return read_shaped(inside(path, name), dict)
     return {}
 
 

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, speak_stage_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
+from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
@@ -24,11 +25,10 @@ from dailytalk_contiguous.stages.transcribe import language_of
 
 @dataclass(frozen=True)
 class Built:
-    """The result of a recipe: outcomes (`spoken` is None without a second half), rejects, and skipped files."""
+    """The result of a recipe: outcomes (`spoken` is None without a second half), and skipped files."""
 
     tagged: RunOutcome
     spoken: RunOutcome | None
-    rejects: list[Reject]
     left_out: LeftOut = field(default_factory=LeftOut)
 
 
@@ -72,13 +72,13 @@ def run_recipe(
         speak_stage_of(speaking)
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
-    recordings = find(sources, folder, segment.channel, licence=source_licence, language=language_of(tagging))
+    config = FolderConfig(channel=segment.channel, language=language_of(tagging))
+    recordings = find(sources, folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
     tagged = run(TagSpec(recordings, folder, tagging, about), options, progress, planned)
-    rejects = [*recordings.problems]
     if not speaking or not tagged.n_conversations:
-        return Built(tagged, None, rejects, recordings.left_out)
+        return Built(tagged, None, recordings.left_out)
     script = read_synthesis_input(folder)
     about |= {"settings": {"recipe": [stage.name for stage in speaking]}}
     spoken = run(SpeakSpec(script, folder, speaking, about), options, progress, planned)
-    return Built(tagged, spoken, [*rejects, *script.rejects], recordings.left_out)
+    return Built(tagged, spoken, recordings.left_out)

@@ -4,7 +4,6 @@ The sample is spread evenly over the whole corpus, so that it resembles it, and 
 Nothing is bought: paid speech is priced from the sample's text. Everything is written to a temporary folder.
 """
 
-import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.price import price_of
 from dailytalk_contiguous.run.run import RunOutcome, run
-from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, speak_stage_of
+from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input, speak_stage_of
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.transcripts import cues_within
@@ -46,8 +43,8 @@ class Estimate:
 
     Attributes:
         audio_hours, conversations, rejected: the whole input; not estimated.
-        sample_pieces, sample_seconds: the sample that was run. workers: processes.
-        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time with `workers`, `usd`,
+        sample_pieces, sample_seconds: the sample that was run.
+        quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, `usd`,
             `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
     """
@@ -57,7 +54,6 @@ class Estimate:
     rejected: int
     sample_pieces: int
     sample_seconds: float
-    workers: int
     quantities: dict[str, float]
     stages: dict[str, float]
 
@@ -67,7 +63,6 @@ def estimate_run(
     folder: Path,
     stages: Sequence[Stage],
     spoken: Sequence[Stage] = (),
-    workers: int = 1,
     sample_seconds: float = 180.0,
     seed: int = 0,
 ) -> Estimate:
@@ -76,7 +71,6 @@ def estimate_run(
     Args:
         recordings: the corpus. folder: an empty one, for the caller to remove.
         stages, spoken: what is to be computed; without `spoken`, `speak` is left out.
-        workers: this process is limited to the cores that one of so many would have, and runs the sample.
         sample_seconds: the most audio to run; less for a small corpus (`MOST_SHARE`). seed: of the sample.
 
     Raises DailytalkError if there are no recordings, if all of the sample is rejected, and as the runs do.
@@ -86,11 +80,6 @@ def estimate_run(
         raise DailytalkError(f"none of the recordings can be used ({first.id}: {first.reason})", first.remedy)
     total = sum(row["duration"] for row in recordings.rows)
     pieces = sample(recordings.rows, min(sample_seconds, max(LEAST_SECONDS, MOST_SHARE * total)), seed)
-    if workers > 1:
-        import torch
-
-        torch.set_num_threads(threads := max(1, cores() // workers))
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     shortest = min(pieces, key=lambda row: float(row["duration"]))
     run(TagSpec(FoundRecordings([[shortest]], []), folder / "loading", stages))  # so that the models are loaded
     out = folder / "sample"
@@ -119,26 +108,21 @@ def estimate_run(
             quantities["speak_seconds"] = sum(took.values())
             seconds |= {f"{name} (speak)" if name in seconds else name: value for name, value in took.items()}
     sampled = sum(row["duration"] for row in pieces)
-    factor, at_once = total / sampled, min(workers, cores())
+    factor = total / sampled
     return Estimate(
         total / 3600,
         len(recordings.rows),
         len(recordings.problems),
         len(pieces),
         sampled,
-        workers,
-        {
-            name: value * factor / (at_once if name.endswith("_seconds") else 1)
-            for name, value in quantities.items()
-        },
+        {name: value * factor for name, value in quantities.items()},
         {name: value * factor for name, value in seconds.items()},
     )
 
 
 def _seconds(done: RunOutcome) -> dict[str, float]:
     """Seconds that grow with the corpus, so without planning and the last outputs, which take little."""
-    stages = {name: float(stage["seconds"]) for name, stage in done.time["stages"].items()}
-    return stages | {"reading, writing": float(done.time["outside_stages_seconds"])}
+    return {name: took for name, (took, _) in done.run.stages.items()} | {"reading, writing": done.run.outside}
 
 
 def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
@@ -149,22 +133,18 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     """
     generator, ends = random.Random(seed), np.cumsum([row["duration"] for row in rows])
     seconds = min(seconds, float(ends[-1]))
-    length = min(PIECE_SECONDS, seconds / LEAST_PIECES)
-    n_pieces = ceil(seconds / min(length, ends[-1] / len(rows)) - 1e-6)
+    n_pieces = max(LEAST_PIECES, ceil(seconds / PIECE_SECONDS))
     pieces: dict[str, Row] = {}
     for number in range(n_pieces):
         point = (number + generator.random()) * ends[-1] / n_pieces
-        index = min(int(np.searchsorted(ends, point)), len(rows) - 1)
-        row = expand_row(rows[index])
-        inside = point - (ends[index] - row["duration"])
-        start = float(max(0.0, min(inside - length / 2, row["duration"] - length)))
-        taken = min(length, row["duration"])
+        row = expand_row(rows[min(int(np.searchsorted(ends, point)), len(rows) - 1)])
+        taken = min(seconds / n_pieces, row["duration"])
+        start = generator.uniform(0.0, row["duration"] - taken)
         name = f"{row['conversation_id']}.{round(1000 * start)}"
-        given = cues_within(row["given"], start, taken) if row["given"] else []
         pieces[name] = row | {
             "conversation_id": name,
             "offset": row["offset"] + start,
             "duration": taken,
-            "given": given,
+            "given": cues_within(row["given"] or [], start, taken),
         }
     return list(pieces.values())

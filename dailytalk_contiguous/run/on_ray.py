@@ -10,7 +10,6 @@ import os
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +18,13 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.run.processes import as_they_come
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task, make_shard
+from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.sources.remote import Mirror
 from dailytalk_contiguous.stages.base import Stages, stages_digest
 
-#: Cores of a worker if the number of workers is not set: each holds all models in memory.
+#: Cores of a worker, which holds all models in memory.
 CORES_EACH = 2
+
 
 #: Seconds that a cluster may take to accept a connection.
 SILENCE_SECONDS = 10.0
@@ -58,24 +59,14 @@ def connected(address: str, workers: int = 0) -> Any:
     return ray
 
 
-def has_gpus(address: str) -> bool:
-    """Whether a cluster has GPUs. Raises as `connected` does."""
-    return bool(connected(address).cluster_resources().get("GPU"))
-
-
-def plan_workers(node_sizes: list[tuple[int, int]], workers: int, gpus: bool) -> tuple[int, int, float]:
-    """How many workers, and the cores and GPUs of each, on nodes of these sizes: pairs of cores and GPUs.
+def plan_workers(cpus: int, gpus: int, workers: int) -> tuple[int, float]:
+    """How many workers, and the GPUs of each, on a cluster of so many cores and GPUs; `gpus`: 0 if none is used.
 
     If `workers` is 0: one for each GPU, or one for two cores. If there are more workers than GPUs, several share
-    one; if there are more than cores, they wait. Raises DailytalkError if there is no GPU.
+    one.
     """
-    n_gpus = sum(node[1] for node in node_sizes) if gpus else 0
-    if gpus and not n_gpus:
-        raise DailytalkError("the Ray cluster has no GPU", "pass --device cpu, or --device auto")
-    able = [node[0] for node in node_sizes if node[1] or not n_gpus]
-    wanted = workers or n_gpus or max(1, sum(able) // CORES_EACH)
-    each = max(n for n in range(1, max(able) + 1) if n == 1 or sum(node // n for node in able) >= wanted)
-    return wanted, each, 1 / -(-wanted // n_gpus) if n_gpus else 0.0
+    wanted = workers or gpus or max(1, cpus // CORES_EACH)
+    return wanted, 1 / -(-wanted // gpus) if gpus else 0.0
 
 
 @dataclass(frozen=True)
@@ -84,22 +75,23 @@ class RayJob:
 
     Attributes:
         stages, batch_seconds: as `make_shard` takes them. digest: that the stages must have there.
-        work, inputs: mirrors of the work folder and of recordings, if they are in object storage.
+        work: the folder of the results. inputs: mirrors of recordings that are in object storage.
         folder: where relative paths begin.
     """
 
     stages: Stages
     batch_seconds: float
     digest: str
-    work: Mirror | None = None
+    work: WorkFolder
     inputs: tuple[Mirror, ...] = ()
     folder: str = ""
 
 
-def make_there(task: Task, job: RayJob) -> ShardReport:
-    """Make a shard in a worker. Raises DailytalkError for what its node lacks, before anything is made.
+def make_there(task: Task, job: RayJob, has_halfway: bool = False) -> ShardReport:
+    """Make a shard in a worker; `has_halfway`: whether the store has its rows after the first stages.
 
-    A recording that a node can't see would else be rejected as damaged.
+    Raises DailytalkError for what its node lacks, before anything is made: a recording that a node can't see would
+    else be rejected as damaged.
     """
     if os.path.isdir(job.folder):
         os.chdir(job.folder)
@@ -117,41 +109,35 @@ def make_there(task: Task, job: RayJob) -> ShardReport:
                 f"{node} does not see {str(path)!r}",
                 "use a file system that all nodes share, or object storage (s3://…)",
             )
-    if job.work and task.halfway:
-        with suppress(DailytalkError):  # nobody has made it yet
-            job.work.ensure(task.halfway)
+    if job.work.mirror and task.halfway and has_halfway:
+        job.work.mirror.ensure(task.halfway)
     made = make_shard(task, job.stages, job.batch_seconds)
-    for file in (task.halfway, made.path):
-        if job.work and file and job.work.changed_here(str(job.work.name_of(file))):
-            job.work.push(file)
+    for file in filter(None, (task.halfway, made.path)):
+        job.work.keep(file)
     return made
 
 
-def run_on_ray(
-    plan: RunPlan,
-    job: RayJob,
-    address: str,
-    workers: int,
-    gpus: bool,
-) -> Iterator[ShardReport]:
+def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: bool) -> Iterator[ShardReport]:
     """Make what is left of a plan; yields each shard once its file is here.
 
     Raises DailytalkError for a cluster that does not answer or has no room, for a shard that ends two workers, and
     for what a node lacks; else whatever a stage raises except `BadInput`. Finished shards stay.
     """
     ray = connected(address, workers)
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    sizes = [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
-    at_once, cpus_each, gpus_each = plan_workers(sizes, workers, gpus)
+    there = ray.cluster_resources()
+    cpus, n_gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0)) if gpus else 0
+    at_once, gpus_each = plan_workers(cpus, n_gpus, workers)
+    cpus_each = max(1, min(CORES_EACH, cpus // at_once))
     # By itself a worker with a GPU would end after each task, and load its models for the next one.
-    options = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
-    make, sent = ray.remote(**options)(make_there), ray.put(replace(job, folder=os.getcwd()))
+    limits = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
+    make, sent = ray.remote(**limits)(make_there), ray.put(replace(job, folder=os.getcwd()))
     calls: dict[Future[ShardReport], Any] = {}
     unfinished: set[Future[ShardReport]] = set()
 
     def submit(task: Task) -> Future[ShardReport]:
-        halfway = task.halfway.absolute() if task.halfway else None
-        call = make.remote(replace(task, path=task.path.absolute(), halfway=halfway), sent)
+        halfway = task.halfway and task.halfway.absolute()
+        task = replace(task, path=task.path.absolute(), halfway=halfway)
+        call = make.remote(task, sent, halfway is not None and halfway.exists())
         future: Future[ShardReport] = call.future()
         calls[future] = call  # Ray forgets what nothing refers to
         return future
@@ -160,13 +146,8 @@ def run_on_ray(
         for future in as_they_come(submit, plan.tasks, at_once, unfinished):
             made = future.result()
             del calls[future]
-            if job.work:
-                job.work.ensure(made.path)
-            if not made.path.exists():
-                raise DailytalkError(
-                    f"a worker has written {str(made.path)!r} where this machine does not see it",
-                    "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
-                )
+            if job.work.mirror:
+                job.work.mirror.ensure(made.path)
             yield made
     except ray.exceptions.RayTaskError as error:
         raise (error.cause or error) from None

@@ -2,29 +2,30 @@
 
 import hashlib
 import io
+import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import soundfile
+from datasets import Features
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.documents import as_text, numbered_lines, parse_json
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.schema import COLUMNS, Row, built
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.core.tables import TableMaker, Tables
+from dailytalk_contiguous.core.tables import LABELS, TableMaker, conversation_columns, utterance_columns
 from dailytalk_contiguous.core.utterance import (
     FIELDS,
-    GIVEN,
-    UTTERANCE,
     Field,
     columns_of_lines,
     described,
@@ -32,10 +33,9 @@ from dailytalk_contiguous.core.utterance import (
     words_within,
 )
 from dailytalk_contiguous.core.wording import kind_of
-from dailytalk_contiguous.run.merge import write_merged
 from dailytalk_contiguous.shards import Entry, Shard, is_held, read_rows, read_shard
 from dailytalk_contiguous.sources.recordings import shortened
-from dailytalk_contiguous.stages.base import PerUtterance, Stage
+from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.script import Script, tagged_utterances, transcript_lines
 from dailytalk_contiguous.store.files import (
     inside,
@@ -46,8 +46,8 @@ from dailytalk_contiguous.store.files import (
     write_lines,
     write_text,
 )
-from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, wav_writer
-from dailytalk_contiguous.store.table_files import tables_in
+from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, write_sound
+from dailytalk_contiguous.store.parquet import writing_tables
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
     CONVERSATIONS,
@@ -110,9 +110,6 @@ _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
 OUTPUTS_VERSION = 3
 
-#: The most notes on recordings that run.json repeats; all of them are in the shards.
-NOTES_KEPT = 200
-
 
 def write_results(
     out: Path,
@@ -134,11 +131,8 @@ def write_results(
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
     """
-    run, shards, facts = (
-        read_run(out) or {},
-        {path: finished_shard(path) for path in paths},
-        facts_of_run(about, stages),
-    )
+    run, facts, every = read_run(out) or {}, facts_of_run(about, stages), (*FIELDS, *fields)
+    shards = {path: finished_shard(path) for path in paths}
     other = run.pop("speak", None)
     before = (other or {}) if spoken else run
     inputs = [facts["settings"], about.get("source"), about.get("transcript_sha256"), sorted(people.items())]
@@ -147,11 +141,10 @@ def write_results(
     names = (REJECTS, *_FIGURES, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
     if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
         return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
-    rejected, notes, languages, fitted = [*rejects], list[dict[str, str]](), Counter[str](), 0
+    rejected, notes = [*rejects], list[dict[str, str]]()
 
     def lines(maker: TableMaker) -> Iterator[dict[str, Any]]:
-        nonlocal fitted
-        n_utterances, every = 0, (*FIELDS, *fields)
+        n_lines = 0
         columns = [name for name in built(every) if name != "audio"] if spoken else transcript_columns(fields)
         for path, shard in shards.items():
             rows = read_rows(path, columns)
@@ -161,91 +154,55 @@ def write_results(
                     continue
                 row = rows[name]
                 rejected.extend(_rejected_in(row))
-                yield from (
-                    shifted(row, n_utterances, every) if spoken else tagged_lines(row, n_utterances, people, every)
-                )
-                n_utterances += len(row["utterances" if spoken else "utterance_id"])
-                maker.add(row if spoken else row | _as_finished(row, every))
                 notes.extend({"conversation_id": name, "note": note} for note in row.get("notes") or ())
-                fitted += sum(word.get("fitted") is True for words in row.get("words") or () for word in words)
-                given = zip(row.get("language") or (), row.get("recogniser") or (), strict=False)
-                languages.update({language for language, recogniser in given if recogniser == GIVEN})
+                maker.add(row if spoken else row | _as_finished(row, every))
+                made = shifted(row, n_lines, every) if spoken else tagged_lines(row, n_lines, people, every)
+                for line in made:
+                    yield line
+                    n_lines += 1
 
-    # The tables are of what is finished, once something is.
-    is_latest = spoken or other is None
-    with tables_in(out, spoken, fields) if is_latest else nullcontext(TableMaker(False, fields)) as maker:
+    with tables_in(out, spoken, fields) as maker:
         if spoken:
             write_lines(out / SHIFTED, map(json_text, lines(maker)))
         else:
-            edits = write_merged(out, lines(maker))
-    made = maker.tables()
-    if is_latest:
-        write_text(out / STATS, json_document(figures.corpus_stats(made)))
+            write_merged(out, lines(maker))
+    tables = maker.tables()
+    write_text(out / STATS, json_document(figures.corpus_stats(tables)))
     others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
     mine = [reject.as_dict() for reject in rejected]
     write_lines(out / REJECTS, map(json_text, [*others, *mine] if spoken else [*mine, *others]))
+    whole = figures.totals(tables)
+    counts: dict[str, Any] = {name: int(whole[name]) for name in ("conversations", "utterances", "words")}
+    counts |= {"rejects": len(mine)}
     entries = [entry for shard in shards.values() for entry in shard.entries.values()]
-    counts, totals = _spoken_totals(made) if spoken else _tagged_totals(made)
-    whole = figures.totals(made)
-    counts = {name: int(whole[name]) for name in ("conversations", "utterances", "words")} | {
-        "rejects": len(mine),
-        **counts,
-    }
     record = {
         **facts,
         "counts": counts,
         "rejected": _rejected_record(entries, rejected),
         "fingerprint": fingerprint,
-        **totals,
+        "hours": {"audio": round(whole["seconds"] / 3600, 5)},
     }
     if spoken:
+        statuses, lost = figures.counts(tables.utterances["status"]), figures.lost_in_rebuild(tables)
+        counts |= {name.replace("-", "_"): n for name, n in statuses.items()}
+        record |= {
+            "cost": round(figures.cost(tables), 6),
+            "mean": {name: round(mean, 4) for name, mean in figures.timeline_means(tables).items()},
+            "lost_speech_seconds": lost["speech"],
+            "lost_sound_seconds": lost["sound"],
+        }
         run |= {name: facts[name] for name in ("source",) if name in facts} | {"speak": record}
     else:
+        recognisers = dict(figures.counts(tables.utterances["recogniser"]))
         recogniser = facts["models"].get("recogniser")
-        if recogniser and recogniser["name"] not in counts["utterances_by_recogniser"]:
+        if recogniser and recogniser["name"] not in recognisers:
             del facts["models"]["recogniser"]  # all words were given, and it was not loaded
-        counts |= {
-            "conversations_by_given_language": dict(languages.most_common()),
-            "words_fitted": fitted,
-            "recordings_rejected": len(rejects),
-            "notes": len(notes),
-            "edits_that_differ": edits,
-        }
-        record |= {
-            "notes": notes[:NOTES_KEPT],
-            "transcript_sha256": sha256_of(out / TRANSCRIPT),
-            "unpublished": _unpublished(stages, fields),
-        }
+        record["hours"]["speech"] = round(figures.heard(tables)["seconds"] / 3600, 5)
+        counts |= {"utterances_by_recogniser": recognisers, "recordings_rejected": len(rejects)}
+        record |= {"notes": notes, "transcript_sha256": sha256_of(out / TRANSCRIPT)}
         run = record | ({"speak": other} if other else {})
     write_text(out / RUN, json_document(run | ({"fields": described(fields)} if fields else {})))
     return record
-
-
-def _spoken_totals(made: Tables) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Counts, and other figures, of finished conversations for run.json."""
-    lost = figures.lost_in_rebuild(made)
-    means = {name: round(mean, 4) for name, mean in figures.timeline_means(made).items()}
-    statuses = figures.counts(made.utterances["status"])
-    return {name.replace("-", "_"): n for name, n in statuses.items()}, {
-        "hours": round(figures.totals(made)["seconds"] / 3600, 5),
-        "cost": round(figures.cost(made), 6),
-        "mean": means or None,
-        "lost_speech_seconds": lost["speech"],
-        "lost_sound_seconds": lost["sound"],
-    }
-
-
-def _tagged_totals(made: Tables) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Counts, and other figures, of tagged conversations for run.json."""
-    said = made.utterances
-    hours = {"audio": figures.totals(made)["seconds"], "speech": figures.heard(made)["seconds"]}
-    return {
-        "utterances_by_recogniser": dict(figures.counts(said["recogniser"]).most_common()),
-        "short_utterances": figures.counts(said["kind"])["short"],
-        "utterances_without_text": dict(figures.without_text(made).most_common()),
-        "tags": _numbers(made, "tag"),
-        "emotions": _numbers(made, "emotion_class"),
-    }, {"hours": {name: round(seconds / 3600, 5) for name, seconds in hours.items()}}
 
 
 def _rejected_in(row: Mapping[str, Any]) -> Iterator[Reject]:
@@ -277,11 +234,6 @@ def _rejected_record(entries: Sequence[Entry], rejects: Sequence[Reject]) -> dic
     }
 
 
-def _numbers(made: Tables, column: str) -> dict[str, int]:
-    """How many utterances there are of each value."""
-    return dict(Counter(figures.sums(made, column)["utterances"].to_dict()).most_common())
-
-
 def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
     """The columns that a tagged row lacks, as those of a finished conversation that was not rebuilt."""
     languages = Counter(filter(None, row["language"])).most_common(1)
@@ -293,15 +245,6 @@ def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
         "language": languages[0][0] if languages else None,
         "utterances": tagged_utterances(row, fields),
     }
-
-
-def _unpublished(stages: Sequence[Stage], published: Sequence[Field]) -> list[str]:
-    """Columns that people's own stages add and do not publish: they stay in the shards."""
-    names = {field.name for field in published} | set(UTTERANCE)
-    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    ours = f"{__package__.partition('.')[0]}."
-    own = [stage for stage in inner if not type(stage).__module__.startswith(ours)]
-    return [name for stage in own for name in stage.adds if name not in names]
 
 
 def fingerprint_of(paths: Sequence[Path], *parts: Any) -> str:
@@ -369,7 +312,7 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard]) -> bool:
             if name in missing:
                 samples, rate = soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16", always_2d=True)
                 with replacing(wav_path(out, name)) as wav:
-                    wav_writer([samples], rate, samples.shape[1], digest=sounds[name])(wav)
+                    write_sound(wav, [samples], rate, samples.shape[1], digest=sounds[name])
     for path in (out / AUDIO).rglob(f"*{EDITED}"):  # of conversations that are no longer part of the result
         if path not in wanted:
             changed = True
@@ -408,3 +351,99 @@ def finished_shard(path: Path) -> Shard:
     if shard is None:
         raise DailytalkError(f"{as_text(path)!r} is damaged", "delete it and run the same command again")
     return shard
+
+
+# A new transcript where people have edited the last one: their lines stay, and all others are those of the run.
+#
+# `transcript.sha256` has a digest of every line that the last run wrote, so a line without one was edited, and an
+# utterance without a line was deleted.
+
+
+def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
+    """Write the lines `made` by a run to the transcript of a work folder, but those that people edited or deleted.
+
+    A run that is killed on the way takes none of its own lines for an edit.
+    """
+    before = defaultdict[str, set[str]](set)  # a killed run leaves the digests of both runs
+    if (out / LINE_DIGESTS).is_file() and (out / TRANSCRIPT).is_file():
+        for text in inside(out, LINE_DIGESTS).read_text("utf-8", "replace").splitlines():
+            identity, _, digest = text.partition(" ")
+            before[identity].add(digest)
+    unedited, edited, others = _sorted_lines(out, before)
+    now: dict[str, set[str]] = {}
+    numbers = itertools.count()
+
+    def merged() -> Iterator[str]:
+        for line in made:
+            identity, key = line["utterance_id"], _short(line["utterance_id"])
+            now[key] = {_digest(line)}
+            if identity not in edited and identity not in unedited and key in before:
+                continue  # somebody has deleted it
+            kept = edited.pop(identity, line)
+            yield json_text(kept | {"segment_id": next(numbers)} if "segment_id" in kept else kept)
+        yield from map(json_text, edited.values())
+        yield from others
+        _write_digests(out, {key: before.get(key, set()) | now.get(key, set()) for key in {*before, *now}})
+
+    write_lines(out / TRANSCRIPT, merged())
+    _write_digests(out, before | now)
+
+
+def _write_digests(out: Path, digests: Mapping[str, set[str]]) -> None:
+    lines = (f"{key} {digest}\n" for key in sorted(digests) for digest in sorted(digests[key]))
+    write_lines(out / LINE_DIGESTS, lines)
+
+
+def _sorted_lines(
+    out: Path, known: Mapping[str, set[str]]
+) -> tuple[set[str], dict[str, dict[str, Any]], list[str]]:
+    """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text."""
+    unedited, edited, others = set[str](), dict[str, dict[str, Any]](), list[str]()
+    for _, text in numbered_lines(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else ():
+        try:
+            line = parse_json(text, "", nan=True)
+            identity, digest = line["utterance_id"], _digest(line)
+        except (BadInput, KeyError, TypeError, ValueError):
+            identity = None  # such a line is rejected where the transcript is read
+        if not isinstance(identity, str) or identity in unedited or identity in edited:
+            others += [text.decode("utf-8", "replace").rstrip("\n") + "\n"] if text.strip() else []
+        elif digest in known.get(_short(identity), ()):
+            unedited.add(identity)
+        else:
+            edited[identity] = line
+    return unedited, edited, others
+
+
+def _digest(line: Mapping[str, Any]) -> str:
+    """A digest of all of a line except its number, which depends on the lines before it."""
+    return _short(json_text({name: value for name, value in line.items() if name != "segment_id"}))
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextmanager
+def tables_in(
+    out: Path, finished: bool = True, fields: Sequence[Field] = (), labelled: bool = False
+) -> Iterator[TableMaker]:
+    """Yield a maker of tables whose rows are both kept and written: whole at the end of the block, or not at all.
+
+    `labelled`: rows are clips, whose labels are columns. Raises OSError as the disk does.
+    """
+    columns = conversation_columns(fields)
+    kept = {name: column for name, column in columns.items() if labelled or name not in LABELS}
+    of_conversations = Features(kept).arrow_schema
+    of_utterances = utterance_columns(fields).arrow_schema
+    with (
+        writing_tables(out / CONVERSATIONS, of_conversations) as write_conversations,
+        writing_tables(out / UTTERANCES, of_utterances) as write_utterances,
+    ):
+
+        def write(conversations: pa.Table, utterances: pa.Table) -> None:
+            write_conversations(conversations.select(of_conversations.names).cast(of_conversations))
+            write_utterances(utterances)
+
+        maker = TableMaker(finished, fields, write=write)
+        yield maker
+        maker.flush()

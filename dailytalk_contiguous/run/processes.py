@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import multiprocessing
 import os
-import queue
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -24,7 +23,7 @@ from dailytalk_contiguous.core.machine import cores
 #: The variable that names the GPUs that a process sees.
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 
-#: Seconds between two checks for events of workers.
+#: Seconds between two checks for a Ctrl-C.
 POLL_SECONDS = 0.2
 
 #: Tasks handed out for each worker, so that it never waits. All at once would copy the rows of a whole corpus.
@@ -42,10 +41,10 @@ def gpus_to_share() -> list[str]:
     import ctranslate2
 
     count = ctranslate2.get_cuda_device_count()
-    chosen = [name.strip() for name in os.environ.get(VISIBLE, "").split(",") if name.strip()]
     # CUDA ends a list at a name that it doesn't know, and counts only those before it.
-    names = (chosen or [str(number) for number in range(count)])[:count]
-    return names if len(names) > 1 else []
+    names = os.environ.get(VISIBLE) or ",".join(map(str, range(count)))
+    gpus = [name.strip() for name in names.split(",")][:count]
+    return gpus if count > 1 else []
 
 
 def in_processes(
@@ -53,7 +52,6 @@ def in_processes(
     tasks: Iterable[_Task],
     workers: int,
     gpus: Sequence[str] = (),
-    on_event: Callable[..., object] = lambda *event: None,
 ) -> Iterator[_Result]:
     """Yield the result of a function for each task, in the order in which they are done.
 
@@ -62,36 +60,25 @@ def in_processes(
         tasks: taken as they are needed.
         workers: how many processes.
         gpus: those that the workers divide among them, as `CUDA_VISIBLE_DEVICES` names them.
-        on_event: called in this process with what `function` passes to `tell`.
 
     Raises whatever `function` raises, and DailytalkError if a worker is killed; tasks in progress are dropped.
     """
     context = multiprocessing.get_context("spawn")
-    event_queue: Any = context.Queue()
     started = context.Value("i", 0)
     threads = max(1, cores() // workers)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, event_queue, gpus, started))
-    processes: dict[int, Any] = {}
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, gpus, started))
 
     def submit(task: _Task) -> Future[_Result]:
         with _without_ctrl_c():
-            future = pool.submit(function, task)
-        processes.update(pool._processes or {})
-        return future
-
-    def tell_events() -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                on_event(*event_queue.get_nowait())
+            return pool.submit(function, task)
 
     unfinished: set[Future[_Result]] = set()
     try:
-        for future in as_they_come(submit, tasks, QUEUED * workers, unfinished, tell_events):
+        for future in as_they_come(submit, tasks, QUEUED * workers, unfinished):
             yield future.result()
     except BrokenProcessPool as error:
-        codes = sorted({process.exitcode for process in processes.values()} - {None, 0, -signal.SIGTERM})
         raise DailytalkError(
-            f"a worker process ended (exit code {', '.join(map(str, codes))}), perhaps for want of memory",
+            "a worker process ended, perhaps for want of memory",
             "run the same command again (what is finished is kept), with fewer --workers if it recurs",
         ) from error
     finally:
@@ -105,11 +92,10 @@ def as_they_come(
     tasks: Iterable[_Task],
     at_once: int,
     unfinished: set[Future[_Result]],
-    between: Callable[[], object] = lambda: None,
 ) -> Iterator[Future[_Result]]:
     """Submit tasks, so many at once, and yield each future that is done. Raises KeyboardInterrupt for a Ctrl-C.
 
-    `unfinished` has those that are not done, for who stops early; `between` is called every `POLL_SECONDS`.
+    `unfinished` has those that are not done, for who stops early.
     """
     coming = iter(tasks)
     while True:
@@ -119,16 +105,12 @@ def as_they_come(
             return
         done, _ = wait(unfinished, POLL_SECONDS, FIRST_COMPLETED)
         unfinished -= done
-        between()
         yield from done
 
 
 @contextlib.contextmanager
 def _without_ctrl_c() -> Iterator[None]:
     """Processes that are started in this block never see a Ctrl-C, not even while they load."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
     resource_tracker.ensure_running()  # where it is started with the first process, it unblocks Ctrl-C
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -137,22 +119,12 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_event_queue: Any = None
-
-
-def tell(*event: object) -> None:
-    """Pass an event on from a worker to the process that reads its results (`on_event` of `in_processes`)."""
-    _event_queue.put(event)
-
-
-def _start_worker(threads: int, event_queue: Any, gpus: Sequence[str], started: Any) -> None:
+def _start_worker(threads: int, gpus: Sequence[str], started: Any) -> None:
     """Set up a worker: its share of the cores and of `gpus`. Ctrl-C is left to the parent, which ends the worker.
 
     `started` counts the workers. All this happens before torch and CTranslate2 are imported, which read the
     environment once.
     """
-    global _event_queue
-    _event_queue = event_queue
     Thread(target=_end_with_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,15 +19,13 @@ from datasets import Features
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
+from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.schema import SOURCE, Row
-from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing
+from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
-from dailytalk_contiguous.models.whisper import lacking_whisper
+from dailytalk_contiguous.models.profiles import EMBEDDED
 from dailytalk_contiguous.run.events import Journal, Run, alone
 from dailytalk_contiguous.run.shard import (
     Progress,
@@ -35,7 +33,6 @@ from dailytalk_contiguous.run.shard import (
     ShardJob,
     ShardReport,
     Task,
-    ahead,
     make_shard,
     quiet_datasets,
 )
@@ -49,11 +46,10 @@ from dailytalk_contiguous.shards import (
     shard_files,
     shard_path,
 )
-from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages, find_stage, stages_digest
+from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, stages_digest
 from dailytalk_contiguous.stages.match_transcript import is_transcribed
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.transcribe import Transcribe
-from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:  # `tag` needs nothing of them
     from dailytalk_contiguous.models.budget import Budget
@@ -65,170 +61,108 @@ log = logging.getLogger(__name__)
 
 RUNNERS = ("local", "ray")
 
-#: Seconds between two copies of the journal of a run to the store, which takes it only as a whole.
-TELL_SECONDS = 120.0
-
 #: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
 PAID_BATCH_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
-class Runner:
-    """Which engine makes shards, and where they are kept. What plans the work knows neither.
+class RunOptions:
+    """How a run is carried out; none of it changes the results.
 
     Attributes:
-        name: one of `RUNNERS`. address: of a Ray cluster; empty for one of this process.
+        workers: processes; 0 is 1 here, and as many as there is room for on Ray.
+        shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
+        shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
+        prune: whether results of recordings that are no longer in the input may be dropped.
+        force: whether a run on another host that has not said how it ended is taken for one that was killed.
+        runner: one of `RUNNERS`, which makes the shards.
+        address: of a Ray cluster, which makes them then; empty for this machine.
         work: the folder of the results. inputs: mirrors of recordings that are in a store.
 
-    Raises DailytalkError for an unknown name, or an address without Ray.
+    Raises BadValue for an unknown runner.
     """
 
-    name: str = "local"
+    workers: int = 0
+    shard: tuple[int, int] = (1, 1)
+    shard_seconds: float = 600.0
+    batch_seconds: float = 900.0
+    prune: bool = False
+    force: bool = False
+    runner: str = RUNNERS[0]
     address: str = ""
     work: "WorkFolder | None" = None
     inputs: "tuple[Mirror, ...]" = ()
 
     def __post_init__(self) -> None:
-        if self.name not in RUNNERS:
-            raise BadValue(f"--runner can't be {self.name!r}", f"choose one of {', '.join(RUNNERS)}")
-        if self.address and self.name != "ray":
-            raise DailytalkError("--address is that of a Ray cluster", "add --runner ray, or leave it out")
+        if self.runner not in RUNNERS:
+            raise BadValue(f"--runner can't be {self.runner!r}", f"choose one of {', '.join(RUNNERS)}")
 
-    @property
-    def few(self) -> int:
-        """The default number of workers: 1, or 0 on Ray for as many as there is room for."""
-        return 0 if self.name == "ray" else 1
 
-    @property
-    def elsewhere(self) -> bool:
-        """Whether other machines do the work; they may have GPUs that this one lacks."""
-        return self.name == "ray" and bool(self.address)
-
-    def device(self, device: str) -> str:
-        """`device` (auto, cpu, cuda) for the settings of a run; on a cluster, `auto` depends on its GPUs."""
-        if device != "auto" or not self.elsewhere:
-            return device
-        from dailytalk_contiguous.run import on_ray
-
-        return "cuda" if on_ray.has_gpus(self.address) else "cpu"
-
-    def on_cuda(self, stages: Iterable[Stage]) -> bool:
-        """Whether any of the stages will run a network on a GPU, here or in the cluster."""
-        device = networks_device(stages)
-        return device is not None and device_of(self.device(device)) == "cuda"
-
-    def preflight(self, stages: Sequence[Stage], fetch: bool = True) -> None:
-        """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
-        device = networks_device(stages)
-        if device is not None and not self.elsewhere:
-            resolve_device(device)
-        if fetch and (lacking := lacking_weights(stages)):
-            log.warning("to be downloaded once: %s", lacking)
-        for stage in stages:
-            stage.preflight(fetch)
-
-    def run(
-        self,
-        plan: RunPlan,
-        stages: Sequence[Stage],
-        options: "RunOptions",
-        progress: Progress = lambda *event: None,
-    ) -> Iterator[ShardReport]:
-        """Make what is left of a plan; yields each shard once it is on disk.
-
-        Paid speech is requested for all conversations of a batch together, by one process of this machine.
-        """
-        if not plan.tasks:
-            return iter(())
-        paid = paid_voice(stages)
-        batch_seconds = PAID_BATCH_SECONDS if paid else 0.0
-        if self.on_cuda(stages) and not _voice(stages):
-            batch_seconds = options.batch_seconds
-        if self.name == "local" or paid:
-            workers = 1 if paid else max(1, options.workers)
-            return run_local(plan, stages, workers, batch_seconds, progress)
-        from dailytalk_contiguous.run import on_ray
-
-        mirror = self.work.mirror if self.work else None
-        job = on_ray.RayJob(tuple(stages), batch_seconds, stages_digest(stages), mirror, self.inputs)
-        return on_ray.run_on_ray(plan, job, self.address, options.workers, self.on_cuda(stages))
+def preflight(stages: Sequence[Stage], options: RunOptions = RunOptions(), fetch: bool = True) -> None:
+    """Make sure that stages can run before hours of work; `fetch` as in `Stage`. Raises DailytalkError."""
+    device = networks_device(stages)
+    if device is not None and not options.address:
+        resolve_device(device)
+    if fetch and (lacking := lacking_weights(stages)):
+        log.warning("to be downloaded once: %s", lacking)
+    for stage in stages:
+        stage.preflight(fetch)
 
 
 def networks_device(stages: Iterable[Stage]) -> str | None:
-    """The device (auto, cpu, cuda) of the stages with a model that can use a GPU; None if no stage has one."""
-    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    engines = {}
-    for stage in inner:
-        if hasattr(stage, "engine"):
-            from dailytalk_contiguous.models.engines import engine_named  # here: `tag` needs none
-
-            engines[stage.name] = engine_named(stage.engine)
-    # Of an engine that gives the times of words hardly any speech is left for the recogniser of `Align`.
-    timed = any(engine.tells_words for engine in engines.values())
-    for stage in inner:
-        device: str = getattr(stage, "device", "cpu")
-        if device != "cpu" and not (timed and stage.name == "Align"):
-            models = {name for role, name in stage.models().items() if role != "synthesiser"}
-            speaks = stage.name in engines and engines[stage.name].network
-            if speaks or models - {"", VOICE_LINEAR}:
-                return device
-    return None
+    """The device (auto, cpu, cuda) of the first stage with a model that may use a GPU; None if none has one."""
+    inner: list[Any] = [getattr(stage, "stage", stage) for stage in stages]
+    devices = (stage.device for stage in inner if hasattr(stage, "device") and any(stage.models().values()))
+    return next((device for device in devices if device != "cpu"), None)
 
 
-def run_local(
-    plan: RunPlan, stages: Sequence[Stage], workers: int, batch_seconds: float, progress: Progress
+def make_shards(
+    plan: RunPlan, stages: Sequence[Stage], options: RunOptions, progress: Progress = lambda *event: None
 ) -> Iterator[ShardReport]:
-    """Make what is left of a plan, in this process or in several; yields each shard once it is on disk.
+    """Make what is left of a plan; yields each shard once it is on disk.
+
+    Paid speech is requested for all conversations of a batch together, by one process of this machine.
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
-    if workers <= 1:
-        # On a device, the next shard is decoded while this one is processed.
+    voice, paid, device = _voice(stages), paid_voice(stages), networks_device(stages)
+    on_cuda = device is not None and device_of(device) == "cuda"
+    batch_seconds = PAID_BATCH_SECONDS if paid else options.batch_seconds if on_cuda and not voice else 0.0
+    workers = 1 if paid else options.workers
+    if not paid and (options.runner == "ray" or options.address):
+        from dailytalk_contiguous.run.on_ray import RayJob, run_on_ray
+        from dailytalk_contiguous.run.storage import WorkFolder
+
+        work = options.work or WorkFolder(Path())
+        job = RayJob(tuple(stages), batch_seconds, stages_digest(stages), work, options.inputs)
+        yield from run_on_ray(plan, job, options.address, options.workers, on_cuda)
+    elif workers > 1:
+        from dailytalk_contiguous.run.processes import gpus_to_share, in_processes
+
+        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds)
+        yield from in_processes(make, plan.tasks, workers, gpus_to_share() if device else [])
+    elif batch_seconds:  # on a device, the next shard is decoded while this one is processed
+
         def prepared(task: Task) -> ShardJob:
-            making = ShardJob(task, stages, batch_seconds, progress)
-            return making.prepare() if batch_seconds else making
+            return ShardJob(task, stages, batch_seconds, progress).prepare()
 
-        with quiet_datasets(), contextlib.closing(ahead(prepared, plan.tasks, bool(batch_seconds))) as coming:
-            yield from (making.finish() for making in coming)
+        with quiet_datasets(), contextlib.closing(side_by_side(prepared, plan.tasks, 1, 1)) as coming:
+            yield from (job.finish() for job in coming)
     else:
-        from dailytalk_contiguous.run.processes import gpus_to_share, in_processes, tell
-
-        make = partial(make_shard, stages=tuple(stages), batch_seconds=batch_seconds, progress=tell)
-        gpus = gpus_to_share() if networks_device(stages) else []
-        yield from in_processes(make, plan.tasks, workers, gpus, progress)
+        yield from (make_shard(task, stages, progress=progress) for task in plan.tasks)
 
 
-def lacking_weights(stages: Iterable[Stage], among: Container[Missing] | None = None) -> str:
-    """The weights that are not on this machine, in words: each with its size and the stages that load it.
-
-    `among`: only these; None for all.
-    """
-    users: dict[Missing, list[str]] = {}
-    for stage in stages:
-        for missing in stage.lacking():
-            if among is None or missing in among:
-                users.setdefault(missing, []).append(stage.name)
-    sizes = {missing: f"{missing.size / 1e9:.1f} GB, " if missing.size else "" for missing in users}
-    return " and ".join(
-        f"{missing.name} ({sizes[missing]}for {' and '.join(of)})" for missing, of in users.items()
-    )
+def lacking_weights(stages: Iterable[Stage]) -> str:
+    """The weights that are not on this machine, in words."""
+    missing = dict.fromkeys(missing for stage in stages for missing in stage.lacking())
+    return " and ".join(f"{name} ({size / 1e9:.1f} GB)" if size else name for name, size in missing)
 
 
 def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
-    """Raise ModelMissing if stages lack weights of the profile that downloads nothing.
-
-    Those of a model that was chosen in place of the profile's may be downloaded.
-    """
-    from dailytalk_contiguous.models.contracts import VoiceSettings
-    from dailytalk_contiguous.models.engines import load_synthesiser
-
-    if profile != EMBEDDED:
-        return
-    models = profile_named(EMBEDDED).models
-    voice = load_synthesiser(models["synthesiser"], VoiceSettings("", ""))
-    bundled = [*lacking_whisper(models["recogniser"]), *voice.lacking()]
-    if lacking := lacking_weights(stages, bundled):
-        raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", INSTALL_OFFLINE)
+    """Raise ModelMissing if stages lack weights, in the profile that downloads nothing."""
+    if profile == EMBEDDED and (lacking := lacking_weights(stages)):
+        remedy = f"{INSTALL_OFFLINE}, or choose another profile"
+        raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", remedy)
 
 
 def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
@@ -244,28 +178,6 @@ def _voice(stages: Iterable[Stage]) -> "Speak | None":
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How a run is carried out; none of it changes the results.
-
-    Attributes:
-        workers: processes; 0 is 1 here, and as many as there is room for on Ray.
-        shard: (i, N) makes only every N-th shard, beginning with the i-th (from 1).
-        shard_seconds: audio a shard. batch_seconds: audio that a batch of conversations may hold on CUDA.
-        prune: whether results of recordings that are no longer in the input may be dropped.
-        force: whether a run on another host that has not said how it ended is taken for one that was killed.
-        runner: which engine makes the shards, and where they are kept.
-    """
-
-    workers: int = 1
-    shard: tuple[int, int] = (1, 1)
-    shard_seconds: float = 600.0
-    batch_seconds: float = 900.0
-    prune: bool = False
-    force: bool = False
-    runner: Runner = Runner()
-
-
-@dataclass(frozen=True)
 class Pass:
     """Stages over groups of rows, each of which is a shard in a folder.
 
@@ -277,7 +189,6 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
-        others: shards in the folder that belong to the result, too: those of earlier runs of a stream.
     """
 
     folder: Path
@@ -287,7 +198,6 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     halfway: tuple[Path, int] | None = None
-    others: Sequence[Path] = ()
 
     @property
     def paths(self) -> list[Path]:
@@ -298,7 +208,7 @@ class Pass:
     @property
     def entries(self) -> list[tuple[str, Entry]]:
         """The records of the shards on each conversation, by its id."""
-        return [entry for path in self.paths for entry in (read_entries(path) or {}).items()]
+        return [entry for path in self.paths for entry in read_entries(path).items()]
 
     @property
     def rejects(self) -> list[Reject]:
@@ -311,51 +221,41 @@ class Pass:
         """
         there = {path.name for path in shard_files(self.folder)}
         made_by, tasks, first = stages_digest(self.stages), list[Task](), len(self.stages)
-        folder, n_halfway = self.halfway or (self.folder, 0)
-        made_halfway = stages_digest(self.stages[:n_halfway])
-        there_halfway = {path.name for path in shard_files(folder)} if n_halfway else set()
+        n_halfway = self.halfway[1] if self.halfway else 0
         paths = [shard_path(self.folder, rows, made_by) for rows in self.groups]
-        for number, (path, rows) in enumerate(zip(paths, self.groups, strict=True)):
-            if path.name in there or number % shard[1] != shard[0] - 1:
-                continue
-            halfway = shard_path(folder, rows, made_halfway) if n_halfway else None
-            first = min(first, n_halfway if halfway and halfway.name in there_halfway else 0)
-            tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
+        for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
+            if path.name not in there and number % shard[1] == shard[0] - 1:
+                first = min(first, n_halfway if halfway and halfway.exists() else 0)
+                tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
         return RunPlan(paths, tasks, first)
+
+    @property
+    def _halfway(self) -> Sequence[Path | None]:
+        """The files that keep the rows of each shard halfway, if any do."""
+        if not self.halfway:
+            return [None] * len(self.groups)
+        folder, made_by = self.halfway[0], stages_digest(self.stages[: self.halfway[1]])
+        return [shard_path(folder, rows, made_by) for rows in self.groups]
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
         """The rows of all shards, a shard at a time, with the id and these columns."""
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
-    def outputs(self) -> list[Path]:
-        """The shards; if there are none, one without rows, or `load_dataset` would not open the folder."""
-        if self.groups:
-            return self.paths
-        path = shard_path(self.folder, [])
-        if not path.exists():
-            make_shard(Task(path, [], keeps=self.keeps), self.stages)
-        return [path]
-
     def results(self) -> dict[Path, list[Path]]:
         """The files that belong to the result, by folder; all others of these folders may go."""
-        # Without any rows, the shard that `outputs` makes.
-        results = {self.folder: [*self.others, *(self.paths or [shard_path(self.folder, [])])]}
-        if self.halfway:
-            folder, made_by = self.halfway[0], stages_digest(self.stages[: self.halfway[1]])
-            results[folder] = [shard_path(folder, rows, made_by) for rows in self.groups]
-        return results
+        halfway = {self.halfway[0]: [*filter(None, self._halfway)]} if self.halfway else {}
+        return {self.folder: self.paths} | halfway
 
-    def gone(self, here: Container[str], of: Callable[[str, Entry], str]) -> set[str]:
+    def gone(self, here: Iterable[str], of: Callable[[str, Entry], str]) -> set[str]:
         """The names that this pass would drop: `of` the conversations in other shards of its folder, if not
         `here`.
 
         An empty name is none.
         """
-        paths = {path.name for path in self.paths}
-        others = [path for path in shard_files(self.folder) if path.name not in paths]
-        names = {of(*entry) for path in others for entry in (read_entries(path) or {}).items()}
-        return {name for name in names if name and name not in here}
+        paths = {*self.paths}
+        others = (read_entries(path) for path in shard_files(self.folder) if path not in paths)
+        return {of(*entry) for entries in others for entry in entries.items()} - {"", *here}
 
 
 class Spec(ABC):
@@ -366,6 +266,7 @@ class Spec(ABC):
         about: goes into run.json as it is; its `command` into the journal, too.
         rejects: of the source, and whatever else is rejected on the way.
         budget: what the run may spend; None if it costs nothing.
+        drops: whether shards that are of no pass are dropped at the end.
     """
 
     kind: str
@@ -374,6 +275,7 @@ class Spec(ABC):
     about: Mapping[str, Any]
     rejects: list[Reject]
     budget: "Budget | None" = None
+    drops: bool = True
 
     def check(self, options: RunOptions) -> None:  # noqa: B027
         """Raise DailytalkError for what can't be run."""
@@ -398,23 +300,20 @@ class RunOutcome:
     """The result of a run.
 
     Attributes:
+        run: what it planned and made, and how long its stages took.
         rejects: of the source, and what the spec has found on the way.
-        wall_seconds: that it took. time: how it spent them (`Run.time_spent`).
+        wall_seconds: that it took.
         record: what run.json holds; None while shards of other hosts are missing, and if nothing was written.
-        n_conversations, n_shards: that went into the last pass, and its shards.
-        n_made, n_missing: shards made by this run, and still missing after it.
-        audio_seconds: of the conversations in the shards made.
+        n_conversations, n_shards: that went into the last pass, and its shards. n_missing: those not there.
     """
 
+    run: Run
     rejects: list[Reject]
     wall_seconds: float = 0.0
-    time: Mapping[str, Any] = field(default_factory=dict)
     record: dict[str, Any] | None = None
     n_conversations: int = 0
     n_shards: int = 0
-    n_made: int = 0
     n_missing: int = 0
-    audio_seconds: float = 0.0
 
     @property
     def counts(self) -> dict[str, Any]:
@@ -441,39 +340,33 @@ def run(
     Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
     while another run works in the folder.
     """
-    started, told = time.perf_counter(), -TELL_SECONDS
+    started, work, budget = time.perf_counter(), options.work, spec.budget
     spec.check(options)
-    runner, budget = options.runner, spec.budget
-    spent = (lambda: budget.spent) if budget else None
-    results: dict[Path, set[Path]] = {}
-    with (
-        Journal(spec.out, spec.kind, options.shard, options.workers, spent) as journal,
-        contextlib.closing(spec.passes(options)) as passes,
-        contextlib.ExitStack() as on_exit,
-    ):
-        outcome, telling = RunOutcome(spec.rejects), journal.telling(progress)
+    journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
+    outcome, results = RunOutcome(journal.run, spec.rejects), dict[Path, set[Path]]()
+    with contextlib.ExitStack() as on_exit:
+        if work:
+            on_exit.callback(work.tell)  # also how it failed: else other machines would wait for it
+        on_exit.enter_context(journal)
+        passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
         for step in passes:
             plan = step.plan(options.shard)
             planned(plan, journal.run)
             if plan.tasks:
-                runner.preflight((*left_of(plan, step.stages), *step.later))
+                preflight((*left_of(plan, step.stages), *step.later), options)
             spec.out.mkdir(parents=True, exist_ok=True)
             if not results:  # a run that is refused before leaves no trace
                 on_exit.enter_context(alone(spec.out, spec.kind, options.shard, options.force))
-            outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(step.paths)
-            whole = sum(row["duration"] for rows in step.groups for row in rows)
-            journal.planned(plan, outcome.n_conversations, whole)
-            for made in runner.run(plan, step.stages, options, telling):
-                if runner.work:
-                    runner.work.keep(made.path)
-                journal.made(made)
-                outcome.n_made += 1
-                outcome.audio_seconds += made.audio_seconds
-                if runner.work and time.perf_counter() - told >= TELL_SECONDS:
-                    told = time.perf_counter()
-                    runner.work.tell()
-            if runner.work and plan.tasks:
-                runner.work.gather()  # what other hosts have made of this plan meanwhile
+            outcome.n_conversations, outcome.n_shards = sum(map(len, step.groups)), len(plan.paths)
+            journal.planned(plan)
+            if plan.tasks:
+                for made in make_shards(plan, step.stages, options, journal.telling(progress)):
+                    if work:
+                        work.keep(made.path)
+                        work.tell()
+                    journal.made(made)
+                if work:
+                    work.gather()  # what other hosts have made of this plan meanwhile
             outcome.n_missing = sum(not path.exists() for path in step.paths)
             if outcome.n_missing:
                 break
@@ -481,12 +374,12 @@ def run(
                 results.setdefault(folder, set()).update(paths)
         else:
             outcome.record = spec.write(journal.run.time_spent())
-            journal.rejects = None if outcome.record is None else work_folder.count_rejects(spec.out)
-            for folder, shards in results.items():
+            journal.run.rejects = outcome.counts.get("rejects", 0)
+            for folder, shards in results.items() if spec.drops else ():
                 drop_stale(folder, shards)  # now that all rows are in other shards
     if not outcome.n_missing:
         spec.close()
-    outcome.wall_seconds, outcome.time = time.perf_counter() - started, journal.run.time_spent()
+    outcome.wall_seconds = time.perf_counter() - started
     return outcome
 
 
@@ -497,37 +390,32 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[RunPlan, S
     """
     spec.check(options)
     for step in spec.passes(options):
-        plan = step.plan(options.shard)
-        if (plan if options.shard == (1, 1) else step.plan()).tasks:
+        plan = step.plan()
+        if plan.tasks:
             break
     left = (*left_of(plan, step.stages), *step.later) if plan.tasks else ()
-    options.runner.preflight(left, fetch=False)
+    preflight(left, options, fetch=False)
     return plan, left
 
 
 def left_of(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
-    """The stages that are left; without the recogniser's model where people transcribed all that is left."""
+    """The stages that are left; without the recogniser where people transcribed all that is left."""
     left, channel = tuple(stages[plan.first_stage :]), channel_of(stages)
     recogniser = find_stage(Transcribe, left)
-    if not recogniser or not recogniser.model:
-        return left
     rows = (expand_row(row) for task in plan.tasks for row in task.rows)
-    if not all(is_transcribed(row.get("given") or (), channel) for row in rows):
-        return left
-    return tuple(
-        with_settings([stage], {"asr_model": ""})[0]
-        if recogniser in (stage, getattr(stage, "stage", None))
-        else stage
-        for stage in left
-    )
+    if recogniser and all(is_transcribed(row.get("given") or (), channel) for row in rows):
+        left = tuple(stage for stage in left if find_stage(Transcribe, [stage]) is None)
+    return left
 
 
-def refuse_loss(gone: Iterable[str], before: str, noun: str, after: str, remedy: str) -> None:
-    """Raise DailytalkError if results of some ids would be lost: `before` 2 `noun`s `after` (the first ids)."""
-    names = sorted(gone)
-    if names:
+def refuse_loss(out: Path, gone: Iterable[str], noun: str) -> None:
+    """Raise DailytalkError if results in `out` would be lost: those of `noun`s with these names."""
+    if names := sorted(gone):
         shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
-        raise DailytalkError(f"{before} {counted(len(names), noun)} {after} ({shown})", remedy)
+        raise DailytalkError(
+            f"--out {as_text(out)!r} holds results of {counted(len(names), noun)} not in this input ({shown})",
+            "choose another --out, or pass --prune to drop them",
+        )
 
 
 def refuse_mixing(out: Path) -> None:

@@ -11,14 +11,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.tags import check_tags
 from dailytalk_contiguous.core.utterance import FIELDS, Field, published
 from dailytalk_contiguous.models.budget import Budget, open_budget
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
 from dailytalk_contiguous.shards import compress_row, expand_row, group
@@ -28,6 +29,7 @@ from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
 from dailytalk_contiguous.store.work_folder import DATASET
@@ -110,13 +112,9 @@ class SpeakSpec(Spec):
         check_script_tags(self.script, self.stages)
         # Conversations that could not be read this time are absent: an unmounted disk must not cost finished work.
         here = {row["conversation_id"] for row in self.script.rows}
-        refuse_loss(
-            set() if options.prune else self._pass.gone(here, lambda name, entry: "" if entry.reject else name),
-            f"{as_text(self.out)!r} holds",
-            "finished conversation",
-            "whose lines or recordings are gone",
-            "if you deleted the lines, pass --prune to drop them; otherwise put them back or choose another --out",
-        )
+        if not options.prune:
+            gone = self._pass.gone(here, lambda name, entry: "" if entry.reject else name)
+            refuse_loss(self.out, gone, "finished conversation")
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
@@ -137,10 +135,9 @@ def spoken_pass(
     groups: Sequence[list[Row]],
     stages: Stages,
     fields: Sequence[Field],
-    others: Sequence[Path] = (),
 ) -> Pass:
     """The pass that says groups of conversations; the shards keep what is finished alone."""
-    return Pass(out / DATASET, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds, others=others)
+    return Pass(out / DATASET, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds)
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:
@@ -191,7 +188,7 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
     """The stages, the last of which writes into every row how it was made, as JSON, and keeps what is published.
 
     `tagged` are the models that made the transcript, by role, as in run.json, `fields` those that its stages
-    publish. Raises DailytalkError for one that has the name of a column of these stages.
+    publish.
     """
     *before, last = stages
     if not isinstance(last, Finish):
@@ -203,11 +200,94 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
         "voice": voice.synthesiser().voice if voice else "",
         "settings": settings_of(*stages) | ({"verify": bool(voice.verify)} if voice else {}),
     }
-    taken = {name for stage in stages for name in stage.adds} | {*script_row()}
-    if clash := next((field.name for field in fields if field.name in taken), None):
-        raise DailytalkError(
-            f"the transcript's field {clash!r} has the name of a column that is made of it",
-            "give it another name in the stage that publishes it, and run dailytalk tag again",
-        )
     text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
     return (*before, replace(last, provenance=text, fields=(*fields, *published_by(stages))))
+
+
+# The price of saying a script: that of every line that is not in the cache, before any of them is bought.
+#
+# People start a dry run before their largest runs, so for each line to be bought it keeps a number in memory, and
+# neither the line nor its key.
+
+
+@dataclass(frozen=True)
+class Price:
+    """The price of a script: utterances, UTF-8 bytes of their text, USD, hours of source.
+
+    `cached` are the utterances for which nothing has to be bought. Utterances without
+    text, and of conversations without enough speech to clone their voice from, are not counted.
+    """
+
+    utterances: int
+    cached: int
+    text_bytes: int
+    price: float
+    hours: float
+
+
+def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
+    """Compute what a script would cost, without the lines in the cache. Buys nothing.
+
+    Takes that will be rejected, and bought again, are not included. Raises DailytalkError for tags that the
+    synthesiser does not know.
+    """
+    load_synthesiser.cache_clear()
+    check_script_tags(script, stages)
+    stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
+    if stage is None:
+        return Price(0, 0, 0, 0.0, 0.0)
+    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
+    missing: set[int] = set()
+    said = cached = text_bytes = 0
+    seconds = price = 0.0
+    for row in script.unfolded():
+        try:
+            samples: tuple[VoiceSample, ...] = ()
+            if chooser is not None:
+                chosen = chooser({name: [row[name]] for name in chooser.needs})
+                samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
+        except BadInput:  # too little of the voice to be cloned
+            continue
+        for index in revoiced(row, stage):
+            text = row["text"][index].strip()
+            if not text:
+                continue
+            said += 1
+            text_bytes += len(text.encode())
+            seconds += row["end"][index] - row["start"][index]
+            takes = _takes(stage, synthesiser, cache, row, index, samples)
+            new = {key: line for key, line in takes if key not in missing}
+            missing |= new.keys()
+            price += synthesiser.price(list(new.values()))
+            cached += not new
+    return Price(said, cached, text_bytes, price, seconds / 3600)
+
+
+def refusal_of(synthesiser: Synthesiser) -> str:
+    """Why a synthesiser can't say anything; empty if it can."""
+    try:
+        synthesiser.preflight()
+    except DailytalkError as error:
+        return str(error)
+    return ""
+
+
+def _takes(
+    stage: Speak,
+    synthesiser: Synthesiser,
+    cache: SpeechCache,
+    row: Row,
+    index: int,
+    samples: Sequence[VoiceSample],
+) -> Iterator[tuple[int, Line]]:
+    """The takes of an utterance that are not in the cache, as many as the stage needs if all are good.
+
+    Each is a pair of the first 64 bits of its key and its line.
+    """
+    first, wanted = stage.first_take(row["utterance_id"][index]), stage.candidates
+    for number in range(first, first + wanted * stage.variants, stage.variants):
+        line = stage.line(row["text"][index], row["tag"][index], row["language"][index], number)
+        key = cache_key(synthesiser, line, samples)
+        cached, verdict = cache.verdict(key)
+        if not cached or (verdict or {}).get("reason"):  # what was refused is asked for again
+            yield int(key[:16], 16), line

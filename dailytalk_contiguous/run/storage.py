@@ -6,14 +6,12 @@ no longer part of the result. A transcript that somebody edited in the store mea
 """
 
 import fnmatch
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.run.events import is_journal, journals
+from dailytalk_contiguous.run.events import journals
 from dailytalk_contiguous.sources.addresses import store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
 from dailytalk_contiguous.store.files import write_bytes
@@ -48,78 +46,44 @@ class WorkFolder:
             self.mirror.pull(lambda name: fnmatch.fnmatch(name, _SHARDS))
 
     def keep(self, path: Path) -> None:
-        if self.mirror:
+        """Write a file that was made here to the store, unless it is there."""
+        if self.mirror and self.mirror.changed_here(str(self.mirror.name_of(path))):
             self.mirror.push(path)
 
     def tell(self) -> None:
         """Write the journals to the store, for `dailytalk status` on another machine."""
         for path in journals(self.folder) if self.mirror else ():
-            if self.mirror and self.mirror.changed_here(path.name):
-                self.mirror.push(path)
-
-    @contextmanager
-    def telling(self) -> Iterator[None]:
-        """Write the journals to the store even if the block fails: else other machines would wait for the run."""
-        try:
-            yield
-        except BaseException:
-            with suppress(DailytalkError, OSError):  # the store may be what failed; its error is raised anyway
-                self.tell()
-            raise
+            self.keep(path)
 
     def settle(self, stale: Sequence[str] = ()) -> None:
         """Write what was made here to the store, then remove from it what matches `stale` and is not here."""
         if not self.mirror:
             return
         stored = self.mirror.listing()
-        names = [
-            path.relative_to(self.folder).as_posix() for path in sorted(self.folder.rglob("*")) if path.is_file()
-        ]
-        mine = [name for name in names if is_plain(name)]
+        paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+        mine = [name for path in paths if is_plain(name := path.relative_to(self.folder).as_posix())]
         for name in sorted(mine, key=lambda name: (name == RUN, "/" not in name)):
-            if not self.mirror.changed_here(name):
-                continue  # the store has it, or a newer one
-            path = self.folder / name
-            if name == TRANSCRIPT and stored.get(name) not in (None, self.began_with.get(name)):
+            path, is_new = self.folder / name, stored.get(name) not in (None, self.began_with.get(name))
+            if name == TRANSCRIPT and is_new and self.mirror.changed_here(name):
                 path = self.folder / NEW_TRANSCRIPT
                 write_bytes(path, (self.folder / name).read_bytes())
                 mine.append(NEW_TRANSCRIPT)
-            self.mirror.push(path)
+            self.keep(path)
         gone = (name for name in stored if any(fnmatch.fnmatch(name, pattern) for pattern in stale))
         self.mirror.drop([name for name in gone if name not in mine])
 
 
-def folder_of(out: Path) -> Path:
-    """The folder on this machine for `out`: itself, or its mirror. Contacts no store.
-
-    Raises DailytalkError for an address that is not one of a store.
-    """
-    address = store_address(out)
-    return mirror_of(address, cache_folder() / "work").folder if address else out
-
-
-def open_work(out: Path) -> WorkFolder:
+def open_work(
+    out: Path, wanted: Callable[[str], bool] = lambda name: not name.startswith(_LISTENED)
+) -> WorkFolder:
     """A work folder with its finished work, ready for a run; `out` is a folder, or an address in a store.
 
-    Raises DailytalkError for a store that can't be read, and for an address that is not one of a store.
+    `wanted`: which objects of a store are fetched. Raises DailytalkError for a store that can't be read, and for
+    an address that is not one of a store.
     """
-    return _opened(out, lambda name: not name.startswith(_LISTENED))
-
-
-def watched_store(out: Path) -> Path:
-    """A folder with the journals of the runs in `out`: itself or, for one in a store, a copy of them.
-
-    Raises as `open_work` does.
-    """
-    return _opened(out, is_journal).folder
-
-
-def _opened(out: Path, wanted: Callable[[str], bool]) -> WorkFolder:
     address = store_address(out)
     if address is None:
         return WorkFolder(out)
     mirror = mirror_of(address, cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
-    # A journal that this machine has added to is kept: the store has only its beginning.
-    there = mirror.pull(lambda name: wanted(name) and not (is_journal(name) and mirror.changed_here(name)))
-    return WorkFolder(mirror.folder, mirror, there)
+    return WorkFolder(mirror.folder, mirror, mirror.pull(wanted))

@@ -6,9 +6,8 @@ are kept unless `prune` is set, and the ids that go in are those that come out p
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +18,8 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss, refuse_mixing
 from dailytalk_contiguous.shards import compress_row, group
 from dailytalk_contiguous.sources.addresses import HubChoice
-from dailytalk_contiguous.sources.folder import MAX_CONVERSATION, FolderConfig, folder_rows
+from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
-from dailytalk_contiguous.sources.transcript_formats import ending_of
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, published_by
 from dailytalk_contiguous.stages.style import Bucket
 from dailytalk_contiguous.store.work_folder import RATED, TAGGED
@@ -29,25 +27,6 @@ from dailytalk_contiguous.store.work_folder import RATED, TAGGED
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.hub_repository import Repository
     from dailytalk_contiguous.sources.people import People
-
-
-@dataclass
-class FoundTranscripts:
-    """How many recordings have a transcript, by the kinds of its files, and by the language of the texts.
-
-    `languages` counts a recording only if the language of its texts has to be known before it is recognised.
-    """
-
-    recordings: int = 0
-    kinds: Counter[str] = field(default_factory=Counter)
-    languages: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: Row) -> None:
-        """Count the recording of a row, if it is the first of it and has a transcript."""
-        if row["offset"] == 0 and row["transcripts"]:
-            self.recordings += 1
-            self.kinds.update({str(ending_of(name)).lower() for name in row["transcripts"]})
-            self.languages.update(filter(None, [row["given_language"]]))
 
 
 @dataclass(frozen=True)
@@ -59,7 +38,7 @@ class FoundRecordings:
 
     `source` is where it is from, as far as known: `repository`, `revision` (a commit), `licence`. `people` are the
     speakers by recording id and channel, `unmatched_names` the names in their table that are no recordings of the
-    input. `transcripts` are those that came with the recordings.
+    input. `n_transcribed` recordings have a transcript.
     """
 
     groups: list[list[Row]]
@@ -68,37 +47,35 @@ class FoundRecordings:
     left_out: LeftOut = field(default_factory=LeftOut)
     people: "People" = field(default_factory=dict)
     unmatched_names: list[str] = field(default_factory=list)
-    transcripts: FoundTranscripts = field(default_factory=FoundTranscripts)
+    n_transcribed: int = 0
 
     @property
     def rows(self) -> list[Row]:
         return [row for rows in self.groups for row in rows]
 
 
+#: Recordings with both sides, cut and transcribed as `tag` does by default.
+BOTH_SIDES = FolderConfig()
+
+
 def find(
     inputs: Sequence[str],
     out: Path | None,
-    channel: str = "both",
+    config: FolderConfig = BOTH_SIDES,
     shard_seconds: float = RunOptions.shard_seconds,
-    max_conversation: float = MAX_CONVERSATION,
-    transcripts: str | None = None,
-    given: bool = True,
     hub: HubChoice = HubChoice(),
     licence: str = "",
     before_fetch: "Callable[[Repository], None]" = lambda repository: None,
     speakers: Path | None = None,
-    language: str = FolderConfig.language,
-    mono: bool = False,
-    tier: Sequence[str] = (),
 ) -> FoundRecordings:
-    """List the conversations of the inputs; arguments that `FolderConfig` has too are explained there.
+    """List the conversations of the inputs.
 
     Args:
         out: the folder that results are written to, which is not searched; None for none.
+        config: how recordings become conversations; its `inputs` are not used.
         shard_seconds: audio of a shard.
         hub: which part of a dataset on the Hub is meant; it is fetched first.
         licence: of the recordings, if no card names it, or names it wrongly.
-        language: as `FolderConfig.language`.
         before_fetch: called with a dataset on the Hub before any recording of it is fetched.
         speakers: a table that names them (see `sources.people`).
 
@@ -121,28 +98,20 @@ def find(
         fetched = hub_repository.fetch(repository)
     source = repository.about() if repository else {}
     source |= {"licence": licence} if licence else {}
-    config = FolderConfig(
-        inputs=fetched.folders if fetched else tuple(inputs),
-        exclude=None if out is None else str(out),
-        channel=channel,
-        mono=mono,
-        max_conversation=max_conversation,
-        transcripts=transcripts,
-        given=given,
-        tier=tuple(tier),
-        language=language,
-    )
+    folders = fetched.folders if fetched else tuple(inputs)
+    config = replace(config, inputs=folders, exclude=None if out is None else str(out))
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
     left_out = LeftOut(made=hub_repository.made_folders(repository.files) if repository else [])
-    problems, given_texts = [*fetched.problems] if fetched else [], FoundTranscripts()
+    problems, transcribed = [*fetched.problems] if fetched else [], set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):
         recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
             problems.append(Reject(row["conversation_id"], "Folder", row["problem"], row["remedy"]))
-        else:
-            given_texts.add(row)
-            rows.append(compress_row(row))
+            continue
+        if row["transcripts"]:
+            transcribed.add(row["recording_id"])
+        rows.append(compress_row(row))
     if not rows and not problems:
         raise DailytalkError(
             f"there are no recordings in {', '.join(repr(as_text(Path(address))) for address in inputs)}",
@@ -152,7 +121,7 @@ def find(
         )
     people, unmatched_names = people_of(named, recordings) if named else ({}, [])
     groups = list(group(rows, shard_seconds))
-    return FoundRecordings(groups, problems, source, left_out, people, unmatched_names, given_texts)
+    return FoundRecordings(groups, problems, source, left_out, people, unmatched_names, len(transcribed))
 
 
 class TagSpec(Spec):
@@ -199,7 +168,7 @@ class TagSpec(Spec):
         source = {"source": self.recordings.source} if self.recordings.source else {}
         return write_results(
             self.out,
-            self._pass.outputs(),
+            self._pass.paths,
             self.stages,
             self.rejects,
             {**self.about, **source, "time": time_spent},
@@ -208,23 +177,22 @@ class TagSpec(Spec):
         )
 
 
-def tagged_pass(
-    out: Path, groups: Sequence[list[Row]], stages: Sequence[Stage], others: Sequence[Path] = ()
-) -> Pass:
-    """The pass that tags groups of conversations, whose rows are kept before `Bucket`, too."""
+def tagged_pass(out: Path, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> Pass:
+    """The pass that tags groups of conversations, whose rows are kept before `Bucket`, too.
+
+    They are not where a stage after it, such as a person's own, needs what is too heavy to be kept.
+    """
     inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
     n_dear = next((number for number, stage in enumerate(inner) if isinstance(stage, Bucket)), 0)
-    halfway = (out / RATED, n_dear) if n_dear else None
-    return Pass(out / TAGGED, groups, tuple(stages), halfway=halfway, others=others)
+    heavy = {name for stage in stages[:n_dear] for name in stage.transient}
+    is_kept = heavy.isdisjoint(name for stage in stages[n_dear:] for name in (*stage.needs, *stage.uses))
+    halfway = (out / RATED, n_dear) if n_dear and is_kept else None
+    return Pass(out / TAGGED, groups, tuple(stages), halfway=halfway)
 
 
 def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None:
     """Raise DailytalkError if the folder of a pass holds recordings that this input does not."""
     here = {row["recording_id"] for row in recordings.rows} | {problem.id for problem in recordings.problems}
-    refuse_loss(
-        set() if prune else step.gone(here, lambda _, entry: entry.recording_id),
-        f"--out {as_text(step.folder.parent)!r} holds results of",
-        "recording",
-        "not in this input",
-        "choose another --out, or pass --prune to drop them",
-    )
+    if not prune:
+        gone = step.gone(here, lambda _, entry: entry.recording_id)
+        refuse_loss(step.folder.parent, gone, "recording")

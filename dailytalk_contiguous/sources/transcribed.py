@@ -149,7 +149,7 @@ def some_gone(tagged: Path) -> bool:
     uris = {
         (row["audio"] or {}).get("path") or ""
         for path in tagged.glob("shard-*.parquet")
-        if read_entries(path) is not None
+        if read_entries(path)
         for row in read_rows(path, ("audio",)).values()
     }
     return not all(from_uri(uri).is_file() for uri in uris)  # "" is the folder that we are in, and no file
@@ -315,7 +315,7 @@ def _tagged_rows(
     unusable: dict[str, BadInput] = {}
     for path in shard_files(tagged) if tagged.is_dir() else [tagged]:
         entries = read_entries(path)
-        if entries is None:
+        if not entries:
             reason = "it is damaged, or no shard that this version wrote"
             rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue

@@ -85,7 +85,7 @@ class Stage:
         publishes: those of `adds` that finished rows and transcripts have, too, as fields of an utterance beside
             those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do. A `Column` is one of
             the row: one value a conversation.
-        transient: those of `adds` that are too heavy to be stored; `restore` makes them again.
+        transient: those of `adds` that are too heavy to be stored.
         VERSION: raised whenever the results of a stage of this package change; rows of another version are made
             again. A person's own stage needs none: its file counts.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
@@ -166,10 +166,6 @@ class Stage:
 
     def _read(self, batch: Batch) -> list[str]:
         return [name for name in (*self.needs, *self.uses) if name in batch]
-
-    def restore(self, batch: Batch) -> Batch:
-        """Return the `transient` columns for rows whose other columns of `adds` were read back from disk."""
-        return {}
 
     def preflight(self, fetch: bool = True) -> None:
         """Raise `ModelMissing` or another `DailytalkError` if this stage can not run. Loads no weights.
@@ -358,9 +354,6 @@ class PerUtterance(Stage):
             dict(zip(batch, values, strict=True)) for batch in flat for values in zip(*batch.values(), strict=True)
         )
         return dataclasses.replace(self, stage=self.stage.fit(utterances))
-
-    def restore(self, batch: Batch) -> Batch:
-        raise NotImplementedError(self.stage.name)
 
     def preflight(self, fetch: bool = True) -> None:
         self.stage.preflight(fetch)

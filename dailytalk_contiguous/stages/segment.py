@@ -24,7 +24,6 @@ from dailytalk_contiguous.core.schema import (
     SECONDS,
     SIDE,
     STRING,
-    Batch,
     Row,
     per_utterance,
 )
@@ -150,14 +149,6 @@ class Segment(Stage):
 
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
-
-    def restore(self, batch: Batch) -> Batch:
-        speech = []
-        for index, sound in enumerate(batch["audio"]):
-            pcm = self._pcm(audio.read_pcm(sound, batch["offset"][index], batch["duration"][index]))
-            spans = zip(*(batch[name][index] for name in ("channel", "start", "end")), strict=True)
-            speech.append([audio.excerpt(pcm[channel], start, end).tobytes() for channel, start, end in spans])
-        return {"speech": speech}
 
     def row(self, row: Row) -> Row:
         info = audio.read_header(row["audio"])

@@ -5,10 +5,9 @@ import hashlib
 import json
 import os
 import re
-import stat
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -68,11 +67,19 @@ class Disk:
 
     def write(self, data: Any) -> int:
         """As any binary file; nothing is written after an error."""
-        return self._kept(lambda: self._file.write(data), len(data))
+        try:
+            return len(data) if self._failed else self._file.write(data)
+        except OSError as error:
+            self._failed = error
+            return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """As any binary file; a buffered one writes before it moves."""
-        return self._kept(lambda: self._file.seek(offset, whence), offset)
+        try:
+            return offset if self._failed else self._file.seek(offset, whence)
+        except OSError as error:
+            self._failed = error
+            return offset
 
     def flush(self) -> None:
         """Nothing: the code that opened the file flushes it."""
@@ -81,14 +88,6 @@ class Disk:
         """Raise the first error."""
         if self._failed is not None:
             raise self._failed
-
-    def _kept(self, call: Callable[[], int], otherwise: int) -> int:
-        if self._failed is None:
-            try:
-                return call()
-            except OSError as error:
-                self._failed = error
-        return otherwise
 
 
 #: What `replacing` calls what it has not finished.
@@ -184,15 +183,6 @@ def folder_locked(folder: Path) -> Iterator[None]:
 REINDEXED = ".dailytalk-reindex"
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """The folders directly in a folder, but links; none of what can't be read, or is no folder."""
-    try:
-        with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
-
-
 # Resolving a file name from a manifest, a table or a transcript: only to files inside the folder that it came
 # with.
 #
@@ -214,21 +204,14 @@ def inside(root: Path, name: str | Path) -> Path:
     """
     path = root / name
     try:
-        leads_out = not is_inside(path, root)
-        mode = path.lstat().st_mode if not leads_out else 0
-        if stat.S_ISLNK(mode):
-            mode = path.stat().st_mode
-    except FileNotFoundError:
-        return path
+        if not is_inside(path, root):
+            remedy = "copy the file into the folder"
+            raise BadInput(f"the path {quoted(str(name))} leads out of its folder", remedy)
+        is_other = path.exists() and not path.is_file()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can be called so"
         raise BadInput(f"the path {quoted(str(name))} can't be used ({reason})", "correct it") from None
-    if leads_out:
-        lexical = os.path.normpath(path)
-        named = Path(lexical).is_relative_to(os.path.normpath(root))
-        how = "is a symbolic link that leads" if named else "leads"
-        raise BadInput(f"the path {quoted(str(name))} {how} out of its folder", "copy the file into the folder")
-    if not stat.S_ISREG(mode):
+    if is_other:
         raise BadInput(f"{quoted(str(name))} is not a regular file", "name a file")
     return path
 
@@ -251,23 +234,18 @@ def is_inside(path: Path, root: Path) -> bool:
 
 # The names of files that are made for conversations.
 
-_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
-
-
-def is_plain_name(name: str) -> bool:
-    return bool(_PLAIN.fullmatch(name)) and len(name) <= 100 and "--" not in name
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]+){0,3}")
 
 
 def file_name(conversation_id: str) -> str:
     """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
 
-    Plain is what no file system, shell or URL minds and none confuses: lower-case letters, digits, `_`, `-` and
-    inner dots, and no `--`, which is for the pieces of a conversation. Every other id gets ten hex digits of its
-    SHA-256, so that two ids never share a name.
+    Plain is what no file system, shell or URL minds: letters, digits, `_`, `-` and inner dots, and no `--`, which
+    is for the pieces of a conversation. Every other id gets ten hex digits of its SHA-256, so that two ids never
+    share a name.
     """
-    if is_plain_name(conversation_id):
-        return conversation_id
-    return digested_name(conversation_id)
+    is_plain = _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id
+    return conversation_id if is_plain else digested_name(conversation_id)
 
 
 def digested_name(conversation_id: str) -> str:

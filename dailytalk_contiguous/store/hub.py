@@ -1,14 +1,14 @@
 """The Hub: how its datasets are named, and the one door through which it is asked."""
 
-import errno
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, DatasetsError
 from huggingface_hub import constants, errors, get_session, get_token
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import refuse_plain_http
@@ -23,10 +23,6 @@ from dailytalk_contiguous.core.machine import refuse_plain_http
 #: How the Hub's own clients write the address of a dataset.
 PREFIX = "hf://datasets/"
 
-#: What the Hub accepts in either half of a name: letters, digits, `-`, `_`, `.`, at most 96 characters, no `--` or
-#: `..`, no `-` or `.` at an end, and no `.git` there.
-_HALF = re.compile(r"(?!.*(--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
-
 _REMEDY = "write OWNER/NAME, with @TAG behind it for a version"
 
 
@@ -39,12 +35,6 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
-    def at(self, revision: str | None, option: str) -> "Reference":
-        """The repository at the revision of an option, or its own. Raises DailytalkError if both name one."""
-        if revision and self.revision:
-            raise DailytalkError(f"{self} names a revision, and so does {option}{revision!r}", "give one of them")
-        return Reference(self.repo, revision or self.revision)
-
 
 def parse_reference(text: str) -> Reference | None:
     """The dataset that a text names, or None for a text that can't be one (a path, a single word).
@@ -52,13 +42,12 @@ def parse_reference(text: str) -> Reference | None:
     Raises:
         DailytalkError: the text begins with `hf://` but names no dataset.
     """
-    address = text.startswith("hf://")
     repo, _, revision = text.removeprefix(PREFIX).rstrip("/").partition("@")
-    halves = repo.split("/")
-    is_name = len(halves) == 2 and all(_HALF.fullmatch(half) for half in halves) and not repo.endswith(".git")
-    if is_name and (revision or "@" not in text):
-        return Reference(repo, revision or None)
-    if address:
+    with suppress(errors.HFValidationError):
+        validate_repo_id(repo)
+        if "/" in repo and (revision or "@" not in text):
+            return Reference(repo, revision or None)
+    if text.startswith("hf://"):
         raise DailytalkError(f"{text!r} names no dataset", _REMEDY)
     return None
 
@@ -101,9 +90,6 @@ EXPECTED = (
 #: because it overrides the timeouts of the client with none.
 TIMEOUTS: Any = (3.5, 300.0, 300.0, None)
 
-#: What a disk says that has no room.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 _LOG_IN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
@@ -127,28 +113,19 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
     elif isinstance(error, (errors.RepositoryNotFoundError, DatasetNotFoundError)):
         reason = f"{host} shows no {kind} {what} (it isn't there, it is private, or the token is wrong)"
         sentence = reason, f"check the name; for a private {kind}, {_LOG_IN}, with a token that may read it"
-    elif isinstance(error, errors.EntryNotFoundError) and not isinstance(error, errors.LocalEntryNotFoundError):
-        sentence = f"a file of {what} isn't there", "name another version, or publish this one again"
-    elif isinstance(error, DatasetsError):
-        sentence = f"{what} can't be opened as a dataset{message}", "name a dataset of recordings"
     elif isinstance(error, errors.LocalTokenNotFoundError):
         sentence = "there is no token for the Hub", _LOG_IN
-    elif isinstance(error, errors.HFValidationError):
-        sentence = f"{what} is no name of a {kind} on the Hub{message}", _REMEDY
-    elif status == 401:
-        sentence = f"{host} does not accept the token", f"make a new one in your settings there, then {_LOG_IN}"
-    elif status == 403:
-        reason = f"the token has no right to do this with {what}"
-        sentence = reason, "use one with write access to it (set HF_TOKEN)"
+    elif status in (401, 403):
+        sentence = f"the token has no right to do this with {what}", f"{_LOG_IN}, with write access to it"
     elif status == 412:
         sentence = f"somebody else published to {what} meanwhile", f"look at what they changed, and {again}"
     elif status == 429 or status >= 500:
         sentence = f"{host} failed with {status}, or asks to go slower", f"{again} in some minutes"
-    elif status:
-        sentence = f"{host} refused what was asked of {what} with {status}{message}", "correct what it names"
-    else:
+    elif not (status or isinstance(error, DatasetsError)) and isinstance(error, (_HTTP_ERROR, OSError)):
         reason = f"{what} can't be reached: the connection to {host} failed ({type(error).__name__})"
         sentence = reason, f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
+    else:
+        sentence = f"{host} can't give {what} as a {kind}{message}", "correct what it names, or name another"
     return DailytalkError(*sentence)
 
 
@@ -179,17 +156,12 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
     except (OSError, errors.EntryNotFoundError, DatasetsError) as error:
         # Where a file can't be had, the client libraries raise these, and name what the Hub said as their cause.
         cause = error.__cause__ if isinstance(error.__cause__, (*EXPECTED, OSError)) else error
-        if isinstance(cause, OSError) and cause.errno in _FULL:
-            raise DailytalkError(
-                f"the disk has no room for what is read of {what}",
-                "free some space, or set HF_HOME and DAILYTALK_CACHE to a larger disk, and run the same command "
-                "again",
-            ) from None
-        if isinstance(cause, DatasetBuildError) or not isinstance(
-            cause, (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
-        ):
+        known = (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
+        if isinstance(cause, known) and not isinstance(cause, DatasetBuildError):
+            raise hub_error(cause, str(what), kind) from None
+        if cause is error:
             raise
-        raise hub_error(cause, str(what), kind) from None
+        raise cause from None
 
 
 def without_tokens(text: str) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,6 @@ from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.files import digested_name, is_plain_name
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
 #: that holds one was made by us, so its sound files are results and no recordings.
@@ -36,34 +35,6 @@ MADE_FROM = "dailytalk-sha256"
 #: What a README that we wrote ends in: a digest of the rest, by which the next run knows it.
 README = "README.md"
 _OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
-
-
-class FileNames:
-    """File names without ending for the conversations of one folder: those of their recordings.
-
-    A name that is not plain but for capitals (`store.files.file_name`), or that another conversation has already,
-    whatever its capitals, is `digested_name` of the id instead.
-    """
-
-    def __init__(self) -> None:
-        self._of: dict[str, str] = {}
-        self._taken: set[str] = set()
-
-    def __getitem__(self, conversation_id: str) -> str:
-        """The name of a recording: the last part of the id."""
-        return self._named(conversation_id, conversation_id.rpartition("/")[2])
-
-    def whole(self, conversation_id: str) -> str:
-        """The id itself, where it can be a name: then the name says which conversation it is."""
-        return self._named(conversation_id, conversation_id)
-
-    def _named(self, conversation_id: str, name: str) -> str:
-        if conversation_id not in self._of:
-            if not name.isascii() or not is_plain_name(name.lower()) or name.lower() in self._taken:
-                name = digested_name(conversation_id)
-            self._taken.add(name.lower())
-            self._of[conversation_id] = name
-        return self._of[conversation_id]
 
 
 def mark(folder: Path, kind: str) -> None:
@@ -101,42 +72,28 @@ def _recorded(root: Path) -> tuple[str, list[str]]:
     return title, names
 
 
-#: Bytes that a RIFF can count, less those of its header; what has more is an RF64.
-_LARGEST_RIFF = (1 << 32) - (1 << 16)
-
-_BYTES = {"PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
-
-
-def wav_writer(
+def write_sound(
+    file: BinaryIO,
     blocks: Iterable[NDArray[Any]],
     sample_rate: int,
     channels: int,
     subtype: str = "PCM_16",
-    n_samples: int = 0,
     digest: str = "",
-) -> Callable[[BinaryIO], None]:
-    """Return a function that fills a file with blocks of samples, shape (n,) or (n, channels), as WAV.
+) -> None:
+    """Fill a file with blocks of samples, shape (n,) or (n, channels), as WAV.
 
     Args:
         blocks: in order. subtype: libsndfile's name of the samples in the file.
-        n_samples: in all blocks, where that may be more than a RIFF holds.
         digest: of what they were made from, which `made_from` reads; empty for none.
     """
-    size = n_samples * channels * _BYTES[subtype]
-
-    def write(file: BinaryIO) -> None:
-        kind = "RF64" if size > _LARGEST_RIFF else "WAV"
-        with (
-            files.Disk(file) as disk,
-            soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format=kind) as wav,
-        ):
-            if digest:
-                wav.comment = f"{MADE_FROM} {digest}"
-            for block in blocks:
-                wav.write(block)
-                disk.check()
-
-    return write
+    with (
+        files.Disk(file) as disk,
+        soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format="WAV") as wav,
+    ):
+        if digest:
+            wav.comment = f"{MADE_FROM} {digest}"
+        for block in blocks:
+            wav.write(block)
 
 
 class OwnedFolder:
@@ -155,6 +112,7 @@ class OwnedFolder:
         self.root = root
         self._title = f"{_TITLE} {kind}"
         self._written: dict[str, None] = {}
+        self._taken: set[str] = set()
         self._before = dict.fromkeys(self._owned())
         root.mkdir(parents=True, exist_ok=True)
         self._record([*self._before])
@@ -166,7 +124,7 @@ class OwnedFolder:
 
         Raises DailytalkError if this export has written that name already, and BadInput if a link leads out.
         """
-        self._note(name)
+        self.claim(name)
         files.write_bytes(self.root / name, data)
 
     def link(self, name: str, source: Path) -> None:
@@ -174,17 +132,14 @@ class OwnedFolder:
 
         Later writes rename a new file over ours, so that neither name changes with the other.
         """
-        self._note(name)
+        self.claim(name)
         target = self.root / name
-        if target.exists() and target.samefile(source):
-            return
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
         try:
             target.hardlink_to(source)
         except OSError:  # another disk, or one without links
-            with source.open("rb") as opened, files.replacing(target) as file:
-                shutil.copyfileobj(opened, file)
+            shutil.copyfile(source, target)
 
     def write_text(self, name: str, text: str) -> None:
         """`write_bytes` for text, as UTF-8."""
@@ -192,13 +147,13 @@ class OwnedFolder:
 
     def write_wav(self, name: str, pcm: Pcm, sample_rate: int) -> None:
         """`write_bytes` for int16 samples, shape (n,) or (n, channels), as 16-bit WAV at a rate in Hz."""
-        self._note(name)
+        self.claim(name)
         with files.replacing(self.root / name) as file:
-            wav_writer([pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])(file)
+            write_sound(file, [pcm], sample_rate, 1 if pcm.ndim == 1 else pcm.shape[1])
 
     def join(self, name: str, parts: Iterable[str], end: bytes) -> None:
         """Write one file of others that this export has written, one after another, and `end`."""
-        self._note(name)
+        self.claim(name)
         with files.replacing(self.root / name) as file:
             for part in parts:
                 with (self.root / part).open("rb") as opened:
@@ -209,49 +164,39 @@ class OwnedFolder:
         """Take away files that this export has written; `finish` takes away their folders."""
         for name in names:
             del self._written[name]
+            self._taken.remove(name.lower())
             (self.root / name).unlink()
-
-    def claim(self, names: Iterable[str]) -> None:
-        """Note files as ours that somebody else writes under `root`, or has written in an earlier export."""
-        self._note(*names)
 
     def finish(self, manifests: Mapping[str, str | Iterable[str]]) -> None:
         """Take away what earlier exports wrote and this one has not, then write the manifests: text, or lines.
 
         Folders that this leaves empty are taken away as well, and what a killed export had not finished.
         """
-        owned = self._owned()
-        # A link that leads out of the folder is not ours, whatever the record says.
-        parents = {(self.root / name).parent for name in owned}
-        folders = {folder for folder in parents if files.is_inside(folder, self.root)}
-        for folder in folders:
+        used, owned = {*self._written, *manifests}, self._owned()
+        for folder in {(self.root / name).parent for name in (*used, *owned)}:
             files.remove_unfinished(folder)
-        used = {*self._written, *manifests}
-        for name in (name for name in owned if name not in used and (self.root / name).parent in folders):
-            (self.root / name).unlink(missing_ok=True)
-            for folder in Path(name).parents[:-1]:
+        for name in owned:
+            path = self.root / name
+            # A link that leads out of the folder is not ours, whatever the record says.
+            if name in used or not files.is_inside(path, self.root):
+                continue
+            path.unlink(missing_ok=True)
+            for empty in Path(name).parents[:-1]:
                 with suppress(OSError):  # other files are in it
-                    (self.root / folder).rmdir()
+                    (self.root / empty).rmdir()
         self._record([*self._written, *manifests])
         self._before |= dict.fromkeys(manifests)
         for name, text in manifests.items():
-            self._note(name)
+            self.claim(name)
             files.write_lines(self.root / name, [text] if isinstance(text, str) else text)
 
-    def abandon(self) -> None:
-        """Take away an export of which nothing came, and its folder if it is empty then; an earlier one stays."""
-        if not self._before:
-            self._written.clear()
-            self.finish({})
-            (self.root / RECORD).unlink()
-            with suppress(OSError):  # other files are in it
-                self.root.rmdir()
-
-    def _note(self, *names: str) -> None:
+    def claim(self, *names: str) -> None:
+        """Note files as ours that are written under `root` next, or were by an earlier export."""
         for name in names:
-            if name in self._written:
+            if name.lower() in self._taken:  # many disks do not know capitals
                 raise DailytalkError(f"two conversations would be written to {name}", "give them different ids")
             files.inside(self.root, name)
+            self._taken.add(name.lower())
             self._written[name] = None
         new = [f"{name}\n" for name in names if name not in self._before]
         if new:
@@ -268,7 +213,7 @@ class OwnedFolder:
                 )
             return []
         title, names = _recorded(self.root)
-        if title != self._title:
+        if names and title != self._title:
             raise DailytalkError(
                 f"{self.root} holds another export ({title.removeprefix(_TITLE).strip() or 'not known'})",
                 "choose another folder with --out",

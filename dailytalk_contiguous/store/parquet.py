@@ -106,28 +106,25 @@ class ParquetReader:
                     break
                 yield batch
 
-    def row(self, group: int, index: int, columns: Iterable[str] | None = None) -> Row | None:
-        """A row of a row group by its index; None where there is none. Raises BadInput for damage."""
-        return next(self.rows_at([(group, index)], columns))
-
     def rows_at(
         self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
     ) -> Iterator[Row | None]:
-        """As `row` of each of some sorted positions, of which the row groups are read once."""
+        """The rows at sorted positions, each a row group and an index in it; None where there is none.
+
+        A row group is read once. Raises BadInput for damage.
+        """
         names = self.schema.names if columns is None else list(columns)
         for group, of_group in itertools.groupby(positions, key=itemgetter(0)):
-            table = None
-            for _, index in of_group:
-                if group >= len(self.group_sizes) or index >= self.group_sizes[group]:
-                    yield None
-                    continue
-                with _reading(self._name, self._remedy):
-                    if table is None:
-                        self._unpacked(group, names)
-                        log.debug("read %s, row groups %s: %s", self._name, [group], names)
-                        table = self._file.read_row_group(group, names, use_threads=False)
-                    row: Row = table.slice(index, 1).to_pylist()[0]
-                yield row
+            indices = [index for _, index in of_group]
+            if group >= len(self.group_sizes):
+                yield from [None] * len(indices)
+                continue
+            log.debug("read %s, row groups %s: %s", self._name, [group], names)
+            with _reading(self._name, self._remedy):
+                self._unpacked(group, names)
+                table = self._file.read_row_group(group, names, use_threads=False)
+                rows = [next(iter(table.slice(index, 1).to_pylist()), None) for index in indices]
+            yield from rows
 
     def plain_bytes(self) -> int:
         """Bytes of all columns before compression, from the footer."""
@@ -194,23 +191,36 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing_parquet(
-    path: Path, features: Features, metadata: Mapping[bytes, bytes] = {}, audio: str | None = None
-) -> Iterator[Callable[[Sequence[Row]], pa.Table]]:
+def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Callable[[pa.Table], None]]:
     """Write a file so that it is either there, whole and on disk, or not at all.
 
-    Yields what writes some rows as a row group, and returns them as they are in the file. The same rows give the
-    same bytes, on any run.
+    Yields what writes a table as a row group of at most a million rows. `options` are those of
+    `pyarrow.parquet.ParquetWriter`. Raises OSError as the disk does, and any error that the block raises.
+    """
+    options = {"compression": "zstd"} | options
+    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
+        yield writer.write_table
+
+
+def write_parquet(
+    path: Path,
+    features: Features,
+    groups: Iterable[Sequence[Row]],
+    metadata: Mapping[bytes, bytes] = {},
+    audio: str | None = None,
+) -> None:
+    """Write the rows of each row group as `writing_tables` does; one is in memory at a time.
+
+    The same rows give the same bytes, on any run.
 
     Args:
-        path: the file.
-        features: its columns.
+        path: the file. features: its columns. groups: the rows of each row group.
         metadata: of the file, beside that of the features.
         audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
             stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
             recognised wherever it moves to. None: every column is compressed alike.
 
-    Raises OSError as the disk does, and any error that the block raises.
+    Raises OSError as the disk does.
     """
     schema = features.arrow_schema  # built at each access
     schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
@@ -229,44 +239,10 @@ def writing_parquet(
             "write_page_index": True,
             "use_content_defined_chunking": True,
         }
-    with writing_tables(path, schema, **options) as write_table:
-
-        def write(rows: Sequence[Row]) -> pa.Table:
-            columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
-            table = pa.table(columns, schema=schema)
-            write_table(table)
-            return table
-
-        yield write
-
-
-@contextmanager
-def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Callable[[pa.Table], None]]:
-    """Write a file as `writing_parquet` does, of tables: each is a row group of at most a million rows.
-
-    `options` are those of `pyarrow.parquet.ParquetWriter`.
-    """
-    options = {"compression": "zstd"} | options
-    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
-
-        def write(table: pa.Table) -> None:
-            writer.write_table(table)
-            disk.check()
-
-        yield write
-
-
-def write_parquet(
-    path: Path,
-    features: Features,
-    groups: Iterable[Sequence[Row]],
-    metadata: Mapping[bytes, bytes] = {},
-    audio: str | None = None,
-) -> None:
-    """Write the rows of each row group as `writing_parquet` does; one is in memory at a time."""
-    with writing_parquet(path, features, metadata, audio) as write:
+    with writing_tables(path, schema, **options) as write:
         for rows in groups:
-            write(rows)
+            columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
+            write(pa.table(columns, schema=schema))
 
 
 def row_groups(rows: Iterable[Row], audio_bytes: int) -> Iterator[list[Row]]:

@@ -6,6 +6,7 @@ from dailytalk_contiguous import setting
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.publish.exports import ExportFormat, ExportSettings, FileEntry, json_lists
 from dailytalk_contiguous.publish.findings import error, loudness_of_wav
+from dailytalk_contiguous.store.files import file_name
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ def write_lines(export, call):
         if line.end - line.start < export.settings.shortest:
             export.left_out["shorter than --shortest"] += 1
             continue
-        name = f"audio/{export.names[call.id]}-{number:04d}"
+        name = f"audio/{file_name(call.id)}-{number:04d}"
         first, last = (round(edge * call.sample_rate) for edge in (line.start, line.end))
         export.write_sound(name, call.pcm[first:last, 0])
         text = line.text.upper() if export.settings.upper else line.text

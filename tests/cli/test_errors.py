@@ -15,6 +15,7 @@ from scripted import SHORT, folder
 
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import guarded
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 
 
@@ -186,7 +187,7 @@ runpy.run_module("dailytalk_contiguous", run_name="__main__")
 def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
     done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "dailytalk: stopped before anything was done.\n"
+    assert done.stderr == f"dailytalk: {interrupts.SENTENCE}.\n"
 
 
 def test_address_of_a_store_is_refused_where_a_folder_is_meant() -> None:

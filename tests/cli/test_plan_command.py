@@ -58,8 +58,8 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
     for row in (
         *(r"money( +0\.\d{4} USD)", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B)", r"text to say( +\d+ bytes)"),
         *(
-            r"time of tag --workers 1( +\d+(\.\d)? (s|min))",
-            r"Transcribe, one process( +\d+(\.\d)? (s|min))",
+            r"time of tag( +\d+(\.\d)? (s|min))",
+            r"Transcribe( +\d+(\.\d)? (s|min))",
         ),
     ):
         assert re.search(row, done.out), row

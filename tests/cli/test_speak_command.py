@@ -43,7 +43,7 @@ def test_run_says_what_it_made_and_the_second_has_nothing_to_do(
     work = folder(tmp_path / "work", first=SHORT)
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.err.count("\n")) == (0, 2)  # what was found, and the shard's line
-    assert "speak: found 1 conversation, " in done.err
+    assert "speak: 0 of 1 shard" in done.err
     spent = 15e-6 * sum(len(asked.body["text"]) for asked in server.asked)
     for shown in ("1 conversation, 2 utterances resynthesised", f"spent {spent:.4f} USD", "turn-taking: offsets"):
         assert shown in done.out
@@ -87,7 +87,7 @@ def test_dry_run_says_what_it_would_cost_and_buys_and_writes_nothing(
     told = json.loads(dailytalk("speak", work, *FISH, "--dry-run", "--json").out)
     assert told["utterances"] == 3
     assert told["price"] == pytest.approx(15e-6 * (89 + len("(curious) (worried) (calm) ")))
-    assert {"text_bytes", "hours", "cached", "without_text", "not_cloned"} < set(told)
+    assert {"text_bytes", "hours", "cached"} < set(told)
     assert (server.asked, state(tmp_path)) == ([], before)
 
 
@@ -169,7 +169,7 @@ def test_wrong_options_are_one_sentence_and_cost_nothing(
     done = dailytalk("speak", work, *FISH, *options)
     assert (done.code in (1, 2), done.out, server.asked) == (True, "", [])
     assert told in done.err
-    assert sum(": found 1 conversation, " not in line for line in done.err.splitlines()) == 1
+    assert sum(" of 1 shard" not in line for line in done.err.splitlines()) == 1
 
 
 def test_folder_without_a_transcript_is_told_what_comes_first(tmp_path: Path, dailytalk: Command) -> None:
@@ -210,7 +210,7 @@ def test_two_runs_at_once_buy_each_line_once(tmp_path: Path, dailytalk: Command,
     processes = [start("speak", work, *FISH) for work in works]
     for process in processes:
         assert process.stderr is not None
-        assert "found 1 conversation" in process.stderr.readline()
+        assert "0 of 1 shard" in process.stderr.readline()
     both_run.set()
     for process in processes:
         printed = process.communicate()

@@ -42,11 +42,12 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     assert done.code in (0, 3)
     assert "stopped at --limit-hours" in done.out
     assert len(read_lines(out / "position.jsonl")) == 1
-    later = publish(3)
+    publish(3)
+    moved = dailytalk(*command)
+    assert (moved.code, f"at commit {commit}" in moved.err) == (1, True)
+    command = ("build", f"hf://datasets/{REPO}@{commit}", *command[2:])
     done = dailytalk(*command)
     assert done.code in (0, 3)
-    assert f"commit {commit[:8]}" in done.err
-    assert f"the repository is at {later[:8]} by now" in done.err
     assert "2 windows, 0.00 h to the end of the source" in done.out
     assert {path.name for path in (out / "audio").glob("*.wav")} == {"0_edited.wav", "1_edited.wav"}
     run = json.loads((out / "run.json").read_text(encoding="utf-8"))
@@ -54,17 +55,6 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     assert run["speak"]["counts"]["conversations"] == 2
     done = dailytalk(*command)
     assert "nothing to do" in done.out
-
-
-def test_full_disk_that_is_foreseen_gives_3_and_one_sentence(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
-) -> None:
-    publish(1)
-    command = ("tag", REPO, "--streaming", "--out", tmp_path / "out", *quick, "--limit-disk", "1000000000")
-    done = dailytalk(*command)
-    assert (done.code, done.err.count("\n")) == (3, 1)
-    assert "stopped at --limit-disk; free some space" in done.out
-    assert not (tmp_path / "out/tagged").exists()
 
 
 @pytest.mark.parametrize(

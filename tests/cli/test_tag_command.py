@@ -37,8 +37,7 @@ def test_embedded_run_hears_words_and_says_what_it_did(tmp_path: Path, dailytalk
     assert {line["channel"] for line in lines} == {"left", "right"}
     assert str(tmp_path / "out/transcript.jsonl") in done.out
     assert lines[0]["tagged_text"] in done.out
-    short = sum(line["end"] - line["start"] < 0.8 for line in lines)
-    assert f"1 conversation, {len(lines)} utterances ({short} short), " in done.out
+    assert f"1 conversation, {len(lines)} utterances, " in done.out
     assert done.out.splitlines()[-1] == f"next: dailytalk speak {tmp_path / 'out'}"
     assert "\x1b" not in done.out  # no bar and no colours where it is not a terminal
     again = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED)
@@ -70,15 +69,12 @@ def transcript(path: Path, text: str) -> None:
     path.write_text(json.dumps(words))
 
 
-def test_language_of_a_transcript_is_found_and_said(tmp_path: Path, dailytalk: Command) -> None:
+def test_language_of_a_transcript_is_found(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
     transcript(tmp_path / "in/call.json", SAID)
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
     assert done.code in (0, 3)
-    assert "language: en (1 conversation)" in done.out
     assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"en"}
-    record = json.loads((tmp_path / "out/run.json").read_text())
-    assert record["counts"]["conversations_by_given_language"] == {"en": 1}
 
 
 SAGT = "Guten Morgen, ich möchte gern wissen, wann der Zug heute Nachmittag nach Hamburg fährt und was er kostet"
@@ -254,7 +250,6 @@ def test_rules_can_be_changed_where_the_transcript_was_edited_beyond_reading(
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert (done.code, done.err) == (0, "")
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed")
-    assert "lines that people changed also came out differently: theirs stay" in done.out
     assert (tmp_path / "out/transcript.jsonl").read_text() == "my notes\n"
 
 
@@ -293,7 +288,7 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
         assert (running.returncode, out) == (130, "")
         told = err.splitlines()
         assert told[-1] == "dailytalk: stopped. What is finished is kept; run the same command again to go on."
-        assert [" of 4: shard-" in line for line in told[1:-1]] == [True]
+        assert [" of 4 shards" in line for line in told[:-1]] == [True, True]
     assert not (tmp_path / "out/transcript.jsonl").exists()
     loaded = load_dataset(
         "parquet", data_dir=str(tmp_path / "out/tagged"), split="train", cache_dir=str(tmp_path / "cache")

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core.utterance import SYNTHESIS
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.store.table_files import tables_in
+from dailytalk_contiguous.run.outputs import tables_in
 
 DOCS = Path(__file__).parents[2] / "docs/tables.md"
 

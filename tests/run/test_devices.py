@@ -3,16 +3,15 @@ from collections.abc import Sequence
 import ctranslate2
 import pytest
 
-from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.processes import VISIBLE, gpus_to_share
 from dailytalk_contiguous.run.run import networks_device
 from dailytalk_contiguous.stages.base import Stage
 
-WHISPER = tag_stages(asr_model="tiny", affect_model="voice-linear")
+WHISPER = tag_stages(asr_model="tiny", affect_model="none")
 
 #: Of calls that people transcribed: no network runs.
-NO_NETWORK = tag_stages(asr_model="none", affect_model="voice-linear")
+NO_NETWORK = tag_stages(asr_model="none", affect_model="none")
 
 
 @pytest.mark.parametrize(
@@ -24,20 +23,10 @@ NO_NETWORK = tag_stages(asr_model="none", affect_model="voice-linear")
         (tag_stages(profile="embedded"), "auto"),
         (NO_NETWORK, None),
         (tag_stages(device="cpu"), None),
-        (speak_stages(tts="fish"), None),
-        (speak_stages(tts="fish", verify=True), "auto"),
-        (speak_stages(profile="embedded"), None),
     ],
 )
-def test_device_is_used_where_a_network_runs_that_is_asked_often(
-    stages: Sequence[Stage], device: str | None
-) -> None:
+def test_device_is_used_where_a_model_may_run_on_it(stages: Sequence[Stage], device: str | None) -> None:
     assert networks_device(stages) == device
-
-
-def test_speech_without_word_times_is_timed_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "tests")
-    assert networks_device(speak_stages(tts="openai")) == "auto"
 
 
 @pytest.mark.parametrize(

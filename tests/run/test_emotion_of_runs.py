@@ -73,7 +73,6 @@ def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
         == lines[0]["emotion_probabilities"]
     )
     record = json.loads((out / "run.json").read_text())
-    assert sum(record["counts"]["emotions"].values()) == len(lines)
     assert record["models"]["emotion"]["name"] == VOICE_LINEAR
     assert {record["settings"][name] for name in ("emotion_confidence", "emotion_vote")} == {0.4, True}
     assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "CC0-1.0"
@@ -92,7 +91,6 @@ def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: 
     def tag(name: str, *options: str) -> list[dict[str, Any]]:
         done = dailytalk("tag", calls, "--out", tmp_path / name, *EMBEDDED, *options)
         assert done.code == 0, done.err
-        assert ("(a guess from sound, and no diagnosis)" in " ".join(done.out.split())) == bool(options)
         return read_lines(tmp_path / name / "transcript.jsonl")
 
     plain = tag("plain")

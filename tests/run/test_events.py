@@ -9,14 +9,14 @@ import pytest
 from command import EMBEDDED
 from recordings import calls, read_lines, run
 
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, journals, read_runs
+from dailytalk_contiguous.run.events import EVENTS, Journal, Run, append, read_runs
 from dailytalk_contiguous.run.shard import RunPlan, ShardReport, Task
 from dailytalk_contiguous.stages.base import Stages
 
 TASK = Task(Path("shard-1.parquet"), [{"conversation_id": "a", "duration": 6.0}])
-MADE = ShardReport(TASK.path, 1, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)})
+MADE = ShardReport(TASK.path, 0, 6.0, 2.0, {"Segment": (1.5, 6.0)})
 
 
 def journal(out: Path) -> Journal:
@@ -47,7 +47,8 @@ def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> No
     append(path, line(run="first"))
     with path.open("r+b") as file:
         file.truncate(200 << 20)
-    append(path, line(run="last"))
+    for _ in range(2):  # the first goes with what was cut off; each line is the whole run
+        append(path, line(run="last"))
     tracemalloc.start()
     runs = read_runs(path)
     _, peak = tracemalloc.get_traced_memory()
@@ -56,22 +57,9 @@ def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> No
     assert peak < 64 << 20
 
 
-@pytest.mark.parametrize(
-    ("changes", "whole"),
-    [
-        ({}, True),
-        ({"pid": "x"}, False),
-        ({"time": "noon"}, False),
-        ({"time": "2026-01-02T12:00:00"}, False),
-        ({"audio_seconds": None}, False),
-        ({"of_another_version": 1}, False),
-    ],
-)
-def test_line_of_a_strangers_journal_counts_where_readers_find_what_they_rely_on(
-    tmp_path: Path, changes: dict[str, Any], whole: bool
-) -> None:
-    append(tmp_path / EVENTS, line(**changes))
-    assert len(read_runs(tmp_path / EVENTS)) == whole
+def test_line_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    append(tmp_path / EVENTS, line(of_another_version=1))
+    assert read_runs(tmp_path / EVENTS) == []
 
 
 # A run
@@ -81,19 +69,14 @@ def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: St
     calls(tmp_path / "in", "a", "b")
     outcome = run(tmp_path / "in", tmp_path / "out", settings)
     started, first, _, ended = read_lines(tmp_path / "out" / EVENTS)
-    assert (started["kind"], started["pid"], started["shard"], started["workers"]) == (
-        "tag",
-        os.getpid(),
-        [1, 1],
-        1,
-    )
+    assert (started["kind"], started["pid"], started["shard"]) == ("tag", os.getpid(), [1, 1])
     assert (started["shards"], started["done"], started["state"]) == (2, 0, "running")
     assert started["audio_seconds"] == pytest.approx(12, abs=0.01)
     assert (first["done"], first["rejects"], first["audio_done"]) == (1, 0, pytest.approx(6, abs=0.01))
     assert next(iter(first["stages"])) == "Segment"
     assert (ended["done"], ended["state"]) == (2, "finished")
     assert outcome.record is not None
-    assert outcome.record["time"]["stages"]["Segment"]["audio_seconds"] == pytest.approx(12, abs=0.1)
+    assert outcome.record["time"]["stages"]["Segment"][1] == pytest.approx(12, abs=0.1)
 
 
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:
@@ -109,7 +92,6 @@ def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages
     ("error", "state", "reason"),
     [
         (DailytalkError("the limit is reached", "raise it"), "failed", "the limit is reached: raise it"),
-        (OSError(28, "No space left on device"), "failed", "no space left on device"),
         (ValueError("somebody said this"), "failed", "ValueError"),
         (KeyboardInterrupt(), "stopped", "stopped"),
     ],
@@ -119,7 +101,7 @@ def test_end_tells_why_and_never_what_was_said(
 ) -> None:
     def fail() -> None:
         with journal(tmp_path) as told:
-            told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0)
+            told.planned(RunPlan([TASK.path], [TASK], 0))
             raise error
 
     with pytest.raises(type(error)):
@@ -130,33 +112,17 @@ def test_end_tells_why_and_never_what_was_said(
 
 def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path) -> None:
     told = journal(tmp_path)
-    told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0)
+    told.planned(RunPlan([TASK.path], [TASK], 0))
     told.made(MADE)  # and killed
     for _ in range(2):
         with journal(tmp_path) as again:
-            again.planned(RunPlan([TASK.path], [], 1), 1, 6.0)
+            again.planned(RunPlan([TASK.path], [], 1))
     assert [run.state for run in read_runs(tmp_path / EVENTS)] == ["gone", "finished"]
 
 
 def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
     with journal(tmp_path) as told:
         for _ in range(2):
-            told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0)
+            told.planned(RunPlan([TASK.path], [TASK], 0))
     (run,) = read_runs(tmp_path / EVENTS)
     assert (run.shards, run.audio_seconds) == (2, 12.0)
-
-
-# Small things
-
-
-def test_events_are_neither_read_through_a_link_out_of_the_folder_nor_written(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    private = tmp_path / "private.jsonl"
-    append(private, line())
-    before = private.read_bytes()
-    (out / EVENTS).symlink_to(private)
-    assert journals(out) == []
-    with pytest.raises(BadInput, match="is a symbolic link that leads out of its folder"), journal(out) as told:
-        told.planned(RunPlan([TASK.path], [TASK], 0), 1, 6.0)
-    assert private.read_bytes() == before

@@ -46,7 +46,7 @@ def test_faulty_service_loses_nothing_repeats_nothing_and_leaves_no_silence(
         money = outcome.record["money"]
         asked = len(server.asked)
         again = say(work, chosen)
-        assert (again.n_made, len(server.asked)) == (0, asked)
+        assert (again.run.done, len(server.asked)) == (0, asked)
     assert money["saved_by_cache"] > 0
     said = read_lines(work / "transcript.jsonl")
     _balanced(work, {line["utterance_id"] for line in said}, outcome)

@@ -14,7 +14,7 @@ from datasets import Features, Value
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.schema import SOURCE, Batch
-from dailytalk_contiguous.run.run import Pass, run_local
+from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
@@ -48,9 +48,7 @@ def plan(folder: Path, *names: str, stage: Stage | None = None) -> RunPlan:
 
 
 def run(work: RunPlan, workers: int, stage: Stage | None = None) -> list[Path]:
-    told: list[str] = []
-    made = run_local(work, [stage or Where()], workers, 0.0, lambda name, audio, wall: told.append(name))
-    return [shard.path for shard in made]
+    return [shard.path for shard in make_shards(work, [stage or Where()], RunOptions(workers))]
 
 
 def test_one_worker_is_this_process_and_two_are_others_which_share_the_cores(
@@ -87,7 +85,7 @@ def test_trouble_in_a_worker_reaches_the_parent_and_leaves_no_process(
 
 def test_run_that_is_given_up_ends_its_workers_and_keeps_what_is_finished(tmp_path: Path) -> None:
     stage = Where("slow")
-    made = run_local(plan(tmp_path, "good", "bad", stage=stage), [stage], 2, 0.0, lambda *event: None)
+    made = make_shards(plan(tmp_path, "good", "bad", stage=stage), [stage], RunOptions(2))
     first = next(made).path
     made.close()
     assert multiprocessing.active_children() == []

@@ -16,8 +16,9 @@ from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run import on_ray
 from dailytalk_contiguous.run.on_ray import RayJob, make_there, plan_workers
-from dailytalk_contiguous.run.run import Pass, Runner, RunOptions
+from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan, Task
+from dailytalk_contiguous.run.storage import WorkFolder
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
@@ -58,33 +59,20 @@ def plan(place: Path, *names: str, stage: Stage) -> RunPlan:
 
 
 def make(work: RunPlan, stage: Stage, address: str) -> list[Path]:
-    return [made.path for made in Runner("ray", address).run(work, [stage], RunOptions(2))]
+    return [made.path for made in make_shards(work, [stage], RunOptions(2, runner="ray", address=address))]
 
 
 # What each worker gets
 
 
 @pytest.mark.parametrize(
-    ("nodes", "workers", "gpus", "share"),
-    [
-        ([(8, 0), (4, 0)], 3, False, (3, 4, 0.0)),
-        ([(8, 0), (4, 0)], 0, False, (6, 2, 0.0)),
-        ([(1, 0)], 0, False, (1, 1, 0.0)),
-        ([(16, 2), (64, 0)], 0, True, (2, 8, 1.0)),
-        ([(16, 2)], 4, True, (4, 4, 0.5)),
-        ([(16, 2)], 3, True, (3, 5, 0.5)),
-        ([(4, 0)], 5, False, (5, 1, 0.0)),
-    ],
+    ("cpus", "gpus", "workers", "share"),
+    [(12, 0, 3, (3, 0.0)), (12, 0, 0, (6, 0.0)), (1, 0, 0, (1, 0.0)), (80, 2, 0, (2, 1.0)), (16, 2, 3, (3, 0.5))],
 )
-def test_workers_are_as_many_as_asked_and_get_what_fits_on_every_node(
-    nodes: list[tuple[int, int]], workers: int, gpus: bool, share: tuple[int, int, float]
+def test_workers_are_as_many_as_asked_or_as_have_room(
+    cpus: int, gpus: int, workers: int, share: tuple[int, float]
 ) -> None:
-    assert plan_workers(nodes, workers, gpus) == share
-
-
-def test_cluster_without_gpu_is_said() -> None:
-    with pytest.raises(DailytalkError, match="has no GPU"):
-        plan_workers([(4, 0)], 0, True)
+    assert plan_workers(cpus, gpus, workers) == share
 
 
 def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -106,10 +94,10 @@ def test_rows_of_a_cluster_are_those_of_a_process_of_more_threads_bit_for_bit(
     with monkeypatch.context() as environment:
         environment.setenv("OMP_NUM_THREADS", "3")
         run(source, tmp_path / "here", chosen)
-    outcome = run(source, tmp_path / "there", chosen, workers=2, runner=Runner("ray", "auto"))
-    assert outcome.n_made == 3
+    outcome = run(source, tmp_path / "there", chosen, workers=2, address="auto")
+    assert outcome.run.done == 3
     assert results(tmp_path / "there") == results(tmp_path / "here")
-    assert run(source, tmp_path / "there", chosen).n_made == 0
+    assert run(source, tmp_path / "there", chosen).run.done == 0
 
 
 def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str) -> None:
@@ -152,7 +140,7 @@ def test_recording_that_a_node_can_not_see_is_said_and_not_rejected(tmp_path: Pa
 
 def test_node_that_would_make_other_rows_is_refused_by_name() -> None:
     told = "has another version, models or settings .*install the same version everywhere"
-    job = RayJob((Trouble(),), 0.0, digest="other", folder="/nowhere")
+    job = RayJob((Trouble(),), 0.0, "other", WorkFolder(Path()), folder="/nowhere")
     with pytest.raises(DailytalkError, match=f"the node {re.escape(os.uname().nodename)} {told}"):
         make_there(Task(Path("shard-1.parquet"), []), job)
 
@@ -163,7 +151,7 @@ def test_node_that_would_make_other_rows_is_refused_by_name() -> None:
 def test_paid_speech_is_bought_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     work = folder(tmp_path / "work", **{name: talk(f"call {name}", 4) for name in ("one", "two")})
     with loopback(monkeypatch) as server:
-        outcome = say(work, settings(tmp_path), tmp_path / "out", workers=2, runner=Runner("ray"))
+        outcome = say(work, settings(tmp_path), tmp_path / "out", workers=2, runner="ray")
         assert set(server.purchases.values()) == {1}
     assert outcome.record["counts"]["conversations"] == 2
 

@@ -12,8 +12,7 @@ from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.events import EVENTS, read_runs
-from dailytalk_contiguous.run.price import price_of
-from dailytalk_contiguous.run.speaking import read_synthesis_input
+from dailytalk_contiguous.run.speaking import price_of, read_synthesis_input
 
 BICYCLE = "(worried) The bicycle makes a noise again."
 MORNING = "(curious) Good morning, is anybody there?"
@@ -64,7 +63,7 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
         outcome = say(work, settings(tmp_path))
     assert asked_for(server) == [BICYCLE]
     # Another number of tries is another setting of every row.
-    assert outcome.n_made == (2 if fault == "silence" else 1)
+    assert outcome.run.done == (2 if fault == "silence" else 1)
     assert outcome.record["counts"]["spoken"] == 4
     assert read_lines(work / "rejects.jsonl") == []
 
@@ -106,7 +105,7 @@ def test_second_run_asks_for_nothing_and_rewrites_no_result(tmp_path: Path, serv
     before = {name: told for name, told in state(work).items() if name.startswith(("dataset", "audio"))}
     assert len(before) == 3  # the shard, its sound file, and the mark of the folder
     again = say(work, settings(tmp_path))
-    assert (again.n_made, len(server.asked), again.record["money"]["spent"]) == (0, 2, 0)
+    assert (again.run.done, len(server.asked), again.record["money"]["spent"]) == (0, 2, 0)
     assert before.items() <= state(work).items()
     assert again.record["cost"] == first.record["cost"]
 
@@ -118,7 +117,7 @@ def test_edited_line_redoes_its_conversation_alone(tmp_path: Path, server: Stubb
     edited(work, 2, text="The bicycle makes a noise no more.", tag="delighted")
     outcome = say(work, settings(tmp_path))
     assert asked_for(server)[4:] == ["(delighted) The bicycle makes a noise no more."]
-    assert outcome.n_made == 1
+    assert outcome.run.done == 1
     changed = {name for name, told in state(work).items() if before.get(name) != told}
     assert len([name for name in changed if name.startswith("dataset")]) == 1
     assert [name for name in changed if name.startswith("audio")] == ["audio/first_edited.wav"]
@@ -131,7 +130,7 @@ def test_other_timeline_is_made_anew_of_what_was_bought(tmp_path: Path, server: 
     work = folder(tmp_path / "work", first=SHORT)
     say(work, settings(tmp_path))
     outcome = say(work, settings(tmp_path, timeline="sequential"))
-    assert (outcome.n_made, outcome.record["counts"]["spoken"], len(server.asked)) == (1, 2, 2)
+    assert (outcome.run.done, outcome.record["counts"]["spoken"], len(server.asked)) == (1, 2, 2)
 
 
 def test_sound_file_is_never_older_than_its_conversation(tmp_path: Path, server: Stubborn) -> None:
@@ -203,7 +202,7 @@ def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=talk("another", 4))
     edited(work, 5, text="")
     found = price_of(read_synthesis_input(work), settings(tmp_path))
-    assert (found.utterances, found.cached, found.without_text, server.asked) == (4, 1, 1, [])  # one is said twice
+    assert (found.utterances, found.cached, server.asked) == (4, 1, [])  # one is said twice
     edited(work, 5, text="Well, this is line number 0.")
     say(work, settings(tmp_path))
     n_asked = len(server.asked)
@@ -216,21 +215,13 @@ def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server:
     assert found.hours == pytest.approx(sum(line["end"] - line["start"] for line in own) / 3600)
 
 
-def test_estimate_asks_for_another_take_of_what_was_refused_as_long_as_tries_are_left(
-    tmp_path: Path, server: Stubborn
-) -> None:
+def test_estimate_asks_for_another_take_of_what_was_refused(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=SHORT[:2])
     alone = price_of(read_synthesis_input(work), settings(tmp_path)).price
     server.short[MORNING] = 0.2
     assert say(work, settings(tmp_path, tries=1)).record["counts"]["rejects"] == 1
-    found = [price_of(read_synthesis_input(work), settings(tmp_path, tries=tries)) for tries in (1, 2, 3)]
-    assert [(one.utterances, one.cached, one.price) for one in found] == [
-        (1, 1, 0.0),
-        (1, 0, alone),
-        (1, 0, alone),
-    ]
-    say(work, settings(tmp_path, tries=2))
-    assert price_of(read_synthesis_input(work), settings(tmp_path, tries=2)).price == 0.0
+    found = price_of(read_synthesis_input(work), settings(tmp_path, tries=2))
+    assert (found.utterances, found.cached, found.price) == (1, 0, alone)
 
 
 # Tags
@@ -290,7 +281,7 @@ def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
     work = folder(tmp_path, first=(("left", "Yes.", "calm"), *SHORT[1:2]))
     cloned = settings(tmp_path, voice="clone")
     found = price_of(read_synthesis_input(work), cloned)
-    assert (found.utterances, found.not_cloned) == (0, 1)
+    assert (found.utterances, found.price) == (0, 0.0)
     say(work, cloned)
     (reject,) = read_lines(work / "rejects.jsonl")
     assert (reject["stage"], server.asked) == ("ChooseVoice", [])
@@ -302,7 +293,7 @@ def test_another_voice_in_the_environment_is_another_result(
     work = folder(tmp_path, first=SHORT)
     say(work, settings(tmp_path))
     monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "some-voice")
-    assert say(work, settings(tmp_path)).n_made == 1
+    assert say(work, settings(tmp_path)).run.done == 1
     assert [asked.body["reference_id"] for asked in server.asked] == [
         *("loopback-voice", "loopback-voice"),
         *("some-voice", "some-voice"),
@@ -320,7 +311,7 @@ def test_deleted_conversation_needs_prune_and_is_gone_then(tmp_path: Path, serve
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
     say(work, settings(tmp_path))
     write_transcript(work, read_lines(work / "transcript.jsonl")[:4])
-    with pytest.raises(DailytalkError, match=r"holds 1 finished conversation .*'second'.*--prune"):
+    with pytest.raises(DailytalkError, match=r"holds results of 1 finished conversation .*'second'.*--prune"):
         say(work, settings(tmp_path))
     say(work, settings(tmp_path), prune=True)
     assert [path.name for path in (work / "audio").glob("*.wav")] == ["first_edited.wav"]

@@ -124,7 +124,8 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
         "conversations": 2, "utterances": 8, "spoken": 4, "kept": 4, "rejects": 0,
         "words": sum(len(row["alignments"]) for row in made.values()),
     }  # fmt: skip
-    assert record["hours"] == pytest.approx(sum(row["duration"] for row in made.values()) / 3600, abs=1e-5)
+    seconds = sum(row["duration"] for row in made.values())
+    assert record["hours"]["audio"] == pytest.approx(seconds / 3600, abs=1e-5)
     assert record["money"] == {"spent": 0, "saved_by_cache": 0, "unit": "USD"}
     assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
     assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}

@@ -52,7 +52,7 @@ def test_later_run_stands_for_an_earlier_one_of_its_part(tmp_path: Path) -> None
     begin(tmp_path, 0, "r1", shard=[1, 2], pid=1)
     begin(tmp_path, 1, "r2", shard=[2, 2], pid=2)
     begin(tmp_path, 2, "r3", shard=[1, 2], pid=3)
-    assert [run.run for run in run_status(tmp_path)] == ["r2", "r3"]
+    assert {run.run for run in run_status(tmp_path)} == {"r2", "r3"}
 
 
 def test_whole_run_that_finished_stands_for_all_before_it(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_folder_is_held_for_a_run_on_another_host_until_it_ends_or_somebody_know
         alone(tmp_path, "tag", (1, 1)),
     ):
         pass
-    assert refused.value.remedy.endswith("if it was killed, pass --force, or delete events.jsonl there")
+    assert refused.value.remedy.endswith("if it was killed, pass --force")
     with alone(tmp_path, "tag", (1, 1), force=True):
         assert (tmp_path / RUN_LOCK).is_file()
     end(tmp_path, run)

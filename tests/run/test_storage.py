@@ -9,7 +9,6 @@ from recordings import calls, results, run
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish.opening import version_or_path
-from dailytalk_contiguous.run.run import Runner
 from dailytalk_contiguous.run.storage import OF_TAG, open_work
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs
@@ -121,8 +120,8 @@ def test_run_into_a_store_is_whole_there_and_a_second_machine_makes_nothing(
     for machine, made in (("first", 2), ("second", 0)):
         monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / machine))
         work = open_work(Path(address))
-        outcome = run(source, work.folder, chosen, runner=Runner(work=work))
-        assert outcome.n_made == made
+        outcome = run(source, work.folder, chosen, work=work)
+        assert outcome.run.done == made
         work.settle(OF_TAG)
         assert results(work.folder) == results(tmp_path / "local")
     assert {"transcript.jsonl", "rejects.jsonl", "run.json"} <= set(there(address))

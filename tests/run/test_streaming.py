@@ -1,11 +1,8 @@
 import io
 import json
-import shutil
 import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,7 +22,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.run.run import run
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
-from dailytalk_contiguous.run.streaming import DISK, HOURS, UNSAID, Limits, StreamJob, StreamSpec, pinned
+from dailytalk_contiguous.run.streaming import StreamSpec
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.folder import FolderConfig
@@ -118,32 +115,32 @@ def pairs() -> dict[str, bytes]:
     }
 
 
-def job(tagger: Stages, speaker: Stages, out: Path, seconds: float = TWO) -> StreamJob:
-    repository = pinned(open_repository(Reference(REPO), HubChoice()), out)
-    return StreamJob(repository, tagger, speaker, "embedded", FolderConfig(), seconds)
+def spec_of(
+    tagger: Stages, speaker: Stages, out: Path, hours: float | None = None, seconds: float = TWO
+) -> StreamSpec:
+    repository = open_repository(Reference(REPO), HubChoice())
+    return StreamSpec(repository, out, tagger, speaker, FolderConfig(), seconds, hours)
 
 
 class Streamed(NamedTuple):
-    """What came of a stream."""
+    """What came of a stream: its record, windows that are done in all and by this run, and what they hold."""
 
-    record: dict[str, Any] | None
+    record: dict[str, Any]
     windows: int
     made: int
     complete: bool
-    stopped: str
-    hours: float
-    audio_seconds: float
+    seconds: float
 
 
-def made(work: StreamJob, out: Path, progress: Any = lambda *event: None, **limits: Any) -> Streamed:
-    spec = StreamSpec(work, out, Limits(**limits))
+def made(spec: StreamSpec, progress: Any = lambda *event: None) -> Streamed:
+    before = len(spec.windows)
     record = run(spec, progress=progress).record
-    state = (len(spec.windows), len(spec.made), spec.complete, spec.stopped)
-    return Streamed(record, *state, spec.audio_seconds / 3600, sum(spec.made))
+    assert record is not None
+    return Streamed(record, len(spec.windows), len(spec.windows) - before, spec.complete, spec.audio_seconds)
 
 
-def streamed(tagger: Stages, speaker: Stages, out: Path, **limits: Any) -> Streamed:
-    return made(job(tagger, speaker, out), out, **limits)
+def streamed(tagger: Stages, speaker: Stages, out: Path, hours: float | None = None) -> Streamed:
+    return made(spec_of(tagger, speaker, out, hours))
 
 
 def eager(layout: Callable[[], dict[str, bytes]], tagger: Stages, speaker: Stages, out: Path) -> dict[str, Any]:
@@ -205,14 +202,13 @@ def test_stream_gives_the_rows_and_rejects_of_an_eager_run_and_does_nothing_twic
     def look(stage: str, audio: float, wall: float | None) -> None:
         held.append(len({path.parent for path in (tmp_path / "out/.stream").rglob("*.wav")}))
 
-    done = made(job(tagger, spoken, tmp_path / "out"), tmp_path / "out", look)
-    assert (done.complete, done.stopped, done.windows) == (True, "", done.made)
-    assert max(held) <= 2  # windows of input that are on the disk
+    done = made(spec_of(tagger, spoken, tmp_path / "out"), look)
+    assert (done.complete, done.windows) == (True, done.made)
+    assert max(held) == 1  # windows of input that are on the disk
     seconds = LENGTH * len(rows(tmp_path / "out/tagged"))
-    assert (done.audio_seconds, done.hours) == (pytest.approx(seconds), pytest.approx(seconds / 3600))
+    assert done.seconds == pytest.approx(seconds)
     assert left_of_input(tmp_path) == []
     assert results(tmp_path / "out") == eager(layout, tagger, spoken, tmp_path / "eager")
-    assert done.record is not None
     assert done.record["counts"]["recordings_rejected"] == (3 if layout is tables else 0)
     before = state(tmp_path / "out")
     hub.requests.clear()
@@ -233,11 +229,10 @@ def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
     out = tmp_path / "out"
     hours, runs = 0.0, 0
     while not (done := streamed(tagger, (), out, hours=hours + 1e-6)).complete:
-        assert (done.stopped, done.made) == (HOURS, 1)
+        assert done.made == 1
         assert left_of_input(tmp_path) == []
-        assert done.record is not None
         assert done.record["counts"]["conversations"] == len(rows(out / "tagged"))
-        hours, runs = done.hours, runs + 1
+        hours, runs = done.seconds / 3600, runs + 1
         hub.requests.clear()
     assert runs >= 1
     # The columns of WebDataset are those of its first sample, which is read anew by each run.
@@ -270,44 +265,18 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     assert not (out / ".stream").exists()
 
 
-@contextmanager
-def disk_of(folder: Path, free: Callable[[], float]) -> Iterator[None]:
-    """A folder on a disk that has so many bytes free."""
-    usage = shutil.disk_usage
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            shutil,
-            "disk_usage",
-            lambda path: SimpleNamespace(free=free()) if Path(path) == folder else usage(path),
-        )
-        yield
-
-
-def test_disk_limit_stops_before_anything_is_fetched_and_says_why(
-    tmp_path: Path, hub: HubServer, tagger: Stages
-) -> None:
-    publish(pairs())
-    out = tmp_path / "out"
-    free = iter([100e9])
-    with disk_of(out, lambda: next(free, 5e9)):
-        done = streamed(tagger, (), out, free_bytes=10e9)
-    assert (done.stopped, done.made, done.record) == (DISK, 1, None)
-    assert left_of_input(tmp_path) == []
-    assert streamed(tagger, (), out, free_bytes=1.0).complete
-
-
 def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
     tmp_path: Path, hub: HubServer, tagger: Stages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish({f"{number}.wav": wav_bytes(excerpt(seconds=4.0) * (1 - 0.1 * number)) for number in range(2)})
     with loopback(monkeypatch, Stubborn(" ", "500")) as server:
-        work = job(tagger, paid(tmp_path, no_text="keep-original", tries=1), tmp_path / "out", seconds=3.0)
-        done = made(work, tmp_path / "out")
-        assert (done.windows, done.stopped, done.complete) == (0, UNSAID, False)
+        speaker = paid(tmp_path, no_text="keep-original", tries=1)
+        with pytest.raises(DailytalkError, match="nothing could be said of a window"):
+            made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
         assert isinstance(server, Stubborn)
         server.word = ""
-        done = made(work, tmp_path / "out")
-        assert (done.windows, done.stopped, done.complete) == (2, "", True)
+        done = made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
+        assert (done.windows, done.complete) == (2, True)
     assert len(rows(tmp_path / "out/dataset")) == 2
 
 
@@ -318,15 +287,13 @@ def test_stream_stays_at_its_commit(tmp_path: Path, hub: HubServer, tagger: Stag
     commit = publish(pairs())
     out = tmp_path / "out"
     assert not streamed(tagger, (), out, hours=1e-6).complete
-    later = publish({"train/a.wav": call(5), "train/z.wav": call(4)})
-    again = job(tagger, (), out)
-    assert (again.repository.commit, commit != later) == (commit, True)
-    done = made(again, out)
-    assert done.record is not None
+    publish({"train/a.wav": call(5), "train/z.wav": call(4)})
+    with pytest.raises(DailytalkError, match=f"at commit {commit}"):
+        streamed(tagger, (), out)
+    repository = open_repository(Reference(REPO, commit), HubChoice())
+    done = made(StreamSpec(repository, out, tagger, (), FolderConfig(), TWO))
     assert (done.complete, done.record["source"]["revision"]) == (True, commit)
     assert set(rows(out / "tagged")) == {"train/a.flac", "train/a.wav", "train/b", "train/c"}
-    with pytest.raises(DailytalkError, match="holds a stream of commit"):
-        pinned(open_repository(Reference(REPO, later), HubChoice()), out)
 
 
 def test_other_settings_source_or_results_are_refused(
@@ -339,10 +306,11 @@ def test_other_settings_source_or_results_are_refused(
     for stages in ((other, ()), (tagger, speaker)):
         with pytest.raises(DailytalkError, match="holds a stream of other settings"):
             streamed(*stages, out)
-    with pytest.raises(DailytalkError, match=rf"another source \(repository {REPO}\)"):
-        pinned(open_repository(Reference(REPO), HubChoice(split="train")), out)
+    part = open_repository(Reference(REPO), HubChoice(split="train"))
+    with pytest.raises(DailytalkError, match="holds a stream of other settings"):
+        run(StreamSpec(part, out, tagger, (), FolderConfig(), TWO))
     run(TagSpec(find([REPO], tmp_path / "eager", shard_seconds=TWO), tmp_path / "eager", tagger))
     with pytest.raises(DailytalkError, match="without --streaming"):
-        pinned(open_repository(Reference(REPO), HubChoice()), tmp_path / "eager")
+        streamed(tagger, (), tmp_path / "eager")
     with pytest.raises(DailytalkError, match="measures the whole corpus"):
-        job(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")
+        streamed(tag_stages(profile="embedded", buckets="robust"), (), tmp_path / "new")

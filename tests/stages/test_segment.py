@@ -123,15 +123,6 @@ def test_short_utterances_are_kept_and_say_that_they_are_short() -> None:
     assert {one["kind"] for one in found} == {"short", "speech"}
 
 
-@pytest.mark.parametrize("settings", [{}, {"channel": "mix"}, {"min_duration": 1.0}])
-def test_what_is_restored_is_the_same_bytes(settings: dict[str, Any]) -> None:
-    stored = {name: [value] for name, value in segmented(**settings).items() if name not in Segment.transient}
-    restored = Segment(**settings).restore(conversations(EXAMPLES / f"{NAME}.flac") | stored)
-    assert list(restored) == list(Segment.transient)
-    for name in Segment.transient:
-        assert restored[name] == [segmented(**settings)[name]]
-
-
 def test_only_the_chosen_channel_becomes_utterances() -> None:
     both = rows_of(segmented())
     for channel in ("left", "right"):

@@ -34,7 +34,7 @@ def test_name_that_leads_out_is_refused(root: Path, name: str) -> None:
         inside(root, name)
 
 
-@pytest.mark.parametrize("name", ["sub", "loop", ""])
+@pytest.mark.parametrize("name", ["sub", "pipe.wav", ""])
 def test_what_is_no_regular_file_is_refused(root: Path, name: str) -> None:
     with pytest.raises(BadInput):
         inside(root, name)

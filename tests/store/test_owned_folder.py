@@ -1,7 +1,6 @@
 """The target of an export: what it writes over, what it refuses to touch, what it leaves."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,10 @@ import pytest
 import soundfile
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.store.files import digested_name, file_name
+from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.owned_folder import (
     MADE_FROM,
     RECORD,
-    FileNames,
     OwnedFolder,
     made_from,
 )
@@ -113,22 +111,12 @@ def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path
     assert held(tmp_path) == {"b.txt", "all.json"}
 
 
-def test_files_have_the_names_of_recordings_unless_two_would_clash() -> None:
-    names = FileNames()
-    assert [names[one] for one in ("MUL1423", "2026-05/Call_1", "mul1423", "2026-06/call_1", "MUL1423")] == [
-        "MUL1423",
-        "Call_1",
-        digested_name("mul1423"),
-        file_name("2026-06/call_1"),
-        "MUL1423",
-    ]
-    assert names["sub/my call"] == file_name("sub/my call")
-
-
-@pytest.mark.parametrize("named", [FileNames.__getitem__, FileNames.whole])
-def test_no_two_files_have_one_name_whatever_its_capitals(named: Callable[[FileNames, str], str]) -> None:
-    ids, names = ("Talk", "talk", "a/talk", "b/talk", "TALK"), FileNames()
-    assert len({named(names, one).lower() for one in ids}) == len(ids)
+def test_plain_ids_are_names_whatever_their_capitals_unless_two_clash(tmp_path: Path) -> None:
+    assert [file_name(one) for one in ("MUL1423", "call_1.000")] == ["MUL1423", "call_1.000"]
+    folder = OwnedFolder(tmp_path, "csm", [])
+    folder.write_text("Talk.txt", "first")
+    with pytest.raises(DailytalkError, match=r"two conversations would be written to talk\.txt"):
+        folder.write_text("talk.txt", "second")
 
 
 @pytest.mark.parametrize(

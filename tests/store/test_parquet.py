@@ -27,8 +27,8 @@ def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> N
         assert (file.group_sizes, file.schema.metadata[b"ours"]) == ([2, 1], b"x")
         assert list(file.rows()) == rows("a", "b", "c")
         assert list(file.rows(["id"], [1])) == [{"id": "c"}]
-        assert file.row(0, 1) == rows("b")[0]
-        assert (file.row(0, 2), file.row(2, 0)) == (None, None)
+        assert next(file.rows_at([(0, 1)])) == rows("b")[0]
+        assert (next(file.rows_at([(0, 2)])), next(file.rows_at([(2, 0)]))) == (None, None)
         assert file.plain_bytes() >= 150_000
     with open_parquet(io.BytesIO(path.read_bytes()), "", "a.parquet of a stream") as file:
         assert [row["id"] for row in file.rows(["id"])] == ["a", "b", "c"]
@@ -47,10 +47,10 @@ def test_row_of_a_row_group_is_read_although_the_audio_of_another_is_damaged(tmp
     data[first : first + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
     path.write_bytes(data)
     with open_parquet(path, "write it again") as file:
-        assert file.row(1, 0) == rows("b")[0]
+        assert next(file.rows_at([(1, 0)])) == rows("b")[0]
         assert [row["id"] for row in file.rows(["id"])] == ["a", "b"]
         with pytest.raises(BadInput, match=r"a\.parquet can't be read \(.+\): write it again"):
-            file.row(0, 0)
+            next(file.rows_at([(0, 0)]))
 
 
 def test_what_is_no_parquet_is_one_sentence_and_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:

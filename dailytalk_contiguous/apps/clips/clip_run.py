@@ -36,12 +36,12 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
 from dailytalk_contiguous.publish.clip_folder import export_clips, is_complete
 from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.outputs import tables_in
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, write_text
-from dailytalk_contiguous.store.table_files import tables_in
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
 #: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
@@ -168,7 +168,7 @@ class CorpusSpec(Spec):
             return None
         self.rejects += [*planned.rejects, *self._finished.rejects]
         self._refuse_loss(planned)
-        paths, out = self._finished.outputs(), self.out
+        paths, out = self._finished.paths, self.out
         before, balance = work_folder.read_run(out) or {}, planned.balance
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):

@@ -57,9 +57,6 @@ class CutSpeech(Stage):
         speech = to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
         return dict(zip(self.adds, (speech, start, seconds), strict=True))
 
-    def restore(self, batch: Batch) -> Batch:
-        return {"speech": self(batch)["speech"]}
-
 
 @dataclass(frozen=True)
 class TimeWords(AligningStage):

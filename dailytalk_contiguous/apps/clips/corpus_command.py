@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
-from dailytalk_contiguous.run.run import Runner, RunOutcome, intended, run
+from dailytalk_contiguous.run.run import RunOutcome, intended, run
 from dailytalk_contiguous.run.storage import OF_CORPUS, open_work
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.hub_repository import fetch_tree, open_repository
@@ -95,20 +95,18 @@ def corpus(
     if not folder.exists() and (reference := parse_reference(source)):
         repository = open_repository(reference, HubChoice())
         folder, hub = fetch_tree(repository, {*corpus.suffixes, *BESIDE}), repository.about()
-    # Raises DailytalkError for impossible settings before anything is written.
-    corpus_pipeline(profile, **settings)
-    work = open_work(out)
-    engine = Runner(runner, address, work)
-    settings |= {"device": engine.device(settings.get("device", "auto"))}
     stages, clip_plan = corpus_pipeline(profile, **settings)
-    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only)
+    work = open_work(out)
     run_options = replace(
         clips.OPTIONS,
-        workers=workers or engine.few,
+        workers=workers or 0,
         shard=engine_options.parse_shard(shard),
         shard_seconds=60 * shard_minutes,
-        runner=engine,
+        runner=runner,
+        address=address,
+        work=work,
     )
+    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only)
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
     about |= {"source": hub} if hub else {}
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
@@ -117,7 +115,7 @@ def corpus(
         record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
         total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
         return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
-    with work.telling(), show.bar() as planned:
+    with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     work.settle(OF_CORPUS if done.record else ())
     return corpus_outcome(spec, done)

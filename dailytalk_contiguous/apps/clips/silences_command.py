@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find
+from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 
 #: Seconds of silence that are compared, the longest first.
@@ -105,7 +106,7 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
     """
     inputs, _ = fetch_inputs(inputs)
     (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SILENCE_SETTINGS))
-    recordings = find(inputs, None, channel="any", max_conversation=0.0, given=False)
+    recordings = find(inputs, None, FolderConfig(channel="any", max_conversation=0.0, given=False))
     show.say_left_out(recordings.left_out)
     surveys, rejects = list[SilenceSurvey](), [*recordings.problems]
     with shown_steps():

@@ -34,10 +34,10 @@ from dailytalk_contiguous.core.wording import counted, kind_of, length_text
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
-from dailytalk_contiguous.sources.folder import AT_ONCE
+from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.store import files, work_folder
-from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, wav_writer
+from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, write_sound
 from dailytalk_contiguous.store.work_folder import REJECTS
 
 Measure = TypeVar("Measure")
@@ -163,7 +163,7 @@ def split_recordings(
 
 def _write_pieces(owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[str, Any]]) -> int:
     """Write the missing files of a recording; returns how many. Raises BadInput if it can no longer be read."""
-    owned.claim(line["file"] for line in lines)
+    owned.claim(*(line["file"] for line in lines))
     digests = [_digest(row["input_digest"], line["start"], line["end"]) for line in lines]
     missing = [made_from(out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)]
     if not any(missing):
@@ -185,11 +185,10 @@ def _write_pieces(owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[
     subtype = sample_format(row["audio"]).subtype
     for line, digest, is_missing in zip(lines, digests, missing, strict=True):
         interrupts.check_interrupt()
-        n_samples = line["end"] - line["start"]
-        piece = samples(n_samples)
+        piece = samples(line["end"] - line["start"])
         if is_missing:
             with files.replacing(out / line["file"]) as file:
-                wav_writer(piece, row["sample_rate"], row["channels"], subtype, n_samples, digest)(file)
+                write_sound(file, piece, row["sample_rate"], row["channels"], subtype, digest)
         for _ in piece:
             pass  # what is there already
     give_back_memory()
@@ -219,7 +218,7 @@ def split(
     inputs, _ = fetch_inputs(inputs)
     (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SPLIT_SETTINGS))
     with shown_steps():
-        recordings = find(inputs, out, channel="any", max_conversation=0.0, given=False)
+        recordings = find(inputs, out, FolderConfig(channel="any", max_conversation=0.0, given=False))
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them

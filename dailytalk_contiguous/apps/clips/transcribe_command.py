@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, t
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.run import RunOptions
+from dailytalk_contiguous.run.run import preflight
 from dailytalk_contiguous.shards import group
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
@@ -194,7 +194,7 @@ def transcribe(
         file = out / WHISPER_JSON
     clips = ClipsToHear(source, file)
     if clips.left and not dry_run:
-        RunOptions().runner.preflight(stages)
+        preflight(stages)
     if not dry_run:
         disable_progress_bars()
         with shown_steps():

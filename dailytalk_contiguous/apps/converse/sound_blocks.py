@@ -112,7 +112,7 @@ class FileBlocks:
         part = next(self._parts, None)
         now = time.monotonic()
         self._due = (self._due or now) + BLOCK_SECONDS
-        interrupts.sleep(self._due - now)
+        time.sleep(self._due - now)
         return part
 
     def play(self, block: Samples) -> None:

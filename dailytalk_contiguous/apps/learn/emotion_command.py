@@ -37,7 +37,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.store.files import replacing
-from dailytalk_contiguous.store.owned_folder import wav_writer
+from dailytalk_contiguous.store.owned_folder import write_sound
 
 #: The settings of each kind.
 _SETTINGS: dict[str, type[Any]] = {"linear": emotion_training.LinearSettings, **SETTINGS_OF_KIND}
@@ -321,7 +321,7 @@ def _speak(voice: Synthesiser, sentences: list[str], out: Path | None) -> None:
     spoken = synthesise(voice, Line(" ".join(sentences), "", "en", 0))
     if out is not None:
         with replacing(out) as file:
-            wav_writer([spoken.samples], spoken.sample_rate, 1)(file)
+            write_sound(file, [spoken.samples], spoken.sample_rate, 1)
         say(f"said in {as_text(out)}")
         return
     from dailytalk_contiguous.models.sound_card import play_sound

@@ -56,18 +56,12 @@ class TakeUtterances(Stage):
         audio = row["audio"]
         if row["row_group"] is not None:
             with open_parquet(Path(audio["path"]), "build the dataset again") as file:
-                stored = file.row(row["row_group"], row["row_number"], ["audio"])
+                stored = next(file.rows_at([(row["row_group"], row["row_number"])], ["audio"]))
             audio = embedded(stored and stored["audio"])
         samples = read_pcm(audio, row["offset"], row["duration"])
         speech = [_cut(samples, span) for span in row["spans"]]
         known = {"labels": row.get("labels"), "split": row.get("split")}
         return unpack_utterances(row["spans"], _SPAN) | known | {"speech": speech}
-
-    def restore(self, batch: schema.Batch) -> schema.Batch:
-        rows = [
-            dict(zip(self.needs, values, strict=True)) for values in zip(*map(batch.get, self.needs), strict=True)
-        ]
-        return {"speech": [self.row(row)["speech"] for row in rows]}
 
 
 def _cut(samples: Pcm, span: dict[str, Any]) -> bytes:

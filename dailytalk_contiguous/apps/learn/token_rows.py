@@ -31,6 +31,7 @@ from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import FoundRecordings, find, refuse_to_lose
 from dailytalk_contiguous.shards import PLANNING_COLUMNS, compress_row, group
+from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -90,7 +91,9 @@ def find_speech(
         )
     if not held:
         paths, _ = fetch_inputs(inputs)
-        recordings = find(paths, out, segment.channel, shard_seconds, language="", mono=segment.mono)
+        recordings = find(
+            paths, out, FolderConfig(channel=segment.channel, language="", mono=segment.mono), shard_seconds
+        )
         return SpeechSource(recordings, (segment, MatchTranscript()), SOURCE)
     rows, problems = list[Row](), list[Reject]()
     for row in _conversations(held[0]):

@@ -266,8 +266,8 @@ def _make(
     encoded, made = isinstance(stage, TokeniseProsody), bool(counts["conversations"])
     shards = as_text(out / (token_rows.TOKEN_SHARDS if encoded else token_rows.CONTOUR_SHARDS))
     details = []
-    if done.n_made:
-        details = [f"{length_text(done.audio_seconds)} in {length_text(done.wall_seconds)}"]
+    if done.run.done:
+        details = [f"{length_text(done.run.audio_done)} in {length_text(done.wall_seconds)}"]
     elif made:
         details = ["nothing to do: all of it is there"]
     headline = f"{counted(counts['conversations'], 'conversation')}, {length_text(hours['audio'] * 3600)}"
@@ -277,7 +277,7 @@ def _make(
             "counts": counts,
             "hours": hours,
             "rejects": [reject.as_dict() for reject in done.rejects],
-            "audio_seconds": round(done.audio_seconds, 2),
+            "audio_seconds": round(done.run.audio_done, 2),
             "wall_seconds": round(done.wall_seconds, 2),
         },
         f"{headline} in {shards}" if made else headline,

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
-from dailytalk_contiguous.run.run import Runner, RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, run
 from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
 
 RETIME_SETTINGS = cli_options.setting_options(Retime())
@@ -67,8 +67,9 @@ def retime(
         )
     with shown_steps():
         timing = timing_for(parents, target_items)
-    engine = Runner(runner, address)
-    run_options = RunOptions(workers or engine.few, engine_options.parse_shard(shard), prune=prune, runner=engine)
+    run_options = RunOptions(
+        workers or 0, engine_options.parse_shard(shard), prune=prune, runner=runner, address=address
+    )
     settings = cli_options.chosen(options, RETIME_SETTINGS)
     with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
         path = (Path(scratch) if dry_run else out) / TIMING.format(timing.digest)
@@ -80,7 +81,7 @@ def retime(
             return _to_retime(spec, run_options)
         with show.bar() as planned:
             done = run(spec, run_options, planned=planned)
-    show.write_readme(out, out.absolute().name, done.n_made)
+    show.write_readme(out, out.absolute().name, done.run.done)
     return _retimed(done, spec)
 
 
@@ -123,9 +124,8 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
         f"dataset       {as_text(out / DATASET)}",
     ]
     n = counts.get("conversations", 0)
-    headline = (
-        f"{counted(n, 'variant')} with the timing of {spec.timing.target}, {length_text(3600 * record['hours'])}"
-    )
+    length = length_text(3600 * record["hours"]["audio"])
+    headline = f"{counted(n, 'variant')} with the timing of {spec.timing.target}, {length}"
     code = exit_code(n, counts["rejects"])
     rejected = show.rejected_by(record, out, spoken=True)
     return Outcome(record, headline, code, details, rejected, to_run("check", out) if code != 1 else "")

@@ -69,7 +69,7 @@ class RetimeSpec(Spec):
         assert folder is not None
         taken: set[str] = set()
         for file in self.parents.files:
-            entries = read_entries(file) or {}
+            entries = read_entries(file)
             # Its shards say what is in a row's sound; those of others are read for it.
             columns = SMALL if all(entry.audio for entry in entries.values()) and entries else (*SMALL, "audio")
             for place, parent in self.parents.rows_of(file, (*columns, ORIGIN.name)):
@@ -113,13 +113,8 @@ class RetimeSpec(Spec):
         if is_other or (self.out / TAGGED).exists():
             raise DailytalkError(f"--out {as_text(self.out)!r} holds other results", "choose another folder")
         here = {row["conversation_id"] for rows in self._pass.groups for row in rows}
-        refuse_loss(
-            set() if options.prune else entries_in(self.out / DATASET).keys() - here,
-            f"--out {as_text(self.out)!r} holds",
-            "variant",
-            "that this would not make again",
-            "choose another --out, or pass --prune to drop them",
-        )
+        if not options.prune:
+            refuse_loss(self.out, entries_in(self.out / DATASET).keys() - here, "variant")
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
         yield self._pass
@@ -146,7 +141,7 @@ class RetimeSpec(Spec):
         about = {**self.about, "time": time_spent}
         rejects = [*self.rejects]
         record = outputs.write_results(
-            self.out, self._pass.outputs(), self.stages, rejects, about, self.fields, spoken=True
+            self.out, self._pass.paths, self.stages, rejects, about, self.fields, spoken=True
         )
         return {**record, RETIMED: run[RETIMED]}
 

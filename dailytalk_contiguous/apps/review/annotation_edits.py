@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, 
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, refuse_many
-from dailytalk_contiguous.store.files import digested_name, inside, write_bytes
+from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
 _MISSING_AT_THE_END = 3
@@ -236,7 +236,7 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     Returns the number of files, the changed lines in words, and rejects. Raises DailytalkError for a source
     without such files, and OSError as the disk does.
     """
-    names = {file: name for name in session.editable.names() for file in (digested_name(name), name)}
+    names = {file: name for name in session.editable.names() for file in (file_name(name), name)}
     root, listed = (source, sorted(source.iterdir())) if source.is_dir() else (source.parent, [source])
     files = [path for path in listed if path.suffix.lower() in READERS and not path.name.startswith(".")]
     if not files:

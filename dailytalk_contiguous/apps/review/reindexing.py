@@ -265,7 +265,7 @@ class _Contents:
         #: The names of recordings in the folder above, and in the others in that.
         self._elsewhere = {
             path.stem: folder.name
-            for folder in (self.top, *files.folders_in(self.top))
+            for folder in (self.top, *(path for path in self.top.iterdir() if path.is_dir()))
             if folder != root
             for path in folder.glob("*")
             if path.suffix.lower() in AUDIO_SUFFIXES

@@ -64,7 +64,7 @@ def richer(source: Path, built: Path) -> Richer:
     options = {"augment": ("noise", "room"), "prompt_channel": True, "text_conditions": True}
     outcome = run(source, out, **options)
     assert outcome.record is not None
-    return Richer(out, outcome.n_made, outcome.record, times(out / "measured") != before)
+    return Richer(out, outcome.run.done, outcome.record, times(out / "measured") != before)
 
 
 # Nothing is lost
@@ -234,7 +234,7 @@ def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Pa
     assert before.items() <= times(out).items()
     assert rows_of(out) == rows_of(built)
     finished = times(out)
-    assert run(source, out, options=options).n_made == 0
+    assert run(source, out, options=options).run.done == 0
     assert times(out) == finished
 
 

@@ -47,19 +47,19 @@ def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -
 
 def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: Path) -> None:
     folder, out = calls(tmp_path / "calls", "ann", "ben"), tmp_path / "out"
-    assert encode(folder, out=out).n_made == 1
-    assert encode(folder, out=out).n_made == 0
+    assert encode(folder, out=out).run.done == 1
+    assert encode(folder, out=out).run.done == 0
     bundled = [row["prosody_tokens"] for row in token_rows(out)]
     encode(folder, out=tmp_path / "contours", stage=ExtractContours())
     ClusteringPipeline(12).train(gather_frames(tmp_path / "contours"), tmp_path / "codebook")
     stage = TokeniseProsody(str(tmp_path / "codebook"))
-    assert encode(folder, out=out, stage=stage).n_made == 1
-    assert encode(folder, out=out, stage=stage).n_made == 0
+    assert encode(folder, out=out, stage=stage).run.done == 1
+    assert encode(folder, out=out, stage=stage).run.done == 0
     rows = [*token_rows(out)]
     assert [row["prosody_tokens"] for row in rows] != bundled
     assert {row["prosody_model"] for row in rows} == {Codebook.load(tmp_path / "codebook").name}
     ClusteringPipeline(12, seed=1).train(gather_frames(tmp_path / "contours"), tmp_path / "codebook")
-    assert encode(folder, out=out, stage=stage).n_made == 1
+    assert encode(folder, out=out, stage=stage).run.done == 1
 
 
 def test_words_of_a_transcript_beside_a_recording_are_told_how_they_are_said(tmp_path: Path) -> None:

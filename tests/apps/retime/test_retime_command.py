@@ -144,7 +144,7 @@ def test_variants_that_would_be_lost_are_dropped_only_when_asked(
     assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
     refused = dailytalk("retime", work, "--out", out)
     assert refused.code == 1
-    assert "4 variants that this would not make again" in refused.err
+    assert "4 variants not in this input" in refused.err
     assert dailytalk("retime", work, "--out", out, "--prune").code == 0
     assert len(rows_of(out)) == 4
 

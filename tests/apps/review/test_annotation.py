@@ -24,7 +24,7 @@ from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.sources.transcript_formats import FORMATS, read_passages
 from dailytalk_contiguous.sources.transcripts import read_transcripts
-from dailytalk_contiguous.store.owned_folder import FileNames
+from dailytalk_contiguous.store.files import file_name
 
 ENDINGS = {"textgrid": ".TextGrid", "eaf": ".eaf", "srt": ".srt", "vtt": ".vtt", "audacity": ".txt"}
 
@@ -143,7 +143,7 @@ def test_texts_times_speakers_tags_and_words_are_equal_in_other_programs(
 ) -> None:
     assert dailytalk("export", recordings, "--format", format, "--out", tmp_path / "out").code == 0
     for name in names(recordings):
-        utterances, words = READERS[format](tmp_path / "out" / f"{FileNames().whole(name)}{ENDINGS[format]}")
+        utterances, words = READERS[format](tmp_path / "out" / f"{file_name(name)}{ENDINGS[format]}")
         assert utterances == said(recordings, name)
         if words is not None:
             assert [word[:4] for word in words] == words_said(recordings, name)
@@ -158,10 +158,10 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
     for format in ("rttm", "ctm"):
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
-        turns = read_passages(tmp_path / "rttm" / f"{FileNames().whole(name)}.rttm", None, list)
+        turns = read_passages(tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
         own = [(SPEAKERS[side], start, end) for side, start, end, *_ in said(recordings, name)]
         assert sorted((turn.speaker, ms(turn.start), ms(turn.end)) for turn in turns) == sorted(own)
-        words = read_passages(tmp_path / "ctm" / f"{FileNames().whole(name)}.ctm", None, list)
+        words = read_passages(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list)
         heard = [("AB".index(word.channel), ms(word.start), ms(word.end), word.words[0]["word"]) for word in words]
         assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
 
@@ -253,7 +253,7 @@ def test_random_edits_arrive_once_and_can_be_undone(
     heard_before = {name: said(work, name) for name in names}
     wanted = {name: random_edits(heard, 30, draw) for name, heard in heard_before.items()}
     for name, heard in wanted.items():
-        save(out / f"{FileNames().whole(name)}{ENDINGS[format]}", heard)
+        save(out / f"{file_name(name)}{ENDINGS[format]}", heard)
     shown = dailytalk("edits", work, out, "--dry-run")
     assert (shown.code, (work / "transcript.jsonl").read_bytes()) == (0, before)
     done = dailytalk("edits", work, out, "--author", "Ada", "--json")
