@@ -25,7 +25,8 @@ from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
 from dailytalk_contiguous.models.devices import device_of, resolve_device
-from dailytalk_contiguous.models.profiles import EMBEDDED
+from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
+from dailytalk_contiguous.models.whisper import lacking_whisper
 from dailytalk_contiguous.run.events import Journal, Run, alone
 from dailytalk_contiguous.run.shard import (
     Progress,
@@ -159,10 +160,23 @@ def lacking_weights(stages: Iterable[Stage]) -> str:
 
 
 def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
-    """Raise ModelMissing if stages lack weights, in the profile that downloads nothing."""
-    if profile == EMBEDDED and (lacking := lacking_weights(stages)):
-        remedy = f"{INSTALL_OFFLINE}, or choose another profile"
-        raise ModelMissing(f"the profile {EMBEDDED} downloads nothing and lacks {lacking}", remedy)
+    """Raise ModelMissing if stages lack weights of the profile that downloads nothing.
+
+    Those of a model that was chosen in place of the profile's may be downloaded.
+    """
+    from dailytalk_contiguous.models.contracts import VoiceSettings
+    from dailytalk_contiguous.models.engines import load_synthesiser
+
+    if profile != EMBEDDED:
+        return
+    models = profile_named(EMBEDDED).models
+    voice = load_synthesiser(models["synthesiser"], VoiceSettings("", ""))
+    bundled = [*lacking_whisper(models["recogniser"]), *voice.lacking()]
+    lacking = dict.fromkeys(missing.name for stage in stages for missing in stage.lacking() if missing in bundled)
+    if lacking:
+        raise ModelMissing(
+            f"the profile {EMBEDDED} downloads nothing and lacks {' and '.join(lacking)}", INSTALL_OFFLINE
+        )
 
 
 def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
