@@ -18,11 +18,12 @@ def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/
 
     Each host and process: done, left, speed and money. `watch dailytalk status DIR` looks again every two seconds.
     """
-    if store_address(folder):
+    work, address = folder, store_address(folder)
+    if address:
         from dailytalk_contiguous.run.storage import open_work  # imports the libraries of stores
 
-        folder = open_work(folder, lambda name: name.startswith("events.")).folder
-    return status_outcome(runs_in(folder), datetime.now(UTC))
+        work = open_work(folder, lambda name: name.startswith("events.")).folder
+    return status_outcome(runs_in(work, address or str(folder)), datetime.now(UTC))
 
 
 def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:

@@ -227,10 +227,10 @@ class Journal:
             log.info("%s %s: %s", self.run.time, self.run.kind, self.run.progress(datetime.now(UTC)))
 
 
-def run_status(folder: Path) -> list[Run]:
+def run_status(folder: Path, named: str = "") -> list[Run]:
     """The runs of a work folder that matter now: the last of each kind and `--shard`.
 
-    Raises DailytalkError if no run was ever recorded.
+    Raises DailytalkError, in which the folder is `named` so, if no run was ever recorded.
     """
     shown = dict[tuple[Any, ...], Run]()
     for run in _known(folder):
@@ -239,7 +239,7 @@ def run_status(folder: Path) -> list[Run]:
         shown[run.kind, *run.shard] = run
     if not shown:
         raise DailytalkError(
-            f"no run was recorded in {str(folder)!r}",
+            f"no run was recorded in {named or folder}",
             "name the folder that a run was given with --out",
         )
     return [*shown.values()]
