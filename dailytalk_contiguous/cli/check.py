@@ -13,9 +13,9 @@ from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
-from dailytalk_contiguous.publish.findings import Finding
+from dailytalk_contiguous.publish.findings import Finding, FindingLimits
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
-from dailytalk_contiguous.publish.verdict import LIMITS, FindingLimits, verdict_of
+from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.version import Version
 
 #: Findings that are shown, with --verbose and without.

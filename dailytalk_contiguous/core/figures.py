@@ -192,8 +192,8 @@ def corrections(tables: Tables) -> int:
 
 def moments(tables: Tables) -> pd.DataFrame:
     """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    values = _heard(tables, *MEASURES).astype(np.float64)
-    return values.agg(["count", "mean", "std", "min", "max"]).T
+    said, moments = _heard(tables, *MEASURES), ["count", "mean", "std", "min", "max"]
+    return pd.DataFrame({name: said[name].astype(np.float64).agg(moments) for name in MEASURES}).T
 
 
 def affect(tables: Tables) -> pd.DataFrame:

@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.findings import (
     Checked,
-    CheckSettings,
     Finding,
+    FindingLimits,
     advice,
     error,
     findings_of_apps,
@@ -37,7 +37,7 @@ from dailytalk_contiguous.publish.findings import (
     several,
     word_findings,
 )
-from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, SMALL, FiledItems, Items
+from dailytalk_contiguous.publish.items import DURATION_TOLERANCE, FiledItems, Items
 from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
@@ -60,11 +60,10 @@ _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "ba
 
 def check_rows(
     items: Items,
-    limits: verdict.FindingLimits = verdict.LIMITS,
+    limits: FindingLimits = verdict.LIMITS,
     references: Sequence[ReferenceCorpus] = (),
-    decode: bool = True,
 ) -> Checked:
-    """Check the rows of a folder or a version, their sound too with `decode`; findings, and how much is in it.
+    """Check the rows of a folder or a version, their sound decoded; findings, and how much is in it.
 
     Rows of a version come over the network one row group at a time, so that checking needs no disk. Their audio
     has a digest, which shows a row that was changed after it was built.
@@ -72,7 +71,7 @@ def check_rows(
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
     findings, maker, ids, splits = list[Finding](), TableMaker(), set[str](), Counter[str]()
-    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None if decode else SMALL
+    columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
     for file in items.files if isinstance(items, FiledItems) else [""]:
         shown = str(file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file)
         rows = items.rows(columns)
@@ -82,7 +81,7 @@ def check_rows(
         def judged(row: Row, shown: str = shown) -> tuple[Row, str, list[Finding]]:
             location = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
             is_used = not row["problem"] and not items.unused(row)
-            return row, location, [*row_findings(location, row, decode)] if is_used else []
+            return row, location, [*row_findings(location, row)] if is_used else []
 
         try:
             for row, location, of_row in steps(
@@ -144,9 +143,9 @@ def check_rows(
     return [*findings, *verdict.all_findings(tables, run, limits)], facts
 
 
-def row_findings(file: str, row: Row, decode: bool = True) -> Iterator[Finding]:
-    """Yield the findings on a row that can be used, its sound too with `decode`; `file` is its name in them."""
-    loudness = (yield from loudness_of(file, lambda: row["audio"])) if decode else None
+def row_findings(file: str, row: Row) -> Iterator[Finding]:
+    """Yield the findings on a row that can be used, its sound decoded; `file` is its name in them."""
+    loudness = yield from loudness_of(file, lambda: row["audio"])
     if loudness:
         if loudness.channels != 2:
             what = f"its audio has {counted(loudness.channels, 'channel')}, not 2"
@@ -207,7 +206,7 @@ _PUBLISH_AGAIN = "publish this version again"
 
 
 def check_version(
-    version: Version, limits: verdict.FindingLimits = verdict.LIMITS, references: Sequence[ReferenceCorpus] = ()
+    version: Version, limits: FindingLimits = verdict.LIMITS, references: Sequence[ReferenceCorpus] = ()
 ) -> Checked:
     """Check the files of a version against its manifest, and its rows; findings, and how much is in it.
 
@@ -228,14 +227,13 @@ def check_version(
 
 def check_folder(
     path: Path,
-    limits: verdict.FindingLimits = verdict.LIMITS,
+    limits: FindingLimits = verdict.LIMITS,
     references: Sequence[ReferenceCorpus] = (),
-    decode: bool = True,
     format: str = "",
 ) -> Checked:
     """Check a training folder, a work folder (of a corpus, too), a folder of an app, or one of Parquet shards.
 
-    Without `decode` no sound is read. `format` is that of an export that can't be
+    `format` is that of an export that can't be
     recognised by its files: a name, or a person's own file, whose check is beside that of what the folder is.
 
     Returns the findings and facts: `kind` (the name of an export's format, `work`, `corpus`, `dataset`, or that of
@@ -244,22 +242,21 @@ def check_folder(
     """
     from dailytalk_contiguous.publish.formats import FORMATS, format_named  # here: they load every writer
 
-    settings = CheckSettings(limits, decode)
     if not path.is_dir():
         raise DailytalkError(f"{path} is no folder", "name a work folder, a dataset or a training folder")
     if format:
-        findings, facts = _exported(path, format_named(format), settings)
+        findings, facts = _exported(path, format_named(format), limits)
         if not is_own_file(format):
             return findings, facts
         try:
-            of_corpus, of_folder = check_folder(path, limits, references, decode)
+            of_corpus, of_folder = check_folder(path, limits, references)
         except DailytalkError:
             what = f"only the check of {facts['kind']} has judged it"
             remedy = "run `dailytalk check` on the folder that it was exported from, too"
             return [*findings, advice(verdict.ONE_CHECK, ".", what, remedy, "note")], facts
         return findings + of_corpus, of_folder | facts
     if is_moshi(path / work_folder.DATA):
-        findings, facts = check_moshi(path / work_folder.DATA, settings)
+        findings, facts = check_moshi(path / work_folder.DATA, limits)
         if (path / work_folder.CLIPS).is_dir():
             findings += _clip_findings(path, limits)
         return findings, {"kind": "corpus"} | facts
@@ -267,35 +264,35 @@ def check_folder(
         (path / name).exists()
         for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
     ):
-        return _work(path, limits, references, decode)
+        return _work(path, limits, references)
     if items := claimed(path):
-        return check_rows(items, limits, references, decode)
+        return check_rows(items, limits, references)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
-        return _exported(path, recognised, settings)
+        return _exported(path, recognised, limits)
     if (path / work_folder.MEASURED).is_dir():
         raise DailytalkError(
             f"{path} holds a corpus that was measured and not finished",
             "run the same dailytalk corpus again",
         )
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
-        return check_rows(finished_items(path), limits, references, decode)
+        return check_rows(finished_items(path), limits, references)
     raise DailytalkError(
         f"{path} is neither a work folder, a dataset nor a training folder that check knows",
         "name one of `dailytalk build`, `speak` or `corpus`, or an export that ends with `next: dailytalk check`",
     )
 
 
-def _exported(folder: Path, format: "ExportFormat[Any]", settings: CheckSettings) -> Checked:
+def _exported(folder: Path, format: "ExportFormat[Any]", limits: FindingLimits) -> Checked:
     """The findings of the format's own check, and of a mix of clips those on the clips."""
     if format.check is None:
         raise DailytalkError(f"nothing is known of what a folder for {format.reader} has to be", "use it as it is")
-    findings, facts = format.check(folder, settings)
+    findings, facts = format.check(folder, limits)
     if is_mix(folder) and all(finding.level != "error" for finding in findings):
-        findings = findings + _clip_findings(folder, settings.limits)
+        findings = findings + _clip_findings(folder, limits)
     return findings, {"kind": format.name} | facts
 
 
-def _clip_findings(folder: Path, limits: verdict.FindingLimits) -> list[Finding]:
+def _clip_findings(folder: Path, limits: FindingLimits) -> list[Finding]:
     """The findings on the clips of a corpus or a mix, each by its row, and on their labels."""
     from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips  # clips alone need it
 
@@ -306,10 +303,8 @@ def _clip_findings(folder: Path, limits: verdict.FindingLimits) -> list[Finding]
     return findings_of_clips(clips, work_folder.read_run(folder) or {}, limits)
 
 
-def _work(
-    folder: Path, limits: verdict.FindingLimits, references: Sequence[ReferenceCorpus], decode: bool
-) -> Checked:
-    findings = list(_file_findings(folder, decode))
+def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCorpus]) -> Checked:
+    findings = list(_file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
     record = work_folder.read_run(folder) or {}
     of_run, hours = record.get("counts") or {}, record.get("hours") or {}
@@ -318,7 +313,7 @@ def _work(
         if documents.is_number(hours.get(name)):
             facts[f"hours_of_{name}"] = hours[name]
     if (folder / work_folder.DATASET).is_dir() and any((folder / work_folder.DATASET).rglob("*.parquet")):
-        of_dataset, counts = check_rows(finished_items(folder), limits, references, decode)
+        of_dataset, counts = check_rows(finished_items(folder), limits, references)
         findings += of_dataset
         facts |= counts | {"kind": "work"}
         if not counts["conversations"] and not any(finding.level == "error" for finding in of_dataset):
@@ -338,12 +333,12 @@ def _work(
     return findings + findings_of_apps(folder), facts
 
 
-def _file_findings(folder: Path, decode: bool) -> Iterator[Finding]:
-    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound with `decode`."""
+def _file_findings(folder: Path) -> Iterator[Finding]:
+    """Yield the findings on the files of a work folder beside its shards: transcripts, and sound, decoded."""
     for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED):
         if (folder / name).exists():
             yield from _transcript_lines(folder / name)
-    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav")) if decode else []
+    wavs = sorted((folder / work_folder.AUDIO).rglob("*.wav"))
     for wav in steps("WAV files checked", wavs, len(wavs)):
         shown = str(wav.relative_to(folder))
         loudness = yield from loudness_of_wav(folder, shown)

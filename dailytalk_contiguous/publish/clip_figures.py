@@ -19,10 +19,10 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import settings_of, with_settings
 from dailytalk_contiguous.core.tables import UNKNOWN, Tables
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.findings import Finding
+from dailytalk_contiguous.publish.findings import Finding, FindingLimits
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.plots import Plot, histogram
-from dailytalk_contiguous.publish.verdict import LIMITS, FindingLimits, clip_findings
+from dailytalk_contiguous.publish.verdict import LIMITS, clip_findings
 
 
 class Measure(NamedTuple):

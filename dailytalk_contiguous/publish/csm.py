@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation, Utterance
-from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, error, measure_loudness
+from dailytalk_contiguous.publish.findings import Checked, Finding, FindingLimits, error, measure_loudness
 from dailytalk_contiguous.store.files import file_name, inside
 
 #: The list of conversations.
@@ -73,7 +73,7 @@ def write_csm(export: exports.Export, item: Conversation) -> Iterator[exports.Fi
 ROLES = ("0", "1")
 
 
-def check_csm(folder: Path, settings: CheckSettings) -> Checked:
+def check_csm(folder: Path, limits: FindingLimits) -> Checked:
     """Check a folder for CSM; findings, and counts: conversations, turns, and hours of each role."""
     findings: list[Finding] = []
     names: set[str] = set()

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.core.wording import counted, length_text, portable
 from dailytalk_contiguous.models.prosodic_sequences import HOP_SECONDS, ProsodicClusterSequences
 from dailytalk_contiguous.publish.conversation import Conversation, conversation
-from dailytalk_contiguous.publish.findings import Checked, CheckSettings
+from dailytalk_contiguous.publish.findings import Checked, FindingLimits
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -218,7 +218,7 @@ class ExportFormat(Generic[T]):
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
     then: str = ""
     recognises: Callable[[Path], bool] = lambda folder: False
-    check: Callable[[Path, CheckSettings], Checked] | None = None
+    check: Callable[[Path, FindingLimits], Checked] | None = None
     prepare: Callable[[Path, Any], None] = lambda out, settings: None
 
     @property

@@ -3,11 +3,11 @@
 A file with a thousand bad words has one finding of that kind, with their number and the first of them.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,20 +79,11 @@ def findings_of_apps(folder: Path) -> list[Finding]:
     return [finding for part in parts("FINDINGS") for finding in part(folder)]
 
 
+#: Limits by the names of their findings; None sets no limit (`publish.verdict.LIMITS`).
+FindingLimits = Mapping[str, float | None]
+
 #: Findings, in the order of the files, and facts: names and counts.
 Checked = tuple[list[Finding], dict[str, Any]]
-
-
-class CheckSettings(NamedTuple):
-    """The settings of a check.
-
-    Attributes:
-        limits: `publish.verdict.FindingLimits`, where conversations are judged.
-        decode: whether sound is read.
-    """
-
-    limits: Any
-    decode: bool = True
 
 
 def several(

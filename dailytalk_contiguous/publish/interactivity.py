@@ -41,7 +41,7 @@ from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation, words_between
 from dailytalk_contiguous.publish.findings import (
     Checked,
-    CheckSettings,
+    FindingLimits,
     error,
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
@@ -381,9 +381,9 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
     return np.concatenate([side[:first], filling, side[last:]])
 
 
-def check_interactivity(folder: Path, settings: CheckSettings) -> Checked:
+def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen in a clip."""
-    findings, facts = check_moshi(folder, settings)
+    findings, facts = check_moshi(folder, limits)
     try:
         read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
     except BadInput as problem:

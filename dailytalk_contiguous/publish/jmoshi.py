@@ -19,8 +19,8 @@ from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import Conversation
 from dailytalk_contiguous.publish.findings import (
     Checked,
-    CheckSettings,
     Finding,
+    FindingLimits,
     error,
     loudness_of_wav,
     word_findings,
@@ -73,7 +73,7 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     return {}
 
 
-def check_jmoshi(folder: Path, settings: CheckSettings) -> Checked:
+def check_jmoshi(folder: Path, limits: FindingLimits) -> Checked:
     """Check a folder for J-Moshi; findings, and counts: files, hours and words of each speaker."""
     findings: list[Finding] = []
     words: Counter[str] = Counter()

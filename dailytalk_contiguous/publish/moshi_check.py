@@ -27,8 +27,8 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.clip_folder import MANIFESTS
 from dailytalk_contiguous.publish.findings import (
     Checked,
-    CheckSettings,
     Finding,
+    FindingLimits,
     Loudness,
     Severity,
     advice,
@@ -138,7 +138,6 @@ LineCheck = Callable[[Path, str, Mapping[str, Any], dict[str, Loudness | None]],
 
 @dataclass
 class _Contents:
-    decode: bool
     check_line: LineCheck | None
     lengths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     files: Counter[str] = field(default_factory=Counter)
@@ -153,7 +152,7 @@ def is_moshi(folder: Path) -> bool:
 
 
 def check_moshi(
-    folder: Path, settings: CheckSettings, config: str = CONFIG, check_line: LineCheck | None = None
+    folder: Path, limits: FindingLimits, config: str = CONFIG, check_line: LineCheck | None = None
 ) -> Checked:
     """Check a Moshi folder; findings, and counts: files, hours, words and windows of each side.
 
@@ -162,7 +161,7 @@ def check_moshi(
     from dailytalk_contiguous.publish.verdict import all_findings  # here: who writes such a folder judges none
 
     plan, findings = read_plan(folder, config)
-    contents = _Contents(settings.decode, check_line)
+    contents = _Contents(check_line)
     named = {os.path.realpath(path) for path in plan.manifests.values()}
     for path in sorted(folder.rglob("*jsonl")):
         if os.path.realpath(path) not in named:
@@ -189,7 +188,7 @@ def check_moshi(
             remedy = f"set batch_size to {windows[side]} at most (a GPU), or give this side more conversations"
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
     findings += _conversations(folder, plan, maker := TableMaker())
-    findings += all_findings(maker.tables(), limits=settings.limits)
+    findings += all_findings(maker.tables(), limits=limits)
     if lengths := [*chain.from_iterable(contents.lengths.values())]:
         share, best = padding(lengths, plan.duration_sec), window_seconds(lengths)
         is_set = config == CONFIG and (folder / CONFIG).exists()  # a trainer with prompts needs longer windows
@@ -259,9 +258,7 @@ def _file(folder: Path, wav: Path, duration: float, plan: TrainerPlan, contents:
     if not wav.is_file():
         yield error("missing-audio", shown, "the manifest names it, but it isn't there", _EXPORT_AGAIN)
         return
-    loudness = None
-    if contents.decode:
-        loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
+    loudness = yield from loudness_of(shown, lambda: {"bytes": None, "path": to_uri(wav)})
     if loudness:
         if loudness.channels != 2:
             what = f"it has {counted(loudness.channels, 'channel')}, not 2: training stops at the first batch "

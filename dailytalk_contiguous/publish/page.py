@@ -29,7 +29,7 @@ from dailytalk_contiguous.publish import player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder, in_threads
 from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
-from dailytalk_contiguous.publish.findings import Finding, advice
+from dailytalk_contiguous.publish.findings import Finding, FindingLimits, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
@@ -95,7 +95,7 @@ def write_report(
     where: Path | Version,
     out: Path | None = None,
     shown: int | Sequence[str] = SHOWN,
-    limits: judging.FindingLimits = judging.LIMITS,
+    limits: FindingLimits = judging.LIMITS,
     reference: ReferenceCorpus | None = None,
     *,
     defaults: Mapping[str, Any],
@@ -129,7 +129,7 @@ def write_report(
 def _write_clips(
     items: Items,
     path: Path,
-    limits: judging.FindingLimits,
+    limits: FindingLimits,
     common: Mapping[str, Any],
 ) -> WrittenReport:
     refused: list[Row] = []
@@ -158,7 +158,7 @@ def _write_conversations(
     path: Path,
     shown: int | Sequence[str],
     references: Sequence[ReferenceCorpus],
-    limits: judging.FindingLimits,
+    limits: FindingLimits,
     common: Mapping[str, Any],
 ) -> WrittenReport:
     refused: list[Row] = []
@@ -202,22 +202,17 @@ def _write_conversations(
     return WrittenReport(path, path.stat().st_size, tables.n, "conversation", shown, verdict)
 
 
-def _checked(items: Items, tables: Tables, limits: judging.FindingLimits, run: Mapping[str, Any]) -> list[Finding]:
-    """The findings of `dailytalk check` on a folder, else those on the rows of a version.
+def _checked(items: Items, tables: Tables, limits: FindingLimits, run: Mapping[str, Any]) -> list[Finding]:
+    """The findings of `dailytalk check` on a folder.
 
-    The sound of a version, and of long folders, is not decoded, which a note says.
+    Of a version, and of a long folder, those on its rows: their sound is not decoded, which a note says.
     """
-    seconds = tables.conversations["duration"].sum()
-    folder = None if items.kind == "version" else items.folder
-    decode = folder is not None and seconds <= MOST_DECODED
-    if folder:
-        findings, _ = check_folder(folder, limits, decode=decode)
-    else:
-        findings = judging.all_findings(tables, run, limits)
-    if not decode:
-        what = f"the sound of {length_text(seconds)} was not decoded"
-        findings.append(advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note"))
-    return findings
+    seconds, folder = tables.conversations["duration"].sum(), items.folder
+    if folder and items.kind != "version" and seconds <= MOST_DECODED:
+        return check_folder(folder, limits)[0]
+    what = f"the sound of {length_text(seconds)} was not decoded"
+    note = advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")
+    return [*judging.all_findings(tables, run, limits), *(findings_of_apps(folder) if folder else []), note]
 
 
 def _rejects(items: Items, refused: Sequence[Row]) -> Table:

@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation
-from dailytalk_contiguous.publish.findings import Checked, CheckSettings, Finding, Loudness, error, loudness_of_wav
+from dailytalk_contiguous.publish.findings import Checked, Finding, FindingLimits, Loudness, error, loudness_of_wav
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, TRAIN
 from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.store.files import file_name
@@ -345,8 +345,8 @@ def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
 _EXPORT_AGAIN = "export again with `dailytalk export --format personaplex`"
 
 
-def check_personaplex(folder: Path, settings: CheckSettings) -> Checked:
-    findings, facts = check_moshi(folder, settings, PERSONAPLEX_CONFIG, check_prompts)
+def check_personaplex(folder: Path, limits: FindingLimits) -> Checked:
+    findings, facts = check_moshi(folder, limits, PERSONAPLEX_CONFIG, check_prompts)
     with suppress(BadInput):  # which is a finding already
         text = documents.read_bytes(folder / PERSONAPLEX_CONFIG).decode("utf-8", "replace")
         config = documents.parse_yaml(text, PERSONAPLEX_CONFIG)

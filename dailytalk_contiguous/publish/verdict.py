@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, percent
-from dailytalk_contiguous.publish.findings import Finding, Severity, advice, error
+from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice, error
 
 _SEVERITIES: tuple[Severity, ...] = ("bad", "doubtful", "note")
 
@@ -259,9 +259,6 @@ BOUNDS = (
         median=True,
     ),
 )
-
-#: FindingLimits by the names of their findings; None sets no limit.
-FindingLimits = Mapping[str, float | None]
 
 #: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
 #: at one moment, hours that a voice and a language except English should have, the share of the input's hours that

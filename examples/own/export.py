@@ -27,7 +27,7 @@ def write_lines(export, call):
         yield FileEntry({"path": f"{name}.wav", "text": text}, line.end - line.start)
 
 
-def check_lines(folder, settings):
+def check_lines(folder, limits):
     findings, seconds = [], 0.0
     for number, line in json_lines(folder / "lines.jsonl"):
         if not line["text"]:

@@ -194,14 +194,14 @@ def test_window_is_the_one_near_the_recommended_that_pads_the_files_least(tmp_pa
     write_export(given, tmp_path / "data", MOSHI, sample_rate=8000)
     config = tmp_path / "data/moshi-finetune.yaml"
     assert yaml.safe_load(config.read_text())["duration_sec"] == window
-    assert "padding" not in {finding.kind for finding in check_folder(tmp_path / "data", decode=False)[0]}
+    assert "padding" not in {finding.kind for finding in check_folder(tmp_path / "data")[0]}
 
 
 def test_check_names_a_window_that_is_half_padding_and_a_better_one(tmp_path):
     write_export([built_row(f"call{n}", seconds=101, rate=8000) for n in range(2)], tmp_path / "data", MOSHI)
     config = tmp_path / "data/moshi-finetune.yaml"
     config.write_text(config.read_text().replace("duration_sec: 102", "duration_sec: 100"))
-    findings, facts = check_folder(tmp_path / "data", decode=False)
+    findings, facts = check_folder(tmp_path / "data")
     [finding] = [finding for finding in findings if finding.kind == "padding"]
     assert "102" in finding.remedy
     assert facts["padding"] == {"train": 0.495, "eval": 0.495}
