@@ -223,7 +223,7 @@ def read_whole(path: Path, columns: Features) -> Shard | None:
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
     wanted = {*paths}
-    for path in shard_files(folder):
+    for path in folder.glob("shard-????????????????-????????????????*.parquet"):  # as `shard_path` names them
         if path not in wanted:
             path.unlink(missing_ok=True)  # another host may clear the same folder
     for path in folder.glob(".shard-*.tmp"):

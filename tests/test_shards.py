@@ -158,7 +158,7 @@ def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> Non
 @pytest.mark.parametrize("content", [b"", b"PAR1" + b"\xff" * 100 + b"PAR1", b"text"])
 def test_damaged_file_is_not_taken_for_a_shard(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "shard-1.parquet").write_bytes(content)
-    assert read_entries(tmp_path / "shard-1.parquet") is None
+    assert read_entries(tmp_path / "shard-1.parquet") == {}
     assert entries_in(tmp_path) == {}
 
 
@@ -197,15 +197,14 @@ def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> N
 
 
 def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:
-    for name in ("shard-a.parquet", "shard-b.parquet"):
+    stale, wanted = (f"shard-{letter * 16}-{'0' * 16}.parquet" for letter in "ab")
+    for name in (stale, wanted, f"{stale[:-8]}.held.parquet"):
         write_shard(tmp_path / name, shard("x"), FEATURES)
-    pq.write_table(pa.table({"a": [1]}), tmp_path / "shard-theirs.parquet")
-    for name in (".shard-a.parquet.0.tmp", "notes.tmp", "other.parquet"):
+    for name in (f".{stale}.0.tmp", "notes.tmp", "other.parquet", "shard-theirs.parquet"):
         (tmp_path / name).touch()
-    drop_stale(tmp_path, [tmp_path / "shard-b.parquet"])
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *("shard-b.parquet", "shard-theirs.parquet", "notes.tmp", "other.parquet")
-    }
+    drop_stale(tmp_path, [tmp_path / wanted])
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {wanted, "notes.tmp", "other.parquet", "shard-theirs.parquet"}
 
 
 SOUND = Features(
@@ -229,7 +228,6 @@ def test_sound_of_finished_rows_is_known_by_its_digest(tmp_path: Path) -> None:
     rows = [{"conversation_id": name, "audio": one} for name, one in zip("abc", audio, strict=True)]
     write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in "abc"}), SOUND)
     known = read_entries(tmp_path / "s.parquet")
-    assert known is not None
     assert [known[name].audio for name in "abc"] == [hashlib.sha256(b"sound").hexdigest()[:20], "", ""]
 
 
@@ -240,23 +238,13 @@ def test_sound_of_finished_rows_is_known_by_its_digest(tmp_path: Path) -> None:
         b'{"layout": 2}',
         b'{"layout": 2, "entries": []}',
         b'{"layout": "2", "entries": {}}',
+        b'{"layout": 1, "entries": {"a": {}}}',
     ],
 )
 def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, record: bytes) -> None:
     table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
     pq.write_table(table, tmp_path / "shard-1.parquet")
-    assert read_entries(tmp_path / "shard-1.parquet") is None
-    drop_stale(tmp_path, [])
-    assert (tmp_path / "shard-1.parquet").exists()
-
-
-def test_shard_of_an_older_version_is_not_read_and_goes_with_the_stale_ones(tmp_path: Path) -> None:
-    record = b'{"layout": 1, "entries": {"a": {}}}'
-    table = pa.table({"conversation_id": ["a"]}).replace_schema_metadata({b"dailytalk_contiguous": record})
-    pq.write_table(table, tmp_path / "shard-1.parquet")
-    assert read_entries(tmp_path / "shard-1.parquet") is None
-    drop_stale(tmp_path, [])
-    assert list(tmp_path.iterdir()) == []
+    assert read_entries(tmp_path / "shard-1.parquet") == {}
 
 
 # Writing
