@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, DatasetCard, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -279,9 +279,12 @@ def push_version(
         write_text(stage / MANIFEST, manifest_text(packed.manifest(None, {})))
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
-        licence = DatasetCard(before.card, ignore_metadata_errors=True).data.get("license")
-        other_licence = bool(before.card) and settings.licence not in (None, licence)
-        changes.repacked |= other_licence
+        other_licence = False
+        if before.card and settings.licence:
+            from dailytalk_contiguous.publish.card import parsed_card  # here: no other push needs figures
+
+            other_licence = parsed_card(before.card).data.get("license") != settings.licence
+            changes.repacked |= other_licence
         tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)
         if _is_published(release, after, other_licence):
