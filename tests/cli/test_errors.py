@@ -1,7 +1,5 @@
 """What a user reads when something is wrong: one sentence, and the exit code."""
 
-import errno
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +11,6 @@ from command import EMBEDDED, Command
 from recordings import calls
 from scripted import SHORT, folder
 
-from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import guarded
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -148,13 +145,6 @@ def test_expected_error_is_a_sentence_and_a_code(
     assert capsys.readouterr().err == told
 
 
-def test_error_of_the_disk_names_the_file_and_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    assert guarded("x", raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/out/x"))) == 1
-    sentence = capsys.readouterr().err
-    assert "(/out/x): free some space" in sentence
-    assert sentence.count("\n") == 1
-
-
 def test_error_that_nobody_foresaw_is_one_sentence_and_has_its_traceback_with_v(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,11 +155,6 @@ def test_error_that_nobody_foresaw_is_one_sentence_and_has_its_traceback_with_v(
     monkeypatch.setattr(sys, "argv", ["dailytalk", "status", "-v"])
     with pytest.raises(KeyError):
         guarded("x", raising(error), has_verbose=True)
-
-
-def test_program_without_the_option_keeps_the_traceback_of_a_bug() -> None:
-    with pytest.raises(KeyError):
-        guarded("x", raising(KeyError("words")))
 
 
 IMPATIENT = """
@@ -188,10 +173,3 @@ def test_ctrl_c_while_it_loads_is_one_sentence() -> None:
     done = subprocess.run([sys.executable, "-c", IMPATIENT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == f"dailytalk: {interrupts.SENTENCE}.\n"
-
-
-def test_address_of_a_store_is_refused_where_a_folder_is_meant() -> None:
-    with pytest.raises(DailytalkError, match="--out can't be 's3:/bucket/folder': name a folder of this machine"):
-        on_this_machine("--out", Path("s3://bucket/folder"))
-    on_this_machine("--out", Path("s3/bucket"))
-    on_this_machine("--out", None)

@@ -4,38 +4,6 @@ from pathlib import Path
 import pytest
 from built_conversations import built_row, write_dataset
 from command import Command
-from scripted import folder, say, settings, talk
-
-
-@pytest.fixture(scope="module")
-def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four finished conversations that espeak said."""
-    base = tmp_path_factory.mktemp("spoken")
-    work = folder(base / "work", **{f"call{n}": talk(f"call {n}", 8) for n in range(4)})
-    say(work, settings(base, tts="espeak"))
-    return work
-
-
-def test_exported_folder_stands_up_to_the_check(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
-    done = dailytalk("export", spoken, "--out", tmp_path / "data")
-    assert (done.code, done.err) == (0, "")
-    assert str(tmp_path / "data") in done.out
-    checked = dailytalk("check", tmp_path / "data", "--json")
-    told = json.loads(checked.out)
-    assert [finding for finding in told["findings"] if finding["level"] == "error"] == []
-    assert (checked.code, told["facts"]["kind"]) == (0, "moshi")
-
-
-def test_export_says_how_many_words_the_trainer_gets(tmp_path: Path, dailytalk: Command, spoken: Path) -> None:
-    done = dailytalk("export", spoken, "--out", tmp_path / "data", "--json")
-    words = json.loads(done.out)["words"]
-    found = [
-        json.loads(path.read_text())["alignments"] for path in (tmp_path / "data").rglob("data_stereo/*.json")
-    ]
-    assert (words["total"], words["lost"], words["cut"]) == (sum(map(len, found)), 0, None)
-    shown = dailytalk("export", spoken, "--out", tmp_path / "data")
-    moved = f"{words['total']} words ({words['moved']} moved to another 80 ms frame)"
-    assert moved in " ".join(shown.out.split())
 
 
 @pytest.mark.parametrize(
@@ -63,41 +31,6 @@ def test_conversation_that_was_held_out_stays_so_when_others_come_and_go(
     fresh = divided(tmp_path / "fresh", 16)
     assert fresh != known
     assert divided(tmp_path / "data", 16, "--divide-anew") == fresh
-
-
-@pytest.mark.parametrize(
-    ("format", "texts", "sounds"), [("csm", "conversations.jsonl", 32), ("j-moshi", "text/*.json", 4)]
-)
-def test_other_formats_hold_every_conversation(
-    tmp_path: Path, dailytalk: Command, spoken: Path, format: str, texts: str, sounds: int
-) -> None:
-    data = tmp_path / "data"
-    done = dailytalk("export", spoken, "--format", format, "--out", data, "--json")
-    assert (done.code, json.loads(done.out)["files"]) == (0, {"train": 4})
-    assert len(list(data.rglob("*.wav"))) == sounds
-    told = "".join(path.read_text() for path in data.glob(texts))
-    assert "calm" not in told  # a style tag is nothing that anybody says
-    assert told.count("of") == 32
-
-
-def test_folder_without_conversations_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:
-    for command in (("export", tmp_path, "--out", tmp_path / "data"), ("check", tmp_path / "nowhere")):
-        done = dailytalk(*command)
-        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
-
-
-def test_damaged_training_folder_gives_1_and_names_the_file(
-    tmp_path: Path, dailytalk: Command, spoken: Path
-) -> None:
-    data = tmp_path / "data"
-    assert dailytalk("export", spoken, "--out", data).code == 0
-    broken = next(data.rglob("*.wav"))
-    broken.write_bytes(b"no sound")
-    done = dailytalk("check", data)
-    assert done.code == 1
-    verdict, first_step = done.out.splitlines()[-2:]
-    assert (verdict.startswith("bad: "), broken.name in verdict) == (True, True)
-    assert first_step.startswith("next: ")
 
 
 def test_check_shows_a_few_findings_with_v_more_and_as_json_all(tmp_path: Path, dailytalk: Command) -> None:
@@ -131,10 +64,3 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for wrong, problem in (("long=3", "names no finding"), ("long-turns=many", "has no number")):
         done = dailytalk("check", folder, "--limit", wrong)
         assert (done.code, problem in " ".join(done.err.split())) == (2, True), done.err
-
-
-def test_lengths_that_check_shows_are_those_of_the_files(tmp_path: Path, dailytalk: Command) -> None:
-    work, data = write_dataset(tmp_path / "work", [built_row("a", seconds=6.7)]), tmp_path / "data"
-    assert dailytalk("export", work, "--out", data).code == 0
-    assert "length 6.7 s" in dailytalk("check", work).out
-    assert "length train 6.7 s" in dailytalk("check", data).out

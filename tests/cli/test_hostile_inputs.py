@@ -95,14 +95,6 @@ def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, d
     assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 2
 
 
-def test_mix_rejects_a_file_with_a_bad_annotation(tmp_path: Path, dailytalk: Command) -> None:
-    corpus = corpus_folder(tmp_path / "corpus", [clip_row("s1-0"), clip_row("s1-1")])
-    next((corpus / "data/data_stereo").glob("*.json")).write_text("{")
-    done = dailytalk("mix", corpus, "--out", tmp_path / "mixed")
-    assert (done.code, done.err) == (3, "")
-    assert len(list((tmp_path / "mixed").rglob("*.wav"))) == 1
-
-
 def test_links_out_of_the_input_are_rejected_with_what_to_do(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
 ) -> None:

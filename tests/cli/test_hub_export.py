@@ -58,23 +58,6 @@ def test_eval_share_divides_train_and_validation_anew(tmp_path: Path, dailytalk:
     assert json.loads(again.out)["files"] == {"train": 7, "eval": 1}
 
 
-def test_downloaded_repository_is_exported_like_the_published_one(
-    tmp_path: Path, dailytalk: Command, folder: Path
-) -> None:
-    done = dailytalk("export", folder, "--out", tmp_path / "data")
-    assert (done.code, done.out.count("the 2 of test left out")) == (0, 1)
-    assert names(tmp_path / "data/train.jsonl") == MOSHI
-
-
-def test_formats_without_sides_hold_one_split(tmp_path: Path, dailytalk: Command, published: str) -> None:
-    for split, format in (("train", "csm"), ("validation", "j-moshi")):
-        options = () if split == "train" else ("--split", split)
-        done = dailytalk("export", published, "--format", format, "--out", tmp_path / split, "--json", *options)
-        told = json.loads(done.out)
-        assert (done.code, told["files"]) == (0, {"train": SIZES[split]})
-        assert sum(told["left_out"].values()) == sum(SIZES.values()) - SIZES[split]
-
-
 def test_whole_version_stands_up_to_the_check(dailytalk: Command, published: str) -> None:
     done = dailytalk("check", f"{published}@v1.0.0", "--json")
     told = json.loads(done.out)
@@ -97,26 +80,3 @@ def test_file_that_is_not_the_manifests_fails_the_check(dailytalk: Command, publ
     assert done.code == 1
     assert [line for line in done.out.splitlines() if line.startswith("error: ") and name in line]
     assert dailytalk("check", published, "--revision", "v1.0.0").code == 0
-
-
-def test_report_of_a_version_is_one_page(tmp_path: Path, dailytalk: Command, published: str) -> None:
-    page = tmp_path / "page.html"
-    done = dailytalk("report", f"{published}@v1.0.0", "--out", page, "--conversations", "test1", "--json")
-    assert (done.code, json.loads(done.out)["conversations"]) == (0, 10)
-    assert f"<h1>{NAME}@v1.0.0</h1>" in page.read_text(encoding="utf-8")
-    assert "data:audio" in page.read_text(encoding="utf-8")
-
-
-def test_what_can_not_be_is_told_in_a_sentence(tmp_path: Path, dailytalk: Command, published: str) -> None:
-    out = tmp_path / "data"
-    for arguments, told in (
-        (("report", NAME), "--out"),
-        (("check", f"{NAME}@v1.0.0", "--revision", "v1.0.0"), "give one of them"),
-        (("check", "tester/nothing"), "there is no folder 'tester/nothing' here, and"),
-        (("export", NAME, "--out", out, "--split", "train"), "--split is for"),
-        (("export", NAME, "--out", out, "--format", "csm", "--split", "dev"), "no conversations in dev"),
-    ):
-        done = dailytalk(*arguments)
-        assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err
-        assert told in done.err
-        assert not out.exists()

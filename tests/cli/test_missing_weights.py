@@ -7,7 +7,6 @@ import pytest
 from command import EMBEDDED, Command
 from huggingface_hub import constants
 from recordings import calls, read_lines
-from scripted import SHORT, folder
 
 from dailytalk_contiguous.models import checkpoints
 from dailytalk_contiguous.models.affect import AUDEERING
@@ -41,15 +40,6 @@ def test_profile_that_downloads_nothing_names_what_it_lacks_and_how_to_install_i
     assert not (tmp_path / "out").exists()
 
 
-def test_voice_of_the_profile_that_downloads_nothing_is_missed_before_it_speaks(
-    tmp_path: Path, dailytalk: Command, no_wheels: None
-) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    done = dailytalk("speak", work, "--profile", "embedded")
-    assert (done.code, "lacks the voice en_US-joe-medium" in done.err) == (1, True)
-    assert dailytalk("speak", work, "--profile", "embedded", "--tts", "espeak", "--dry-run").code == 0
-
-
 def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_hub: None) -> None:
     done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", "--language", "en")
     lacking = f"Whisper medium (1.5 GB) and {AUDEERING} (0.7 GB)"
@@ -71,14 +61,4 @@ def test_conversations_as_they_were_recorded_do_without_affect_whose_weights_are
     chosen = dailytalk(*command, "--affect-model", AUDEERING)
     assert (chosen.code, "affect is not measured" in chosen.err) == (1, False)
     assert f"to be downloaded once: {AUDEERING} (0.7 GB)" in chosen.err
-    assert {line["models"]["affect"] for line in lines} == {None}
-
-
-def test_tags_can_be_chosen_without_affect(tmp_path: Path, dailytalk: Command) -> None:
-    options = (*EMBEDDED, "--asr-model", "tiny.en", "--affect-model", "none")
-    done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *options)
-    assert done.code == 0, done.err
-    assert "affect" not in json.loads((tmp_path / "out/run.json").read_text())["models"]
-    lines = read_lines(tmp_path / "out/transcript.jsonl")
-    assert all(line["tag"] for line in lines if line["kind"] == "speech")
     assert {line["models"]["affect"] for line in lines} == {None}

@@ -4,7 +4,6 @@ That an option says the same of itself in every command is tested in `test_help.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from command import EMBEDDED, Command
 from huggingface_hub import HfApi
 from recordings import save
 from scripted import SHORT, Stubborn, folder, loopback
-
-from dailytalk_contiguous.core.machine import INSECURE
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -115,21 +112,6 @@ def test_options_of_push_are_on_the_hub(tmp_path: Path, dailytalk: Command) -> N
     assert names >= {"conversations", "README.md", "manifest.json"}
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--listening-test", "3"), "add --pairs"),
-        (("--against", "none"), "none"),
-    ],
-)
-def test_options_of_report_that_do_not_go_together_are_refused(
-    options: tuple[str, ...], told: str, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = dailytalk("report", write_dataset(tmp_path / "work", [built_row("a")]), *options)
-    assert (done.code, done.out, told in done.err) == (1, "", True)
-
-
 @pytest.mark.needs("espeakng_loader")
 def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav")
@@ -140,13 +122,3 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dail
     work = folder(tmp_path / "work", first=SHORT[:1])
     told = dailytalk("speak", work, "--profile", "embedded", "--json")
     assert json.loads(told.out)["counts"]["conversations"] == 1
-
-
-@pytest.mark.parametrize(("before", "after"), [(["--insecure"], []), ([], ["--insecure"])])
-def test_insecure_may_come_before_and_after_the_command(
-    before: list[str], after: list[str], dailytalk: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(INSECURE, "")
-    monkeypatch.delenv(INSECURE)
-    assert dailytalk(*before, "doctor", "--json", *after).code == 0
-    assert os.environ.get(INSECURE) == "1"

@@ -5,7 +5,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from audio_files import tones
 from command import EMBEDDED, Command
 from recordings import excerpt, save, state
 
@@ -63,16 +62,3 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
         ),
     ):
         assert re.search(row, done.out), row
-
-
-def test_what_can_not_be_planned_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    done = dailytalk("plan", tmp_path / "in", *EMBEDDED)
-    assert (done.code, done.err.count("\n")) == (1, 2)
-    assert "one channel" in done.err.splitlines()[0]
-    assert "none of the recordings can be used" in done.err
-
-
-def test_plan_refuses_options_of_speak_without_it(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("plan", tmp_path, "--profile", "embedded", "--verify")
-    assert (done.code, done.err.count("\n"), "--verify is for speak: add --speak" in done.err) == (1, 1, True)

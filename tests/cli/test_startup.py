@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from command import Command
 
 from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
@@ -54,20 +53,3 @@ def test_doctor_imports_neither_datasets_nor_pandas() -> None:
 def test_speak_loads_what_makes_or_buys_sound_where_they_do_so_and_not_before() -> None:
     heavy = {"torch", "ctranslate2", "onnxruntime", "scipy", "librosa", "matplotlib", "requests"}
     assert imported("speak", "--help") & (heavy | {"dailytalk_contiguous.publish"}) == set()
-
-
-@pytest.fixture
-def dailytalk(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    monkeypatch.setenv("COLUMNS", "200")
-    return dailytalk
-
-
-def test_version_is_that_of_the_package(dailytalk: Command) -> None:
-    done = dailytalk("--version")
-    assert (done.code, done.out, done.err) == (0, "dailytalk-contiguous 0.1.0\n", "")
-
-
-def test_misspelt_command_is_answered_with_the_nearest_one(dailytalk: Command) -> None:
-    done = dailytalk("statsu")
-    assert done.code == 2
-    assert "Did you mean 'status'?" in done.err

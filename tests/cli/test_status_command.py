@@ -83,19 +83,3 @@ def test_of_two_runs_that_begin_at_once_one_works(
     )
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert (done.code, "nothing to do" in done.out) == (0, True)
-
-
-def test_recordings_that_reached_no_shard_are_counted_too(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
-) -> None:
-    calls(tmp_path / "in", "a")
-    (tmp_path / "in/broken.wav").write_bytes(b"")
-    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick).code == 3
-    told = dailytalk("status", tmp_path / "out").out
-    assert "tag: 1 rejected; rejects.jsonl tells why." in told.splitlines()
-
-
-def test_folder_without_a_run_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("status", tmp_path)
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "no run was recorded" in done.err

@@ -57,25 +57,6 @@ def test_build_streams_up_to_its_limit_and_goes_on_at_its_commit(
     assert "nothing to do" in done.out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ((REPO, "--streaming", "--workers", "2"), "--workers can't be used with --streaming"),
-        ((REPO, "--streaming", "--buckets", "robust"), "--buckets robust measures the whole corpus"),
-        ((REPO, "--limit-hours", "1"), "--limit-hours is for --streaming"),
-        ((".", "--streaming"), "--streaming is for datasets on the Hub"),
-    ],
-)
-def test_mistake_is_one_sentence_and_makes_nothing(
-    tmp_path: Path, dailytalk: Command, hub: HubServer, arguments: tuple[str, ...], told: str
-) -> None:
-    publish(1)
-    done = dailytalk("tag", *arguments, "--out", tmp_path / "out", *EMBEDDED)
-    assert (done.code, len(done.err.splitlines())) == (1, 1)
-    assert told in done.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_dry_run_of_a_stream_refuses_what_the_run_refuses_and_names_what_is_left(
     tmp_path: Path, dailytalk: Command, quick: tuple[str, ...], hub: HubServer
 ) -> None:

@@ -69,14 +69,6 @@ def transcript(path: Path, text: str) -> None:
     path.write_text(json.dumps(words))
 
 
-def test_language_of_a_transcript_is_found(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
-    transcript(tmp_path / "in/call.json", SAID)
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", "--profile", "embedded")
-    assert done.code in (0, 3)
-    assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"en"}
-
-
 SAGT = "Guten Morgen, ich möchte gern wissen, wann der Zug heute Nachmittag nach Hamburg fährt und was er kostet"
 
 
@@ -167,33 +159,12 @@ def test_what_nobody_transcribed_has_no_words_without_a_recogniser(tmp_path: Pat
     assert {word["speaker"] for word in row["alignments"]} == {"left"}
 
 
-@pytest.mark.nightly
-def test_plan_names_the_transcripts_and_telephones(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=8.5)[::2], rate=8000)
-    transcript(tmp_path / "in/call.json", SAID)
-    save(tmp_path / "in/other.wav", excerpt(seconds=8.5)[::2], rate=8000)
-    done = dailytalk("plan", tmp_path / "in", *quick[:-2])
-    assert "transcripts for 1 of 2 recordings; used instead of recognition: .json (1)" in done.out
-    assert "as a telephone does" in " ".join(done.out.split())
-
-
 def test_nothing_usable_gives_1_and_says_why(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
     save(tmp_path / "in/mono.wav", tones(1, channels=1))
     done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
     assert done.code == 1
     assert "no recording could be used" in done.out
     assert list(read_lines(tmp_path / "out/rejects.jsonl")[0]) == ["id", "stage", "reason", "remedy"]
-
-
-def test_json_is_all_there_is_on_stdout(tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]) -> None:
-    calls(tmp_path / "in", "a")
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--json")
-    told = json.loads(done.out)
-    assert (done.code, told["complete"], told["shards"]) == (3, True, {"all": 1, "made": 1, "missing": 0})
-    assert told["run"] == json.loads((tmp_path / "out/run.json").read_text())
 
 
 def test_dry_run_says_what_it_would_do_and_writes_nothing(
@@ -239,18 +210,6 @@ def test_hosts_share_the_work_and_the_last_one_writes_the_transcript(
     assert (first.code, "1 shard still missing" in first.out) == (0, True)
     second = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--shard", "2/2", "--json")
     assert json.loads(second.out)["complete"]
-
-
-def test_rules_can_be_changed_where_the_transcript_was_edited_beyond_reading(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
-) -> None:
-    calls(tmp_path / "in", "a")
-    dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
-    (tmp_path / "out/transcript.jsonl").write_text("my notes\n")
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick)
-    assert (done.code, done.err) == (0, "")
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *quick, "--rules", "seed")
-    assert (tmp_path / "out/transcript.jsonl").read_text() == "my notes\n"
 
 
 # Stopping and going on

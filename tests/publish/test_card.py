@@ -26,9 +26,6 @@ FACTS = CardFacts("owner/good_talks", "v1.0.0", history=(("v1.0.0", "2026-01-02"
 
 Made = tuple[Packed, Version]
 
-#: Of a dataset that has something of everything.
-PICTURES = ("lengths", "offsets", "affect")
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
@@ -80,16 +77,6 @@ def test_datasets_reads_configs_and_columns_back(made: Made) -> None:
     assert {name: split.num_examples for name, split in info.splits.items()} == {"train": 2, "validation": 1}
     assert info.download_size == sum(file.size for file in made[0].files)
     assert info.dataset_size == sum(split.num_bytes for split in info.splits.values()) > 0
-
-
-def test_size_is_the_category_of_the_hub(tmp_path: Path) -> None:
-    rows = [published_row(str(number), lines=()) for number in range(1000)]
-    assert front(render(write_version(tmp_path, {"train": rows})))["size_categories"] == ["1K<n<10K"]
-
-
-def test_an_unknown_language_is_left_out(tmp_path: Path) -> None:
-    made = write_version(tmp_path, {"train": [published_row(language="und")]})
-    assert "language" not in front(render(made))
 
 
 def test_the_first_conversation_can_be_heard_from_the_version_that_the_card_is_about(tmp_path: Path) -> None:
@@ -168,18 +155,6 @@ def test_values_that_we_wrote_follow_the_data_and_chosen_ones_stay(made: Made, t
     assert "moshi" not in told["tags"]
 
 
-def test_a_derived_licence_follows_its_sources(made: Made, tmp_path: Path) -> None:
-    old = render(made)
-    assert front(old)["license"] == "cc-by-4.0"
-    unknown = write_version(tmp_path, {"train": [published_row(source_licence=None)]})
-    told = front(render(unknown, old.text))
-    assert (told["license"], told["license_name"]) == ("other", "see-the-card")
-    assert told["license_link"].endswith("owner/good_talks#licences")
-    back = front(render(made, render(unknown, old.text).text))
-    assert back["license"] == "cc-by-4.0"
-    assert "license_name" not in back
-
-
 def test_other_configs_survive_and_ours_are_replaced(made: Made) -> None:
     old = (
         "---\nconfigs:\n- config_name: default\n  data_files: mine.csv\n"
@@ -217,10 +192,6 @@ def test_shared_speakers_are_said_plainly(tmp_path: Path) -> None:
     assert "not known of every conversation" in text
 
 
-def test_known_and_separate_speakers_are_said_to_be_so(made: Made) -> None:
-    assert "No recorded (right) speaker is heard in two splits" in section(render(made), "splits")
-
-
 def test_no_path_of_the_machine_comes_into_the_card(tmp_path: Path) -> None:
     models = ({"role": "recogniser", "name": "/home/maria/whisper-mine", "licence": "unknown", "url": ""}, *MODELS)
     row = published_row(models=models)
@@ -255,28 +226,11 @@ def test_data_cannot_become_markup(tmp_path: Path) -> None:
     assert "&#60;!-- dailytalk" in card.text
 
 
-def test_plots_are_png_without_dates_and_the_text_shows_them(made: Made) -> None:
-    card = render(made)
-    pictures = {name: card.assets[name] for name in card.assets.keys() - {SAMPLE, STATS}}
-    assert pictures.keys() == {f"assets/{name}.png" for name in PICTURES}
-    for name, png in pictures.items():
-        assert png.startswith(b"\x89PNG")
-        assert b"tEXt" not in png
-        assert b"tIME" not in png
-        assert f"]({name})" in card.text
-
-
 def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
     card = render(write_version(tmp_path, {"train": [published_row(lines=())]}))
     assert set(card.assets) == {"assets/lengths.png", SAMPLE, STATS}
     assert "nothing to measure" in section(card, "turn-taking")
     assert "](assets/tags.png)" not in card.text
-
-
-def test_models_without_a_name_do_not_stop_the_card(tmp_path: Path) -> None:
-    nobody = {"role": None, "name": None, "licence": None, "url": None}
-    card = render(write_version(tmp_path, {"train": [published_row(models=(nobody, *MODELS))]}))
-    assert front(card)["license"] == "other"
 
 
 def test_ways_to_load_name_the_version_if_it_has_a_tag(made: Made) -> None:

@@ -1,39 +1,15 @@
 """The plots of pages and cards, read back: what is drawn, where, and how large."""
 
 import io
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from dailytalk_contiguous.core.quality import QualityLimits
 from dailytalk_contiguous.publish.clip_figures import MEASURES, Quality
-from dailytalk_contiguous.publish.plots import COLOURS, INK, Plot, affect_map, histogram, png, svg
-from dailytalk_contiguous.publish.templates import asset
-
-
-def share_of(picture: bytes, colour: str) -> float:
-    """The share of a picture that has a colour."""
-    pixels = imread(io.BytesIO(picture), format="png")[..., :3]
-    return float((abs(pixels - np.array(to_rgb(colour))) < 2 / 255).all(axis=-1).mean())
-
-
-def test_quality_is_drawn_measure_by_measure_with_limits_where_something_is_known() -> None:
-    at = {name: (of.span[0] / of.factor, (of.span[1] - of.span[0]) / of.factor) for name, of in MEASURES.items()}
-    rows: list[dict[str, Any]] = [
-        {name: low + share * width for name, (low, width) in at.items()} | {"snr_db": None, "conversation_id": "a"}
-        for share in (0.1, 0.5, 0.5, 0.9)
-    ]
-    limited = Quality.of_rows(rows, QualityLimits(lowest_snr_db=20.0)).figures()
-    of = {of.plot.name: of for of in limited if of.plot}
-    assert of.keys() == MEASURES.keys() - {"snr_db"}
-    for found in of.values():
-        assert (share_of(png(found.plot), INK) > 0) == bool(found.limits)
-    [unknown] = [of for of in limited if not of.plot]
-    assert (unknown.beyond, unknown.known, unknown.unknown) == (0, 0, 4)
+from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram, png, svg
 
 
 def plots() -> list[Plot]:
@@ -57,13 +33,6 @@ def test_every_plot_is_a_picture_of_a_page_and_of_a_card_and_the_same_each_time(
     assert b"tEXt" not in picture
     assert b"dc:date" not in drawing
     assert plot.words
-
-
-def test_colours_of_plots_differ_and_those_of_channels_are_those_of_the_page() -> None:
-    light = asset("house.css").partition("@media")[0]
-    assert all(f"--{name}: {COLOURS[name]};" in light for name in ("left", "right"))
-    assert f"--ink: {INK};" in light
-    assert len({*COLOURS.values()}) == len(COLOURS)
 
 
 def test_a_plot_says_its_figures_to_who_can_not_see_it() -> None:

@@ -57,10 +57,3 @@ def test_folders_without_anything_say_so(tmp_path):
     findings, facts = check_folder(tmp_path / "j")
     assert [one.kind for one in findings] == ["empty-folder"]
     assert facts == {"kind": "j-moshi", "files": 0, "hours": 0.0, "words": 0, "words_of_speaker": {}}
-
-
-def test_hours_and_words_are_those_of_each_role_and_speaker(csm, jmoshi):
-    facts = check_folder(csm)[1]
-    assert (facts["hours"], facts["hours_of_role"]) == (0.0025, {"0": 0.0013333, "1": 0.0011667})
-    facts = check_folder(jmoshi)[1]
-    assert (facts["hours"], facts["words_of_speaker"]) == (0.0033333, {"A": 10, "B": 8})

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from datasets import Features, List, Value
 from hub.server import HubServer
-from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.compare import Changes, compare_versions, shifts
+from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import is_version_tag, latest, next_tag, open_version, parse_tag
 from dailytalk_contiguous.store.hub import Reference
 
@@ -37,14 +36,6 @@ def after(change: Callable[[list[Row]], Any]) -> list[Row]:
     made = copy.deepcopy(rows())
     change(made)
     return made
-
-
-def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
-    version = open_version(write_version(tmp_path, {"train": [rows()]}, tag="v1.0.0"))
-    HfApi().create_repo(REPO, repo_type="dataset")
-    for before in (None, open_version(Reference(REPO))):
-        found = compare_versions(before, version)
-        assert (found.previous, found.added, found.bump) == (None, ["a", "b", "c"], "minor")
 
 
 def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
@@ -120,15 +111,6 @@ def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itse
     assert changed(tmp_path / "again", nan, nan).changed == []
 
 
-def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
-    assert shifts([0.0, 0.010, 0.011, 0.0124, 0.02]) == {
-        "matched": 5,
-        "share_moved": 0.6,
-        "median_seconds": 0.012,
-        "largest_seconds": 0.02,
-    }
-
-
 def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
     found = changed(tmp_path, rows(), after(lambda made: made[0]["provenance"].update(tool="0.2")))
     assert (found.changed, found.fields, found.bump) == (["a"], {"provenance": 1}, "patch")
@@ -139,14 +121,6 @@ def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
     new = write_version(tmp_path / "new", {"train": [rows()[:1], rows()[1:]]}, tag="v1.0.1")
     found = compare_versions(open_version(old), open_version(new))
     assert (found.changed, found.repacked, found.bump) == ([], True, "patch")
-
-
-def test_other_card_is_a_patch_and_a_missing_one_is_not_compared(tmp_path: Path) -> None:
-    old, new = (write_version(tmp_path / name, {"train": [rows()]}, tag="v1.0.0") for name in ("old", "new"))
-    (old / "README.md").write_text("one")
-    assert compare_versions(open_version(old), open_version(new)).bump == ""
-    (new / "README.md").write_text("two")
-    assert compare_versions(open_version(old), open_version(new)).bump == "patch"
 
 
 def test_conversation_in_another_split_has_moved(tmp_path: Path) -> None:
@@ -175,12 +149,6 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
     more, fewer = compare_versions(old, new), compare_versions(new, old)
     assert (more.columns, more.changed, more.bump) == ({"conversations": ["language"]}, [], "minor")
     assert (fewer.broken, fewer.bump) == ({"conversations": ["language is gone"]}, "major")
-
-
-def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
-    old = open_version(write_version(tmp_path / "old", {"train": [rows()]}))
-    new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=conversations(16000)))
-    assert compare_versions(old, new).bump == "major"
 
 
 def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) -> None:

@@ -9,14 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from finished_corpora import clip_row, corpus_folder, measures
+from finished_corpora import clip_row, corpus_folder
 from reports import tables_of, write_report
 
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import LABELLED
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures
-from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.verdict import LIMITS
 
 HOSTILE = "<b>&\"'</script></svg>é|`"
@@ -48,19 +47,6 @@ def test_hours_recorded_and_seen_are_told_apart() -> None:
     assert (sad["conversations"], sad["copies"], sad["seconds"], sad["seen"]) == (2, 1, 5.0, 2.0)
     training = CorpusFigures(tables).training()
     assert [*training.itertuples(name=None)] == [("happy", 2.0, 6.0), ("sad", 1.0, 2.0), ("unknown", 1.0, 1.0)]
-
-
-def test_what_is_missing_is_counted_from_what_could_train() -> None:
-    clips = CorpusFigures(tables_of(*rows()), before={"happy": 2700.0, "sad": 600.0})
-    assert clips.shortfalls() == {"sad": 1200.0}
-
-
-def test_a_folder_that_was_only_measured_has_its_plots(tmp_path: Path) -> None:
-    folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
-    assert open_items(folder).kind == "measured"
-    text = page(folder)
-    assert "1 beyond a limit of quality" in text
-    assert text.count("<h2>") == 2  # quality, and what was rejected
 
 
 def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:

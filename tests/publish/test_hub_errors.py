@@ -66,14 +66,6 @@ def test_server_that_never_answers_is_given_up(hub: HubServer, monkeypatch: pyte
         list_versions(REPO)
 
 
-def test_file_that_cannot_be_downloaded_is_told_by_what_the_hub_said(
-    api: HfApi, hub: HubServer, impatient: None
-) -> None:
-    assert "(Entry not found)" in told(api, "hf_hub_download", REPO, "none.txt").reason
-    hub.stop()
-    assert f"127.0.0.1:{hub.port}" in told(api, "hf_hub_download", REPO, "none.txt").reason
-
-
 def test_token_without_the_right_to_write_is_told_so(api: HfApi, hub: HubServer) -> None:
     reader = HfApi(token=hub.read_token)
     error = told(reader, "create_tag", REPO, tag="v1.0.0")
@@ -86,10 +78,3 @@ def test_wrong_token_is_told_without_it(api: HfApi) -> None:
     error = told(HfApi(token=token), "create_tag", REPO, tag="v1.0.0")
     assert "token" in error.reason
     assert token not in repr(error)
-
-
-def test_stale_parent_is_somebody_else(api: HfApi) -> None:
-    before = api.repo_info(REPO, repo_type="dataset").sha
-    api.upload_file(path_or_fileobj=b"1", path_in_repo="a", repo_id=REPO, repo_type="dataset")
-    error = told(api, "upload_file", path_or_fileobj=b"2", path_in_repo="a", repo_id=REPO, parent_commit=before)
-    assert "somebody else" in error.reason

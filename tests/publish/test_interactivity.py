@@ -197,13 +197,6 @@ def test_no_clip_is_made_of_a_conversation_whose_length_is_not_that_of_its_audio
         pack_version(folder, tmp_path / "packed", per_kind=9)
 
 
-@pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
-def test_conversations_with_one_id_are_refused(tmp_path: Path, dailytalk: Command, form: str) -> None:
-    folder = write_dataset(tmp_path / "work", [talk("call")], [talk("call")])
-    done = dailytalk("export", folder, "--format", form, "--out", tmp_path / "out")
-    assert (done.code, "occurs twice" in done.err) == (1, True)
-
-
 def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     def kinds(folder: Path) -> set[str]:
         found = json.loads(dailytalk("check", folder, "--json").out)["findings"]
@@ -227,16 +220,6 @@ def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: C
     facts = documents(tmp_path / "clips")["call0/user_backchannel/0000"]["clip"]
     assert facts["event_start"] + facts["start"] == pytest.approx(24.0)
     assert facts["speakers"]["left"] == "person0"
-
-
-@pytest.mark.parametrize(
-    "option", [("--per-kind", "3"), ("--context", "4s"), ("--after", "4s"), ("--rules", "kyutai")]
-)
-def test_option_of_clips_does_not_go_with_other_formats(
-    work: Path, tmp_path: Path, dailytalk: Command, option: tuple[str, str]
-) -> None:
-    done = dailytalk("export", work, "--out", tmp_path / "data", *option)
-    assert (done.code, f"{option[0]} does not go with --format moshi" in done.err) == (1, True)
 
 
 # The layout of Full-Duplex-Bench, and the three rules of its scripts that ask nobody.

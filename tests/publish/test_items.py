@@ -12,7 +12,6 @@ from publish.published_folder import write_published
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import BUILT
-from dailytalk_contiguous.publish.clip_folder import annotated_clip, annotation
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.items import problems_of
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
@@ -77,13 +76,6 @@ def test_words_of_a_training_folder_are_read_in_any_order_and_refused_without_ti
         open_items(tmp_path / "moshi").row(name)
 
 
-def test_clip_comes_back_from_its_annotation_whole() -> None:
-    clip = clip_row("s1-0", tag="calm", rule="r", weight=2.0)
-    assert annotated_clip(annotation(clip)) == {name: clip[name] for name in clip if name != "audio"} | {
-        "alignments": []
-    }
-
-
 def test_measures_are_those_of_every_clip_also_before_one_is_finished(tmp_path: Path) -> None:
     folder = corpus_folder(tmp_path, [], measured=[measures(), measures(snr_db=5.0)])
     items = open_items(folder)
@@ -100,12 +92,6 @@ def test_damaged_shard_of_a_corpus_is_one_sentence_and_so_is_one_of_another_kind
         DailytalkError, match=r"shard-0\.parquet has no column labels: run `dailytalk corpus` again"
     ):
         list(open_items(folder).rows())
-
-
-def test_shards_of_clips_are_read_from_their_work_folder_alone(tmp_path: Path) -> None:
-    folder = corpus(tmp_path / "acted")
-    with pytest.raises(DailytalkError, match=r"shard-0\.parquet holds clips: name the work folder"):
-        list(open_items(folder / "clips").rows())
 
 
 def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path) -> None:
@@ -150,13 +136,6 @@ def test_manifest_that_names_what_is_no_wav_of_its_folder_is_one_sentence(
         (folder / name).write_bytes(b"RIFX" if name == "c.wav" else b"{}  ")
     with pytest.raises(DailytalkError, match=told):
         list(open_items(folder).rows())
-
-
-def test_what_is_no_folder_of_ours_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="does not exist"):
-        open_items(tmp_path / "gone")
-    with pytest.raises(DailytalkError, match="holds no finished conversations"):
-        open_items(tmp_path)
 
 
 def test_row_says_what_is_wrong_with_it_and_where() -> None:

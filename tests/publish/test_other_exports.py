@@ -1,14 +1,12 @@
 import json
 
-import numpy as np
 import pytest
 import soundfile
-from built_conversations import LINES, built_row, stereo, write_dataset
+from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.codebook import Codebook
-from dailytalk_contiguous.publish.conversation import Utterance
-from dailytalk_contiguous.publish.csm import CSM, DialogueTurn, turns
+from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
 from dailytalk_contiguous.publish.moshi_check import window_count
@@ -17,23 +15,6 @@ from dailytalk_contiguous.publish.moshi_folder import cut_points
 
 def messages(folder):
     return [json.loads(line)["messages"] for line in (folder / "conversations.jsonl").read_text().splitlines()]
-
-
-def test_csm_turns_have_a_role_one_text_and_one_audio(tmp_path):
-    done = write_export([built_row()], tmp_path / "csm", CSM)
-    assert (done.files, done.rejects) == ({"train": 1}, [])
-    [turns] = messages(tmp_path / "csm")
-    assert [turn["role"] for turn in turns] == ["0", "1", "0", "1"]
-    assert [[part["type"] for part in turn["content"]] for turn in turns] == [["text", "audio"]] * 4
-    assert turns[0]["content"][0]["text"] == "Hello there."
-
-
-def test_csm_audio_is_that_speakers_alone(tmp_path):
-    write_export([built_row()], tmp_path / "csm", CSM)
-    [turns] = messages(tmp_path / "csm")
-    written, rate = soundfile.read(tmp_path / "csm" / turns[1]["content"][1]["path"], dtype="int16")
-    assert rate == 24000
-    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000)[33600:57600, 1])
 
 
 def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
@@ -73,17 +54,6 @@ def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
     assert 1.35 < heard[1][0] < 1.5
 
 
-def test_jmoshi_has_both_speakers_words_by_start(tmp_path):
-    done = write_export([built_row()], tmp_path / "j", JMOSHI)
-    assert (done.files, done.rejects) == ({"train": 1}, [])
-    words = json.loads((tmp_path / "j/text/call.json").read_text())
-    assert words[0] == {"speaker": "A", "word": "Hello", "start": 0.5, "end": 1.0}
-    assert {word["speaker"] for word in words} == {"A", "B"}
-    assert [word["start"] for word in words] == sorted(word["start"] for word in words)
-    written, _ = soundfile.read(tmp_path / "j/audio/call.wav", dtype="int16")
-    np.testing.assert_array_equal(written, stereo(LINES, 6.0, 24000))
-
-
 @pytest.mark.parametrize(
     ("languages", "options"),
     [(("en", "de"), 0), (("ja", "ja"), 1), (("zh-TW", "yue"), 1), ((None, "en"), 0), (("ja", "en"), 1)],
@@ -109,40 +79,6 @@ def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_
         write_export([silent], tmp_path / "none", format)
     with pytest.raises(DailytalkError, match="the conversation 'call' occurs twice"):
         write_export([built_row(), built_row()], tmp_path / "twice", format)
-
-
-def test_csm_has_no_turn_for_an_utterance_without_text(tmp_path):
-    write_export([built_row(lines=[*LINES, ("left", 5.2, 5.8, " ")])], tmp_path / "csm", CSM)
-    assert [turn["role"] for turn in messages(tmp_path / "csm")[0]] == ["0", "1", "0", "1"]
-
-
-def said(start, end, text="x", main=True):
-    return Utterance(start, end, (start, end), main, text, "", "")
-
-
-@pytest.mark.parametrize(
-    ("utterances", "found"),
-    [
-        ([said(0, 1), said(1.99, 3)], [DialogueTurn(0, 3, True, "x x")]),
-        ([said(0, 1), said(2, 3)], [DialogueTurn(0, 1, True, "x"), DialogueTurn(2, 3, True, "x")]),
-        ([said(0, 5), said(1, 2, " y ")], [DialogueTurn(0, 5, True, "x y")]),
-        (
-            [said(3, 4, "b"), said(0, 1, "a", False)],
-            [DialogueTurn(0, 1, False, "a"), DialogueTurn(3, 4, True, "b")],
-        ),
-        ([said(0, 1), said(1, 2, main=False), said(2, 3)], None),
-        ([said(0, 1, " ")], []),
-    ],
-)
-def test_turns_join_what_one_speaker_says_within_a_second(utterances, found):
-    told = list(turns(utterances))
-    assert told == found if found is not None else [one.main for one in told] == [True, False, True]
-
-
-@pytest.mark.parametrize(("silence", "cut"), [(0.19, False), (0.2, True)])
-def test_conversation_is_cut_in_silence_of_a_fifth_of_a_second(silence, cut):
-    assert len(cut_points([(0, 4), (4 + silence, 8)], 8.0, 6.0)) == 2 + cut
-    assert cut_points([(0, 4), (4 + silence, 8)], 8.0, 0.0) == [0.0, 8.0]
 
 
 @pytest.mark.parametrize(

@@ -73,9 +73,3 @@ def test_file_that_is_no_format_is_refused_in_a_sentence(
     done = dailytalk("export", tmp_path, "--format", file, "--out", tmp_path / "out")
     assert (done.code, done.err.count("\n"), reason in done.err) == (1, 1, True), done.err
     assert not (tmp_path / "out").exists()
-
-
-def test_format_whose_folders_nobody_can_check_is_said_to_be_one(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("check", tmp_path, "--format", "srt")
-    assert (done.code, "nothing is known of what a folder for players, editors has to be" in done.err) == (1, True)
-    assert "'praat': choose one of moshi" in dailytalk("check", tmp_path, "--format", "praat").err

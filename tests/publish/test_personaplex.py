@@ -265,10 +265,6 @@ def sound(seconds: float, channels: int = 1, rate: int = 24000):
     return written
 
 
-def test_check_finds_nothing_wrong_in_what_was_exported(folder):
-    assert kinds(folder) == set()
-
-
 @pytest.mark.parametrize(
     ("damage", "kind"),
     [
@@ -292,15 +288,6 @@ def test_check_finds_nothing_wrong_in_what_was_exported(folder):
 def test_check_names_a_prompt_with_which_the_trainer_would_do_without(folder, damage, kind):
     damage(folder)
     assert kind in kinds(folder if folder.exists() else folder.with_name("moved"))
-
-
-def test_check_names_a_conversation_that_is_prompted_with_itself(folder):
-    name = json.loads((folder / "train.jsonl").read_text().splitlines()[0])["path"].rpartition("/")[2]
-    sound(6.0)(folder)
-    shutil.copy(next((folder / "voice_prompts").glob("*.wav")), folder / "own.wav")
-    (folder / "own.wav").rename(folder / "voice_prompts" / name)
-    change(voice_prompt=name)(folder)
-    assert "own-prompt" in kinds(folder)
 
 
 def test_the_folder_is_read_as_moshis_and_the_command_says_how_many_have_prompts(tmp_path, dailytalk: Command):

@@ -111,13 +111,6 @@ def test_page_loads_nothing_from_anywhere(tmp_path):
     assert "default-src 'none'" in text
 
 
-@pytest.mark.parametrize("rows", [[], [built_row("silent", [])], [built_row("short", [], seconds=0.01)]])
-def test_next_to_nothing_has_a_page(tmp_path, rows):
-    text = page_of(write_dataset(tmp_path, rows))
-    assert fact(text, "conversations") == str(len(rows))
-    assert "Nothing to show" in text
-
-
 def test_page_is_not_put_among_shards(tmp_path):
     folder = write_dataset(tmp_path, [built_row()]) / "dataset"
     with pytest.raises(DailytalkError, match="--out"):
@@ -195,12 +188,6 @@ def test_examples_are_chosen_for_a_reason_that_they_say():
     assert examples_of(table, 0) == examples_of(table[:0], 5) == {}
 
 
-def test_two_conversations_of_one_id_do_not_stop_a_page(tmp_path):
-    folder = write_dataset(tmp_path, [built_row("a"), built_row("a", LINES[:2])])
-    assert write_report(folder).number == 2
-    assert write_report(folder, shown=["a"]).shown == ("a",)
-
-
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
     work = work_folder(tmp_path, 1)
     part = shown_of(page_of(work))["secret0"]
@@ -236,22 +223,6 @@ def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_wi
     assert "is gone" in shown_of(text)["secret0"]["recorded"]["why"]
     assert str(tmp_path) not in text
     assert len(sounds(text)) == 1
-
-
-def test_table_holds_every_conversation_the_worst_first_and_only_examples_in_full(tmp_path):
-    long = built_row("monologue", [("left", 0.0, 14.0, "So."), ("right", 14.5, 15.0, "Yes.")], 16.0)
-    folder = write_dataset(tmp_path, [with_source(built_row(name)) for name in "abc"] + [long])
-    text = page_of(folder, shown=1)
-    assert list(shown_of(text)) == ["monologue"]
-    table = text.partition('<table id="table">')[2].partition("</table>")[0]
-    first, *others = re.findall(r"<tr><th scope=.*?</tr>", table, re.DOTALL)
-    heads = re.findall(r'<th class="number"[^>]*><button[^>]*>([^<]+)', table)
-    assert '<button type="button" data-number="3">monologue</button>' in first
-    assert [re.findall(r'data-value="(\w)"', row)[0] for row in others] == ["a", "b", "c"]
-    cells = dict(zip(heads, re.findall(r'<td class="number( beyond)?"[^>]*>([^<]+)', first), strict=True))
-    assert cells["longest turn (s)"] == (" beyond", "14.0")
-    assert cells["length (s)"] == ("", "16")
-    assert "data-number" not in "".join(others)
 
 
 @pytest.mark.parametrize(
@@ -360,22 +331,6 @@ def add_shard(folder: Path, named: Path | None = None, audio_file: str = "call.f
     row |= {"utterance_id": [], "channel": [], "run": []}
     entries = {"call.001": Entry("call", 6.0)}
     write_shard(folder / "tagged" / "shard-0.parquet", Shard([row], entries), COLUMNS)
-
-
-def test_tagged_folder_reports_what_is_known(tmp_path):
-    folder = tagged(tmp_path, [tagged_line("left", 11.0, "Hello"), tagged_line("right", 12.3, "Hi")])
-    add_shard(folder)
-    text = page_of(folder)
-    assert fact(text, "conversations") == "1"
-    assert fact(text, "audio") == "6.0 s"
-    assert cell(text, "floor-transfer offset, median")[:2] == ["right", "0.3 s"]
-    assert "Synthesis" not in text
-    assert "re-voiced" not in text
-    [(samples, rate)] = sounds(text)
-    assert (len(samples), rate) == (6 * 24000, 24000)
-    loud = np.flatnonzero(np.abs(samples[:, 0]) > 0.1) / rate
-    assert abs(loud[0] - 1.0) < 0.01
-    assert shown_of(text)["call.001"]["lines"][0]["start"] == 1.0
 
 
 def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagged(tmp_path):

@@ -11,12 +11,11 @@ from command import Command
 from published_folder import write_published
 from reports import write_report
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.figures import corpus_stats
 from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
-from dailytalk_contiguous.publish.opening import open_items, reference_at
+from dailytalk_contiguous.publish.opening import open_items
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
 SILENT_PARTNER = [
@@ -33,20 +32,6 @@ def talks(folder: Path, lines: Any = SILENT_PARTNER, n: int = 3) -> Path:
 
 def tables_in(folder: Path) -> Tables:
     return open_items(folder).tables()
-
-
-def test_every_published_number_is_of_a_measure_and_says_what_is_comparable() -> None:
-    references = published_references()
-    assert {"open-yap", "candor", "fisher", "human-1", "duplexdrama"} == references.keys()
-    for reference in references.values():
-        assert reference.source
-        for band in reference.bands:
-            assert set(band.sides) <= set(TURN_MEASURES[band.measure].sides)
-            assert band.definition
-            assert band.comparable.endswith(".")
-            if band.low is not None and band.high is not None:
-                assert band.low < band.middle < band.high
-    assert [name for name, reference in references.items() if reference.avoid] == ["duplexdrama"]
 
 
 def test_a_value_is_beside_a_distribution_and_beside_a_single_value(tmp_path: Path) -> None:
@@ -152,9 +137,3 @@ def test_names_in_another_ones_file_stay_text(tmp_path: Path) -> None:
     page = write_report(tmp_path / "work", shown=0, reference=reference).path.read_text(encoding="utf-8")
     assert "<b>other" not in page
     assert "&lt;b&gt;other" in page or "&#60;b" in page
-
-
-def test_a_folder_or_version_without_the_file_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DailytalkError, match=r"has no corpus-stats\.json"):
-        reference_at(tmp_path / "empty")

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Features, Value
 from hub.server import HubServer
 from huggingface_hub import HfApi
-from versions_on_disk import REPO, Row, row, upload, write_file, write_version
+from versions_on_disk import REPO, Row, row, upload, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.compare import Changes, compare_versions
 from dailytalk_contiguous.publish.version import Version, open_version
 from dailytalk_contiguous.store.hub import Reference
@@ -37,22 +34,6 @@ def ids(where: Reference | Path, config: str = "conversations") -> list[tuple[st
     return [
         (split, one["conversation_id"]) for split, one in rows_in(open_version(where), config, ["conversation_id"])
     ]
-
-
-def test_folder_tells_its_configs_files_columns_and_rows_in_order(tmp_path: Path) -> None:
-    write_version(tmp_path, {"test": [[row("c")]], "train": [[row("b")], [row("a")]]}, tag="v1.0.0")
-    write_version(tmp_path, {"train": [[row("z")]]}, config="aside")
-    version = open_version(tmp_path)
-    configs = {config: [*splits] for config, splits in version.configs.items()}
-    assert configs == {"conversations": ["train", "test"], "aside": ["train"]}
-    assert version.configs["conversations"]["train"] == [
-        "conversations/train-00000-of-00002.parquet",
-        "conversations/train-00001-of-00002.parquet",
-    ]
-    assert version.features("conversations") == conversations(24000)
-    assert (version.features("none"), version.commit) == (None, None)
-    assert ids(tmp_path) == [("train", "b"), ("train", "a"), ("test", "c")]
-    assert version.manifest["version"] == "v1.0.0"
 
 
 def test_tag_branch_and_commit_are_read_over_http(hub: HubServer, tmp_path: Path) -> None:
@@ -158,26 +139,10 @@ def test_passing_fault_while_rows_are_read_loses_none(
     ]
 
 
-def test_dataset_without_a_needed_column_is_told_with_its_name(hub: HubServer, tmp_path: Path) -> None:
-    write_file(
-        tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], Features({"text": Value("string")})
-    )
-    upload(tmp_path)
-    version = open_version(Reference(REPO))
-    assert list(rows_in(version, "default")) == [("train", {"text": "hi"})]
-    with pytest.raises(DailytalkError, match=f"of {REPO} has no column conversation_id"):
-        list(rows_in(version, "default", ["conversation_id"]))
-
-
 def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
     HfApi().create_repo(REPO, repo_type="dataset")
     version = open_version(Reference(REPO))
     assert (version.configs, version.manifest) == ({}, {})
-
-
-def test_folder_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="there is no folder"):
-        open_version(tmp_path / "none")
 
 
 @pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00001-of-00003"])
@@ -212,31 +177,3 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
             _ = open_version(tmp_path).manifest
-
-
-def test_columns_that_are_asked_for_are_all_that_is_read(tmp_path: Path) -> None:
-    write_version(tmp_path, {"train": [[row("a")], [row("b"), row("c")]]})
-    version = open_version(tmp_path)
-    alone = rows_in(version, "conversations", ["conversation_id"])
-    assert [one for _, one in alone] == [{"conversation_id": name} for name in "abc"]
-    assert [set(one) for _, one in rows_in(version, "conversations")] == 3 * [set(conversations(24000))]
-    assert list(rows_in(version, "none")) == []
-    with pytest.raises(DailytalkError, match="has no column x, y"):
-        list(rows_in(version, "conversations", ["x", "conversation_id", "y"]))
-
-
-def test_published_version_is_checked_row_by_row_and_file_by_file(tmp_path: Path) -> None:
-    rows = [row("a"), row("b", audio_sha256="0" * 64)]
-    folder = write_version(tmp_path / "v", {"train": [rows], "test": [[row("c")]]}, tag="v1.0.0")
-    findings, facts = check_version(open_version(folder))
-    assert [(one.kind, one.file) for one in findings if one.level == "error"] == [("changed-audio", f"{FILE}: b")]
-    assert (facts["kind"], facts["commit"], facts["splits"]) == ("published", None, {"train": 2, "test": 1})
-    (folder / FILE).write_bytes((folder / "conversations/test-00000-of-00001.parquet").read_bytes())
-    found, facts = check_version(open_version(folder))
-    assert [(one.kind, one.file) for one in found if one.kind == "not-in-manifest"] == [("not-in-manifest", FILE)]
-    (folder / "manifest.json").unlink()
-    found, _ = check_version(open_version(folder))
-    assert (found[0].level, found[0].kind, found[0].file) == ("advice", "no-manifest", "manifest.json")
-    aside = write_version(tmp_path / "w", {"train": [[row("z")]]}, config="aside")
-    with pytest.raises(DailytalkError, match="has no config 'conversations'"):
-        check_version(open_version(aside))

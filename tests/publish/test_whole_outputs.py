@@ -622,29 +622,6 @@ def test_whole_output_is_as_expected(name: str, tmp_path: Path) -> None:
     assert OUTPUTS[name](tmp_path).splitlines() == (GOLDENS / name).read_text(encoding="utf-8").splitlines()
 
 
-#: What records of folders hold.
-PARTS = (
-    *("settings", "balance", "models", "speak", "source", "corpus", "sources", "packages", "counts", "hours"),
-    *("stages", "licences"),
-)
-
-
-def test_record_of_nulls_says_nothing(tmp_path: Path) -> None:
-    told = dict.fromkeys(PARTS)
-    record = json.dumps({"kind": "corpus", **told})
-    for folder in (first := corpus(tmp_path / "acted"), talks := work(tmp_path / "talks")):
-        (folder / "run.json").write_text(record)
-    assert "<th>limit</th>" in write_report(first).path.read_text()
-    assert "spent by the last run" not in write_report(talks, shown=0).path.read_text()
-    pack_version(talks, tmp_path / "stage")
-    assert check_folder(talks)[1]["conversations"] == 3
-    mix_folders([(first, None), (talks, None)], tmp_path / "out")
-    assert json.loads((tmp_path / "out/mix.json").read_text())["models"] == {}
-    packed, version = write_version(tmp_path / "version", {"train": [published_row()]})
-    made = card_of(None, packed, version, CardFacts("owner/name", None), {"kind": "corpus", **told}, ())
-    assert "Made with dailytalk-contiguous 0.1.0." in made.text
-
-
 if __name__ == "__main__":
     for golden, made in OUTPUTS.items():
         with TemporaryDirectory() as scratch:
