@@ -59,12 +59,6 @@ def test_wav_of_any_rate_is_read_as_it_is_and_analysed_at_16_khz(rate: int) -> N
     assert np.abs(analysis / 32768 - tones(SECONDS))[inner].max() < 2e-3
 
 
-@pytest.mark.parametrize(("kind", "subtype"), LOSSLESS)
-def test_lossless_formats_give_their_samples(kind: str, subtype: str) -> None:
-    samples = tones(SECONDS)
-    assert np.abs(read(wav_bytes(samples, subtype=subtype, kind=kind)) - samples).max() < 1e-4
-
-
 @pytest.mark.parametrize(("kind", "subtype"), LOSSY)
 def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None:
     samples = tones(SECONDS, 48000)
@@ -100,12 +94,8 @@ def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> 
 
 #: What README and `AUDIO_SUFFIXES` promise beyond what libsndfile writes: endings, and FFmpeg's name of the codec.
 OTHERS = (
-    *((f"a.{ending}", "aac") for ending in ("m4a", "m4b", "mp4", "m4v", "mov", "3gp", "mkv", "mka")),
-    *((f"a.{ending}", "aac") for ending in ("aac", "avi", "ts", "flv")),
-    *(("a.wma", "wmav2"), ("b.wma", "wmav1"), ("a.asf", "wmav2"), ("a.ac3", "ac3"), ("a.webm", "libopus")),
-    *(("b.webm", "vorbis"), ("b.mka", "flac"), ("b.m4a", "alac"), ("a.mpg", "mp2"), ("b.avi", "pcm_s16le")),
-    *(("b.mov", "pcm_s24le"), ("c.mka", "pcm_f64le"), ("b.mkv", "pcm_u8"), ("a.amr", "libopencore_amrnb")),
-    *(("a.wv", "wavpack"), ("a.tta", "tta"), ("a.wav", "adpcm_ima_wav"), ("a.caf", "pcm_s16le")),
+    *((f"a.{ending}", "aac") for ending in ("m4a", "mp4", "3gp", "aac")),
+    *(("a.wma", "wmav2"), ("a.webm", "libopus"), ("a.amr", "libopencore_amrnb"), ("b.mov", "pcm_s24le")),
 )
 
 
@@ -114,8 +104,7 @@ def test_every_format_that_is_promised_is_read_and_a_part_is_the_same_samples_as
     tmp_path: Path, name: str, codec: str
 ) -> None:
     rate, channels = (8000, 1) if codec == "libopencore_amrnb" else (48000, 2)
-    options = {"strict": "experimental"} if codec == "vorbis" else None
-    path = encode(tmp_path / name, tones(5.0, rate, channels), rate, codec, options)
+    path = encode(tmp_path / name, tones(5.0, rate, channels), rate, codec)
     info = read_header(struct_of(path))
     whole = read(path)
     assert info.sample_rate == rate
@@ -140,28 +129,6 @@ def test_sound_of_a_video_is_read(tmp_path: Path) -> None:
     assert len(read(tmp_path / "a.mp4")) / 16000 == pytest.approx(3.0, abs=0.2)
 
 
-def test_reading_past_the_end_gives_what_there_is() -> None:
-    assert len(read(wav_bytes(tones(SECONDS)), 2.0, 10.0)) == 8000
-
-
-def test_a_recording_without_samples_keeps_its_channels() -> None:
-    for rate in (16000, 48000):
-        assert read_pcm(struct_of(wav_bytes(np.zeros((0, 2), "float32"), rate))).shape == (0, 2)
-
-
-def test_an_empty_file_is_told_from_a_broken_one(tmp_path: Path) -> None:
-    path = tmp_path / "empty.wav"
-    path.touch()
-    assert problem(path).reason == "the file is empty (0 bytes)"
-
-
-def test_text_with_an_audio_name_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "notes.wav"
-    path.write_text("not audio\n" * 50)
-    assert "read" in problem(path).reason
-    assert "WAV or FLAC" in problem(path).remedy
-
-
 @pytest.mark.parametrize(
     ("kind", "subtype"),
     [("WAV", "PCM_16"), ("AIFF", "PCM_16"), ("RF64", "PCM_16"), ("FLAC", "PCM_16"), ("MP3", "MPEG_LAYER_III")],
@@ -174,13 +141,6 @@ def test_a_recording_that_was_cut_short_is_refused(kind: str, subtype: str) -> N
 
 def mp3(seconds: float, rate: int = 16000) -> bytes:
     return wav_bytes(tones(seconds, rate), rate, "MPEG_LAYER_III", "MP3")
-
-
-def test_tags_around_an_mp3_do_not_count() -> None:
-    audio = mp3(6)
-    cover = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8).tobytes()
-    size = bytes(len(cover) >> shift & 0x7F for shift in (21, 14, 7, 0))
-    assert read_header(struct_of(b"ID3\x03\0\0" + size + cover + audio)).seconds == pytest.approx(6, abs=0.2)
 
 
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
@@ -219,14 +179,6 @@ def test_process_that_is_forked_has_a_decoder_of_its_own(tmp_path: Path) -> None
     path = encode(tmp_path / "call.m4a", tones(20.0), 16000, "alac")
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(seconds_of, [path] * 8) == [seconds_of(path)] * 8
-
-
-def test_a_flac_that_does_not_say_its_length_is_read_to_its_end() -> None:
-    audio = bytearray(wav_bytes(tones(SECONDS), kind="FLAC"))
-    audio[21] &= 0xF0  # the 36 bits of STREAMINFO that count the samples
-    audio[22:26] = bytes(4)
-    assert read_header(struct_of(bytes(audio))).seconds == pytest.approx(SECONDS)
-    np.testing.assert_array_equal(read(bytes(audio)), read(wav_bytes(tones(SECONDS), kind="FLAC")))
 
 
 def test_samples_that_are_no_numbers_are_refused() -> None:

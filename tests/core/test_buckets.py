@@ -113,18 +113,3 @@ def test_percentile_counts_values_on_a_threshold() -> None:
     # 101 values: the thresholds are values of the list
     made = percentile(np.arange(101), "speech_rate")
     assert [made.labels[place] for place in (33, 34, 65, 66)] == ["LOW", "MID", "MID", "HIGH"]
-
-
-def test_robust_thresholds_themselves_are_mid() -> None:
-    made = robust([], CORPUS)
-    assert (made.low, made.high) == (8.5, 11.5)
-    flat = robust([10.0] * 20, CORPUS)
-    on_thresholds = [10.0] * 18 + [flat.low, flat.high]  # neither the median nor the MAD changes
-    assert robust(on_thresholds, CORPUS) == (["MID"] * 20, flat.low, flat.high)
-    assert robust([10.0] * 19 + [np.nextafter(flat.low, 0)], CORPUS).labels[-1] == "LOW"
-    assert robust([10.0], Statistic(10.0, 0.0)).labels == ["MID"]
-
-
-def test_spread_from_digital_silence_is_infinite_and_of_silence_alone_none() -> None:
-    assert spread([0.0, 0.0, 0.0, 0.1, 0.1], "rms") == math.inf
-    assert spread([0.0] * 6, "rms") == 0.0

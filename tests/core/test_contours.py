@@ -79,20 +79,3 @@ def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> Non
         np.testing.assert_array_equal(both[name][0], left[name])
     soundfile.write(tmp_path / "left.wav", sound[0], RATE, subtype="FLOAT")
     np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])
-
-
-def test_the_picture_is_written(tmp_path: Path) -> None:
-    extractor = ProsodicFeatureExtractor()
-    figure = extractor.feature_figure(extractor.extract(audio_tensor=vowel(120, (500, 1500, 2500))))
-    figure.savefig(tmp_path / "contours.png")
-    assert (tmp_path / "contours.png").read_bytes()[:4] == b"\x89PNG"
-
-
-def test_a_pitch_that_moves_has_a_wider_peak() -> None:
-    t = np.arange(RATE) / RATE
-    widths = []
-    for phase in (2 * np.pi * 200 * t, 2 * np.pi * 200 * t + 8 * np.sin(2 * np.pi * 8 * t)):
-        tone = 0.1 * sum(np.sin(harmonic * phase) / harmonic for harmonic in range(1, 8))
-        widths.append(np.nanmean(IN_UNITS.extract(audio_tensor=tone)["f0_width"]))
-    assert widths[0] == pytest.approx(40, abs=2)  # of a Hann window of 50 ms: 2 / 0.05 s
-    assert widths[1] > widths[0] + 1

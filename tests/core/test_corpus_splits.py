@@ -87,12 +87,6 @@ def acted(speakers: int, sentences: int, emotions: int = 6, seconds: float = 2.5
     ]
 
 
-def test_ninety_one_speakers_are_parted_by_speakers() -> None:
-    found = split(acted(91, 12))
-    assert (found.by, found.note) == ("speakers", None)
-    assert found.share == pytest.approx(0.15, abs=0.02)
-
-
 @pytest.mark.parametrize("speakers", [2, 4])
 def test_few_speakers_give_way_to_sentences_and_the_note_says_why(speakers: int) -> None:
     found = split(acted(speakers, 20))
@@ -110,11 +104,6 @@ def test_speakers_who_act_one_emotion_each_give_way_to_sentences() -> None:
     found = split(clips)
     assert found.by == "sentences"
     assert "differ in emotion" in str(found.note)
-
-
-def test_one_clip_trains() -> None:
-    found = split([clip("a", speaker="s", sentence="t", emotion="sad")])
-    assert (set(found.side.values()), found.share) == ({"train"}, 0)
 
 
 def test_official_splits_are_kept() -> None:

@@ -71,16 +71,6 @@ def test_another_melody_is_further_than_the_same_and_its_semitones_are_told() ->
     assert other.semitones > 1
 
 
-def test_a_flat_reading_is_further_than_one_that_moves_otherwise() -> None:
-    times = np.linspace(0, 6 * np.pi, 90)
-    moving, later, flat = (melody(*150 * 2 ** (np.sin(times - phase) * octaves)) for phase, octaves in MELODIES)
-    assert compared(moving, moving).distance < compared(moving, later).distance < compared(moving, flat).distance
-
-
-#: Phase and octaves up and down of a melody, of one that rises where it falls, and of none.
-MELODIES = ((0.0, 0.3), (np.pi / 2, 0.3), (0.0, 0.0))
-
-
 def test_what_is_not_voiced_has_no_delivery() -> None:
     whisper, voice = melody(0.0, 0.0, 0.0), melody(100.0, 110.0)
     usual = register_of([whisper, voice])

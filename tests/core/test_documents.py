@@ -1,6 +1,5 @@
 import gzip
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,8 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import (
     expect,
-    fits,
     json_lines,
     parse_json,
-    parse_yaml,
     unpack_gzip,
 )
 from dailytalk_contiguous.core.errors import BadInput
@@ -63,19 +60,8 @@ def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
     assert "more than 8.0 MiB" in reasons[6]
 
 
-@pytest.mark.parametrize("text", ["a: {b: ["])
-def test_yaml_that_cannot_be_used_is_one_sentence(text: str) -> None:
-    with pytest.raises(BadInput, match=r"^moshi\.yaml: "):
-        parse_yaml(text, "moshi.yaml")
-
-
 SHAPE = {"id": str, "seconds": float, "count?": int, "words": [{"word": str}], "models?": {str: {"name": str}}}
 GOOD = {"id": "a", "seconds": 1, "count": None, "words": [{"word": "yes"}], "models": {"tts": {"name": "x"}}}
-
-
-def test_value_of_the_shape_is_given_back() -> None:
-    assert expect(GOOD, SHAPE, "x") is GOOD
-    assert fits(GOOD, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +86,3 @@ def test_members_of_gzip_are_unpacked_one_after_the_other(members: int, zeros: i
     assert unpack_gzip(data, "x", limit=2 * members) == b"ab" * members
     with pytest.raises(BadInput, match=r"^x: unpacked it has 0\.0 MiB, more than 0\.0 MiB: again$"):
         unpack_gzip(data, "x", "again", limit=2 * members - 1)
-
-
-def test_lines_have_numbers_from_one_and_blank_ones_are_passed_over(tmp_path: Path) -> None:
-    path = tmp_path / "a.jsonl"
-    path.write_bytes(b'\n{"a": 1}\n \t\n{"b": NaN}\n[]\n')
-    (second, one), (fourth, number), (fifth, lines) = json_lines(path)
-    assert (second, one, fourth, fifth) == (2, {"a": 1}, 4, 5)
-    assert str(number) == "NaN is not a number: mend or delete the line"
-    assert str(lines) == "it is not a JSON object: mend or delete the line"
-    assert math.isnan(dict(json_lines(path, nan=True))[4]["b"])

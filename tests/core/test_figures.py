@@ -40,13 +40,6 @@ def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
     assert figures.heard(tables) == {"utterances": 0, "seconds": 0, "left": 0, "right": 0}
 
 
-def test_tables_without_a_row_have_figures() -> None:
-    tables = TableMaker().tables()
-    assert figures.totals(tables) == {"conversations": 0} | NOTHING
-    assert figures.corpus_stats(tables)["timelines"] == {"source": {}, "rebuilt": {}}
-    assert (figures.cost(tables), figures.timeline_means(tables), len(figures.sums(tables, "tag"))) == (0, {}, 0)
-
-
 def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perfect() -> None:
     nothing = {"offset_distance": None, "overlap_kept": math.nan, "duration_ratio": None}
     lost = {"lost_speech_seconds": None, "lost_sound_seconds": 0.25}
@@ -142,11 +135,3 @@ def test_measures_of_a_tag_are_against_the_other_utterances_of_its_speaker() -> 
     assert table.loc["calm", "pitch"] == pytest.approx((-6 + 12) / 2)
     assert table.loc["calm", "rate"] == pytest.approx(-0.25)
     assert table.loc["calm", f"{TAKE}utterances"] == 1  # ben has said nothing else to compare it with
-
-
-def test_what_is_no_finite_number_is_unknown() -> None:
-    known = (None, 0.0, 0.07, 0.5, 1.0, math.nan, math.inf)
-    said = [utterance("left", at, at + 1, confidence=value, valence=value) for at, value in enumerate(known)]
-    tables = tables_from([conversation(*said)])
-    assert tables.utterances["confidence"].count() == 4
-    assert figures.moments(tables).loc["valence", "count"] == 4

@@ -132,14 +132,6 @@ def test_what_is_nearly_an_event_is_counted_with_its_reason() -> None:
     assert counts["interruption: the agent may have been about to end"] == 1
 
 
-def test_a_word_where_no_utterance_is_speaks_against_a_pause() -> None:
-    lines, start, end = pause(random.Random(1))
-    utterances, words, (at,) = conversation([lines])
-    assert [event.kind for event in find_interactions(utterances, words)[0]] == ["pause"]
-    stray = Timed("left", at + start + 0.05, at + end - 0.05)
-    assert find_interactions(utterances, [*words, stray])[0] == []
-
-
 @pytest.mark.parametrize(
     ("busy", "window"),
     [
@@ -153,10 +145,6 @@ def test_clip_is_cut_where_nobody_speaks_or_says_that_it_is_not(
     busy: list[tuple[float, float]], window: tuple[float, float, bool, bool]
 ) -> None:
     assert window_around(25.0, 30.0, busy, 60.0, 10.0, 5.0) == pytest.approx(window)
-
-
-def test_clip_ends_with_its_conversation() -> None:
-    assert window_around(3.0, 4.0, [(0.0, 7.0)], 7.0, 10.0, 5.0) == (0.0, 7.0, True, True)
 
 
 #: By Kyutai's rules: speech, and the kind, start and end of the only event in it, or None.

@@ -35,11 +35,3 @@ def test_cache_that_is_named_is_made_private_and_keeps_its_rights_where_it_is_sh
     (tmp_path / "shared").mkdir(mode=0o750)
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "shared"))
     assert rights(cache_folder()) == 0o750
-
-
-def test_cache_is_in_the_home_of_who_has_named_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("DAILYTALK_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, "")
-    assert cache_folder() == tmp_path / ".cache" / "dailytalk_contiguous"
-    assert rights(tmp_path / ".cache" / "dailytalk_contiguous") == 0o700

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.word_times import (
     SHORTEST_WORD,
-    Shift,
     find_shift,
-    fit_words,
     join_words,
     match_words,
     split_words,
@@ -90,31 +88,10 @@ def test_words_without_times_share_the_speech_and_none_lies_across_a_pause() -> 
     assert spans[2][1] - spans[2][0] > spans[3][1] - spans[3][0]
 
 
-def test_overlapping_cues_without_times_are_not_shuffled() -> None:
-    matched = match_words([cue("I went home", 0, 3), cue("he said no", 1, 4)], [(0.0, 5.0)], 1.0)
-    assert [w["word"] for w in matched.words[0]] == ["I", "went", "home", "he", "said", "no"]
-
-
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     said = cue("Hello,  world!", 0, 2, word("hello", 0, 1), word("world", 1, 2))
     assert match_words([said], [(0.0, 2.0)], 1.0).texts == ["Hello, world!"]
     assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
-
-
-@pytest.mark.parametrize(
-    ("said", "fitted"),
-    [
-        ([(0.0, 0.4), (1.6, 1.8), (2.1, 2.2)], [1.0, 1.15, 1.6, 1.8, 1.95, 2.0]),
-        ([(0.0, 0.3), (0.3, 0.6), (1.2, 2.0)], [1.0, 1.05, 1.05, 1.1, 1.2, 2.0]),
-        ([(1.0, 1.8), (2.2, 2.6), (2.6, 3.0)], [1.0, 1.8, 1.8667, 1.9333, 1.9333, 2.0]),
-        ([(5.0, 5.2), (5.3, 5.4)], [1.6, 1.8, 1.9, 2.0]),
-    ],
-)
-def test_words_beyond_their_utterance_share_the_room_that_is_free_in_it(
-    said: list[tuple[float, float]], fitted: list[float]
-) -> None:
-    words = fit_words([word(str(place), *times) for place, times in enumerate(said)], 1.0, 2.0)
-    assert [time for own in words for time in (own["start"], own["end"])] == pytest.approx(fitted, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -132,10 +109,6 @@ def test_words_beyond_their_utterance_share_the_room_that_is_free_in_it(
 )
 def test_split_words(text: str, words: list[str]) -> None:
     assert split_words(text) == words
-
-
-def test_japanese_words_are_joined_without_spaces() -> None:
-    assert join_words(["今日", "は", "。", "OK", "go"]) == "今日は。 OK go"
 
 
 def frames(spans: list[tuple[float, float]], by: int = 0) -> set[int]:
@@ -157,11 +130,6 @@ def test_late_transcript_is_found_to_be_late_and_how_well_it_agrees_before_and_a
     assert shift.late == pytest.approx(0.05 * late)
     assert shift.agreement == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2], late)))
     assert shift.best == pytest.approx(shared(frames(SPEECH), frames(SPEECH[:2])))
-
-
-@pytest.mark.parametrize("said", [[], [([], [])], [([cue("", 1.0, 2.0)], [])]])
-def test_without_words_and_speech_nothing_is_shifted_or_agrees(said: list) -> None:
-    assert find_shift(said) == Shift(0.0, 0.0, 0.0, 0.0)
 
 
 def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> None:

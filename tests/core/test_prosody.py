@@ -53,11 +53,3 @@ def test_too_few_voiced_frames_give_no_pitch() -> None:
         assert math.isfinite(measured["f0_mean"]) is known
         n_frames = 1 + RATE // 256
         assert (measured["voiced_fraction"] * n_frames >= MIN_VOICED - 0.5) is known
-
-
-def test_no_samples_have_a_rate_and_nothing_else() -> None:
-    measured = measure_prosody(np.zeros(0, np.float32), 2, 0.5)
-    assert measured.pop("speech_rate") == 4.0
-    assert len(measured) == 5
-    assert all(math.isnan(value) for value in measured.values())
-    assert math.isnan(measure_prosody(np.zeros(0, np.float32), 0, 0.0)["speech_rate"])

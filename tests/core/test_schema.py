@@ -18,21 +18,6 @@ FEATURES = Features(
 
 
 @pytest.mark.parametrize(
-    ("column", "kind"),
-    [
-        ("text", pa.large_string()),
-        ("text", pa.null()),
-        ("sound", pa.large_binary()),
-        ("count", pa.int64()),
-        ("words", pa.large_list(pa.struct([("word", pa.string())]))),
-        ("unheard of", pa.bool_()),
-    ],
-)
-def test_type_that_a_reader_can_take_fits(column: str, kind: pa.DataType) -> None:
-    assert wrong_type(pa.schema([(column, kind)]), FEATURES, [column, "not in the file", "seconds"]) is None
-
-
-@pytest.mark.parametrize(
     ("column", "kind", "problem"),
     [
         ("text", pa.int64(), "text is of the type int64, not string"),

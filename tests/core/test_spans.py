@@ -76,13 +76,3 @@ def test_a_cut_falls_into_the_pause(pause: float, length: float) -> None:
     first, second = cut_long([(0.0, 18.0)], levels, FRAME)
     assert first.run == second.run == 0
     assert pause - FRAME <= first.end <= pause + length + FRAME
-
-
-def test_gap_of_just_the_limit_is_closed_and_one_inside_another_changes_nothing() -> None:
-    assert merge_gaps([(0.0, 4.0), (1.0, 2.0), (4.5, 5.0), (5.75, 6.0)], 0.5) == [(0.0, 5.0), (5.75, 6.0)]
-
-
-def test_span_of_just_the_longest_is_one_piece() -> None:
-    levels = np.ones(round(13 / FRAME), np.float32)
-    assert cut_long([(0.0, 12.0)], levels, FRAME, 12.0) == [(0.0, 12.0, 0)]
-    assert len(cut_long([(0.0, 12.01)], levels, FRAME, 12.0)) == 2

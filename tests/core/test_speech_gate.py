@@ -70,16 +70,6 @@ def test_what_is_no_speech_is_refused(samples: NDArray[np.float32], told: str) -
     assert told in (reason(samples) or "")
 
 
-@pytest.mark.parametrize("seconds", [0.3, 8.0])
-def test_text_without_a_letter_has_no_length_to_keep(seconds: float) -> None:
-    found = judge(voice(seconds), RATE, "?!", None, voice=VOICE).reason
-    assert found is None or "its text" not in found
-
-
-#: Says 20 letters in about 1.5 s, and dies away over 0.1 s.
-VOICE = Voice(16.0, 0.1)
-
-
 @pytest.mark.parametrize(
     ("text", "seconds", "told"),
     [
@@ -121,10 +111,6 @@ def test_habits_of_a_voice_are_medians_over_what_it_said() -> None:
 @pytest.mark.parametrize(("rate", "taken"), [(60.0, FASTEST_VOICE), (3.0, SLOWEST_VOICE)])
 def test_takes_that_are_all_cut_short_do_not_make_a_fast_voice(rate: float, taken: float) -> None:
     assert voice_of([spoken("Well, that is good to know.", rate)] * 6).rate == taken
-
-
-def test_limits_are_settings() -> None:
-    assert judge(voice(7.0), RATE, TEXT, gate=Gate(longest=5.0)).reason is None
 
 
 @given(

@@ -183,11 +183,6 @@ def test_a_resynthesised_piece_parts_the_kept_pieces_of_its_run() -> None:
     assert rebuild(run, 12.0).starts == pytest.approx([0.0, 5.0, 25.0])
 
 
-def test_an_empty_conversation_keeps_its_length() -> None:
-    assert rebuild([], 12.5) == ([], 12.5)
-    assert rebuild([], 12.5, "sequential", 24000) == ([], 12.5)
-
-
 def test_an_event_is_pushed_no_further_than_80_ms_after_the_one_before_it() -> None:
     events = [
         TurnEvent("right", 0.0, 9.0, 9.0, kept=True),

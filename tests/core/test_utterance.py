@@ -12,7 +12,6 @@ from dailytalk_contiguous.core.utterance import (
     line_of,
     line_problem,
     published,
-    sounding_span,
     utterance_of,
 )
 
@@ -51,19 +50,3 @@ def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
     assert (line["n_words"], line["pace"], line["topics"]) == (1, 2.35, topics)
     assert line_problem(line, fields) is None
     assert utterance_of(line, fields) == utterance | {"pace": 2.35}
-
-
-@pytest.mark.parametrize(
-    ("trims", "span"),
-    [
-        ({}, (1.0, 2.0)),
-        ({"start_trim": 0.1, "end_trim": None}, (1.1, 2.0)),
-        ({"start_trim": -0.1, "end_trim": 0.2}, (0.9, 1.8)),
-        ({"start_trim": 0.7, "end_trim": 0.7}, (1.0, 2.0)),
-    ],
-)
-def test_an_utterance_sounds_within_its_trims_and_where_these_say_nothing_from_start_to_end(
-    trims: dict[str, Any], span: tuple[float, float]
-) -> None:
-    assert sounding_span({"start": 1.0, "end": 2.0, **trims}) == pytest.approx(span)
-    assert sounding_span({"start": None, "end": 2.0, **trims}) is None

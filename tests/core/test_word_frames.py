@@ -37,11 +37,6 @@ def test_start_on_the_edge_of_a_frame_is_in_that_frame_for_every_window() -> Non
     assert (placed.moved, placed.lost) == (0, 0)
 
 
-def test_a_start_on_the_edge_of_a_frame_stays_in_it() -> None:
-    placed = place_words(words(1.5, 2.0))
-    assert (frames(placed), placed.moved) == ([18, 25], 0)
-
-
 def test_word_of_several_tokens_gets_as_many_frames_where_there_is_room() -> None:
     crowded = words(1.0, 1.1, 1.5, tokens=(3, 1, 1))
     assert place_words(crowded).cut == 0

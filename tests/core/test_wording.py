@@ -1,5 +1,3 @@
-import pytest
-
 from dailytalk_contiguous.core.wording import kind_of
 
 
@@ -23,26 +21,3 @@ def test_reasons_that_differ_in_ids_quotes_and_figures_are_of_one_kind() -> None
         == "held back: could not be said: …"
     )
     assert kind_of("MUL1423 has one channel") == kind_of("SNG1640.wav has one channel") == "… has one channel"
-
-
-@pytest.mark.parametrize(
-    ("reason", "kind"),
-    [
-        ("its signal-to-noise ratio is -7.2 dB (at least 10.0 dB)", "its signal-to-noise ratio is under 10.0 dB"),
-        ("0.61% of it is clipped (at most 0.50%)", "over 0.50% of it is clipped"),
-        (
-            "it is 0.31 s long (at least 0.50 s), its bandwidth is 3.9 kHz (at least 6.5 kHz)",
-            "it is under 0.50 s long, its bandwidth is under 6.5 kHz",
-        ),
-        ("it is silent for 1.90 s inside (at most 1.50 s)", "it is silent for over 1.50 s inside"),
-    ],
-)
-def test_kind_of_what_is_beyond_a_limit_names_the_limit(reason: str, kind: str) -> None:
-    assert kind_of(reason) == kind
-
-
-def test_reasons_of_different_kinds_stay_apart() -> None:
-    assert kind_of("the server answered 503") != kind_of("the server answered 404")
-    assert kind_of("it is silent") != kind_of("it is clipped")
-    assert kind_of("its speech/noise ratio is low") == "its … ratio is low"
-    assert kind_of("") == "no reason given"

@@ -1,5 +1,4 @@
 import gc
-import itertools
 import logging
 
 import pytest
@@ -28,29 +27,6 @@ def test_padded_audio_stays_within_the_budget_unless_one_item_exceeds_it(
     for batch in plan_batches(seconds, budget):
         longest = max(seconds[index] for index in batch)
         assert longest * len(batch) <= budget or len(batch) == 1
-
-
-@given(LENGTHS, BUDGETS)
-def test_no_two_neighbouring_batches_fit_into_one(seconds: list[float], budget: float) -> None:
-    batches = plan_batches(seconds, budget)
-    for first, second in itertools.pairwise(batches):
-        assert max(seconds[index] for index in first) * (len(first) + 1) > budget
-        assert min(seconds[index] for index in first) >= max(seconds[index] for index in second)
-
-
-@given(st.lists(st.tuples(st.sampled_from([0.0, 1.0, 5.0]), st.sampled_from("ab")), max_size=20), BUDGETS)
-def test_items_of_different_kinds_share_no_batch_and_each_kind_is_batched_as_if_alone(
-    items: list[tuple[float, str]], budget: float
-) -> None:
-    seconds, kinds = [length for length, _ in items], [kind for _, kind in items]
-    batches = plan_batches(seconds, budget, kinds)
-    for kind in "ab":
-        places = [place for place, other in enumerate(kinds) if other == kind]
-        alone = plan_batches([seconds[place] for place in places], budget)
-        assert [batch for batch in batches if kinds[batch[0]] == kind] == [
-            [places[index] for index in batch] for batch in alone
-        ]
-    assert sum(map(len, batches)) == len(items)
 
 
 def test_a_single_item_that_never_fits_is_said_with_its_length_and_a_way_out() -> None:

@@ -8,7 +8,6 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.models import devices
 
 needs_no_gpu = pytest.mark.needs("a machine without a GPU")
-needs_gpu = pytest.mark.needs("a GPU")
 
 
 def test_auto_is_cuda_only_where_both_libraries_can_use_it() -> None:
@@ -35,34 +34,6 @@ def test_cuda_is_refused_by_what_would_run_on_it_here() -> None:
 def test_the_default_of_a_cpu_is_one_that_it_has() -> None:
     assert devices.compute_type_of("cpu", "auto") == devices.CPU_TYPE
     assert devices.CPU_TYPE in ctranslate2.get_supported_compute_types("cpu")
-
-
-@needs_gpu
-def test_the_default_of_a_gpu_is_one_that_it_has() -> None:
-    assert devices.compute_type_of("cuda", "auto") in ctranslate2.get_supported_compute_types("cuda")
-
-
-# What CTranslate2 tells of cards by their compute capability.
-@pytest.mark.parametrize(
-    ("supported", "chosen"),
-    [
-        ({"float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"}, "float16"),
-        ({"float32", "float16", "int8", "int8_float32", "int8_float16"}, "float16"),
-        ({"float32", "int8", "int8_float32"}, "int8"),
-        ({"float32"}, "float32"),
-    ],
-    ids=["Ampere", "Volta", "Pascal", "Maxwell"],
-)
-def test_a_card_gets_the_first_type_that_it_has(supported: set[str], chosen: str) -> None:
-    assert devices.preferred_type(supported) == chosen
-
-
-def test_a_type_that_the_device_lacks_is_said_with_its_option() -> None:
-    devices.check_compute_type("cpu", devices.CPU_TYPE)
-    with pytest.raises(
-        DailytalkError, match="'float16' on the CPU here: pass --compute-type with one of auto, float32"
-    ):
-        devices.check_compute_type("cpu", "float16")
 
 
 def test_a_library_that_ctranslate2_can_not_open_is_said_with_both_ways_out() -> None:

@@ -14,10 +14,8 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     SynthesisFailed,
     VoiceSample,
-    VoiceSettings,
     free,
 )
-from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 
 PRICE = 0.1
@@ -98,20 +96,6 @@ def test_nothing_is_bought_while_purchases_are_halted_and_everything_afterwards(
     assert money.spent == PRICE
 
 
-@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0])
-def test_limit_that_limits_nothing_is_refused(limit: float) -> None:
-    with pytest.raises(DailytalkError, match="--max-cost is"):
-        Budget(limit)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_engines_are_what_their_names_say(engine: str) -> None:
-    made, known = load_synthesiser(engine, VoiceSettings("", "")), engine_named(engine)
-    assert (made.engine, made.model) == (known.name, known.model or made.model) == (engine, made.model)
-    assert made.deterministic == (engine in ("espeak", "piper"))
-    assert made is load_synthesiser(engine, VoiceSettings("", ""))
-
-
 def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
     money = Budget(2 * PRICE)
     passed = r"limit of 0\.2 USD \(0\.0000 USD are spent\): raise --max-cost and run the same command again"
@@ -136,10 +120,3 @@ def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_pa
     assert kept[0] == bought[0]
     assert np.array_equal(kept[1].spoken.samples, bought[1].spoken.samples)
     assert (money.spent, money.saved, len(hummer.said)) == (PRICE, PRICE, 1)
-
-
-def test_unknown_engine_is_answered_with_those_there_are() -> None:
-    with pytest.raises(DailytalkError, match="'festival': choose one of espeak, fish, openai, piper"):
-        load_synthesiser("festival", VoiceSettings("", "", 0.7, 0.7, 24000, 5))
-    with pytest.raises(DailytalkError, match="'festival'"):
-        load_synthesiser("festival", VoiceSettings("", "clone", 0.7, 0.7, 24000, 5))

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.word_times import split_words
-from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, SynthesisFailed
-from dailytalk_contiguous.models.style_prosody import NEUTRAL, prosody_of_tag
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
 
 TEXT = "Well, I never thought that she would come back."
@@ -57,15 +56,6 @@ def test_every_written_word_has_its_times(text: str) -> None:
         assert level(part) > 0.003, word
 
 
-def test_pauses_belong_to_no_word() -> None:
-    spoken = say("Yes. No.")
-    assert spoken.words is not None
-    yes, no = spoken.words
-    pause = spoken.samples[round((yes.end + 0.02) * spoken.sample_rate) : round(no.start * spoken.sample_rate)]
-    assert no.start - yes.end > 0.15
-    assert level(pause) < 0.001
-
-
 def test_a_line_does_not_depend_on_those_before_it() -> None:
     first = say()
     say("Was ist das?", "screaming", "de")
@@ -82,11 +72,6 @@ def test_tags_are_heard_and_never_read() -> None:
     assert len(shouting.samples) < 1.1 * len(neutral.samples)
 
 
-def test_an_unknown_tag_speaks_neutrally() -> None:
-    assert prosody_of_tag("nostalgic") == prosody_of_tag("") == NEUTRAL
-    assert np.array_equal(say(tag="nostalgic").samples, say().samples)
-
-
 def test_a_whisper_has_no_tone() -> None:
     whispered, voiced = (say("Well, I am here.", tag) for tag in ("whispering", ""))
     assert periodicity(voiced.samples, voiced.sample_rate) > 0.7
@@ -96,9 +81,3 @@ def test_a_whisper_has_no_tone() -> None:
 @pytest.mark.parametrize("language", ["en", "de", "zh", "ja"])
 def test_languages_have_voices(language: str) -> None:
     assert len(say("1 2 3", language=language).samples) > 5000
-
-
-@pytest.mark.parametrize("voice", ["", "+f3"])
-def test_a_language_without_a_voice_is_a_failure_of_the_line(voice: str) -> None:
-    with pytest.raises(SynthesisFailed, match=r"no voice .*--voice"):
-        say(language="xx", voice=voice)

@@ -154,41 +154,6 @@ def test_retry_after_is_honoured_as_seconds_and_as_a_date(fault: str) -> None:
     assert 6.9 <= sum(clock.slept) <= 9.0
 
 
-def test_a_429_lets_all_threads_wait() -> None:
-    clock = Clock()
-    with TtsServer(retry_after=7) as server:
-        server.plan = ["429-seconds"]
-        clock.sleep, sleep = lambda seconds: waiting.set(), clock.sleep  # type: ignore[method-assign]
-        waiting = threading.Event()
-        service = client(server.url, clock)
-        with ThreadPoolExecutor(2) as pool:
-            first = pool.submit(ask, service)
-            assert waiting.wait(20)
-            second = pool.submit(ask, service)
-            sleep(1.0)
-            assert len(server.asked) == 1
-            sleep(10.0)
-            assert first.result(20) == second.result(20)
-
-
-@pytest.mark.parametrize(
-    ("body", "told"),
-    [
-        (b'{"message": "too many words."}', " (too many words)"),
-        (b'{"error": {"message": "no\\n  such voice", "type": "x"}}', " (no such voice)"),
-        (b"<html>down</html>", ""),
-        (b'"' + b"x" * 300 + b'"', f" ({'x' * 200})"),
-    ],
-)
-def test_what_a_refusal_says_is_told_on_one_short_line(body: bytes, told: str) -> None:
-    def refuse(connection: socket.socket) -> None:
-        connection.sendall(f"HTTP/1.1 422 No\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-    with raw_server(refuse) as url, pytest.raises(DailytalkError) as caught:
-        ask(client(url))
-    assert caught.value.reason == f"The service answered 422{told}"
-
-
 @pytest.mark.parametrize(
     ("host", "safe"),
     [("[::1]", True), ("localhost", True), ("10.0.0.1", False), ("localhost.example.org", False)],

@@ -7,8 +7,7 @@ from tts_server import OPENAI, TOKEN, OwnServer, TtsServer, speech, wav
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, SynthesisFailed, VoiceSample
-from dailytalk_contiguous.models.paid import Client, Token
-from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech, instruction
+from dailytalk_contiguous.models.synthesisers.openai import OpenAISpeech
 
 LINE = Line("Are you sure?", "excited", "en", 0)
 
@@ -42,24 +41,9 @@ def test_a_line_is_said_with_its_tag_as_an_instruction(server: TtsServer, suffix
     assert (spoken.sample_rate, spoken.words, spoken.cost) == (24000, None, 0.0)
 
 
-def test_sentence_has_the_article_of_its_tag_and_no_tag_none() -> None:
-    assert [instruction(tag) for tag in ("", "uneasy", "brisk")] == [
-        "",
-        "Speak in an uneasy voice.",
-        "Speak in a brisk voice.",
-    ]
-
-
 def test_a_tag_that_the_model_ignores_is_refused_before_it_is_paid_for() -> None:
     with pytest.raises(DailytalkError, match="tts-1-hd takes no instructions"):
         OpenAISpeech(model="tts-1-hd").speak(LINE)
-
-
-def test_faults_are_handled_as_everywhere(server: TtsServer) -> None:
-    server.plan = ["429", "truncated", "empty"]
-    transport = Client("the server", server.url, Token(TOKEN, "OPENAI_API_KEY"), sleep=lambda seconds: None)
-    engine = OpenAISpeech(client=transport, usd_per_million_characters=1e6)
-    assert engine.speak(LINE).cost == pytest.approx(3 * len(LINE.text))
 
 
 def test_the_public_service_has_a_price_and_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

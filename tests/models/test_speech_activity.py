@@ -53,11 +53,6 @@ def test_a_voice_on_the_telephone_is_heard_as_it_is_in_full_band() -> None:
         assert np.mean(speech_probabilities(narrow)[spoken] >= 0.5) > 0.9, path
 
 
-@pytest.mark.parametrize("n_samples", [0, 1, FRAME - 1, FRAME, FRAME + 1])
-def test_short_signals_have_their_frames(n_samples: int) -> None:
-    assert len(speech_probabilities(SIGNAL[:n_samples])) == -(-n_samples // FRAME)
-
-
 def test_probabilities_are_those_of_silero_itself() -> None:
     threads = torch.get_num_threads()
     for name, channel in (("bicycle_repair", 1), ("weekend_trip", 0)):

@@ -1,4 +1,3 @@
-import os
 import re
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from command import start
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSample
-from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key, default_folder
+from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 
 KEY = "ab" + "0" * 62
 SPOKEN = Spoken(
@@ -166,13 +165,3 @@ for number in range(100000):
         entry = cache.get(f"{number:064d}")
         assert entry is not None
         assert len(entry.spoken.samples) == 4000
-
-
-def test_the_cache_lies_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DAILYTALK_CACHE", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert default_folder() == Path("/x/dailytalk_contiguous/speech")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_folder() == Path(os.path.expanduser("~/.cache/dailytalk_contiguous/speech"))
-    monkeypatch.setenv("DAILYTALK_CACHE", "/y")
-    assert SpeechCache().folder == Path("/y/speech")

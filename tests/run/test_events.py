@@ -1,5 +1,4 @@
 import os
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -40,26 +39,6 @@ def test_writers_side_by_side_lose_no_line_and_mix_none(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: append(path, line(run=str(n), reason="x" * 500)), range(400)))
     assert sorted(int(run.run) for run in read_runs(path)) == list(range(400))
-
-
-def test_line_without_an_end_is_passed_over_and_never_held(tmp_path: Path) -> None:
-    path = tmp_path / "events.jsonl"
-    append(path, line(run="first"))
-    with path.open("r+b") as file:
-        file.truncate(200 << 20)
-    for _ in range(2):  # the first goes with what was cut off; each line is the whole run
-        append(path, line(run="last"))
-    tracemalloc.start()
-    runs = read_runs(path)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert [run.run for run in runs] == ["first", "last"]
-    assert peak < 64 << 20
-
-
-def test_line_of_another_version_is_passed_over(tmp_path: Path) -> None:
-    append(tmp_path / EVENTS, line(of_another_version=1))
-    assert read_runs(tmp_path / EVENTS) == []
 
 
 # A run
@@ -118,11 +97,3 @@ def test_run_with_nothing_to_do_ends_what_a_killed_one_left_open(tmp_path: Path)
         with journal(tmp_path) as again:
             again.planned(RunPlan([TASK.path], [], 1))
     assert [run.state for run in read_runs(tmp_path / EVENTS)] == ["gone", "finished"]
-
-
-def test_second_pass_adds_to_what_is_to_be_done(tmp_path: Path) -> None:
-    with journal(tmp_path) as told:
-        for _ in range(2):
-            told.planned(RunPlan([TASK.path], [TASK], 0))
-    (run,) = read_runs(tmp_path / EVENTS)
-    assert (run.shards, run.audio_seconds) == (2, 12.0)

@@ -14,8 +14,7 @@ from scripted import folder, loopback, say, settings, talk
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.schema import SOURCE, Batch
 from dailytalk_contiguous.pipelines.to_text import tag_stages
-from dailytalk_contiguous.run import on_ray
-from dailytalk_contiguous.run.on_ray import RayJob, make_there, plan_workers
+from dailytalk_contiguous.run.on_ray import RayJob, make_there
 from dailytalk_contiguous.run.run import Pass, RunOptions, make_shards
 from dailytalk_contiguous.run.shard import RunPlan, Task
 from dailytalk_contiguous.run.storage import WorkFolder
@@ -23,7 +22,6 @@ from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 pytestmark = pytest.mark.needs("ray")
-
 pytest_plugins = ["ray_cluster"]
 
 
@@ -65,16 +63,6 @@ def make(work: RunPlan, stage: Stage, address: str) -> list[Path]:
 # What each worker gets
 
 
-@pytest.mark.parametrize(
-    ("cpus", "gpus", "workers", "share"),
-    [(12, 0, 3, (3, 0.0)), (12, 0, 0, (6, 0.0)), (1, 0, 0, (1, 0.0)), (80, 2, 0, (2, 1.0)), (16, 2, 3, (3, 0.5))],
-)
-def test_workers_are_as_many_as_asked_or_as_have_room(
-    cpus: int, gpus: int, workers: int, share: tuple[int, float]
-) -> None:
-    assert plan_workers(cpus, gpus, workers) == share
-
-
 def test_missing_ray_is_one_sentence_that_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(DailytalkError, match=re.escape("pip install 'dailytalk-contiguous[ray]'")):
@@ -109,32 +97,6 @@ def test_shard_of_a_killed_actor_is_made_again_once(tmp_path: Path, cluster: str
     assert read_rows(work.paths[1], ["process"])["bad"]["process"] != int(killed)
 
 
-@pytest.mark.nightly
-def test_shard_that_ends_two_actors_is_said_and_the_others_stay(tmp_path: Path, cluster: str) -> None:
-    stage = Trouble(str(tmp_path / "notes"), times=9)
-    work = plan(tmp_path / "out", "a", "bad", stage=stage)
-    with pytest.raises(DailytalkError, match="a worker was lost twice over one shard"):
-        make(work, stage, cluster)
-    assert len((tmp_path / "notes").read_text().split()) == 2
-    assert list((tmp_path / "out").glob("*.parquet")) == work.paths[:1]
-
-
-@pytest.mark.nightly
-def test_trouble_in_an_actor_arrives_as_it_is(tmp_path: Path, cluster: str) -> None:
-    stage = Trouble(lacking=True)
-    with pytest.raises(ModelMissing):
-        make(plan(tmp_path, "bad", stage=stage), stage, cluster)
-    assert list(tmp_path.glob("*.parquet")) == []
-
-
-@pytest.mark.nightly
-def test_recording_that_a_node_can_not_see_is_said_and_not_rejected(tmp_path: Path, cluster: str) -> None:
-    work = plan(tmp_path, "a", stage=Trouble())
-    work.tasks[0].rows[0]["audio"] = {"path": str(tmp_path / "nowhere.wav"), "bytes": None}
-    with pytest.raises(DailytalkError, match="does not see"):
-        make(work, Trouble(), cluster)
-
-
 # On another node
 
 
@@ -154,12 +116,3 @@ def test_paid_speech_is_bought_by_one_process(tmp_path: Path, monkeypatch: pytes
         outcome = say(work, settings(tmp_path), tmp_path / "out", workers=2, runner="ray")
         assert set(server.purchases.values()) == {1}
     assert outcome.record["counts"]["conversations"] == 2
-
-
-def test_no_cluster_at_an_address_is_one_sentence(tmp_path: Path) -> None:
-    told = "no Ray cluster answers at '127.0.0.1:1'"
-    import ray
-
-    ray.shutdown()  # a connected process stays with its cluster
-    with pytest.raises(DailytalkError, match=told):
-        on_ray.connected("127.0.0.1:1")

@@ -10,7 +10,6 @@ from recordings import calls, excerpt, read_lines, results, run, save, state
 
 from dailytalk_contiguous import tag_stages
 from dailytalk_contiguous.stages.base import Stages
-from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_text, write_lines
 
 
@@ -44,22 +43,6 @@ def edit(out: Path) -> str:
     path = out / "transcript.jsonl"
     path.write_text(path.read_text().replace('"text": "', '"text": "Well, ', 1))
     return path.read_text()
-
-
-def test_outputs_are_files_for_people_and_the_shards_beside_the_events(out: Path) -> None:
-    assert sorted(path.name for path in out.iterdir()) == [
-        "conversations.parquet",
-        "corpus-stats.json",
-        "events.jsonl",
-        "rated",
-        "rejects.jsonl",
-        "run.json",
-        "tagged",
-        "transcript.jsonl",
-        "transcript.sha256",
-        "utterances.parquet",
-    ]
-    assert {path.suffix for name in ("rated", "tagged") for path in (out / name).iterdir()} == {".parquet"}
 
 
 def test_edited_lines_stay_and_all_others_are_those_of_the_next_run(
@@ -149,8 +132,3 @@ def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: P
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, abs=1e-4)
     assert record["hours"]["speech"] == pytest.approx(sum(line["duration"] for line in lines) / 3600, abs=1e-4)
     assert (rejected["conversations"], rejected["of_conversations"], rejected["seconds"]) == (1, 2, 6.0)
-
-
-def test_rejects_are_the_lines_that_hold_one(tmp_path: Path) -> None:
-    (tmp_path / "rejects.jsonl").write_text('{"id": "a"}\n\n  \n{"id": "b"}\nof a damaged disk')
-    assert [reject["id"] for reject in work_folder.rejects_in(tmp_path)] == ["a", "b"]

@@ -2,9 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -135,23 +132,13 @@ def test_own_voice_that_raises_costs_the_line_and_says_why(
 
 TRIED = [
     ("np.zeros(16000, np.float32), 16000", "it is silence or noise"),
-    ("np.random.default_rng(0).normal(0, 0.1, 16000).astype(np.float32), 16000", "it is silence or noise"),
     ("np.zeros((2, 16000), np.float32), 16000", "did not give mono samples from -1 to 1"),
-    ("np.full(16000, 9000, np.int16), 16000", "did not give mono samples from -1 to 1"),
-    ("np.full(16000, np.nan, np.float32), 16000", "did not give mono samples from -1 to 1"),
-    ("np.zeros(0, np.float32), 16000", "did not give a sound"),
-    ("np.zeros(16000, np.float32), 16", "did not give 8000 to 96000 Hz"),
-    ("[None], 'fast'", "failed (ValueError: invalid literal"),
     ("1 / 0, 16000", "failed (ZeroDivisionError: division by zero)"),
 ]
-
-#: Of an engine that can't be made, or says what no cache key can have.
+#: Of an engine that can't be made, or fails before it speaks.
 UNUSABLE = [
     PARROT.replace("chosen.options.variant", "chosen.options.feathers"),
-    PARROT.replace("def __init__(self, chosen)", "def __init__(self)"),
-    PARROT + "Parrot.settings = lambda self: {1: {2}}\n",
     PARROT + "Parrot.preflight = lambda self: 1 / 0\n",
-    PARROT + "Parrot.price = lambda self, lines: lines.cost\n",
 ]
 
 
@@ -262,24 +249,3 @@ def tiny_vits(folder: Path) -> Path:
     VitsModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-@pytest.mark.needs("espeakng_loader")
-def test_what_espeak_spoke_is_not_made_again_after_a_change_of_fish(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
-    spoken = ("--out", tmp_path / "work", *EMBEDDED, "--tts", "espeak")
-    assert dailytalk("build", tmp_path / "in", *spoken).code == 0
-    shutil.copytree(ROOT / "dailytalk_contiguous", tmp_path / "dailytalk_contiguous")
-
-    def shards_to_make(file: str, text: str, other: str) -> str:
-        path = tmp_path / "dailytalk_contiguous/models/synthesisers" / file
-        code = path.read_text(encoding="utf-8")
-        assert text in code
-        path.write_text(code.replace(text, other), encoding="utf-8")
-        command = [sys.executable, "-m", "dailytalk_contiguous", "speak", str(tmp_path / "work"), "--dry-run"]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-
-    assert "1 shard, 0 of them to make" in shards_to_make("fish.py", '"normalize": True', '"normalize": bool(1)')
-    assert "1 shard, 1 of them to make" in shards_to_make(
-        "espeak.py", '"espeak-ng", True', '"espeak-ng", True\n    version = 2'
-    )

@@ -11,7 +11,6 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.events import EVENTS, read_runs
 from dailytalk_contiguous.run.speaking import price_of, read_synthesis_input
 
 BICYCLE = "(worried) The bicycle makes a noise again."
@@ -125,14 +124,6 @@ def test_edited_line_redoes_its_conversation_alone(tmp_path: Path, server: Stubb
     assert (line["text"], line["tag"]) == ("The bicycle makes a noise no more.", "delighted")
 
 
-def test_other_timeline_is_made_anew_of_what_was_bought(tmp_path: Path, server: Stubborn) -> None:
-    """Speak itself still stands, but a finished conversation keeps nothing of what it was made from."""
-    work = folder(tmp_path / "work", first=SHORT)
-    say(work, settings(tmp_path))
-    outcome = say(work, settings(tmp_path, timeline="sequential"))
-    assert (outcome.run.done, outcome.record["counts"]["spoken"], len(server.asked)) == (1, 2, 2)
-
-
 def test_sound_file_is_never_older_than_its_conversation(tmp_path: Path, server: Stubborn) -> None:
     """A run that stops later than at the first shard has changed that one, and written no sound file."""
     work = folder(tmp_path / "work", first=SHORT, second=talk("another", 4))
@@ -176,20 +167,6 @@ def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: P
     assert set(server.purchases.values()) == {1}
 
 
-@pytest.mark.parametrize(("tts", "paid"), [("fish", True), ("espeak", False)])
-def test_money_is_told_by_events_and_by_a_stop_where_speech_costs_any(
-    tmp_path: Path, server: Stubborn, tts: str, paid: bool
-) -> None:
-    def stop(stage: str, audio: float, wall: float | None) -> None:
-        raise KeyboardInterrupt
-
-    work = folder(tmp_path, first=SHORT)
-    with pytest.raises(KeyboardInterrupt):
-        say(work, settings(tmp_path, tts=tts), progress=stop)
-    (run,) = read_runs(work / EVENTS)
-    assert (run.state, run.spent is not None) == ("stopped", paid)
-
-
 def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=SHORT)
     record = say(work, settings(tmp_path)).record
@@ -215,15 +192,6 @@ def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server:
     assert found.hours == pytest.approx(sum(line["end"] - line["start"] for line in own) / 3600)
 
 
-def test_estimate_asks_for_another_take_of_what_was_refused(tmp_path: Path, server: Stubborn) -> None:
-    work = folder(tmp_path, first=SHORT[:2])
-    alone = price_of(read_synthesis_input(work), settings(tmp_path)).price
-    server.short[MORNING] = 0.2
-    assert say(work, settings(tmp_path, tries=1)).record["counts"]["rejects"] == 1
-    found = price_of(read_synthesis_input(work), settings(tmp_path, tries=2))
-    assert (found.utterances, found.cached, found.price) == (1, 0, alone)
-
-
 # Tags
 
 
@@ -239,16 +207,6 @@ def test_tag_that_the_synthesiser_does_not_know_stops_everything_before_it_costs
     say(work, settings(tmp_path, map_tag=(("giggling", "chuckling"),)))
     assert "(chuckling) The bicycle makes a noise again." in asked_for(server)
     assert read_lines(work / "transcript_shifted.jsonl")[2]["tag"] == "giggling"
-
-
-def test_free_tags_of_a_newer_model_may_not_hold_its_brackets(tmp_path: Path, server: Stubborn) -> None:
-    work = folder(tmp_path, first=SHORT)
-    edited(work, 2, tag="out of breath")
-    say(work, settings(tmp_path, tts_model="s2-pro"))
-    assert "[out of breath] The bicycle makes a noise again." in asked_for(server)
-    edited(work, 2, tag="out] of [breath")
-    with pytest.raises(DailytalkError, match="does not know"):
-        say(work, settings(tmp_path, tts_model="s2-pro"))
 
 
 # The voice

@@ -1,8 +1,6 @@
 import io
 import json
-import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from datasets import load_dataset
 from recordings import read_lines, state
 from reports import write_report
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.run.outputs import write_results
-from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
@@ -95,17 +91,6 @@ def test_lines_hold_both_times_and_the_words_said_in_them(spoken: Path) -> None:
         assert (new["synthesis"] is not None) == (old["channel"] == "left") == (new["status"] == "spoken")
 
 
-def test_times_in_parquet_are_those_of_the_lines(spoken: Path) -> None:
-    lines = {line["utterance_id"]: line for line in read_lines(spoken / "transcript_shifted.jsonl")}
-    for row in rows(spoken).values():
-        for told in row["utterances"]:
-            line = lines[told["utterance_id"]]
-            assert [told[name] for name in ("start", "end", "source_start", "source_end")] == [
-                line[name] for name in ("start", "end", "source_start", "source_end")
-            ]
-        assert all(word[edge] == round(word[edge], 4) for word in row["alignments"] for edge in ("start", "end"))
-
-
 def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
     for name, row in rows(spoken).items():
         path = spoken / "audio" / f"{name}_edited.wav"
@@ -130,15 +115,6 @@ def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
     assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
     assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
     assert (record["settings"]["timeline"], record["settings"]["revoice"]) == ("anchor", "left")
-
-
-def test_rows_tell_how_their_speech_was_made(spoken: Path, tmp_path: Path) -> None:
-    dataset = load_dataset("parquet", data_dir=str(spoken / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
-    assert sorted(dataset["conversation_id"]) == ["first", "second"]
-    told = json.loads(dataset["provenance"][0])
-    assert told["models"]["synthesiser"]["name"] == "espeak/espeak-ng"
-    chosen = {"revoice": "left", "sample_rate": 24000, "timeline": "anchor", "tries": 3, "no_text": "drop"}
-    assert chosen.items() <= told["settings"].items()
 
 
 # The two halves of a work folder
@@ -188,23 +164,6 @@ def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(spoke
     say(work, settings(tmp_path, tts="espeak"))
     assert not sound.is_symlink()
     assert sound.read_bytes() == private.read_bytes() == whole
-
-
-def test_stale_sound_is_replaced_however_new_its_date_is(spoken: Path, tmp_path: Path) -> None:
-    work = copied(spoken, tmp_path)
-    sound, transcript = work / "audio/first_edited.wav", work / "transcript.jsonl"
-    before = sound.read_bytes()
-    lines = transcript.read_text().splitlines(keepends=True)
-    place = next(n for n, line in enumerate(lines) if json.loads(line)["conversation_id"] == "first")
-    edited = json.loads(lines[place]) | {"text": "Something much longer is said here now, and nothing else."}
-    transcript.write_text("".join([*lines[:place], json.dumps(edited) + "\n", *lines[place + 1 :]]))
-    tomorrow = time.time_ns() + 86_400 * 10**9
-    os.utime(sound, ns=(tomorrow, tomorrow))  # as from a host with another clock
-    say(work, settings(tmp_path, tts="espeak"))
-    rows = [row for path in (work / "dataset").glob("*.parquet") for row in read_rows(path, ["audio"]).items()]
-    samples, _ = soundfile.read(io.BytesIO(dict(rows)["first"]["audio"]["bytes"]), dtype="int16")
-    assert sound.read_bytes() != before
-    assert np.array_equal(soundfile.read(sound, dtype="int16")[0], samples)
 
 
 def test_sound_files_of_others_are_left_alone(spoken: Path, tmp_path: Path) -> None:

@@ -34,13 +34,6 @@ def test_run_on_another_host_is_running_until_it_says_how_it_ended(tmp_path: Pat
     assert run_status(tmp_path)[0].state == "stopped"
 
 
-@pytest.mark.parametrize(("state", "reason"), [("finished", ""), ("failed", "no room"), ("stopped", "stopped")])
-def test_end_stands_whatever_became_of_the_process(tmp_path: Path, state: str, reason: str) -> None:
-    end(tmp_path, begin(tmp_path), state, reason)
-    (run,) = run_status(tmp_path)
-    assert (run.state, run.reason) == (state, reason)
-
-
 def test_run_here_is_running_while_its_process_holds_the_folder_and_gone_after(tmp_path: Path) -> None:
     begin(tmp_path)
     with locked(tmp_path / RUN_LOCK, "", ""):

@@ -102,12 +102,6 @@ def test_results_of_ours_in_a_store_are_named_and_not_fetched(tmp_path: Path) ->
     assert [one.audio_file for one in find_recordings([named])] == ["a_edited.wav"]
 
 
-def test_store_without_recordings_is_said(address: str) -> None:
-    put(address, text="x")
-    with pytest.raises(DailytalkError, match="no recordings at"):
-        fetch_inputs([address])
-
-
 # A work folder
 
 

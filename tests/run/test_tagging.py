@@ -1,22 +1,19 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from audio_files import example, reference, tones
+from audio_files import tones
 from conftest import cache_with_weights
 from datasets import Dataset
 from recordings import calls, excerpt, nameless_whisper, read_lines, results, run, save, state
 
 from dailytalk_contiguous import DailytalkError, Folder, ModelMissing, Segment, tag_stages
-from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.models.whisper import load_whisper
-from dailytalk_contiguous.run.run import RunOptions
 from dailytalk_contiguous.run.run import run as run_spec
-from dailytalk_contiguous.run.shard import features_of, make_shard
+from dailytalk_contiguous.run.shard import features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import read_rows
 from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
@@ -53,16 +50,6 @@ def changed_setting(settings: Stages, **changes: object) -> Stages:
 
 
 # Sound
-
-
-def test_how_far_a_stage_is_inside_its_shard_is_told(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a", "b")
-    spec = TagSpec(find([str(tmp_path / "in")], tmp_path / "out"), tmp_path / "out", settings)
-    (task,) = next(spec.passes(RunOptions())).plan().tasks
-    (tmp_path / "out/tagged").mkdir(parents=True)
-    told: list[Any] = []
-    make_shard(task, settings, progress=lambda *event: told.append((event[0], *event[3:])))
-    assert {(name, "1 of 2 conversations") for name in ("Segment", "JoinSentences")} <= {*told}
 
 
 def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
@@ -130,20 +117,6 @@ def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
     assert any(name == "clipped" and "of the left channel is clipped" in note for name, note in notes)
 
 
-def test_folder_of_recordings_that_can_not_be_used_leaves_rejects(tmp_path: Path, settings: Stages) -> None:
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    outcome = run(tmp_path / "in", tmp_path / "out", settings)
-    assert outcome.record is not None
-    assert outcome.record["counts"]["conversations"] == 0
-    assert list(rejected(tmp_path / "out")) == ["mono"]
-    before = state(tmp_path / "out")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    assert state(tmp_path / "out") == before
-    save(tmp_path / "in/good.wav")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    assert ids(tmp_path / "out") == ["good"]
-
-
 def test_utterances_under_the_minimum_are_rejected_with_their_length(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a")
     run(tmp_path / "in", tmp_path / "all", settings)
@@ -180,15 +153,6 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     after = read_lines(tmp_path / "out/transcript.jsonl")
     assert [one["words"] for one in after] == [one["words"] for one in before]
     assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
-
-
-def test_models_that_are_gone_are_not_missed_where_nothing_needs_them(tmp_path: Path, settings: Stages) -> None:
-    """What stands is read back: rules can be changed on a machine without the weights."""
-    calls(tmp_path / "in", "a")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    os.utime(tmp_path / "in/a.wav", ns=(0, 1))
-    with pytest.raises(ModelMissing):
-        run(tmp_path / "in", tmp_path / "out", changed_setting(settings, asr_model=str(tmp_path / "in")))
 
 
 def test_touched_recording_is_redone_alone(tmp_path: Path, settings: Stages) -> None:
@@ -243,16 +207,6 @@ def test_recording_that_broke_keeps_its_name_and_loses_its_row(tmp_path: Path, s
     (tmp_path / "in/a.wav").write_bytes(b"")
     run(tmp_path / "in", tmp_path / "out", settings)
     assert (ids(tmp_path / "out"), list(rejected(tmp_path / "out"))) == (["b"], ["a"])
-
-
-def test_reject_of_a_stage_becomes_a_row_once_the_settings_allow_it(tmp_path: Path, settings: Stages) -> None:
-    same = np.repeat(excerpt()[:, :1], 2, axis=1)
-    save(tmp_path / "in/same.wav", same)
-    run(tmp_path / "in", tmp_path / "out", settings)
-    assert rejected(tmp_path / "out")["same"].startswith("both channels carry the same sound")
-    run(tmp_path / "in", tmp_path / "out", changed_setting(settings, channel="mix"))
-    assert (ids(tmp_path / "out"), rejected(tmp_path / "out")) == (["same"], {})
-    assert {line["channel"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"mix"}
 
 
 # The same whoever makes it
@@ -334,31 +288,6 @@ def test_transcript_beside_the_audio_is_used_and_an_edit_redoes_that_conversatio
     assert said()[1] == ("to the sea", "given")
 
 
-def test_marks_that_people_wrote_are_not_changed_by_a_tag(tmp_path: Path, settings: Stages) -> None:
-    save(tmp_path / "in/a.wav", example("old_friends"))
-    for side in CHANNELS:
-        said = [line for line in reference("old_friends") if line["channel"] == side]
-        texts = [
-            f"{number}\n{stamp(line['start'])} --> {stamp(line['end'])}\n{line['text']}\n"
-            for number, line in enumerate(said)
-        ]
-        (tmp_path / f"in/a.{side}.srt").write_text("\n".join(texts))
-
-    def changed(**chosen: str) -> list[str]:
-        run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **chosen))
-        lines = read_lines(tmp_path / "out/transcript.jsonl")
-        assert {line["models"]["recogniser"] for line in lines} == {"given"}
-        return [line["text"] for line in lines if line["text"][1:] != line["text_raw"][1:]]
-
-    assert changed() == []
-    assert changed(punctuate="always")  # what a tag would have made shouts and questions
-
-
-def stamp(seconds: float) -> str:
-    """A time as SRT writes it, for recordings under an hour."""
-    return f"00:{int(seconds) // 60:02d}:{int(seconds) % 60:02d},{round(seconds % 1 * 1000):03d}"
-
-
 # Where results go
 
 
@@ -369,16 +298,6 @@ def test_results_may_not_lie_among_the_recordings(tmp_path: Path, settings: Stag
         with pytest.raises(DailytalkError, match="holds recordings"):
             run(source, tmp_path / "in", settings)
     assert [path.name for path in (tmp_path / "in").iterdir()] == ["a.wav"]
-
-
-@pytest.mark.parametrize("out", ["file", "file/below", "/proc/out", "/dev/null"])
-def test_folder_that_can_not_be_written_is_an_error_of_the_system_before_any_work(
-    tmp_path: Path, settings: Stages, out: str
-) -> None:
-    calls(tmp_path / "in", "a")
-    (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=out):
-        run(tmp_path / "in", tmp_path / out, settings)
 
 
 def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: Stages) -> None:

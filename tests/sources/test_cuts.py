@@ -6,7 +6,6 @@ from audio_files import example, reference, struct_of, tones, wav_bytes
 from clips import line
 from recordings import save
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.sources.folder import cuts
 
 
@@ -32,15 +31,6 @@ def test_cuts_are_found_once_and_then_remembered_for_the_same_recording_only(tmp
     assert cuts(struct_of(path), 8.0, 3.0, "a") == first
     with pytest.raises(OSError, match="call"):
         cuts(struct_of(path), 8.0, 3.0, "b")
-
-
-def test_cache_that_can_not_be_written_is_named_and_not_blamed_on_the_recording(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DailytalkError, match=r"the cache .*file.* can't be written .*DAILYTALK_CACHE"):
-        cuts(struct_of(wav_bytes(tones(8))), 8.0, 3.0, "a")
 
 
 def test_where_both_never_pause_the_cut_is_at_the_quietest_moment_of_both() -> None:

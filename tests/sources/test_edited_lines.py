@@ -20,19 +20,8 @@ TEXTS = ("conversation_id", "utterance_id", "speaker", "text_raw", "text_reason"
         {"channel": "right"},
         {"start": 0, "end": 1e9},
         dict.fromkeys((*TEXTS, "confidence", "context_seconds", "vad", "features", "vad_bucket", "words")),
-        dict.fromkeys(TEXTS, "x" * 20_000),
-        {"audio_file": "x" * 20_000, "tag": "x" * 20_000, "text": "x" * 20_000},
         {"confidence": math.nan, "vad": {"valence": math.nan, "arousal": None, "dominance": 0.5}},
-        {"vad_bucket": {"valence": "low", "arousal": None}, "models": {"affect": "x"}, "prosody_bucket": {}},
-        {
-            "words": [
-                WORD,
-                WORD | {"probability": None},
-                WORD | {"probability": math.nan},
-                WORD | {"probability": 1},
-            ]
-        },
-        {"words": [{"word": "", "start": 0, "end": 0}, WORD | {"word": "x" * 20_000, "end": 1e9}]},
+        {"words": [WORD, WORD | {"probability": None}]},
         {"anything": ["else"]},
         {"edited_by": "Ann", "edited_fields": ["text", "tag"]},
         {"edited_by": None, "edited_fields": []},
@@ -45,19 +34,13 @@ def test_line_that_can_be_meant_is_taken_as_it_is(more: dict[str, Any]) -> None:
 
 #: A field of a line, and values that it can't have.
 REFUSED: dict[str, tuple[Any, ...]] = {
-    **dict.fromkeys(("audio_file", "channel", "text", "tag"), (None, 1)),
-    **dict.fromkeys(TEXTS, (7, ["x"])),
-    **dict.fromkeys(("start", "end"), (None, True, "1", -0.1, 1e9 + 1, math.inf, math.nan, 3.0)),
-    **dict.fromkeys(("confidence", "context_seconds"), ("1", math.inf, [1.0])),
-    **dict.fromkeys(("vad", "features"), (0.5, [1.0], {"valence": "x"}, {"valence": math.inf})),
-    **dict.fromkeys(("vad_bucket", "prosody_bucket", "models"), ("low", ["low"], {"valence": 1})),
-    "edited_by": (7,),
+    **dict.fromkeys(("audio_file", "channel", "text", "tag"), (None,)),
+    **dict.fromkeys(("utterance_id", "speaker"), (7,)),
+    **dict.fromkeys(("start", "end"), ("1", -0.1, math.nan, 3.0)),
+    "confidence": ("1", math.inf),
+    "vad": (0.5, {"valence": "x"}),
     "edited_fields": (["text", 7],),
-    "words": (
-        *("yes", {"word": "yes"}, ["yes"], [WORD | {"word": None}], [WORD | {"probability": "1"}]),
-        *([WORD, WORD | {"start": start}] for start in (None, -0.1, 1e9 + 1, 0.5)),
-        *([WORD, WORD | {"end": end}] for end in (None, -0.1, 1e9 + 1)),
-    ),
+    "words": ("yes", {"word": "yes"}, [WORD | {"word": None}], [WORD, WORD | {"start": 0.5}]),
 }
 
 

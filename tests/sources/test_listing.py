@@ -35,16 +35,6 @@ def test_recordings_at_any_depth_are_found_in_order_of_name(tmp_path: Path) -> N
     assert names(tmp_path) == ["a/deep/er/c.OGG", "a/z.flac", "b.wav"]
 
 
-def test_file_named_outright_is_taken_whatever_it_is_called(tmp_path: Path) -> None:
-    touch(tmp_path, "take.raw1", "other.wav")
-    assert names(tmp_path / "take.raw1") == ["take.raw1"]
-
-
-def test_two_files_with_one_name_in_different_folders_stay_apart(tmp_path: Path) -> None:
-    touch(tmp_path, "a/call.wav", "b/call.wav")
-    assert ids(tmp_path) == ["a/call", "b/call"]
-
-
 @given(st.sets(st.from_regex(r"[ab]{1,2}(\.00[01]|\.wav|\.mp3)?\.(wav|mp3|flac)", fullmatch=True), max_size=12))
 def test_ids_are_unique_whatever_the_names_and_the_cuts(
     tmp_path_factory: pytest.TempPathFactory, files: set[str]
@@ -78,39 +68,6 @@ def test_link_that_leads_back_is_walked_once(tmp_path: Path) -> None:
     assert names(tmp_path) == ["call.wav"]
 
 
-def test_link_to_nowhere_is_a_recording_that_somebody_has_to_explain(tmp_path: Path) -> None:
-    (tmp_path / "gone.wav").symlink_to(tmp_path / "nothing")
-    assert names(tmp_path) == ["gone.wav"]
-
-
-def test_several_inputs_are_named_from_what_they_have_in_common(tmp_path: Path) -> None:
-    touch(tmp_path, "x/a.wav", "y/b.wav", "y/c.wav")
-    assert names(tmp_path / "x", tmp_path / "y/b.wav") == ["x/a.wav", "y/b.wav"]
-
-
-def test_recording_given_twice_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path, "in/a.wav", "in/b.wav")
-    monkeypatch.chdir(tmp_path)
-    assert names(Path("in"), tmp_path / "in/a.wav", Path("in/../in/b.wav")) == ["a.wav", "b.wav"]
-
-
-def test_moved_folder_keeps_its_names(tmp_path: Path) -> None:
-    before = ids(touch(tmp_path / "old", "a/call.wav", "b.wav"))
-    (tmp_path / "old").rename(tmp_path / "new")
-    assert ids(tmp_path / "new") == before
-
-
-def test_missing_input_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match=r"nosuch' does not exist"):
-        find_recordings([tmp_path / "nosuch"])
-
-
-def test_input_that_can_not_be_looked_at_is_named_with_the_cause(tmp_path: Path) -> None:
-    (tmp_path / "round.wav").symlink_to("round.wav")
-    with pytest.raises(DailytalkError, match=r"round.wav' can't be read \(Too many levels"):
-        find_recordings([tmp_path / "round.wav"])
-
-
 def test_folder_that_can_not_be_searched_is_not_passed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,15 +92,6 @@ def test_hidden_recordings_are_told_and_what_macos_leaves_is_not(tmp_path: Path)
     left_out = LeftOut()
     find_recordings([tmp_path], left_out=left_out)
     assert left_out.hidden == [".old.wav", ".takes/", "a/.b.FLAC"]
-
-
-@pytest.mark.parametrize("name", [".hidden", ".hidden/call.wav", ".hidden/.call.wav"])
-def test_hidden_input_that_is_named_is_taken(tmp_path: Path, name: str) -> None:
-    touch(tmp_path, ".hidden/call.wav", ".hidden/.call.wav")
-    left_out = LeftOut()
-    found = find_recordings([tmp_path / name], left_out=left_out)
-    assert [recording.path.name for recording in found] == ["call.wav" if name == ".hidden" else Path(name).name]
-    assert left_out.hidden == ([".call.wav"] if name == ".hidden" else [])
 
 
 # Results of ours

@@ -1,21 +1,10 @@
 """Copies of objects of a store: which times they have, where they are, and which objects are none of ours."""
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
-from dailytalk_contiguous.sources.hub_repository import modified_of
 from dailytalk_contiguous.sources.remote import Mirror, input_mirror, is_plain, mirror_of
-
-
-def test_copy_has_a_time_that_stands_for_its_content(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store/a.wav").write_bytes(b"sound")
-    mirror = Mirror(f"file://{tmp_path}/store", tmp_path / "here")
-    token = mirror.pull()["a.wav"].token
-    digest = hashlib.sha256(token.encode()).hexdigest()
-    assert (tmp_path / "here/a.wav").stat().st_mtime == modified_of(digest)
 
 
 def test_recording_that_is_named_alone_shares_the_mirror_of_its_folder(

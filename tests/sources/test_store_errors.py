@@ -76,10 +76,3 @@ def answered(status: int) -> HfHubHTTPError:
 def test_client_that_is_refused_is_told_from_one_that_fails(error: Exception, told: str) -> None:
     with pytest.raises(DailytalkError, match=told), store_errors("s3://b"):
         raise error
-
-
-@pytest.mark.parametrize(("scheme", "extra"), [("s3", "s3"), ("gs", "gcs")])
-def test_package_that_a_scheme_needs_is_named_by_its_extra(scheme: str, extra: str) -> None:
-    with pytest.raises(DailytalkError) as caught, store_errors(f"{scheme}://b"):
-        raise ImportError
-    assert caught.value.remedy == f"pip install 'dailytalk-contiguous[{extra}]'"

@@ -90,31 +90,12 @@ def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> No
     assert {one["source"] for one in found} == {"recogniser"}
 
 
-@pytest.mark.parametrize("words", [("mumble",), ("a", "mumble", "of", "words")])
-def test_a_text_written_anew_shares_the_time_of_its_utterance(words: tuple[str, ...]) -> None:
-    heard = [word(text, 4.1 + 0.2 * place, 4.2 + 0.2 * place) for place, text in enumerate(words)]
-    found = align(utterance("right", (5.0, 7.0), "Nothing of the kind", words=heard))
-    assert [one["word"] for one in found] == ["Nothing", "of", "the", "kind"]
-    assert {one["source"] for one in found} == {"proportional"}
-    assert (found[0]["start"], found[-1]["end"]) == (5.0, 7.0)
-
-
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
     spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
     assert told(align(spoken)) == [
         ("Oh", 5.1, 5.4, "left", "synthesiser"),
         ("no", 5.4, 6.9, "left", "synthesiser"),
     ]
-
-
-def test_without_times_or_a_recogniser_words_share_the_sound() -> None:
-    silent = np.zeros(round(0.5 * RATE), np.float32)
-    sound = to_pcm(np.concatenate([silent, voice(1.0, RATE, 1), silent])).tobytes()
-    found = align(utterance("left", (5.0, 7.0), "Never mind, really.", spoken=sound), stage=Align(aligner="none"))
-    assert [one["word"] for one in found] == ["Never", "mind,", "really."]
-    assert {one["source"] for one in found} == {"proportional"}
-    assert found[0]["start"] == pytest.approx(5.5, abs=0.05)
-    assert found[-1]["end"] == pytest.approx(6.5, abs=0.05)
 
 
 def spoken_line(start: float, said: str, text: str | None = None) -> dict[str, Any]:
@@ -208,25 +189,6 @@ def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.M
         align(line, stage=Align(aligner=str(wrong)))
 
 
-def test_times_of_a_line_depend_on_no_other_line() -> None:
-    stage = Align(aligner="none", recogniser="tiny.en")
-    alone = align(spoken_line(1.0, "It is late."), stage=stage)
-    among = align(*(spoken_line(1.0 + 4 * place, "It is late.") for place in range(3)), stage=stage)
-    assert among[:3] == alone
-
-
-def test_speech_that_is_not_the_text_is_not_aligned_with_it() -> None:
-    said = "He said that the bus is late."
-    found = align(spoken_line(5.0, said, text="Entirely different words"), stage=Align(recogniser="tiny.en"))
-    assert [one["word"] for one in found] == ["Entirely", "different", "words"]
-    assert {one["source"] for one in found} == {"proportional"}
-
-
-def test_kept_words_are_to_the_letter_as_they_were_recognised() -> None:
-    kept = utterance("right", (5.0, 7.0), "Hello!", words=[word("Hello,", 4.2, 4.5)]) | {"verbatim": "Hello,"}
-    assert told(align(kept)) == [("Hello,", 5.2, 5.5, "right", "recogniser")]
-
-
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
@@ -234,19 +196,6 @@ def test_revoice_right_makes_that_speaker_left() -> None:
     assert [(one["speaker"], one["source"]) for one in found] == [
         ("left", "proportional"),
         ("right", "recogniser"),
-    ]
-
-
-def test_words_of_kept_utterances_that_overlap_do_not() -> None:
-    one = utterance("right", (5.0, 7.0), "one two", words=[word("one", 4.0, 5.0), word("two", 5.0, 6.0)])
-    two = utterance("right", (6.0, 8.0), "three four", words=[word("three", 5.0, 5.9), word("four", 6.0, 7.0)])
-    found = align(one, two)
-    assert sorted(one["word"] for one in found) == ["four", "one", "three", "two"]
-    given = utterance("right", (6.0, 8.0), "x", words=[word("x", 5.5, 5.7)], recogniser="given")
-    assert [(f["word"], f["source"]) for f in align(one, given)] == [
-        ("one", "recogniser"),
-        ("two", "recogniser"),
-        ("x", "given"),
     ]
 
 

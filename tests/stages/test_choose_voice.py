@@ -48,13 +48,6 @@ def test_only_whole_utterances_of_the_speaker_alone_are_taken_in_their_order() -
     assert np.array_equal(voice, expected(SAID, [0, 3, 6]))
 
 
-def test_the_other_speaker_can_be_the_one() -> None:
-    said = (*SAID, Said("right", 20.0, 23.0, text="B."))
-    voice, _, text = chosen(said, ChooseVoice("right"))
-    assert text == "B."
-    assert np.array_equal(voice, expected(said, [7]))
-
-
 def test_twenty_seconds_are_enough_the_longest_first() -> None:
     said = tuple(
         Said("left", start, end, text=name)

@@ -1,22 +1,16 @@
-import json
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from audio_files import example
-from datasets import Dataset
-from from_apps import from_app
 
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float
 from dailytalk_contiguous.core.emotions import SIX
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models import emotion_models
 from dailytalk_contiguous.models.contracts import EmotionGuess
 from dailytalk_contiguous.models.emotion_folder import nothing_said
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
-from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 
@@ -94,42 +88,3 @@ def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
         | {"speech": [BATCH["speech"][:2], BATCH["speech"][2:3]]}
     )
     assert [len(own) for own in lifted["emotion_class"]] == [2, 1]
-
-
-def test_a_dataset_of_clips_keeps_its_label() -> None:
-    clips = Dataset.from_dict(BATCH | {"emotion": ["angry", "calm", "sad", None]})
-    made = ClassifyEmotion().map(clips)
-    assert made["emotion"] == clips["emotion"]
-    assert made.features["emotion_probabilities"] == ClassifyEmotion.adds["emotion_probabilities"]
-    assert made[3]["emotion_class"] is made[3]["emotion_probabilities"] is None
-    assert sum(share["probability"] for share in made[0]["emotion_probabilities"]) == pytest.approx(1.0)
-    assert [row["emotion_class"] for row in ClassifyEmotion().map(clips.to_iterable_dataset())] == made[
-        "emotion_class"
-    ]
-
-
-def test_what_decides_the_answer_is_in_the_digest(tmp_path: Path) -> None:
-    plain = ClassifyEmotion(str(tmp_path))
-    assert ClassifyEmotion(str(tmp_path), device="cpu").digest == plain.digest
-    assert ClassifyEmotion(str(tmp_path), 0.5).digest != plain.digest
-    before = plain.digest
-    (tmp_path / "emotion.json").write_text(json.dumps({"kind": "linear"}))
-    assert plain.digest != before
-    assert plain.models() == {"emotion": str(tmp_path)}
-
-
-def test_emotion_is_classified_where_it_is_asked_for() -> None:
-    def names(*lists: Any) -> list[str]:
-        return [stage.name for stages in lists for stage in stages]
-
-    assert "ClassifyEmotion" not in names(
-        tag_stages("embedded"), *from_app("clips.to_clips").clip_stages("embedded")
-    )
-    asked = names(tag_stages("embedded", emotion="voice-linear"))
-    assert asked[asked.index("RateAffect") + 1] == "ClassifyEmotion"
-    assert (
-        names(from_app("clips.to_clips").clip_stages("embedded", emotion="somebody/model")[0])[-1]
-        == "ClassifyEmotion"
-    )
-    with pytest.raises(DailytalkError, match="--emotion-vote needs --emotion"):
-        tag_stages("embedded", emotion_vote=True)

@@ -7,7 +7,6 @@ import pytest
 from from_apps import from_app
 
 from dailytalk_contiguous.core.apps import has_app
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -33,19 +32,3 @@ def test_a_stage_holds_the_type_that_it_computes_in(name: str) -> None:
     assert on_cpu.digest == made(name, "tiny.en", device="cpu", compute_type="int8").digest
     assert on_cpu.digest != made(name, "tiny.en", device="cpu", compute_type="float32").digest
     assert on_cpu.digest != made(name, "tiny.en", device="cuda").digest
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_without_recogniser_is_the_same_on_all_devices(name: str) -> None:
-    digests = {
-        made(name, "", device=device, compute_type=compute_type).digest
-        for device in ("cpu", "cuda")
-        for compute_type in ("auto", "float32")
-    }
-    assert len(digests) == 1
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_preflight_refuses_a_type_that_the_device_lacks(name: str) -> None:
-    with pytest.raises(DailytalkError, match="pass --compute-type with one of"):
-        made(name, "tiny.en", device="cpu", compute_type="float16").preflight()

@@ -93,18 +93,6 @@ def test_speaker_is_told_where_all_that_is_named_on_a_channel_is_one_person(
     assert row["speakers"] == {"left": person, "right": "ben"}
 
 
-def test_times_are_new_and_those_of_the_source_go_along() -> None:
-    row, batch = finished()
-    spoken, dropped, kept = row["utterances"]
-    assert (spoken["source_start"], spoken["source_end"]) == (0.5, 2.0)
-    assert (spoken["start"], spoken["end"]) == (batch["new_start"][0][0], batch["new_end"][0][0])
-    assert spoken["end"] - spoken["start"] < 1.3
-    assert (kept["start"], kept["source_start"]) == (batch["new_start"][0][2], 3.5)
-    assert (row["source_duration"], row["duration"]) == (6.0, batch["built_duration"][0])
-    assert (dropped["start"], dropped["end"], dropped["event"]) == (None, None, None)
-    assert (dropped["source_start"], dropped["status"]) == (2.5, "dropped")
-
-
 def test_the_revoiced_speaker_is_left_whatever_side_he_was_on() -> None:
     row, _ = finished()
     assert [one["channel"] for one in row["utterances"]] == ["left", "left", "right"]

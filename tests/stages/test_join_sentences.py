@@ -1,7 +1,6 @@
 """JoinSentences: a sentence that a pause has torn is one utterance, and nothing else is."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from audio_files import wav_bytes
 
 from dailytalk_contiguous.core.sentences import goes_on
-from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.join_sentences import JoinSentences
 
 RATE = 16000
@@ -137,27 +135,3 @@ def test_pieces_of_one_run_stay_one_block() -> None:
     row = joined(conversation(*lines, run=[0, 0, 1, 1]))
     assert row["text_raw"] == ["First.", "and this goes deep", "Last."]
     assert set(row["run"]) == {0}
-
-
-def test_a_torn_sentence_of_a_real_voice_is_spoken_whole(tmp_path: Path) -> None:
-    """The chain with trained weights: one sentence of Piper's, with 0.7 s of silence in the middle."""
-    from dailytalk_contiguous import Folder
-    from dailytalk_contiguous.models.contracts import Line, VoiceSettings
-    from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
-
-    voice = load_synthesiser("piper", VoiceSettings("", ""))
-    said = synthesise(voice, Line("We could see the old castle and eat dinner by the river.", "", "en", 0))
-    cut = round(next(word.start for word in said.words or () if word.text == "and") * said.sample_rate)
-    quiet = np.zeros(round(0.7 * said.sample_rate), np.float32)
-    left = np.concatenate([quiet, said.samples[:cut], quiet, said.samples[cut:], quiet])
-    room = np.random.default_rng(0).normal(0, 1e-4, (len(left), 2))
-    stereo = np.stack([left, np.zeros_like(left)], axis=1) + room
-    (tmp_path / "call.wav").write_bytes(wav_bytes(stereo.astype(np.float32), 22050))
-    dataset = Folder(inputs=(str(tmp_path),)).as_streaming_dataset("train")
-    for stage in tag_stages("embedded", language="en", channel="both"):
-        dataset = stage.map(dataset)
-    (row,) = dataset
-    (text,), (parts,) = row["text"], row["joined"]
-    assert "castle and" in text
-    assert "river" in text
-    assert len(parts) == 2

@@ -66,12 +66,6 @@ def test_of_candidates_the_one_that_is_delivered_like_the_source_is_taken(
     assert 0 <= distance < 0.1
 
 
-def test_without_a_source_nothing_is_said_of_the_delivery(tmp_path: Path) -> None:
-    done = Speak(engine=singing_voice.__file__, candidates=3, cache=str(tmp_path))(lines(None))
-    assert [synthesis["take"] for synthesis in done["synthesis"]] == [0, 0]
-    assert [synthesis["delivery_distance"] for synthesis in done["synthesis"]] == [None, None]
-
-
 def encoder(folder: Path, codebook: str = "") -> str:
     torch.manual_seed(0)
     made = ProsodicSequenceEncoder(hidden_dim=32, num_layers=1, nhead=2, prosody_model=codebook)

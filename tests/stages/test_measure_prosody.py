@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from audio_files import EXAMPLES, conversations, reference
 
-from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.prosody import measure_prosody
-from dailytalk_contiguous.core.utterance import PROSODY
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.segment import Segment
@@ -19,18 +17,6 @@ def tone(f0: float, seconds: float = 0.5, level: float = 0.1) -> bytes:
     return to_pcm(
         (level * sum(np.sin(2 * np.pi * f0 * k * t) / k for k in (1, 2, 3, 4))).astype("float32")
     ).tobytes()
-
-
-def test_each_utterance_has_its_own_measures_in_order() -> None:
-    speech = [tone(120), tone(240), b"", tone(120, level=0.2)]
-    found = MeasureProsody()({"speech": speech})
-    assert list(found) == list(PROSODY)
-    assert found["f0_mean"][:2] == [pytest.approx(120, rel=0.02), pytest.approx(240, rel=0.02)]
-    assert found["rms"][3] == pytest.approx(2 * found["rms"][0], rel=1e-3)
-    assert math.isnan(found["rms"][2])
-    for index, one in enumerate(speech):
-        alone = measure_prosody(pcm_to_float(one), 0, max(len(one) / 32000, 0.1))
-        assert found["voiced_fraction"][index] == pytest.approx(alone["voiced_fraction"], nan_ok=True)
 
 
 def test_words_are_counted_over_seconds_of_speech() -> None:

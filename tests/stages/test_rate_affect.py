@@ -1,11 +1,8 @@
-import math
 from typing import Any
 
 import numpy as np
 import pytest
-from datasets import Dataset, Features, Value
 
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -93,21 +90,3 @@ def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> N
     np.testing.assert_array_equal(beside[:3], beside[3:])
     np.testing.assert_array_equal(alone[:3], ratings(RateAffect(BUNDLED)({"speech": SPEECH[:3]})))
     assert abs(beside - alone).max() > 0.01
-
-
-def test_a_flat_dataset_can_be_rated(tiny_affect: str) -> None:
-    features = Features({"speech": Value("binary")})
-    dataset = Dataset.from_dict({"speech": [b"", *SPEECH]}, features=features)
-    rated = RateAffect(tiny_affect, device="cpu").map(dataset)
-    assert rated.features["arousal"] == Value("float32")
-    assert len(rated) == 5
-    assert math.isnan(rated["valence"][0])
-    assert 0 < rated["valence"][1] < 1
-
-
-@pytest.mark.needs("a machine without a GPU")
-def test_work_for_a_gpu_elsewhere_is_planned_here_and_refused_only_where_it_is_done(tiny_affect: str) -> None:
-    stage = RateAffect(tiny_affect, device="cuda")
-    stage.preflight()
-    with pytest.raises(DailytalkError, match="no CUDA here"):
-        stage({"speech": SPEECH})

@@ -13,7 +13,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recording, voice
 
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import loudness
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -280,18 +279,6 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
         timeline = result.row["timeline"]
         assert (timeline["lost_speech_seconds"], timeline["lost_sound_seconds"]) == (0.0, 0.0)
         assert longest_zero_run(result.pcm[:, 0]) < 40
-
-
-def test_first_reasons_of_failed_utterances_are_named_and_each_remedy_once() -> None:
-    said = tuple(Said("left", place, place + 0.5, status="failed") for place in range(6))
-    batch = columns(said, recording(said, SECONDS, 16000), 16000)
-    batch["unspoken_reason"][0] = [f"reason {place}" for place in range(6)]
-    batch["unspoken_remedy"][0] = ["change it", "change it", None, "raise it", None, "change it"]
-    with pytest.raises(BadInput) as error:
-        KEPT(batch)
-    named = "; ".join(f"reason {place} (call/left/{place:04d})" for place in range(3))
-    assert error.value.reason == f"held back: 6 utterances could not be said: {named}; 3 more reasons"
-    assert error.value.remedy == "change it; raise it; or pass --on-failure keep-original"
 
 
 def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> None:

@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 from audio_files import EXAMPLES, conversations
-from datasets import Dataset
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
-from dailytalk_contiguous.stages.script import KEPT, Script, script_columns, transcript_lines
+from dailytalk_contiguous.stages.script import Script, script_columns, transcript_lines
 from dailytalk_contiguous.stages.segment import Segment
 
 
@@ -154,35 +153,6 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
     assert made == expected
 
 
-def test_what_a_classifier_said_of_emotion_goes_through_a_transcript() -> None:
-    shares = [[{"emotion": "calm", "probability": 0.25}, {"emotion": "sad", "probability": 0.75}], None]
-    heard = {"emotion_class": ["sad", None], "emotion_probabilities": shares, "emotion_model": ["ear", "ear"]}
-    line = transcript_line(SOURCE | TAGGED | heard, 0)
-    assert line["emotion_probabilities"] == {"calm": 0.25, "sad": 0.75}
-    assert (line["emotion_class"], line["emotion_model"]) == ("sad", "ear")
-    assert "emotion_class" not in transcript_line(SOURCE | TAGGED, 0)
-    made, places = script(**heard), [1, 0]  # the left one begins later in the list, and first in time
-    assert {name: made[name] for name in heard} == {
-        name: [of[place] for place in places] for name, of in heard.items()
-    }
-
-
-@pytest.mark.parametrize(
-    ("languages", "main", "named"),
-    [
-        (["de", "en"], "de", ["en", "de"]),
-        (["en", "de"], "de", ["de", "en"]),
-        ([None, "en"], "en", ["en", "en"]),
-        ([None, None], "und", ["und", "und"]),
-    ],
-)
-def test_language_that_most_utterances_name_is_that_of_those_that_name_none(
-    languages: list[str | None], main: str, named: list[str]
-) -> None:
-    made = script(language=languages)
-    assert (made["main_language"], made["language"]) == (main, named)
-
-
 def added(**line: Any) -> dict[str, Any]:
     """A line as a person may add it."""
     return {"channel": "left", "start": 30.5, "end": 31.0, "text": " Oh. ", "tag": "calm"} | line
@@ -255,8 +225,3 @@ def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any],
         script(**columns)
     assert refused.value.reason == reason
     assert refused.value.remedy.startswith(remedy)
-
-
-def test_map_keeps_the_source_and_drops_what_was_only_needed_to_tag() -> None:
-    rows = Dataset.from_list([SOURCE | TAGGED | {"input_digest": "d", "notes": ["n"], "speech": [b"", b""]}])
-    assert set(Script().map(rows).column_names) == {*KEPT, *Script.adds, "problem", "problem_stage", "remedy"}

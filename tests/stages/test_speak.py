@@ -1,28 +1,20 @@
-import re
-import zlib
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import soxr
-from audio_files import reference
 from scripted import Stubborn, loopback
 from tts_server import TtsServer, speech
 
-from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.audio import pcm_to_float
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Batch
-from dailytalk_contiguous.core.takes import Gate
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
-from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.stages import synthesis as module
-from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.synthesis import Speak
 
 TEXT = "Good morning, is anybody there?"
@@ -55,48 +47,11 @@ def stage(tmp_path: Path, **settings: Any) -> Speak:
     return Speak(cache=str(tmp_path / "cache"), **settings)
 
 
-def resampled(spoken: bytes, rate: int) -> Samples:
-    """What was spoken, at the rate of analysis."""
-    return np.asarray(soxr.resample(pcm_to_float(spoken), rate, 16000), np.float32)
-
-
-class Forgetful(TtsServer):
-    """Speaks as Piper does; of every third text with several sentences it says the first, at its first asking."""
-
-    def __init__(self) -> None:
-        self.cut: list[str] = []
-        self.seen: set[str] = set()
-        super().__init__(timestamps=False, token="")
-
-    def sound(self, text: str, rate: int) -> Any:
-        first, *rest = re.split(r"(?<=[.?!]) ", text)
-        if rest and text not in self.seen and len(self.seen) % 3 == 0:
-            self.cut.append(text)
-        said = first if rest and text in self.cut and text not in self.seen else text
-        self.seen |= {text} if rest else set()
-        spoken = load_synthesiser("piper", VoiceSettings("", "")).speak(Line(said, "", "en", 0))
-        return spoken.samples, spoken.sample_rate, ()
-
-
 def own_server(monkeypatch: pytest.MonkeyPatch, server: TtsServer) -> None:
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
     monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
     monkeypatch.setenv("OPENAI_BASE_URL", server.url)
-
-
-@pytest.mark.parametrize("name", ["old_friends"])
-def test_line_of_which_a_server_says_only_the_first_sentence_is_asked_for_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    lines = [line["text"] for line in reference(name)]
-    with Forgetful() as server:
-        own_server(monkeypatch, server)
-        speaks = stage(tmp_path, engine="openai", voice="a", tag_map=(("calm", ""),), concurrency=1)
-        done = speaks(batch(*lines, seconds=60.0, conversation_id=["call"] * len(lines)))
-    assert done["status"] == ["spoken"] * len(lines)
-    again = [text for text, told in zip(lines, done["synthesis"], strict=True) if told["tries"] > 1]
-    assert (sorted(again), len(again) > 3) == (sorted(server.cut), True)
 
 
 @pytest.mark.parametrize(
@@ -167,28 +122,7 @@ def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, ser
     assert (tmp_path / "cache" / told["cache_key"][:2] / f"{told['cache_key']}.flac").is_file()
 
 
-@pytest.mark.parametrize("rate", [16000, 24000])
-def test_take_is_measured_as_a_source_is(tmp_path: Path, server: Stubborn, rate: int) -> None:
-    done = stage(tmp_path, sample_rate=rate)(batch(TEXT))
-    (told,) = done["synthesis"]
-    heard = {"speech": [to_pcm(resampled(done["spoken"][0], rate)).tobytes()], "text_raw": [TEXT]}
-    source = {name: values[0] for name, values in MeasureProsody()(heard).items()}
-    pitch = 100 + zlib.crc32(SENT.encode()) % 100
-    assert told["f0_mean"] == pytest.approx(source["f0_mean"], abs=0.5) == pytest.approx(pitch, abs=3)
-    assert told["rms"] == pytest.approx(source["rms"], rel=0.01)
-    # Both count words; the pauses of a take are known without listening for speech.
-    assert source["speech_rate"] < told["speech_rate"] < 1.5 * source["speech_rate"]
-
-
 # Takes
-
-
-def test_refused_take_is_not_served_again(tmp_path: Path, server: Stubborn) -> None:
-    server.plan = ["silence", ""]
-    assert takes(stage(tmp_path)(batch(TEXT))) == [1]
-    again = stage(tmp_path)(batch(TEXT))
-    assert (takes(again), again["synthesis"][0]["tries"]) == ([1], 2)
-    assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("tries", [1, 2, 4])
@@ -292,24 +226,6 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 # The transport
 
 
-def test_one_line_that_several_utterances_share_is_bought_once(tmp_path: Path, server: Stubborn) -> None:
-    server.latency = 0.05
-    done = stage(tmp_path)(batch(*[TEXT] * 8))
-    assert (done["status"], server.purchases) == (["spoken"] * 8, Counter({SENT: 1}))
-    assert open_budget(None).saved == pytest.approx(7 * open_budget(None).spent)
-
-
-def test_what_stops_the_run_leaves_what_was_bought_in_the_cache(tmp_path: Path, server: Stubborn) -> None:
-    lines = batch(*(f"This is line number {n}." for n in range(10)))
-    server.plan = [""] * 3 + ["403"] * 20
-    with pytest.raises(DailytalkError, match="403"):
-        stage(tmp_path, concurrency=1)(lines)
-    assert len(list((tmp_path / "cache").rglob("*.flac"))) == 3
-    server.plan = []
-    assert stage(tmp_path)(lines)["status"] == ["spoken"] * 10
-    assert set(server.purchases.values()) == {1}
-
-
 # Settings
 
 
@@ -323,15 +239,3 @@ def test_settings_that_decide_the_sound_are_in_the_digest_and_the_others_are_not
         {"on_failure": "keep-original"}, {"no_text": "keep-original"}, {"tag_map": (("calm", "sad"),)},
     ):  # fmt: skip
         assert Speak(**setting).digest != same, setting  # type: ignore[arg-type]
-
-
-def test_take_of_an_engine_that_says_a_line_always_alike_is_refused_once_for_all(tmp_path: Path) -> None:
-    never = stage(tmp_path, engine="piper", gate=Gate(silent_dbfs=0.0))
-    done = never(batch(TEXT))
-    assert done["status"] == ["failed"]
-    assert done["unspoken_reason"][0].startswith("could not be said: ")
-    assert "(the last of" not in done["unspoken_reason"][0]
-    assert done["unspoken_remedy"] == [
-        "change its text or tag in the transcript: this engine says a line always alike; or choose another voice "
-        "or engine"
-    ]

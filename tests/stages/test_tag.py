@@ -3,10 +3,7 @@
 import math
 from typing import Any
 
-from datasets import Dataset
-
-from dailytalk_contiguous.stages.base import PerUtterance
-from dailytalk_contiguous.stages.style import BUCKETS, Bucket, Tag
+from dailytalk_contiguous.stages.style import BUCKETS, Tag
 
 
 def utterance(text_raw: str | None = "", **columns: Any) -> dict[str, Any]:
@@ -55,24 +52,9 @@ def test_a_class_of_emotion_has_a_vote_where_no_measure_stands_out() -> None:
     Tag(emotion_vote=True).preflight()
 
 
-def test_margin_that_is_met_exactly_is_met_after_storage_as_float32() -> None:
-    row = utterance(energy_bucket="HIGH", arousal_bucket="HIGH", valence_bucket="LOW")
-    features = Bucket.adds["f0_ratio"].feature
-    stored = Dataset.from_dict({"f0_ratio": [1.6]}).cast_column("f0_ratio", features)[:]
-    assert Tag()(batch_of(row | {"f0_ratio": stored["f0_ratio"][0]}))["tag"] == ["screaming"]
-
-
 def test_question_column_decides_where_there_is_one() -> None:
     made = Tag()(batch_of(utterance("what is it", question=True), utterance("what?", question=False)))
     assert made["rule"] == ["question: curious", "grid: arousal MID, valence MID, dominance MID"]
-
-
-def test_conversations_keep_every_utterance_and_the_silent_one_its_row() -> None:
-    one, asked = utterance("so"), utterance("why?")
-    rows = [{name: [item[name] for item in items] for name in one} for items in ([one, asked], [], [asked])]
-    ids = [{"utterance_id": [str(place) for place in range(len(row["text_raw"]))]} for row in rows]
-    made = PerUtterance(Tag())(batch_of(*(row | extra for row, extra in zip(rows, ids, strict=True))))
-    assert made["tag"] == [["calm", "curious"], [], ["curious"]]
 
 
 def test_careful_rules_say_nothing_of_affect_that_its_model_cannot_tell_from_the_usual() -> None:

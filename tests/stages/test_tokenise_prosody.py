@@ -11,7 +11,6 @@ from datasets import Dataset
 from dailytalk_contiguous import Codebook, Folder, PerUtterance, ProsodicClusterSequences, Segment, TokeniseProsody
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Training
-from dailytalk_contiguous.run.outputs import models_of
 
 
 def pcm(start: float, end: float, side: int = 0) -> bytes:
@@ -70,8 +69,3 @@ def test_words_are_found_in_the_utterance_by_their_times(origin: dict[str, list[
     assert word["tokens"] == tokens[6:31]  # whose middles are from 0.1 up to 0.5 s
     assert TokeniseProsody()(batch | {"words": [None], "given_words": [words]})["prosody_words"] == [[word]]
     assert TokeniseProsody()(batch | {"words": [None]})["prosody_words"] == [[]]
-
-
-def test_the_bundled_codebook_is_named_with_its_licence(relative: str) -> None:
-    assert models_of([TokeniseProsody()])["prosody"]["licence"] == "CC0-1.0"
-    assert models_of([TokeniseProsody(relative)])["prosody"]["licence"] == "unknown"

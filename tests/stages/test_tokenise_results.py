@@ -3,13 +3,10 @@ import pytest
 from audio_files import EXAMPLES
 from built_conversations import flac
 from datasets import Dataset
-from from_apps import from_app
 
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.pipelines.to_sound import speak_stages
-from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip, TokeniseResult
 
 SOUND = {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None}
@@ -42,19 +39,3 @@ def test_tokens_of_a_clip_leave_out_the_prompt_before_it() -> None:
     audio = {"bytes": flac(np.concatenate((prompt, clip)), 16000), "path": None}
     done = TokeniseClip().row({"audio": audio, "clip_start": 1.0, "duration": 2.6})
     assert done["prosody_tokens"] == tokens_of(0, 4.2, 5.8)
-
-
-def test_tokens_are_made_where_they_are_asked_for() -> None:
-    names = [[stage.name for stage in stages] for stages in (tag_stages("embedded"), speak_stages("embedded"))]
-    assert not any(name.startswith("Tokenise") for stages in names for name in stages)
-    assert tag_stages("embedded", prosodic_tokens="bundled")[-1].name == "TokeniseProsody"
-    assert [stage.name for stage in speak_stages("embedded", prosodic_tokens="bundled")][-2:] == [
-        "TokeniseResult",
-        "Finish",
-    ]
-    assert [
-        stage.name for stage in from_app("clips.to_clips").clip_stages("embedded", prosodic_tokens="bundled")[1]
-    ][-2:] == [
-        "TokeniseClip",
-        "FinishClip",
-    ]

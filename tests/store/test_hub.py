@@ -5,16 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from datasets.exceptions import DataFilesNotFoundError, DatasetGenerationError, DatasetNotFoundError
+from datasets.exceptions import DatasetGenerationError
 from huggingface_hub import close_session, constants, get_session
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
-    HFValidationError,
     LocalEntryNotFoundError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -40,7 +36,6 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
     ("error", "reason", "remedy"),
     [
         (answer(401), f"no right to do this with {REPO}", "write access"),
-        (answer(403), f"no right to do this with {REPO}", "write access"),
         (answer(412), f"somebody else published to {REPO}", "look at what they changed"),
         (answer(429), "asks to go slower", "in some minutes"),
         (answer(504), "hub.example:8443 failed with 504", "run the same command again"),
@@ -49,17 +44,9 @@ def address(monkeypatch: pytest.MonkeyPatch) -> None:
             "(no {such} field for ***)",
             "correct what it names",
         ),
-        (OfflineModeIsEnabled(), "the connection to hub.example:8443 failed", "HF_HUB_OFFLINE"),
-        (LocalTokenNotFoundError(), "there is no token", "hf auth login"),
-        (HFValidationError(), f"can't give {REPO} as a dataset", "correct what it names"),
         (answer(403, kind=GatedRepoError), "opens only to people who were let in", "ask for access"),
         (answer(404, kind=RevisionNotFoundError), "has no such version", "dailytalk versions"),
         (answer(401, kind=RepositoryNotFoundError), f"shows no dataset {REPO}", "check the name"),
-        (DatasetNotFoundError("no"), f"shows no dataset {REPO}", "check the name"),
-        (LocalEntryNotFoundError("no"), "the connection to hub.example:8443 failed", "check the network"),
-        (EntryNotFoundError("no"), f"can't give {REPO} as a dataset (no)", "name another"),
-        (DataFilesNotFoundError("No {data} files.\nMore."), "(No {data} files)", "name another"),
-        (TimeoutError(), "the connection to hub.example:8443 failed (TimeoutError)", "check the network"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

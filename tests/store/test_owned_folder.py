@@ -46,14 +46,6 @@ def test_next_export_takes_away_what_it_does_not_write_and_nothing_else(tmp_path
     assert held(tmp_path) == {"b.txt", "c.txt", "all.json", "notes.txt"}
 
 
-def test_folders_that_the_next_export_leaves_empty_are_taken_away(tmp_path: Path) -> None:
-    export(tmp_path, "task/1/a.txt", "task/2/b.txt", "other/1/c.txt")
-    (tmp_path / "other/mine.txt").write_text("mine")
-    export(tmp_path, "task/1/a.txt")
-    folders = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_dir()}
-    assert folders == {"task", "task/1", "other"}
-
-
 def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("mine")
@@ -111,23 +103,12 @@ def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path
     assert held(tmp_path) == {"b.txt", "all.json"}
 
 
-def test_plain_ids_are_names_whatever_their_capitals_unless_two_clash(tmp_path: Path) -> None:
-    assert [file_name(one) for one in ("MUL1423", "call_1.000")] == ["MUL1423", "call_1.000"]
-    folder = OwnedFolder(tmp_path, "csm", [])
-    folder.write_text("Talk.txt", "first")
-    with pytest.raises(DailytalkError, match=r"two conversations would be written to talk\.txt"):
-        folder.write_text("talk.txt", "second")
-
-
 @pytest.mark.parametrize(
     ("name", "readable"),
     [
         ("Call 1", "Call-1"),
         (".hidden", "hidden"),
-        ("a" * 65, "a" * 60),
         ("Käse/Brot", "Kase-Brot"),
-        ("\N{HIRAGANA LETTER A}", "conversation"),
-        ("", "conversation"),
     ],
 )
 def test_other_id_is_readable_and_ends_in_its_digest(name: str, readable: str) -> None:

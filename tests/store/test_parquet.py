@@ -53,17 +53,6 @@ def test_row_of_a_row_group_is_read_although_the_audio_of_another_is_damaged(tmp
             next(file.rows_at([(0, 0)]))
 
 
-def test_what_is_no_parquet_is_one_sentence_and_an_error_of_the_disk_stays_one(tmp_path: Path) -> None:
-    (tmp_path / "text.parquet").write_text("text")
-    with (
-        pytest.raises(BadInput, match=r"text\.parquet can't be read"),
-        open_parquet(tmp_path / "text.parquet", "write it again"),
-    ):
-        pass
-    with pytest.raises(FileNotFoundError), open_parquet(tmp_path / "gone.parquet", "write it again"):
-        pass
-
-
 def test_file_without_a_column_or_with_one_of_another_type_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1]}), tmp_path / "a.parquet")
     with open_parquet(tmp_path / "a.parquet", "") as file:

@@ -20,12 +20,6 @@ def test_file_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> No
     assert [one.name for one in path.parent.iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize("name", ["n" * 255, "\N{HIRAGANA LETTER A}" * 85])
-def test_name_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
-    write_text(tmp_path / name, "whole")
-    assert (tmp_path / name).read_text() == "whole"
-
-
 def test_failure_to_rename_leaves_nothing_half_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError, match=os.strerror(errno.EISDIR)), replacing(tmp_path / "folder"):
