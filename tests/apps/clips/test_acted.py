@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import POINTER, clip, good, problems, put, ravdess, read, savee, tess, zipped
+from corpus_trees import clip, problems, put, ravdess, read, savee, tess, zipped
 
 from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
@@ -17,7 +17,6 @@ NAME = "03-01-06-01-02-01-12"
         ("ravdess", ravdess("01") | ravdess("02")),
         ("tess", tess()),
         ("savee", savee("ALL/{speaker}_{name}.wav")),
-        ("savee", savee("AudioData/{speaker}/{name}.wav") | {"AudioData/Info.txt": b"Speakers"}),
     ],
 )
 def test_all_files_as_distributed_have_the_published_counts(
@@ -55,19 +54,6 @@ def test_all_files_as_distributed_have_the_published_counts(
 def test_a_name_tells_all_of_a_clip(tmp_path: Path, corpus: str, name: str, columns: dict[str, Any]) -> None:
     (row,) = read(corpus, put(tmp_path, {name: clip()})).values()
     assert {column: row[column] for column in columns} == columns
-
-
-def test_a_text_beside_the_clip_is_its_text(tmp_path: Path) -> None:
-    (row,) = read("savee", put(tmp_path, {"DC/a01.wav": clip(), "DC/a01.txt": b"She had  your suit.\n"})).values()
-    assert row["text"] == "She had your suit."
-
-
-def test_a_clip_that_is_there_twice_counts_once_and_a_good_copy_wins(tmp_path: Path) -> None:
-    rows = read(
-        "ravdess", put(tmp_path, {f"a/{NAME}.wav": POINTER, f"b/{NAME}.wav": clip(), f"c/{NAME}.wav": clip()})
-    )
-    assert [row["audio_file"] for row in good(rows)] == [f"b/{NAME}.wav"]
-    assert problems(rows)[f"c/{NAME}.wav"] == f"it is the same clip as 'b/{NAME}.wav'"
 
 
 def test_missing_clips_are_named_and_are_no_error(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ def problem(tmp_path: Path, data: bytes) -> str:
     [
         (b"", "the file is empty (0 bytes)"),
         (clip(1.0)[:9999], "the file is cut short"),
-        (b"text " * 300, "it holds no audio that"),
         (clip(0.1, 16000, 3), "it has 3 channels"),
     ],
 )
@@ -39,11 +38,7 @@ def test_sources_that_are_not_there_or_hold_nothing_are_refused(tmp_path: Path) 
     ("corpus", "name", "reason"),
     [
         ("crema_d", "1092_DFA_ANG_XX.wav", "its actor '1092' is unknown"),
-        ("esd", "0021/Neutral/0021_000001.wav", "its speaker '0021' is unknown"),
-        ("ravdess", "03-01-09-01-02-01-12.wav", "its emotion '09' is unknown"),
         ("ravdess", "01-01-06-01-02-01-12.mp4", "RAVDESS is not known to hold a file like"),
-        ("savee", "XY_a01.wav", "its speaker 'XY' is unknown"),
-        ("tess", "OAF_back_joy.wav", "its emotion 'joy' is unknown"),
         ("tess", "OAF_back.wav", "its name 'OAF_back.wav' is not like OAF_back_angry.wav"),
     ],
 )

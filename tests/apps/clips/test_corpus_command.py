@@ -3,8 +3,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from audio_files import reference, wav_bytes
-from clips import RATE, line
 from command import Command
 from corpus_trees import put
 from spoken_corpora import crema_d, rows_of, run, spoken
@@ -78,60 +76,6 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
     assert (annotation["alignments"], annotation["emotion"]) == ([], "angry")
     contours = dailytalk("tokens", "extract", work, "--out", tmp_path / "contours")
     assert contours.code == 0, contours.err
-
-
-def test_words_of_a_text_are_placed_where_they_are_said(tmp_path: Path, dailytalk: Command) -> None:
-    said = next(one for one in reference("old_friends") if one["channel"] == "left")
-    files = {"data/7/0_0_d7.wav": wav_bytes(line(edge=0.5), RATE)}
-    turn = {"speaker": 0, "text": said["text"], "emotion": "happiness", "act": "inform", "topic": "Ordinary Life"}
-    files["metadata.json"] = json.dumps({"7": {"0": turn}}).encode()
-    source = put(tmp_path / "in", files)
-    done = dailytalk("corpus", "dailytalk", source, "--out", tmp_path / "out", "--profile", "embedded")
-    assert done.code == 0
-    (row,) = rows_of(tmp_path / "out").values()
-    labels, words = row["labels"], row["alignments"]
-    assert row["utterances"][0]["text"] == said["text"]
-    assert (labels["emotion"], labels["label"]) == ("happy", "happiness")
-    assert {word["source"] for word in words} == {"aligned-pocketsphinx"}
-
-
-def test_every_option_is_a_setting_of_the_run(source: Path, tmp_path: Path, dailytalk: Command) -> None:
-    chosen = {
-        "profile": "embedded",
-        "asr_model": "none",
-        "aligner": "none",
-        "compute_type": "float32",
-        "affect_model": "none",
-        "affect_precision": "bfloat16",
-        "language": "en",
-        "split": "sentences",
-        "augment": ["noise", "room"],
-        "copies": 2,
-        "target_minutes": 0.5,
-        "seed": 3,
-        "device": "cpu",
-    }
-    limits = {"min_seconds": 0.3, "max_seconds": 20.0, "min_snr": 5.0, "max_clipping": 0.1, "min_bandwidth": 900.0}
-    limits |= {"min_speech_ratio": 0.2, "max_silence": 3.0}
-    arguments = [f"--{name.replace('_', '-')}" for name in chosen | limits]
-    values = [",".join(value) if isinstance(value, list) else value for value in (chosen | limits).values()]
-    values[arguments.index("--max-silence")] = "3s"
-    given = [part for pair in zip(arguments, values, strict=True) for part in pair]
-    done = dailytalk(
-        "corpus", "crema_d", source, "--out", tmp_path / "out", "--prompt-channel", "--balance", *given
-    )
-    assert done.code == 0, done.err
-    record = json.loads((tmp_path / "out/run.json").read_text(encoding="utf-8"))
-    # Models and folders are told elsewhere; there is no model whose precision could be chosen; nobody asks where
-    # it was computed.
-    elsewhere = {"asr_model", "affect_model", "affect_precision", "device"}
-    told = {name: value for name, value in (chosen | limits).items() if name not in elsewhere}
-    assert record["settings"] == told | {
-        "prompt_channel": True,
-        "balance": True,
-        "agreed_only": False,
-        "compute_type": "auto",
-    }
 
 
 @pytest.mark.parametrize(

@@ -39,13 +39,6 @@ def described(*rows: dict[str, Any], model: str = "voice-linear") -> list[dict[s
     return describe(rows, model)
 
 
-def test_affect_that_people_rated_is_kept_before_an_estimate() -> None:
-    rated = {"given_valence": 0.9, "given_arousal": 0.1, "given_dominance": 0.4}
-    first, second = described(clip("a", **rated), clip("b"))
-    assert (first["valence"], first["arousal"], first["affect_source"]) == (0.9, 0.1, "raters")
-    assert second["affect_source"] == "voice-linear"
-
-
 def test_style_is_the_label_or_else_that_of_a_rule_which_says_so() -> None:
     rated = {"valence": 0.5, "dominance": 0.5}
     speaker = [
@@ -56,19 +49,6 @@ def test_style_is_the_label_or_else_that_of_a_rule_which_says_so() -> None:
     assert (rows["loud"]["style"], rows["loud"]["style_source"]) == ("shouted", "rule")
     assert (rows["sung"]["style"], rows["sung"]["style_source"]) == ("sung", "label")
     assert (rows["s4"]["style"], rows["s4"]["style_source"]) == ("normal", "rule")
-
-
-#: What rules tell of a clip.
-BY_RULE = ("tag", "rule", "style", "style_source")
-
-
-def by_rule(rows: list[dict[str, Any]]) -> set[tuple[str | None, ...]]:
-    return {tuple(row[name] for name in BY_RULE) for row in rows}
-
-
-def test_rules_tell_nothing_of_a_speaker_with_few_clips() -> None:
-    rows = described(*(clip(str(number), rms=0.1 * 2**number) for number in range(5)))
-    assert by_rule(rows) == {(None, None, None, None)}
 
 
 def corpus(numbers: int) -> list[dict[str, Any]]:
@@ -101,12 +81,6 @@ def test_plan_loses_nothing_and_knows_no_order(
     shuffled = list(rows)
     chance.shuffle(shuffled)
     assert plan(shuffled, **chosen) == planned
-
-
-def test_without_balance_every_training_clip_has_its_copies() -> None:
-    planned = plan(corpus(2), augment=("noise",), copies=3)
-    trained = [row for row in planned.rows if row["split"] == "train" and row["labels"]["augmented_from"] is None]
-    assert len(planned.rows) - 12 == 3 * len(trained)
 
 
 def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_split() -> None:

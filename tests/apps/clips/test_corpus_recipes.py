@@ -6,7 +6,7 @@ import pytest
 from audio_files import ROOT
 from command import BuilderScript
 from corpus_trees import put
-from spoken_corpora import faults, rows_of, spoken
+from spoken_corpora import spoken
 
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
@@ -25,16 +25,6 @@ def test_lists_of_the_recipe_are_those_of_the_command() -> None:
 @pytest.fixture
 def corpus(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> BuilderScript:
     return BuilderScript(RECIPE, monkeypatch, capfd)
-
-
-def test_recipe_builds_its_corpus(tmp_path: Path, corpus: BuilderScript) -> None:
-    silent = faults()["AudioWAV/1091_DFA_SAD_XX.wav"]
-    files = {f"03-01-05-01-01-01-{actor:02d}.wav": spoken() for actor in (1, 2)}
-    source = put(tmp_path / "in", files | {"03-01-05-01-01-01-03.wav": silent})
-    done = corpus("ravdess", source, tmp_path / "out")
-    assert (done.code, f"2 clips in {tmp_path / 'out'}, 1 rejected" in done.out) == (3, True)
-    assert {row["labels"]["emotion"] for row in rows_of(tmp_path / "out").values()} == {"angry"}
-    assert (tmp_path / "out/data/expressive_dataset.jsonl").is_file()
 
 
 def test_recipe_does_and_records_what_its_edited_lists_say(tmp_path: Path) -> None:

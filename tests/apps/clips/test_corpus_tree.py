@@ -1,22 +1,10 @@
 from pathlib import Path
 
-from corpus_trees import clip, good, problems, put, read, zipped
+from corpus_trees import clip, good, problems, put, read
 
-from dailytalk_contiguous.apps.clips.corpora.corpus_files import open_tree
 from dailytalk_contiguous.store.files import LINK_OUT
 
 NAME = "DC_a01.wav"
-
-
-def names(source: Path) -> list[str]:
-    return [found.name for found in open_tree(source).files]
-
-
-def test_folders_and_archives_are_listed_as_one_without_litter(tmp_path: Path) -> None:
-    put(tmp_path, {"b/x.wav": b"", ".DS_Store": b"", ".git/config": b"", "Thumbs.db": b""})
-    zipped(tmp_path / "a.zip", {"c/y.wav": b"", "__MACOSX/c/._y.wav": b"", "c/.hidden": b""})
-    assert names(tmp_path) == ["a.zip/c/y.wav", "b/x.wav"]
-    assert names(tmp_path / "a.zip") == ["c/y.wav"]
 
 
 def test_links_out_of_the_corpus_are_rejected_with_their_reason(tmp_path: Path) -> None:

@@ -51,19 +51,6 @@ def test_votes_on_the_voice_give_perceived_emotion_and_the_share_of_raters(tmp_p
     assert shares == pytest.approx({"angry": 0.7, "disgusted": 0.2, "neutral": 0.1})
 
 
-def test_as_many_votes_for_two_emotions_are_another_emotion_with_both_letters(tmp_path: Path) -> None:
-    votes = table(TABULATED, [100001, 5, 5, 0, 0, 1, 1, "1001_DFA_ANG_XX", 12, 0.417, "A:D"])
-    row = one(tmp_path, tree("1001_DFA_ANG_XX", tabulatedVotes=votes))
-    assert (row["perceived"], row["perceived_label"]) == ("other", "A:D")
-    assert row["agreement"] == pytest.approx(5 / 12)
-
-
-def test_summary_alone_gives_the_perceived_emotion_without_a_share(tmp_path: Path) -> None:
-    row = one(tmp_path, tree("1001_DFA_ANG_XX", summaryTable=summary(**{"1001_DFA_ANG_XX": "N"})))
-    assert (row["perceived"], row["perceived_label"], row["agreement"]) == ("neutral", "N", None)
-    assert row["perceived_intensity"] == pytest.approx(0.6)
-
-
 def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
     names = {"1001_DFA_ANG_XX": "A", "1001_DFA_HAP_XX": "N", "1001_DFA_SAD_XX": "N:S"}
     rows = read("crema_d", put(tmp_path, tree(*names, summaryTable=summary(**names))), agreed_only=True)
@@ -72,8 +59,3 @@ def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None
         "AudioWAV/1001_DFA_HAP_XX.wav": "raters heard N, HAP was intended",
         "AudioWAV/1001_DFA_SAD_XX.wav": "raters heard N:S, SAD was intended",
     }
-
-
-def test_the_name_that_lost_a_letter_is_the_clip_it_was(tmp_path: Path) -> None:
-    row = one(tmp_path, tree("1040_ITH_SAD_X", summaryTable=summary(**{"1040_ITH_SAD_XX": "S"})))
-    assert (row["id"], row["intensity"], row["perceived"]) == ("crema_d/1040_ITH_SAD_XX", None, "sad")

@@ -3,7 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import clip, dailytalk, problems, put, read
+from corpus_trees import dailytalk, problems, put, read
 
 from dailytalk_contiguous.apps.clips.corpora.registry import CORPORA
 
@@ -30,12 +30,6 @@ def test_turns_are_clips_with_their_own_emotions(tmp_path: Path) -> None:
     ]
 
 
-def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> None:
-    talk = {"0": [(1, "Great!"), (0, "great ..."), (1, "It's great."), (0, "!")]}
-    rows = read("dailytalk", put(tmp_path, dailytalk(talk)))
-    assert [row["sentence"] for row in rows.values()] == ["great", "great", "its great", None]
-
-
 @pytest.mark.parametrize(
     ("turn", "reason"),
     [
@@ -46,17 +40,3 @@ def test_sentence_is_the_text_without_case_and_punctuation(tmp_path: Path) -> No
 )
 def test_metadata_that_do_not_fit_reject_the_turn(tmp_path: Path, turn: dict[str, Any], reason: str) -> None:
     assert problems(read("dailytalk", put(tmp_path, changed(**turn))))["data/25/0_0_d25.wav"].startswith(reason)
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("data/25/1_1_d25.wav", "metadata.json has no turn 1 of dialogue 25"),
-        ("data/25/first.wav", "its name 'first.wav' is not like"),
-        ("old/25/0_0_d25.wav", "it is the same clip as 'data/25/0_0_d25.wav'"),
-    ],
-)
-def test_what_does_not_fit_is_rejected(tmp_path: Path, name: str, reason: str) -> None:
-    found = problems(read("dailytalk", put(tmp_path, dailytalk(TALK) | {name: clip()})))
-    assert reason in next(iter(found.values()))
-    assert len(found) == 1

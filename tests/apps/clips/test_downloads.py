@@ -161,10 +161,3 @@ def test_corpus_is_fetched_once_its_licence_is_taken_and_read_from_its_archive(
     assert done.code == 0, done.err
     assert "1 file of RAVDESS; all checksums are right" in done.out
     assert len(read("ravdess", folder)) == 10
-
-
-def test_corpus_whose_terms_are_signed_says_where(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("corpus", "savee", "--download", tmp_path / "in", "--accept-licence")
-    assert done.code == 1
-    assert "who sign its terms: get it from http" in done.err
-    assert not (tmp_path / "in").exists()

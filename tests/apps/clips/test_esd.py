@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus_trees import clip, esd, good, problems, put, read
+from corpus_trees import clip, esd, problems, put, read
 
 ENGLISH = "0011/Neutral/0011_000001.wav"
 MANDARIN = "0001/Surprise/0001_001401.wav"
@@ -39,32 +39,6 @@ def test_mandarin_text_is_read_in_every_encoding_with_tabs_and_spaces(
     line = between.join(["0001_001401", "打远一看，它们的确很是美丽，", "惊喜"])
     text = f"0001_000001{between}别的{between}中立\r\n\r\n{line}\r\n"
     assert text_of(tmp_path, MANDARIN, text.encode(encoding)) == ("打远一看，它们的确很是美丽，", None)
-
-
-@pytest.mark.parametrize(("encoding", "between"), [("utf-8", "\t"), ("cp1252", " ")])
-def test_english_apostrophes_survive_every_encoding(tmp_path: Path, encoding: str, between: str) -> None:
-    line = between.join(["0011_000001", "That’s what he’ll say.", "neutral"])
-    assert text_of(tmp_path, ENGLISH, line.encode(encoding)) == ("That’s what he’ll say.", None)
-
-
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        ("0011_000001\tTwo  words.\tNeutral", "Two words."),
-        ("0011_000001\t\tTwo words.\t\tNeutral\t", "Two words."),
-        ("0011_000001\tTwo words.", "Two words."),
-        ("0011_000002\tAnother clip.\tNeutral", None),
-    ],
-)
-def test_lines_with_stray_separators_give_the_text(tmp_path: Path, line: str, text: str | None) -> None:
-    assert text_of(tmp_path, ENGLISH, line.encode()) == (text, None)
-
-
-def test_without_folders_of_emotions_the_text_file_tells_them(tmp_path: Path) -> None:
-    files = {"0011/0011_000351.wav": clip(), "0011/0011_000352.wav": clip()}
-    rows = read("esd", put(tmp_path, files | {"0011/0011.txt": b"0011_000351\tHi.\tAngry\n"}))
-    assert [(row["label"], row["emotion"]) for row in good(rows)] == [("Angry", "angry")]
-    assert problems(rows) == {"0011/0011_000352.wav": "neither a folder nor the text file says its emotion"}
 
 
 @pytest.mark.parametrize(

@@ -70,15 +70,6 @@ def test_weights_are_shares_of_the_hours_that_train(tmp_path: Path) -> None:
     assert errors(tmp_path / "out") == []
 
 
-def test_hours_are_those_of_the_training(tmp_path: Path) -> None:
-    mix_folders(
-        [(corpus(tmp_path), None), (corpus(tmp_path, "other", 12), None)],
-        tmp_path / "out",
-        Settings(hours=8 / 3600),
-    )
-    assert seconds(tmp_path / "out") == {"acted": 2.0, "other": 6.0}
-
-
 def test_audio_is_there_once_and_linked(tmp_path: Path) -> None:
     source = corpus(tmp_path)
     mix_folders([(source, 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())
@@ -96,13 +87,6 @@ def test_what_is_not_listed_is_not_there_and_the_reject_says_why(tmp_path: Path)
     assert listed == there
     assert len(rejects) == 12 + 4 + 2 - len(listed)
     assert json.loads((tmp_path / "out/rejects.json").read_text()) == [one.as_dict() for one in rejects]
-
-
-def test_a_clips_own_weight_counts_inside_its_folder(tmp_path: Path) -> None:
-    rows = [clip_row("s1-0", weight=3.0), clip_row("s1-1", weight=1.0), clip_row("s2-0", split="validation")]
-    mix_folders([(corpus_folder(tmp_path / "acted", rows), None)], tmp_path / "out", Settings())
-    paths = [entry["path"] for entry in manifest(tmp_path / "out/train.jsonl")]
-    assert sorted(paths.count(path) for path in set(paths)) == [1, 3]
 
 
 def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> None:
@@ -152,11 +136,3 @@ def test_a_folder_twice_or_inside_the_mix_is_refused(tmp_path: Path) -> None:
         mix_folders([(folder, 1.0), (tmp_path / "." / "acted", 2.0)], tmp_path / "out", Settings())
     with pytest.raises(DailytalkError, match="or inside it"):
         mix_folders([(folder, None)], folder / "out", Settings())
-
-
-def test_mix_without_anything_to_train_on_says_what_to_change(tmp_path: Path) -> None:
-    folder = corpus_folder(tmp_path / "in", [clip_row("s1-0", licence="CC-BY-NC-4.0")])
-    with pytest.raises(DailytalkError, match="nothing is left to train on") as error:
-        mix_folders([(folder, None)], tmp_path / "out", Settings(commercial=True))
-    assert "leave out --comm" in error.value.remedy
-    assert not (tmp_path / ".out.conversations").exists()

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 from command import Command
@@ -19,23 +18,3 @@ def test_a_mix_stands_up_to_the_check(tmp_path: Path, dailytalk: Command) -> Non
     checked = dailytalk("check", tmp_path / "out")
     assert checked.code == 0
     assert checked.out.startswith("moshi: ")
-
-
-def test_the_outcome_as_json(tmp_path: Path, dailytalk: Command) -> None:
-    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two", "CC-BY-NC-4.0")
-    done = dailytalk("mix", one, two, "--out", tmp_path / "out", "--commercial", "--json")
-    told = json.loads(done.out)
-    assert (done.code, told["licence"], told["lines"], told["rejects"]) == (
-        3,
-        "CC-BY-4.0",
-        {"train": 3, "eval": 1},
-        4,
-    )
-    assert done.err == ""
-
-
-def test_a_mistake_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two")
-    done = dailytalk("mix", f"{one}:2", two, "--out", tmp_path / "out")
-    assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("dailytalk: two has no weight, and others have: give every folder")

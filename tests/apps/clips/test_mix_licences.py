@@ -31,11 +31,6 @@ def test_whoever_has_to_be_named_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_folder_that_names_nobody_is_said_to(tmp_path: Path) -> None:
-    text = licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
-    assert "| plain | **unknown: ask whoever made the folder** |" in text
-
-
 def test_names_go_on_when_a_mix_is_mixed_again(tmp_path: Path) -> None:
     licences(corpus(tmp_path, "acted", ACTED), corpus(tmp_path, "plain"))
     text = licences(tmp_path / "mix of 2", corpus(tmp_path, "b"), corpus(tmp_path, "c"))

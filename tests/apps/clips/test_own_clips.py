@@ -2,11 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from corpus_trees import clip, problems, put, read
 from spoken_corpora import rows_of, run, spoken
-
-from dailytalk_contiguous.core.errors import DailytalkError
 
 HELLO = {
     "text": " Hello  there.",
@@ -41,13 +38,6 @@ def test_text_and_language_of_a_clip_are_those_of_its_entry(tmp_path: Path) -> N
     assert (rows["b.wav"]["text"], rows["b.wav"]["language"], rows["b.wav"]["problem"]) == (None, None, None)
 
 
-def test_clips_are_in_the_audio_folder_beside_their_texts(tmp_path: Path) -> None:
-    rows = clips(tmp_path, {"audios/a.wav": clip(), "raw.wav": clip(), "t.json": texts(a=HELLO)})
-    assert rows["audios/a.wav"]["text"] == "Hello there."
-    assert rows["audios/a.wav"]["id"] == "clips/a"
-    assert problems(rows) == {"raw.wav": "it is outside of 'audios/', where the clips are"}
-
-
 def test_the_speaker_is_told_by_folder_name_or_manifest(tmp_path: Path) -> None:
     line = json.dumps({"file": "Usable/P_000001.wav", "source": "calls/Peter.flac", "usable": True})
     names = (
@@ -66,13 +56,6 @@ def test_the_speaker_is_told_by_folder_name_or_manifest(tmp_path: Path) -> None:
     }
 
 
-def test_what_split_or_a_person_left_out_is_no_clip(tmp_path: Path) -> None:
-    rows = clips(
-        tmp_path, {f"{folder}/A_1.wav": clip() for folder in ("Usable", "Non Usable", "Discarded Audios")}
-    )
-    assert [row["audio_file"] for row in rows.values()] == ["Usable/A_1.wav"]
-
-
 def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(tmp_path: Path) -> None:
     entries = {"a.wav": HELLO, "b.wav": {"text": 3}, "gone.wav": HELLO, "../up.wav": HELLO}
     files = {"a.wav": clip(), "b.wav": clip(0.07), "whisper.json": json.dumps(entries).encode()}
@@ -81,24 +64,6 @@ def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(
     assert "text is 3, not text" in found["b.wav"]
     assert found["gone.wav"] == "no audio file is called 'gone.wav'"
     assert "leads out of the folder" in found["../up.wav"]
-
-
-def test_a_long_clip_without_a_text_is_not_heard_in_half(tmp_path: Path) -> None:
-    rows = clips(tmp_path, {"a.wav": clip(31.0), "b.wav": clip(31.0), "whisper.json": texts(b=HELLO)})
-    assert problems(rows) == {"a.wav": "it has no text, and of its 31.0 s the first 29 s would be heard"}
-
-
-@pytest.mark.parametrize(
-    ("files", "sentence"),
-    [
-        ({}, "no file of clips is in"),
-        ({"a.wav": clip(), "whisper.json": b"{"}, "whisper.json: line 1 is not JSON"),
-    ],
-)
-def test_a_folder_that_is_none_is_one_sentence(tmp_path: Path, files: dict[str, bytes], sentence: str) -> None:
-    (tmp_path / "Mary").mkdir()
-    with pytest.raises(DailytalkError, match=sentence):
-        clips(tmp_path, files)
 
 
 def test_clips_are_finished_with_the_texts_that_there_are(tmp_path: Path) -> None:

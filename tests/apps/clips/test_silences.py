@@ -38,14 +38,3 @@ def test_silence_is_where_all_channels_are_silent() -> None:
 def test_channel_that_only_hums_does_not_hide_the_pauses_of_the_other() -> None:
     hum = (0.05 * np.sin(2 * np.pi * 50 * np.arange(6 * RATE) / RATE)).astype("float32")
     assert found(np.stack((talk((1.0, 2.0)), hum), 1)) == [(1.0, 2.0)]
-
-
-@pytest.mark.parametrize("sound", [room_tone(RATE * 5, -50.0), np.full(RATE * 5, 0.3, "float32")])
-def test_sound_in_which_nothing_stands_out_has_no_silence(sound: Samples) -> None:
-    assert found(sound) == []
-
-
-def test_fixed_threshold_is_in_dbfs_of_each_frame() -> None:
-    samples = talk((1.0, 2.0), noise=-45.0)
-    assert found(samples, below=-40.0) == [(1.0, 2.0)]
-    assert found(samples, below=-50.0) == []

@@ -170,24 +170,6 @@ def test_recordings_that_can_not_be_used_are_named_and_the_rest_is_split(
     assert "Usable/odd_name_x_Ünïcode_000001.wav" in files_in(out)
 
 
-def test_empty_folder_foreign_folder_and_read_only_folder_are_one_sentence(
-    dailytalk: Command, tmp_path: Path
-) -> None:
-    (tmp_path / "in").mkdir()
-    for command in (("silences",), ("split", "--out", tmp_path / "out")):
-        done = dailytalk(command[0], tmp_path / "in", *command[1:])
-        assert (done.code, done.err.count("\n")) == (1, 1)
-        assert "there are no recordings in" in done.err
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    done = dailytalk("split", EXAMPLES, "--out", tmp_path / "mine")
-    assert done.code == 1
-    assert "is there already and no export of ours" in done.err
-    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
-    done = dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--min", "12")
-    assert (done.code, "--min 12 is longer than --max 11" in done.err) == (1, True)
-
-
 def test_pieces_of_a_recording_that_left_the_input_or_that_people_changed_are_never_lost(
     dailytalk: Command, tmp_path: Path
 ) -> None:
@@ -201,19 +183,6 @@ def test_pieces_of_a_recording_that_left_the_input_or_that_people_changed_are_ne
     (out / MANIFEST).write_text("".join((out / MANIFEST).read_text().splitlines(keepends=True)[1:]))
     done = dailytalk("split", tmp_path / "in", "--out", out, "--max", "5")
     assert (done.code, "were changed since: choose another --out" in done.err) == (1, True)
-
-
-def test_silences_are_stated_by_file_and_over_all_with_a_suggestion(dailytalk: Command) -> None:
-    recordings = [EXAMPLES / name for name in ("old_friends.flac", "weekend_trip.flac")]
-    done = dailytalk("silences", *recordings, "--json")
-    assert done.code == 0
-    told = json.loads(done.out)
-    assert [one["name"] for one in told["recordings"]] == [path.name for path in recordings]
-    whole = told["all"]
-    assert whole["silences"]["count"] == sum(one["silences"]["count"] for one in told["recordings"])
-    assert whole["suggested_silence"] in [one["silence"] for one in whole["candidates"]]
-    assert whole["suggested_silence"] <= whole["silences"]["maximum"]
-    assert f"suggested: --silence {whole['suggested_silence']:g}: " in dailytalk("silences", *recordings).out
 
 
 def test_suggested_silence_gives_the_pieces_that_were_promised(dailytalk: Command, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from command import Command
-from recordings import excerpt, save, state
+from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.clips import transcribe_command
 from dailytalk_contiguous.apps.clips.to_clips import transcribe_stages
@@ -47,18 +47,6 @@ def test_embedded_run_hears_the_clips_of_a_folder_in_the_layout_of_whisper(
     assert 0 <= first["start"] < first["words"][0]["end"] <= first["end"] <= 4.2
 
 
-def test_a_dry_run_names_the_clips_that_would_be_heard_and_writes_nothing(
-    tmp_path: Path, dailytalk: Command
-) -> None:
-    clips(tmp_path / "in", "a.wav", "b.wav")
-    (tmp_path / "in/whisper.json").write_text(json.dumps({"a.wav": {"text": "Known.", "segments": []}}))
-    before = state(tmp_path / "in")
-    done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--dry-run", "--json")
-    summary = json.loads(done.out)
-    assert (done.code, summary["heard"], summary["dry_run"]) == (0, ["b.wav"], True)
-    assert state(tmp_path / "in") == before
-
-
 def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, dailytalk: Command) -> None:
     clips(tmp_path / "in/audio", "É.wav", "b.wav", "broken.wav")
     corrected = {"text": "Corrected.", "reviewer": "Ann", "segments": []}
@@ -73,13 +61,6 @@ def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, da
     again = json.loads(dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json").out)
     assert (again["heard"], again["entries"]) == ([], 4)
     assert entries(tmp_path / "in/texts.json") == made
-
-
-def test_a_clip_without_speech_has_an_entry_that_says_so(tmp_path: Path, dailytalk: Command) -> None:
-    save(tmp_path / "in/a.wav", 0 * excerpt(seconds=1.0)[:, :1])
-    dailytalk("transcribe", tmp_path / "in", "--profile", "embedded")
-    entry = {"text": "", "language": None, "segments": [], "text_reason": "no speech was found"}
-    assert entries(tmp_path / "in/whisper.json") == {"a.wav": entry}
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,11 +90,3 @@ def test_a_file_that_can_not_be_completed_is_refused_before_anything_is_heard(
     assert (done.code, done.err.count("\n")) == (1, 1)
     assert "is not JSON" in done.err
     assert out.read_text() == "{"
-
-
-def test_a_folder_without_clips_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    (tmp_path / "in").mkdir()
-    for source, sentence in ((tmp_path / "in", "no file of clips is in"), (tmp_path / "none", "is no folder")):
-        done = dailytalk("transcribe", source, "--profile", "embedded")
-        assert (done.code, done.err.count("\n")) == (1, 1)
-        assert sentence in done.err

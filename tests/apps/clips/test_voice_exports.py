@@ -89,15 +89,6 @@ def test_a_text_that_pandas_takes_for_none_is_rejected(tmp_path: Path, dailytalk
     assert "its text 'None' is a missing value to pandas" in done.out
 
 
-def test_tortoise_gets_the_entries_with_all_their_fields(tmp_path: Path, dailytalk: Command) -> None:
-    exported(dailytalk, folder(tmp_path), "tortoise", tmp_path / "out")
-    entries = json.loads((tmp_path / "out/whisper.json").read_text(encoding="utf-8"))
-    named = {row[0] for name in ("train.txt", "validation.txt") for row in lines(tmp_path / "out" / name, False)}
-    assert {f"audio/{name}" for name in entries} == named
-    assert {entry["reviewer"] for entry in entries.values()} == {"Ann"}
-    assert entries["a.wav"]["text"] == TEXTS["a.wav"]
-
-
 def test_several_speakers_are_named_for_piper_and_keep_to_one_side(tmp_path: Path, dailytalk: Command) -> None:
     texts = {f"{who}_{n:04d}.wav": f"Line {n}." for who in ("ANN", "BOB", "CYD", "DEE") for n in range(3)}
     source = folder(tmp_path, texts)
@@ -125,16 +116,6 @@ def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: 
     (name, *_), *_ = lines(tmp_path / "ljspeech/metadata.csv", False)
     info = soundfile.info(tmp_path / f"ljspeech/wavs/{name}.wav")
     assert (info.channels, info.samplerate, info.frames) == (1, 16000, 8000)
-
-
-def test_entries_without_audio_and_other_languages_are_told(tmp_path: Path, dailytalk: Command) -> None:
-    source = folder(tmp_path, **{"gone.wav": {"text": "x"}, "../up.wav": {"text": "x"}})
-    done = dailytalk("export", source, "--format", "gpt-sovits", "--out", tmp_path / "out", "--json")
-    assert done.code == 3
-    assert {reject["id"] for reject in json.loads(done.out)["rejects"]} == {
-        "clips/gone.wav",
-        "clips/../up.wav",
-    }
 
 
 @pytest.mark.parametrize("format", ["ljspeech", "gpt-sovits"])

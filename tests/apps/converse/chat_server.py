@@ -119,10 +119,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif fault == "falls-silent":
             self._hang()
-        elif fault == "error":
-            self._event({"error": {"message": "out of\nmemory"}})
-        elif fault == "nonsense":
-            self._chunk(b"data: {nonsense}\n\n")
         else:
             return False
         self.close_connection = True

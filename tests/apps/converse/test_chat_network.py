@@ -22,7 +22,6 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|> {{ message['content'] }} <|end|> {% endfor %}"
     "{% if add_generation_prompt %}<|assistant|> {% endif %}"
 )
-REFUSING = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + TEMPLATE
 MARKS = ["<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 
 
@@ -88,14 +87,6 @@ def test_closing_stops_an_answer_that_would_go_on_for_minutes(folder: Path) -> N
     reply.close()
     assert list(reply) == []
     assert said(talker).startswith(first)  # which waits for the answer before it
-
-
-def test_instructions_come_first_in_the_first_message_where_the_template_takes_none(
-    folder: Path, tmp_path: Path
-) -> None:
-    asked = [ASKED[0], ASKED[3]]
-    together = [ChatMessage("user", f"{ASKED[0].content}\n\n{ASKED[3].content}")]
-    assert said(load(write_model(tmp_path / "model", REFUSING)), asked) == said(load(folder), together)
 
 
 def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, folder: Path) -> None:

@@ -5,28 +5,10 @@ from itertools import pairwise
 import numpy as np
 from audio_files import example as conversation
 from audio_files import reference
-from talking import example
 
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, AnalysisBlocks
 from dailytalk_contiguous.apps.converse.talk_setup import open_listening
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.word_times import normalise, split_words
-
-
-def at_analysis_rate(samples: Samples) -> Samples:
-    blocks = AnalysisBlocks()
-    whole = samples[: len(samples) - len(samples) % BLOCK].reshape(-1, BLOCK)
-    return np.concatenate([blocks.push(block) for block in whole])
-
-
-def test_both_parts_of_a_turn_with_a_pause_in_it_are_recognised() -> None:
-    recognise = open_listening("tiny.en", "en")
-    parts = [example("old_friends", 37.0, 39.2, 1), example("old_friends", 58.8, 60.8, 1)]
-    words = recognise(np.concatenate([*map(at_analysis_rate, parts)]))
-    text = "".join(word.text for word in words).strip()
-    assert "for the bread" in text
-    assert "tell me" in text.casefold()
-    assert all(one.end <= other.start + 0.011 for one, other in pairwise(words))
 
 
 def test_a_turn_that_is_longer_than_whisper_hears_at_once_is_recognised_as_a_whole() -> None:

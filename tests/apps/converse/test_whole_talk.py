@@ -4,20 +4,11 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-import pytest
 import soundfile
-import soxr
 from chat_server import REPLY, ChatServer
 from command import Command
-from talking import Simulation, silence
 
-from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
-from dailytalk_contiguous.apps.converse.talk_setup import open_listening
-from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.word_times import normalise, split_words
-from dailytalk_contiguous.models.contracts import Line, VoiceSettings
-from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 from dailytalk_contiguous.publish.opening import open_items
 
@@ -56,20 +47,3 @@ def test_two_turns_are_heard_answered_by_a_server_and_the_answers_spoken(
     ]
     heard = ["".join(word.text for word in words) for words in recognise("tiny.en", "cpu", "auto", spoken)]
     assert plain(" ".join(heard)) == 2 * plain(REPLY.removeprefix("(calm) "))
-
-
-LONG = "This is a long answer that goes on for quite a while. And then there is a second sentence, too."
-
-
-def by_piper(text: str, level: float) -> Samples:
-    spoken = synthesise(load_synthesiser("piper", VoiceSettings("", "")), Line(text, "", "en", 0))
-    return np.asarray(level * soxr.resample(spoken.samples, spoken.sample_rate, TALK_RATE), np.float32)
-
-
-@pytest.mark.parametrize(("text", "level", "stops"), [("Mm-hm.", 1.0, False), ("Not on Monday.", 0.3, True)])
-def test_hum_of_which_whisper_makes_words_does_not_stop_the_voice(text: str, level: float, stops: bool) -> None:
-    talk = Simulation([], LONG, recognise=open_listening("tiny.en", "en"))
-    talk.hear(by_piper("Where have you been?", 1.0), silence(2.0))
-    assert talk.of("user") == ["Where have you been?"]
-    talk.hear(by_piper(text, level), silence(1.5)).until_idle()
-    assert len(talk.of("heard")) == stops

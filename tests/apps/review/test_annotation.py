@@ -22,7 +22,7 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, read_passages
+from dailytalk_contiguous.sources.transcript_formats import read_passages
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
 
@@ -386,23 +386,6 @@ def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Comma
     assert (done.code, done.out) == (0, "0 edits of 1 file\n")
 
 
-@pytest.mark.parametrize("format", ["eaf", "srt"])
-def test_marks_in_names_of_speakers_go_out_and_in(tmp_path: Path, dailytalk: Command, format: str) -> None:
-    names = {"left": 'Anna "Ann": Lee & Son <b> {x}', "right": "Ben (host) van der Berg"}
-    lines = [entry | {"speaker": names[entry["channel"]]} for entry in dialogue("a", 30.0, 60)]
-    work, out = work_folder(tmp_path, [("a", "a", 0.0, lines)]), tmp_path / "out"
-    done = dailytalk("export", work, "--format", format, "--out", out)
-    path, colon_ends_a_name = out / f"a{ENDINGS[format]}", format in ("srt", "audacity")
-    if ENDINGS[format].lower() in FORMATS:
-        heard = {cue["speaker"] for cue in read_transcripts([path], "a.wav")}
-        assert heard == ({"Anna Ann Lee", "Ben host van"} if colon_ends_a_name else {*names.values()})
-    assert ("names of speakers" in done.out) == colon_ends_a_name
-    content = path.read_text(encoding="utf-8")
-    path.write_text(content.replace(lines[1]["text"], "A new text", 1), encoding="utf-8")
-    done = dailytalk("edits", work, out)
-    assert (done.code, transcript(work)[1]["text"], transcript(work)[1]["channel"]) == (0, "A new text", "right")
-
-
 def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
     tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -431,26 +414,6 @@ def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
     done = dailytalk("edits", work, tmp_path / "out")
     assert done.code == 3
     assert "call--rebuilt.eaf" in done.out
-
-
-def test_the_source_timeline_of_what_is_finished_has_no_words_that_were_never_said(
-    tmp_path: Path, dailytalk: Command
-) -> None:
-    row = built_row("call")
-    for utterance in row["utterances"]:
-        utterance |= {"source_start": utterance["start"] + 10, "source_end": utterance["end"] + 10.25}
-        utterance |= {"status": {"left": "spoken", "right": "kept"}[utterance["channel"]]}
-    write_dataset(tmp_path / "work", [row])
-    done = dailytalk("export", tmp_path / "work", "--format", "textgrid", "--out", tmp_path / "out")
-    assert "resynthesised" in done.out
-    grid = textgrid.openTextgrid(str(tmp_path / "out" / "call.TextGrid"), includeEmptyIntervals=False)
-    words = [word for word in row["alignments"] if word["speaker"] == "right"]
-    assert [name for name in grid.tierNames if "words" in name] == ["right/words"]
-    assert [round(entry.start - 10, 3) for entry in grid.getTier("right/words").entries] == [
-        round(word["start"], 3) for word in words
-    ]
-    first = next(utterance for utterance in row["utterances"] if utterance["channel"] == "left")
-    assert grid.getTier("left/utterances").entries[0].end == round(first["end"] + 10.25, 3)
 
 
 #: What is wrong with a file, and what makes it so.

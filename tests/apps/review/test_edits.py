@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.review.edits import (
-    EDITED_BY,
     EDITED_FIELDS,
     EditChange,
     Item,
@@ -162,20 +161,6 @@ def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:
     assert [(word["start"], word["end"]) for word in words[:3]] == [(3.0, 3.2), (3.2, 3.8), (3.8, 3.9)]
     with pytest.raises(BadInput, match="would pass its neighbour"):
         done(call(), do="word", line="r0", index=1, start=3.2, end=4.5)
-
-
-def test_a_tag_that_no_synthesiser_knows_is_refused_with_one_like_it() -> None:
-    with pytest.raises(BadInput, match="happy"):
-        done(call(), do="tag", line="l0", tag="hapy")
-    tagged = done(call(), do="tag", line="l0", tag="happy")["l0"]
-    assert (tagged["tag"], tagged["rule"]) == ("happy", "")
-
-
-def test_a_line_says_who_edited_which_of_its_fields() -> None:
-    after = done(call(), do="text", line="l0", text="Good evening")
-    change = edit(after, {"do": "times", "line": "l0", "start": 0.4, "end": 2.4}, item(), "bea")
-    made = replayed(after, change)["l0"]
-    assert (made[EDITED_BY], made[EDITED_FIELDS]) == ("bea", ["end", "start", "text"])
 
 
 def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() -> None:

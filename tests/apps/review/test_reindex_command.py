@@ -32,20 +32,3 @@ def test_renames_are_said_and_taken_back(tmp_path: Path, dailytalk: Command) -> 
     told = json.loads(dailytalk("reindex", root, "--undo", "--json").out)
     assert told["backup"] == f"{tmp_path}/.dailytalk-reindex/in/0001"
     assert (root / "a_000007.wav").read_text() == "a_000007.wav"
-
-
-def test_digits_are_as_asked(tmp_path: Path, dailytalk: Command) -> None:
-    root = clips(tmp_path / "in", *(f"a_{number}.wav" for number in range(1, 13)))
-    assert dailytalk("reindex", root).out == "nothing to do: there is no gap\n"
-    assert dailytalk("reindex", root, "--digits", 3).code == 0
-    assert names(root)[0] == "a_001.wav"
-
-
-def test_what_can_not_be_done_is_one_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    assert "no recording here is called" in dailytalk("reindex", empty).out
-    unnamed = clips(tmp_path / "unnamed", "hello.wav", "a_2.wav")
-    assert "hello.wav" in dailytalk("reindex", unnamed).out
-    done = dailytalk("reindex", tmp_path / "nothing")
-    assert (done.code, "is no folder: name the folder of the recordings" in done.err) == (1, True)

@@ -252,18 +252,6 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
     assert is_done
 
 
-def test_audio_costs_no_disk_and_the_backup_is_as_it_was(tmp_path: Path) -> None:
-    root = make(tmp_path / "in", clips(3, 5) | {"whisper.json": '{"ann_000003.wav": {}}'})
-    root.chmod(0o700)
-    before = tree(root)
-    backup = reindex_folder(root).backup
-    assert backup is not None
-    assert root.stat().st_mode & 0o777 == 0o700
-    assert tree(backup) == before
-    assert (root / "ann_000001.wav").samefile(backup / "ann_000003.wav")
-    assert not (root / "whisper.json").samefile(backup / "whisper.json")
-
-
 # The folder that is named, and any series.
 
 
@@ -294,7 +282,6 @@ def test_pieces_that_split_has_written_are_reindexed_where_they_are(tmp_path: Pa
     [
         (["Audio001", "Audio003", "Audio009"], ["Audio001", "Audio002", "Audio003"]),
         (["clip8", "clip9", "clip10", "clip12"], ["clip1", "clip2", "clip3", "clip4"]),
-        (["take", "take_3"], ["take", "take_1"]),
     ],
 )
 def test_any_series_is_closed_in_its_order_and_keeps_its_digits(

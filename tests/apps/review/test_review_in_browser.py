@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browser import Visit, chromium, needs_playwright, visit
 from built_conversations import built_row, write_dataset
-from reviewable import Server, dialogue, line, served, spoken, work_folder
+from reviewable import Server, dialogue, line, served, work_folder
 
 pytestmark = needs_playwright
 
@@ -462,18 +462,3 @@ def test_a_version_says_why_it_is_only_heard_and_how_to_correct_it(browser: Any,
         assert "review the folder that dailytalk tag wrote" in page.page.locator("#notice").inner_text()
         page.page.keyboard.press("ArrowDown")
         assert page.page.locator("#notice").is_visible()
-
-
-@pytest.mark.nightly
-def test_an_hour_with_ten_thousand_words_is_read_to_its_end(browser: Any, tmp_path: Path) -> None:
-    spoken(tmp_path / "hour.FLAC", 3600.0)
-    work = work_folder(tmp_path, [("hour", "hour", 0.0, dialogue("hour", 3599.0, 10_000))])
-    with served(work) as server, visit(browser, server.address) as page:
-        opened(page, "hour")
-        assert page.page.locator("#regions > *").count() < 100
-        page.page.locator("#dialogue [role=option]").last.click()
-        page.wait("document.querySelector('#which').textContent.match(/line ([0-9]+) of \\1$/)")
-        assert times(page, "line")[1] > 3590
-        assert write(page, "The end.") is None
-        page.wait(SAVED)
-        assert page.complaints == []

@@ -289,15 +289,6 @@ def test_nothing_but_the_opened_folder_is_served(refusing: tuple[Client, Path], 
         assert requests.get(f"{ada.address}{path}", timeout=20).status_code == 404
 
 
-def test_a_request_that_is_broken_or_too_large_is_one_sentence(refusing: tuple[Client, Path]) -> None:
-    ada, _ = refusing
-    for data in (b"{", b"[]"):
-        answer = requests.post(f"{ada.address}api/edit", data=data, headers=JSON, timeout=20)
-        assert answer.status_code == 422
-    large = requests.post(f"{ada.address}api/edit", data=b" " * (9 << 20), headers=JSON, timeout=20)
-    assert "MiB" in large.json()["reason"]
-
-
 @pytest.mark.parametrize("wrong", ["", "x" * 24 + "/"])
 def test_who_does_not_know_the_secret_hears_and_edits_nothing(refusing: tuple[Client, Path], wrong: str) -> None:
     ada, work = refusing
@@ -358,29 +349,6 @@ def test_a_second_server_on_one_folder_says_so(server: Server, work: Path, daily
     ended = dailytalk("review", work, "--no-browser")
     assert ended.code == 1
     assert "is open in another command" in ended.err
-
-
-def test_a_port_in_use_and_a_folder_without_anything_are_one_sentence_each(
-    tmp_path: Path, work: Path, dailytalk: Command
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = dailytalk("review", work, "--no-browser", "--port", taken.getsockname()[1])
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert "Address already in use" in ended.err
-    (tmp_path / "empty").mkdir()
-    ended = dailytalk("review", tmp_path / "empty", "--no-browser")
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
-
-
-def test_a_signal_ends_it_with_one_sentence(work: Path) -> None:
-    process, address = begun(work)
-    ada = Client(address)
-    line = ada.get("item", id="call_000000")["lines"][0]["id"]
-    assert ada.edit("call_000000", 0, do="text", line=line, text="one").ok
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
-    assert (process.returncode, said) == (0, "ended: every edit is saved\n")
-    assert lines_of(work)[line]["text"] == "one"
 
 
 def test_ending_with_pages_open_takes_no_wait_and_prints_no_traceback(work: Path) -> None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from dailytalk_contiguous.apps.review.layouts import DISCARDED, DISCARDED_ENTRIES, Editable, open_editable
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.sources.whisper_json import read_whisper_json
 
 RATE = 16000
 
@@ -78,15 +77,6 @@ def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
     }
     assert json.loads((tmp_path / "my_backup.json").read_text("utf-8")) == before
     assert (tmp_path / "my.json").read_text("utf-8") == json.dumps(after, indent=4, sort_keys=True) + "\n"
-
-
-def test_a_clip_without_an_entry_gets_one(tmp_path: Path) -> None:
-    tone(tmp_path / "audio" / "a.wav")
-    session = opened(tmp_path)
-    assert session.item("a.wav")["lines"] == []
-    edit(session, "a.wav", do="insert", channel="left", start=0.1, end=1.5, text="hello there")
-    entry = read_whisper_json(tmp_path / "whisper.json").entries["a.wav"]
-    assert (entry["text"], [part["id"] for part in entry["segments"]]) == ("hello there", [0])
 
 
 def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: Path) -> None:

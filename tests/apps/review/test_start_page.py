@@ -1,19 +1,15 @@
 """The start page of `dailytalk review`: from recordings to their review, one step at a time."""
 
 import json
-import re
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
-import soundfile
 from audio_files import room_tone
 from browser import Visit, chromium, needs_playwright, visit
-from command import Command, until
 from recordings import excerpt, save
 from reviewable import Server, served
 
@@ -46,13 +42,6 @@ def run(server: Server, **body: Any) -> requests.Response:
 
 def state(server: Server) -> Any:
     return requests.get(f"{server.address}api/state", timeout=20).json()
-
-
-def ended(server: Server, cut: bool = True) -> dict[str, str]:
-    """What the page shows of each step, once nothing runs."""
-    until(lambda: not state(server)["running"])
-    html = requests.get(f"{server.address}api/state", params={"cut": json.dumps(cut)}, timeout=20).json()["html"]
-    return {part.partition('"')[0]: unescape(part) for part in html.split('id="status-')[1:]}
 
 
 def files(folder: Path) -> set[str]:
@@ -98,34 +87,6 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
         assert "where should we go" in page.page.locator("#dialogue").inner_text()
 
 
-def test_it_converts_splits_and_lets_choose_a_whisper(server: Server, recordings: Path) -> None:
-    assert run(server, step="convert", values={"to": "flac", "sample_rate": 8000}).ok
-    assert f"done: {recordings}-converted" in ended(server)["convert"]
-    assert soundfile.info(f"{recordings}-converted/talk.flac").samplerate == 8000
-    assert run(server, step="split", values={"max": 8}).ok
-    assert 'class="done"' in ended(server)["split"]
-    names = [path.name for path in (recordings / "pieces/Usable").iterdir()]
-    assert names
-    assert all(re.fullmatch(r"talk_\d{6}\.wav", name) for name in names)
-    assert run(server, step="transcribe", values={"asr_model": "tiny.en", "language": "en"}).ok
-    assert 'class="done"' in ended(server)["transcribe"]
-    assert "where should we go" in (recordings / "pieces/Usable/whisper.json").read_text("utf-8")
-
-
-@pytest.mark.nightly
-def test_one_step_runs_at_a_time_and_can_be_stopped_and_begun_again(server: Server, recordings: Path) -> None:
-    assert run(server, step="split").ok
-    assert f"done: {recordings / 'pieces/Usable'}" in ended(server)["split"]
-    assert run(server, step="transcribe", values={"profile": "embedded"}).ok
-    refused = run(server, step="split")
-    assert (refused.status_code, "still running" in refused.json()["reason"]) == (422, True)
-    assert requests.post(f"{server.address}api/review", json={"cut": True}, timeout=20).status_code == 422
-    assert requests.post(f"{server.address}api/stop", json={}, timeout=20).ok
-    assert "stopped: begin it again" in ended(server)["transcribe"]
-    assert run(server, step="transcribe", values={"profile": "embedded"}).ok
-    assert f"done: {recordings / 'pieces/Usable/whisper.json'}" in ended(server)["transcribe"]
-
-
 def test_a_request_chooses_a_step_and_values_and_nothing_else(server: Server, recordings: Path) -> None:
     for body in (
         {"step": "push"},
@@ -158,27 +119,3 @@ def test_commands_run_for_this_machine_and_its_secret_alone(server: Server) -> N
         f"{server.address}api/run", json={"step": "split"}, headers={"Origin": "http://evil.example"}, timeout=20
     )
     assert foreign.status_code == 403
-
-
-def test_clips_that_are_cut_already_are_transcribed_or_opened_where_they_are(
-    server: Server, recordings: Path
-) -> None:
-    opened = requests.post(f"{server.address}api/review", json={"cut": False}, timeout=60).json()
-    review = requests.get(f"{server.address}{opened['address']}api/session", timeout=20).json()
-    assert [item["id"] for item in review["items"]] == ["talk.wav"]
-    assert run(server, step="transcribe", cut=False, dry=True, values={"profile": "embedded"}).ok
-    assert "1 clip would be heard" in ended(server, cut=False)["transcribe"]
-    assert files(recordings) - {".dailytalk-lock"} == {"talk.wav"}
-
-
-def test_pieces_go_on_where_split_left_them(recordings: Path, dailytalk: Command) -> None:
-    pieces = recordings.parent / "pieces"
-    planned = json.loads(dailytalk("split", recordings, "--out", pieces, "--dry-run", "--json").out)
-    assert not pieces.exists()
-    made = json.loads(dailytalk("split", recordings, "--out", pieces, "--json").out)
-    assert {name: planned[name] for name in ("counts", "seconds", "non_usable")} == {
-        name: made[name] for name in ("counts", "seconds", "non_usable")
-    }
-    for folder in (pieces, pieces / "Usable"):
-        with served(folder) as server:
-            assert [*ended(server)] == ["transcribe", "reindex", "review"]
