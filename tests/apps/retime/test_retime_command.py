@@ -234,7 +234,7 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
     assert made in dailytalk("check", tmp_path / "moshi").out
     names = {side: (tmp_path / "moshi" / f"{side}.jsonl").read_text() for side in ("train", "eval")}
-    sides = [{side for side, text in names.items() if f"{name}.retimed-" in text} for name in ("a", "b", "c", "d")]
+    sides = [{side for side, text in names.items() if re.search(rf"\b{one}[.-]retimed-", text)} for one in "abcd"]
     assert all(len(side) == 1 for side in sides)
     options = ("--create", "--licence", "cc0-1.0", "--tag")
     assert dailytalk("push", work, "tester/talks", *options, "v1.0.0").code == 0
@@ -253,7 +253,7 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
         assert dailytalk("export", f"tester/talks@{tag}", "--format", "moshi", "--out", tmp_path / tag).code == 0
         for side, of_side in (("train", {"train"}), ("eval", {"validation"})):
             text = (tmp_path / tag / f"{side}.jsonl").read_text()
-            held = {name for name in splits if re.search(rf"\b{name[-1]}\.", text)}
+            held = {name for name in splits if re.search(rf"\b{name[-1]}[.-]", text)}
             assert held == {name for name, of in splits.items() if of == of_side}
     changed = dailytalk("diff", "tester/talks@v1.0.0", "@v2.0.0")
     assert "origin" in changed.out
