@@ -5,7 +5,6 @@ import os
 import re
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import soundfile
@@ -68,18 +67,6 @@ def test_lossy_formats_give_about_their_samples(kind: str, subtype: str) -> None
     assert np.corrcoef(read(audio)[inner, 0], samples[inner, 0])[0, 1] > 0.99
 
 
-def test_what_libsndfile_does_not_know_is_read_from_a_file_and_from_bytes(tmp_path: Path) -> None:
-    said = example("bicycle_repair")[:80000]
-    path = encode(tmp_path / "it's 5: call.m4a", said, 16000)
-    info = read_header(struct_of(path))
-    assert (info.sample_rate, info.channels) == (16000, 2)
-    assert info.seconds == pytest.approx(5.0, abs=0.1)
-    heard = read(path)
-    np.testing.assert_array_equal(read(path.read_bytes()), heard)
-    later = 1024  # samples that the encoder has put before the first
-    assert max(np.corrcoef(heard[at:][:79000, 1], said[:79000, 1])[0, 1] for at in (0, later)) > 0.95
-
-
 @pytest.mark.parametrize(("kind", "subtype"), LOSSLESS + LOSSY)
 def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> None:
     audio = wav_bytes(tones(10, 48000), 48000, subtype, kind)
@@ -113,20 +100,6 @@ def test_every_format_that_is_promised_is_read_and_a_part_is_the_same_samples_as
     assert abs(np.abs(np.fft.rfft(second * np.hanning(len(second)))).argmax() - 200) <= 1  # Hz of the tone
     np.testing.assert_array_equal(read(path, 3.21, 1.5), whole[round(3.21 * rate) : round(4.71 * rate)])
     np.testing.assert_array_equal(read(path, block_seconds=0.3), whole)
-
-
-def test_sound_of_a_video_is_read(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        video, sound = (
-            container.add_stream("mpeg4", rate=10, width=64, height=48),
-            container.add_stream("aac", 16000),
-        )
-        for number in range(30):
-            container.mux(video.encode(av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, "uint8"))))
-        frame = av.AudioFrame.from_ndarray(to_pcm(tones(3.0, channels=1)).T.copy(), "s16", "mono")
-        frame.sample_rate, frame.pts = 16000, 0
-        container.mux([*video.encode(None), *sound.encode(frame), *sound.encode(None)])
-    assert len(read(tmp_path / "a.mp4")) / 16000 == pytest.approx(3.0, abs=0.2)
 
 
 @pytest.mark.parametrize(

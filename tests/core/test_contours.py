@@ -1,13 +1,9 @@
 """Contours: what was synthesised is measured, and a part measures as the whole does."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.signal
-import soundfile
 import soxr
-from audio_files import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,14 +64,3 @@ def test_every_hop_has_a_frame_and_normalised_contours_are_from_0_to_1(n: int, r
         assert (contour >= 0).all()
         assert (contour <= 1).all()
     assert extractor.get_frames_count(n) == -(-round(n * RATE / rate) // 256)
-
-
-def test_both_sides_of_a_recording_are_what_each_is_alone(tmp_path: Path) -> None:
-    sound = IN_UNITS.load_audio(EXAMPLES / "old_friends.flac")
-    assert sound.shape[0] == 2
-    both = IN_UNITS.extract(5000, 9000, sound)
-    left = IN_UNITS.extract(audio_tensor=sound[0, 5 * RATE : 9 * RATE])
-    for name in CONTOURS:
-        np.testing.assert_array_equal(both[name][0], left[name])
-    soundfile.write(tmp_path / "left.wav", sound[0], RATE, subtype="FLOAT")
-    np.testing.assert_array_equal(IN_UNITS.load_audio(tmp_path / "left.wav"), sound[0])

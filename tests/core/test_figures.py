@@ -9,11 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core import figures
-from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, TableMaker, tables_from
+from dailytalk_contiguous.core.tables import TAKE, tables_from
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
-
-#: What a sum of nothing but conversations has.
-NOTHING = {"utterances": 0, "words": 0, "seconds": 0.0, "copies": 0, "copied": 0.0, "seen": 0.0}
 
 
 def utterance(channel: str, start: float, end: float, **fields: Any) -> dict[str, Any]:
@@ -27,17 +24,6 @@ def conversation(*utterances: dict[str, Any], **columns: Any) -> dict[str, Any]:
 
 def take(**fields: Any) -> dict[str, Any]:
     return {"status": "spoken", "synthesis": dict.fromkeys(SYNTHESIS) | {"engine": "e"} | fields}
-
-
-def test_a_conversation_with_nothing_in_it_is_counted_as_one() -> None:
-    maker = TableMaker()
-    names = ("duration", "source_duration", "language", "utterances", "alignments", "timeline", "speakers")
-    maker.add(built_row() | dict.fromkeys(names) | {"split": "train"})
-    tables = maker.tables()
-    assert figures.totals(tables) == {"conversations": 1} | NOTHING
-    for label, value in (("split", "train"), ("language", UNKNOWN)):
-        assert figures.sums(tables, label).loc[value].to_dict() == {"conversations": 1} | NOTHING
-    assert figures.heard(tables) == {"utterances": 0, "seconds": 0, "left": 0, "right": 0}
 
 
 def test_what_became_of_utterances_is_counted_and_what_could_not_be_lost_is_perfect() -> None:

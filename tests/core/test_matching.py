@@ -10,11 +10,9 @@ from dailytalk_contiguous.core.word_times import (
     join_words,
     match_words,
     split_words,
-    spread_words,
 )
 
 SECONDS = st.floats(0, 60, allow_nan=False)
-FITTED = {"fitted": True}
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)
 
 
@@ -66,26 +64,11 @@ def test_words_lie_inside_their_utterance_in_order_and_apart(given_cues, spans, 
             at = item["end"]
 
 
-def test_word_goes_to_the_utterance_that_holds_its_midpoint() -> None:
-    said = cue("a b", 0, 4, word("a", 0.5, 1.4), word("b", 1.6, 2.6))
-    matched = match_words([said], [(0.0, 1.0), (2.0, 3.0)], 1.0)
-    assert matched.texts == ["a", "b"]
-    assert matched.words == [[word("a", 0.5, 1.0) | FITTED], [word("b", 2.0, 2.6) | FITTED]]
-
-
 def test_word_near_no_utterance_is_left_over_with_its_own_times() -> None:
     said = cue("near far", 0, 9, word("near", 1.8, 2.0), word("far", 2.1, 2.3))
     matched = match_words([said], [(0.0, 1.0)], 1.0)
     assert matched.texts == ["near"]
     assert matched.left_over == [(0, [word("far", 2.1, 2.3)])]
-
-
-def test_words_without_times_share_the_speech_and_none_lies_across_a_pause() -> None:
-    spread = spread_words("baba baba bababa nana", 0.0, 10.0, [(1.0, 2.0), (5.0, 6.2), (20.0, 21.0)])
-    spans = [(w["start"], w["end"]) for w in spread]
-    assert [spans[0][0], spans[1][1], spans[2][0], spans[3][1]] == pytest.approx([1.0, 2.0, 5.0, 6.2])
-    assert spans[0][1] == pytest.approx(1.5)  # words of the same letters take the same time
-    assert spans[2][1] - spans[2][0] > spans[3][1] - spans[3][0]
 
 
 def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.core.turns import TURN_MEASURES, figure_value, timed_conversations
 from dailytalk_contiguous.core.utterance import UTTERANCE
 
@@ -117,7 +116,7 @@ def _percentile(values: list[float], share: float) -> float:
 
 
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:
-    for seed in range(200):
+    for seed in range(60):
         planted = Planted(seed)
         sides, mirrored = timed_conversations(planted.row()), timed_conversations(planted.row(mirrored=True))
         assert sides.keys() == {"source", "rebuilt"}
@@ -134,36 +133,3 @@ def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored
             for name in ("speech", "pause", "gap", "overlap", "backchannels", "interruptions", "overlap_share"):
                 both, left, right = (figure_value(name, measured[name][side]) for side in ("both", *OTHER))
                 assert both == pytest.approx(left + right)
-
-
-def test_a_corpus_has_the_pooled_values_of_all_its_conversations_and_their_percentiles() -> None:
-    talks = [Planted(seed) for seed in range(200)]
-    tables = tables_from([planted.row() for planted in talks])
-    for side in OTHER:
-        truths = [planted.truth(side) for planted in talks]
-        for taken in (tables.source, tables.rebuilt):
-            minutes = sum(planted.seconds for planted in talks) / 60
-            for name in ("speech", "pause", "backchannels", "interruptions"):
-                amount = sum(planted.of[side][name] for planted in talks)
-                assert taken.pooled(name, side) == pytest.approx(amount / minutes, rel=1e-6)
-            offsets = [offset for planted in talks for offset in planted.of[side]["offsets"]]
-            for name, share in QUANTILES.items():
-                assert taken.pooled(name, side) == pytest.approx(np.percentile(offsets, share), abs=0.011)
-            for name in TURN_MEASURES.keys() - ({"sounds"} if side == "left" else set()):
-                values = [truth[name] for truth in truths if not np.isnan(truth[name])]
-                assert taken.values(name, side) == pytest.approx(sorted(values), rel=0.02, abs=1e-9)
-    assert not len(tables.rebuilt.values("sounds", "left"))
-
-
-def test_what_a_row_does_not_say_is_unknown() -> None:
-    row = Planted(7).row() | {"sounds": [], "timeline": None, "language": "ja"}
-    measured = timed_conversations(row)["source"].measured
-    unknown = {name for name in TURN_MEASURES if np.isnan(figure_value(name, measured[name]["right"]))}
-    assert unknown == {"sounds", "words", "backchannel_words"}
-    mono = row | {"utterances": [utterance | {"channel": "mix"} for utterance in row["utterances"]]}
-    of_mono = timed_conversations(mono)["rebuilt"].measured
-    assert all(np.isnan(figure_value(name, figure)) for name in of_mono for figure in of_mono[name].values())
-    lost = [utterance | {"source_start": None} for utterance in row["utterances"]]
-    assert timed_conversations(row | {"utterances": lost}).keys() == {"rebuilt"}
-    empty = timed_conversations(row | {"utterances": [], "duration": 0.0})["rebuilt"].measured
-    assert all(np.isnan(figure_value(name, figure)) for name in empty for figure in empty[name].values())

@@ -13,7 +13,6 @@ from dailytalk_contiguous.core.word_times import (
     Word,
     fit,
     pack_windows,
-    unpack,
 )
 
 utterances = st.lists(
@@ -59,18 +58,3 @@ def test_fitted_words_are_sorted_inside_apart_and_all_there(found: list[Word], l
     assert sorted(word.text for word in fitted) == sorted(word.text for word in found)
     ordered = sorted(found, key=lambda word: (word.start, word.end))
     assert [word.text for word in fitted] == [word.text for word in ordered]
-
-
-@given(words, utterances.filter(len))
-def test_every_word_comes_back_once_to_an_utterance_of_its_window(
-    found: list[Word], spoken: list[tuple[float, str]]
-) -> None:
-    window = packed(spoken)[0]
-    returned = unpack(found, window)
-    assert list(returned) == [placed.utterance for placed in window]
-    assert sorted(w.text for given_words in returned.values() for w in given_words) == sorted(
-        w.text for w in found
-    )
-    for placed in window:
-        own = returned[placed.utterance]
-        assert_fits(own, own, placed.end - placed.start)

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from audio_files import REAL_CALLS, room_tone, struct_of
+from audio_files import room_tone
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, read_pcm
-from dailytalk_contiguous.core.crosstalk import HOP, leakage
-from dailytalk_contiguous.core.spans import FRAME, find_sounds, sound_blocks, touched_frames
-from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
+from dailytalk_contiguous.core.spans import find_sounds, sound_blocks, touched_frames
 
 #: Utterances of the channel that most tests listen to, in seconds.
 UTTERANCES = [(1.0, 3.0), (7.0, 8.5)]
@@ -62,25 +60,6 @@ def test_sounds_never_reach_into_utterances() -> None:
     assert np.allclose(found, [(4.0, 4.2), (4.25, 4.6), (6.5, 7.0)], atol=0.011)
     for start, end in found:
         assert all(end <= first or start >= last for first, last in utterances)
-
-
-@pytest.mark.needs("the real calls")
-def test_a_few_percent_of_the_quiet_of_real_calls_are_sounds() -> None:
-    for path in REAL_CALLS:
-        audio = struct_of(path)
-        pcm = read_pcm(audio)
-        seconds = len(pcm) / ANALYSIS_RATE
-        row = {"conversation_id": ["a"], "recording_id": ["a"], "audio": [audio]}
-        found = Segment()(row | {"offset": [0.0], "duration": [seconds]})
-        for side, name in enumerate(("left", "right")):
-            times = zip(found["channel"][0], found["start"][0], found["end"][0], strict=True)
-            utterances = [(start, end) for one, start, end in times if one == name]
-            leaked = np.repeat(leakage(pcm[:, 0], pcm[:, 1])[side].mask, HOP)[::FRAME]
-            sounds = find_sounds(pcm[:, side], utterances, leaked)
-            quiet = seconds - sum(end - start for start, end in utterances)
-            share = sum(end - start for start, end in sounds) / quiet
-            print(f"{path.stem} {name}: {share:.1%} of the time outside utterances are sounds")
-            assert 0.005 < share < 0.06
 
 
 def test_block_of_a_sound_is_that_of_its_utterance_up_to_two_tenths_away() -> None:

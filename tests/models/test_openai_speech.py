@@ -46,16 +46,6 @@ def test_a_tag_that_the_model_ignores_is_refused_before_it_is_paid_for() -> None
         OpenAISpeech(model="tts-1-hd").speak(LINE)
 
 
-def test_the_public_service_has_a_price_and_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert OpenAISpeech(model="tts-1").price([LINE]) == pytest.approx(13 * 15e-6)
-    assert OpenAISpeech(model="gpt-4o-mini-tts-2025-12-15").price([LINE]) == pytest.approx(13 * 17e-6)
-    assert OpenAISpeech(model="unheard-of").price([LINE]) == pytest.approx(13 * 30e-6)
-    monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(DailytalkError, match="OPENAI_API_KEY"):
-        OpenAISpeech().preflight()
-    OpenAISpeech(base_url="http://localhost:8880/v1").preflight()
-
-
 SAMPLE = VoiceSample(wav(np.zeros(2400, np.float32), 24000), "Well, hello.")
 OTHER = VoiceSample(wav(np.zeros(4800, np.float32), 24000), "Good night.")
 LINES = [Line(f"Line {number}.", "", "en", 0) for number in range(6)]

@@ -4,7 +4,6 @@ import hashlib
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -96,20 +95,6 @@ def test_lines_of_another_language_are_refused_with_what_to_do() -> None:
     with pytest.raises(SynthesisFailed, match=r"speaks 'en', and the line is in 'de': .*espeak"):
         say("Guten Tag", language="de")
     assert seconds(say("Hello there", language="und")) > 0.3
-
-
-def test_licence_of_a_voice_is_that_of_its_card(tmp_path: Path) -> None:
-    assert Piper().licence.licence == "CC0-1.0"
-    files = Piper().files()
-    assert files is not None
-    (tmp_path / "ann.onnx").symlink_to(files.network)
-    (tmp_path / "ann.onnx.json").write_bytes(files.settings.read_bytes())
-    assert Piper(str(tmp_path / "ann.onnx")).licence.licence == "unknown"
-    (tmp_path / "MODEL_CARD").write_text("# Ann\n\n* Language: en_US\n* License: CC BY-NC 4.0\n")
-    own = Piper(str(tmp_path / "ann.onnx"))
-    assert (own.licence.licence, own.model) == ("CC BY-NC 4.0", "ann")
-    own.preflight()
-    assert np.array_equal(own.speak(Line("Hello.", "", "en", 0)).samples, say("Hello.").samples)
 
 
 def test_a_voice_that_is_not_here_is_lacking_and_not_downloaded_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

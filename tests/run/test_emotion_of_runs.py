@@ -7,17 +7,12 @@ from typing import Any
 import pytest
 from command import EMBEDDED, Command
 from recordings import excerpt, read_lines, save
-from reports import write_report
-from spoken_corpora import crema_d, rows_of, run
 
-from dailytalk_contiguous.core.emotions import SIX, UNSURE, VOICE_LINEAR
+from dailytalk_contiguous.core.emotions import UNSURE, VOICE_LINEAR
 from dailytalk_contiguous.core.utterance import EMOTION_GUESS
 from dailytalk_contiguous.publish.opening import open_items
 
 SAID = [("left", 0.4, 2.4, "We could go to the sea."), ("right", 2.9, 5.6, "That is a wonderful idea.")]
-
-#: What stands beside all classes of emotion.
-A_GUESS = "Classes of emotion are a guess from sound, and no diagnosis"
 
 
 @pytest.fixture
@@ -48,24 +43,3 @@ def test_tag_without_emotion_writes_what_it_wrote_before(calls: Path, tmp_path: 
     assert refused.code == 1
     assert str(calls) in refused.err
     assert not (tmp_path / "none/transcript.jsonl").exists()
-
-
-def test_clips_of_a_corpus_have_their_label_and_what_was_heard(tmp_path: Path) -> None:
-    source = crema_d(tmp_path / "in", actors=(1001, 1002), emotions=("ANG", "HAP", "NEU", "SAD", "FEA", "DIS"))
-    outcome = run(source, tmp_path / "out", emotion=VOICE_LINEAR, emotion_confidence=0.0)
-    rows = rows_of(tmp_path / "out")
-    assert len(rows) == 12
-    for row in rows.values():
-        (utterance,) = row["utterances"]
-        assert row["labels"]["emotion"] in SIX
-        assert utterance["emotion_class"] in SIX
-        assert [share["emotion"] for share in utterance["emotion_probabilities"]] == list(SIX)
-    assert outcome.record
-    assert outcome.record["models"]["emotion"]["name"] == VOICE_LINEAR
-    assert outcome.record["settings"]["emotion_confidence"] == 0.0
-    assert sum(outcome.record["counts"]["by_emotion_class"].values()) == 12
-    page = write_report(tmp_path / "out").path.read_text()
-    assert "Emotion by label and heard" in page
-    assert A_GUESS in page
-    first = next(iter((tmp_path / "out/data/data_stereo").glob("*.json")))
-    assert json.loads(first.read_text())["emotion_model"] == VOICE_LINEAR

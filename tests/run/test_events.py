@@ -1,4 +1,3 @@
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -42,20 +41,6 @@ def test_writers_side_by_side_lose_no_line_and_mix_none(tmp_path: Path) -> None:
 
 
 # A run
-
-
-def test_run_tells_its_plan_every_shard_and_its_end(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a", "b")
-    outcome = run(tmp_path / "in", tmp_path / "out", settings)
-    started, first, _, ended = read_lines(tmp_path / "out" / EVENTS)
-    assert (started["kind"], started["pid"], started["shard"]) == ("tag", os.getpid(), [1, 1])
-    assert (started["shards"], started["done"], started["state"]) == (2, 0, "running")
-    assert started["audio_seconds"] == pytest.approx(12, abs=0.01)
-    assert (first["done"], first["rejects"], first["audio_done"]) == (1, 0, pytest.approx(6, abs=0.01))
-    assert next(iter(first["stages"])) == "Segment"
-    assert (ended["done"], ended["state"]) == (2, "finished")
-    assert outcome.record is not None
-    assert outcome.record["time"]["stages"]["Segment"][1] == pytest.approx(12, abs=0.1)
 
 
 def test_nothing_that_was_said_is_in_the_events(tmp_path: Path, settings: Stages) -> None:

@@ -1,4 +1,3 @@
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,19 +64,6 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
     assert outcome.run.done == (2 if fault == "silence" else 1)
     assert outcome.record["counts"]["spoken"] == 4
     assert read_lines(work / "rejects.jsonl") == []
-
-
-def test_failed_utterance_may_keep_the_original_voice_and_says_so(tmp_path: Path, server: Stubborn) -> None:
-    work = folder(tmp_path, first=SHORT)
-    server.word = "bicycle"
-    outcome = say(work, settings(tmp_path, on_failure="keep-original"))
-    assert outcome.record["counts"]["kept_original"] == 1
-    line = read_lines(work / "transcript_shifted.jsonl")[2]
-    assert line["status"] == "kept-original"
-    assert line["reason"].startswith("could not be said: Fish Audio answered 500")
-    assert line["synthesis"] is None
-    (reject,) = read_lines(work / "rejects.jsonl")
-    assert (reject["id"], reject["stage"]) == ("first/left/0002", "Speak")
 
 
 @pytest.mark.parametrize(("no_text", "status"), [("drop", "dropped"), ("keep-original", "kept-original")])
@@ -167,14 +153,6 @@ def test_spending_stops_before_the_limit_and_what_was_bought_is_kept(tmp_path: P
     assert set(server.purchases.values()) == {1}
 
 
-def test_line_that_is_said_twice_costs_once(tmp_path: Path, server: Stubborn) -> None:
-    work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=SHORT)
-    record = say(work, settings(tmp_path)).record
-    assert (record["counts"]["spoken"], len(server.asked)) == (5, 2)
-    assert record["cost"] == pytest.approx(record["money"]["spent"], abs=1e-6)
-    assert record["money"]["saved_by_cache"] > record["money"]["spent"]
-
-
 def test_estimate_counts_what_is_cached_and_buys_nothing(tmp_path: Path, server: Stubborn) -> None:
     work = folder(tmp_path, first=(*SHORT, SHORT[2]), second=talk("another", 4))
     edited(work, 5, text="")
@@ -243,23 +221,6 @@ def test_conversation_with_too_little_to_clone_is_rejected_before_it_costs(
     say(work, cloned)
     (reject,) = read_lines(work / "rejects.jsonl")
     assert (reject["stage"], server.asked) == ("ChooseVoice", [])
-
-
-def test_another_voice_in_the_environment_is_another_result(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = folder(tmp_path, first=SHORT)
-    say(work, settings(tmp_path))
-    monkeypatch.setenv("FISH_AUDIO_REFERENCE_ID", "some-voice")
-    assert say(work, settings(tmp_path)).run.done == 1
-    assert [asked.body["reference_id"] for asked in server.asked] == [
-        *("loopback-voice", "loopback-voice"),
-        *("some-voice", "some-voice"),
-    ]
-    dataset = load_dataset("parquet", data_dir=str(work / "dataset"), cache_dir=str(tmp_path / "hub"))["train"]
-    (row,) = dataset.remove_columns("audio")
-    assert json.loads(row["provenance"])["voice"] == "some-voice"
-    assert row["utterances"][0]["synthesis"]["voice"] == "some-voice"
 
 
 # What is in the folder

@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from recordings import read_lines, state
-from reports import write_report
 from scripted import SHORT, folder, say, settings, talk, write_transcript
 
 from dailytalk_contiguous.core.errors import Reject
@@ -47,25 +46,6 @@ def rows(work: Path) -> dict[str, dict[str, Any]]:
     return {row["conversation_id"]: row for path in shards for row in pq.read_table(path).to_pylist()}
 
 
-def test_who_corrected_a_line_is_in_its_row_and_on_the_page(tmp_path: Path) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    first, second, *others = read_lines(work / "transcript.jsonl")
-    first |= {"edited_by": "Ann", "edited_fields": ["text", "tag"]}
-    second |= {"edited_by": ["Ben", "Ann"], "edited_fields": "text"}
-    write_transcript(work, [first, second, *others])
-    say(work, settings(tmp_path, tts="espeak"))
-    told = {part["utterance_id"]: part for part in rows(work)["first"]["utterances"]}
-    parts = [told[line["utterance_id"]] for line in (first, second)]
-    known = [(part["edited_by"], part["edited_fields"]) for part in parts]
-    assert known == [(["Ann"], ["text", "tag"]), (["Ben", "Ann"], ["text"])]
-    assert told[others[0]["utterance_id"]]["edited_by"] is None
-    lines = {line["utterance_id"]: line for line in read_lines(work / "transcript_shifted.jsonl")}
-    assert lines[second["utterance_id"]]["edited_by"] == ["Ben", "Ann"]
-    assert "edited_by" not in lines[others[0]["utterance_id"]]
-    page = write_report(work, work.parent / "page.html").path.read_text(encoding="utf-8")
-    assert "<dt>corrected utterances</dt><dd>2<" in page
-
-
 def test_lines_begin_as_those_of_the_transcript_do_and_ours_follow(spoken: Path) -> None:
     found = read_lines(spoken / "transcript_shifted.jsonl")
     assert [line["segment_id"] for line in found] == list(range(8))
@@ -100,21 +80,6 @@ def test_sound_file_is_the_conversation_in_16_bit_stereo(spoken: Path) -> None:
         assert np.array_equal(samples, soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")[0])
         lines = read_lines(spoken / "transcript_shifted.jsonl")
         assert {line["audio_file"] for line in lines if line["conversation_id"] == name} == {f"audio/{path.name}"}
-
-
-def test_record_counts_what_is_in_the_files(spoken: Path) -> None:
-    record = json.loads((spoken / "run.json").read_text())["speak"]
-    made = rows(spoken)
-    assert record["counts"] == {
-        "conversations": 2, "utterances": 8, "spoken": 4, "kept": 4, "rejects": 0,
-        "words": sum(len(row["alignments"]) for row in made.values()),
-    }  # fmt: skip
-    seconds = sum(row["duration"] for row in made.values())
-    assert record["hours"]["audio"] == pytest.approx(seconds / 3600, abs=1e-5)
-    assert record["money"] == {"spent": 0, "saved_by_cache": 0, "unit": "USD"}
-    assert (record["lost_speech_seconds"], record["lost_sound_seconds"]) == (0, 0)
-    assert {stage["name"] for stage in record["stages"]} == {"Speak", "Reconstruct", "Align", "Finish"}
-    assert (record["settings"]["timeline"], record["settings"]["revoice"]) == ("anchor", "left")
 
 
 # The two halves of a work folder

@@ -36,21 +36,6 @@ def there(address: str) -> dict[str, bytes]:
     return {name.removeprefix(root + "/"): files.cat_file(name) for name in files.find(root)}
 
 
-def test_nothing_travels_twice(tmp_path: Path, address: str) -> None:
-    put(address, one="1", two="2")
-    mirror = Mirror(address, tmp_path)
-    mirror.pull()
-    before = [path.stat() for path in tmp_path.iterdir()]
-    mirror.pull()
-    assert [path.stat() for path in tmp_path.iterdir()] == before
-    assert not mirror.changed_here("one")
-    (tmp_path / "one").write_text("new")
-    assert mirror.changed_here("one")
-    mirror.push(tmp_path / "one")
-    assert not mirror.changed_here("one")
-    assert there(address) == {"one": b"new", "two": b"2"}
-
-
 def test_what_changed_or_went_in_the_store_changes_here(tmp_path: Path, address: str) -> None:
     put(address, one="1", two="2")
     mirror = Mirror(address, tmp_path)

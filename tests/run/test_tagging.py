@@ -1,4 +1,3 @@
-import json
 import os
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from dailytalk_contiguous.run.run import run as run_spec
 from dailytalk_contiguous.run.shard import features_of
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.shards import read_rows
-from dailytalk_contiguous.stages.base import PerUtterance, Stages, find_stage
-from dailytalk_contiguous.stages.transcribe import Transcribe
+from dailytalk_contiguous.stages.base import PerUtterance, Stages
 
 
 @pytest.fixture(scope="module")
@@ -180,15 +178,6 @@ def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_ot
     assert {name: after[name] for name in before} == before
 
 
-def test_other_size_of_shards_gives_the_same_rows(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a", "b")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    before = results(tmp_path / "out")
-    run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=100.0)
-    assert results(tmp_path / "out") == before
-    assert len(list((tmp_path / "out/tagged").iterdir())) == len(list((tmp_path / "out/rated").iterdir())) == 1
-
-
 def test_removed_recording_is_dropped_only_if_asked_for(tmp_path: Path, settings: Stages) -> None:
     calls(tmp_path / "in", "a", "b")
     run(tmp_path / "in", tmp_path / "out", settings)
@@ -228,22 +217,6 @@ def test_hosts_make_what_one_process_makes(
     second = run(tmp_path / "in", tmp_path / "hosts", settings, shard=(2, 2))
     assert (second.record is not None, second.run.done, second.n_missing) == (True, 1, 0)
     assert results(tmp_path / "hosts") == results(tmp_path / "one")
-
-
-def test_robust_buckets_use_the_whole_corpus(tmp_path: Path, settings: Stages) -> None:
-    for name, start in (("a", 0.0), ("b", 14.0)):
-        save(tmp_path / f"in/{name}.wav", excerpt(start=start, seconds=14.0))
-    robust = changed_setting(settings, buckets="robust")
-    outcomes = [run(tmp_path / "in", tmp_path / "out", robust, shard=(n + 1, 2)) for n in range(2)]
-    # The first host could not know the corpus: what it measured is bucketed by whoever comes last.
-    assert outcomes[0].record is None
-    assert run(tmp_path / "in", tmp_path / "out", robust).record is not None
-    assert ids(tmp_path / "out") == ["a", "b"]
-    before = state(tmp_path / "out")
-    assert run(tmp_path / "in", tmp_path / "out", robust).run.done == 0
-    assert state(tmp_path / "out") == before
-    run(tmp_path / "in", tmp_path / "alone", robust)
-    assert results(tmp_path / "out") == results(tmp_path / "alone")
 
 
 def test_long_recording_is_cut_and_told_in_its_own_time(tmp_path: Path, settings: Stages) -> None:
@@ -306,14 +279,3 @@ def test_missing_model_leaves_nothing_behind(tmp_path: Path, settings: Stages) -
         with pytest.raises(ModelMissing):
             run(tmp_path / "in", tmp_path / "out", changed_setting(settings, **missing))
     assert not (tmp_path / "out").exists()
-
-
-def test_record_says_how_it_was_made(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a")
-    outcome = run(tmp_path / "in", tmp_path / "out", settings)
-    record = json.loads((tmp_path / "out/run.json").read_text())
-    assert record == json.loads(json.dumps(outcome.record))
-    assert record["stages"][2]["settings"]["model"] == find_stage(Transcribe, settings).model
-    assert record["models"]["affect"]["name"] == "voice-linear"
-    assert {stage["name"] for stage in record["stages"]} >= {"Segment", "Transcribe", "RateAffect", "Punctuate"}
-    assert record["hours"]["audio"] == pytest.approx(6 / 3600, rel=0.01)

@@ -141,27 +141,3 @@ def test_recordings_that_are_read_side_by_side_give_the_rows_of_one_after_anothe
     monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "many"))
     assert list(folder_rows(config)) == alone
     assert len({row["recording_id"] for row in alone}) == 4 < len(alone)
-
-
-def test_cache_sees_a_change_of_whatever_its_rows_are_made_of_and_of_nothing_else(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    for name in ("talk.left.wav", "talk.right.wav", "out/b.wav"):
-        save(folder / name, tones(0.2, channels=1))
-    linked = save(tmp_path / "elsewhere/c.wav", tones(0.2))
-    (folder / "more").symlink_to(linked.parent)
-    (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nA: hi\n")
-
-    def listing(**options: Any) -> str:
-        return str(Folder(inputs=(str(folder),), cache_dir=str(tmp_path / "cache"), **options).config.listing)
-
-    def seen_by(path: Path) -> list[str]:
-        ways = {"pairs": {}, "mix": {"channel": "mix"}, "exclude": {"exclude": str(folder / "out")}}
-        before = {name: listing(**options) for name, options in ways.items()}
-        os.utime(path, (1_600_000_000, 1_600_000_000))
-        return [name for name, options in ways.items() if listing(**options) != before[name]]
-
-    assert seen_by(folder / "talk.left.wav") == ["pairs", "mix", "exclude"]
-    assert seen_by(folder / "talk.srt") == ["pairs", "exclude"]
-    assert seen_by(folder / "out/b.wav") == ["pairs", "mix"]
-    assert seen_by(linked) == []
-    assert seen_by(folder) == []

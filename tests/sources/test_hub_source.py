@@ -135,16 +135,6 @@ def test_licence_is_the_card_s(hub: HubServer, card: str, licence: str | None) -
 # Audio files
 
 
-def test_audio_and_its_words_are_taken_from_a_folder_of_pairs(hub: HubServer) -> None:
-    pair = {"data_stereo/0.wav": wav(), "data_stereo/0.json": json.dumps({"alignments": WORDS}).encode()}
-    publish(pair | {"data_stereo/1.wav": wav(1.5), "dailytalk.jsonl": b"{}", "notes.pdf": b"no audio"})
-    hub.requests.clear()
-    found = rows()
-    assert names(found) == ["data_stereo/0", "data_stereo/1"]
-    assert [(cue["channel"], cue["text"]) for cue in found[0]["given"]] == [("left", "hello"), ("right", "hi")]
-    assert not [one for one in hub.requests if "notes.pdf" in one.path or "dailytalk.jsonl" in one.path]
-
-
 def test_fetched_files_are_not_fetched_again(hub: HubServer) -> None:
     publish({"a.wav": wav(), "b.wav": wav(2.0)})
     found = repository()
@@ -244,19 +234,6 @@ def test_what_can_not_be_guessed_is_asked_for_with_the_choices(hub: HubServer) -
     ):
         with pytest.raises(DailytalkError, match=told):
             fetch(repository(**choice))
-
-
-def test_conversations_are_meant_before_other_configs(hub: HubServer) -> None:
-    card = "---\nconfigs:\n" + "".join(
-        f"- config_name: {name}\n  data_files: {name}/*.parquet\n" for name in ("conversations", "utterances")
-    )
-    tables = {
-        f"{name}/train-0.parquet": parquet({"recording_id": [name], "audio": [struct(wav())]})
-        for name in ("conversations", "utterances")
-    }
-    publish(tables | {"README.md": f"{card}---\n".encode()})
-    assert names(rows()) == ["conversations"]
-    assert names(rows(config="utterances")) == ["utterances"]
 
 
 def test_webdataset_samples_are_named_by_their_key_with_their_words(hub: HubServer) -> None:

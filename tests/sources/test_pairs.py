@@ -102,19 +102,6 @@ def heard_file(path: Path) -> Samples:
     return samples
 
 
-def test_sides_of_another_rate_codec_and_length_share_one_timeline(tmp_path: Path) -> None:
-    save(tmp_path / "in/talk.left.mp3", LEFT)
-    save(tmp_path / "in/talk.right.wav", RIGHT[: -round(0.4 * 16000) : 2], rate=8000)
-    (row,) = rows(tmp_path / "in")
-    assert (row["sample_rate"], row["problem"]) == (16000, None)
-    whole = heard(row)
-    assert row["duration"] == pytest.approx(len(whole) / 16000)
-    assert np.corrcoef(whole[: len(LEFT), 0], LEFT)[0, 1] > 0.98
-    inside = slice(0, len(RIGHT) - round(0.5 * 16000))
-    assert np.corrcoef(whole[inside, 1], RIGHT[inside])[0, 1] > 0.9  # half of its band is gone
-    assert not whole[-round(0.3 * 16000) :, 1].any()
-
-
 def test_files_are_put_together_once_and_again_when_one_changes(tmp_path: Path) -> None:
     folder = sides(tmp_path / "in", "talk_1.wav", "talk_2.wav")
     (first,) = rows(folder)

@@ -1,5 +1,4 @@
 import json
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +106,6 @@ def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[st
     assert sorted([*matches.keys.values(), *(reject.id for reject in matches.rejects)]) == sorted(keys)
     assert matches.keys.keys() <= set(names)
     assert all(matches.keys[name] == name for name in set(keys) & set(names))
-
-
-def test_names_match_in_another_unicode_form_and_case() -> None:
-    matches = match_names([unicodedata.normalize("NFD", "É.wav"), "B.WAV"], ["é.wav", "b.wav"])
-    assert matches.keys == {"é.wav": unicodedata.normalize("NFD", "É.wav"), "b.wav": "B.WAV"}
-    assert not matches.rejects
 
 
 def test_a_name_that_could_mean_two_files_means_none() -> None:

@@ -82,14 +82,6 @@ def test_kept_words_move_with_their_utterance() -> None:
     ]
 
 
-def test_an_edited_text_keeps_its_own_words_at_the_times_that_were_heard() -> None:
-    heard = [word("we", 4.1, 4.3), word("went", 4.3, 4.6), word("too", 4.6, 4.9), word("Rome", 5.0, 5.5)]
-    found = align(utterance("right", (5.0, 7.0), "We went to Rome", words=heard))
-    assert [one["word"] for one in found] == ["We", "went", "to", "Rome"]
-    assert [round(one["start"], 2) for one in found] == [5.1, 5.3, 5.6, 6.0]
-    assert {one["source"] for one in found} == {"recogniser"}
-
-
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
     spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
     assert told(align(spoken)) == [

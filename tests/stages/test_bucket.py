@@ -1,9 +1,7 @@
 """The bucket stage: per channel within a conversation, with margins, and no row or utterance lost."""
 
-import math
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.buckets import FEATURES, percentile
@@ -38,14 +36,6 @@ def test_each_bucket_comes_from_its_own_measure(feature: str, column: str) -> No
     made = Bucket()(batch_of(flat))
     assert made[column] == [percentile(QUIET, feature).labels]
     assert all(made[other] == [["MID"] * 6] for other in FEATURES.values() if other != column)
-
-
-def test_unknown_measures_are_mid_without_a_margin() -> None:
-    row = conversation([*QUIET, 7.0], [], f0_mean=[None, math.nan, 100.0, 100.0, 100.0, 100.0, 200.0])
-    made = Bucket()(batch_of(row))
-    assert made["pitch_bucket"][0][:2] == ["MID", "MID"]
-    assert np.isnan(made["f0_ratio"][0][:2]).all()
-    assert made["f0_ratio"][0][2:] == [1, 1, 1, 1, 2]
 
 
 def test_robust_runs_with_the_statistics_of_a_corpus() -> None:

@@ -65,16 +65,6 @@ def test_the_bundled_model_classifies_beside_what_else_the_speaker_says() -> Non
         assert [share["emotion"] for share in made["emotion_probabilities"][0]] == list(SIX)
 
 
-def test_a_class_that_is_less_likely_than_asked_for_is_unsure(ear: Ear) -> None:
-    assert ClassifyEmotion("ear", 0.0)(CALL)["emotion_class"] == ["angry", "angry", "sad", None]
-    top = [max(own) for own in shares_of(ClassifyEmotion("ear")(CALL)) if own]
-    made = ClassifyEmotion("ear", confidence=top[2])(CALL)["emotion_class"]
-    assert made == [
-        ("angry", "angry", "sad")[place] if top[place] >= top[2] else "unsure" for place in range(3)
-    ] + [None]
-    assert set(ClassifyEmotion("ear", 1.0)(CALL)["emotion_class"]) == {"unsure", None}
-
-
 def test_a_speaker_is_a_channel_of_a_conversation(ear: Ear) -> None:
     """What a model compares is what one of them says, in whatever order others come between."""
     others = CALL | {"channel": ["left", "right", "left", "right"]}

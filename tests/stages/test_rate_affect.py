@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from dailytalk_contiguous.core.utterance import AFFECT
-from dailytalk_contiguous.stages import rate_affect
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 
 BUNDLED = "voice-linear"
@@ -58,19 +57,6 @@ def test_short_utterance_is_rated_together_with_its_speakers_speech_next_to_it(t
     plain = RateAffect(tiny_affect, device="cpu")(batch)
     assert plain["context_seconds"] == [0.0] * 4
     assert abs(ratings(plain)[1] - alone[1]).max() > 1e-4
-
-
-def test_nothing_is_borrowed_from_another_conversation_or_from_too_far(
-    tiny_affect: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for batch, reach in (
-        (conversation(conversation_id=["a", "b", "c", "b"]), 2.0),
-        (conversation(), 0.4),
-        ({"speech": conversation()["speech"]}, 2.0),
-    ):
-        monkeypatch.setattr(rate_affect, "REACH", reach)
-        found = RateAffect(tiny_affect, context=2.5, device="cpu")(batch)
-        assert found["context_seconds"] == [0.0] * 4
 
 
 @pytest.mark.parametrize("model", ["tiny", BUNDLED])

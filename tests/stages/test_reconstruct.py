@@ -208,19 +208,6 @@ def test_a_dropped_utterance_becomes_room_tone_and_has_no_times() -> None:
     assert np.abs(result.pcm[between, 0]).max() < 300
 
 
-@pytest.mark.parametrize("rate", [8000, 44100])
-def test_any_rate_becomes_24_khz(rate: int) -> None:
-    result = talk(Reconstruct(), rate)
-    assert (result.rate, result.row["built_rate"]) == (24000, 24000)
-    assert result.row["built_duration"] == len(result.pcm) / 24000
-    for place, one in enumerate(TALK):
-        length = result.row["new_end"][place] - result.row["new_start"][place]
-        factor = one.factor if one.channel == "left" else 1.0
-        assert length == pytest.approx((one.end - one.start) * factor, abs=1.1 / 24000)
-        assert np.std(result.heard(int(one.channel == "right"), place)) > 500
-    assert result.row["timeline"]["lost_speech_seconds"] == 0.0
-
-
 @pytest.mark.parametrize(
     "said",
     [

@@ -91,15 +91,6 @@ def test_line_of_a_transcript_is_in_milliseconds_of_the_recording_and_a_few_digi
     assert (line, list(line)) == (LINE, list(LINE))
 
 
-def test_line_of_what_nobody_measured_or_heard_has_nulls() -> None:
-    line = transcript_line(SOURCE | TAGGED, 1)
-    assert line["vad"] == dict.fromkeys(AFFECT)
-    assert line["features"] == dict.fromkeys(PROSODY)
-    assert (line["confidence"], line["context_seconds"], line["tagged_text"]) == (None, None, None)
-    assert (line["words"], line["text_reason"]) == ([], "the recogniser heard no words")
-    assert line["models"] == {"recogniser": "medium", "affect": None}
-
-
 def script(**columns: Any) -> dict[str, Any]:
     return Script().row(SOURCE | TAGGED | columns)
 
@@ -160,20 +151,6 @@ def added(**line: Any) -> dict[str, Any]:
 
 def base(**columns: Any) -> dict[str, Any]:
     return SOURCE | {name: TAGGED[name] for name in ("utterance_id", "run", "channel")} | columns
-
-
-def test_line_that_a_person_added_needs_only_its_channel_times_text_and_tag() -> None:
-    lines = [("x", 0, added()), ("y", 1, added(start=31.0, tag="")), ("z", 2, added(start=32.0, text=" "))]
-    made = script_columns(base(), lines)
-    assert made["run"] == [-1, -2, -3]
-    assert made["text"] == made["text_raw"] == ["Oh.", "Oh.", ""]
-    assert made["tagged_text"] == ["(calm) Oh.", "Oh.", None]
-    assert made["speaker"] == ["call/left"] * 3
-    assert (made["kind"], made["rule"], made["words"]) == (["speech"] * 3, [None] * 3, [[]] * 3)
-    assert made["recogniser"] == [""] * 3
-    assert made["models"] == [{"recogniser": None, "affect": None}] * 3
-    assert made["text_reason"] == made["confidence"] == made["valence"] == made["f0_mean"] == [None] * 3
-    assert made["energy_bucket"] == made["valence_bucket"] == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -77,24 +77,6 @@ def test_times_are_whole_samples_and_speech_is_just_them() -> None:
         assert one["speech"] == pcm[round(first) : round(last), channel].tobytes()
 
 
-def test_a_long_turn_is_cut_and_its_pieces_are_one_run() -> None:
-    said = max(reference(NAME), key=lambda one: one["end"] - one["start"])
-    assert said["end"] - said["start"] > 15
-    found = rows_of(segmented())
-    pieces = [
-        one
-        for one in found
-        if one["channel"] == said["channel"] and said["start"] < one["end"] and one["start"] < said["end"]
-    ]
-    assert len(pieces) > 1
-    assert all(one["end"] - one["start"] <= 12.0 for one in found)
-    whole = rows_of(segmented(longest=60.0))
-    (uncut,) = [one for one in whole if one["end"] - one["start"] > 12.0]
-    own = [one for one in pieces if one["run"] == uncut["run"]]
-    assert len(own) == 2
-    assert (own[0]["start"], own[0]["end"], own[-1]["end"]) == (uncut["start"], own[1]["start"], uncut["end"])
-
-
 def test_a_cut_is_not_inside_a_word() -> None:
     found = sorted(rows_of(segmented()), key=lambda one: (one["channel"], one["start"]))
     cuts = [(one["channel"], one["end"]) for one, two in pairwise(found) if one["end"] == two["start"]]
@@ -102,17 +84,6 @@ def test_a_cut_is_not_inside_a_word() -> None:
     for channel, cut in cuts:
         words = [word for said in reference(NAME) if said["channel"] == channel for word in said["words"]]
         assert not any(word["start"] + 0.05 < cut < word["end"] - 0.05 for word in words)
-
-
-def test_people_that_a_transcript_names_are_the_speakers() -> None:
-    batch = conversations(EXAMPLES / f"{NAME}.flac")
-    cue = {"start": 0.0, "end": 1.0, "text": None, "words": []}
-    given = [cue | {"channel": "left", "speaker": "Anna"}, cue | {"channel": "right", "speaker": None}]
-    row = one_row(Segment()(batch | {"given": [given]}))
-    assert set(zip(row["channel"], row["speaker"], strict=True)) == {
-        ("left", "Anna"),
-        ("right", f"{batch['recording_id'][0]}/right"),
-    }
 
 
 def test_short_utterances_are_kept_and_say_that_they_are_short() -> None:

@@ -162,20 +162,6 @@ def test_take_that_was_cut_off_is_refused_and_bought_again(tmp_path: Path, serve
     assert takes(done) == [0, 1, 0, 0, 1, 0, 0]
 
 
-def test_variants_spread_one_text_over_takes_and_each_utterance_keeps_its_own(
-    tmp_path: Path, server: Stubborn
-) -> None:
-    lines = batch(*[TEXT] * 24)
-    done = stage(tmp_path, variants=3)(lines)
-    assert set(takes(done)) == {0, 1, 2}
-    assert server.purchases[SENT] == 3
-    backwards = {name: values[::-1] for name, values in lines.items()}
-    assert takes(stage(tmp_path, variants=3)(backwards)) == takes(done)[::-1]
-    assert (
-        takes(stage(tmp_path, variants=3)({name: values[:5] for name, values in lines.items()})) == takes(done)[:5]
-    )
-
-
 def heard(*texts: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Let a recogniser hear these texts, one after another; returns those that are left."""
     left = list(texts)
@@ -227,15 +213,3 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 
 
 # Settings
-
-
-def test_settings_that_decide_the_sound_are_in_the_digest_and_the_others_are_not(
-    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    same = Speak().digest
-    assert Speak(cache="elsewhere", concurrency=2, max_cost=1.0, device="cpu").digest == same
-    for setting in (
-        {"voice": "other"}, {"model": "s2-pro"}, {"temperature": 0.6}, {"tries": 2}, {"candidates": 2},
-        {"on_failure": "keep-original"}, {"no_text": "keep-original"}, {"tag_map": (("calm", "sad"),)},
-    ):  # fmt: skip
-        assert Speak(**setting).digest != same, setting  # type: ignore[arg-type]

@@ -49,17 +49,6 @@ def test_conversations_have_the_same_tokens_in_any_batch(size: int, relative: st
         assert all(map(any, alone))
 
 
-def test_what_is_relative_is_so_to_the_speaker_of_the_conversation(relative: str) -> None:
-    speech = [pcm(0.7, 3.2), pcm(4.0, 6.1)]
-    batch: dict[str, list[Any]] = {"speech": speech, "conversation_id": ["call"] * 2, "channel": ["left"] * 2}
-    together = TokeniseProsody(relative)(batch)["prosody_tokens"]
-    apart = TokeniseProsody(relative)({"speech": speech})["prosody_tokens"]
-    assert together != apart
-    assert TokeniseProsody(relative)(batch | {"channel": ["left", "right"]})["prosody_tokens"] == apart
-    absolute = [TokeniseProsody()(rows)["prosody_tokens"] for rows in (batch, {"speech": speech})]
-    assert absolute[0] == absolute[1]
-
-
 @pytest.mark.parametrize("origin", [{"start": [100.0]}, {"speech_start": [100.0], "start": [None]}])
 def test_words_are_found_in_the_utterance_by_their_times(origin: dict[str, list[Any]]) -> None:
     words = [{"word": "one", "start": 100.1, "end": 100.5, "probability": None}]

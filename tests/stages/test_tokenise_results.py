@@ -1,13 +1,11 @@
-import numpy as np
 import pytest
 from audio_files import EXAMPLES
-from built_conversations import flac
 from datasets import Dataset
 
 from dailytalk_contiguous.core.audio import pcm_to_float, read_pcm
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_sequences import ProsodicClusterSequences
-from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip, TokeniseResult
+from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
 
 SOUND = {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None}
 
@@ -31,11 +29,3 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
     (done,) = TokeniseResult(revoice=revoice).map(Dataset.from_list([row])).to_list()
     assert done["prosody_tokens"] == [tokens_of(columns[0], 4.2, 5.8), tokens_of(columns[1], 0.6, 3.9), []]
     assert set(done["prosody_model"]) == {Codebook.load().name}
-
-
-def test_tokens_of_a_clip_leave_out_the_prompt_before_it() -> None:
-    clip = read_pcm(SOUND)[round(4.2 * 16000) : round(5.8 * 16000), :1]
-    prompt = np.full((16000, 1), 800, np.int16)
-    audio = {"bytes": flac(np.concatenate((prompt, clip)), 16000), "path": None}
-    done = TokeniseClip().row({"audio": audio, "clip_start": 1.0, "duration": 2.6})
-    assert done["prosody_tokens"] == tokens_of(0, 4.2, 5.8)

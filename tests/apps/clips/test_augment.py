@@ -6,7 +6,6 @@ from vowels import RATE, vowel
 
 from dailytalk_contiguous.apps.clips.augment import (
     coloured_noise,
-    in_room,
     room_response,
     with_noise,
 )
@@ -34,14 +33,3 @@ def test_a_room_rings_as_long_as_was_asked_for_after_the_direct_sound(rt60: floa
         used = np.flatnonzero((level <= -5) & (level >= -25))  # ISO 3382-2, T20
         slope = np.polyfit(used / RATE, level[used], 1)[0]
         assert -60 / slope == pytest.approx(rt60, rel=0.25)
-
-
-def test_no_word_moves_in_a_room() -> None:
-    speech = np.concatenate([np.zeros(RATE // 2, np.float32), vowel(), np.zeros(RATE // 2, np.float32)])
-    heard = in_room(speech, RATE, room_response(RATE, 0.4, generator(3)))
-    assert heard.shape == speech.shape
-    assert np.abs(heard[: RATE // 2 - 1]).max() < 1e-5
-    assert int(np.argmax(np.abs(heard) > 0.01)) == pytest.approx(int(np.argmax(np.abs(speech) > 0.01)), abs=24)
-    assert int(np.argmax(np.correlate(heard[::4], speech[::4], "full"))) == pytest.approx(
-        len(speech[::4]) - 1, abs=1
-    )

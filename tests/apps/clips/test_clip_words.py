@@ -24,15 +24,6 @@ def test_speech_is_what_is_heard_without_the_silent_edges() -> None:
     assert batch["speech_seconds"][0] == pytest.approx(extent * batch["speech_ratio"][0])
 
 
-def test_without_a_recogniser_words_share_the_voiced_time_of_the_file() -> None:
-    batch = cut("One two three.")
-    added = TimeWords()(batch)
-    (words,) = added["words"]
-    assert [word["word"] for word in words] == ["One", "two", "three."]
-    assert added["word_source"] == ["proportional"]
-    assert batch["speech_start"][0] <= words[0]["start"] < words[-1]["end"] <= batch["heard"][0][-1]["end"] + 0.001
-
-
 def test_clip_without_text_has_what_was_recognised() -> None:
     added = TimeWords(recogniser="tiny.en")(cut(None))
     assert (added["text_source"], added["word_source"]) == (["recogniser"], ["aligned-pocketsphinx"])

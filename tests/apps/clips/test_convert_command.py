@@ -74,25 +74,6 @@ def test_samples_of_16_and_24_bits_are_the_same_in_wav_and_flac(
         assert np.array_equal(soundfile.read(made, dtype="int32")[0], values)
 
 
-def test_rate_and_channels_are_as_asked_and_mono_is_the_mean(tmp_path: Path, dailytalk: Command) -> None:
-    samples = tones(3.0, 48000)
-    save(tmp_path / "in/a.wav", samples, 48000)
-    out = tmp_path / "out"
-    assert dailytalk("convert", tmp_path / "in", "--to", "wav", "--out", out, "--channels", 1).code == 0
-    mono, rate = soundfile.read(out / "a.wav", dtype="float32")
-    assert rate == 48000
-    assert np.abs(mono - samples.mean(axis=1)).max() < 1e-4
-    assert (
-        dailytalk(
-            "convert", out / "a.wav", "--to", "flac", "--out", out, "--sample-rate", 16000, "--channels", 2
-        ).code
-        == 0
-    )
-    wide, rate = soundfile.read(out / "a.flac", dtype="float32")
-    assert (rate, wide.shape) == (16000, (48000, 2))
-    assert np.array_equal(wide[:, 0], wide[:, 1])
-
-
 def test_rerun_does_only_what_is_not_done(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/a.wav")
     out = tmp_path / "out"

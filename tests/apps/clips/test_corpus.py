@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import soundfile
 from corpus_trees import put
 from recordings import read_lines
 from spoken_corpora import crema_d, faults, rows_of, run
@@ -40,10 +39,6 @@ def out(built: Path, tmp_path: Path) -> Path:
 
 def times(out: Path) -> dict[str, int]:
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
-
-
-def manifests(out: Path) -> dict[str, list[dict[str, object]]]:
-    return {name: read_lines(out / "data" / name) for name in MANIFESTS if (out / "data" / name).is_file()}
 
 
 class Richer(NamedTuple):
@@ -102,16 +97,6 @@ def test_work_folder_passes_the_check_and_holds_two_manifests(built: Path) -> No
     assert (facts["kind"], sum(facts["files"].values())) == ("corpus", 18)
     assert sorted(path.name for path in (built / "data").rglob("*jsonl")) == sorted(MANIFESTS)
     assert check_folder(built / "data")[1]["kind"] == "moshi"
-
-
-def test_manifest_lines_have_path_duration_emotion_and_style(built: Path) -> None:
-    lines = [line for lines in manifests(built).values() for line in lines]
-    assert len(lines) == 18
-    for line in lines:
-        assert list(line) == ["path", "duration", "emotion", "style"]
-        info = soundfile.info(built / "data" / str(line["path"]))
-        assert (info.channels, info.samplerate, info.subtype) == (2, 24000, "PCM_16")
-        assert info.duration == pytest.approx(line["duration"])
 
 
 def test_annotation_tells_words_labels_measures_and_licence(built: Path) -> None:

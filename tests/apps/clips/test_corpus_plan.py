@@ -39,18 +39,6 @@ def described(*rows: dict[str, Any], model: str = "voice-linear") -> list[dict[s
     return describe(rows, model)
 
 
-def test_style_is_the_label_or_else_that_of_a_rule_which_says_so() -> None:
-    rated = {"valence": 0.5, "dominance": 0.5}
-    speaker = [
-        clip(f"s{number}", rms=0.05 + 0.002 * number, arousal=0.4 + 0.01 * number, **rated) for number in range(8)
-    ]
-    loud, sung = clip("loud", rms=0.9, f0_mean=230.0, arousal=0.9, **rated), clip("sung", style="sung")
-    rows = {row["id"]: row for row in described(*speaker, loud, sung, model="somebody/model")}
-    assert (rows["loud"]["style"], rows["loud"]["style_source"]) == ("shouted", "rule")
-    assert (rows["sung"]["style"], rows["sung"]["style_source"]) == ("sung", "label")
-    assert (rows["s4"]["style"], rows["s4"]["style_source"]) == ("normal", "rule")
-
-
 def corpus(numbers: int) -> list[dict[str, Any]]:
     emotions = ("happy", "sad", "neutral")
     rows = [

@@ -61,15 +61,6 @@ def test_corpora_conversations_and_training_folders_are_mixed(tmp_path: Path) ->
     assert check_folder(tmp_path / "out")[1]["kind"] == "moshi"
 
 
-def test_weights_are_shares_of_the_hours_that_train(tmp_path: Path) -> None:
-    given = [(corpus(tmp_path), 3.0), (corpus(tmp_path, "other", 12), 1.0)]
-    mix_folders(given, tmp_path / "out", Settings())
-    assert seconds(tmp_path / "out") == {"acted": 12.0, "other": 4.0}
-    evaluated = [entry["path"].split("/")[1] for entry in manifest(tmp_path / "out" / "eval.jsonl")]
-    assert sorted(evaluated) == ["acted", "other"]  # listed once, whatever the weights
-    assert errors(tmp_path / "out") == []
-
-
 def test_audio_is_there_once_and_linked(tmp_path: Path) -> None:
     source = corpus(tmp_path)
     mix_folders([(source, 3.0), (corpus(tmp_path, "other", 12), 1.0)], tmp_path / "out", Settings())

@@ -76,19 +76,6 @@ def test_no_text_breaks_a_line_of_a_list_and_every_sound_is_there(
     assert len(list((out / ("audio" if format == "tortoise" else "wavs")).iterdir())) == 3
 
 
-def test_a_text_that_pandas_takes_for_none_is_rejected(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk(
-        "export",
-        folder(tmp_path, {"a.wav": "None", "b.wav": "None."}),
-        "--format",
-        "xtts",
-        "--out",
-        tmp_path / "out",
-    )
-    assert done.code == 3
-    assert "its text 'None' is a missing value to pandas" in done.out
-
-
 def test_several_speakers_are_named_for_piper_and_keep_to_one_side(tmp_path: Path, dailytalk: Command) -> None:
     texts = {f"{who}_{n:04d}.wav": f"Line {n}." for who in ("ANN", "BOB", "CYD", "DEE") for n in range(3)}
     source = folder(tmp_path, texts)

@@ -3,17 +3,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub.server import HubServer
-from huggingface_hub import HfApi, constants
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from dailytalk_contiguous.apps.converse.chat import load_chat
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
 
-pytest_plugins = ["hub.hub_fixtures"]
 
 ASKED = [ChatMessage("system", "w1 w2"), ChatMessage("user", "w3 w4 <|end|> w5"), ChatMessage("assistant", "w6")]
 ASKED += [ChatMessage("user", "w7")]
@@ -105,21 +102,3 @@ def test_checkpoint_that_is_no_model_for_chats_is_one_sentence(tmp_path: Path, f
     with pytest.raises(ModelMissing, match="can't be loaded"):
         load(coded).preflight()
     assert not (tmp_path / "ran").exists()
-
-
-def test_model_of_the_hub_is_fetched_without_what_is_not_read_and_answers_offline(
-    hub: HubServer, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload = HfApi()
-    upload.create_repo("tester/mind")
-    upload.upload_folder(repo_id="tester/mind", folder_path=folder)
-    upload.upload_file(repo_id="tester/mind", path_or_fileobj=b"pickle", path_in_repo="pytorch_model.bin")
-    upload.upload_file(repo_id="tester/mind", path_or_fileobj=b"copy", path_in_repo="consolidated.safetensors")
-    assert said(load(Path("tester/mind"))) == said(load(folder))
-    (fetched,) = (tmp_path / "hf_home" / "hub").glob("models--tester--mind/snapshots/*")
-    assert {path.suffix for path in fetched.rglob("*")} == {".json", ".jinja", ".safetensors"}
-    assert not (fetched / "consolidated.safetensors").exists()
-    with pytest.raises(DailytalkError, match=r"shows no model tester/none .* for a private model, log in"):
-        load(Path("tester/none")).preflight()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert said(load(Path("tester/mind")))

@@ -11,16 +11,15 @@ import soundfile
 from chat_server import ChatServer
 from command import PROGRAM, Command
 from recordings import excerpt, save
-from talking import QUESTION, RIGHT, WAIT, Simulation, silence, tones
+from talking import QUESTION, RIGHT, WAIT, Simulation, silence
 from tts_server import TOKEN, TtsServer
 
-from dailytalk_contiguous.apps.converse.dialogue import Feeling, ReplySentence
+from dailytalk_contiguous.apps.converse.dialogue import Feeling
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.utterance import CUT_MARK
-from dailytalk_contiguous.models.contracts import Spoken
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
@@ -86,13 +85,6 @@ def test_a_pause_inside_a_turn_does_not_end_it() -> None:
     assert len(talk.mind.asked) == 1
 
 
-def test_the_microphone_is_closed_while_the_voice_speaks_without_headphones() -> None:
-    talk = Simulation(["hello", "never heard"], LONG, closes_microphone=True)
-    talk.hear(QUESTION, silence(1.5), WAIT, silence(0.1)).until_idle()
-    assert talk.of("user") == ["hello"]
-    assert "speaking, microphone closed" in talk.of("state")
-
-
 # Minds and voices that fail: a sentence each, and the talk goes on.
 
 
@@ -114,19 +106,6 @@ def test_a_mind_that_fails_does_not_end_the_talk(answer, note: str, replies: lis
     assert talk.talk.idle
     talk.hear(QUESTION, silence(1.0))
     assert len(talk.mind.asked) == 2
-
-
-def test_a_voice_that_fails_shows_its_sentence_and_speaks_the_next() -> None:
-    def failing(sentence: ReplySentence) -> Spoken:
-        if "hear" in sentence.text:
-            raise MemoryError
-        return tones(sentence)
-
-    talk = Simulation(["hello", "again"], speak=failing).hear(QUESTION, silence(1.0)).until_idle()
-    assert "a sentence could not be spoken" in talk.of("notice")[0]
-    assert talk.of("reply") == ["I hear you.", "Tell me more about it."]
-    talk.hear(QUESTION, silence(1.0))
-    assert talk.mind.asked[1][2] == ("assistant", "I hear you. Tell me more about it.")
 
 
 def test_a_talk_that_ends_in_the_middle_of_a_turn_keeps_its_words(tmp_path: Path) -> None:

@@ -322,22 +322,6 @@ def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk:
     assert path.read_text(encoding="utf-8") == content
 
 
-@pytest.mark.parametrize("format", ["textgrid", "srt"])
-def test_a_file_that_was_brought_back_can_be_edited_further(
-    tmp_path: Path, dailytalk: Command, format: str
-) -> None:
-    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
-    dailytalk("export", work, "--format", format, "--out", out)
-    heard = said(work, "a")
-    begin = heard[-1][1] + 10
-    heard[-1] = (*heard[-1][:2], begin, *heard[-1][3:])
-    for first, new in (("a first try", "a new lime"), ("a second try", "a new line")):
-        heard = [(*heard[0][:3], first, heard[0][4]), *heard[1:12], (heard[-1][0], begin, begin + 300, new, "")]
-        SAVED[format](out / f"a{ENDINGS[format]}", sorted(heard))
-        assert (dailytalk("edits", work, out).code, said(work, "a")) == (0, sorted(heard))
-    assert dailytalk("export", work, "--format", format, "--out", out).code == 0
-
-
 def test_speak_buys_only_the_lines_that_were_changed(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,6 @@ from dailytalk_contiguous.apps.review.edits import (
     Item,
     Lines,
     edit,
-    in_order,
     replayed,
     shown_words,
 )
@@ -144,16 +143,6 @@ def test_a_word_that_is_corrected_takes_the_time_of_the_old_one() -> None:
     ]
     assert words[1]["probability"] is None
     assert words[2]["probability"] == 0.9
-
-
-def test_the_whole_text_has_a_line_for_each_that_is_spoken() -> None:
-    texts = [made["text"] for _, made in in_order(call())]
-    texts[1] = "I was riding down the road"
-    after = done(call(), do="whole", text="\n".join(texts))
-    assert [made["text"] for _, made in in_order(after)] == texts
-    assert after["r0"]["words"][-1]["end"] == call()["r0"]["words"][-1]["end"]
-    with pytest.raises(BadInput, match="3 lines for 4"):
-        done(call(), do="whole", text="\n".join(texts[1:]))
 
 
 def test_the_edge_of_a_word_pushes_its_neighbour_and_passes_none() -> None:

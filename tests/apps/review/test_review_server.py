@@ -193,37 +193,6 @@ def test_discarded_conversations_leave_the_transcript_and_come_back_as_they_were
     }
 
 
-def test_another_program_that_writes_the_transcript_is_asked_about_and_neither_state_is_lost(work: Path) -> None:
-    with served(work) as server:
-        ada = Client(server.address)
-        first, second = (line["id"] for line in ada.get("item", id="call_000000")["lines"][:2])
-        tagged = {"do": "tag", "line": first, "tag": "happy"}
-        for mine in (False, True):
-            base = ada.get("item", id="call_000000")["base"]
-            assert ada.edit("call_000000", base, do="text", line=first, text=f"Ada {mine}").ok
-            theirs = {key: dict(line) for key, line in lines_of(work).items()}
-            theirs[second]["text"] = f"theirs {mine}"
-            text = "".join(json.dumps(line) + "\n" for line in theirs.values())
-            ours = (work / "transcript.jsonl").read_text("utf-8")
-            (work / "transcript.jsonl").write_text(text, "utf-8")
-            for path, body in (
-                ("edit", {"name": "call_000000", "base": base + 1, "action": tagged}),
-                ("discard", {"names": ["call_000002"]}),
-                ("edit", {"name": "call_000000", "base": base + 1, "action": {"do": "undo"}}),
-            ):
-                refused = ada.post(path, body)
-                assert (refused.status_code, refused.json().get("changed")) == (409, "transcript.jsonl")
-            assert (work / "transcript.jsonl").read_text("utf-8") == text
-            kept = ada.post("decide", {"mine": mine}).json()["kept"]
-            assert (work / kept).read_text("utf-8") == (text if mine else ours)
-            assert (work / "transcript.jsonl").read_text("utf-8") == (ours if mine else text)
-            item = ada.get("item", id="call_000000")
-            assert item["lines"][1]["text"] == "theirs False"
-            if not mine:  # an edit of what was shown before comes back with the newer state
-                assert ada.edit("call_000000", base + 1, do="tag", line=first, tag="sad").status_code == 409
-            assert ada.edit("call_000000", item["base"], do="tag", line=first, tag=("sad", "calm")[mine]).ok
-
-
 def test_an_edit_that_a_kill_left_in_the_list_alone_is_finished(
     work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,25 +79,6 @@ def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
     assert (tmp_path / "my.json").read_text("utf-8") == json.dumps(after, indent=4, sort_keys=True) + "\n"
 
 
-def test_a_range_of_clips_is_discarded_and_restored_with_its_entries(tmp_path: Path) -> None:
-    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
-    session = opened(tmp_path)
-    names = [row["id"] for row in session.discard_range(2, 3)]
-    assert names == ["talk_000002.wav", "talk_000003.wav"]
-    aside = tmp_path / "audios" / DISCARDED
-    assert sorted(path.name for path in aside.iterdir()) == [DISCARDED_ENTRIES, *names]
-    assert {*json.loads((tmp_path / "my.json").read_text("utf-8"))} == {"talk_000001.wav", "talk_000004.wav"}
-    assert json.loads((aside / DISCARDED_ENTRIES).read_text("utf-8")) == {name: before[name] for name in names}
-    listed = {item["id"]: item["discarded"] for item in session.about()["items"]}
-    assert listed == {f"talk_{number:06d}.wav": number in (2, 3) for number in range(1, 5)}
-    assert session.item(names[0])["lines"][1]["text"] == "in room 2"
-    with pytest.raises(BadInput, match="discarded"):
-        edit(session, names[0], do="text", line="0", text="x")
-    assert [row["id"] for row in session.restore(names)] == names
-    assert json.loads((tmp_path / "my.json").read_text("utf-8")) == before
-    assert [path.name for path in aside.iterdir()] == [DISCARDED_ENTRIES]
-
-
 class _Stopped(BaseException):
     """The machine went off."""
 
