@@ -16,7 +16,6 @@ from dailytalk_contiguous.models.affect import (
 )
 from dailytalk_contiguous.models.affect_network import AffectModel
 
-
 RNG = np.random.default_rng(3)
 LENGTHS = [16000, 1, 48000, 399, 400, 23456, 720, 8000]
 UTTERANCES = [RNG.normal(0.02, 0.1, length).astype(np.float32) for length in LENGTHS]

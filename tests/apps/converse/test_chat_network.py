@@ -11,7 +11,6 @@ from dailytalk_contiguous.apps.converse.chat import load_chat
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
 
-
 ASKED = [ChatMessage("system", "w1 w2"), ChatMessage("user", "w3 w4 <|end|> w5"), ChatMessage("assistant", "w6")]
 ASKED += [ChatMessage("user", "w7")]
 
