@@ -37,15 +37,6 @@ def shown(macro: str, tables: Any = None, **context: Any) -> str:
     return environment(markdown=True).from_string(source).render(tables=tables, **context)
 
 
-def cells_of(text: str) -> list[list[str]]:
-    """The cells of the tables in a text in Markdown, without heads."""
-    rows = [
-        [cell.strip() for cell in line.strip().strip("|").split("|")] for line in text.splitlines() if "|" in line
-    ]
-    rules = [number for number, row in enumerate(rows) if set(row[0]) == {"-"}]
-    return [row for number, row in enumerate(rows) if not {number, number + 1} & {*rules}]
-
-
 def tables_of(*rows: Any, **options: Any) -> Tables:
     """The tables of rows, with the options of their maker."""
     maker = TableMaker(**options)

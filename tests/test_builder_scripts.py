@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from audio_files import ROOT, tones
+from audio_files import ROOT
 from command import EMBEDDED, BuilderScript, Command
 from recordings import excerpt, read_lines, save
 from scripted import Stubborn, folder, loopback, talk, write_transcript
@@ -59,26 +59,6 @@ def test_older_arguments_write_the_left_channel_with_the_seed_presets(
     assert {line["models"]["recogniser"] for line in lines} == {"base"}
 
 
-def test_language_is_english_and_short_speech_is_left_out_unless_it_is_asked_for(
-    tmp_path: Path, process_all: BuilderScript
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=15.0))
-    older = ("--input-dir", tmp_path / "in", "--profile", "embedded")
-    everything = process_all(*older, "--output", tmp_path / "all.jsonl", "--min-duration", "0")
-    every = read_lines(tmp_path / "all.jsonl")
-    longest = max(line["end"] - line["start"] for line in every) - 0.01
-    done = process_all(*older, "--output", tmp_path / "some.jsonl", "--min-duration", f"{longest:.3f}")
-    some = read_lines(tmp_path / "some.jsonl")
-    assert {line["language"] for line in every} == {"en"}
-    assert 0 < len(some) < len(every)
-    assert all(line["end"] - line["start"] >= longest - 0.001 for line in some)
-    assert f"{len(every) - len(some)} shorter than {float(f'{longest:.3f}'):g} s left out" in done.out.replace(
-        "\n", " "
-    )
-    assert (done.code, everything.code) == (0, 0)
-    assert "left out" not in everything.out
-
-
 def test_resynthesised_conversations_are_in_the_output_folder_itself(
     tmp_path: Path, generate_tts: BuilderScript
 ) -> None:
@@ -116,14 +96,6 @@ def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
     assert not (calls / ".dailytalk").exists()
 
 
-def test_what_is_rejected_is_told_and_gives_3(tmp_path: Path, process_all: BuilderScript) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    save(tmp_path / "in/mono.wav", tones(1, channels=1))
-    done = process_all(*arguments(tmp_path))
-    assert done.code == 3
-    assert '\n  rejected: "mono": it has one channel (mono)' in done.out
-
-
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     process_all(*arguments(tmp_path))
@@ -134,32 +106,11 @@ def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_
     assert (tmp_path / "in/transcript.jsonl").read_text() == "mine\n"
 
 
-def test_expected_errors_are_one_sentence(tmp_path: Path, process_all: BuilderScript) -> None:
-    (tmp_path / "in").mkdir()
-    done = process_all(*arguments(tmp_path))
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert done.err.startswith("process_all: there are no recordings in")
-
-
 @pytest.mark.parametrize(("script", "option"), [(SCRIPT, "--input-dir"), (GENERATE, "--transcript")])
 def test_script_runs_from_any_folder(tmp_path: Path, script: Path, option: str) -> None:
     done = subprocess.run([sys.executable, script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0
     assert option in done.stdout
-
-
-def test_a_side_that_nobody_tagged_has_lines_whose_words_and_tag_are_null(
-    tmp_path: Path, process_all: BuilderScript, generate_tts: BuilderScript
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
-    process_all(*arguments(tmp_path))
-    done = generate_tts("--transcript", tmp_path / "in/transcript.jsonl", "--output-dir", tmp_path / "in")
-    assert done.code == 0
-    shifted = read_lines(tmp_path / "in/transcript_shifted.jsonl")
-    assert {line["channel"] for line in shifted} == {"left", "right"}
-    for line in shifted:
-        unknown = {name for name in ("text", "text_raw", "tag", "tagged_text", "rule") if line[name] is None}
-        assert len(unknown) == (5 if line["channel"] == "right" else 0)
 
 
 def test_the_folder_of_a_script_is_checked_and_exported_as_it_is(
@@ -204,15 +155,3 @@ def test_what_generate_tts_advises_it_has(
     assert tokenless.code == 1
     assert "set BEARER_TOKEN" in tokenless.err
     assert "--profile" not in tokenless.err
-
-
-def test_what_process_all_advises_it_has(
-    tmp_path: Path, process_all: BuilderScript, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    arguments = ("--input-dir", tmp_path / "in", "--output", tmp_path / "transcript.jsonl", "--device", "cpu")
-    weightless = process_all(*arguments, "--asr-model", "none")
-    assert weightless.code == 1
-    assert "pass --affect-model" in weightless.err
-    assert process_all(*arguments, "--asr-model", "none", "--affect-model", "none").code == 0

@@ -16,8 +16,8 @@ from huggingface_hub import HfApi
 from own_stages import miscounts, own_file
 from recordings import excerpt, save
 
-from dailytalk_contiguous import Folder, MeasureProsody, Script, Segment, Stage, StereoAudio, add_speech, load
-from dailytalk_contiguous.core.schema import BUILT, PROBLEM, SOURCE
+from dailytalk_contiguous import Folder, MeasureProsody, Stage, StereoAudio, add_speech, load
+from dailytalk_contiguous.core.schema import BUILT, PROBLEM
 from dailytalk_contiguous.shards import read_rows
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -149,24 +149,6 @@ def test_rows_are_those_of_the_chain_by_every_engine(
     assert (len(differences), any(map(any, differences))) == (2, False)
     shifted = (tmp_path / "out/transcript_shifted.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["n_words"] for line in shifted] == counts
-
-
-def test_script_of_one_tagged_channel_has_the_utterances_of_the_other_without_text(tmp_path: Path) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=6.0))
-    dataset = opened(tmp_path / "in", streaming=True)
-    for stage in (Segment(channel="left"), *CHAIN[1 : CHAIN.index(Script()) + 1]):
-        dataset = stage.map(dataset)
-    (row,) = dataset
-    sides = dict(zip(row["source_channel"], row["text"], strict=True))
-    assert sides["left"]
-    assert sides["right"] == ""
-    assert row["main_language"] == "en"
-
-
-def tagged(**changes: Any) -> dict[str, list[Any]]:
-    """A batch of one tagged conversation without utterances."""
-    row = {name: [] for name in Script.needs} | dict.fromkeys(set(SOURCE) & set(Script.needs))
-    return {name: [value] for name, value in (row | {"channels": 2, "offset": 0.0} | changes).items()}
 
 
 @pytest.mark.needs("espeakng_loader")

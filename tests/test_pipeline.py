@@ -7,14 +7,12 @@ import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import settings_of
-from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.profiles import PROFILES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.transcribe import Transcribe
-from dailytalk_contiguous.stages.voice import ChooseVoice
 
 
 def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
@@ -22,12 +20,6 @@ def models_of(settings: Stages) -> tuple[Transcribe, RateAffect]:
     (heard,) = [stage for stage in inner if isinstance(stage, Transcribe)]
     (rated,) = [stage for stage in inner if isinstance(stage, RateAffect)]
     return heard, rated
-
-
-def test_defaults_are_the_types_that_this_machine_is_fast_in() -> None:
-    heard, rated = models_of(tag_stages(device="cpu"))
-    assert heard.compute_type == "int8"
-    assert rated.precision == fast_precisions("cpu")[0]
 
 
 def test_what_was_left_to_the_machine_is_told() -> None:
@@ -110,21 +102,6 @@ def test_each_setting_of_speak_reaches_its_stages(setting: str, value: Any, path
         assert field_of(speak_stages(**usual), path) != value
 
 
-def test_voice_is_chosen_first_only_where_it_is_to_be_cloned() -> None:
-    plain, cloned = (speak_stages(voice=voice, revoice="right") for voice in ("anna", "clone"))
-    assert cloned[0] == ChooseVoice(revoice="right")
-    assert [stage.name for stage in plain] == [stage.name for stage in cloned[1:]]
-    assert [stage.name for stage in plain] == ["Speak", "Reconstruct", "Align", "Finish"]
-
-
-@pytest.mark.parametrize("stages_of", [tag_stages, speak_stages])
-def test_profile_that_does_not_exist_is_refused_with_those_that_do(stages_of: Callable[..., Any]) -> None:
-    with pytest.raises(DailytalkError) as refused:
-        stages_of(profile="robot")
-    assert refused.value.reason == "there is no profile 'robot'"
-    assert refused.value.remedy == f"choose one of {', '.join(PROFILES)}"
-
-
 @pytest.mark.parametrize("stages_of", [tag_stages, speak_stages])
 def test_option_that_no_stage_has_is_refused_with_those_there_are(stages_of: Callable[..., Any]) -> None:
     with pytest.raises(DailytalkError, match="there is no setting 'colour'") as refused:
@@ -143,16 +120,3 @@ def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> 
     speak = speak_stages(profile, tts="openai", asr_model="some/ears")
     assert (field_of(tag, "Transcribe.model"), field_of(tag, "RateAffect.model")) == ("some/ears", "feelings")
     assert (field_of(speak, "Speak.engine"), field_of(speak, "Align.recogniser")) == ("openai", "some/ears")
-
-
-@pytest.mark.parametrize(
-    ("chosen", "verify"),
-    [
-        ({}, ""),
-        ({"verify": True}, "base"),
-        ({"candidates": 2}, "base"),
-        ({"candidates": 2, "asr_model": "", "profile": "embedded"}, "base"),
-    ],
-)
-def test_speech_is_verified_on_request_and_where_there_are_candidates(chosen: dict[str, Any], verify: str) -> None:
-    assert field_of(speak_stages(**({"asr_model": "base"} | chosen)), "Speak.verify") == verify

@@ -11,7 +11,7 @@ from datasets import Features, Value, load_dataset
 from hub.server import HubServer
 from recordings import excerpt, read_lines, save
 
-from dailytalk_contiguous import DailytalkError, PerUtterance, Script, Stage, run_recipe
+from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -105,33 +105,6 @@ def test_a_wish_that_the_hub_would_refuse_is_refused_before_hours_of_work(
         assert (done.code, done.err.count("\n")) == (1, 1)
         assert told in done.err
         assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("name", RECIPES[:2])
-def test_a_recipe_whose_models_are_missing_says_so_in_one_sentence(
-    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], name: str
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    given = [tmp_path / "in"] if name == "build_from_folder" else []
-    done = BuilderScript(FOLDER / f"{name}.py", monkeypatch, capfd)(*given, tmp_path / "out")
-    assert done.code == 1
-    *announced, sentence = done.err.splitlines()
-    assert sentence.startswith(f"{name}: ")
-    if given:  # the other one lacks its recordings before its models
-        (lacking,) = announced
-        assert lacking.startswith("to be downloaded once: Whisper medium (1.5 GB) and audeering/")
-
-
-def test_a_recipe_that_lacks_a_stage_or_ends_wrongly_is_refused_before_any_work(tmp_path: Path) -> None:
-    tagging, speaking = lists("build_and_push")
-    for wrong, told in (
-        ((tagging[1:], speaking), "lacks Segment"),
-        ((tagging, speaking[1:]), "lack Speak"),
-        ((tagging, [speaking[-1], *speaking[:-1]]), "does not end with Finish"),
-    ):
-        with pytest.raises(DailytalkError, match=told):
-            run_recipe(str(tmp_path), tmp_path / "out", *wrong)
-    assert not (tmp_path / "out").exists()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,11 @@
-import hashlib
 import os
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from datasets import Features, List, Value, load_dataset
+from datasets import Features, Value, load_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +22,6 @@ from dailytalk_contiguous.shards import (
     shard_path,
     write_shard,
 )
-from dailytalk_contiguous.stages.base import Stage, stages_digest
 
 FEATURES = Features({"conversation_id": Value("string"), "number": Value("int32")})
 REJECT = Reject("b", "Segment", "why", "what to do")
@@ -43,18 +39,7 @@ def row(name: str, seconds: float = 6.0) -> dict[str, Any]:
     return {"conversation_id": name, "duration": seconds, "input_digest": "d"}
 
 
-@dataclass(frozen=True)
-class Add(Stage):
-    amount: int = 1
-    adds: ClassVar[Features] = Features({"sum": Value("int64")})
-
-
 # Digests
-
-
-def test_digest_of_stages_knows_each_and_their_order() -> None:
-    lists = ([], [Add(1)], [Add(1), Add(2)], [Add(2), Add(1)])
-    assert len({stages_digest(stages) for stages in lists}) == len(lists)
 
 
 # Groups
@@ -69,11 +54,6 @@ def test_every_row_is_in_one_group_in_order(lengths: list[float], seconds: float
     assert all(
         len(rows) == 1 or sum(one["duration"] for one in rows) <= 2 * seconds + 1e-3 * len(rows) for rows in groups
     )
-
-
-def test_groups_are_as_long_as_was_asked_for_on_average() -> None:
-    groups = list(group([row(f"{n}", 1.0) for n in range(3000)], 30.0))
-    assert 3000 / len(groups) == pytest.approx(30.0, rel=0.2)
 
 
 def test_added_recording_changes_its_own_group_and_seldom_a_neighbour() -> None:
@@ -123,20 +103,6 @@ def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(t
     assert refused.value.reason == f"{path}: number is of the type int32, not string"
     assert refused.value.remedy == "delete it and run the command that wrote it again"
     assert read_rows(path, ["number"])["b"]["number"] == 1
-
-
-def test_values_of_any_type_that_a_stage_may_declare_are_read_back(tmp_path: Path) -> None:
-    features = Features(
-        {
-            "conversation_id": Value("string"),
-            "yes": Value("bool"),
-            "when": Value("date32"),
-            "each": List({"yes": Value("bool"), "at": Value("float32")}),
-        }
-    )
-    row = {"conversation_id": "a", "yes": True, "when": date(2026, 1, 2), "each": [{"yes": False, "at": 0.5}]}
-    write_shard(tmp_path / "s.parquet", Shard([row], {"a": entry()}), features)
-    assert read_rows(tmp_path / "s.parquet", features) == {"a": row}
 
 
 def test_shards_with_and_without_rows_open_as_one_dataset(tmp_path: Path) -> None:
@@ -207,38 +173,11 @@ def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) 
     assert left == {wanted, "notes.tmp", "other.parquet", "shard-theirs.parquet"}
 
 
-SOUND = Features(
-    {"conversation_id": Value("string"), "audio": {"bytes": Value("binary"), "path": Value("string")}}
-)
-
-
-def test_conversations_are_row_groups_and_clips_share_them(tmp_path: Path) -> None:
-    sizes = {"a": 1_000_000, "b": 2_000_000, "c": 10, "d": 10}
-    rows = [
-        {"conversation_id": name, "audio": {"bytes": bytes(size), "path": None}} for name, size in sizes.items()
-    ]
-    write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in sizes}), SOUND)
-    file = pq.ParquetFile(tmp_path / "s.parquet")
-    groups = [file.read_row_group(number, ["conversation_id"]) for number in range(file.num_row_groups)]
-    assert [group["conversation_id"].to_pylist() for group in groups] == [["a"], ["b"], ["c", "d"]]
-
-
-def test_sound_of_finished_rows_is_known_by_its_digest(tmp_path: Path) -> None:
-    audio = [{"bytes": b"sound", "path": None}, {"bytes": None, "path": "x"}, None]
-    rows = [{"conversation_id": name, "audio": one} for name, one in zip("abc", audio, strict=True)]
-    write_shard(tmp_path / "s.parquet", Shard(rows, {name: entry() for name in "abc"}), SOUND)
-    known = read_entries(tmp_path / "s.parquet")
-    assert [known[name].audio for name in "abc"] == [hashlib.sha256(b"sound").hexdigest()[:20], "", ""]
-
-
 @pytest.mark.parametrize(
     "record",
     [
         b"not json",
-        b'{"layout": 2}',
         b'{"layout": 2, "entries": []}',
-        b'{"layout": "2", "entries": {}}',
-        b'{"layout": 1, "entries": {"a": {}}}',
     ],
 )
 def test_shard_whose_record_is_not_ours_is_not_taken_for_one(tmp_path: Path, record: bytes) -> None:

@@ -123,18 +123,6 @@ def test_the_side_that_is_chosen_is_moshis_in_a_folder_to_train_on(
     assert checked.code == 0, checked.out
 
 
-def test_report_check_and_card_know_that_nothing_was_synthesised(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    checked = dailytalk("check", work)
-    assert checked.code == 0, checked.err
-    assert "resynthesised" not in checked.out
-    assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
-    page = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "re-voiced" not in page.partition("<script")[0]
-    assert not open_items(work).tables().is_rebuilt
-
-
 def test_a_version_of_recordings_loads_as_any_other(
     work: Path, tmp_path: Path, hub: HubServer, dailytalk: Command
 ) -> None:
@@ -160,16 +148,3 @@ def test_the_next_run_keeps_both_speakers_until_a_voice_is_chosen(tmp_path: Path
     assert spoken.code == 0, spoken.err
     statuses = {line["status"] for line in read_lines(work / "transcript_shifted.jsonl")}
     assert "spoken" in statuses
-
-
-@pytest.mark.parametrize("option", [("--tts", "espeak"), ("--verify",)])
-def test_an_option_of_voices_has_no_use_where_nobody_is_resynthesised(
-    option: tuple[str, ...], tmp_path: Path, dailytalk: Command
-) -> None:
-    save(tmp_path / "calls/talk.wav", excerpt())
-    done = dailytalk(
-        "build", tmp_path / "calls", "--out", tmp_path / "work", *EMBEDDED, "--revoice", "none", *option
-    )
-    assert done.code != 0
-    assert f"{option[0]} has no use with --revoice none" in done.err
-    assert not (tmp_path / "work").exists()

@@ -12,7 +12,7 @@ from command import EMBEDDED, Command
 from datasets import Audio, Features, Value
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, HfApi
-from recordings import calls, excerpt, read_lines
+from recordings import excerpt, read_lines
 from scripted import SHORT, folder
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -107,16 +107,6 @@ def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
     }
     assert not [one for one in hub.requests if one.path.endswith(".wav")]
     assert not (tmp_path / "out").exists()
-
-
-def test_licence_that_is_given_is_recorded_even_when_nothing_else_is_to_do(
-    tmp_path: Path, dailytalk: Command, quick: tuple[str, ...]
-) -> None:
-    command = ("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *quick)
-    assert dailytalk(*command).code == 0
-    assert "source" not in record(tmp_path / "out")
-    assert dailytalk(*command, "--source-licence", "CC0-1.0").code == 0
-    assert record(tmp_path / "out")["source"] == {"licence": "CC0-1.0"}
 
 
 def test_source_stays_in_the_record_of_speak_wherever_it_writes(tmp_path: Path, dailytalk: Command) -> None:

@@ -30,12 +30,3 @@ def test_outcome_ends_with_what_was_made_what_was_rejected_and_what_to_run_next(
     ]
     assert show_outcome(outcome, as_json=True) == 3
     assert json.loads(capsys.readouterr().out) == {"made": 3}
-
-
-def test_sentence_and_path_are_never_broken_where_there_is_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    long = " ".join(["word"] * 40)
-    show_outcome(Outcome({}, long, details=[long, Figures((long,), [(long,)])], next=long))
-    assert capsys.readouterr().out.splitlines() == [*[long] * 4, f"next: {long}"]

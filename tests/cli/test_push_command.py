@@ -13,7 +13,7 @@ from built_conversations import built_row, write_dataset
 from command import Command
 from datasets import load_dataset
 from hub.server import HubServer
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi
 
 from dailytalk_contiguous.store.files import locked
 
@@ -119,21 +119,6 @@ def test_change_that_breaks_readers_needs_a_major_version(hub: HubServer, push: 
     assert json.loads(push("--tag", "auto", "--json").out)["tag"] == "v2.0.0"
 
 
-@pytest.mark.nightly
-def test_licence_that_is_asked_for_is_published_though_the_data_is_the_same(hub: HubServer, push: Any) -> None:
-    push("--tag", "v1.0.0", "--create")
-    asked = ("--licence", "cc-by-nc-4.0")
-    assert "with another licence, and a tag is never moved" in push("--tag", "v1.0.0", *asked).err
-    told = json.loads(push("--tag", "auto", *asked, "--json").out)
-    assert (told["tag"], [one["name"] for one in told["plan"] if one["what"] == "replace"]) == (
-        "v1.0.1",
-        ["README.md", "manifest.json"],
-    )
-    assert "just this already, as v1.0.1" in push("--tag", "auto", *asked).out
-    card = hf_hub_download(REPO, "README.md", repo_type="dataset", revision="v1.0.1")
-    assert "license: cc-by-nc-4.0" in Path(card).read_text(encoding="utf-8")
-
-
 def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServer, push: Any) -> None:
     assert "commit" in push("--create").out
     assert "just this already" in push().out
@@ -201,13 +186,6 @@ def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made_
         monkeypatch.setenv("HF_TOKEN", hub.write_token)
         assert push("--tag", "auto", "--create").code == 0
         finished(work, 5)
-
-
-def test_network_that_is_gone_is_said_in_a_sentence(hub: HubServer, push: Any) -> None:
-    hub.stop()
-    done = push("--create")
-    assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert "the connection to 127.0.0.1" in done.err
 
 
 def test_token_stands_nowhere_after_a_run_with_debug_logging(hub: HubServer, work: Path, tmp_path: Path) -> None:

@@ -155,11 +155,8 @@ def test_every_speaker_is_cloned_by_a_server_of_ones_own_for_nothing(
     ("options", "told"),
     [
         (("--sample-rate", "4000"), "8000 to 96000 or source"),
-        (("--map-tag", "determined"), "is not TAG=OTHER"),
-        (("--tts-model", "speech-1.5"), "Fish Audio has no model 'speech-1.5'"),
         (("--tts", "espeak", "--voice", "clone"), "espeak can't speak in the voice of a sample: use --tts fish"),
         (("--max-cost", "0"), "spending limit of 0 USD"),
-        (("--map-tag", "calm=giggling", "--map-tag", "curious=calm"), "add to the tag mapping"),
     ],
 )
 def test_wrong_options_are_one_sentence_and_cost_nothing(
@@ -170,12 +167,6 @@ def test_wrong_options_are_one_sentence_and_cost_nothing(
     assert (done.code in (1, 2), done.out, server.asked) == (True, "", [])
     assert told in done.err
     assert sum(" of 1 shard" not in line for line in done.err.splitlines()) == 1
-
-
-def test_folder_without_a_transcript_is_told_what_comes_first(tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("speak", tmp_path, *FISH)
-    assert (done.code, done.err.count("\n")) == (1, 1)
-    assert "run dailytalk tag first" in done.err
 
 
 # Runs that end early, and runs at once
@@ -286,18 +277,6 @@ def test_speak_goes_on_with_the_profile_and_the_recogniser_of_tag(tmp_path: Path
     chosen = ("speak", work, "--tts", "espeak", "--dry-run")
     assert "text_recogniser: tiny.en" in dailytalk(*chosen).out
     assert "text_recogniser: base" in dailytalk(*chosen, "--asr-model", "base").out
-
-
-def test_speak_goes_on_with_the_synthesiser_of_the_last_run(tmp_path: Path, dailytalk: Command) -> None:
-    work = folder(tmp_path / "work", first=SHORT)
-    profile = {"settings": {"profile": "embedded"}}
-    voice = {"name": "Speak", "settings": {"engine": "openai", "model": "tts-2", "voice": "nova"}}
-    (work / "run.json").write_text(json.dumps({**profile, "speak": {**profile, "stages": [voice]}}))
-    done = dailytalk("speak", work, "--dry-run")
-    assert "spoken by openai, as in the last run here: --tts chooses another" in done.err
-    assert "to say by openai" in done.out
-    assert "to say by espeak" in dailytalk("speak", work, "--tts", "espeak", "--dry-run").out
-    assert "to say by fish" in dailytalk("speak", work, "--profile", "standard", "--dry-run").out
 
 
 def test_dry_run_refuses_what_the_run_would_refuse_and_names_the_stages(

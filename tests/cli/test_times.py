@@ -27,7 +27,7 @@ AMBIGUOUS = {"--end", "--listen", "--max-conversation", "--max-length", "--start
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("15m", 900.0), ("1.5 H", 5400.0), ("300ms", 0.3), ("0", 0.0), (" never ", 0.0)],
+    [("15m", 900.0), ("300ms", 0.3), (" never ", 0.0)],
 )
 def test_time_with_its_unit_is_in_seconds(text: str, seconds: float) -> None:
     assert time_of({"never": 0.0})(text) == pytest.approx(seconds)

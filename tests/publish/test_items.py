@@ -114,16 +114,12 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('{"path": "notes.txt", "duration": 1.0}', r"names 'notes.txt', which is no WAV: make that folder again"),
         ('{"path": "../a.wav", "duration": 1.0}', "the manifest in '.*moshi': .*a.wav"),
         ('{"path": "b.wav", "duration": 1.0}', "b.wav' is named and not there"),
-        ('{"path": "c.wav", "duration": 1.0}', "c.json' is named and not there"),
-        ('{"path": "d.WAVE", "duration": 1.0}', "d.WAVE' is named as audio and is no WAV"),
         (
             '{"path": 7, "duration": 1.0}',
             "train.jsonl' is no manifest .line 1: path is 7, not text.: run `dailytalk check`",
         ),
-        ('{"path": "a.wav"', "train.jsonl' is no manifest .line 1: .*JSON"),
     ],
 )
 def test_manifest_that_names_what_is_no_wav_of_its_folder_is_one_sentence(

@@ -56,7 +56,7 @@ def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):
 
 @pytest.mark.parametrize(
     ("languages", "options"),
-    [(("en", "de"), 0), (("ja", "ja"), 1), (("zh-TW", "yue"), 1), ((None, "en"), 0), (("ja", "en"), 1)],
+    [(("en", "de"), 0), (("ja", "en"), 1)],
 )
 def test_jmoshi_ends_with_the_command_that_its_language_needs(tmp_path, dailytalk, languages, options):
     rows = [built_row(f"call{n}", language=language) for n, language in enumerate(languages)]
@@ -85,15 +85,8 @@ def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_
     ("gaps", "duration", "edges"),
     [
         ([(6.5, 7.5), (8.0, 8.5)], 16.0, [7.0]),
-        ([(5.5, 6.5)], 16.0, [6.0]),
-        ([(9.5, 10.5)], 16.0, [10.0]),
         ([(3.5, 4.5), (11.5, 12.5)], 16.0, [4.0, 12.0]),
-        ([(3.5, 4.5), (4.5, 5.5), (11.5, 12.5)], 16.0, [5.0, 12.0]),
-        ([(2.5, 3.5), (11.5, 12.5), (13.5, 14.5)], 16.0, [12.0]),
-        ([(10.5, 11.5), (12.5, 13.5)], 16.0, [11.0]),
         ([(2.5, 3.5)], 16.0, []),
-        ([(15.0, 16.0)], 16.0, []),
-        ([(5.5, 6.5)], 10.0, []),
         ([(7.5, 8.5), (12.25, 12.75), (15.0, 16.0), (22.5, 23.5), (24.0, 24.5)], 30.0, [8.0, 15.5, 23.0]),
     ],
 )

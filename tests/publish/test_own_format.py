@@ -62,7 +62,6 @@ def test_own_format_is_written_with_its_options_and_checked(
     ("code", "reason"),
     [
         (LINES.replace("FORMAT =", "LAYOUT ="), "defines no FORMAT: end it with FORMAT = ExportFormat(...)"),
-        (LINES.replace('"lines",\n', '"moshi",\n'), "there is a format 'moshi'"),
         (LINES.replace("import error", "import terror"), "can't be imported (ImportError"),
     ],
 )

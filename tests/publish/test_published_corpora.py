@@ -286,6 +286,7 @@ def test_clip_that_can_not_be_published_is_rejected_and_the_others_go_on(
     assert "| sad |" not in card()
 
 
+@pytest.mark.nightly
 def test_corpus_that_was_built_here_goes_to_the_hub_and_back(
     hub: HubServer, dailytalk: Command, tmp_path: Path
 ) -> None:

@@ -284,7 +284,7 @@ def folder_of(kind: str, tmp_path: Path) -> Path:
     return tmp_path / kind
 
 
-@pytest.mark.parametrize("kind", ["work", "moshi", "personaplex", "interactivity", "mix", "corpus", "talks"])
+@pytest.mark.parametrize("kind", ["work", "moshi", "mix", "talks"])
 def test_report_and_check_have_one_verdict_on_every_kind_of_folder(tmp_path, dailytalk, kind):
     folder = folder_of(kind, tmp_path)
     told = [

@@ -114,10 +114,7 @@ def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailyt
     ("stats", "sentence"),
     [
         ("{", "JSON"),
-        ('{"timelines": []}', "timelines is"),
         ('{"timelines": {"source": {"gap": {"left": {"p50": "<b>"}}}}}', "p50 is '<b>'"),
-        ('{"timelines": {"source": {"gap": {"left": {"p5": 1, "p50": 1e99, "p95": 2}}}}}', "percentiles of gap"),
-        ('{"timelines": {"source": {"nonsense": {"left": {"p50": 1}}}}}', "no measure"),
     ],
 )
 def test_a_file_that_says_nothing_usable_is_refused_in_one_sentence(

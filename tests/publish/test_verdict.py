@@ -129,7 +129,6 @@ TIMELINE = rich_row("a")["timeline"]
 @pytest.mark.parametrize(
     ("timelines", "what", "remedy"),
     [
-        ([("anchor", 0.0), ("anchor", 0.0)], "the recordings do not overlap", "add recordings"),
         ([("anchor", 1.5), ("anchor", 0.0)], "the recordings overlap for 1.5 s", "add recordings"),
         ([("anchor", 0.0), ("sequential", 0.0)], "natural talk", "--timeline anchor"),
     ],
@@ -416,7 +415,9 @@ def test_agent_is_silent_whoever_gave_it_a_voice_and_a_silent_user_is_not_the_ag
     assert "agent-silent" not in kinds_of(write_dataset(tmp_path / "turned", turned))
 
 
-@pytest.mark.parametrize("kind", ["bundled", pytest.param("calls", marks=pytest.mark.needs("the real calls"))])
+@pytest.mark.parametrize(
+    "kind", ["bundled", pytest.param("calls", marks=[pytest.mark.needs("the real calls"), pytest.mark.nightly])]
+)
 def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind):
     (tmp_path / "in").mkdir()
     for sound in [*EXAMPLES.glob("*.flac")] if kind == "bundled" else REAL_CALLS:

@@ -85,7 +85,6 @@ def test_row_group_is_read_in_a_few_requests_however_many_columns_it_has(hub: Hu
     [
         (Reference("tester/none"), "tester/none"),
         (Reference(REPO, "v9.9.9"), "has no such version"),
-        (Reference(REPO, "0" * 40), "has no such version"),
     ],
 )
 def test_missing_repository_or_version_is_one_sentence(

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, raters, scored
+from dailytalk_contiguous.apps.listening.agreement import against_labels, fleiss_kappa, scored
 
 #: The example of Wikipedia's article on Fleiss' kappa: 14 raters put 10 subjects into 5 categories.
 TEN_SUBJECTS = (
@@ -31,20 +31,6 @@ def test_the_worked_example_comes_out_as_published() -> None:
     assert (found["n_clips"], found["n_ratings"]) == (10, 140)
 
 
-def test_a_clip_with_one_rating_has_no_part_in_it() -> None:
-    two = ({"a": 2, "b": 1}, {"b": 3})
-    assert fleiss_kappa(counted(*two, {"c": 1}, {})) == fleiss_kappa(counted(*two))
-
-
-def test_kappa_that_is_not_defined_has_a_reason() -> None:
-    alone = fleiss_kappa(counted({"a": 1}, {"b": 1}))
-    assert (alone["overall"], alone["reason"]) == (None, "no clip was rated by two listeners or more")
-    assert fleiss_kappa(counted({})) == alone
-    same = fleiss_kappa(counted({"a": 3}, {"a": 2}))
-    assert (same["overall"], same["by_category"], same["n_ratings"]) == (None, {"a": None}, 5)
-    assert same["reason"] == "everybody always chose a, so agreement can't be distinguished from chance"
-
-
 RATINGS = {"c1": {"ann": "a", "bob": "a"}, "c2": {"ann": "a", "bob": "b"}, "c3": {"ann": "c"}, "c4": {}}
 LABELS = {"c1": "a", "c2": "b", "c3": "b", "c4": "a"}
 
@@ -58,18 +44,6 @@ def test_ratings_are_held_against_the_labels() -> None:
     never = against_labels(table({"c2": {"ann": "a"}, "c1": {"ann": "b"}, "c9": {"ann": "x"}}, LABELS))
     assert (never["accuracy"], never["precision"]) == (0.0, {"a": 0.0, "b": 0.0})
     assert against_labels(table({})) == {"accuracy": None, "confusion": {}, "recall": {}, "precision": {}}
-
-
-def test_listeners_come_by_name_and_clips_without_a_label_count_for_nothing_but_agreement() -> None:
-    ratings = {"c1": {"zoe": "a", "bob": "b", "ann": "a"}, "x": {"zoe": "c", "ann": "c"}}
-    found = {name: tuple(of.values()) for name, of in raters(table(ratings, LABELS)).items()}
-    assert [*found] == ["ann", "bob", "zoe"]
-    assert found == {
-        "ann": (2, 1.0, pytest.approx(2 / 3)),
-        "bob": (1, 0.0, 0.0),
-        "zoe": (2, 1.0, pytest.approx(2 / 3)),
-    }
-    assert raters(table({"x": {"ann": "a"}}, LABELS))["ann"]["with_others"] is None
 
 
 def test_interval_of_a_share_is_that_of_wilson() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from paired_conversations import LATER, RECORDED_HZ, TAGS, work_folder
 
 from dailytalk_contiguous.apps.listening import listening
-from dailytalk_contiguous.apps.listening.agreement import judged_clips, judged_pairs, ratings_of, read_test
+from dailytalk_contiguous.apps.listening.agreement import judged_pairs, read_test
 from dailytalk_contiguous.apps.listening.listening import key_path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.loudness import loudness
@@ -116,21 +116,6 @@ def test_the_page_tells_nothing_of_its_clips(tmp_path: Path, corpus: Path) -> No
             assert one[name] not in text
 
 
-def test_nothing_in_the_sound_tells_its_clip(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 9)
-    # These clips differ by their labels alone: what is heard of them has to be the same to the byte.
-    assert len({clip["sound"] for clip in shown(page)["clips"]}) == 1
-
-
-def test_clips_are_spread_over_emotions_and_speakers_and_are_no_copies(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 9)
-    clips = key(page)["clips"].values()
-    assert Counter(one["emotion"] for one in clips) == dict.fromkeys(EMOTIONS, 3)
-    for emotion in EMOTIONS:
-        assert len({one["speaker"] for one in clips if one["emotion"] == emotion}) == 3
-    assert not {"acted/copy", "acted/none"} & {one["id"] for one in clips}
-
-
 def test_the_order_is_shuffled_by_the_seed_and_by_nothing_else(tmp_path: Path, corpus: Path) -> None:
     pages = [write_listening_test(corpus, tmp_path / f"{n}.html", 15, seed) for n, seed in enumerate((1, 1, 2))]
     orders = [[one["id"] for one in key(page)["clips"].values()] for page in pages]
@@ -179,34 +164,6 @@ def test_answers_that_do_not_belong_to_the_test_are_refused(
     page = write_listening_test(corpus, tmp_path / "page.html", 3)
     with pytest.raises(DailytalkError, match=word):
         read_test(key_path(page), [answers(tmp_path / "a.json", page, choices, **more)])
-
-
-def test_what_answers_say_is_told_by_kind_and_by_how_sure_they_are(tmp_path: Path, corpus: Path) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3)
-    right = {name: one["emotion"] for name, one in key(page)["clips"].items()}
-    wrong = {name: next(one for one in EMOTIONS if one != emotion) for name, emotion in right.items()}
-    sure = dict(zip(right, ("guessing", "fairly", "certain"), strict=True))
-    choices = {
-        "ann": {name: {"emotion": right[name], "confidence": sure[name]} for name in right},
-        "bob": {name: {"emotion": wrong[name], "confidence": "guessing"} for name in right},
-        "cem": {name: {"emotion": None, "style": "normal"} for name in right},
-    }
-    files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in choices.items()]
-    told = judged_clips(ratings_of(*read_test(key_path(page), files), "emotion"))
-    assert told["accuracy_by_confidence"] == {"certain": 1.0, "fairly": 1.0, "guessing": 0.25}
-    assert set(told) == {"kappa", "against_labels", "raters", "accuracy_by_confidence"}
-    assert (told["kappa"]["n_clips"], told["kappa"]["n_ratings"], set(told["raters"])) == (3, 6, {"ann", "bob"})
-    assert told["against_labels"]["accuracy"] == 0.5
-
-
-def test_listener_without_a_name_has_that_of_the_file_and_two_of_one_name_are_refused(
-    tmp_path: Path, corpus: Path
-) -> None:
-    page = write_listening_test(corpus, tmp_path / "page.html", 3)
-    assert set(read_test(key_path(page), [answers(tmp_path / "x.json", page, {}, " ")])[1]) == {"x"}
-    files = [answers(tmp_path / f"{name}.json", page, {}, "ann") for name in "yz"]
-    with pytest.raises(DailytalkError, match="two files of the listener 'ann'"):
-        read_test(key_path(page), files)
 
 
 # Conversations in pairs.

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paired_talks import paired, row_of
 
-from dailytalk_contiguous.apps.probe.activity import ActivityFrames, activity_of, with_other_partners
+from dailytalk_contiguous.apps.probe.activity import ActivityFrames, with_other_partners
 from dailytalk_contiguous.apps.probe.heard_voice import heard_voices
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.publish.items import ItemSound
@@ -27,16 +27,6 @@ def test_what_is_known_at_a_frame_depends_on_nothing_that_comes(
         known = whole.known(np.array([frame]), side)
         assert np.isfinite(known).all()
         assert np.array_equal(known, part.known(np.array([frame]), side))
-
-
-def test_activity_is_that_of_the_utterances_on_each_timeline() -> None:
-    active = paired(20.0, 1)
-    row = row_of("a", active)
-    for said in row["utterances"]:
-        said["source_start"], said["source_end"] = said["start"] + 1.0, said["end"] + 1.0
-    row["source_duration"] = 21.0
-    assert np.array_equal(activity_of(row), active)
-    assert np.array_equal(activity_of(row, "source_")[20:], active)
 
 
 def test_every_side_gets_the_partner_of_another_conversation() -> None:

@@ -30,11 +30,3 @@ def test_sides_that_fit_better_when_one_is_moved_are_told_with_the_seconds() -> 
     found = pairings([str(number) for number in range(40)], fits, [6000] * 40)
     (moved,) = (each for each in found if each["kind"])
     assert (moved["id"], moved["kind"], moved["early_at_start"], moved["early_at_end"]) == ("3", SHIFTED, 0.0, 0.5)
-
-
-def test_nothing_is_told_of_conversations_that_are_too_short_for_it() -> None:
-    assert {each["kind"] for each in pairings(["a", "b", "c"], fits_of(3, 10.0), [200] * 3)} == {None}
-    lengths = [6000] * 39 + [60]
-    fits = fits_of(40, 100.0)
-    fits[39] /= 100
-    assert pairings([str(number) for number in range(40)], fits, lengths)[39]["kind"] is None

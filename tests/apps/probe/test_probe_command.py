@@ -103,24 +103,6 @@ def test_a_figure_of_which_nothing_was_learnt_is_null(
     assert "too little" in (work / "report.html").read_text()
 
 
-def test_what_cannot_be_probed_is_refused_in_a_sentence(tmp_path: Path, dailytalk: Command) -> None:
-    few = write_dataset(tmp_path / "few", [row_of(f"{n}", paired(10.0, n)) for n in range(5)])
-    assert f"{str(few)!r} holds too little to tell: 5 conversations" in dailytalk("probe", few).err
-    enough = write_dataset(tmp_path / "enough", [row_of(f"{n}", paired(10.0, n)) for n in range(8)])
-    assert f"{str(few)!r} holds too little to tell" in dailytalk("probe", enough, few).err
-    same = [row_of(f"{n}", paired(10.0, n), kept_speaker="Ann") for n in range(8)]
-    refused = dailytalk("probe", write_dataset(tmp_path / "same", same))
-    assert (
-        refused.code,
-        "too little to tell: 8 conversations in which both speak, in 1 group" in refused.err,
-    ) == (1, True)
-    alone = paired(10.0, 1)
-    alone[:, 1] = False
-    single = write_dataset(tmp_path / "single", [row_of(f"{n}", alone) for n in range(8)])
-    assert "0 conversations in which both speak" in dailytalk("probe", single).err
-    assert not list(tmp_path.rglob("*probe*"))
-
-
 FIGURE = {"bits_a_second": 0.1, "low": 0.08, "high": 0.12}
 
 

@@ -17,10 +17,9 @@ from timed_talks import talk, write_dataset
 from dailytalk_contiguous import Retime, load, timing_of
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.core.figures import made_of_others
-from dailytalk_contiguous.core.schema import BUILT, CHANNELS
+from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.tables import tables_from
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.store.files import sha256_of
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -95,16 +94,6 @@ def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -
         assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
 
 
-def test_times_on_half_samples_say_where_sounds_are(tmp_path: Path, dailytalk: Command) -> None:
-    rate = 11025
-    lengths = [1.005, 0.995, 1.015, 1.1, 0.905]
-    rows = [talk(name, OFFSETS * 3, lengths, rate, at=at) for name, at in (("a", 0.505), ("b", 0.595))]
-    assert dailytalk("retime", write_dataset(tmp_path / "work", rows), "--out", tmp_path / "out").code == 0
-    made = rows_of(tmp_path / "out")
-    for parent in rows:
-        assert_same_sounds(parent, made[f"{parent['conversation_id']}.retimed-1"], rate)
-
-
 def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
     work: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -122,21 +111,6 @@ def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
     ]  # not the backchannel
 
 
-def test_second_run_makes_nothing_and_another_seed_makes_others(
-    work: Path, tmp_path: Path, dailytalk: Command
-) -> None:
-    out = tmp_path / "out"
-    for _ in range(2):
-        done = dailytalk("retime", work, "--out", out, "--json")
-        assert json.loads(done.out)["retimed"]["variants"] == 1
-        files = files_in(out / "dataset")
-    before = files_in(out / "dataset")
-    assert dailytalk("retime", work, "--out", out).code == 0
-    assert files_in(out / "dataset") == before == files
-    assert dailytalk("retime", work, "--out", out, "--seed", 1).code == 0
-    assert files_in(out / "dataset") != before
-
-
 def test_variants_that_would_be_lost_are_dropped_only_when_asked(
     work: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
@@ -147,33 +121,6 @@ def test_variants_that_would_be_lost_are_dropped_only_when_asked(
     assert "4 variants not in this input" in refused.err
     assert dailytalk("retime", work, "--out", out, "--prune").code == 0
     assert len(rows_of(out)) == 4
-
-
-def test_conversation_with_another_sound_is_made_again(tmp_path: Path, dailytalk: Command) -> None:
-    rows = [talk(name, OFFSETS * 2) for name in ("a", "b")]
-    folder, out = tmp_path / "work", tmp_path / "out"
-
-    def write() -> None:
-        entries = {row["conversation_id"]: Entry("r", 9.0) for row in rows}
-        write_shard(folder / "dataset" / "shard-0.parquet", Shard(rows, entries), BUILT)
-
-    write()
-    assert dailytalk("retime", folder, "--out", out).code == 0
-    before = rows_of(out)
-    pcm = read_pcm(rows[1]["audio"], sample_rate=8000)
-    rows[1]["audio"] = {"bytes": flac(pcm // 2, 8000), "path": None}
-    write()
-    assert dailytalk("retime", folder, "--out", out).code == 0
-    after = rows_of(out)
-    changed = {name for name in after if after[name]["audio"] != before[name]["audio"]}
-    assert changed == {"b.retimed-1"}
-
-
-def test_dry_run_writes_nothing(work: Path, tmp_path: Path, dailytalk: Command) -> None:
-    done = dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 3, "--dry-run")
-    assert done.code == 0
-    assert "12 variants in all, with the timing of work" in done.out
-    assert not (tmp_path / "out").exists()
 
 
 def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, dailytalk: Command) -> None:

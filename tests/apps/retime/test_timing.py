@@ -1,15 +1,10 @@
 """The timing of a corpus: what is drawn from it."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 from timed_talks import talk
 
 from dailytalk_contiguous import Timing, timing_of
-from dailytalk_contiguous.apps.retime.timing import read_timing
 from dailytalk_contiguous.apps.retime.units import SHIFT, Transition
-from dailytalk_contiguous.core.errors import DailytalkError
 
 
 def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: float = 0.0) -> list[float]:
@@ -17,11 +12,6 @@ def drawn(timing: Timing, turn: float = 1.0, before: float | None = None, pace: 
     transition = Transition(SHIFT, 0.4, turn)
     offsets = [timing.drawn(transition, before, pace, -0.5, chance) for _ in range(200)]
     return [offset for offset in offsets if offset is not None]
-
-
-def test_too_few_changes_of_speaker_are_refused_with_their_number() -> None:
-    with pytest.raises(DailytalkError, match="calls has 6 changes of speaker, and 20 are needed to draw from"):
-        timing_of([talk("a", [0.3] * 6)], "calls")
 
 
 def test_nothing_is_drawn_beyond_the_percentiles_or_below_what_can_be_placed() -> None:
@@ -45,13 +35,6 @@ def test_offset_follows_the_one_before_it() -> None:
     assert 0.4 < np.mean(drawn(timing, before=0.6)) < 0.8
 
 
-def test_offset_follows_the_length_of_the_turn_before() -> None:
-    rows = [talk(f"{n}", [0.2, 0.9] * 15, lengths=(0.6, 6.0)) for n in range(3)]  # after long turns 0.9 s
-    timing = timing_of(rows, "calls")
-    assert np.median(drawn(timing, turn=0.6, before=0.55)) < 0.4
-    assert np.median(drawn(timing, turn=6.0, before=0.55)) > 0.7
-
-
 def test_slowest_pair_gets_the_pace_of_the_slowest_pair_of_the_target() -> None:
     target = [talk(f"slow{n}", [1.0, 1.1] * 12) for n in range(3)] + [talk("fast", [0.1, 0.0] * 12)]
     pairs = [talk("quick", [0.4] * 10), talk("late", [0.6] * 10)]
@@ -62,11 +45,3 @@ def test_slowest_pair_gets_the_pace_of_the_slowest_pair_of_the_target() -> None:
     assert paces[0] < paces[1]
     assert np.median(drawn(timing, pace=float(timing.paces[0]))) < 0.3
     assert np.median(drawn(timing, pace=float(timing.paces[-1]))) > 0.8
-
-
-def test_saved_timing_draws_the_same(tmp_path: Path) -> None:
-    timing = timing_of([talk("a", list(np.linspace(-0.4, 1.6, 101).round(3)))], "calls")
-    timing.save(tmp_path / "timing.json")
-    again = read_timing(tmp_path / "timing.json")
-    assert (again.target, again.digest, len(again.digest)) == ("calls", timing.digest, 16)
-    assert drawn(again, before=0.3) == pytest.approx(drawn(timing, before=0.3), abs=1e-3)

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-from built_conversations import built_row
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from timed_talks import talk
@@ -23,24 +22,6 @@ def kinds(units: list[Unit]) -> list[tuple[str, float, float]]:
 def test_transitions_are_floor_transfers_and_pauses_with_the_turn_before() -> None:
     units = units_of(talk("a", [0.3, 9.6, -0.2]))
     assert kinds(units) == [(SHIFT, 0.3, 1.0), (HOLD, 0.6, 1.0), (SHIFT, -0.2, 2.6)]
-
-
-def test_backchannels_interruptions_and_laughs_move_with_what_they_are_in() -> None:
-    lines = [
-        ("left", 0.5, 4.5, "a long turn"),
-        ("right", 2.0, 2.4, "mm-hm"),
-        ("right", 3.5, 6.0, "no wait"),
-        ("left", 6.5, 7.5, "all right"),
-    ]
-    row = built_row("a", lines, seconds=9.0, sounds=[(1.0, 1.3), (6.1, 6.3), (7.9, 8.2)])
-    first, second = units_of(row)
-    assert [(event.column, event.number) for event in first.events] == [
-        *(("utterances", number) for number in range(3)),
-        ("sounds", 0),  # inside the other's words
-        ("sounds", 1),  # beside its own
-    ]
-    assert [(event.column, event.number) for event in second.events] == [("utterances", 3), ("sounds", 2)]
-    assert kinds([first, second]) == [(SHIFT, 0.5, 2.5)]
 
 
 #: Offsets of a talk: gaps and terminal overlaps, pauses (9 and more), and the seconds of its turns.
