@@ -132,7 +132,6 @@ def test_push_without_a_tag_makes_its_branch_and_is_done_once_there(hub: HubServ
     [
         (("--tag", "v1"), "the tag 'v1' is no version: write v and three numbers, such as v1.0.0"),
         (("--tag", "v1.0.0"), "pass --create to make it"),
-        (("--private",), "--private is for a dataset that --create makes"),
     ],
 )
 def test_what_can_not_be_done_is_said_in_a_sentence(

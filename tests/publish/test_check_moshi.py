@@ -117,14 +117,6 @@ def test_a_style_tag_among_the_words(data, tag):
     assert kinds(data) == ["tag-among-words"]
 
 
-def test_text_conditions_for_a_stock_model(data):
-    path = wav(data).with_suffix(".json")
-    edit(path, lambda text: text.replace('{"al', '{"text_conditions": {"style": "calm"}, "al', 1))
-    assert kinds(data) == ["text-conditions"]
-    edit(data / "moshi-finetune.yaml", lambda text: text.replace("kyutai/moshiko-pytorch-bf16", "me/conditioned"))
-    assert kinds(data) == []
-
-
 def test_a_folder_that_was_moved(data, tmp_path):
     moved = data.rename(tmp_path / "moved")
     assert set(kinds(moved)) == {"config"}

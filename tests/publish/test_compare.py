@@ -1,6 +1,5 @@
 import copy
 import json
-import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -93,22 +92,6 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
         {"from": "calm", "to": "", "count": 1},
     ]
     assert (told["added"], told["changed"], told["bump"], told["previous"]) == (0, 2, "minor", "v1.0.0")
-
-
-def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itself(tmp_path: Path) -> None:
-    def change(made: list[Row]) -> None:
-        made[0]["utterances"] = [made[0]["utterances"][1] | {"text": "Well."}, *made[0]["utterances"][2:]]
-        made[0]["utterances"][0]["utterance_id"], dropped = "a/left/new", made[0]["utterances"].pop()
-        assert dropped
-        first, *rest = made[1]["alignments"]
-        made[1]["alignments"] = [first | {"word": "Oh"}, *rest]
-        made[2]["timeline"]["offset_median"] = math.nan
-
-    found = changed(tmp_path, rows(), after(change))
-    assert found.fields == {"utterances": 1, "alignments": 1, "timeline.offset_median": 1}
-    assert len(found.word_times) == 3 * len(rows()[0]["alignments"]) - 1  # no word is matched twice
-    nan = after(lambda made: made[2]["timeline"].update(offset_median=math.nan))
-    assert changed(tmp_path / "again", nan, nan).changed == []
 
 
 def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ import torch
 from audio_files import example
 from built_conversations import built_row, flac, stereo, write_dataset
 from command import Command
+from publish.test_trainer_formats import rows_of
 from recordings import read_lines
-from test_trainer_formats import rows_of
 
 from dailytalk_contiguous.core.schema import SIDE
 from dailytalk_contiguous.core.utterance import sounding_span
@@ -202,15 +202,6 @@ def test_only_clips_may_be_without_words_of_the_agent(work: Path, tmp_path: Path
     assert kinds(clips) == {"no-words"}
     (clips / "interactivity.json").write_text("[]")
     assert kinds(clips) == {"no-words", "unreadable-record"}
-
-
-def test_roles_are_exchanged_on_request(work: Path, tmp_path: Path, dailytalk: Command) -> None:
-    command = ("export", work, "--format", "interactivity", "--out", tmp_path / "clips")
-    done = dailytalk(*command, "--main", "right", "--json")
-    assert json.loads(done.out)["made"]["user_backchannel"] == 6
-    facts = documents(tmp_path / "clips")["call0/user_backchannel/0000"]["clip"]
-    assert facts["event_start"] + facts["start"] == pytest.approx(24.0)
-    assert facts["speakers"]["left"] == "person0"
 
 
 # The layout of Full-Duplex-Bench, and the three rules of its scripts that ask nobody.

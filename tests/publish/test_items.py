@@ -139,15 +139,9 @@ def test_row_says_what_is_wrong_with_it_and_where() -> None:
     for change, column, reason in (
         ({"conversation_id": " "}, "conversation_id", "it has no conversation_id"),
         ({"duration": None}, "duration", "its duration is None, no length in seconds"),
-        ({"duration": -0.1}, "duration", "its duration is -0.1, no length in seconds"),
-        ({"duration": 31 * 86400.0 + 1}, "duration", "its duration is 2678401.0, no length in seconds"),
-        ({"source_duration": -1.0}, "source_duration", "its source_duration is -1.0, no length in seconds"),
         ({"alignments": [word, None]}, "alignments", "its word 2 is empty"),
-        ({"alignments": [{"word": "a"}]}, "alignments", "its word 1 has no end, probability, source, speaker, st"),
         ({"alignments": [word | {"speaker": "up"}]}, "alignments", "its word 1 names a channel 'up', not left or"),
         ({"alignments": [word | {"end": None}]}, "alignments", "its word 1 has the end None, no time in seconds"),
-        ({"alignments": [word | {"start": 2.7e6}]}, "alignments", "its word 1 has the start 2700000.0, no time"),
-        ({"sounds": [{"channel": "right"}]}, "sounds", "its sound 1 has no end, source_end, source_start, start"),
     ):
         where, why = next(problems_of(built_row("call") | change))
         assert (where, why[: len(reason)]) == (column, reason)

@@ -1,11 +1,9 @@
 import json
 
 import pytest
-import soundfile
 from built_conversations import built_row, write_dataset
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.jmoshi import JMOSHI
@@ -21,28 +19,6 @@ def test_csm_joins_what_one_speaker_says_in_one_go(tmp_path):
     lines = [("left", 0.0, 1.0, "One."), ("left", 1.2, 2.0, "Two."), ("right", 2.1, 3.0, "Three.")]
     write_export([built_row(lines=lines)], tmp_path / "csm", CSM)
     assert [turn["content"][0]["text"] for turn in messages(tmp_path / "csm")[0]] == ["One. Two.", "Three."]
-
-
-def test_tokens_of_a_turn_lie_in_a_file_of_its_own(tmp_path):
-    write_export([built_row()], tmp_path / "csm", CSM, prosodic_tokens="bundled")
-    [turns] = messages(tmp_path / "csm")
-    assert turns == messages_without_tokens(tmp_path)
-    for turn in turns:
-        sound = turn["content"][1]["path"]
-        written = json.loads(
-            (tmp_path / "csm" / sound.replace("audio/", "prosody/").replace(".wav", ".json")).read_text()
-        )
-        (tokens,) = written["tokens"]
-        assert len(tokens) == -(-round(soundfile.info(tmp_path / "csm" / sound).duration * 16000) // 256)
-        assert len(set(tokens) - {0}) > 0
-        assert written["model"] == Codebook.load().name
-        assert written["hop_seconds"] == 0.016
-
-
-def messages_without_tokens(tmp_path):
-    write_export([built_row()], tmp_path / "bare", CSM)
-    assert not (tmp_path / "bare/prosody").exists()
-    return messages(tmp_path / "bare")[0]
 
 
 def test_tokens_of_both_sides_lie_beside_the_sound(tmp_path):

@@ -212,20 +212,3 @@ def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
         pack_version(tmp_path / "work", tmp_path / "stage")
-
-
-def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(tmp_path: Path) -> None:
-    times = [(0.0, 1.98), (0.0, 2.0), (0.9, 1.2), (1.23456, 1.5), (1.9, 2.1), (1.5, 2.502), (1.2, 1.3)]
-    row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
-    row["alignments"] = [
-        {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
-        | {"probability": 0.5 if n == 3 else None}
-        for n, (start, end) in enumerate(times)
-    ]
-    (own,) = table(pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage"), "utterances")
-    assert own["words"] == [
-        {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None},
-        {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None},
-        {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5},
-        {"word": "4", "start": 0.9, "end": 1.0, "source": "given", "probability": None},
-    ]

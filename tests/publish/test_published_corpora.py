@@ -19,10 +19,9 @@ from huggingface_hub import HfApi
 from spoken_corpora import crema_d, rows_of, run
 
 from dailytalk_contiguous import load
-from dailytalk_contiguous.core.schema import LABELLED, LABELS, Row, published_features
+from dailytalk_contiguous.core.schema import LABELLED, Row, published_features
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import asset
 
 pytest_plugins = ["hub.hub_fixtures"]
 
@@ -148,12 +147,6 @@ def test_terms_and_the_links_of_copies_are_published(hub: HubServer, dailytalk: 
     assert alone.row("acted/s1-1")["labels"] == rows["acted/s1-1"]["labels"]
 
 
-def test_card_describes_every_column_and_label() -> None:
-    names = set(re.findall(r"`(\w+)`", asset("clips.md")))
-    assert set(published_features("conversations", None, labelled=True)) <= names
-    assert set(LABELS) <= names
-
-
 def test_work_folder_loads_as_what_is_published_of_it(hub: HubServer, dailytalk: Command, work: Path) -> None:
     push(dailytalk, work)
     columns = ["conversation_id", "labels", "utterances", "alignments", "duration", "speakers"]
@@ -229,28 +222,12 @@ def test_published_corpus_is_checked_and_reported(
     assert [one for one in told["findings"] if one["level"] == "error" or one["kind"] == "one-sided"] == []
     assert (told["facts"]["conversations"], told["facts"]["utterances"], told["facts"]["words"]) == (4, 4, 4)
     assert told["facts"]["splits"] == {"train": 3, "validation": 1}
-    pages = [tmp_path / f"{name}.html" for name in ("published", "here")]
-    for where, path in zip((f"{REPO}@{TAG}", str(work)), pages, strict=True):
-        done = dailytalk("report", where, "--out", str(path))
-        assert done.code == 0
-        assert re.search(r"^doubtful: .*\nreport .* MB, 3 of 3 clips can be heard\)$", done.out, re.M), done.out
-    sections = [
-        {
-            part[:16].partition('"')[0]: part.partition("</section>")[0]
-            for part in path.read_text(encoding="utf-8").split('<section id="')[1:]
-        }
-        for path in pages
-    ]
-    assert sections[0].keys() == {
-        *("verdict", "facts", "what", "emotions", "balance", "affect", "rejected", "licences", "listen")
-    }
-    assert "what was rejected is not in a published version" in sections[0]["rejected"]
-    assert "<dt>rejected</dt><dd>–" in sections[0]["facts"]
-    for name in sections[0].keys() - {"licences", "rejected", "facts"}:
-        assert sections[0][name] == sections[1][name]
-    assert all(f"<td>{licence}</td>" in sections[0]["licences"] for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
-    done = dailytalk("report", f"{REPO}@{TAG}", "--out", str(pages[0]), "--conversations", "acted/s1-0")
-    assert (done.code, "these are clips" in done.err) == (1, True)
+    page = tmp_path / "page.html"
+    done = dailytalk("report", f"{REPO}@{TAG}", "--out", page)
+    assert (done.code, "3 of 3 clips can be heard" in done.out) == (0, True)
+    text = page.read_text(encoding="utf-8")
+    assert "what was rejected is not in a published version" in text
+    assert all(f"<td>{licence}</td>" in text for licence in ("CC-BY-4.0", "CC-BY-NC-4.0"))
 
 
 def test_what_a_corpus_can_not_publish_is_one_sentence(

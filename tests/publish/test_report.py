@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import built_conversations
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
 from built_conversations import COLUMNS, LINES, built_row, flac, stereo, write_dataset
@@ -26,7 +24,6 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.page import examples_of
 from dailytalk_contiguous.publish.templates import Link, environment
 from dailytalk_contiguous.publish.verdict import verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
@@ -171,23 +168,6 @@ def judged(name: str, badness: float = 0.0, **values: float | None) -> dict[str,
     return dict.fromkeys(CONVERSATION_MEASURES, math.nan) | known | values
 
 
-def test_examples_are_chosen_for_a_reason_that_they_say():
-    entries = [
-        judged("plain", overlap=0.02, length_ratio=0.9, confidence=0.8),
-        judged("noisy", 3.0, snr=2.0, overlap=0.01, length_ratio=0.95, confidence=0.9),
-        judged("busy", overlap=0.5, length_ratio=1.1, confidence=0.7),
-        judged("short", overlap=0.03, length_ratio=0.5, confidence=0.75),
-        judged("vague", overlap=0.0, length_ratio=1.0, confidence=0.2),
-    ]
-    table = pd.DataFrame(entries)
-    reasons = {entries[number]["conversation_id"]: why for number, why in examples_of(table, 5).items()}
-    assert reasons["noisy"] == "worst: signal to noise 2 dB"
-    assert reasons["plain"] == "typical: nearest to the middle of all measures"
-    assert {reasons[name] for name in ("busy", "short", "vague")} == {"next typical"}
-    assert [*examples_of(table, 1)] == [1]
-    assert examples_of(table, 0) == examples_of(table[:0], 5) == {}
-
-
 def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begins(tmp_path):
     work = work_folder(tmp_path, 1)
     part = shown_of(page_of(work))["secret0"]
@@ -197,19 +177,6 @@ def test_recording_of_an_example_is_in_the_page_from_where_the_conversation_begi
     assert np.argmax(spectrum) / 3 == pytest.approx(RECORDED_HZ, abs=1)
     assert len(recorded) / rate == pytest.approx(6, abs=0.1)
     assert len(rebuilt) / rate == pytest.approx(6, abs=0.1)
-
-
-def test_left_of_a_recording_is_the_speaker_who_was_resynthesised(tmp_path):
-    row = built_row("a")
-    for line in row["utterances"]:
-        line["source_channel"] = {"left": "right", "right": "left"}[line["channel"]]
-    (tmp_path / "a.FLAC").write_bytes(built_row("a", [("right", 1.0, 5.0, "Hello.")])["audio"]["bytes"])
-    work = write_dataset(tmp_path / "work", [row])
-    rows = [built_conversations.tagged(tmp_path, "a", "a", 0.0, 6.0)]
-    write_shard(work / "tagged" / "shard-0.parquet", Shard(rows, {"a": Entry("a", 6.0)}), COLUMNS)
-    write_report(work)
-    _, (recorded, _) = sounds((work / "report.html").read_text())
-    assert np.abs(recorded[:, 0]).max() > 0.1 > 0.05 > np.abs(recorded[:, 1]).max()
 
 
 def test_recording_that_is_gone_or_another_is_not_played_and_the_page_says_so_without_its_path(tmp_path):

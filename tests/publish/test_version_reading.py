@@ -138,12 +138,6 @@ def test_passing_fault_while_rows_are_read_loses_none(
     ]
 
 
-def test_empty_repository_has_no_config_and_no_manifest(hub: HubServer) -> None:
-    HfApi().create_repo(REPO, repo_type="dataset")
-    version = open_version(Reference(REPO))
-    assert (version.configs, version.manifest) == ({}, {})
-
-
 @pytest.mark.parametrize("name", ["train-00000-of-00003", "train-00001-of-00003"])
 def test_folder_with_shards_missing_or_of_two_versions_is_refused(tmp_path: Path, name: str) -> None:
     write_version(tmp_path, {"train": [[row("a")], [row("b")]]})

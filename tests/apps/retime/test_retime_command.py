@@ -196,19 +196,6 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v2.0.0")).read_text()
     assert "8 conversations of 8 were made of 4 others" in card
     assert "| retiming |" in card
-    for tag in ("v1.0.0", "v2.0.0"):
-        assert dailytalk("export", f"tester/talks@{tag}", "--format", "moshi", "--out", tmp_path / tag).code == 0
-        for side, of_side in (("train", {"train"}), ("eval", {"validation"})):
-            text = (tmp_path / tag / f"{side}.jsonl").read_text()
-            held = {name for name in splits if re.search(rf"\b{name[-1]}[.-]", text)}
-            assert held == {name for name, of in splits.items() if of == of_side}
-    changed = dailytalk("diff", "tester/talks@v1.0.0", "@v2.0.0")
-    assert "origin" in changed.out
-    assert (
-        dailytalk("push", work, "tester/talks", *options, "v3.0.0").code == 0
-    )  # and of a variant that of its parent
-    for split, rows in load_dataset("tester/talks", revision="v3.0.0").items():  # and that of a parent is theirs
-        assert all(splits[name] == {split} for name in rows["conversation_id"])
 
 
 def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path, dailytalk: Command) -> None:
