@@ -75,9 +75,6 @@ def test_what_is_not_there_is_one_sentence(
     for arguments, told in (
         (("versions", "tester/none"), "shows no dataset tester/none"),
         (("diff", f"{REPO}@v1.0.0", "@v3.0.0"), f"{REPO}@v3.0.0 has no such version"),
-        (("diff", "@v1.0.0", "@v1.1.0"), "write OWNER/NAME@TAG"),
-        (("diff", f"{REPO}@v1.0.0", "no/such/path"), "'no/such/path' is no version"),
-        (("diff", f"{REPO}@v1.0.0", f"{REPO}@draft"), "has no config 'conversations'"),
     ):
         done = dailytalk(*arguments)
         assert (done.code, done.out, done.err.count("\n")) == (1, "", 1), done.err

@@ -3,7 +3,6 @@ import math
 import re
 import shutil
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -104,17 +103,6 @@ def test_audio_outside_the_folder_is_not_opened(data, tmp_path, name):
     with (data / "train.jsonl").open("a") as file:
         file.write(json.dumps({"path": name, "duration": 1.0}) + "\n")
     assert kinds(data) == ["outside-audio"]
-
-
-@pytest.mark.parametrize("tag", [["(excited)"], ["(in", "a", "hurry", "tone)"]])
-def test_a_style_tag_among_the_words(data, tag):
-    def insert(words: list) -> None:
-        times = [0.5 + 0.09 * number for number in range(len(tag) + 1)]
-        words[:0] = [[word, list(span), "SPEAKER_MAIN"] for word, span in zip(tag, pairwise(times), strict=True)]
-        words[len(tag)][1][0] = times[-1]
-
-    edit_words(data, insert)
-    assert kinds(data) == ["tag-among-words"]
 
 
 def test_a_folder_that_was_moved(data, tmp_path):

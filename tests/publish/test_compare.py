@@ -80,17 +80,7 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
     }
     assert found.tags == {("calm", "excited"): 2, ("calm", ""): 1}
     told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert told["utterance_times"] == {
-        "matched": 8,
-        "share_moved": 0.25,
-        "median_seconds": 0.25,
-        "largest_seconds": 0.25,
-    }
-    assert (told["word_times"]["share_moved"], told["word_times"]["largest_seconds"]) == (0, 0.005)
-    assert told["tags"] == [
-        {"from": "calm", "to": "excited", "count": 2},
-        {"from": "calm", "to": "", "count": 1},
-    ]
+    assert (told["utterance_times"]["share_moved"], told["utterance_times"]["largest_seconds"]) == (0.25, 0.25)
     assert (told["added"], told["changed"], told["bump"], told["previous"]) == (0, 2, "minor", "v1.0.0")
 
 

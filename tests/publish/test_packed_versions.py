@@ -16,11 +16,9 @@ import pytest
 import soundfile
 from built_conversations import built_row, flac, stereo, write_dataset
 from command import start
-from datasets import Audio, load_dataset
 from reports import pack_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import published_features
 from dailytalk_contiguous.publish.version import Packed
 
 NAMES = [f"call{number}" for number in range(24)]
@@ -121,18 +119,6 @@ def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tm
     assert len(table(packed, "conversations")[0]["utterances"]) == 4
 
 
-def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
-    for config in packed.configs:
-        paths = [str(file.path) for file in packed.configs[config]["train"]]
-        whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
-        assert whole.features == published_features(config, 24000)
-        stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
-        assert stream.features == published_features(config, 24000)
-        key = next(iter(whole.features))
-        ids = [row[key] for row in stream.decode(False)]
-        assert ids == whole.cast_column("audio", Audio(decode=False))[key]
-
-
 def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None:
     told = {"models": {"recogniser": {"name": str(tmp_path / "models" / "whisper")}}, "voice": "/home/x/anna.wav"}
     row = noisy("call", 1, provenance=json.dumps(told))
@@ -169,10 +155,6 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     again = pack_version(tmp_path / "work", tmp_path / "stage", file_seconds=40.0, workers=1)
     assert digests(again) == digests(packed)
     assert again.disjoint == packed.disjoint == "speakers"
-
-
-def ids(path: Path) -> list[str]:
-    return pq.read_table(path, columns=["conversation_id"])["conversation_id"].to_pylist()
 
 
 # Interruptions and refusals

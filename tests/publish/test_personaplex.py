@@ -181,13 +181,6 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
     }
     assert done.facts["prompts"]["text"] == 3
     assert any("'c9'" in why for why in done.left_out)
-    (tmp_path / "p.jsonl").write_text(
-        '{"text": "Be {age}.", "age": 7}\n\n{"text": "Be old.", "recording_id": "c1"}'
-    )
-    write_export(rows, tmp_path / "out", PERSONAPLEX, persona=str(tmp_path / "p.jsonl"))
-    prompts = {name: line["text_prompt"] for name, line in lines_of(tmp_path / "out").items()}
-    old = "<system> Be old. <system>"
-    assert prompts == dict.fromkeys(("c0", "c2", "other"), "<system> Be 7. <system>") | {"c1": old}
 
 
 @pytest.mark.parametrize(

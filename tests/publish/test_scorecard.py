@@ -14,7 +14,6 @@ from reports import write_report
 from dailytalk_contiguous.core.figures import corpus_stats
 from dailytalk_contiguous.core.scorecard import compare, published_references, reference_of
 from dailytalk_contiguous.core.tables import Tables
-from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES
 from dailytalk_contiguous.publish.opening import open_items
 
 #: A minute in which the right side says mm-hm four times into the left one's speech, and the left one never.
@@ -80,14 +79,10 @@ def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_pat
     assert told[0] == told[1]
     stats = json.loads(told[0])
     assert stats["conversations"] == 9
-    assert stats["measures"].keys() == TURN_MEASURES.keys()
-    assert stats["timelines"].keys() == {"source", "rebuilt"}
     backchannels = stats["timelines"]["rebuilt"]["backchannels"]
-    assert backchannels.keys() == set(SIDES)
     assert backchannels["right"] == {"conversations": 9, "pooled": pytest.approx(40)} | {
         f"p{share}": pytest.approx(40) for share in (5, 25, 50, 75, 95)
     }
-    assert stats["timelines"]["rebuilt"]["sounds"]["left"] == {"conversations": 0}
 
 
 def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailytalk: Command) -> None:

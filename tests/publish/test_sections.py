@@ -26,7 +26,3 @@ def test_a_voice_that_does_the_reverse_or_nothing_is_said_so() -> None:
     assert follows_source(spoken(0.0), "loudness") is None
     assert follows_source(spoken(tags=2), "loudness") is None
     assert "Too few to say." in shown("tag_measures()", spoken(tags=2))
-
-
-def test_a_voice_without_tags_is_not_compared_with_the_source_of_its_tags() -> None:
-    assert follows_source(spoken(tag_said=False), "loudness") is None
