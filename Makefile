@@ -36,17 +36,14 @@ workbench: install
 	$(BIN)/dailytalk review $(WORKBENCH_OUT)/Usable
 
 # Contours of the examples, a codebook of them (24 tokens, of which five minutes of speech hold enough), tokens, a tiny
-# encoder, trained for two minutes on two cores, and its embeddings, lines that are said alike, and a picture.
+# encoder, trained for two minutes on two cores, and its embeddings.
 tokens: install
 	$(BIN)/dailytalk tokens extract examples/conversations --out $(TOKENS_OUT)/contours --workers 2
 	$(BIN)/dailytalk tokens cluster $(TOKENS_OUT)/contours --out $(TOKENS_OUT)/codebook --n-clusters 24
 	$(BIN)/dailytalk tokens encode examples/conversations --out $(TOKENS_OUT)/tokens --prosodic-tokens $(TOKENS_OUT)/codebook --workers 2
 	$(BIN)/dailytalk tokens train $(TOKENS_OUT)/tokens --out $(TOKENS_OUT)/encoder --size tiny --steps 800 \
-		--frames-per-batch 600 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1 --source-licence CC0-1.0
+		--batch 5 --learning-rate 6e-4 --mask-prob 0.3 --valid-share 0.1
 	$(BIN)/dailytalk tokens embed $(TOKENS_OUT)/tokens --encoder $(TOKENS_OUT)/encoder --out $(TOKENS_OUT)/embeddings
-	$(BIN)/dailytalk tokens similar old_friends/left/0003 --in $(TOKENS_OUT)/embeddings --other-speakers \
-		--html $(TOKENS_OUT)/similar.html --sound $(TOKENS_OUT)/tokens
-	$(BIN)/dailytalk tokens plot examples/conversations/old_friends.flac --out $(TOKENS_OUT)/old_friends.png --end 10s
 
 # A person of three turns, from files, talks in real time with a language model behind an address: transcript and
 # emotions. Then the talk is checked, and exported for Moshi.

@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import recall_score, roc_auc_score
 from voice_linear import MEN, measure_versions, read_berlin, telephone, train
 
 from dailytalk_contiguous import RateAffect
 from dailytalk_contiguous.apps.learn.emotion_examples import read_examples
-from dailytalk_contiguous.apps.learn.probes import recall_of
 from dailytalk_contiguous.core.audio import Samples, to_pcm
 from dailytalk_contiguous.core.emotions import SIX, VOICE_LINEAR, calibration_error
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -99,7 +98,7 @@ def table(title: str, sounds: Sequence[Samples], labels: NDArray[np.intp], folds
                 shares[places], affect[places] = rate(part, speakers if company != "alone" else None)
             answers, known = shares.argmax(axis=1), np.isfinite(affect).all(axis=1)
             figures = [
-                100 * recall_of(labels, answers),
+                100 * float(recall_score(labels, answers, average="macro")),
                 100 * calibration_error(shares.max(axis=1), answers == labels),
             ]
             for column, (high, low) in enumerate(AXES[name] for name in AFFECT):
@@ -140,7 +139,8 @@ def main() -> None:
                 continue
         else:
             examples = read_examples([str(folder)])
-            sounds, labels, speakers = [*examples.sounds()], examples.labels, examples.speakers
+            sounds = [examples.sound(place) for place in range(len(examples))]
+            labels, speakers = examples.labels, examples.speakers
         rate = rater_of(load_emotion_model(chosen.model), chosen.affect_model)
         table(
             f"{folder.name} by {chosen.model}", sounds, labels, [(rate, np.arange(len(labels)), speakers.tolist())]

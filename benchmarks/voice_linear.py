@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from scipy import signal
 from threadpoolctl import threadpool_limits
 
-from dailytalk_contiguous.apps.learn.emotion_training import TrainingNumbers, fit_strengths
+from dailytalk_contiguous.apps.learn.emotion_training import fit_arrays
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotion_features import MEASURES, emotion_features
 from dailytalk_contiguous.core.emotions import SIX, TYPICAL_AFFECT, softmax
@@ -110,8 +110,7 @@ def fit_voice(versions: Numbers, labels: NDArray[np.intp], speakers: NDArray[np.
     numbers[:, NOT_LEARNED] = np.nan
     people = np.concatenate([[f"{speaker}/{number}" for speaker in speakers] for number in range(len(versions))])
     every = np.tile(labels, len(versions))
-    material = TrainingNumbers(numbers, np.eye(len(SIX))[every], people, every, np.zeros(len(every), np.bool_))
-    (arrays,) = fit_strengths(material, [STRENGTH], 1e-6)
+    arrays = fit_arrays(numbers, every, people, STRENGTH, 1e-6)
     for head in ("alone", "relative"):
         arrays[f"spread_{head}"][NOT_LEARNED] = 1e6
     return arrays

@@ -1,12 +1,9 @@
 from .apps.clips.to_clips import clip_stages as clip_stages
 from .apps.learn.clusters import ArrayClass as ArrayClass
 from .apps.learn.clusters import ClusteringPipeline as ClusteringPipeline
-from .apps.learn.embeddings import read_embeddings as read_embeddings
-from .apps.learn.evaluation import evaluate_tokens as evaluate_tokens
 from .apps.learn.extract_contours import ExtractContours as ExtractContours
 from .apps.learn.masked_tokens import TrainingSettings as TrainingSettings
 from .apps.learn.masked_tokens import train_encoder as train_encoder
-from .apps.learn.similar import find_similar as find_similar
 from .apps.learn.token_rows import token_rows as token_rows
 from .apps.retime.retime import Retime as Retime
 from .apps.retime.timing import Timing as Timing

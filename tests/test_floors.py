@@ -18,7 +18,7 @@ FLOORS |= {"run": 5, "publish": 6, "cli": 7, "apps": 8}
 TOP = max(FLOORS.values())  # the package itself is what everything is seen through
 
 #: What an app may import of another one; the core imports none.
-BETWEEN_APPS = {("review", "clips"), ("learn", "clips")}
+BETWEEN_APPS = {("review", "clips")}
 
 #: The modules of the core that ask for what the apps list, or load one by its name (`core.apps`).
 LOADERS = {"cli.defaults", "cli.main", "cli.report", "publish.formats", "publish.opening"}

@@ -237,15 +237,12 @@ def profile_option(default: str | None = None, show_default: str | bool = True) 
     )
 
 
-HTML = option(None, Panel.INPUT, "A page of it, too: one file, no network.", metavar="FILE")
-PNG = option(None, Panel.INPUT, "A picture of it, too.", "--png", metavar="FILE")
 AGAINST = option(
     None,
     Panel.INPUT,
     "What to compare with: a work folder, a corpus, a mix, a version, or a corpus-stats.json.",
     metavar="DIR|FILE|OWNER/NAME",
 )
-MARKDOWN = option(None, Panel.INPUT, "A summary of it, too, for a card.", metavar="FILE")
 SOURCE_LICENCE = option(
     *("", Panel.INPUT, "Licence of the recordings, for run.json or the model card."),
     metavar="NAME",
@@ -263,23 +260,3 @@ SEED_OPTION = option(0, Panel.RUN, SEED.about, metavar="N")
 DEVICE_OPTION = option("auto", Panel.MODELS, DEVICE.about.replace("{choices}", either(DEVICES)), metavar="NAME")
 PORT = option(0, Panel.RUN, "Where the page is served; 0 takes a free one.", metavar="N", min=0, max=65535)
 NO_BROWSER = option(False, Panel.RUN, "Print the address only.", "--no-browser")
-PUSH_MODEL = option(None, Panel.INPUT, "Publish it as this model on the Hub.", "--push", metavar="OWNER/NAME")
-PRIVATE = option(False, Panel.INPUT, "What is made on the Hub is for invited people only.", "--private")
-
-
-def model_to_push(push: str | None, private: bool) -> str | None:
-    """Return the repository of `--push`; None without it.
-
-    Raises DailytalkError, before any work, for an impossible name, for a version, and without a login.
-    """
-    if push is None:
-        if private:
-            raise DailytalkError("--private says how to publish, and nothing is published", "pass --push too")
-        return None
-    from dailytalk_contiguous.store.hub import check_token, model_reference
-
-    repo, revision = model_reference(push)
-    if revision is not None:
-        raise BadValue(f"--push can't be {push!r}", "leave the version out: a training is one commit")
-    check_token()
-    return repo

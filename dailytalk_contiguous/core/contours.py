@@ -10,7 +10,7 @@ with it. It says nothing of how strong a pitch is, and its steps of a fifth of a
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -178,28 +178,19 @@ class ProsodicFeatureExtractor:
         channels = [self._contours(channel) for channel in part]
         return {name: np.stack([channel[name] for channel in channels]) for name in CONTOURS}
 
-    def feature_figure(self, features: Mapping[str, Frames], tokens: Sequence[int] | None = None) -> Any:
-        """A figure of the contours of one channel, one above the other, and of their tokens below."""
+    def plot_features(self, features: Mapping[str, Frames], save_path: str | Path) -> None:
+        """Write a picture of the contours of one channel, in the format of the file's ending."""
         import matplotlib.figure
 
-        figure = matplotlib.figure.Figure((9, 8 if tokens is None else 9), layout="constrained")
-        axes = figure.subplots(len(CONTOURS) + (tokens is not None), sharex=True)
-        for axis, (name, (low, high)) in zip(axes[: len(CONTOURS)], CONTOURS.items(), strict=True):
+        figure = matplotlib.figure.Figure((9, 8), layout="constrained")
+        axes = figure.subplots(len(CONTOURS), sharex=True)
+        for axis, (name, limits) in zip(axes, CONTOURS.items(), strict=True):
             values = np.asarray(features[name], float)
             shown = np.where(values == 0, np.nan, values) if self.output_normalize else values
             axis.plot((np.arange(len(values)) + 0.5) * self.hop_ms / 1000, shown, ".-", markersize=3)
-            axis.set_ylabel(name if self.output_normalize else f"{name} ({_UNITS[name]})")
-            axis.set_ylim(*((0, 1) if self.output_normalize else (low, high)))
-        if tokens is not None:
-            edges = np.arange(len(tokens) + 1) * self.hop_ms / 1000
-            axes[-1].stairs(tokens, edges, fill=True)
-            axes[-1].set_ylabel("token")
+            axis.set(ylabel=name, ylim=(0, 1) if self.output_normalize else limits)
         axes[-1].set_xlabel("seconds")
-        return figure
-
-    def plot_features(self, features: Mapping[str, Frames], save_path: str | Path) -> None:
-        """Write `feature_figure` to a file, in the format of its ending."""
-        self.feature_figure(features).savefig(save_path)
+        figure.savefig(save_path)
 
     @property
     def _hop(self) -> int:
@@ -235,9 +226,6 @@ def smoothed(contour: Frames, voiced: NDArray[np.bool_], frames: int) -> Frames:
     sums = uniform_filter1d(np.where(voiced, contour, 0.0), frames, mode="constant")
     smooth: Frames = np.divide(sums, weights, out=np.zeros_like(sums), where=voiced)
     return smooth
-
-
-_UNITS = {"f0": "Hz", "f0_width": "Hz", "f1": "Hz", "f2": "Hz", "power": "dBFS", "snr": "dB"}
 
 
 def as_features(contours: Mapping[str, ArrayLike]) -> NDArray[np.float32]:

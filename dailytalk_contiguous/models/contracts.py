@@ -222,12 +222,10 @@ class EmotionGuess(NamedTuple):
 
     Attributes:
         probabilities: of the classes of its model, in their order, float32 (classes,), sum 1.
-        embedding: float32 (width,), by which the model distinguishes utterances.
-        reason: why nothing is said, such as "no sound"; both arrays are empty then. Empty where something is.
+        reason: why nothing is said, such as "no sound"; the array is empty then. Empty where something is.
     """
 
     probabilities: NDArray[np.float32]
-    embedding: NDArray[np.float32]
     reason: str = ""
 
 
@@ -254,7 +252,7 @@ class TrainedEmotionModel(EmotionModel, Protocol):
     """A classifier that `dailytalk emotion train` makes, and that a model folder holds.
 
     Attributes:
-        kind: `linear`, `spectrogram` or `ssl`: who reads its settings and weights.
+        kind: `linear`, `spectrogram` or `audio`: who reads its settings and weights.
         temperature: over 0; its probabilities are the softmax of its logits over this. May be set.
     """
 

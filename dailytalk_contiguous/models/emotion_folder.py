@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,14 @@ from dailytalk_contiguous.store.files import inside, json_document, write_bytes,
 #: Seconds; of less nothing is said.
 SHORTEST_SECONDS = 0.1
 
-#: Files of a model folder, and its card.
-ABOUT, WEIGHTS, CARD = "emotion.json", "model.safetensors", "README.md"
+#: Files of a model folder.
+ABOUT, WEIGHTS = "emotion.json", "model.safetensors"
 
 #: Where training keeps its checkpoints, in the folder of the model to be.
 CHECKPOINTS = "checkpoints"
 
 #: What is trained here, from the quickest to the slowest.
-EMOTION_KINDS = ("linear", "spectrogram", "ssl")
+EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
 #: Most classes, and bytes of `emotion.json`.
 MOST_CLASSES, MOST_ABOUT_BYTES = 100, 4 << 20
@@ -48,8 +48,7 @@ def why_unheard(sound: Samples) -> str:
 
 
 def nothing_said(reason: str) -> EmotionGuess:
-    nothing = np.zeros(0, np.float32)
-    return EmotionGuess(nothing, nothing, reason)
+    return EmotionGuess(np.zeros(0, np.float32), reason)
 
 
 @dataclass(frozen=True)
@@ -134,16 +133,8 @@ def write_emotion_folder(model: TrainedEmotionModel, folder: Path, facts: Mappin
     from safetensors.numpy import save
 
     check_new(folder)
-    weights = {name: np.ascontiguousarray(array) for name, array in model.weights().items()}
+    weights = {name: np.array(array, order="C") for name, array in model.weights().items()}
     write_bytes(folder / WEIGHTS, save(weights))
     about = {"kind": model.kind, "classes": [*model.classes], "temperature": model.temperature}
     about |= {"settings": model.settings(), "facts": dict(facts)}
-    write_text(folder / ABOUT, json_document(about))
-
-
-def set_temperature(folder: Path, temperature: float, facts: Mapping[str, Any]) -> None:
-    """Give the model of a folder another temperature, with facts of how it was found; its weights stay."""
-    known = asdict(open_emotion_folder(folder))
-    about = {key: known[key] for key in _SHAPE}
-    about |= {"temperature": temperature, "facts": known["facts"] | dict(facts)}
     write_text(folder / ABOUT, json_document(about))

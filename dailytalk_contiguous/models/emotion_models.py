@@ -51,11 +51,6 @@ def emotion_facts(name: str) -> dict[str, Any]:
     return {} if folder is None else folder.facts
 
 
-def model_of_folder(folder: Path, device: str = "cpu") -> TrainedEmotionModel:
-    """The model of a folder of `dailytalk emotion train`, a new object. Raises ModelMissing for another folder."""
-    return _model_of(open_emotion_folder(folder), device)
-
-
 def _trained(name: str) -> EmotionFolder | None:
     """A model of `dailytalk emotion train`, in a folder or on the Hub; None for another checkpoint."""
     path = Path(name)

@@ -92,7 +92,7 @@ def standardised(
 
 
 class LinearEmotion:
-    """A trained regression. Its embedding is how far each measure is from what is usual of the speaker.
+    """A trained regression.
 
     Args:
         name: as it is written into rows. classes: sorted.
@@ -139,17 +139,14 @@ class LinearEmotion:
 
     def of_measures(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> list[EmotionGuess]:
         """Guesses of what `measure_voice` gave, shape (n, measures); none where all of it is missing."""
-        logits, offsets = self._logits(measured, speakers)
-        shares = softmax(logits, self.temperature).astype(np.float32)
+        shares = softmax(self._logits(measured, speakers), self.temperature).astype(np.float32)
         heard = np.asarray(np.isfinite(measured).any(axis=1), np.bool_)
         return [
-            EmotionGuess(share, offset.astype(np.float32)) if known else nothing_said(_UNHEARD)
-            for known, share, offset in zip(heard, shares, offsets, strict=True)
+            EmotionGuess(share) if known else nothing_said(_UNHEARD)
+            for known, share in zip(heard, shares, strict=True)
         ]
 
-    def _logits(
-        self, measured: Numbers, speakers: Sequence[Hashable] | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _logits(self, measured: Numbers, speakers: Sequence[Hashable] | None) -> NDArray[np.float64]:
         arrays = self._arrays
         usuals, shares = usual_of(measured, speakers, arrays["usual"])
         alone = standardised(measured, arrays["usual"], arrays["spread_alone"])
@@ -168,7 +165,7 @@ class LinearEmotion:
             if known := [index for index in members if np.isfinite(measured[index]).any()]:
                 offset = arrays["bias_relative"] - logits[known].mean(axis=0)
                 logits[members] += shares[members[0]] * offset
-        return logits, relative
+        return logits
 
 
 def linear_shapes(classes: int) -> dict[str, tuple[int, ...]]:

@@ -10,7 +10,7 @@ completes it: a content that the Hub has is not sent again, and a commit that la
 import hashlib
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -428,19 +428,3 @@ def client_errors(repo: str) -> Iterator[None]:
             f"{repo} rejected the upload ({reason})",
             "run the same command again: what was uploaded is not sent again",
         ) from None
-
-
-def push_model(repo: str, folder: Path, names: Sequence[str], message: str, private: bool = False) -> str:
-    """Publish files of a folder as a model, made if it isn't there, in one commit; returns its address.
-
-    Raises DailytalkError: no token, or one that may not write there; a public model where `private` is requested;
-    the Hub refuses or fails. Readers see the old files then.
-    """
-    check_token()
-    api, kind = HfApi(), "model"
-    with hub_errors(repo), client_errors(repo):
-        api.create_repo(repo, repo_type=kind, private=private, exist_ok=True)
-        if private and not api.model_info(repo, timeout=TIMEOUTS).private:
-            raise DailytalkError(f"{repo} is public already", "make it private in its settings, or leave it so")
-        additions = [CommitOperationAdd(name, folder / name) for name in names]
-        return str(api.create_commit(repo, additions, commit_message=message, repo_type=kind).commit_url)

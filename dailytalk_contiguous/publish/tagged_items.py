@@ -32,15 +32,14 @@ class TaggedItems(Items):
 
     Args:
         folder: with a transcript, which `sound` does not need.
-        shards: the folder in it whose shards have the paths of the recordings.
     """
 
     kind = "tagged"
     rebuilt = False
 
-    def __init__(self, folder: Path, shards: str = TAGGED) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / shards, folder / TRANSCRIPT
+        self._tagged, self._transcript = folder / TAGGED, folder / TRANSCRIPT
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""

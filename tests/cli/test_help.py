@@ -31,7 +31,6 @@ DIFFERENT = {
     "--emotion": "converse always guesses, what makes datasets only where it is asked to",
     "--emotion-confidence": "converse reacts to what is surer",
     "--epochs": "each training has its own",
-    "--folds": "networks take hours for one",
     "--learning-rate": "each training has its own",
     "--model": "emotion evaluate trains one where none is named",
     "--patience": "each training has its own",

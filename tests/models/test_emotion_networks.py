@@ -17,11 +17,11 @@ from dailytalk_contiguous.models.affect_network import normalised
 from dailytalk_contiguous.models.emotion_folder import write_emotion_folder
 from dailytalk_contiguous.models.emotion_models import load_emotion_model
 from dailytalk_contiguous.models.emotion_networks import (
+    AudioEmotions,
     NetworkEmotions,
     SpectrogramEmotions,
-    SpectrogramNetwork,
-    TransformersEmotions,
     classifier_on,
+    spectrogram_network,
 )
 
 RNG = np.random.default_rng(3)
@@ -52,10 +52,10 @@ def copy(checkpoint: Path, tmp_path: Path) -> Path:
 
 def spectrogram_model() -> SpectrogramEmotions:
     torch.manual_seed(1)
-    return SpectrogramEmotions("tiny", CLASSES, SpectrogramNetwork(len(CLASSES)), "cpu")
+    return SpectrogramEmotions("tiny", CLASSES, spectrogram_network(len(CLASSES)), "cpu")
 
 
-def encoder_model(folder: Path) -> TransformersEmotions:
+def encoder_model(folder: Path) -> AudioEmotions:
     torch.manual_seed(1)
     model = classifier_on(str(folder), CLASSES, "cpu")
     with torch.no_grad():  # at their first scale, random layers say nearly the same of every sound
@@ -66,11 +66,10 @@ def encoder_model(folder: Path) -> TransformersEmotions:
 @torch.inference_mode()
 def assert_padded_equals_alone(model: Any, sounds: Sequence[Samples] = SOUNDS) -> None:
     sounds = [sound[: model.longest] for sound in sounds]
-    logits, embeddings = model.hear(list(sounds))
+    logits = model.network(**model.inputs(sounds)).logits
     for place, sound in enumerate(sounds):
-        own, embedding = model.hear([sound])
+        own = model.network(**model.inputs([sound])).logits
         torch.testing.assert_close(own[0], logits[place], atol=1e-5, rtol=0)
-        torch.testing.assert_close(embedding[0], embeddings[place], atol=1e-5, rtol=0)
     assert np.ptp(logits.numpy(), axis=0).min() > 1e-4, "they must differ for this to say anything"
 
 
@@ -159,7 +158,7 @@ def test_what_has_no_sound_has_a_reason_and_others_go_on() -> None:
 
 def test_bits_do_not_depend_on_company(checkpoint: Path) -> None:
     def bits(model: Any, sounds: Sequence[Samples]) -> list[bytes]:
-        return [guess.probabilities.tobytes() + guess.embedding.tobytes() for guess in model.classify(sounds)]
+        return [guess.probabilities.tobytes() for guess in model.classify(sounds)]
 
     for model in (spectrogram_model(), load_emotion_model(str(checkpoint))):
         expected = bits(model, SOUNDS)
@@ -182,4 +181,3 @@ def test_a_model_folder_gives_the_same_model_without_its_encoder(kind: str, tmp_
     assert (loaded.kind, loaded.classes, loaded.settings()) == (model.kind, model.classes, model.settings())
     for own, other in zip(model.classify(SOUNDS), loaded.classify(SOUNDS), strict=True):
         np.testing.assert_allclose(own.probabilities, other.probabilities, atol=1e-6)
-        np.testing.assert_allclose(own.embedding, other.embedding, atol=1e-5)

@@ -37,9 +37,7 @@ class Ear:
         usual = np.median(levels) if speakers else 0.05
         shares = np.clip(levels / (levels + usual + 1e-9), 0.0, 1.0)
         return [
-            EmotionGuess(np.array([share, 1 - share], np.float32), np.zeros(1, np.float32))
-            if level
-            else nothing_said("it is silent")
+            EmotionGuess(np.array([share, 1 - share], np.float32)) if level else nothing_said("it is silent")
             for share, level in zip(shares, levels, strict=True)
         ]
 

@@ -7,14 +7,10 @@ COMMANDS = {
         "tokens encode": "tokens_command",
         "tokens train": "encoder_command",
         "tokens embed": "encoder_command",
-        "tokens similar": "probing_command",
-        "tokens evaluate": "probing_command",
-        "tokens plot": "tokens_command",
     },
     "Emotion": {
         "emotion predict": "emotion_command",
         "emotion train": "emotion_command",
-        "emotion calibrate": "emotion_command",
         "emotion evaluate": "emotion_evaluate_command",
     },
 }

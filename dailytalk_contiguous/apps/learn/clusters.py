@@ -4,24 +4,18 @@ k-means++ and Lloyd's algorithm are scikit-learn's, on 2,000 frames a cluster th
 grow with the file. Frames without a voice are no part of it: they are token 0.
 """
 
-import contextlib
-import errno
-import math
-import os
-import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.apps.learn.probes import check_sklearn
+from dailytalk_contiguous.apps.learn.folds import check_sklearn
 from dailytalk_contiguous.apps.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.contours import (
@@ -31,11 +25,9 @@ from dailytalk_contiguous.core.contours import (
     median_f0,
     relative_f0,
 )
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.codebook import (
-    ABOUT,
     MOST_CLUSTERS,
     WEIGHTS,
     WEIGHTS_REMEDY,
@@ -45,13 +37,9 @@ from dailytalk_contiguous.models.codebook import (
     are_weights,
 )
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.store.files import json_document, write_text
 
 #: Frames of each cluster that train it.
 SAMPLE_PER_CLUSTER = 2000
-
-#: Ways to fewer columns.
-REDUCERS = ("pca", "umap")
 
 #: Frames for silhouettes: the time grows with their square.
 SILHOUETTE_FRAMES = 5000
@@ -64,8 +52,6 @@ class ArrayClass:
         features_dim: numbers a frame.
         init_capacity: frames that the file has room for at first; it doubles when it is full.
         path: the file, which is written anew; None for one that lasts as long as this object.
-
-    Raises DailytalkError for a file that can't be written.
 
     >>> import numpy as np
     >>> from dailytalk_contiguous import ArrayClass
@@ -87,7 +73,7 @@ class ArrayClass:
     def add_batch(self, batch: ArrayLike) -> None:
         """Append frames, shape (n, features_dim).
 
-        Raises BadInput for another shape and for NaN or infinity, DailytalkError if the disk is full.
+        Raises BadInput for another shape and for NaN or infinity.
         """
         array = np.asarray(batch, np.float32)
         if array.ndim != 2 or array.shape[1] != self._array.shape[1]:
@@ -108,25 +94,11 @@ class ArrayClass:
         """Copy the frames into a file with room for so many."""
         shape = max(1, capacity), self._array.shape[1]  # an empty file can't be mapped
         larger = self.path.with_name(f".{self.path.name}.tmp")
-        with _refusing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if shutil.disk_usage(self.path.parent).free < 4 * math.prod(shape):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # writing to the map would end the process
-            array = np.lib.format.open_memmap(larger, "w+", np.float32, shape)
-            array[: self._frames] = self._array[: self._frames]
-            larger.replace(self.path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        array = np.lib.format.open_memmap(larger, "w+", np.float32, shape)
+        array[: self._frames] = self._array[: self._frames]
+        larger.replace(self.path)
         self._array = array
-
-
-@contextlib.contextmanager
-def _refusing(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DailytalkError(
-            f"{as_text(path)!r} can't be written ({error.strerror or error})",
-            "make room, or name another folder, and run the same command again",
-        ) from error
 
 
 def _check_finite(frames: FeatureArray) -> None:
@@ -164,9 +136,8 @@ class ClusterQuality(NamedTuple):
         inertia: squared weighted distances of the voiced frames, summed.
         sizes: frames of each token. dead: centres without a frame.
         perplexity: of the tokens of voiced frames; as many as there are centres if all are equally frequent.
-        silhouette, silhouette_with_silence: of a seeded sample of voiced frames, and of all frames, where silence
-            is a cluster; the second flatters, because silent frames are all alike.
-        calinski_harabasz, davies_bouldin: of the sample of voiced frames.
+        silhouette, calinski_harabasz, davies_bouldin: of a seeded sample of voiced frames; None for one token, or
+            one for each frame.
     """
 
     frames: int
@@ -176,7 +147,6 @@ class ClusterQuality(NamedTuple):
     dead: int
     perplexity: float
     silhouette: float | None
-    silhouette_with_silence: float | None
     calinski_harabasz: float | None
     davies_bouldin: float | None
 
@@ -227,7 +197,7 @@ class ClusteringPipeline:
         features_collation: ArrayClass | FeatureArray,
         clustering_model_dir: str | Path | None,
         reduced_dims: int | None = None,
-        dim_reducer_method: str = REDUCERS[0],
+        dim_reducer_method: str = "pca",
         max_iter: int = 1000,
     ) -> Codebook:
         """Cluster the voiced frames, and write the codebook into a folder.
@@ -244,6 +214,7 @@ class ClusteringPipeline:
         """
         check_sklearn()
         from sklearn.cluster import KMeans
+        from sklearn.decomposition import PCA
         from threadpoolctl import threadpool_limits
 
         assert self.weights is not None
@@ -264,8 +235,15 @@ class ClusteringPipeline:
             emphasize_ratio=self.emphasize_ratio,
         )
         columns = codebook.weighted(sample).astype(np.float64)
-        if reduced_dims is not None:
-            columns = self._reduced(columns, reduced_dims, dim_reducer_method)
+        if reduced_dims is not None and dim_reducer_method == "pca":
+            columns = PCA(reduced_dims, svd_solver="covariance_eigh").fit_transform(columns)
+        elif reduced_dims is not None and dim_reducer_method == "umap":
+            from umap import UMAP
+
+            reducer = UMAP(n_components=reduced_dims, init="random", random_state=self.seed, n_jobs=1)
+            columns = reducer.fit_transform(columns)
+        elif reduced_dims is not None:
+            raise DailytalkError(f"features can't be reduced by {dim_reducer_method!r}", "choose pca or umap")
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
             nearest = kmeans.fit_predict(columns)
@@ -278,8 +256,7 @@ class ClusteringPipeline:
         training = Training(inertia, self.seed, len(frames), silent, tuple(sizes.tolist()), self.licence)
         self.codebook = replace(codebook, training=training)
         if clustering_model_dir is not None:
-            with _refusing(clustering_model_dir):
-                self.codebook.save(clustering_model_dir)
+            self.codebook.save(clustering_model_dir)
         return self.codebook
 
     def load_model(self, model_dir: str | Path) -> Codebook:
@@ -291,6 +268,8 @@ class ClusteringPipeline:
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:
         """Evaluate the codebook's clusters on frames. Raises DailytalkError without a codebook."""
         check_sklearn()
+        from sklearn import metrics
+
         if self.codebook is None:
             raise DailytalkError("there is no codebook yet", "train one, or load one")
         frames, codebook = _array_of(features), self.codebook
@@ -298,8 +277,12 @@ class ClusteringPipeline:
         sizes, inertia = self._sizes(codebook, frames)
         heard = sizes[int(codebook.silence) :]
         shares = heard[heard > 0] / max(1, heard.sum())
-        measures = _spread(codebook, self._drawn(frames, voiced, SILHOUETTE_FRAMES))
-        with_silence = _spread(codebook, self._drawn(frames, np.arange(len(frames)), SILHOUETTE_FRAMES))
+        sample = self._drawn(frames, voiced, SILHOUETTE_FRAMES)
+        tokens, _ = codebook.assign(sample)
+        scores: list[float | None] = [None, None, None]
+        if 2 <= len(np.unique(tokens)) < len(sample):
+            measures = metrics.silhouette_score, metrics.calinski_harabasz_score, metrics.davies_bouldin_score
+            scores = [float(measure(codebook.weighted(sample), tokens)) for measure in measures]
         return ClusterQuality(
             len(frames),
             len(frames) - len(voiced),
@@ -307,9 +290,7 @@ class ClusteringPipeline:
             sizes.tolist(),
             int(np.count_nonzero(heard == 0)),
             float(np.exp(-np.sum(shares * np.log(shares)))) if len(shares) else 0.0,
-            measures[0],
-            with_silence[0],
-            *measures[1:],
+            *scores,
         )
 
     def _sizes(self, codebook: Codebook, frames: FeatureArray) -> tuple[NDArray[np.intp], float]:
@@ -324,30 +305,6 @@ class ClusteringPipeline:
             places = np.sort(np.random.default_rng(self.seed).choice(places, wanted, replace=False))
         return np.asarray(frames[places], np.float32)
 
-    def _reduced(self, columns: NDArray[np.float64], reduced_dims: int, method: str) -> NDArray[np.float64]:
-        if not 1 <= reduced_dims <= len(CONTOURS):
-            raise DailytalkError(
-                f"reduced_dims is {reduced_dims}, and there are {len(CONTOURS)} features",
-                f"choose 1 to {len(CONTOURS)}, or None",
-            )
-        reducer: Any
-        if method == "pca":
-            from sklearn.decomposition import PCA
-
-            reducer = PCA(reduced_dims, svd_solver="covariance_eigh")
-        elif method != "umap":
-            raise DailytalkError(f"features can't be reduced by {method!r}", f"choose {' or '.join(REDUCERS)}")
-        elif find_spec("umap") is None:
-            raise DailytalkError(
-                "UMAP is umap-learn's, which is not installed",
-                "pip install 'dailytalk-contiguous[umap]', or choose pca",
-            )
-        else:
-            from umap import UMAP
-
-            reducer = UMAP(n_components=reduced_dims, init="random", random_state=self.seed, n_jobs=1)
-        return np.asarray(reducer.fit_transform(columns), np.float64)
-
 
 def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
     frames = features.finalize() if isinstance(features, ArrayClass) else features
@@ -355,72 +312,3 @@ def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
         raise DailytalkError(f"the features have the shape {frames.shape}", f"give (frames, {len(CONTOURS)})")
     _check_finite(frames)
     return frames
-
-
-def _spread(codebook: Codebook, frames: FeatureArray) -> tuple[float | None, float | None, float | None]:
-    """Silhouette, Calinski and Harabasz, Davies and Bouldin; None for one token, or one for each frame."""
-    from sklearn import metrics
-
-    tokens, _ = codebook.assign(frames)
-    if not 2 <= len(np.unique(tokens)) < len(frames):
-        return None, None, None
-    columns = codebook.weighted(frames)
-    return (
-        float(metrics.silhouette_score(columns, tokens)),
-        float(metrics.calinski_harabasz_score(columns, tokens)),
-        float(metrics.davies_bouldin_score(columns, tokens)),
-    )
-
-
-def centres_in_units(codebook: Codebook) -> list[dict[str, float | int | None]]:
-    ranges = np.array([*CONTOURS.values()])
-    values = ranges[:, 0] + codebook.centres.astype(np.float64) * (ranges[:, 1] - ranges[:, 0])
-    if codebook.speaker_relative:
-        values[:, 0] = 2 * codebook.centres[:, 0].astype(np.float64) - 1
-    sizes = codebook.training.sizes if codebook.training else ()
-    return [
-        {
-            "token": place + codebook.silence,
-            "frames": sizes[place + codebook.silence] if sizes else None,
-            **{name: round(float(value), 3) for name, value in zip(CONTOURS, row, strict=True)},
-        }
-        for place, row in enumerate(values)
-    ]
-
-
-#: Files beside those of a codebook: its quality, and its picture.
-QUALITY, PICTURE = "quality.json", "codebook.png"
-
-
-def write_codebook(codebook: Codebook, quality: ClusterQuality, folder: Path) -> None:
-    """Write a codebook, its quality, and its picture.
-
-    Raises DailytalkError if the folder holds another codebook, of which there may be tokens, or can't be written.
-    """
-    if (folder / ABOUT).exists() and Codebook.load(folder).name != codebook.name:
-        raise DailytalkError(f"{as_text(folder)!r} holds another codebook", "choose another --out, or delete it")
-    with _refusing(folder):
-        codebook.save(folder)
-        about = {"name": codebook.name} | quality._asdict() | {"centres": centres_in_units(codebook)}
-        write_text(folder / QUALITY, json_document(about))
-        plot_codebook(codebook, folder / PICTURE)
-
-
-def plot_codebook(codebook: Codebook, path: Path) -> None:
-    import matplotlib.figure
-
-    assert codebook.training is not None
-    sizes = np.array(codebook.training.sizes[int(codebook.silence) :])
-    centres = codebook.centres
-    figure = matplotlib.figure.Figure((12, 4), layout="constrained")
-    shares, pitch, vowels = figure.subplots(1, 3)
-    shares.bar(np.arange(len(sizes)), 100 * np.sort(sizes)[::-1] / max(1, sizes.sum()))
-    shares.set(xlabel="tokens by how frequent they are", ylabel="% of voiced frames")
-    area = 4 + 300 * sizes / max(1, sizes.max())
-    for axis, (across, up) in ((pitch, ("f0", "power")), (vowels, ("f2", "f1"))):
-        columns = [[*CONTOURS].index(name) for name in (across, up)]
-        axis.scatter(*centres[:, columns].T, s=area, alpha=0.5)
-        axis.set(xlabel=across, ylabel=up)
-    vowels.invert_xaxis()
-    vowels.invert_yaxis()
-    figure.savefig(path)

@@ -1,18 +1,21 @@
 """`dailytalk emotion evaluate`: evaluate a classifier of emotion on speakers outside its training."""
 
 import inspect
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
-from dailytalk_contiguous.apps.learn import emotion_evaluation
-from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Labels, read_examples
+from dailytalk_contiguous.apps.learn.emotion_evaluation import (
+    EmotionEvaluation,
+    evaluate_model,
+    evaluate_speakers,
+)
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, read_examples
+from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
-from dailytalk_contiguous.apps.learn.probes import FOLDS
+from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import either, one_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
@@ -21,11 +24,16 @@ from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
-from dailytalk_contiguous.store.files import write_bytes
-
-LABELS: tuple[str, ...] = get_args(Labels)
 
 INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
+FOLDS_OPTION = option(
+    FOLDS,
+    Panel.RESULT,
+    "Parts of the speakers, each tested by a model of the others.",
+    metavar="N",
+    min=2,
+    max=100,
+)
 
 
 def model_option(default: str | None) -> Any:
@@ -36,11 +44,6 @@ def model_option(default: str | None) -> Any:
 def kind_option(default: str | None) -> Any:
     about = f"What is trained: {either(EMOTION_KINDS)}."
     return option(default, Panel.MODELS, about, metavar="NAME", show_default="linear")
-
-
-def folds_option(default: int | None, least: int, show_default: str | bool = True) -> Any:
-    about = "Parts of the speakers, each tested by a model of the others."
-    return option(default, Panel.RESULT, about, metavar="N", min=least, max=100, show_default=show_default)
 
 
 def examples_asked(
@@ -54,9 +57,6 @@ def examples_asked(
         metavar="NAMES",
         show_default="six, or the model's",
     ),
-    labels: str = option(
-        "acted", Panel.INPUT, f"What says the emotion: what was {either(LABELS)}.", metavar="NAME"
-    ),
     mapping: list[str] | None = option(
         None,
         Panel.INPUT,
@@ -64,15 +64,11 @@ def examples_asked(
         "--map",
         metavar="LABEL=CLASS",
     ),
-    agreement: float = option(
-        0.0, Panel.RARE, "Least share of raters who agree, where it is known.", metavar="N", min=0.0, max=1.0
-    ),
 ) -> EmotionExamples:
     """The examples for a command line; `model`: its classes are used if none are named.
 
     The arguments behind these two are options of each command that reads examples.
     """
-    chosen: Any = one_of("--labels", labels, LABELS)
     pairs = [text.split("=") for text in mapping or ()]
     if not all(len(pair) == 2 and all(pair) for pair in pairs):
         raise BadValue(f"--map can't be {' '.join(mapping or ())!r}", "give LABEL=CLASS, such as calm=neutral")
@@ -83,7 +79,7 @@ def examples_asked(
             raise BadValue(
                 f"--classes can't be {classes!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
             )
-    return read_examples(inputs, names, chosen, dict(pairs), agreement)
+    return read_examples(inputs, names, dict(pairs))
 
 
 #: The options of commands that read examples, each an argument of `examples_asked`.
@@ -99,74 +95,53 @@ def emotion_evaluate(
     inputs: list[str] = INPUTS,
     model: str | None = model_option(None),
     kind: str | None = kind_option(None),
-    protocol: str = option(
-        "speakers",
-        Panel.RESULT,
-        f"What is kept apart: {either(emotion_evaluation.PROTOCOLS)}; random shows speakers, too.",
-        metavar="NAME",
-    ),
-    folds: int = folds_option(FOLDS, 2),
-    alone: bool = option(
-        False, Panel.RESULT, "Classify each utterance by itself, not beside others of its speaker.", "--alone"
-    ),
-    png: Path | None = cli_options.PNG,
+    folds: int = FOLDS_OPTION,
     device: str = cli_options.DEVICE_OPTION,
     seed: int = cli_options.SEED_OPTION,
     **asked: Any,
 ) -> Outcome:
     """Say how well a classifier does on unheard speakers.
 
-    Recall is the mean of the classes, so chance is one in as many as there are. Published figures are shown with
-    what they keep apart. The picture is of what was taken for what. Emotion is a guess from sound, and no
-    diagnosis. Needs the extra tokens.
+    Recall is the mean of the classes, so chance is one in as many as there are. Emotion is a guess from sound, and
+    no diagnosis. Needs the extra tokens.
     """
-    if model is not None and (kind is not None or protocol != "speakers"):
-        raise DailytalkError(
-            "--model is trained, and --kind and --protocol are of a training", "leave one of both out"
-        )
+    if model is not None and kind is not None:
+        raise DailytalkError("--model is trained, and --kind is of a training", "leave one of both out")
     kind = one_of("--kind", kind or "linear", EMOTION_KINDS)
-    one_of("--protocol", protocol, emotion_evaluation.PROTOCOLS)
-    check_file("--png", png, (".png",))
     resolved = resolve_device(device)
     tested = None if model is None else load_emotion_model(model, resolved)
     examples = examples_asked(inputs, tested, **asked)
     if tested is not None:
-        known = emotion_facts(str(model)).get("corpora", ())
-        evaluation = emotion_evaluation.evaluate_model(tested, examples, seed, alone, known)
+        evaluation = evaluate_model(tested, examples, emotion_facts(str(model)).get("corpora", ()))
     else:
 
         def fit(known: EmotionExamples) -> EmotionModel:
-            return fit_emotion(kind, known, None, resolved, seed)
+            return fit_emotion(kind, known, NetworkSettings(seed=seed), resolved)
 
-        evaluation = emotion_evaluation.evaluate_protocol(fit, examples, protocol, folds, seed, alone)
-    if png is not None:
-        write_bytes(png, evaluation.confusion_png())
-    utterances = counted(evaluation.figures.utterances, "utterance")
+        evaluation = evaluate_speakers(fit, examples, folds, seed)
+    utterances = counted(evaluation.utterances, "utterance")
+    confusion = evaluation.confusion
+    rows = [
+        (str(name), *(f"{100 * n / max(1, row.sum()):.0f}" for n in row), f"{row.sum():,}")
+        for name, row in confusion.iterrows()
+    ]
+    head = ("label", *(f">{str(name)[:4]}" for name in confusion.columns), ">n")
     return Outcome(
         evaluation.as_dict(),
-        f"{evaluation.model}: {utterances} of {counted(evaluation.figures.speakers, 'speaker')}, "
-        f"{len(evaluation.classes)} classes, chance {100 * evaluation.chance:.1f} %",
+        f"{evaluation.model}: {utterances} of {counted(evaluation.speakers, 'speaker')}, "
+        f"{len(evaluation.classes)} classes, {figures_sentence(evaluation)}",
         details=[
-            *tables_of(evaluation.tables(), ("protocol", "label", "group", "corpus")),
-            *(f"note: {sentence}" for sentence in evaluation.sentences()),
-            *([f"in {as_text(png)}"] if png else []),
+            "what was answered, in percent of each label:",
+            Figures(head, rows, gap=1),
+            *(f"note: {sentence}" for sentence in evaluation.notes),
         ],
         next=to_run("emotion", "train", *inputs, "--out", "DIR") if model is None else "",
     )
 
 
-def check_file(flag: str, path: Path | None, endings: tuple[str, ...]) -> None:
-    """Raise DailytalkError for a path that is no file of this kind: a slip must not overwrite an input."""
-    cli_options.on_this_machine(flag, path)
-    if path is not None and path.suffix.lower() not in endings:
-        raise BadValue(f"{flag} can't be {as_text(path)!r}", f"name a file that ends in {either(endings)}")
-
-
-def tables_of(
-    tables: Iterable[tuple[str, Sequence[str], Sequence[Sequence[str]]]], texts: Sequence[str]
-) -> list[str | Figures]:
-    """The tables of an evaluation with their titles; columns are of numbers, except those headed by `texts`."""
-    parts: list[str | Figures] = []
-    for title, head, rows in tables:
-        parts += [f"{title}:", Figures([name if name in texts else f">{name}" for name in head], rows, gap=1), ""]
-    return parts
+def figures_sentence(evaluation: EmotionEvaluation) -> str:
+    return (
+        f"mean recall {evaluation.recall:.1%} (chance {1 / len(evaluation.classes):.1%}), "
+        f"accuracy {evaluation.accuracy:.1%}, F1 {evaluation.macro_f1:.1%}, "
+        f"calibration error {evaluation.calibration_error:.1%}"
+    )

@@ -1,13 +1,10 @@
-"""Training of the networks that classify emotion: on spectrograms, and on encoders of speech, frozen or not.
+"""Training of the networks that classify emotion: on pictures of spectrograms, and on an encoder of speech.
 
-Held-out speakers decide when the learning rate is halved and when to stop. A frozen encoder hears each utterance
-once: the head of transformers' classifiers is linear before its mean over time, so the mean of each layer over
-time is all that it needs.
+Speakers that are held out decide which epoch is kept, and set the temperature.
 """
 
 import contextlib
 import io
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,22 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.apps.learn.emotion_settings import (
-    SETTINGS_OF_KIND,
-    EncoderSettings,
-    NetworkSettings,
-    SpectrogramSettings,
-)
-from dailytalk_contiguous.apps.learn.probes import divided
+from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
+from dailytalk_contiguous.apps.learn.folds import divided
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.librosa_import import import_librosa
 from dailytalk_contiguous.core.sampling import joined_groups
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_networks as networks
@@ -41,20 +31,14 @@ from dailytalk_contiguous.models.prosodic_encoder import quiet_transformers
 from dailytalk_contiguous.store.files import file_name
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
-log = logging.getLogger(__name__)
+#: The highest learning rate of each kind without a setting.
+RATES = {"spectrogram": 3e-3, "audio": 2e-5}
 
-#: The highest learning rate without a setting: of a spectrogram's network, of the head on an encoder, and of an
-#: encoder.
-SPECTROGRAM_RATE, HEAD_RATE, ENCODER_RATE = 3e-3, 1e-3, 2e-5
+#: Points of the random gains of bands, whose spread is 1 (4.3 dB).
+_GAIN_POINTS = 9
 
-#: The least spread of loudness and length (natural logarithms) in the training: similar clips are no scale.
-_LEAST_SPREADS = (0.5, 0.05)
-
-#: dB of a natural logarithm of power.
-_DB = 10 / np.log(10)
-
-#: Mel bands of a picture of a spectrogram, and dB between its softest and its loudest.
-_PICTURE_BANDS, _PICTURE_DB = 128, 80.0
+#: dB between the softest and the loudest of a picture of a spectrogram.
+_PICTURE_DB = 80.0
 
 #: An example's place, and whether it is seen in training or to validate.
 View = tuple[int, bool]
@@ -63,28 +47,23 @@ View = tuple[int, bool]
 def fit_network(
     kind: str,
     examples: EmotionExamples,
-    settings: NetworkSettings | None = None,
+    settings: NetworkSettings,
     device: str = "cpu",
-    seed: int = 0,
     work: Path | None = None,
 ) -> TrainedEmotionModel:
     """Train a network on examples, and calibrate it on the held-out speakers among them.
 
     Args:
-        kind: `spectrogram` or `ssl`. settings: of that kind; None: its defaults, with `seed`.
-        device: `cpu` or `cuda`.
+        kind: `spectrogram` or `audio`. device: `cpu` or `cuda`.
         work: a folder for checkpoints, from which a training that was stopped goes on; None: nothing is kept.
 
     Raises:
-        DailytalkError: nothing can be held out, a disk or memory without room, losses that are no numbers, or the
-            extra `train` is missing.
+        DailytalkError: nothing can be held out, or the extra `train` is missing.
         ModelMissing: an encoder is missing, or lacks weights.
     """
     training.check_installed()
-    settings = settings or SETTINGS_OF_KIND[kind](seed=seed)
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(TemporaryDirectory()))
-        stack.enter_context(interrupts.deferred())
         stack.enter_context(quiet_transformers())
         stack.enter_context(torch.random.fork_rng(devices=[]))
         torch.manual_seed(settings.seed)
@@ -92,38 +71,35 @@ def fit_network(
             stack.callback(torch.set_num_threads, torch.get_num_threads())
             torch.set_num_threads(1)
         train, valid = held_out(examples, settings.valid_share, settings.seed)
-        task: Any
-        if isinstance(settings, SpectrogramSettings):
-            task = _Spectrograms(examples, train, settings, device)
+        model: Any
+        if kind == "spectrogram":
+            network = networks.spectrogram_network(len(examples.classes))
+            model = networks.SpectrogramEmotions(kind, examples.classes, network, device)
         else:
-            assert isinstance(settings, EncoderSettings)
-            task = _Encoder(examples, settings, device)
-        trainer = _EmotionTrainer(task, examples, train, valid, settings, folder, device)
+            model = networks.classifier_on(settings.encoder, examples.classes, device)
+            for name, weight in model.network.named_parameters():
+                if "feature_extractor" in name:  # the convolutions of wav2vec2 are not tuned
+                    weight.requires_grad_(False)
+        trainer = _EmotionTrainer(model, examples, train, valid, settings, folder)
         trainer.run()
         answers: Any = trainer.predict(trainer.eval_dataset)  # type: ignore[arg-type]
-        model: TrainedEmotionModel = task.model
-        task.model.network.eval()
+        model.network.eval()
         model.temperature = fit_temperature(softmax(answers.predictions.astype(float)), answers.label_ids)
-    return model
+    trained: TrainedEmotionModel = model
+    return trained
 
 
 def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of the examples to train on, and of about that share to validate on, of other speakers.
 
-    Equal sound is never on two sides, and altered copies are not validated on. If no speaker can be held out, or
-    speakers are `mixed` on purpose, utterances are held out. Raises DailytalkError if not one utterance can be.
+    Equal sound is never on two sides, and altered copies are not validated on. If no speaker can be held out,
+    utterances are. Raises DailytalkError if not one utterance can be.
     """
-    units = [examples.groups]
-    if not examples.mixed:
-        units = [joined_groups([*zip(examples.speakers, examples.groups, strict=True)]), examples.groups]
-    for number, groups in enumerate(units):
+    for groups in (joined_groups([*zip(examples.speakers, examples.groups, strict=True)]), examples.groups):
         with contextlib.suppress(BadInput):
             train, valid = divided(examples.labels, groups, max(2, round(1 / share)), seed)[0]
             valid = valid[~examples.copies[valid]]
-            is_whole = {*examples.labels[train]} == {*examples.labels}
-            if len(valid) and is_whole:
-                if number:
-                    log.warning("no speaker can be held out to tell when to stop, so utterances of the same are")
+            if len(valid) and {*examples.labels[train]} == {*examples.labels}:
                 return train, valid
     raise DailytalkError(
         f"none of {counted(len(examples), 'utterance')} can be held out to tell when to stop",
@@ -131,192 +107,87 @@ def held_out(examples: EmotionExamples, share: float, seed: int) -> tuple[NDArra
     )
 
 
-class _Spectrograms:
-    """Spectrograms, cut, coloured and masked anew at each view."""
-
-    def __init__(
-        self, examples: EmotionExamples, train: NDArray[np.intp], settings: SpectrogramSettings, device: str
-    ) -> None:
-        self._settings, self._sounds, self._log_mel = settings, examples.sounds, networks.LogMel()
-        network = networks.SpectrogramNetwork(len(examples.classes), settings.dropout)
-        count, sums, squares, wholes = 0, np.zeros(1), np.zeros(1), []
-        for place in train.tolist():
-            interrupts.check_interrupt()
-            bands = self._log_mel(self._sounds[place])
-            wholes.append(networks.loudness_and_length(*networks.padded_frames([bands]))[0].double().numpy())
-            bands = bands.astype(np.float64)
-            count, sums, squares = count + len(bands), sums + bands.sum(axis=0), squares + (bands**2).sum(axis=0)
-        usual = sums / count
-        network.usual.copy_(torch.from_numpy(usual))
-        network.spread.copy_(torch.from_numpy(np.sqrt(np.maximum(squares / count - usual**2, 1e-4))))
-        network.usual_whole.copy_(torch.from_numpy(np.mean(wholes, axis=0)))
-        network.spread_whole.copy_(torch.from_numpy(np.maximum(np.std(wholes, axis=0), _LEAST_SPREADS)))
-        self._usual = usual.astype(np.float32)
-        self.model = networks.SpectrogramEmotions("spectrogram", examples.classes, network, device)
-        self.network: nn.Module = network
-        self.groups = [{"params": network.parameters(), "lr": settings.learning_rate or SPECTROGRAM_RATE}]
-
-    def inputs(self, places: Sequence[int], is_training: bool) -> dict[str, Tensor]:
-        bands, lengths = networks.padded_frames([self._view(place, is_training) for place in places])
-        return {"bands": bands, "lengths": lengths}
-
-    def _view(self, place: int, is_training: bool) -> NDArray[np.float32]:
-        bands = self._log_mel(self._sounds[place])
-        if not is_training:
-            return bands[: round(networks.LONGEST_SECONDS * ANALYSIS_RATE / networks.HOP)]
-        rng = np.random.default_rng(int(torch.randint(1 << 62, ())))  # a checkpoint keeps PyTorch's state
-        longest = round(networks.CROP_SECONDS * ANALYSIS_RATE / networks.HOP)
-        start = int(rng.integers(0, max(0, len(bands) - longest) + 1))
-        return self._masked(coloured(bands[start : start + longest], self._settings, rng), rng)
-
-    def _masked(self, bands: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-        """A view with a span of frames and one of bands at their usual value (SpecAugment)."""
-        most = int(self._settings.time_share * len(bands)), self._settings.most_bands
-        height, width = (int(rng.integers(0, length + 1)) for length in most)
-        top, left = int(rng.integers(len(bands) - height + 1)), int(rng.integers(networks.BANDS - width + 1))
-        bands[top : top + height] = self._usual
-        bands[:, left : left + width] = self._usual[left : left + width]
-        return bands
-
-
-def coloured(
-    bands: NDArray[np.float32], settings: SpectrogramSettings, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """A spectrogram (n, `BANDS`) as by another voice, or another microphone: as loud, and with the same pitch.
-
-    Its bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), less their mean over
-    all power.
-    """
-    n_points = -(-networks.BANDS // settings.gain_bands) + 2
-    places = np.arange(networks.BANDS) / settings.gain_bands + rng.random()
-    drawn = rng.normal(0.0, settings.gain_spread / _DB, n_points)
-    other = bands + np.interp(places, np.arange(n_points), drawn)
-    before, after = (np.log(np.exp(power.astype(np.float64)).sum()) for power in (bands, other))
-    return np.asarray(other + before - after, np.float32)
-
-
-class _Encoder:
-    """An encoder of speech: its frozen layers, or sounds for an encoder that is trained, too."""
-
-    def __init__(self, examples: EmotionExamples, settings: EncoderSettings, device: str) -> None:
-        self.model = networks.classifier_on(settings.encoder, examples.classes, device)
-        classifier, self._examples = self.model.network, examples
-        rate = settings.learning_rate
-        self._layers: NDArray[np.float16] | None = None
-        if settings.fine_tune:
-            encoder = networks.encoder_in(classifier)
-            convolutions = (
-                [encoder.conv1, encoder.conv2] if hasattr(encoder, "conv1") else [encoder.feature_extractor]
-            )
-            for part in convolutions:
-                part.requires_grad_(False)
-            own = {id(weight) for weight in encoder.parameters()}
-            head = [weight for weight in classifier.parameters() if id(weight) not in own]
-            tuned = [weight for weight in encoder.parameters() if weight.requires_grad]
-            self.network: nn.Module = classifier
-            self.groups = [{"params": tuned, "lr": rate or ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}]
-            return
-        self._layers = examples.measured(f"{settings.encoder} {device}", self._means)
-        self.network = _Head(classifier, settings.dropout)
-        self.groups = [{"params": self.network.parameters(), "lr": rate or HEAD_RATE}]
-
-    @torch.inference_mode()
-    def _means(self, sound: Samples) -> NDArray[np.float16]:
-        _, means = self.model.layers([sound[: self.model.longest]])
-        return means[0].half().cpu().numpy()
-
-    def inputs(self, places: Sequence[int], is_training: bool) -> dict[str, Tensor]:
-        if self._layers is not None:
-            return {"layers": torch.from_numpy(self._layers[[*places]].astype(np.float32))}
-        return self.model.inputs_of([self._examples.sounds[place][: self.model.longest] for place in places])
-
-
-class _Head(nn.Module):
-    """The head of a classifier of transformers on the means of an encoder's layers, with dropout."""
-
-    def __init__(self, classifier: Any, dropout: float) -> None:
-        super().__init__()
-        self.layer_weights, self.dropout = classifier.layer_weights, nn.Dropout(dropout)
-        self.projector, self.classifier = classifier.projector, classifier.classifier
-
-    def forward(self, layers: Tensor) -> Tensor:
-        summed = (layers * self.layer_weights.softmax(dim=0)[:, None]).sum(dim=1)
-        logits: Tensor = self.classifier(self.projector(self.dropout(summed)))
-        return logits
-
-
-class _EmotionTrainer(training.CheckedTrainer):
-    """Trains by cross-entropy, in which each class has its weight; validates on held-out utterances."""
-
-    memory_remedy = "pass a smaller --batch, or a smaller --speech-encoder"
-    rate_remedy = "pass a lower --learning-rate"
+class _EmotionTrainer(training.ResumingTrainer):
+    """Trains by cross-entropy, in which each class has the same weight; validates on held-out utterances."""
 
     def __init__(
         self,
-        task: Any,
+        model: Any,
         examples: EmotionExamples,
         train: NDArray[np.intp],
         valid: NDArray[np.intp],
         settings: NetworkSettings,
         folder: Path,
-        device: str,
     ) -> None:
-        self._task = task
-        self._targets = np.eye(len(examples.classes), dtype=np.float32)[examples.labels]
-        if examples.votes is not None:
-            self._targets = examples.votes
-        mass = self._targets[train].sum(axis=0)
-        facts = (asdict(settings), device, examples.ids.tolist(), self._targets.tolist(), train.tolist())
-        self._weights = np.where(mass > 0, mass.sum() / (len(mass) * np.maximum(mass, 1e-6)), 0).astype(np.float32)
+        self._model, self._examples = model, examples
+        counts = np.bincount(examples.labels[train], minlength=len(examples.classes))
+        self._weights = torch.tensor(len(train) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+        facts = (asdict(settings), model.kind, examples.ids.tolist(), examples.labels.tolist(), train.tolist())
         arguments = training.arguments(
             training.run_folder(folder, *facts),
-            device,
+            model.device,
             per_device_train_batch_size=settings.batch,
             per_device_eval_batch_size=settings.batch,
             num_train_epochs=settings.epochs,
             eval_strategy="epoch",
             save_strategy="epoch",
             logging_strategy="epoch",
-            metric_for_best_model="valid_loss",
-            lr_scheduler_type="reduce_lr_on_plateau",
-            lr_scheduler_kwargs={"factor": 0.5, "patience": 1},
-            max_grad_norm=5.0,
+            metric_for_best_model="loss",
+            learning_rate=settings.learning_rate or RATES[model.kind],
+            lr_scheduler_type="cosine",
+            warmup_steps=0.1,
+            weight_decay=0.01,
             label_names=["labels"],
             seed=settings.seed,
         )
         super().__init__(
-            task.network,
+            model.network,
             arguments,
             settings.patience,
             train_dataset=[(int(place), True) for place in train],
             eval_dataset=[(int(place), False) for place in valid],
             data_collator=self._collated,
-            compute_metrics=self._metrics,
-            optimizers=(torch.optim.AdamW(task.groups, weight_decay=settings.weight_decay), None),
         )
 
     def _collated(self, items: Sequence[View]) -> dict[str, Tensor]:
-        places = [place for place, _ in items]
-        inputs: dict[str, Tensor] = self._task.inputs(places, items[0][1])
-        return inputs | {"labels": torch.from_numpy(self._targets[places])}
+        sounds, is_training = [self._examples.sound(place) for place, _ in items], items[0][1]
+        starts = [0] * len(sounds)
+        if is_training:  # a checkpoint keeps PyTorch's state of random numbers
+            starts = [int(torch.randint(max(0, len(sound) - self._model.longest) + 1, ())) for sound in sounds]
+        windows = [sound[start : start + self._model.longest] for sound, start in zip(sounds, starts, strict=True)]
+        inputs: dict[str, Tensor] = self._model.inputs(windows)
+        if is_training and self._model.kind == "spectrogram":
+            for picture in inputs["pixel_values"]:
+                vary_picture(picture)
+        return inputs | {"labels": torch.from_numpy(self._examples.labels[[place for place, _ in items]])}
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """Cross-entropy in nats; soft labels count by their shares."""
+        """Cross-entropy in nats."""
         labels = inputs.pop("labels")
-        logits = model(**inputs)
-        logits = logits if isinstance(logits, Tensor) else logits[0]
-        targets = labels * torch.from_numpy(self._weights).to(labels.device)
-        loss = -(targets * logits.float().log_softmax(dim=1)).sum() / targets.sum()
+        logits = model(**inputs).logits
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels, self._weights.to(labels.device))
         return (loss, (loss, logits)) if return_outputs else loss
 
-    def _metrics(self, answers: Any) -> dict[str, float]:
-        """The loss at the best temperature: at its own, a network becomes surer as it learns."""
-        logits = answers.predictions.astype(float)
-        shares = softmax(logits, fit_temperature(softmax(logits), answers.label_ids))
-        weights = answers.label_ids * self._weights
-        return {"valid_loss": float(-(weights * np.log(np.maximum(shares, 1e-30))).sum() / weights.sum())}
+
+def vary_picture(picture: Tensor) -> None:
+    """Change a picture (1, frames, bands) as another voice or microphone would, and hide a part of it.
+
+    Bands get gains on a line through random points (FilterAugment: Nam, Kim & Park 2022), and together the power
+    that they had. A span of frames and one of bands become the usual, 0 (SpecAugment: Park et al. 2019).
+    """
+    powers = picture * networks.SPREAD
+    gains = torch.nn.functional.interpolate(
+        torch.randn(1, 1, _GAIN_POINTS), picture.shape[2], mode="linear", align_corners=True
+    )
+    coloured = powers + gains
+    loudness = powers.flatten().logsumexp(0) - coloured.flatten().logsumexp(0)
+    picture.copy_((coloured + loudness) / networks.SPREAD)
+    for axis in (1, 2):
+        length = picture.shape[axis]
+        width = int(torch.randint(length // 10, ()))
+        picture.narrow(axis, int(torch.randint(length - width, ())), width).zero_()
 
 
 def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, seed: int) -> int:
@@ -331,14 +202,14 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
 
     train, valid = held_out(examples, share, seed)
     splits = dict.fromkeys(train.tolist(), "train") | dict.fromkeys(valid.tolist(), "validation")
-    target, librosa = OwnedFolder(folder, "spectrograms", ()), import_librosa()
-    axis = {"sr": ANALYSIS_RATE, "n_fft": networks.TRANSFORM, "hop_length": networks.HOP, "n_mels": _PICTURE_BANDS}
+    target = OwnedFolder(folder, "spectrograms", ())
     for place, split in splits.items():
         interrupts.check_interrupt()
-        power = librosa.feature.melspectrogram(y=examples.sounds[place], win_length=networks.WINDOW, **axis)
-        decibels = librosa.power_to_db(power, ref=np.max, top_db=_PICTURE_DB)
-        picture = io.BytesIO()
-        matplotlib.image.imsave(picture, decibels, cmap="magma", origin="lower", format="png")
+        decibels = networks.log_mel(examples.sound(place)).numpy().T * (10 / np.log(10))
+        picture, loudest = io.BytesIO(), float(decibels.max())
+        matplotlib.image.imsave(
+            picture, decibels, vmin=loudest - _PICTURE_DB, cmap="magma", origin="lower", format="png"
+        )
         names = map(file_name, (examples.classes[examples.labels[place]], examples.ids[place]))
         target.write_bytes("/".join((split, *names)) + ".png", picture.getvalue())
     target.finish({})

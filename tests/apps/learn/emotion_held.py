@@ -7,7 +7,7 @@ import numpy as np
 from audio_files import Samples
 from emotional_voices import drawn_voices
 
-from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Sounds, SoundsAt
+from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, Sounds
 from dailytalk_contiguous.core.sampling import joined_groups
 
 
@@ -15,29 +15,27 @@ def held_examples(
     sounds: Iterable[Samples],
     emotions: Sequence[str],
     speakers: Sequence[str],
-    genders: Sequence[str] | None = None,
-    corpora: Sequence[str] | None = None,
 ) -> EmotionExamples:
     """Examples from sounds (16 kHz mono in [-1, 1], shape (n,)), which are kept as 16-bit samples.
 
     Args:
-        emotions, speakers: of each sound. genders, corpora: of each; None where unknown.
+        emotions, speakers: of each sound.
 
     Nothing is left out. Equal sound has one group, as of `read_examples`.
     """
-    kept, nothing = Sounds(), np.full(len(emotions), "")
+    kept = Sounds()
     digests = [kept.append(sound) for sound in sounds]
     classes = tuple(sorted({*emotions}))
     return EmotionExamples(
         classes,
         np.array([f"{number:06d}" for number in range(len(emotions))]),
-        nothing if corpora is None else np.array(corpora),
+        np.full(len(emotions), ""),
         np.array(speakers),
-        nothing if genders is None else np.array(genders),
         np.array([classes.index(name) for name in emotions], np.intp),
         joined_groups([(digest,) for digest in digests]),
         np.zeros(len(emotions), np.bool_),
-        SoundsAt(kept, np.arange(len(emotions))),
+        np.arange(len(emotions)),
+        kept,
     )
 
 

@@ -3,18 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
 from finished_corpora import clip_row, corpus_folder
-from hub.server import HubServer
 from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.learn.moods import mood_sentence
 from dailytalk_contiguous.core.emotions import SIX, UNSURE
-
-pytest_plugins = ["hub.hub_fixtures"]
 
 
 def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
@@ -27,36 +23,24 @@ def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
     return corpus_folder(folder, rows)
 
 
-def test_a_model_is_trained_calibrated_and_published_and_used_from_the_hub(
-    dailytalk: Command, tmp_path: Path, hub: HubServer
-) -> None:
+def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None:
     acted, mood = corpus(tmp_path / "acted", 4), tmp_path / "mood"
-    done = dailytalk(
-        "emotion train", acted, "--out", mood, "--folds", "2", "--push", "tester/mood", "--device", "cpu", "--json"
-    )
+    done = dailytalk("emotion train", acted, "--out", mood, "--device", "cpu", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["classes"] == [*SIX]
-    assert told["evaluation"]["recall"]["value"] > 0.5
-    assert told["sources"] == [{"name": "acted", "licence": "CC-BY-4.0"}]
-    assert told["published"].startswith(hub.url)
-    assert hub.write_token not in done.out + done.err
+    assert told["evaluation"]["recall"] > 0.5
+    assert json.loads((mood / "emotion.json").read_text())["facts"]["corpora"] == ["acted"]
 
     again = dailytalk("emotion train", acted, "--out", mood)
     assert again.code == 1
     assert "holds a model already" in again.err
 
-    other = corpus(tmp_path / "other", 2, seed=1)
-    done = dailytalk("emotion calibrate", mood, other, "--device", "cpu", "--json")
-    assert done.code == 0, done.err
-    assert json.loads((mood / "emotion.json").read_text())["temperature"] == json.loads(done.out)["temperature"]
-    assert "Calibrated on 24 utterances of 2 speakers" in (mood / "README.md").read_text()
-
     call = save(tmp_path / "call.wav", excerpt(seconds=8))
-    done = dailytalk("emotion predict", call, "--model", "tester/mood", "--device", "cpu", "--json")
+    done = dailytalk("emotion predict", call, "--model", mood, "--device", "cpu", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert told["model"] == "tester/mood"
+    assert told["model"] == "mood"
     assert {*told["recordings"][0]["utterances"][0]["probabilities"]} == {*SIX}
 
 
@@ -68,13 +52,10 @@ def test_one_speaker_is_no_training(dailytalk: Command, tmp_path: Path) -> None:
     assert not (tmp_path / "mood").exists()
 
 
-@pytest.mark.needs("espeakng_loader")
-def test_a_recording_is_told_over_time_and_aloud(dailytalk: Command, tmp_path: Path) -> None:
+def test_a_recording_is_told_over_time(dailytalk: Command, tmp_path: Path) -> None:
     call = save(tmp_path / "in/call.wav", excerpt())
     (tmp_path / "in/notes.wav").write_bytes(b"no sound")
-    done = dailytalk(
-        "emotion predict", tmp_path / "in", "--say-to", tmp_path / "said.wav", "--device", "cpu", "--json"
-    )
+    done = dailytalk("emotion predict", tmp_path / "in", "--device", "cpu", "--json")
     assert done.code == 3, done.err
     told = json.loads(done.out)
     (recording,) = told["recordings"]
@@ -87,7 +68,6 @@ def test_a_recording_is_told_over_time_and_aloud(dailytalk: Command, tmp_path: P
         assert 0 < mood["valence"] < 1
         assert 0 < mood["arousal"] < 1
     assert all(sentence.startswith("On the ") for sentence in told["said"])
-    assert soundfile.info(tmp_path / "said.wav").duration > 1
 
     done = dailytalk("emotion predict", call, "--emotion-confidence", "0.99", "--device", "cpu")
     assert done.code == 0, done.err
@@ -110,13 +90,12 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
     [
         ((), "there is nothing to listen to"),
         (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
-        (("a.wav", "--say-to", "a.mp3"), "name a file that ends in .wav"),
         (("a.wav", "--model", "best.pt"), "a pickle can run anything"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:
     done = dailytalk("emotion predict", *words, "--device", "cpu")
-    assert done.code == (2 if "--say-to" in words else 1)
+    assert done.code == 1
     assert reason in done.err
     assert len(done.err.splitlines()) == 1
 

@@ -7,26 +7,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from built_conversations import built_row, write_dataset
-from finished_corpora import clip_row, corpus_folder
-from hub.server import HubServer
-from publish.published_folder import NAME, upload, write_published
 from recordings import calls, excerpt, save
 
 from dailytalk_contiguous import ClusteringPipeline, Codebook, ExtractContours, TokeniseProsody, token_rows
 from dailytalk_contiguous.apps.learn.clusters import gather_frames
-from dailytalk_contiguous.apps.learn.token_rows import TOKEN_SHARDS, ProsodySpec, find_speech
+from dailytalk_contiguous.apps.learn.token_rows import TOKEN_SHARDS, ProsodySpec
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, run
 from dailytalk_contiguous.stages.segment import Segment
 
-pytest_plugins = ["hub.hub_fixtures"]
-
 
 def encode(*inputs: Path | str, out: Path, stage: Any = None, **options: Any) -> RunOutcome:
     segment = Segment(channel=options.pop("channel", "both"))
-    speech = find_speech([*map(str, inputs)], out, segment, options.get("shard_seconds", 600.0))
-    return run(ProsodySpec(speech, out, stage or TokeniseProsody()), RunOptions(**options))
+    seconds = options.get("shard_seconds", 600.0)
+    spec = ProsodySpec([*map(str, inputs)], out, stage or TokeniseProsody(), segment, shard_seconds=seconds)
+    return run(spec, RunOptions(**options))
 
 
 @pytest.mark.nightly
@@ -77,8 +72,7 @@ def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     save(tmp_path / "in/clip.wav", excerpt(seconds=4.0)[:, :1])
     (tmp_path / "in/clip.srt").write_text("1\n00:00:00,500 --> 00:00:03,500\nso where should we go\n\n")
-    speech = find_speech([str(tmp_path / "in")], tmp_path / "out")
-    assert not run(ProsodySpec(speech, tmp_path / "out", TokeniseProsody())).rejects
+    assert not run(ProsodySpec([str(tmp_path / "in")], tmp_path / "out", TokeniseProsody())).rejects
     rows = [*token_rows(tmp_path / "out")]
     assert {row["channel"] for row in rows if row["conversation_id"] == "call"} <= {"left", "right"}
     clip = [row for row in rows if row["conversation_id"] == "clip"]
@@ -86,52 +80,6 @@ def test_one_speaker_in_a_mono_file_is_taken_as_such(tmp_path: Path) -> None:
     assert "where" in " ".join(row["text"] or "" for row in clip)
     encode(tmp_path / "in/clip.wav", out=tmp_path / "mix", channel="mix")
     assert [row["prosody_tokens"] for row in token_rows(tmp_path / "mix")] == [r["prosody_tokens"] for r in clip]
-
-
-def test_finished_conversations_have_tokens_of_their_own_utterances(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "work", [built_row("one"), built_row("two")])
-    assert not encode(tmp_path / "work", out=tmp_path / "out").rejects
-    rows = [*token_rows(tmp_path / "out")]
-    assert len(rows) == 8
-    assert {row["text"] for row in rows} >= {"Hello there.", "Quite well."}
-    assert all(any(row["prosody_tokens"]) for row in rows)
-
-
-def test_clips_of_a_corpus_keep_their_labels(tmp_path: Path) -> None:
-    rows = [clip_row("ann-1", "happy"), clip_row("ben-2", "sad", split="validation")]
-    encode(corpus_folder(tmp_path / "corpus", rows), out=tmp_path / "out")
-    made = {row["conversation_id"]: row for row in token_rows(tmp_path / "out")}
-    assert {name: row["labels"]["emotion"] for name, row in made.items()} == {
-        "acted/ann-1": "happy",
-        "acted/ben-2": "sad",
-    }
-    assert (made["acted/ben-2"]["split"], made["acted/ben-2"]["speaker"]) == ("validation", "acted/ben")
-    (word,) = made["acted/ann-1"]["prosody_words"]
-    assert len(word["tokens"]) == 50
-
-
-def test_a_version_on_the_hub_has_the_tokens_of_one_in_a_folder(
-    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
-    folder = write_published(tmp_path / "published")
-    upload(folder, "v1.0.0")
-    encode(folder, out=tmp_path / "here")
-    encode(f"{NAME}@v1.0.0", out=tmp_path / "there")
-    rows = [*token_rows(tmp_path / "here")]
-    assert [*token_rows(tmp_path / "there")] == rows
-    assert {row["split"] for row in rows} == {"train", "validation", "test"}
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_a_row_without_sound_of_its_own_is_rejected_and_the_others_are_made(tmp_path: Path, named: bool) -> None:
-    stranger = {"bytes": None, "path": str(save(tmp_path / "somebody.wav"))}
-    audio = stranger if named else {"bytes": b"no sound", "path": None}
-    write_dataset(tmp_path / "work", [built_row("one"), built_row("two") | {"audio": audio}])
-    outcome = encode(tmp_path / "work", out=tmp_path / "out")
-    assert [reject.id for reject in outcome.rejects] == ["two"]
-    assert ("the row holds no audio" in outcome.rejects[0].reason) == named
-    assert {row["conversation_id"] for row in token_rows(tmp_path / "out")} == {"one"}
 
 
 def rewrite(out: Path, change: Any) -> None:
@@ -153,8 +101,7 @@ def rewrite(out: Path, change: Any) -> None:
         (lambda row: row["prosody_model"].__setitem__(0, "mine"), "prosody_model is 'mine'"),
         (lambda row: row["prosody_model"].__setitem__(0, "prosody-²-mine"), "no name of a codebook"),
         (lambda row: row["prosody_model"].__setitem__(0, f"prosody-{10**12}-mine"), "no name of a codebook"),
-        (lambda row: row["prosody_tokens"].__setitem__(1, None), "utterance 1 of ann has no prosody_tokens"),
-        (lambda row: row["utterance_id"].__setitem__(1, None), "utterance 1 of ann has no utterance_id"),
+        (lambda row: row["prosody_tokens"].__setitem__(1, None), "is no sequence of whole numbers"),
         (lambda row: row["prosody_tokens"].pop(), "columns of several lengths"),
     ],
 )

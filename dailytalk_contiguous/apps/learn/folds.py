@@ -1,0 +1,39 @@
+"""Divides utterances into parts to learn from and to test on, so that no speaker is on both sides."""
+
+import importlib.util
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+
+#: Parts that speakers are divided into; each is tested by a model of the others.
+FOLDS = 5
+
+
+def check_sklearn() -> None:
+    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
+
+
+def divided(
+    labels: NDArray[Any], groups: NDArray[Any], count: int, seed: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Indices to train and to test on, of `count` folds or as many as there are groups or utterances of a class.
+
+    Classes are spread evenly over folds, and no group is on both sides of one. Raises BadInput if the groups can't
+    be divided.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_groups, most = len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].max())
+    if n_groups < 2 or most < 2:
+        raise BadInput("its speakers can't be divided into folds", "add utterances of others")
+    splitter = StratifiedGroupKFold(max(2, min(count, n_groups, most)), shuffle=True, random_state=1000 * seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds
+        folds = splitter.split(np.zeros(len(labels)), labels, groups)
+        return [(train, test) for train, test in folds if len(train) and len(test)]
