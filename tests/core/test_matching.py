@@ -81,13 +81,9 @@ def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     ("text", "words"),
     [
         ("- Well ... 100 % yes !", ["-Well...", "100%", "yes!"]),
-        ("Quoi ?", ["Quoi?"]),
-        ("京 😀", ["京😀"]),
-        ("? !", ["?!"]),
         ("...", ["..."]),
         ("  ", []),
         ("今日は「いい」ね。OK", ["今", "日", "は", "「い", "い」", "ね。", "OK"]),
-        ("well-known it's", ["well-known", "it's"]),
     ],
 )
 def test_split_words(text: str, words: list[str]) -> None:

@@ -74,16 +74,10 @@ def test_what_is_no_speech_is_refused(samples: NDArray[np.float32], told: str) -
     ("text", "seconds", "told"),
     [
         (TEXT, 0.5, "too short for its text (20 letters"),  # 40 letters a second: nobody speaks so fast
-        (TEXT, 4.5, None),
         (TEXT, 7.0, "too long for its text (20 letters"),
         ("Okay the price.", 1.12, None),
         ("Mm-hm.", 0.5, None),
-        ("Oh!", 1.5, None),
         ("Oh!", 2.2, "too long"),
-        ("1984", 1.8, None),
-        ("7", 0.6, None),
-        ("元気ですか", 1.0, None),
-        ("...", 1.0, None),
     ],
 )
 def test_a_voice_that_has_said_too_little_is_judged_as_an_ordinary_one(

@@ -140,16 +140,11 @@ def test_gates_are_tried_in_order_before_questions() -> None:
 @pytest.mark.parametrize(
     ("valence", "arousal", "dominance", "tag"),
     [
-        (L, L, L, "confused"),
         (L, M, L, "confused"),
         (L, M, M, "doubtful"),
-        (L, L, H, "doubtful"),
         (M, L, H, "uncertain"),
-        (M, M, L, "uncertain"),
         (M, M, M, "curious"),
-        (M, M, H, "curious"),
         (H, L, L, "curious"),
-        (H, M, H, "curious"),
     ],
 )
 def test_question(valence: str, arousal: str, dominance: str, tag: str) -> None:
@@ -215,9 +210,7 @@ def test_tags_are_written_as_the_synthesiser_reads_them() -> None:
     ("words", "tags"),
     [
         (["(excited)", "hello"], ["(excited)"]),
-        ([" [excited] ", "hello"], ["[excited]"]),
         (["(in", " a ", "hurry", "tone)", "now"], ["(in a hurry tone)"]),
-        (["(sad)", "yes", "(happy)", "(sad)"], ["(sad)", "(happy)", "(sad)"]),
         (["(not", "(excited)"], ["(excited)"]),
         (["(ours)", "(theirs)"], ["(ours)"]),
         (["(excited]", "excited", "x(excited)", "(", "()"], []),

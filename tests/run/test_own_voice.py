@@ -94,7 +94,7 @@ def test_own_voice_speaks_is_checked_exported_and_published(
     assert {said["tag_said"] for said in said} == {False}
     checked = dailytalk("check", work)
     assert (checked.code, "without their style tag" in checked.out) == (0, True)
-    assert dailytalk("report", work, "--out", tmp_path / "page.html", "--audio", "none").code == 0
+    assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "without their style tag" in page
     assert dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "moshi").code == 0

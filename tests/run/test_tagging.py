@@ -153,17 +153,6 @@ def test_changed_rules_redo_the_tags_and_not_the_models(tmp_path: Path, settings
     assert {one["rule"] for one in after}.isdisjoint({one["rule"] for one in before})
 
 
-def test_touched_recording_is_redone_alone(tmp_path: Path, settings: Stages) -> None:
-    calls(tmp_path / "in", "a", "b", "c")
-    run(tmp_path / "in", tmp_path / "out", settings)
-    before = state(tmp_path / "out/tagged")
-    save(tmp_path / "in/b.wav", excerpt("old_friends"))
-    assert run(tmp_path / "in", tmp_path / "out", settings).run.done == 1
-    after = state(tmp_path / "out/tagged")
-    assert len(after) == len(before)
-    assert len(after.items() - before.items()) == 1
-
-
 def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_others(
     tmp_path: Path, settings: Stages
 ) -> None:

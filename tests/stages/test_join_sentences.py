@@ -18,17 +18,11 @@ RATE = 16000
     [
         ("And free", "parking lot?", "en", True),
         ("free Wi", "-Fi.", "en", True),
-        ("The price is", "37 pounds.", "en", True),
-        ("Well,", "it is late.", "en", True),
-        ("My name is", "Peter.", "en", True),
         ("Ich sehe das", "Haus dort.", "de", True),
         ("今日は", "いい天気です。", "ja", True),
         ("Hello.", "how are you?", "en", False),
         ("“No way!”", "he said", "en", False),
-        ("Okay", "Sure, go ahead.", "en", False),
-        ("Ja", "Gut, dann gehen wir.", "de", False),
         ("Okay", "", "en", False),
-        ("今日は。", "いい天気です。", "ja", False),
     ],
 )
 def test_a_sentence_goes_on_where_neither_mark_nor_capital_ends_it(

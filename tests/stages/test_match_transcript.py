@@ -1,9 +1,7 @@
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
-from audio_files import EXAMPLES, REAL_CALLS, reference
+from audio_files import EXAMPLES, reference
 
 from dailytalk_contiguous import Folder, Segment
 from dailytalk_contiguous.stages.match_transcript import MatchTranscript
@@ -153,20 +151,3 @@ def test_transcript_of_another_recording_is_not_used_where_its_sides_are_to_be_f
             ]
             added = MatchTranscript()({key: [value] for key, value in (row | {"given": given}).items()})
             assert added["transcript_repair"] == ["not used"]
-
-
-@pytest.mark.needs("the real calls")
-def test_transcripts_of_real_calls_are_used_for_their_own_call_alone(tmp_path: Path) -> None:
-    for call in REAL_CALLS:
-        for words in REAL_CALLS:
-            folder = tmp_path / f"{call.stem}-{words.stem}"
-            folder.mkdir()
-            shutil.copy(call, folder / "call.wav")
-            shutil.copy(words.with_suffix(".json"), folder / "call.json")
-            (row,) = MatchTranscript().map(
-                Segment().map(Folder(inputs=(str(folder),)).as_streaming_dataset("train"))
-            )
-            assert (row["problem"] or row["transcript_repair"] or "as it is") in {
-                True: ["as it is"],
-                False: ["not used", row["problem"]],  # one is longer than the other call
-            }[call == words]
