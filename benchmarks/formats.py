@@ -256,21 +256,13 @@ def _karaoke_vtt(talk: Talk, recording: str) -> Files:
     }
 
 
-def _karaoke_ass(talk: Talk, recording: str) -> Files:
-    """SubStation with the length of each word, and of each pause, in centiseconds; names as actors."""
+def _substation(talk: Talk, recording: str) -> Files:
+    """SubStation with names as actors."""
     lines = ["[Script Info]", "ScriptType: v4.00+", "", "[Events]"]
     lines.append("Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text")
     for line in talk:
-        text, at = "", line.start
-        for word, start, end in line.words:
-            for time, said in ((start, " "), (end, word)):
-                if isinstance(time, str) or isinstance(at, str) or time < at:
-                    text += said
-                    continue
-                text += f"{{\\k{round(100 * (time - at))}}}{said}"
-                at += round(100 * (time - at)) / 100
         start, end = (time if isinstance(time, str) else _clock(time, ".")[:-1] for time in (line.start, line.end))
-        lines.append(f"Dialogue: 0,{start},{end},Default,{_person(line.who)},0,0,0,,{text}")
+        lines.append(f"Dialogue: 0,{start},{end},Default,{_person(line.who)},0,0,0,,{line.text}")
     return {f"{NAME}.ass": "\n".join([*lines, ""]).encode()}
 
 
@@ -305,15 +297,6 @@ def _rolling(talk: Talk, recording: str) -> Files:
     return files
 
 
-def _one_word_cues(talk: Talk, recording: str) -> Files:
-    cues = [
-        f"{_clock(start, ',')} --> {_clock(end, ',')}\n{f'{_person(x.who)}: ' if x.who else ''}{word}\n"
-        for x in talk
-        for word, start, end in x.words
-    ]
-    return {f"{NAME}.srt": "\n".join(f"{n}\n{cue}" for n, cue in enumerate(cues, 1)).encode()}
-
-
 def _srt_bare(talk: Talk, recording: str) -> Files:
     """SubRip without indices and blank lines, and with a line that is a number."""
     cues = [
@@ -333,18 +316,6 @@ def _srt_marks(talk: Talk, recording: str) -> Files:
         for n, x in enumerate(talk)
     ]
     return {f"{NAME}.srt": _subrip(marked, named=True)}
-
-
-def _milliseconds(talk: Talk, recording: str) -> Files:
-    def whole(time: Any) -> Any:
-        return time if isinstance(time, str) else round(1000 * time)
-
-    lines = [
-        {"channel": x.who, "start": whole(x.start), "end": whole(x.end), "text": x.text}
-        | {"words": [{"word": w, "start": whole(a), "end": whole(b)} for w, a, b in x.words]}
-        for x in talk
-    ]
-    return {f"{NAME}.json": _as_json({"utterances": lines})}
 
 
 def _eaf(tiers: Sequence[tuple[str, str, str, Sequence[tuple[Any, Any, str]]]], ids: bool = False) -> bytes:
@@ -532,13 +503,11 @@ WAYS_TO_WRITE = (
     Way("WebVTT, voices", _vtt, words=False, people=True, passes=_TWO_NAMES),
     Way("SubRip, karaoke", _karaoke_srt, people=True, marks=False, passes=_TWO_NAMES),
     Way("WebVTT, karaoke", _karaoke_vtt, people=True, marks=False, passes=_TWO_NAMES),
-    Way("SubStation, karaoke", _karaoke_ass, people=True, marks=False, exact=CENTISECONDS, passes=_TWO_NAMES),
+    Way("SubStation", _substation, words=False, people=True, exact=CENTISECONDS, passes=_TWO_NAMES),
     Way("WebVTT, times inside", _times_inside, people=True, marks=False, ends=False, passes=_TWO_NAMES),
     Way("WebVTT, rolling", _rolling, marks=False, ends=False, passes=_TWO_NAMES),
-    Way("SubRip, a cue a word", _one_word_cues, utterances=False, people=True, passes=_TWO_NAMES),
     Way("SubRip, no indices", _srt_bare, words=False, people=True, passes=_TWO_NAMES),
     Way("SubRip, marks", _srt_marks, words=False, people=True, passes=_TWO_NAMES),
-    Way("milliseconds", _milliseconds, document="our own"),
     Way("ELAN, with gestures", _eaf_utterances, words=False, people=True, passes=_TWO_NAMES),
     Way("ELAN, below ids", _eaf_ids, words=False, people=True, passes=_TWO_NAMES),
     Way("TextGrid, silences", _textgrid_silences, words=False, people=True, passes=_TWO_NAMES),
