@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, t
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.annotation_formats import AnnotationSettings, annotated_rows
+from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
@@ -64,9 +64,8 @@ def export(
         if split:
             raise DailytalkError("--split is for what has splits", "leave it out")
         selection = _Selection(rows)
-    elif isinstance(layout.settings, AnnotationSettings):
-        timeline, splits = settings.get("timeline", "source"), (split,) if split else None
-        selection = _Selection(annotated_rows(version_or_path(source, revision), timeline, splits))
+    elif layout.open is open_annotation:
+        selection = _Selection(annotated_rows(version_or_path(source, revision), (split,) if split else None))
     else:
         dataset, anew = version_or_path(source, revision), bool(settings.keys() & {"eval_share", "divide_anew"})
         selection = _select(dataset, layout, split, anew)
@@ -95,7 +94,7 @@ def export(
         next_step = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
     next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
     if next_step and layout.then == "edits":
-        comes_back = settings.get("timeline") != "rebuilt" and (Path(source) / TRANSCRIPT).is_file()
+        comes_back = (Path(source) / TRANSCRIPT).is_file()
         next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
     return Outcome(
         {

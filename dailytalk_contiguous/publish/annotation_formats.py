@@ -1,18 +1,15 @@
 """Conversations as annotation tools have them: tiers for Praat and ELAN, labels, subtitles, turns and words.
 
-Times are of the recording, so that a file opens beside it, or of the rebuilt conversation, which is then written
-too. Every file is kept as it was written, in `ORIGINALS`: `dailytalk edits` compares edited ones with it.
+Times of a folder with a transcript are those of the recordings, so that a file opens beside one. Those of other rows
+are of the finished conversation, which is written, too. Every file is kept as it was written, in `ORIGINALS`: `dailytalk edits` compares edited ones with it.
 """
 
-import html
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from operator import ne
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -27,11 +24,8 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.turns import Timed, stretches
-from dailytalk_contiguous.core.utterance import EDGES, sounding_span, words_within
+from dailytalk_contiguous.core.utterance import words_within
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.items import MOST_SECONDS, SMALL
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.publish.version import Version
@@ -45,24 +39,10 @@ REBUILT = "--rebuilt"
 ORIGINALS = ".dailytalk-originals"
 
 #: The kinds of labels of a conversation. The first have their tags on tiers of their own.
-KINDS = ("utterances", "words", "events", "sounds")
-
-#: Labels of a kind and a side that overlap at most: each needs a tier of its own.
-_MOST_AT_ONCE = 50
+KINDS = ("utterances", "words", "sounds")
 
 #: Characters that XML, or one line of text, can't hold.
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufffe\uffff\ud800-\udfff]")
-
-#: The times that annotations may have.
-TIMELINES = ("source", "rebuilt")
-
-
-@dataclass(frozen=True)
-class AnnotationSettings(exports.ExportSettings):
-    timeline: str = setting(
-        "source", "Times of the recording (source), or of what speak made (rebuilt), with its sound.",
-        panel="result", choices=TIMELINES,
-    )  # fmt: skip
 
 
 class Label(NamedTuple):
@@ -116,30 +96,26 @@ def annotation_of(
 
     A side has the name that most of its utterances give its speaker. `sound`: `media` and `pcm` of the result.
     """
-    labels: dict[str, list[Label]] = {kind: [] for kind in KINDS}
+    utterances = [*utterances]
     names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
-    sounding: dict[Label, tuple[float, float]] = {}
     for utterance in utterances:
-        if label := spoken_label(utterance):
-            labels["utterances"].append(label)
-            sounding[label] = sounding_span(utterance) or (label.start, label.end)
-            names[label.side][str(utterance.get("speaker") or "")] += 1
-            for word in utterance.get("words") or ():
-                labels["words"] += filter(None, [spoken_label({**word, "text": word["word"]}, label.side)])
-    said = sorted(labels["utterances"])
-    for stretch in stretches([Timed(label.side, *sounding[label]) for label in said]):
-        for number, member in enumerate(stretch.members):
-            labels["events"].append(said[member]._replace(text="turn" if number else stretch.event, tag=""))
-    labels["sounds"] += filter(
-        None, (spoken_label({**item, "text": item.get("label") or "sound"}) for item in sounds)
-    )
+        names[utterance["channel"]][str(utterance.get("speaker") or "")] += 1
+    items = {
+        "utterances": utterances,
+        "words": [
+            {**word, "text": word["word"], "channel": utterance["channel"]}
+            for utterance in utterances
+            for word in utterance.get("words") or ()
+        ],
+        "sounds": [{**item, "text": item.get("label") or "sound"} for item in sounds],
+    }
+    labels = {kind: sorted(filter(None, map(spoken_label, items[kind]))) for kind in KINDS}
     ends = [label.end for listed in labels.values() for label in listed]
     speakers = _names_of({side: max(counts, key=counts.__getitem__, default="") for side, counts in names.items()})
-    ordered = {kind: sorted(listed) for kind, listed in labels.items()}
-    return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, ordered, **sound)
+    return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, labels, **sound)
 
 
-def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
+def spoken_label(item: Mapping[str, Any]) -> Label | None:
     """Return an utterance, or a line of a transcript, as a label; None without a text.
 
     It ends at least a millisecond after its start: no tool shows a label without a length.
@@ -147,7 +123,7 @@ def spoken_label(item: Mapping[str, Any], side: str = "") -> Label | None:
     text, tag = (" ".join(_UNWRITABLE.sub(" ", item.get(key) or "").split()) for key in ("text", "tag"))
     start = round(max(0.0, item["start"]), 3)
     end = max(round(item["end"], 3), round(start + 0.001, 3))
-    return Label(start, end, text, side or item["channel"], tag) if text else None
+    return Label(start, end, text, item["channel"], tag) if text else None
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
@@ -160,31 +136,26 @@ def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
     return {side: name if count[name.casefold()] == 1 else side for side, name in names.items()}
 
 
-def annotated_rows(source: Path | Version, timeline: str, splits: Collection[str] | None) -> Iterator[Row]:
+def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> Iterator[Row]:
     """Yield the rows of a folder or a version for `open_annotation`.
 
-    Rows of a transcript have the times of their recording, and `part`: the recording, and where in it they begin.
-    Finished rows have both times. Raises DailytalkError if `timeline` is `rebuilt` and nothing is finished.
+    Those of a transcript have `part`: their recording, and where in it they begin.
     """
-    if timeline != "source" or not isinstance(source, Path) or not (source / TRANSCRIPT).is_file():
-        yield from open_items(source, finished=True).rows(SMALL if timeline == "source" else None, splits)
+    if not isinstance(source, Path) or not (source / TRANSCRIPT).is_file():
+        yield from open_items(source, finished=True).rows(None, splits)
         return
-    items, made = TaggedItems(source), open_items(source)
+    items = TaggedItems(source)
     for row in items.rows():
-        name = row["conversation_id"]
         marks = [mark for mark in row["transcript_marks"] or () if mark["kind"] == "sound"]
         row["sounds"] = [mark | {"label": mark["name"]} for mark in marks]
-        if made.kind == "conversations":  # which alone have sounds that were found
-            with suppress(BadInput):
-                row["sounds"] = _source_sounds(made.row(name))
         try:
-            yield row | {"part": items.sound(name)}
+            yield row | {"part": items.sound(row["conversation_id"])}
         except BadInput as problem:
             yield row | {"problem": problem.reason, "remedy": problem.remedy}
 
 
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
-    """Return a row on the requested timeline. Raises BadInput for one that can't be used."""
+    """Return a row with its labels. Raises BadInput for one that can't be used."""
     if row["problem"]:
         raise BadInput(row["problem"], row["remedy"])
     name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
@@ -192,45 +163,14 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
     if mute := sum(not (part["text"] or "").strip() for part in audible):
         export.left_out["utterances without text"] += mute
     spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
-    if export.settings.timeline == "rebuilt":
+    if not (part := row.get("part")):
         finished, name = exports.open_conversation(row, export), f"{name}{REBUILT}"
         url = f"./{name}.wav"
         return annotation_of(name, spoken, finished.duration, sounds, media=(url, url), pcm=finished.pcm)
-    if part := row.get("part"):
-        path = from_uri(part.audio["path"])
-        relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
-        moved, sounds = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
-        return annotation_of(name, moved, read_header(part.audio).seconds, sounds, media=(path.as_uri(), relative))
-    sourced = [part for part in spoken if _has_source(part) and part["source_channel"] in CHANNELS]
-    if not sourced:
-        raise BadInput("it has no times of its recording", "export it with --timeline rebuilt")
-    moved = []
-    for utterance in sourced:
-        if utterance["status"] == "spoken":
-            export.left_out["utterances' words: their speaker was resynthesised"] += 1
-            utterance["words"] = []
-        at_source = _moved(utterance, utterance["source_start"] - utterance["start"])
-        moved.append(at_source | {name: utterance.get(f"source_{name}") for name in ("channel", *EDGES[1:])})
-    return annotation_of(name, moved, row["source_duration"] or 0.0, _source_sounds(row))
-
-
-def _source_sounds(row: Row) -> list[dict[str, Any]]:
-    """The laughs and breaths of kept speakers in the source, where they may be on another side than in the row."""
-    sides = {part["channel"]: part["source_channel"] for part in row["utterances"] or ()}
-    return [
-        {
-            "channel": side if (side := sides.get(part["channel"])) in CHANNELS else part["channel"],
-            "start": part["source_start"],
-            "end": part["source_end"],
-            "label": part.get("label"),
-        }
-        for part in row["sounds"] or ()
-        if not row["problem"] and _has_source(part)
-    ]
-
-
-def _has_source(part: Mapping[str, Any]) -> bool:
-    return all(is_number(part[f"source_{edge}"], 0.0, MOST_SECONDS) for edge in ("start", "end"))
+    path = from_uri(part.audio["path"])
+    relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
+    moved, sounds = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
+    return annotation_of(name, moved, read_header(part.audio).seconds, sounds, media=(path.as_uri(), relative))
 
 
 def _moved(utterance: Mapping[str, Any], shift: float) -> dict[str, Any]:
@@ -250,8 +190,6 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
                 lane = next((lane for lane in lanes if lane[-1].end <= label.start), None)
                 if lane is None:
                     lanes.append(lane := [])
-                if len(lanes) > _MOST_AT_ONCE:
-                    raise BadInput(f"more than {_MOST_AT_ONCE} {kind} of a side overlap", "correct their times")
                 lane.append(label)
             for number, lane in enumerate(lanes or [[]] * (kind == KINDS[0]), 1):
                 more = f" {number}" if number > 1 else ""
@@ -301,16 +239,13 @@ def _said(label: Label) -> str:
 
 
 def _subtitles(format: str, item: Annotation) -> str:
-    """SRT or WebVTT; a character that begins markup is written as a number."""
+    """SRT or WebVTT; a character that would begin markup is written as a number."""
     speakers = item.speakers if format == "vtt" else item.plain_speakers
     subtitles = pysubs2.SSAFile()
     for label in item.labels["utterances"]:
-        said = _said(label)
-        # Players of SRT show a number as it is, so an `&` is only one where it would be read as part of a name.
-        is_plain = format == "srt" and html.unescape(said) == said
         speaker, text = (
-            re.sub(f"[{'' if is_plain else '&'}<>{{\\\\]", lambda match: f"&#{ord(match[0])};", part)
-            for part in (speakers[label.side], said)
+            re.sub(r"[<>{\\]|&(?=#?\w)", lambda match: f"&#{ord(match[0])};", part)
+            for part in (speakers[label.side], _said(label))
         )
         text = f"<v {speaker}>{text}" if format == "vtt" else f"{speaker}: {text}"
         subtitles.append(pysubs2.SSAEvent(round(1000 * label.start), round(1000 * label.end), text))
@@ -349,16 +284,12 @@ def _write(
     content = text(item)
     for folder in ("", f"{ORIGINALS}/"):
         export.target.write_text(f"{folder}{item.name}{ending}", content)
-    if ending in (".srt", ".txt") and (
-        shorter := sum(map(ne, item.speakers.values(), item.plain_speakers.values()))
-    ):
-        export.left_out["marks and fourth words in names of speakers, which a colon ends there"] += shorter
     if item.pcm is not None:
         export.write_sound(item.name, item.pcm)
     yield exports.FileEntry(None, item.seconds)
 
 
-def _refuse_edited(out: Path, settings: AnnotationSettings) -> None:
+def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
     """Raise DailytalkError for a folder with a file that was edited: it would be written over."""
     for kept in sorted((out / ORIGINALS).glob("*")):
         edited = inside(out, kept.name)
@@ -367,8 +298,8 @@ def _refuse_edited(out: Path, settings: AnnotationSettings) -> None:
             raise DailytalkError(reason, "bring it back with dailytalk edits, and choose another --out")
 
 
-_TIERS = "tiers of the utterances, tags, words, events and sounds of each speaker"
-_LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, events, sounds"
+_TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
+_LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, sounds"
 
 ANNOTATIONS: list[exports.ExportFormat[Any]] = [
     exports.ExportFormat(
@@ -379,7 +310,6 @@ ANNOTATIONS: list[exports.ExportFormat[Any]] = [
         checked,
         open=open_annotation,
         write=partial(_write, ending, text),
-        settings=AnnotationSettings(),
         options=frozenset(),
         then="" if ending in (".rttm", ".ctm") else "edits",
         prepare=_refuse_edited,

@@ -247,7 +247,9 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     for path in files:
         try:
             if path.stem.endswith(REBUILT):
-                raise BadInput("it has the times of the rebuilt conversation", "export with --timeline source")
+                raise BadInput(
+                    "it has the times of the rebuilt conversation", "export the folder with the transcript"
+                )
             if (name := names.get(path.stem)) is None:
                 where = as_text(session.editable.root)
                 raise BadInput(f"{where!r} has no conversation of this name", "keep file names")

@@ -375,9 +375,7 @@ def test_the_rebuilt_timeline_has_its_sound_beside_it_and_does_not_come_back(
 ) -> None:
     row = built_row("call") | {"sounds": [sound(2.5, 2.6)]}
     write_dataset(tmp_path / "work", [row])
-    done = dailytalk(
-        "export", tmp_path / "work", "--format", "eaf", "--timeline", "rebuilt", "--out", tmp_path / "out"
-    )
+    done = dailytalk("export", tmp_path / "work", "--format", "eaf", "--out", tmp_path / "out")
     assert done.code == 0
     eaf = pympi.Elan.Eaf(str(tmp_path / "out" / "call--rebuilt.eaf"))
     wav = soundfile.info(tmp_path / "out" / eaf.media_descriptors[0]["RELATIVE_MEDIA_URL"])
