@@ -433,15 +433,6 @@ def _ctm_sides(talk: Talk, recording: str) -> Files:
     return files
 
 
-def _rttm(talk: Talk, recording: str) -> Files:
-    words = [
-        f"LEXEME {recording} 1 {a} {_span(a, b)} {w} lex {_person(x.who) or '<NA>'} 0.9 <NA>\n"
-        for x in talk
-        for w, a, b in x.words
-    ]
-    return {f"{NAME}.rttm": (_turns([x for x in talk if x.who], recording).decode() + "".join(words)).encode()}
-
-
 def _supervision(line: Said, recording: str, number: int) -> dict[str, Any]:
     channels = {"left": 0, "right": 1}
     words = [[word, start, _span(start, end), 0.9] for word, start, end in line.words]
@@ -515,7 +506,6 @@ WAYS_TO_WRITE = (
     Way("TextGrid, utterances", _textgrid_utterances, words=False, people=True, passes=_TWO_NAMES),
     Way("CTM", _ctm, utterances=False, passes=_NOBODY),
     Way("CTM, a file a side", _ctm_sides, utterances=False, passes=_TWO_NAMES),
-    Way("RTTM", _rttm, utterances=False, people=True, passes=_TWO_NAMES),
     Way("lhotse, JSON Lines", _lhotse_lines, people=True, document="lhotse supervisions", passes=_NOBODY),
     Way(
         "lhotse, of a corpus",

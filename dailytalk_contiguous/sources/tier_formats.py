@@ -13,6 +13,7 @@ import pympi
 from praatio.utilities.textgrid_io import parseTextgridStr
 
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import MOST_LABELS, broken, read_text, readable_text, refuse_many
 
@@ -24,11 +25,11 @@ WORD_TIER_SHARE = 0.9
 SPEECH_SHARE = 0.5
 
 #: What an export calls its tiers: `Anna/utterances`, and `Anna/utterances 2` for those that overlap.
-OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|events|sounds)( \d+)?")
+OWN_TIER = re.compile(r"(.*)/(utterances|tags|words|sounds)( \d+)?")
 
 #: Tokens of the names and linguistic types of tiers that are about speech, and no speech.
 _ABOUT_SPEECH = re.compile(
-    r"phon\w*|phones?|gestures?|gaze|gloss\w*|ge|ps|pos|transl\w*|ft|comments?|notes?|ref|segments?|syll\w*|tones?"
+    r"phon\w*|phones?|silences?|gestures?|gaze|gloss\w*|ge|ps|pos|transl\w*|ft|comments?|notes?|ref|segments?|syll\w*|tones?"
 )
 _KIND_OF_TIER = re.compile(r"words?|utterances?|utts?|transcripts?|transcription|tx")
 
@@ -51,15 +52,11 @@ _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
 
 class Tier(NamedTuple):
-    """A tier, with its speaker and its linguistic type where a file names them.
-
-    `refers`: its labels belong to those of another tier.
-    """
+    """A tier, with its speaker and its linguistic type where a file names them."""
 
     name: str
     labels: list[Interval]
     speaker: str = ""
-    refers: bool = False
     type: str = ""
 
 
@@ -72,28 +69,19 @@ def read_eaf(path: Path) -> list[Tier]:
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise broken(path, "declares entities, which ELAN never does", SAVE_EAF)
     refuse_many(path, text.count("<") - text.count("</"), "elements", 5 * MOST_LABELS)
-    refuse_many(path, text.count("="), "attributes", 10 * MOST_LABELS)
     eaf = pympi.Elan.Eaf(author="")
     eaf.remove_tier("default")
     eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
     try:
         pympi.Elan.parse_eaf(str(path), eaf, True)
-    except KeyError as error:
-        raise broken(path, f"has no {quoted(str(error.args[0]))} where ELAN writes one", SAVE_EAF) from None
+        tiers = _tiers_of(path, eaf)
+    except BadInput:
+        raise
     except Exception as error:  # a plain Exception for what is no XML, and whatever its content leads to
         cause = error.__context__ or error
-        raise broken(path, f"can't be read by pympi ({cause or type(cause).__name__})", SAVE_EAF) from None
+        raise broken(path, f"can't be read by pympi ({type(cause).__name__}: {cause})", SAVE_EAF) from None
     if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
         raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
-    try:
-        tiers = _tiers_of(path, eaf)
-    except KeyError as error:
-        raise broken(path, f"refers to {quoted(str(error.args[0]))}, which is not in it", SAVE_EAF) from None
-    declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    if (count := sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())) != declared:
-        raise broken(
-            path, f"has {declared} annotations, of which {declared - count} have the id of another", SAVE_EAF
-        )
     if not tiers:
         raise broken(path, "has no tiers", SAVE_EAF)
     return tiers
@@ -122,7 +110,7 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
             of_owner.setdefault(owner, []).append(entry[1].strip())
         labels += [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
         kind = about.get("LINGUISTIC_TYPE_REF", "")
-        tiers.append(Tier(name, labels, about.get("PARTICIPANT", ""), bool(refs), kind))
+        tiers.append(Tier(name, labels, about.get("PARTICIPANT", ""), kind))
     return tiers
 
 
@@ -153,17 +141,12 @@ def read_tiers(path: Path) -> list[Tier]:
 
 
 class SpeechTier(NamedTuple):
-    """A tier with speech: `kind` is words or utterances, `number` is `2` in an export's `Anna/utterances 2`.
-
-    `refers`: as in `Tier`.
-    """
+    """A tier with speech: `kind` is words or utterances."""
 
     name: str
     speaker: str
     kind: str
     labels: list[Interval]
-    number: str = ""
-    refers: bool = False
 
 
 def speech_tiers(
@@ -172,63 +155,45 @@ def speech_tiers(
     """The tiers of speech, and the names of the other ones that have labels.
 
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
-    that is named for something else (phones, glosses, gestures; of our own exports tags, events, sounds), that
-    has less than `SPEECH_SHARE` of the different words of another tier of the speaker, or that refers to another
-    one of speech. Where a speaker has words and utterances, the words count. Raises BadInput where it is unclear.
+    that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
+    than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
+    utterances, the words count. Raises BadInput where it is unclear.
     """
     tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
-    of_speaker: dict[str, list[SpeechTier]] = {}
+    of_speaker: dict[str, list[tuple[int, SpeechTier]]] = {}
     for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
         own = OWN_TIER.fullmatch(tier.name.strip())
         tokens = re.findall(r"[^\W_]+", tier.name)
-        kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
-        speaker = tier.speaker
-        if not speaker and own:
-            speaker = own[1]
-        elif not speaker and "@" in tier.name:
-            speaker = tier.name.rpartition("@")[2]
-        elif not speaker:
-            speaker = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = tier.speaker or (own and own[1]) or tier.name.rpartition("@")[2] * ("@" in tier.name)
+        speaker = speaker or " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
         speaker = " ".join(speaker.split())
-        if not speaker:  # the first tier of each kind is one speaker's, the second the other's
-            taken = {key: {entry.kind for entry in entries} for key, entries in of_speaker.items()}
-            speaker = next(n for n in "123" if kind not in taken.get(n, ()) or n == "3")
-        entry = SpeechTier(tier.name, speaker, kind, tier.labels, (own and own[3]) or "", tier.refers)
-        of_speaker.setdefault(speaker.casefold(), []).append(entry)
-    speech = [entry for entries in of_speaker.values() for entry in _speech_of(path, entries)]
+        kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
+        count = len({word.casefold() for *_, text in tier.labels for word in text.split() if word.isalpha()})
+        entry = SpeechTier(tier.name, speaker, kind, tier.labels)
+        of_speaker.setdefault(speaker.casefold(), []).append((count, entry))
+    speech: list[SpeechTier] = []
+    for entries in of_speaker.values():
+        most = max(count for count, _ in entries)
+        full = [
+            entry for count, entry in entries if count >= SPEECH_SHARE * most or OWN_TIER.fullmatch(entry.name)
+        ]
+        full = [entry for entry in full if entry.kind == "words"] or full
+        if len(full) > 1 and not all(OWN_TIER.fullmatch(entry.name) for entry in full):
+            several = " and ".join(quoted(entry.name) for entry in full[:3])
+            reason = f"has several tiers of {full[0].kind} for {quoted(full[0].speaker)}: {several}"
+            raise broken(path, reason, "name the right one with --tier")
+        speech += full
     used = {entry.name for entry in speech}
     return speech, [tier.name for tier in tiers if tier.name not in used]
 
 
-def _speech_of(path: Path, entries: Sequence[SpeechTier]) -> list[SpeechTier]:
-    """The tiers of a speaker that are speech."""
-    count = [
-        len({word.casefold() for *_, text in entry.labels for word in text.split() if word.isalpha()})
-        for entry in entries
-    ]
-    least = SPEECH_SHARE * max(count)
-    full = [entry for entry, n in zip(entries, count, strict=True) if n >= least or entry.number]
-    aligned = [entry for entry in full if not entry.refers] or full
-    speech = [entry for entry in aligned if entry.kind == "words"] or aligned
-    if len(several := [entry for entry in speech if not entry.number]) > 1:
-        names = " and ".join(quoted(entry.name) for entry in several[:3])
-        reason = f"has several tiers of {speech[0].kind} for {quoted(speech[0].speaker)}: {names}"
-        raise broken(path, reason, "name the right one with --tier")
-    return speech
-
-
 def _is_about_speech(tier: Tier) -> bool:
-    own = OWN_TIER.fullmatch(tier.name.strip())
-    tokens = re.findall(r"[^\W_]+", f"{tier.name.partition('@')[0]} {tier.type}".casefold())
-    labels = {label.casefold() for _, _, label in tier.labels}
-    is_activity = (
-        {"silent", "sounding"} <= labels <= {"silent", "sounding", *LABELS}
-    )  # Praat's To TextGrid (silences)
-    if own:
+    if own := OWN_TIER.fullmatch(tier.name.strip()):
         return own[2] not in ("utterances", "words")
-    return is_activity or any(map(_ABOUT_SPEECH.fullmatch, tokens))
+    tokens = re.findall(r"[^\W_]+", f"{tier.name.partition('@')[0]} {tier.type}".casefold())
+    return any(map(_ABOUT_SPEECH.fullmatch, tokens))
 
 
 def _holds_words(name_tokens: Sequence[str], intervals: Sequence[Interval]) -> bool:

@@ -19,13 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
-from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
-from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
+from dailytalk_contiguous.sources.transcript_marks import without_marks
 from dailytalk_contiguous.sources.transcript_text import (
     MOST_LABELS,
     NUMBER,
@@ -47,30 +45,15 @@ KEYS = {
     "language": ("language", "lang"),
 }
 
-#: The columns of NIST's formats, and how many a line must have: `ctm` in the documentation of SCTK with the last
-#: two fields of RT-04's evaluation plan, and RTTM in appendix A of that of RT-09.
+#: The columns of NIST's formats, of which a line must have at least so many: `ctm` in the documentation of SCTK, and
+#: RTTM in appendix A of the plan of RT-09.
 COLUMNS = {
-    ".ctm": (5, ["recording_id", "channel", "start", "duration", "word", "probability", "kind", "speaker"]),
+    ".ctm": (5, ("recording_id", "channel", "start", "duration", "word", "probability", "kind", "speaker")),
     ".rttm": (
         9,
-        [
-            "kind",
-            "recording_id",
-            "channel",
-            "start",
-            "duration",
-            "word",
-            "type",
-            "speaker",
-            "probability",
-            "ahead",
-        ],
+        ("kind", "recording_id", "channel", "start", "duration", "", "", "speaker", "probability", "ahead"),
     ),
 }
-_NO_LEXEMES = frozenset({"non-lex", "misc", "noscore"})
-
-#: The field of a record that is none, with the error that says so; no file has it.
-_PROBLEM = "\0problem"
 
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
@@ -114,8 +97,6 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
     """
-    if problem := item.get(_PROBLEM):
-        raise problem
     start, end = _span(path, position, item)
     text, language = field_of(item, "text"), field_of(item, "language")
     if not isinstance(text, str | None):
@@ -124,63 +105,55 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
         None if (value := field_of(item, field)) is None else str(value)
         for field in ("channel", "speaker", "recording")
     )
-    is_code = isinstance(language, str) and re.fullmatch("[a-z]{2,3}", language) and language != "und"
-    code = language if is_code else None
+    code = language if isinstance(language, str) and re.fullmatch("[a-z]{2}", language) else None
     whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
     if "word" in item:
         return [whole._replace(text=None, words=[_word(path, position, item, (start, end))])]
-    words, names = _words_of(path, item, whole)
-    if len({*names}) > 1:
-        turns = itertools.groupby(zip(names, words, strict=True), key=itemgetter(0))
-        return [_turn(whole, name, [word for _, word in group]) for name, group in turns]
-    if text is None and words:
-        text = join_words(word["word"] for word in words)
-    if text is not None:
-        text = " ".join(text.split())
-        in_time = sorted(words, key=lambda word: (word["start"], word["end"]))
-        spelled = next((order for order in (words, in_time) if _spell(order, text)), [])
-        words = spelled if are_word_times(spelled, start, end) else []
-    return [whole._replace(text=text, words=words, speaker=names[0] if names else speaker)]
+    spoken = _words_of(path, item, whole)
+    turns = [(name, [word for _, word in turn]) for name, turn in itertools.groupby(spoken, key=itemgetter(0))]
+    passages = []
+    for name, words in turns or [(speaker, list[WordRow]())]:
+        if len(turns) > 1:
+            start, end = min(word["start"] for word in words), max(word["end"] for word in words)
+        said = text
+        if len(turns) > 1 or (text is None and words):
+            said = join_words(word["word"] for word in words)
+        is_spelled = said is not None and _letters(said) == _letters(" ".join(word["word"] for word in words))
+        words = words if is_spelled and are_word_times(words, start, end) else []
+        said = said and " ".join(said.split())
+        passages.append(whole._replace(start=start, end=end, text=said, words=words, speaker=name))
+    return passages
 
 
-def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> tuple[list[WordRow], list[str | None]]:
+def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> list[tuple[str | None, WordRow]]:
     """The words of a record, whatever list they are in, and who says each.
 
     Those without times, as WhisperX gives numbers, share what is free between their neighbours.
     """
     alignment = item.get("alignment")
-    listed = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
-    entries = [
-        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry
-        for entry in (listed if isinstance(listed, list) else [listed])
-    ]
-    if not all(isinstance(entry, dict) for entry in entries):
-        reason = f"{whole.position} has the words {quoted(listed)}"
+    entries = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict | list) for entry in entries):
+        reason = f"{whole.position} has the words {quoted(entries)}"
         raise broken(path, reason, "give each its word, start and end")
-    positions = [f"{whole.position}, word {n}" for n in range(1, len(entries) + 1)]
+    words = [
+        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry for entry in entries
+    ]
     spans = {
-        number: _span(path, position, entry)
-        for number, (position, entry) in enumerate(zip(positions, entries, strict=True))
-        if _times(entry) != (None, None)
+        number: _span(path, f"{whole.position}, word {number + 1}", word)
+        for number, word in enumerate(words)
+        if _times(word) != (None, None)
     }
     # Word `n` is from `n` to `n + 1` on the axis along which the times of others are interpolated.
     known = [(number + edge, span[edge]) for number, span in spans.items() for edge in (0, 1)]
-    axis, times = zip((0, whole.start), *known, (len(entries), whole.end), strict=True)
-    for number in range(len(entries)):
-        if number not in spans:
-            first, last = np.interp([number, number + 1], axis, times).round(6).tolist()
-            spans[number] = min(first, last), last  # neighbours may overlap
-    words = [_word(path, positions[n], entry, spans[n]) for n, entry in enumerate(entries)]
-    speakers = [entry.get("speaker", whole.speaker) for entry in entries]
-    return words, [None if speaker is None else str(speaker) for speaker in speakers]
-
-
-def _turn(whole: Passage, speaker: str | None, words: list[WordRow]) -> Passage:
-    """What one speaker of the words of a passage says until another does."""
-    start, end = min(word["start"] for word in words), max(word["end"] for word in words)
-    words = words if are_word_times(words, start, end) else []
-    text = join_words(word["word"] for word in words)
-    return whole._replace(start=start, end=end, text=text, words=words, speaker=speaker)
+    axis, times = zip((0, whole.start), *known, (len(words), whole.end), strict=True)
+    spoken = []
+    for number, word in enumerate(words):
+        first, last = np.interp([number, number + 1], axis, times).round(6).tolist()
+        span = spans.get(number, (min(first, last), last))  # neighbours may overlap
+        speaker = word.get("speaker", whole.speaker)
+        row = _word(path, f"{whole.position}, word {number + 1}", word, span)
+        spoken.append((None if speaker is None else str(speaker), row))
+    return spoken
 
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -204,21 +177,12 @@ def _word(path: Path, position: str, item: Mapping[str, Any], times: tuple[float
     word, probability = item.get("word"), field_of(item, "probability")
     if not isinstance(word, str) or not word.strip():
         raise broken(path, f"{position} has the word {quoted(word)}", "give every word as text that isn't empty")
-    if not isinstance(probability, int | float | None) or isinstance(probability, bool):
-        remedy = "give a number from 0 to 1, or leave it out"
-        raise broken(path, f"{position} has the probability {quoted(probability)}", remedy)
     sure = probability if is_number(probability, 0, 1) else None
     return {"word": " ".join(word.split()), "start": times[0], "end": times[1], "probability": sure}
 
 
-def _spell(words: Sequence[WordRow], text: str) -> bool:
-    """Whether words spell a text; recognisers leave marks of sounds out of them."""
-    joined = " ".join(word["word"] for word in words)
-    return _letters(text) == _letters(joined) or _letters(without_marks(text)) == _letters(without_marks(joined))
-
-
 def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
+    return "".join(filter(str.isalnum, without_marks(text))).casefold()
 
 
 def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
@@ -239,7 +203,7 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
 
 
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
-    """Words and turns of a CTM or an RTTM; `;;` begins a comment."""
+    """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
     text, suffix = readable_text(path), path.suffix.lower()
     refuse_many(path, text.count("\n"), "lines")
     least, columns = COLUMNS[suffix]
@@ -247,11 +211,9 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         fields = line.split()
         if not fields or fields[0].startswith(";;"):
             continue
-        position = f"line {number}"
         if not least <= len(fields) <= len(columns):
-            count = f"{least} to {len(columns)}"
-            remedy = "save the file again, one record a line"
-            raise broken(path, f"{position} has {len(fields)} fields, not {count}", remedy)
+            reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
+            raise broken(path, reason, "save the file again, one record a line")
         item: dict[str, Any] = {
             name: field
             for name, field in zip(columns, fields, strict=False)
@@ -260,22 +222,10 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         for name in ("start", "duration", "probability"):
             if NUMBER.fullmatch(item.get(name, "")):
                 item[name] = float(item[name])
-        if _is_said(suffix, item):
-            yield position, item
-
-
-def _is_said(suffix: str, item: dict[str, Any]) -> bool:
-    """Whether a line is a word, a mark or, of an RTTM, a turn: other objects are about none of them."""
-    kind, word = item.get("kind", ""), item.get("word", "")
-    if suffix == ".ctm":
-        item["word"] = word.replace("<space>", " ")
-        return bool(mark_of(word)) or kind.casefold() not in _NO_LEXEMES
-    if kind == "NON-LEX":
-        item["word"] = f"[{item.get('type', '')}]"
-        return mark_of(item["word"]) is not None
-    if kind == "SPEAKER":
-        item.pop("word", None)
-    return kind == "SPEAKER" or (kind == "LEXEME" and bool(word))
+        if suffix == ".ctm":
+            item["word"] = item["word"].replace("<space>", " ")
+        if suffix == ".ctm" or item["kind"] == "SPEAKER":
+            yield f"line {number}", item
 
 
 # JSON
@@ -321,8 +271,6 @@ def _lhotse(item: dict[str, Any]) -> dict[str, Any]:
     """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
     channels = item.get("channel", 0)
     channels = channels if isinstance(channels, list) else [channels]
-    if not all(isinstance(channel, int) for channel in channels):
-        raise ValueError("its channel is no number")
     return item | {"channel": f"ch{channels[0]}" if len(channels) == 1 else None}
 
 
@@ -360,61 +308,32 @@ DOCUMENTS = (
 
 def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
-    if whisper_json.begins_with_clip(path):
-        yield from _clips(path)
-        return
     text, title = read_text(path), f"transcript {shown(path)}"
+    about: dict[str, Any] = {}
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         refuse_many(path, text.count("[") + text.count("{"), "lists and objects", 2 * MOST_LABELS)
-        data = parse_json(text, title, nan=True)
-        positions = (f"item {n}" for n in itertools.count(1))
+        data, noun = parse_json(text, title, nan=True), "item"
+        if isinstance(data, dict):
+            about["language"] = data.get("language")
     else:
         refuse_many(path, text.count("\n"), "lines", 2 * MOST_LABELS)  # of a whole corpus, perhaps
-        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-        data = [parse_json(line, title, line=n, nan=True) for n, line in lines]
-        positions = (f"line {n}" for n, _ in lines)
+        lines = [line for line in text.split("\n") if line.strip()]
+        data, noun = [parse_json(line, title, line=n, nan=True) for n, line in enumerate(lines, 1)], "line"
     kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
     if kind is None:
         if data == []:
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
-    items, names = kind.items(data) or [], {*kind.names}
-    about = {"language": data.get("language")} if isinstance(data, dict) else {}
-    beside = data.get("words") if isinstance(data, dict) else None
-    if beside and not any(isinstance(item, dict) and item.keys() & {"words", "speaker"} for item in items):
-        items, names = beside, {"word", "start", "end"}  # OpenAI's service gives words beside segments
-    for position, item in zip(positions, items, strict=False):
+    for number, item in enumerate(kind.items(data) or [], 1):
         try:
             record = about | {**kind.record(item)}
-            if names and (missing := names - item.keys()):
-                raise ValueError(f"{', '.join(sorted(missing))} is missing")
             if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             remedy = f"give {kind.shape}, or take the file away"
-            problem = broken(path, f"{position} is {quoted(item)} ({error})", remedy)
-            # Of a file of many recordings it is one's alone.
-            record = {
-                "recording_id": field_of(item, "recording") if isinstance(item, dict) else None,
-                _PROBLEM: problem,
-            }
-        yield position, record
-
-
-def _clips(path: Path) -> Iterator[TranscriptRecord]:
-    """The segments of a whisper.json."""
-    texts = whisper_json.read_whisper_json(path)
-    problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in texts.rejects}
-    for name, entry in texts.entries.items():
-        if name not in problems and entry.get("segments") is None:
-            problems[name] = broken(path, f"{quoted(name)} has no segments, so no times", "transcribe it again")
-        if name in problems:
-            yield quoted(name), {"recording_id": name, _PROBLEM: problems[name]}
-            continue
-        about = {"recording_id": name, "language": entry.get("language")}
-        for number, segment in enumerate(entry["segments"], 1):
-            yield f"{quoted(name)}, segment {number}", about | segment
+            raise broken(path, f"{noun} {number} is {quoted(item)} ({error})", remedy) from None
+        yield f"{noun} {number}", record
 
 
 # Of all formats

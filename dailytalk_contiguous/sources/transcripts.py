@@ -6,7 +6,6 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -30,7 +29,6 @@ from dailytalk_contiguous.sources.transcript_formats import (
 )
 from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import broken, read_packed
-from dailytalk_contiguous.sources.whisper_json import begins_with_clip, first_whisper_json, folded
 from dailytalk_contiguous.store.files import leads_out
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -39,9 +37,6 @@ _SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)",
 
 #: What a transcript that others are compared with ends in.
 REFERENCE = ".reference.json"
-
-#: Seconds by which words may be beyond the end of their recording, where their times are milliseconds.
-NEAR_END = 1.0
 
 #: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
 MOST_BEYOND = 20.0
@@ -61,8 +56,7 @@ def find_transcripts(
     They are named like the audio file except for the ending (`call.json`), those of one channel with the side
     before it (`call.left.srt`: left, l, a, 1, ch0 … right, r, b, 2, ch1). A run's `transcript.jsonl`, lhotse's
     `*supervisions*.jsonl.gz` and NeMo's `*manifest*.json`, which may or may not have lines for this recording, are
-    among them, and so is, where nothing else is found, the whisper.json of the nearest folder above the recording
-    that has one. Files `*.reference.json` are never found: they are no transcripts.
+    among them. Files `*.reference.json` are never found: they are no transcripts.
 
     Args:
         audio_file: the recording.
@@ -90,19 +84,12 @@ def find_transcripts(
     else:
         top = folder / relative.parent
         same = usable(_named_like(audio_file, top)) or usable(_named_like(audio_file, folder))
-    above = [top, *top.parents][: len(relative.parts)]
-    texts = (_whisper_json(folder, folder.stat().st_mtime_ns, root) for folder in above if folder.is_dir())
-    return same or [path for path in texts if path][:1]
+    return same
 
 
 def is_of_many(path: Path) -> bool:
     """Whether a file may be the transcript of many recordings."""
-    return path.is_file() and (is_shared(path.name, "") or begins_with_clip(path))
-
-
-@lru_cache(maxsize=8)
-def _whisper_json(folder: Path, changed: int, root: Path | None) -> Path | None:
-    return first_whisper_json(folder, root)
+    return path.is_file() and is_shared(path.name, "")
 
 
 def read_transcripts(
@@ -130,9 +117,9 @@ def read_transcripts(
     cues: list[Cue] = []
     turns: list[Passage] = []
     origin: dict[str, Path] = {}
-    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    people: dict[bool, dict[str, str]] = {True: {}, False: {}}  # of turns, and of the transcript's own
     for path, side in _sides_of_files(paths, Path(recording_file).stem, channels or {}).items():
-        passages = _in_seconds(path, _read(path, side, recording_file, tiers, left), duration)
+        passages = _read(path, side, recording_file, duration, tiers, left)
         if mix:
             passages = [
                 item._replace(channel=side or MIX) for item in passages if item.words or item.text is not None
@@ -147,9 +134,7 @@ def read_transcripts(
             elif not is_turn:
                 spoken.setdefault(item.channel or OPEN, []).append(item)
             if name := person(item.speaker):
-                # A transcript's own names take precedence over those of turns.
-                length = item.end - item.start
-                seconds[item.channel or OPEN, name] += 1e-6 * length if is_turn else length
+                people[is_turn].setdefault(item.channel or OPEN, name)
         for channel, items in sorted(spoken.items()):
             for known, other in origin.items():
                 if other != path and (channel == known or OPEN in (channel[0], known[0])):
@@ -157,14 +142,14 @@ def read_transcripts(
                     raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
             cues += _cues_of(channel, items)
-    people = {channel: name for (channel, name), _ in sorted(seconds.items(), key=lambda item: item[1])}
+    names = people[True] | people[False]
     cues += [
         {"channel": turn.channel, "start": turn.start, "end": turn.end, "text": None, "words": []}
         for turn in turns
-        if turn.channel in people.keys() - origin.keys()
+        if turn.channel in names.keys() - origin.keys()
     ]
     for cue in cues:
-        cue["speaker"] = people.get(cue["channel"])
+        cue["speaker"] = names.get(cue["channel"])
         cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
         cue["channel"] = MIX if mix else cue["channel"]
     return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
@@ -348,16 +333,13 @@ def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
         spans = [*marks_in(text)]
     if not text or not spans:
         return passage, []
-    inside = np.zeros(len(text), bool)
-    for first, last, _ in spans:
-        inside[first:last] = True
-    tokens = [match.span() for match in re.finditer(r"\S+", text)]
-    if [word["word"].casefold() for word in words] == [text[slice(*token)].casefold() for token in tokens]:
-        timed = [*zip(tokens, words, strict=True)]
-        spoken = [word for token, word in timed if not inside[slice(*token)].any()]
-    else:
-        spoken = [word for word in words if not mark_of(word["word"])]
-        timed = [*zip((token for token in tokens if not inside[slice(*token)].any()), spoken, strict=False)]
+    outside = [
+        token.span()
+        for token in re.finditer(r"\S+", text)
+        if not any(first < token.end() and token.start() < last for first, last, _ in spans)
+    ]
+    spoken = [word for word in words if not mark_of(word["word"])]
+    timed = [*zip(outside, spoken, strict=True)] if len(outside) == len(spoken) else []
     letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
     times = [passage.start, *(word[edge] for _, word in timed for edge in ("start", "end")), passage.end]
     marks = []
@@ -366,42 +348,23 @@ def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
         if mark.kind != SILENCE:
             span = {"start": start, "end": max(end, start + SHORTEST_WORD)}
             marks.append({"mark": mark.name, "mark_kind": mark.kind} | span)
-    return None if passage.text is None else passage._replace(text=without_marks(text), words=spoken), marks
-
-
-def _in_seconds(path: Path, passages: list[Passage], duration: float | None) -> list[Passage]:
-    """Passages with times in seconds: those of a file that are surely milliseconds are divided by 1000.
-
-    Raises BadInput for one whose times are some other unit, or those of another recording.
-    """
-    edges = ("start", "end")
-    times = [edge for item in passages for edge in (item.start, item.end)]
-    times += [word[edge] for item in passages for word in item.words for edge in edges]
-    if not duration or not times or max(times) <= MOST_BEYOND * duration:
-        return passages
-    if all(time.is_integer() for time in times) and max(times) / 1000 <= duration + NEAR_END:
-        return [
-            item._replace(
-                start=item.start / 1000,
-                end=item.end / 1000,
-                words=[word | {edge: word[edge] / 1000 for edge in edges} for word in item.words],
-            )
-            for item in passages
-        ]
-    raise broken(
-        path,
-        f"has times up to {max(times):,.0f} s, and the recording is {duration:,.1f} s long",
-        "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
-    )
+    if passage.text is None:
+        return None, marks
+    return passage._replace(text=without_marks(text), words=[word for _, word in timed]), marks
 
 
 def _read(
-    path: Path, side: str | None, recording_file: str, tiers: Collection[str], left: dict[str, list[str]] | None
+    path: Path,
+    side: str | None,
+    recording_file: str,
+    duration: float | None,
+    tiers: Collection[str],
+    left: dict[str, list[str]] | None,
 ) -> list[Passage]:
     ending = ending_of(path.name)
     if ending is None:
         raise broken(path, f"has the unknown extension {quoted(path.suffix)}", f"give {', '.join(FORMATS)}")
-    shared = is_shared(path.name, Path(recording_file).stem) or begins_with_clip(path)
+    shared = is_shared(path.name, Path(recording_file).stem)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
     others: list[str] = []
     passages = read_passages(path, side, pick, tiers, others)
@@ -409,13 +372,14 @@ def _read(
         left[path.name] = others
     if not passages and not shared:
         raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
-    stem = PurePosixPath(recording_file).stem
-    return [
-        item._replace(channel=_marker(_bare(item.recording).rpartition("/")[2], stem) or item.channel)
-        if item.recording
-        else item
-        for item in passages
-    ]
+    latest = max((item.end for item in passages), default=0.0)
+    if duration and latest > MOST_BEYOND * duration:
+        raise broken(
+            path,
+            f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long",
+            "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
+        )
+    return passages
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
@@ -427,45 +391,30 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     names = [*names]
     if path.name == TRANSCRIPT:
         return [name for name in names if name == recording_file]
-    meant = folded(recording_file)
-    stem = PurePosixPath(meant).stem
-    agreeing = {
-        name: count for name in names if stem in folded(name) and (count := _parts_in_common(folded(name), meant))
-    }
+    parts = _bare(recording_file)
+    common = {name: min(len(parts), len(named)) for name in names if name and (named := _bare(name))}
+    agreeing = {name: count for name, count in common.items() if parts[-count:] == _bare(name)[-count:]}
     chosen = [name for name, count in agreeing.items() if count == max(agreeing.values())]
     if recording_file in chosen:
         return [recording_file]
-    if len(chosen) > 1 and not all(_marker(_bare(name).rpartition("/")[2], stem) for name in chosen):
+    if len(chosen) > 1:
         raise broken(
             path,
-            f"names {len(chosen)} recordings that {quoted(recording_file)} may be: {_listed(chosen)}",
+            f"names {len(chosen)} recordings that {quoted(recording_file)} may be: {', '.join(chosen[:3])}",
             "give each its path under the folder of recordings",
         )
     if shared:
         return chosen
     if not chosen and "" not in names and len(names) > 1:
-        raise broken(path, f"is about {_listed(names)}, not {quoted(stem)}", "give it the lines of this recording")
+        reason = f"is about {', '.join(map(quoted, names[:3]))}, not {quoted(recording_file)}"
+        raise broken(path, reason, "give it the lines of this recording")
     return [name for name in names if not name or name in chosen] or names
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join([*map(quoted, names[:3]), *(["…"] if len(names) > 3 else [])])
-
-
-def _parts_in_common(name: str, recording_file: str) -> int:
-    """Folders and name, from the end, that two paths share; 0 where they name different recordings."""
-    parts, named_parts = _bare(recording_file).split("/"), _bare(name).split("/")
-    if marker := _marker(named_parts[-1], parts[-1]):
-        named_parts[-1] = named_parts[-1].removesuffix(f".{marker}")
-    count = min(len(parts), len(named_parts))
-    return count if parts[-count:] == named_parts[-count:] else 0
-
-
-def _bare(name: str) -> str:
-    """A path without the ending of an audio file, with forward slashes."""
-    path = name.replace("\\", "/").strip("/")
-    suffix = PurePosixPath(path).suffix
-    return path.removesuffix(suffix) if suffix.lower() in AUDIO_SUFFIXES else path
+def _bare(name: str) -> list[str]:
+    """The parts of a path, without the ending of an audio file."""
+    path = PurePosixPath(name.replace("\\", "/").strip("/"))
+    return [*(path.with_suffix("") if path.suffix.lower() in AUDIO_SUFFIXES else path).parts]
 
 
 def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:

@@ -8,7 +8,7 @@ what was read, apart from what was changed on purpose.
 import json
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -210,38 +210,21 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
     """
     keys, names = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
-    exact, by_folded = {*keys}, _grouped(keys, folded)
-    alike = {
-        name: [name]
-        if name in exact
-        else by_folded.get(folded(name)) or by_folded.get(folded(name).rpartition("/")[2], [])
-        for name in names
-    }
-    claims = Counter(key for found in alike.values() for key in found)
-    key_by_name = {
-        name: found[0]
-        for name, found in alike.items()
-        if len(found) == 1 and (found[0] == name or claims[found[0]] == 1)
-    }
-    matched = {*key_by_name.values()}
-    by_file = _grouped(names, _file_name)
-    rejects = [
-        _unmatched(key, by_file.get(_file_name(key), []), key_by_name) for key in keys if key not in matched
-    ]
-    return Matches(key_by_name, rejects)
-
-
-def _unmatched(key: str, names: list[str], key_by_name: Mapping[str, str]) -> Reject:
-    free = [name for name in names if name not in key_by_name]
-    if not names:
-        return Reject(key, "transcript", f"no audio file is called {quoted(key)}", "put the clip back")
-    if not free:
-        of = key_by_name[names[0]]
-        return Reject(
-            key, "transcript", f"{quoted(names[0])} has the entry {quoted(of)} already", "keep one of them"
+    matched: dict[str, str] = {}
+    for form in (str, folded, _file_name):
+        taken = {*matched.values()}
+        by_form = _grouped(
+            [key for key in keys if key not in taken and (form != _file_name or "/" not in key)], form
         )
-    several = " or ".join(map(quoted, free[:3]))
-    return Reject(key, "transcript", f"{quoted(key)} may be about {several}", "give it the exact name of the file")
+        for known, alike in _grouped([name for name in names if name not in matched], form).items():
+            if len(alike) == len(by_form.get(known, ())) == 1:
+                matched[alike[0]] = by_form[known][0]
+    rejects = [
+        Reject(key, "transcript", f"{quoted(key)} is about no audio file alone", "give it the exact name of one")
+        for key in keys
+        if key not in matched.values()
+    ]
+    return Matches({name: matched[name] for name in names if name in matched}, rejects)
 
 
 @lru_cache(maxsize=1 << 17)
