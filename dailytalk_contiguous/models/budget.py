@@ -21,17 +21,7 @@ _KEPT = "run the same command again: what was bought is kept"
 
 
 class SpendingLimit(DailytalkError):
-    """The next request would pass the limit of what a run may spend (USD), of which `spent` are charged."""
-
-    def __init__(self, limit: float, spent: float) -> None:
-        super().__init__(
-            f"the next utterance would pass the spending limit of {limit:g} USD ({spent:.4f} USD are spent)",
-            f"raise --max-cost and {_KEPT}",
-        )
-        self.limit, self.spent = limit, spent
-
-    def __reduce__(self) -> tuple[type["SpendingLimit"], tuple[float, float]]:
-        return SpendingLimit, (self.limit, self.spent)
+    """The next request would pass the limit of what a run may spend."""
 
 
 class Budget:
@@ -54,7 +44,11 @@ class Budget:
         self.check_halted()
         with self._lock:
             if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
-                raise SpendingLimit(self.limit, self.spent)
+                raise SpendingLimit(
+                    f"the next utterance would pass the spending limit of {self.limit:g} USD "
+                    f"({self.spent:.4f} USD are spent)",
+                    f"raise --max-cost and {_KEPT}",
+                )
             self._reserved += price
         costs: list[float] = []
         try:

@@ -1,6 +1,5 @@
 """Requests over HTTP to services that cost money or take long, with limits and a pause that all threads share."""
 
-import codecs
 import json
 import os
 import re
@@ -52,14 +51,11 @@ MOST_ANSWER_BYTES = 64 << 20
 #: Bytes of an answer with another status, unpacked: more is not needed to say what is wrong.
 MOST_REFUSAL_BYTES = 64 << 10
 
-#: Bytes of a stream and of one of its events, unpacked. A token of text takes about 250 as an event.
-MOST_STREAM_BYTES, MOST_EVENT_BYTES = 16 << 20, 1 << 20
+#: Bytes of a stream, unpacked. A token of text takes about 250 as an event.
+MOST_STREAM_BYTES = 16 << 20
 
 #: Characters that are shown of what a service says.
 LONGEST_MESSAGE = 200
-
-#: Seconds that the end of a stream is waited for once its last event has come.
-END_SECONDS = 0.05
 
 #: Types of answers that are no stream of events, whatever they hold.
 _NO_STREAMS = ("text/html", "application/json", "application/xml", "text/xml")
@@ -150,13 +146,6 @@ class _Trouble(Exception):
     final: bool = False
     everywhere: bool = False
     begun: bool = False
-
-
-class _Deadline(NamedTuple):
-    """When an answer must be there, by the client's clock, and the seconds that it was given."""
-
-    at: float
-    seconds: float
 
 
 class Client:
@@ -325,8 +314,7 @@ class Client:
             raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
         if trouble.begun:
             raise BrokenOff(f"{self.service} {trouble.reason}, after part of its answer had come", remedy)
-        tries_told = f", at the last of {tried} tries" if tried > 1 else ""
-        raise NotAnswered(f"{self.service} {trouble.reason}{tries_told}", remedy)
+        raise NotAnswered(f"{self.service} {trouble.reason}, at the last of {tried} tries", remedy)
 
     def _given_up(self, trouble: _Trouble) -> _Trouble:
         """The error for a line without an answer: of this line, or of the whole service."""
@@ -361,8 +349,8 @@ class Client:
 
         `about` names a line that costs; without one, an answer that can't be used ends nothing.
         """
-        with self._answer(request, absent) as (_, response, until):
-            body = b"".join(self._parts(response, lambda: until, MOST_ANSWER_BYTES))
+        with self._answer(request, absent) as (response, until):
+            body = b"".join(self._parts(response, until, MOST_ANSWER_BYTES))
         try:
             value = read(Reply(body, response.headers.get("Content-Type", "")))
         except ShortRead as error:
@@ -399,17 +387,14 @@ class Client:
         Raises _Trouble, and Closed where nobody wanted it before it began.
         """
         try:
-            with self._answer(request, frozenset(), seconds, feed) as (connection, response, until):
+            with self._answer(request, frozenset(), seconds, feed) as (response, until):
                 kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                first = min(until, _Deadline(until.at - until.seconds + seconds, seconds))
-                parts = self._parts(response, lambda: until if feed.n_pieces else first, MOST_STREAM_BYTES)
+                parts = self._parts(response, until, MOST_STREAM_BYTES)
                 body = b"".join(parts) if kind in _NO_STREAMS else b""
                 # The whole answer of a server that does not stream is its only event.
                 events = iter([ServerEvent("", body.decode(errors="replace"))]) if body else server_events(parts)
                 try:
                     for piece in read(events):
-                        if not feed.n_pieces:
-                            connection.limit_silence(self._timeouts[1])
                         feed.put(piece)
                 except Closed:
                     return
@@ -419,9 +404,6 @@ class Client:
                         raise self._short(error) from None
                     reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
                     raise _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True) from None
-                connection.limit_silence(END_SECONDS)
-                with suppress(requests.RequestException, HTTPError, _Trouble):
-                    next(parts, b"")  # mostly its end, and the connection is there for the next request
         except _Trouble as trouble:
             if feed.closed and trouble.paid:  # which is why it ended
                 return
@@ -441,7 +423,7 @@ class Client:
         absent: frozenset[int],
         seconds: float | None = None,
         feed: Feed[Any] | None = None,
-    ) -> "Iterator[tuple[_Connection, requests.Response, _Deadline]]":
+    ) -> "Iterator[tuple[requests.Response, float]]":
         """One request, and an answer with status 200 to read in the block.
 
         Raises _Trouble in place of what `requests` does, there too, and NotServed.
@@ -455,7 +437,7 @@ class Client:
                     self._sleep(wait)
                 if self._stop:
                     raise replace(self._stop)
-                until = _Deadline(self._clock() + self._total_seconds, self._total_seconds)
+                until = self._clock() + self._total_seconds
                 connect, read_seconds = self._timeouts
                 with (
                     feed.cut_by(connection.cut) if feed else nullcontext(),
@@ -468,12 +450,12 @@ class Client:
                 ):
                     self._reached, status = True, response.status_code
                     if status == 200:
-                        yield connection, response, until
+                        yield response, until
                         return
                     if status in absent:
                         raise NotServed(request.url)
                     body = b""
-                    for part in self._parts(response, lambda: until, MOST_ANSWER_BYTES):
+                    for part in self._parts(response, until, MOST_ANSWER_BYTES):
                         body += part
                         if len(body) >= MOST_REFUSAL_BYTES:  # the rest is dropped with its connection
                             break
@@ -487,7 +469,7 @@ class Client:
         except (requests.RequestException, HTTPError) as error:
             raise self._connection_trouble(error, paid=status == 200) from None
 
-    def _parts(self, response: requests.Response, until: "Callable[[], _Deadline]", most: int) -> Iterator[bytes]:
+    def _parts(self, response: requests.Response, until: float, most: int) -> Iterator[bytes]:
         """The bytes of an answer as they come, unpacked, `most` in all. Raises _Trouble for more, and after
         `until`.
         """
@@ -497,9 +479,8 @@ class Client:
             size += len(part)
             if size > most:
                 raise _Trouble(f"gave an answer of over {most >> 20} MiB", _CHECK_ADDRESS, final=True)
-            deadline = until()
-            if self._clock() > deadline.at:
-                raise _Trouble(f"took over {deadline.seconds:.0f} s to answer")
+            if self._clock() > until:
+                raise _Trouble(f"took over {self._total_seconds:.0f} s to answer")
             yield part
 
     def _refusal(self, status: int, body: bytes, headers: Mapping[str, str]) -> _Trouble:
@@ -514,33 +495,26 @@ class Client:
         if status == 401:
             reason = "answered 401: it does not accept the token"  # some services repeat the token
         remedies = {
-            400: f"check the {self._chosen[0]} and the settings that it names",
             401: f"check the token in {self._token.variables}",
             402: f"the account has no credit left; add some, and {self._again}",
-            403: f"the account may not use this {' or '.join(reversed(self._chosen))}; choose another, or ask the "
-            "service",
-            404: f"check the {', the '.join(self._chosen)} and the service's address",
         }
-        remedy = remedies.get(status, "check the service's address and the settings")
+        remedy = remedies.get(status, f"check the {', the '.join(self._chosen)}, the settings and the address")
         return _Trouble(reason, remedy, final=True, everywhere=True)
 
     def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
         cause = getattr(error.args[0] if error.args else None, "reason", None)
-        if isinstance(error, requests.exceptions.SSLError):
-            remedy = "check its address, and this machine's clock and certificates"
-            return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
-        unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
+        unreachable = isinstance(
+            error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError
+        )
         if unreachable or isinstance(cause, NewConnectionError):
-            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
+            reason = f"at {self.base_url} can't be reached"
+            return _Trouble(reason, _CHECK_ADDRESS, everywhere=True)
         if isinstance(error, requests.Timeout | ReadTimeoutError):
             # A service that has never answered counts as unreachable.
             never = not self._reached and not paid
             reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
             return _Trouble(reason, _CHECK_ADDRESS if never else "", paid=paid, everywhere=never)
-        if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
-            return _Trouble("broke off its answer", paid=paid)
-        reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
-        return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
+        return _Trouble("broke off its answer", paid=paid)
 
     def _message(self, body: bytes) -> str:
         """The text of an error answer: `message` or `detail` of JSON; empty for other formats."""
@@ -607,11 +581,6 @@ class _Connection(HTTPAdapter):
 
         return Noting
 
-    def limit_silence(self, seconds: float) -> None:
-        """Let reading fail after so many seconds without a byte."""
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
-
     def cut(self) -> None:
         """End the request that is under way, from any thread: whoever reads its answer finds the end."""
         self.is_cut = True
@@ -625,27 +594,21 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
 
     (https://html.spec.whatwg.org/multipage/server-sent-events.html: lines end in CR, LF or both, an empty line
     ends an event, what begins with a colon is a comment, and what no empty line ends is no event.) Raises
-    ShortRead for what is not UTF-8, and ends the reading at an event of over `MOST_EVENT_BYTES`.
+    ShortRead for what is not UTF-8.
     """
-    kind, data, rest, is_first = "", list[str](), b"", True
+    kind, data, rest = "", list[str](), b""
     for part in parts:
         *lines, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + part)  # a CR at the end may be half of an end
-        if is_first and lines:
-            lines[0], is_first = lines[0].removeprefix(codecs.BOM_UTF8), False
         for line in lines:
-            if not line:
-                if data:
-                    yield ServerEvent(kind, "\n".join(data))
-                kind, data = "", []
-                continue
             try:
-                name, _, value = line.decode().partition(":")
+                name, _, value = line.decode("utf-8-sig").partition(":")
             except UnicodeDecodeError:
                 raise ShortRead("it is not UTF-8") from None
             if name == "data":
                 data.append(value.removeprefix(" "))
             elif name == "event":
                 kind = value.removeprefix(" ")
-        if len(rest) + sum(map(len, data)) > MOST_EVENT_BYTES:
-            reason = f"sent an event of over {MOST_EVENT_BYTES >> 20} MiB"
-            raise _Trouble(reason, _CHECK_ADDRESS, final=True)
+            elif not line:
+                if data:
+                    yield ServerEvent(kind, "\n".join(data))
+                kind, data = "", []

@@ -2,14 +2,13 @@
 
 It is in the user's cache folder, not beside the results, so that it outlives them. An entry is a FLAC file
 and, written after it, a JSON file; it counts only when both exist, so a kill leaves a whole entry or none.
-Locks are `flock`s, which end with their process, so that a crash leaves none behind.
+Locks are those of the operating system, which end with their process, so that a crash locks nobody out.
 """
 
 import contextlib
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -88,14 +88,11 @@ class SpeechCache:
     def get(self, key: str) -> CacheEntry | None:
         """The entry, if both of its files exist. Raises DailytalkError if they do not belong together."""
         audio, notes = self._files(key)
-        with self._disk():
-            try:
-                note = notes.read_bytes()
-                encoded = audio.read_bytes()
-            except FileNotFoundError:
-                return None
+        if (record := self._record(key)) is None:
+            return None
         try:
-            record = json.loads(note)
+            with self._disk():
+                encoded = audio.read_bytes()
             if hashlib.sha256(encoded).hexdigest() != record["flac_sha256"]:
                 raise ValueError("another file than was written")
             samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
@@ -110,20 +107,24 @@ class SpeechCache:
 
         Raises DailytalkError for an entry whose notes are damaged.
         """
+        record = self._record(key)
+        return record is not None, record and record["verdict"]
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        """The notes of an entry, if both of its files exist."""
         audio, notes = self._files(key)
         with self._disk():
-            try:
-                audio.stat()
-                note = notes.read_bytes()
-            except FileNotFoundError:
-                return False, None
+            if not (audio.exists() and notes.exists()):
+                return None
+            note = notes.read_bytes()
         try:
-            return True, json.loads(note)["verdict"]
+            record: dict[str, Any] = {"verdict": None, **json.loads(note)}
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
+        return record
 
     def put(self, key: str, spoken: contracts.Spoken) -> CacheEntry:
-        """Keep what was bought, at least one sample: 16 bits where that loses nothing, otherwise 24.
+        """Keep what was bought, at least one sample, in 24 bits.
 
         Call it inside `buying`. Returns the entry as `get` gives it from now on.
         """
@@ -137,19 +138,17 @@ class SpeechCache:
         }
         with self._disk():
             private_folder(self.folder)
+            audio.parent.mkdir(exist_ok=True)
             write_bytes(audio, encoded)
             write_bytes(notes, _json(record))
         return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
-        _, notes = self._files(key)
+        if (record := self._record(key)) is None:
+            raise KeyError(key)
         with self._disk():
-            try:
-                record = json.loads(notes.read_bytes())
-            except FileNotFoundError:
-                raise KeyError(key) from None
-            write_bytes(notes, _json({**record, "verdict": dict(verdict)}))
+            write_bytes(self._files(key)[1], _json({**record, "verdict": dict(verdict)}))
 
     @contextlib.contextmanager
     def buying(self, key: str) -> Iterator[None]:
@@ -157,29 +156,19 @@ class SpeechCache:
 
         Raises DailytalkError, before any money is spent, if the disk has no room for what would be bought.
         """
-        import fcntl  # here, so that the rest of the package loads where there is none
-
         with self._disk():
-            path = self.folder / key[:2] / f"{key}.lock"
             private_folder(self.folder)
-            path.parent.mkdir(exist_ok=True)
-            if shutil.disk_usage(path.parent).free < LEAST_FREE_BYTES:
+            if shutil.disk_usage(self.folder).free < LEAST_FREE_BYTES:
                 raise DailytalkError(
                     f"the disk of {self.folder} has less than {LEAST_FREE_BYTES >> 20} MiB left",
                     "make room before anything is bought, or name another folder with --cache",
                 )
-            while True:
-                lock = path.open("ab")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-                        break
-                lock.close()  # who held it before has removed this file: the lock that counts is a newer one
+            lock = FileLock(self.folder / f"{key[:3]}.lock")
+            lock.acquire()
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
-            lock.close()
+            lock.release()
 
     def _files(self, key: str) -> tuple[Path, Path]:
         folder = self.folder / key[:2]
@@ -197,15 +186,12 @@ class SpeechCache:
 
 
 def _encoded(samples: NDArray[np.float32], sample_rate: int) -> tuple[bytes, NDArray[np.float32]]:
-    """A FLAC file, and the samples that will be read from it."""
-    scaled = samples * np.float32(32768.0)
-    bits = 16 if scaled.max() <= 32767 and (scaled == np.rint(scaled)).all() else 24
+    """A FLAC file of 24 bits, and the samples that will be read from it; zeros in its last bits take no room."""
     # As integers: libsndfile scales floats by 32767 on their way in, and by 32768 on their way out.
-    limit = np.float32(2.0 ** (bits - 1))
+    limit = np.float32(2.0**23)
     whole = np.clip(np.rint(samples * limit), -limit, limit - 1)
-    integers = whole.astype(np.int16) if bits == 16 else whole.astype(np.int32) << 8
     file = io.BytesIO()
-    soundfile.write(file, integers, sample_rate, format="FLAC", subtype=f"PCM_{bits}")
+    soundfile.write(file, whole.astype(np.int32) << 8, sample_rate, format="FLAC", subtype="PCM_24")
     return file.getvalue(), whole / limit
 
 

@@ -1,7 +1,8 @@
 """Conversations as annotation tools have them: tiers for Praat and ELAN, labels, subtitles, turns and words.
 
-Times of a folder with a transcript are those of the recordings, so that a file opens beside one. Those of other rows
-are of the finished conversation, which is written, too. Every file is kept as it was written, in `ORIGINALS`: `dailytalk edits` compares edited ones with it.
+Times of a folder with a transcript are those of the recordings, so that a file opens beside one. Those of other
+rows are of the finished conversation, which is written, too. Every file is kept as it was written, in `ORIGINALS`:
+`dailytalk edits` compares edited ones with it.
 """
 
 import os
@@ -100,7 +101,7 @@ def annotation_of(
     names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
     for utterance in utterances:
         names[utterance["channel"]][str(utterance.get("speaker") or "")] += 1
-    items = {
+    items: dict[str, list[Mapping[str, Any]]] = {
         "utterances": utterances,
         "words": [
             {**word, "text": word["word"], "channel": utterance["channel"]}

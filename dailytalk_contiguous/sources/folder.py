@@ -402,10 +402,10 @@ def _listing_digest(recordings: list[Recording], transcripts: str | None) -> str
 def _transcripts(recording: Recording, folder: str | None, root: Path | None) -> dict[Path, str | None]:
     """The transcripts of a recording, each with its channel where it is called like the file of one side."""
     relative = Path(recording.audio_file)
-    paths: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative, root))
+    paths: dict[Path, str | None] = dict.fromkeys(find_transcripts(recording.path, _path(folder), relative))
     for channel, side in zip(CHANNELS, recording.pair or (), strict=False):
         if side:
-            beside = find_transcripts(side, _path(folder), relative.with_name(side.name), root)
+            beside = find_transcripts(side, _path(folder), relative.with_name(side.name))
             paths |= {path: channel for path in beside if path.stem == side.stem}
     return paths
 

@@ -1,9 +1,9 @@
-"""Subtitles: SubRip, WebVTT, and SubStation by pysubs2, with the times of words in them.
+"""Subtitles: SubRip and WebVTT, with the times of words in them.
 
 Players show one sentence in many cues: karaoke repeats it for every word, rolling captions repeat each line in the
 cue after it. A sentence is read once, and its words have the times that its cues, or the times inside them, give.
 
-SubRip and WebVTT are split here. pysubs2 1.8 takes a last line that is a number for an index, and the name of a
+They are split here. pysubs2 1.8 takes a last line that is a number for an index, and the name of a
 cue or a damaged time for text, all without an error.
 """
 
@@ -17,13 +17,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pysubs2
 from pysubs2.time import timestamp_to_ms
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
 from dailytalk_contiguous.sources.transcript_marks import mark_of
-from dailytalk_contiguous.sources.transcript_text import broken, readable_text, refuse_many
+from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
 #: Seconds between two cues of one karaoke sentence, at most.
 _NEXT_CUE = 0.5
@@ -142,9 +141,8 @@ def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> list[Subtitle]:
     """The subtitles that have text, by rising start."""
-    text = with_colons(readable_text(path))
-    refuse_many(path, text.count("-->") + text.count("\nDialogue:"), "subtitles")
-    cues = [*(_substation(path, text) if path.suffix.lower() == ".ass" else _split(path, text))]
+    text = with_colons(read_text(path))
+    cues = [*_split(path, text)]
     if not cues:
         raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
     subtitles = [
@@ -172,18 +170,6 @@ def _split(path: Path, text: str) -> Iterator[tuple[float, float, str]]:
             reason = f"subtitle {number} has no start and end time: {quoted(times.strip())}"
             raise broken(path, reason, "write 00:01:02.500 --> 00:01:04.000, with a comma in SubRip")
         yield _seconds(match[1]), _seconds(match[2]), re.split("(?m)^$", said, maxsplit=1)[0] if is_vtt else said
-
-
-def _substation(path: Path, text: str) -> Iterator[tuple[float, float, str]]:
-    try:
-        events = pysubs2.SSAFile.from_string(text, format_="ass").get_text_events()
-        if re.search(r"(?m)^Dialogue:(?!(?:[^,\n]*,){9})", text):
-            raise ValueError("a line of dialogue has less than ten fields")
-    except Exception as error:
-        raise broken(path, f"can't be read by pysubs2 ({error})", "save it again as SubRip or WebVTT") from error
-    for event in events:
-        name = f"\0{event.name.strip()}\0 " if event.name.strip() else ""
-        yield event.start / 1000, event.end / 1000, name + event.plaintext
 
 
 def _seconds(clock: str) -> float:

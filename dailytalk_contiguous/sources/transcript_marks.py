@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-SOUND, SILENCE, INAUDIBLE, NOTE = KINDS = ("sound", "silence", "inaudible", "note")
+SOUND, SILENCE, INAUDIBLE = KINDS = ("sound", "silence", "inaudible")
 
 
 class TranscriptMark(NamedTuple):
@@ -22,14 +22,13 @@ class TranscriptMark(NamedTuple):
 WORDS = {
     INAUDIBLE: """inaudible unintelligible unk unknown indistinct unclear incomprehensible crosstalk spn xxx yyy
         redacted foreign overlapping overlap unverständlich ininteligible inintelligible""",
-    SILENCE: """silence silent sil sp eps pause pauses beat blank blank_audio blankaudio gap p no_speech
+    SILENCE: """silence silent sil sp eps pause pauses beat blank blank_audio gap p no_speech
         stille silencio""",
     SOUND: """laugh* chuckl* giggl* snicker* breath* inhal* exhal* sigh* gasp* panting cough* sneez* sniff* snor*
         throat cry crying cries sob* weep* scream* yell* groan* moan* grunt* hum humming hums whistl* applau* clap*
         cheer* music* sing singing sings noise* click* beep* bleep* ring* dial* knock* bang* thud* door* footstep*
         bark* lip lips lipsmack smack* tongue tsk yawn* hiccup* burp* hesitat* static siren* rustl* typing keyboard
         buzz* crowd background lacht lachen gelächter risa risas rire rires musik música musique aplausos""",
-    NOTE: "speaker_change",
 }
 
 #: Words that may be beside them where the text is in round brackets, in which people also talk.
@@ -51,28 +50,20 @@ _ENCLOSED = re.compile(
 
 #: Silences and unknown words by themselves, as labels of tiers and words of aligners and scoring (Praat, MFA,
 #: WebMAUS, NIST): nothing says so but that the label is nothing else.
-LABELS = {
-    "": TranscriptMark(SILENCE, "silence"),
-    "@": TranscriptMark(SILENCE, "silence"),
-    "+": TranscriptMark(SILENCE, "pause"),
-} | {
-    label: TranscriptMark(kind, label.strip("<>!#") or "silence")
+LABELS = {"": TranscriptMark(SILENCE, "silence")} | {
+    label: TranscriptMark(kind, label.strip("<>!#@+") or "silence")
     for kind, labels in {
-        SILENCE: "sil sp !sil <eps> <sil> <p:> # ## (.) (..)",
+        SILENCE: "sil sp !sil <eps> <sil> <p:> # ## @ + (.) (..)",
         INAUDIBLE: "spn <spn> xxx yyy <unk>",
     }.items()
     for label in labels.split()
 }
 
 
-def _patterns() -> dict[str, re.Pattern[str]]:
-    return {
-        kind: re.compile("|".join(re.escape(word).replace(r"\*", r"\w*") for word in words.split()))
-        for kind, words in WORDS.items()
-    }
-
-
-_KNOWN = _patterns()
+_KNOWN = {
+    kind: re.compile("|".join(re.escape(word).replace(r"\*", r"\w*") for word in words.split()))
+    for kind, words in WORDS.items()
+}
 
 
 def mark_of(text: str) -> TranscriptMark | None:
@@ -122,24 +113,16 @@ def without_marks(text: str) -> str:
 
 
 def _kind(match: re.Match[str]) -> TranscriptMark | None:
-    how, inside = str(match.lastgroup), match[str(match.lastgroup)].strip()
-    name = " ".join(re.sub(r"[\W_]+", " ", inside.casefold()).split())
-    if how == "alone":
-        kind = {"#": SILENCE, "♪": SOUND}.get(inside[0], INAUDIBLE)
-        return TranscriptMark(kind, {SILENCE: "silence", SOUND: "music"}.get(kind, inside))
-    if how == "music" and not name:
-        return TranscriptMark(SOUND, "music")
-    if how == "round" and re.fullmatch(r"\.+|\d{1,2}\.\d{1,3}", inside):
-        return TranscriptMark(SILENCE, "pause")  # as conversation analysts and CHAT write it; (3) may be a word
-    if how == "square" and re.fullmatch(r"\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?", inside):
-        return TranscriptMark(NOTE, inside)
-    words = name.split()
-    for kind in (NOTE, SILENCE):
-        if name.replace(" ", "_") in WORDS[kind].split():
-            return TranscriptMark(kind, name)
-    kinds = [next((kind for kind, known in _KNOWN.items() if known.fullmatch(word)), None) for word in words]
-    found = next((kind for kind in (INAUDIBLE, SILENCE, SOUND) if kind in kinds), None)
-    is_speech = any(kind is None and word not in _BESIDE for kind, word in zip(kinds, words, strict=True))
-    if found is None or (is_speech and (how in ("round", "music", "double") or len(words) > 4)):
+    how = str(match.lastgroup)
+    words = re.sub(r"[\W_]+", " ", match[how].casefold()).split()
+    if how in ("alone", "music", "round") and not words:
+        is_silence = how == "round" or match[how].startswith("#")
+        return TranscriptMark(SILENCE, "silence") if is_silence else TranscriptMark(SOUND, "music")
+    name = " ".join(words)
+    kinds = {kind for word in (*words, "_".join(words)) for kind, known in _KNOWN.items() if known.fullmatch(word)}
+    is_speech = any(
+        word not in _BESIDE and not any(known.fullmatch(word) for known in _KNOWN.values()) for word in words
+    )
+    if not kinds or (is_speech and (how in ("round", "music", "double") or len(words) > 4)):
         return None
-    return TranscriptMark(found, name)
+    return TranscriptMark(next(kind for kind in WORDS if kind in kinds), name)

@@ -7,17 +7,8 @@ from pathlib import Path
 from dailytalk_contiguous.core.documents import MOST_BYTES, read_bytes, shown, unpack_gzip
 from dailytalk_contiguous.core.errors import BadInput
 
-#: Characters of a line of a subtitle or of a TextGrid: an hour of speech has 60,000.
-MOST_IN_A_LINE = 200_000
-
-#: Labels of a file: subtitles, records, intervals of all tiers. An hour of speech has 60,000 with the words, the
-#: phones and the silences of both sides. Two brackets of JSON, and five elements of an EAF, make one.
-MOST_LABELS = 200_000
-
 #: A number as formats of lines write it.
 NUMBER = re.compile(r"[-+]?\d{1,15}+(?:\.\d*+)?(?:[eE][-+]?\d{1,2})?")
-
-_LONG_LINE = re.compile(rf"(?m)^.{{{MOST_IN_A_LINE + 1},}}")
 
 
 def broken(path: Path, reason: str, remedy: str) -> BadInput:
@@ -45,27 +36,6 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise broken(path, f"line {line} is not UTF-8 or UTF-16 text", "save the file as UTF-8") from error
+    if "\0" in text:
+        raise broken(path, "holds zeros, as a file does that was not written to its end", "save the file again")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def readable_text(path: Path) -> str:
-    """`read_text` of a file of lines that people can read. Raises BadInput."""
-    text = read_text(path)
-    if long := _LONG_LINE.search(text):
-        line = text.count("\n", 0, long.start()) + 1
-        raise broken(
-            path,
-            f"line {line} has {len(long[0]):,} characters, more than {MOST_IN_A_LINE:,}",
-            "break it into subtitles, or save the file again",
-        )
-    return text
-
-
-def refuse_many(path: Path, count: int, noun: str, most: int = MOST_LABELS) -> None:
-    """Raise BadInput, before they are read, for more labels than a file may have."""
-    if count > most:
-        raise broken(
-            path,
-            f"has {count:,} {noun}, more than {most:,}",
-            "save it again with the labels of this recording alone, or take it away",
-        )

@@ -8,32 +8,29 @@ speech would put every word into the dataset twice, so they are rejected rather 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from operator import eq
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import parse_json, quoted
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import (
     FORMATS,
+    SHARED,
     Passage,
     cues_of_words,
     ending_of,
     read_passages,
 )
 from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
-from dailytalk_contiguous.sources.transcript_text import broken, read_packed
-from dailytalk_contiguous.store.files import leads_out
+from dailytalk_contiguous.sources.transcript_text import broken
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
-
-# What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
-_SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
 
 #: What a transcript that others are compared with ends in.
 REFERENCE = ".reference.json"
@@ -48,9 +45,7 @@ _OF_CUES = ("start", "end", "text", "words", "language")
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
 
 
-def find_transcripts(
-    audio_file: Path, folder: Path | None, relative: Path, root: Path | None = None
-) -> list[Path]:
+def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> list[Path]:
     """Transcript files of a recording, sorted by name; an empty list if there are none.
 
     They are named like the audio file except for the ending (`call.json`), those of one channel with the side
@@ -63,28 +58,12 @@ def find_transcripts(
         folder: where to look: under the recording's relative path, and if there are none, in the folder itself.
             None: beside the audio. A file is the only transcript: of many recordings, or of the one of its name.
         relative: path of the recording inside the folder of recordings.
-        root: links that lead out of it are found, but their targets are not opened. None: all may be opened.
     """
-
-    def usable(paths: list[Path]) -> list[Path]:
-        return [
-            path
-            for path in paths
-            if path.name == TRANSCRIPT
-            or not is_shared(path.name, audio_file.stem)
-            or (root and leads_out(path, root))
-            or _begins_with_recordings(path, path.stat().st_mtime_ns)
-        ]
-
     if folder is not None and folder.is_file():
         return [folder] if audio_file.stem in stems_of(folder.name) or is_of_many(folder) else []
     if folder is None:
-        top = audio_file.parent
-        same = usable(_named_like(audio_file, top))
-    else:
-        top = folder / relative.parent
-        same = usable(_named_like(audio_file, top)) or usable(_named_like(audio_file, folder))
-    return same
+        return _named_like(audio_file, audio_file.parent)
+    return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
 
 
 def is_of_many(path: Path) -> bool:
@@ -189,7 +168,7 @@ def is_shared(name: str, stem: str) -> bool:
     """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
     ending = ending_of(name)
     is_own = ending is not None and name.removesuffix(ending) == stem
-    return name == TRANSCRIPT or (not is_own and _SHARED.fullmatch(name) is not None)
+    return name == TRANSCRIPT or (not is_own and SHARED.fullmatch(name) is not None)
 
 
 def stems_of(name: str) -> list[str]:
@@ -305,20 +284,6 @@ def _marker(name: str, stem: str) -> str | None:
     return rest if name.startswith(f"{stem}.") and explains_itself(rest) else None
 
 
-@lru_cache(maxsize=64)
-def _begins_with_recordings(path: Path, changed: int) -> bool:
-    """Whether a file that is called like one with lines of many recordings begins like one, or can't be opened."""
-    try:
-        data = read_packed(path)
-    except BadInput:
-        return True  # its reader will say why
-    try:
-        line = parse_json(data.lstrip().partition(b"\n")[0].decode("utf-8-sig", "replace"), path.name, nan=True)
-    except BadInput:
-        return False
-    return isinstance(line, dict) and ("recording_id" in line or "audio_filepath" in line)
-
-
 def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
     """A passage without its marks (None for a word that is one, an empty text for marks alone), and the marks.
 
@@ -383,32 +348,25 @@ def _read(
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
-    """Which of the recordings that a file names are this one, by the end of their paths; "" is one without a name.
+    """Which of the recordings that a file names are this one, by their path or else their name; "" has no name.
 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
-    names = [*names]
-    if path.name == TRANSCRIPT:
-        return [name for name in names if name == recording_file]
-    parts = _bare(recording_file)
-    common = {name: min(len(parts), len(named)) for name in names if name and (named := _bare(name))}
-    agreeing = {name: count for name, count in common.items() if parts[-count:] == _bare(name)[-count:]}
-    chosen = [name for name, count in agreeing.items() if count == max(agreeing.values())]
-    if recording_file in chosen:
-        return [recording_file]
-    if len(chosen) > 1:
-        raise broken(
-            path,
-            f"names {len(chosen)} recordings that {quoted(recording_file)} may be: {', '.join(chosen[:3])}",
-            "give each its path under the folder of recordings",
-        )
+    names, parts = [*names], _bare(recording_file)
+    meant = [name for name in names if name == recording_file]
+    if not meant and path.name != TRANSCRIPT:
+        ends = {name: _bare(name) for name in names if name}
+        meant = [name for name, end in ends.items() if all(map(eq, reversed(parts), reversed(end)))]
+    if len(meant) > 1:
+        reason = f"names {len(meant)} recordings that {quoted(recording_file)} may be: {', '.join(meant[:3])}"
+        raise broken(path, reason, "give each its path under the folder of recordings")
     if shared:
-        return chosen
-    if not chosen and "" not in names and len(names) > 1:
+        return meant
+    if not meant and "" not in names and len(names) > 1:
         reason = f"is about {', '.join(map(quoted, names[:3]))}, not {quoted(recording_file)}"
         raise broken(path, reason, "give it the lines of this recording")
-    return [name for name in names if not name or name in chosen] or names
+    return [name for name in names if not name or name in meant] or names
 
 
 def _bare(name: str) -> list[str]:

@@ -6,7 +6,6 @@ what was read, apart from what was changed on purpose.
 """
 
 import json
-import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -31,17 +30,12 @@ from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write
 #: What we call such a file, and the folders beside it that its clips may be in.
 WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
 
-#: Words in the names of files that are another state of the one that is meant.
-OTHER_STATES = ("backup", "discarded", "unsanitized")
-
 #: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
 MOST_WHISPER_BYTES = 128 << 20
 
 #: A segment as Whisper and WhisperX write it; other fields are not looked at.
 SEGMENT: dict[str, Any] = {"start": float, "end": float, "text": str, "speaker?": str}
 SEGMENT |= {"words?": [{"word": str, "start?": float, "end?": float, "speaker?": str}]}
-
-_FIRST_NAME, _LONGEST_START = re.compile(r'\s*\{\s*("(?:[^"\\]|\\.)*")\s*:'), 8192
 
 _ENTRY = {"text?": str, "language?": str, "segments?": [SEGMENT]}
 _REMEDY = "correct the entry, or delete it so that the clip is recognised"
@@ -146,46 +140,15 @@ class ClipsFolder(NamedTuple):
 def clips_folder(path: Path) -> ClipsFolder:
     """The clips and the texts of a folder, or of a whisper.json.
 
-    The texts of a folder are the first `*.json` of the layout whose name has none of `OTHER_STATES`; the clips are
-    in one of `AUDIO_FOLDERS` beside it, or else in its own folder.
-
-    Nothing of the JSON is read but its beginning. Raises BadInput for a link that leads out of the folder.
+    The texts of a folder are in its `WHISPER_JSON`; the clips are in one of `AUDIO_FOLDERS` beside it, or else in
+    its own folder. Raises BadInput for a link that leads out of the folder.
     """
-    folder, texts = (path, None) if path.is_dir() else (path.parent, path)
-    if texts is None:
-        texts = first_whisper_json(folder, folder)
-        if texts and leads_out(texts, folder):
-            raise BadInput(f"{shown(texts)}: {LINK_OUT}", COPY_IT)
+    folder, texts = (path, path / WHISPER_JSON) if path.is_dir() else (path.parent, path)
     audio = next((folder / name for name in AUDIO_FOLDERS if (folder / name).is_dir()), folder)
-    if leads_out(audio, folder):
-        raise BadInput(f"{shown(audio)}: {LINK_OUT}", COPY_IT)
-    return ClipsFolder(audio, texts)
-
-
-def first_whisper_json(folder: Path, root: Path | None = None) -> Path | None:
-    """The file that has the texts of a folder: see `clips_folder`.
-
-    Links that lead out of `root` are not opened; one that is called `WHISPER_JSON` is what is meant all the same.
-    """
-    for path in sorted(folder.glob("*.json")):
-        name = path.name.casefold()
-        if name.startswith(".") or any(word in name for word in OTHER_STATES):
-            continue
-        if name == WHISPER_JSON or (not (root and leads_out(path, root)) and begins_with_clip(path)):
-            return path
-    return None
-
-
-def begins_with_clip(path: Path) -> bool:
-    """Whether the first name in a file is that of an audio file: the others in a folder may be many, and large."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            first = _FIRST_NAME.match(file.read(_LONGEST_START).decode("utf-8-sig", "replace"))
-        return first is not None and _is_audio(str(json.loads(first[1])))
-    except (OSError, ValueError):
-        return False
+    for part in (texts, audio):
+        if path.is_dir() and leads_out(part, folder):
+            raise BadInput(f"{shown(part)}: {LINK_OUT}", COPY_IT)
+    return ClipsFolder(audio, texts if texts.exists() else None)
 
 
 class Matches(NamedTuple):

@@ -117,14 +117,6 @@ def test_a_name_that_could_mean_two_files_means_none() -> None:
 # Which file is meant
 
 
-def test_the_first_json_that_is_no_other_state_is_meant(tmp_path: Path) -> None:
-    for name in ("a_backup.json", "b_Unsanitized.json", "discarded_entries.json", "texts.json", "z.json"):
-        save(tmp_path / name, {"a.wav": ENTRY})
-    save(tmp_path / "manifest.json", {"files": []})
-    save(tmp_path / ".hidden.json", {"a.wav": ENTRY})
-    assert clips_folder(tmp_path) == (tmp_path, tmp_path / "texts.json")
-
-
 @pytest.mark.parametrize("name", ["audio", "audios"])
 def test_clips_are_in_the_folder_beside_the_texts(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()

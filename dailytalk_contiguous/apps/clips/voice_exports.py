@@ -217,7 +217,7 @@ def voice_folder(place: Path) -> Iterator[Row] | None:
 
     None of any other. Raises DailytalkError for a link that leads out.
     """
-    if not place.is_dir() or not whisper_json.first_whisper_json(place, place):
+    if not (place / whisper_json.WHISPER_JSON).exists():
         return None
     rows, path = clips_by_name(place)
     entries = whisper_json.read_whisper_json(path).entries if path else {}

@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, refuse_many
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
@@ -75,8 +75,7 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    said, text = list[Label](), transcript_text.readable_text(path)
-    refuse_many(path, text.count("\n"), "lines")
+    said, text = list[Label](), transcript_text.read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
         if not line.strip() or start == "\\":  # the frequencies of the label above
