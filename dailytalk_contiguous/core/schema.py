@@ -283,8 +283,8 @@ COLUMNS = (
     Column(
         "transcript_repair",
         STRING,
-        "how the transcript that came with the recording was corrected: by how many seconds its times were moved, "
-        "`sides exchanged`, or `not used`; null where it was used as it was, and without one",
+        "`not used` where the transcript that came with the recording is not about its sound; null where it was "
+        "used, and without one",
         tally="count",
     ),
     Column(

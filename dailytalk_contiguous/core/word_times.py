@@ -142,9 +142,8 @@ Cue = dict[str, Any]
 WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]
 
-#: Seconds of a frame in which a transcript and detected speech are compared, and by how many a transcript may be
-#: early or late for it to be noticed.
-FRAME, FURTHEST = 0.05, 60.0
+#: Seconds of a frame in which a transcript and detected speech are compared.
+FRAME = 0.05
 
 #: Seconds by which the words of a cue may begin before it, or end after it: recognisers round both by themselves.
 OUTSIDE_CUE = 1.0
@@ -243,15 +242,8 @@ def _text(placed: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int,
 
 
 def are_spread(words: Sequence[WordRow]) -> bool:
-    """Whether words follow each other at equal steps, or at steps by their letters: nobody has timed each of them.
-
-    At least three words; steps within 2 ms of each other.
-    """
-    lengths = np.array([word["end"] - word["start"] for word in words])
-    letters = np.array([max(1, sum(map(str.isalnum, word["word"]))) for word in words])
-    return len(words) > 2 and any(
-        np.ptp(lengths / units) * units.max() <= 0.002 for units in (np.ones(len(words)), letters)
-    )
+    """Whether at least three words are equally long, within 2 ms: nobody has timed each of them."""
+    return len(words) > 2 and bool(np.ptp([word["end"] - word["start"] for word in words]) <= 0.002)
 
 
 def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
@@ -272,62 +264,38 @@ def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[Word
     """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
     spans = np.array([[item.word["start"], item.word["end"]] for item in placed]).reshape(-1, 2)
     of_cue = np.array([item.cue for item in placed])
-    kept = spans.clip(start, end)
-    loses_much = np.diff(kept)[:, 0] < CLIPPED_SHARE * np.diff(spans)[:, 0]
+    loses_much = np.diff(spans.clip(start, end))[:, 0] < CLIPPED_SHARE * np.diff(spans)[:, 0]
     for cue in {*of_cue[loses_much].tolist()}:
         own = spans[of_cue == cue]
         first, last = own.min(), own.max()
         least = min(SCALED_SHARE * (last - first), end - start)
         begin = min(max(first, start), end - least)
-        until = max(min(last, end), begin + least)
-        spans[of_cue == cue] = np.interp(own, [first, last], [begin, until])
-    fitted = fit_spans([*map(tuple, spans.tolist())], start, end)
+        spans[of_cue == cue] = np.interp(own, [first, last], [begin, max(min(last, end), begin + least)])
     return [
-        word | ({} if (word["start"], word["end"]) == span else {"start": span[0], "end": span[1], "fitted": True})
-        for (_, _, word, _), span in zip(placed, fitted, strict=True)
+        item.word
+        | (
+            {}
+            if (item.word["start"], item.word["end"]) == span
+            else {"start": span[0], "end": span[1], "fitted": True}
+        )
+        for item, span in zip(placed, fit_spans([*map(tuple, spans.tolist())], start, end), strict=True)
     ]
 
 
-class Shift(NamedTuple):
-    """By how many seconds a transcript is late (early: negative), estimated from speech activity.
-
-    `agreement` in [0, 1] is the Dice coefficient of the time that it fills and that of detected speech as it is,
-    `best` that without the shift. `common` is the share of the shorter of both times that is in the other, too: it
-    is high even where only some of the speech has text, or lines last until the next one.
-    """
-
-    late: float
-    agreement: float
-    best: float
-    common: float
-
-
-def find_shift(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> Shift:
-    """The constant shift, at most `FURTHEST`, after which cues and the utterances of their channels agree best.
+def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]]) -> float:
+    """The share of the time of cues, or of detected speech where that is shorter, that is in both.
 
     `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
-    from scipy.signal import correlate  # here: it takes a second, which commands that read no sound can spare
-
-    channels = []
+    shared, totals = 0, np.zeros(2)
     for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
-        channels.append((spoken, utterances))
-    ends = [end for spans in channels for group in spans for _, end in group]
-    if not ends:
-        return Shift(0.0, 0.0, 0.0, 0.0)
-    count = int(max(ends) / FRAME) + 1
-    furthest = min(round(FURTHEST / FRAME), count - 1)
-    totals, shared = np.zeros(2), np.zeros(2 * furthest + 1)
-    for spoken, utterances in channels:
-        text, speech = (touched_frames(count, spans, FRAME).astype(float) for spans in (spoken, utterances))
+        count = int(max((end for _, end in [*spoken, *utterances]), default=0.0) / FRAME) + 1
+        text, speech = (touched_frames(count, spans, FRAME) for spans in (spoken, utterances))
+        shared += int((text & speech).sum())
         totals += text.sum(), speech.sum()
-        shared += correlate(text, speech, method="fft")[count - 1 - furthest : count + furthest]
-    best_index = int(np.argmax(shared))
-    agreement, best = (float(np.clip(2 * shared[n] / totals.sum(), 0, 1)) for n in (furthest, best_index))
-    common = float(np.clip(shared[furthest] / max(1.0, totals.min()), 0, 1))
-    return Shift((best_index - furthest) * FRAME, agreement, best, common)
+    return float(shared / max(1.0, totals.min()))
 
 
 def spread_words(text: str, start: float, end: float, spans: Iterable[TimeSpan]) -> list[WordRow]:
@@ -349,34 +317,19 @@ def fit_words(words: Sequence[WordRow], start: float, end: float) -> list[WordRo
 
 
 def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeSpan]:
-    """Move spans into [start, end] seconds, in their order: none overlaps the next, none is empty.
+    """Clip spans into [start, end] seconds, in their order: none overlaps the next, none is empty.
 
-    Where two overlap, the earlier one ends where the later one begins. Those across an edge are clipped, and those
-    beyond it share the room that is free there. Every span keeps `SHORTEST_WORD`, or an equal share of the whole
-    if that is too short for it.
+    Where two overlap, the earlier one ends where the later one begins. Every span keeps `SHORTEST_WORD`, or an
+    equal share of the whole if that is too short for it.
     """
-    if not spans:
-        return []
-    edges = np.array(spans, np.float64)
-    moved = edges.clip(start, end)
-    beyond = (edges[:, 1] <= start) | (edges[:, 0] >= end)
-    first, last = edges.min(), edges.max()
-    if beyond.all():
-        length = min(last - first, end - start)
-        low = min(max(first, start), end - length)
-        room = [first, last], [low, low + length]
-    else:
-        low, high = moved[~beyond].min(), moved[~beyond].max()
-        room = [min(first, low), low, high, max(last, high)], [start, low, high, end]
-    moved[beyond] = np.interp(edges[beyond], *room)
-    shortest = min(SHORTEST_WORD, (end - start) / len(spans))
+    shortest = min(SHORTEST_WORD, (end - start) / max(1, len(spans)))
     starts: list[float] = []
-    for index, begin in enumerate(moved[:, 0].tolist()):
+    for index, (begin, _) in enumerate(spans):
         earliest = starts[-1] + shortest if starts else start
         starts.append(min(max(begin, earliest), end - (len(spans) - index) * shortest))
     return [
         (begin, min(max(until, begin + shortest), limit))
-        for begin, until, limit in zip(starts, moved[:, 1].tolist(), [*starts[1:], end], strict=True)
+        for begin, (_, until), limit in zip(starts, spans, [*starts[1:], end], strict=False)
     ]
 
 
@@ -464,12 +417,6 @@ _DOUBLED = re.compile(r"([b-df-hj-np-tv-xz])\1")
 #: Added once a word, so that "a" is not a third of "the".
 WORD_OVERHEAD = 0.6
 
-#: The last word before a pause is lengthened: by about a third of its rhyme (Wightman et al. 1992, J. Acoust. Soc.
-#: Am. 91:1707).
-FINAL_LENGTHENING = 1.3
-
-_PAUSE_MARKS = frozenset(".,!?;:…—–。！？、，؟۔।")
-
 
 def normalise(word: str) -> str:
     """A word as it is compared: case folded, accents and everything except letters and digits removed.
@@ -522,8 +469,7 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
     """Lay words into the sound by the length of their letters (`sound_length`); their probability is 0.
 
     First all words are laid along the sound without its pauses. A word that would straddle a pause goes to the
-    side where more of it is, unless a mark (comma, full stop) one word away says where the speaker paused; then
-    the words between two pauses fill the sound between them.
+    side where more of it is; then the words between two pauses fill the sound between them.
 
     Args:
         text_words: the text's words, with their marks.
@@ -612,17 +558,10 @@ def _lay(words: Sequence[str], regions: Sequence[TimeSpan]) -> list[TimeSpan]:
         return []
     lengths = np.array([sound_length(word) for word in words])
     sound = np.array([end - start for start, end in regions])
-    pauses_after = [word.rstrip("\"'”’»)]}」』 ")[-1:] in _PAUSE_MARKS for word in words]
-    if len(regions) > 1:  # the words before a written pause are drawn out, as those before a real one
-        lengths *= np.where(pauses_after, FINAL_LENGTHENING, 1.0)
     borders = np.cumsum([0.0, *lengths]) / lengths.sum()
     cuts = [0]
     for pause in np.cumsum(sound)[:-1] / max(sound.sum(), SHORTEST_WORD):
-        nearest = int(np.argmin(np.abs(borders - pause)))
-        beside = range(max(1, nearest - 1), min(len(words), nearest + 2))
-        marked = [index for index in beside if pauses_after[index - 1]]
-        cut = min(marked, key=lambda index: abs(borders[index] - pause)) if marked else nearest
-        cuts.append(max(cut, cuts[-1]))
+        cuts.append(max(int(np.argmin(np.abs(borders - pause))), cuts[-1]))
     times: list[TimeSpan] = []
     for (first, last), (start, end) in zip(pairwise([*cuts, len(words)]), regions, strict=True):
         inner = np.cumsum([0.0, *lengths[first:last]])
@@ -683,53 +622,47 @@ def frame_of(start: float) -> int:
 
 
 def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
-    """The starts with which the fewest words are lost, then the fewest cut, then the least is moved.
+    """Give each word a frame of its own, or where there is room as many as it has tokens.
 
     Args:
         words: of one speaker, by start.
 
-    Words stay in order. One that neither has to move nor is in another's way keeps its times; where a word begins
-    earlier, the one before it ends there.
+    A word moves by a frame at most, and only if the one before it needs its frame, or the one after it the next.
+    Words stay in order; where one begins earlier, the one before it ends there.
     """
-    # The best way to each start of a word: lost and cut words, seconds moved; the start, and the way before it.
-    ways: list[tuple[tuple[int, int, float], float, Any]] = [((0, 0, 0.0), -math.inf, None)]
-    for index, word in enumerate(words):
-        further = []
-        for start in _starts(word):
-            reaching = []
-            for way in ways:
-                (lost, cut, moved), earlier, _ = way
-                if start >= earlier:
-                    # The word before is lost if this one begins in its frame, and cut without room for its tokens.
-                    room = frame_of(start) - frame_of(earlier) if index else math.inf
-                    is_cut = 0 < room < words[index - 1].tokens
-                    is_moved = frame_of(start) != frame_of(word.start)
-                    costs = lost + (room <= 0), cut + is_cut, moved + is_moved * abs(start - word.start)
-                    reaching.append((costs, start, way))
-            further += [min(reaching, key=itemgetter(0))] if reaching else []
-        ways = further
-    (lost, cut, _), start, way = min(ways, key=itemgetter(0))
-    starts = list[float]()
-    while way:
-        starts.insert(0, start)
-        _, start, way = way
-    n_moved = sum(frame_of(start) != frame_of(word.start) for start, word in zip(starts, words, strict=True))
+    own = [frame_of(word.start) for word in words]
+    reach = [
+        (
+            frame - (frame > 0 and frame / FRAME_RATE - _INSIDE >= word.first),
+            frame + ((frame + 1) / FRAME_RATE + _INSIDE < word.last),
+        )
+        for word, frame in zip(words, own, strict=True)
+    ]
+    latest: list[float] = [math.inf]  # frames in which words leave room for those after them
+    for word, (first, last) in zip(reversed(words), reversed(reach), strict=True):
+        latest.insert(0, max(first, min(last, latest[0] - word.tokens)))
+    starts: list[float] = []
+    at, room = -math.inf, 1
+    for word, frame, (first, last), limit in zip(words, own, reach, latest, strict=False):
+        at = min(last, max(first, at + 1, min(max(frame, at + room), limit)))
+        room = word.tokens
+        edge = at / FRAME_RATE
+        moved = edge + (MOST_MOVED - _INSIDE if at < frame else _INSIDE)
+        starts.append(max(word.start, edge + _INSIDE) if at == frame else moved)
     times = []
     for index, (word, start) in enumerate(zip(words, starts, strict=True)):
-        is_moved = frame_of(start) != frame_of(word.start)
+        is_moved = frame_of(start) != own[index]
         end = max(word.end, start + _SHORTEST) if is_moved else word.end
-        if index + 1 < len(words):
-            limit = starts[index + 1]
-            # What overlapped before is not hidden: `check` reports it.
-            if start < limit < end and (is_moved or limit < words[index + 1].start):
-                end = limit
+        limit = starts[index + 1] if index + 1 < len(words) else end
+        # What overlapped before is not hidden: `check` reports it.
+        if start < limit < end and (is_moved or limit < words[index + 1].start):
+            end = limit
         times.append((start, end))
-    return FrameTimes(times, n_moved, lost, cut)
-
-
-def _starts(word: SpokenWord) -> list[float]:
-    """The start in its own frame, then those in the neighbours that it may move to."""
-    frame = frame_of(word.start)
-    edge = frame / FRAME_RATE
-    neighbours = [edge - _INSIDE] * (frame > 0) + [edge + MOST_MOVED + _INSIDE]
-    return [max(word.start, edge + _INSIDE), *(start for start in neighbours if word.first <= start < word.last)]
+    frames = [frame_of(start) for start in starts]
+    rooms = [after - before for before, after in pairwise(frames)]
+    return FrameTimes(
+        times,
+        sum(frame != before for frame, before in zip(frames, own, strict=True)),
+        sum(room <= 0 for room in rooms),
+        sum(0 < room < word.tokens for room, word in zip(rooms, words, strict=False)),
+    )

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import Setting
@@ -125,17 +124,11 @@ def align(
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
     None, too, if one of them has no letter or digit: nobody says it.
-    Raises DailytalkError for an aligner that fails, or returns other words.
+    Raises DailytalkError for an aligner that returns other words, and whatever a person's own aligner does.
     """
     if not words or not all(any(map(str.isalnum, word)) for word in words):
         return None
-    try:
-        placed = _loaded(aligner, resolve_device(device))(samples, words, language)
-    except DailytalkError:
-        raise
-    except Exception as error:  # whatever a person's own aligner does
-        reason = f"the aligner {aligner.name} failed ({type(error).__name__}: {as_text(str(error))[:200]})"
-        raise DailytalkError(reason, "correct it, or pass --aligner none") from error
+    placed = _loaded(aligner, resolve_device(device))(samples, words, language)
     if placed is None:
         return None
     if [word.text for word in placed] != [*words]:

@@ -404,7 +404,7 @@ def _of_transcripts(tables: Tables, rows: pd.DataFrame, unit: str) -> Iterator[F
     repairs = figures.counts(rows["transcript_repair"].astype("category"))
     if n := repairs.total():
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
-        what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound and were corrected: {ways}"
+        what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
         yield advice("repaired-transcripts", ".", what, remedy, _spread(n, len(rows)))
     uncovered = rows[["conversation_id", "uncovered_sound"]].dropna().explode("uncovered_sound").dropna()

@@ -17,30 +17,21 @@ from datasets import Features, List
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
-from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, find_shift, join_words, match_words
+from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, join_words, match_words, shared_time
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 
 #: So many words of a cue are named in the reason why they were rejected.
 WORDS_SHOWN = 12
 
-#: A transcript is in the wrong place as a whole if in another one it agrees with detected speech at least so well,
-#: and better by at least so much (Dice coefficients), over so many cues. Measured on the four examples and two
-#: telephone calls (120 and 83 s) with their own transcripts: 0.90 to 0.98 in place, 0.55 to 0.74 if moved by 1 s,
-#: 0.12 to 0.68 by 2 to 30 s, 0.05 to 0.10 with the sides exchanged; the best of wrong shifts 0.52 to 0.70.
-MISPLACED_AGREEMENT, MISPLACED_GAIN, MISPLACED_CUES = 0.75, 0.15, 5
+#: A transcript of at least so many cues is about something else if less than this share of its time (or of the
+#: speech, where that is shorter) is common to both. Measured on the four examples and two telephone calls (120 and
+#: 83 s): at least 0.99 with their own transcripts, at most 0.64 with those of the others. Where sides are found in
+#: the sound: at least 0.96, and at most 0.82.
+FOREIGN_CUES, FOREIGN_COMMON, FOREIGN_FOUND = 5, 0.7, 0.88
 
-#: A transcript that can't be moved to agree so well is about something else if less than this share of its time
-#: (or of the speech, where that is shorter) is common to both. Measured on the same six recordings: at least 0.99
-#: with their own transcripts, at most 0.64 with those of the others. Where sides are found in the sound: at least
-#: 0.96, and at most 0.82.
-FOREIGN_COMMON, FOREIGN_FOUND = 0.7, 0.88
-
-#: Corrections of a transcript beside those of its times.
-EXCHANGED, NOT_USED = "sides exchanged", "not used"
-
-#: The other channel.
-OTHER = dict(zip(CHANNELS, reversed(CHANNELS), strict=True))
+#: What `transcript_repair` calls a transcript that is about something else.
+NOT_USED = "not used"
 
 #: Seconds that the middle of a word may be from the utterance that gets it.
 MAX_DISTANCE = 1.0
@@ -71,12 +62,11 @@ class MatchTranscript(Stage):
     a channel without the text of a cue. `unmatched` has one item for every cue that has words near no utterance of
     its channel.
 
-    A transcript of which all words are early, late or on the other side is corrected first, and one that is about
-    other sound is not used: `transcript_repair` and the first item of `unmatched` say so. `transcript_marks` are
-    the cues that are no words.
+    One that is about other sound, or has other times or sides, is not used: `transcript_repair` and the first item
+    of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "recording_id", "given", "offset"),
@@ -108,27 +98,31 @@ class MatchTranscript(Stage):
         cues = {channel: [cue for cue in own if cue["text"] is not None] for channel, own in cues.items()}
         cues = {channel: own for channel, own in cues.items() if own or (of_both and channel != MIX)}
         is_found = given != row["given"]
-        foreign = FOREIGN_FOUND if is_found else FOREIGN_COMMON
-        cues, repair, late, unmatched = self._repaired(row["conversation_id"], cues, spans, foreign)
+        n_said = sum(bool(cue["text"]) for own in cues.values() for cue in own)
+        common = shared_time([(own, spans[channel]) for channel, own in cues.items()])
+        unmatched, repair = list[dict[str, str]](), None
+        if n_said >= FOREIGN_CUES and common < (FOREIGN_FOUND if is_found else FOREIGN_COMMON):
+            reason = (
+                f"its transcript is not about this sound, and is not used: {common:.0%} of their time is common"
+            )
+            remedy = "give it the transcript of this recording, with its times and sides"
+            unmatched.append(
+                {"id": row["conversation_id"], "stage": self.name, "reason": reason, "remedy": remedy}
+            )
+            cues, repair = {}, NOT_USED
         speakers = row["speaker"]
-        swap = OTHER if repair == EXCHANGED else {}
         marks = [
             {
-                "channel": swap.get(cue["channel"], cue["channel"]),
-                "start": cue["start"] - late,
-                "end": cue["end"] - late,
+                **{name: cue[name] for name in ("channel", "start", "end")},
                 "name": cue["mark"],
                 "kind": cue["mark_kind"],
             }
             for cue in given
-            if cue.get("mark") and repair != NOT_USED
+            if cue.get("mark") and not repair
         ]
-        if repair == EXCHANGED or is_found:
+        if is_found:
             names = {cue["channel"]: cue.get("speaker") for cue in given}
-            speakers = [
-                names.get(swap.get(channel, channel)) or f"{row['recording_id']}/{channel}"
-                for channel in row["channel"]
-            ]
+            speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
         texts: list[str | None] = [None] * len(row["utterance_id"])
         words: list[list[WordRow] | None] = [None] * len(row["utterance_id"])
         for channel, own in cues.items():
@@ -148,42 +142,6 @@ class MatchTranscript(Stage):
             "speaker": speakers,
             "given": given,
         }
-
-    def _repaired(
-        self,
-        conversation_id: str,
-        cues: dict[str, list[Cue]],
-        spans: Mapping[str, Sequence[TimeSpan]],
-        foreign: float,
-    ) -> tuple[dict[str, list[Cue]], str | None, float, list[dict[str, str]]]:
-        """The cues where they belong, how they were corrected, by how many seconds, and a note that says so."""
-        if sum(bool(cue["text"]) for own in cues.values() for cue in own) < MISPLACED_CUES:
-            return cues, None, 0.0, []
-        shift = find_shift([(own, spans[channel]) for channel, own in cues.items()])
-        best, repair = shift.best, f"{abs(shift.late):.1f} s {'earlier' if shift.late > 0 else 'later'}"
-        wrong = f"{abs(shift.late):.1f} s too {'late' if shift.late > 0 else 'early'}, and were moved"
-        late = shift.late
-        placed = {channel: [_moved(cue, late) for cue in own] for channel, own in cues.items()}
-        if len(cues) == 2:
-            crossed = {channel: cues[OTHER[channel]] for channel in cues}
-            exchanged = find_shift([(own, spans[channel]) for channel, own in crossed.items()]).agreement
-            if exchanged > best:
-                best, repair, placed, late = exchanged, EXCHANGED, crossed, 0.0
-                wrong = "on the other side, and were exchanged"
-        remedy = "listen to it; if they were right, correct the transcript and tag again"
-        if best < MISPLACED_AGREEMENT or best - shift.agreement < MISPLACED_GAIN:
-            if shift.common >= foreign:
-                return cues, None, 0.0, []
-            wrong, repair, placed = "not about this sound, and are recognised", NOT_USED, {}
-            remedy = "give it the transcript of this recording, with its times"
-        reason = f"all words of its transcript are {wrong}: they agree with {shift.agreement:.0%} of the speech"
-        reason += f", not {best:.0%}" if placed else ""
-        return (
-            placed,
-            repair,
-            late,
-            [{"id": conversation_id, "stage": self.name, "reason": reason, "remedy": remedy}],
-        )
 
     def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[WordRow]) -> dict[str, str]:
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
@@ -208,18 +166,15 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
     without = [cue for cue in cues if cue["channel"][0] == OPEN and cue["text"] != ""]
     if not without:
         return [cue for cue in cues if cue["channel"][0] != OPEN]
-    said = [cue for cue in without if not cue.get("mark")]
-    shift = find_shift([(said, sorted(span for channel in CHANNELS for span in spans[channel]))])
-    late = shift.late if shift.best - shift.agreement >= MISPLACED_GAIN / 3 else 0.0
     pieces: list[tuple[float, Cue]] = []
     leads: defaultdict[str, float] = defaultdict(float)
     for cue in without:
-        lead = _lead(cue, late, spans)
+        lead = _lead(cue, spans)
         leads[cue["channel"]] += lead * (cue["end"] - cue["start"])
         if cue["channel"] != OPEN or len(cue["words"] or ()) < 2:
             pieces.append((lead, cue))
             continue
-        by_word = [(_lead(word, late, spans, 0.0), word) for word in cue["words"]]
+        by_word = [(_lead(word, spans, 0.0), word) for word in cue["words"]]
         for _, group in groupby(by_word, key=lambda item: (item[0] if abs(item[0]) > CLEARLY else lead) >= 0):
             pairs = [*group]
             words = [word for _, word in pairs]
@@ -239,13 +194,13 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
     return [cue | {"speaker": people.get(cue["channel"], cue.get("speaker"))} for cue in sided]
 
 
-def _lead(item: Any, late: float, spans: Mapping[str, Sequence[TimeSpan]], around: float = AROUND) -> float:
+def _lead(item: Any, spans: Mapping[str, Sequence[TimeSpan]], around: float = AROUND) -> float:
     """By how much better a cue or a word fits the left side than the right one, from -1 to 1.
 
     The fit is what it shares with the utterances of a side that it touches, as a share of what either has within
     `around` seconds of it.
     """
-    start, end = item["start"] - late, item["end"] - late
+    start, end = item["start"], item["end"]
     fits = []
     for channel in CHANNELS:
         touched = [(first, last) for first, last in spans[channel] if first < end and start < last]
@@ -253,13 +208,3 @@ def _lead(item: Any, late: float, spans: Mapping[str, Sequence[TimeSpan]], aroun
         beside = sum(min(last, end + around) - max(first, start - around) for first, last in touched)
         fits.append(shared / max(end - start + beside - shared, 1e-6) if spans[channel] else NO_FIT)
     return float(fits[0] - fits[1])
-
-
-def _moved(cue: Cue, late: float) -> Cue:
-    """A cue so many seconds earlier, with its words."""
-
-    def earlier(item: Any) -> Any:
-        return {**item, "start": item["start"] - late, "end": item["end"] - late}
-
-    moved: Cue = earlier(cue) | {"words": cue["words"] and [earlier(word) for word in cue["words"]]}
-    return moved

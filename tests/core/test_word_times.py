@@ -75,10 +75,3 @@ def test_unheard_words_at_the_end_share_with_the_word_before_where_nothing_is_le
 def test_too_little_heard_is_no_answer(heard: list[str]) -> None:
     words = [at(text, index, index + 0.5) for index, text in enumerate(heard)]
     assert by_edit_distance(["one", "two", "three"], words, 4.0) is None
-
-
-def test_a_comma_says_which_word_comes_before_the_pause() -> None:
-    spans = [(0.0, 0.5), (1.0, 2.0)]
-    words = ["No,", "I", "shall", "stay", "here"]
-    assert by_proportion(words, spans, 2.0)[0].end == pytest.approx(0.5)
-    assert by_proportion(words, spans, 2.0)[1].start == pytest.approx(1.0)

@@ -112,29 +112,15 @@ def _token(decoder: Any, word: str) -> str:
 
 
 def _readings(decoder: Any, word: str) -> Iterator[str]:
-    """The sounds of a word that the dictionary lacks.
-
-    Numbers are read in three ways: 1984 is nineteen eighty-four, one thousand … or one nine eight four.
-    """
+    """The sounds of a word that the dictionary lacks; 1984 is nineteen eighty-four, or one thousand …."""
     from num2words import num2words
 
-    def as_year(number: str) -> str:
-        return (
-            str(num2words(int(number), to="year")) if len(number) == 4 and number.isdigit() else as_number(number)
-        )
-
-    def as_number(number: str) -> str:
-        return str(num2words(float(number) if number.count(".") == 1 else int(number.replace(".", "")[:15])))
-
-    def as_digits(number: str) -> str:
-        return " ".join(num2words(int(digit)) for digit in number if digit.isdigit())
-
-    for read in (as_year, as_number, as_digits):
-        spoken = re.sub(r"\d+(?:[.,]\d+)*", lambda match: f" {read(match[0].replace(',', ''))} ", word)  # noqa: B023
+    for to in ("year", "cardinal"):
+        spoken = re.sub(r"\d{1,15}", lambda match: f" {num2words(int(match[0]), to=to)} ", word)  # noqa: B023
         parts = re.findall(r"[a-z']+", spoken)
         letters = (" ".join(LETTERS[letter] for letter in part if letter != "'") for part in parts)
         phones = [decoder.lookup_word(part) or spelled for part, spelled in zip(parts, letters, strict=True)]
         yield " ".join(phones).strip() or "AH"
 
 
-ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=3)
+ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=4)

@@ -13,7 +13,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.core.word_times import Word, join_words
+from dailytalk_contiguous.core.word_times import Word, fit, join_words
 from dailytalk_contiguous.models.alignment import MODEL_FILES, Aligner
 from dailytalk_contiguous.models.checkpoints import find_folder
 
@@ -73,12 +73,8 @@ class Qwen3:
             placed.append(Word(word, float(starts[first]), float(ends[last]), None))
             first = last + 1
         # A short word may begin and end in one class: it has what is free up to the next, a grid's step at most.
-        length = len(samples) / ANALYSIS_RATE
-        nexts = [*(word.start for word in placed[1:]), length]
-        return [
-            word._replace(end=min(max(word.end, min(word.start + GRID, following)), length))
-            for word, following in zip(placed, nexts, strict=True)
-        ]
+        longer = [word._replace(end=max(word.end, word.start + GRID)) for word in placed]
+        return fit(longer, len(samples) / ANALYSIS_RATE)
 
 
 def load_qwen3(device: str) -> Qwen3:
