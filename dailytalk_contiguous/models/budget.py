@@ -41,7 +41,8 @@ class Budget:
 
         Raises SpendingLimit if the limit would be passed, and DailytalkError while purchases are halted.
         """
-        self.check_halted()
+        if self._halted:
+            raise DailytalkError("the run is being stopped", _KEPT)
         with self._lock:
             if self.limit is not None and self.spent + self._reserved + price > self.limit + ROUNDING:
                 raise SpendingLimit(
@@ -66,11 +67,6 @@ class Budget:
             yield
         finally:
             self._halted = False
-
-    def check_halted(self) -> None:
-        """Raise DailytalkError while purchases are halted."""
-        if self._halted:
-            raise DailytalkError("the run is being stopped", _KEPT)
 
     def save(self, cost: float) -> None:
         with self._lock:

@@ -332,15 +332,13 @@ class Client:
             self._stop = self._stop or trouble
         self._stopped.set()
 
-    def _rest(self, seconds: float) -> bool:
-        """Wait; True as soon as there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
+    def _rest(self, seconds: float) -> None:
+        """Wait until there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while not self._stopped.is_set() and (left := until - time.monotonic()) > 0:
             interrupts.check_interrupt()
             check_wanted()
-            if self._stopped.wait(min(left, 0.1)):
-                return True
-        return False
+            self._stopped.wait(min(left, 0.1))
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
@@ -400,9 +398,9 @@ class Client:
                     return
                 except ShortRead as error:
                     message = self._message(body)
-                    if not body or (kind == "application/json" and not message):
+                    if not body:
                         raise self._short(error) from None
-                    reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
+                    reason = f"answered with {kind}, not with a stream ({message})"
                     raise _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True) from None
         except _Trouble as trouble:
             if feed.closed and trouble.paid:  # which is why it ended
