@@ -183,7 +183,12 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
             if len(alike) == len(by_form.get(known, ())) == 1:
                 matched[alike[0]] = by_form[known][0]
     rejects = [
-        Reject(key, "transcript", f"{quoted(key)} is about no audio file alone", "give it the exact name of one")
+        Reject(
+            key,
+            "transcript",
+            f"{quoted(key)} is the name of no audio file, or of several",
+            "give it the exact name of one",
+        )
         for key in keys
         if key not in matched.values()
     ]

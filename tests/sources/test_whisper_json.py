@@ -111,7 +111,7 @@ def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[st
 def test_a_name_that_could_mean_two_files_means_none() -> None:
     matches = match_names(["Clip.wav"], ["clip.wav", "CLIP.wav"])
     assert not matches.keys
-    assert "'Clip.wav' is about no audio file alone" in matches.rejects[0].reason
+    assert "'Clip.wav' is the name of no audio file, or of several" in matches.rejects[0].reason
 
 
 # Which file is meant

@@ -51,16 +51,16 @@ def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, da
     clips(tmp_path / "in/audio", "É.wav", "b.wav", "broken.wav")
     corrected = {"text": "Corrected.", "reviewer": "Ann", "segments": []}
     before = {unicodedata.normalize("NFD", "é.wav"): corrected, "broken.wav": {"text": 3}, "gone.wav": corrected}
-    (tmp_path / "in/texts.json").write_text(json.dumps(before))
+    (tmp_path / "in/whisper.json").write_text(json.dumps(before))
     done = dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json")
     told = json.loads(done.out)
     assert (done.code, told["heard"]) == (3, ["b.wav"])
     assert {reject["id"] for reject in told["rejects"]} == {"broken.wav", "gone.wav"}
-    made = entries(tmp_path / "in/texts.json")
+    made = entries(tmp_path / "in/whisper.json")
     assert {name: entry for name, entry in made.items() if name != "b.wav"} == before
     again = json.loads(dailytalk("transcribe", tmp_path / "in", "--profile", "embedded", "--json").out)
     assert (again["heard"], again["entries"]) == ([], 4)
-    assert entries(tmp_path / "in/texts.json") == made
+    assert entries(tmp_path / "in/whisper.json") == made
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
