@@ -147,7 +147,7 @@ def test_what_can_not_be_done_is_said_in_a_sentence(
     ("token", "told"),
     [
         (None, "there is no token for the Hub: log in"),
-        ("hf_wrongWrongWrong", "does not accept the token"),
+        ("hf_wrongWrongWrong", "log in with"),
         (HubServer.stranger_token, "has no right to do this with tester/talk"),
     ],
 )
