@@ -98,11 +98,10 @@ class Entry:
 
 @dataclass
 class Shard:
-    """The finished rows, an entry for each conversation that went in, by its id, and the digests of the stages."""
+    """The finished rows, and an entry for each conversation that went in, by its id."""
 
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
-    digests: tuple[str, ...] = ()
 
 
 def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
@@ -163,7 +162,7 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
         if (sound := (row.get("audio") or {}).get("bytes"))
     }
     entries = {name: asdict(replace(entry, audio=sounds.get(name, ""))) for name, entry in shard.entries.items()}
-    record = {"layout": LAYOUT, "entries": entries, "stages": shard.digests}
+    record = {"layout": LAYOUT, "entries": entries}
     metadata = {METADATA_KEY: json.dumps(record).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
@@ -183,7 +182,7 @@ def read_shard(path: Path) -> Shard | None:
             name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
             for name, entry in record["entries"].items()
         }
-        return Shard([], entries, tuple(record["stages"])) if record["layout"] == LAYOUT else None
+        return Shard([], entries) if record["layout"] == LAYOUT else None
     except (BadInput, KeyError, TypeError, AttributeError):  # somebody else's, or of another version
         return None
 

@@ -87,9 +87,9 @@ def test_shard_is_named_after_its_conversations_their_inputs_and_its_stages() ->
 def test_shard_comes_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "shard-1.parquet"
     entries = {"a": entry(), "b": entry(REJECT)}
-    write_shard(path, Shard(shard("a").rows, entries, ("d1", "d2")), FEATURES)
+    write_shard(path, Shard(shard("a").rows, entries), FEATURES)
     assert read_rows(path, ["number", "unknown"]) == {"a": {"conversation_id": "a", "number": 1}}
-    assert read_shard(path) == Shard([], entries, ("d1", "d2"))
+    assert read_shard(path) == Shard([], entries)
 
 
 def test_columns_of_another_type_are_refused_by_name_where_types_are_asked_for(tmp_path: Path) -> None:

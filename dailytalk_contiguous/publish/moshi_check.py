@@ -92,7 +92,10 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
     if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
         # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
-    by_name = _manifests_by_name(folder)
+    # The manifests that our export writes, or the only one in the folder.
+    by_name = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
+    if not by_name and len(others := [*folder.glob("*.jsonl")]) == 1:
+        by_name = {"train": others[0]}
     if not (folder / name).exists():
         return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
     try:
@@ -120,13 +123,6 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
             findings.append(error("config", name, what, remedy))
     model = str(config.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
     return TrainerPlan(manifests or by_name, float(window), int(batch), model.startswith(_STOCK)), findings
-
-
-def _manifests_by_name(folder: Path) -> dict[str, Path]:
-    """The manifests that our export writes, or the only one in the folder."""
-    exported = {side: folder / name for side, name in MOSHI_MANIFESTS.items() if (folder / name).is_file()}
-    others = [*folder.glob("*.jsonl")]
-    return exported or ({"train": others[0]} if len(others) == 1 else {})
 
 
 _EXPORT_AGAIN = "export again with `dailytalk export`"

@@ -75,9 +75,9 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
     Args:
         source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
-        revision: of `--revision`.
+        revision: of `--revision`; it counts before one in the name.
 
-    Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
+    Raises DailytalkError: a revision is given for a path, or the version can't be opened.
     """
     path = Path(source)
     if address_of(source):

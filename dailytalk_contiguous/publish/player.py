@@ -60,12 +60,14 @@ def sound_card(name: str, facts: str, text: str, *sounds: str | tuple[str, str, 
     return {"name": name, "facts": facts, "text": text, "sounds": heard}
 
 
-def peaks(channel: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """Return the largest absolute value in each of `count` even parts of a channel, shape (count,); 0 if empty."""
-    if not len(channel) or not count:
-        return np.zeros(count, np.float32)
-    edges = np.linspace(0, len(channel), count, endpoint=False).astype(np.int64)
-    return np.asarray(np.maximum.reduceat(np.abs(channel), edges), np.float32)
+def peaks(channel: NDArray[np.float32], count: int) -> str:
+    """Return the largest level in each of `count` even parts of a channel, as characters."""
+    levels = np.zeros(count, np.float32)
+    if len(channel) and count:
+        edges = np.linspace(0, len(channel), count, endpoint=False).astype(np.int64)
+        levels = np.maximum.reduceat(np.abs(channel), edges)
+    steps = np.rint(63 * levels / max(1e-9, float(levels.max(initial=0.0)))).astype(np.uint8)
+    return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
 
 
 def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str, Any]:
@@ -107,15 +109,9 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str,
         "unsure": UNSURE,
         "lines": [_line(line) for line in sorted(lines, key=lambda line: (line["start"], line["end"]))],
         "words": sorted(words, key=lambda word: word[1]),
-        "peaks": [_letters(peaks(side, count)) for side in np.ascontiguousarray(samples.T)],
+        "peaks": [peaks(side, count) for side in np.ascontiguousarray(samples.T)],
         "peak_rate": LEVELS,
     }
-
-
-def _letters(levels: NDArray[np.float32]) -> str:
-    """Levels relative to the loudest, a character each."""
-    steps = np.rint(63 * levels / max(1e-9, float(levels.max(initial=0.0)))).astype(np.uint8)
-    return str((steps + _LOWEST_LEVEL).tobytes(), "ascii")
 
 
 def _line(utterance: Mapping[str, Any]) -> dict[str, Any]:

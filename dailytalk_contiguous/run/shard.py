@@ -155,7 +155,6 @@ class ShardJob:
         check_interrupt()  # what compiled code has made of one may be a reject
         # A conversation that is neither in the shard nor rejected is a KeyError.
         made.entries = {row["conversation_id"]: made.entries[row["conversation_id"]] for row in task.rows}
-        made.digests = tuple(stage.digest for stage in self.stages)
         rejects = [entry.reject for entry in made.entries.values() if entry.reject]
         retried = {stage.name for stage in self.stages if stage.retried}
         is_held = any(reject.stage in retried for reject in rejects)

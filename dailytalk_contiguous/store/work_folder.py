@@ -64,8 +64,8 @@ def read_run(out: Path) -> dict[str, Any] | None:
 
 def rejects_in(out: Path) -> Iterator[dict[str, str]]:
     """The rejects in rejects.jsonl of a work folder: `id`, `stage`, `reason` and `remedy` of each; none without
-    it. A line that a person or a crash has damaged is passed over.
+    it. A line that a person or a crash has damaged is one of them.
     """
     for _, line in json_lines(out / REJECTS) if (out / REJECTS).is_file() else ():
-        if isinstance(line, dict):
-            yield {name: str(line.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
+        known = line if isinstance(line, dict) else {"stage": REJECTS, "reason": str(line)}
+        yield {name: str(known.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
