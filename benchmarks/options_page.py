@@ -3,11 +3,14 @@
 `python benchmarks/options_page.py` writes it from the help of the commands; a test compares both.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
 from typer import Context
 
-from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of, help_record
+from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
+from dailytalk_contiguous.cli.terminal import Panel
 from dailytalk_contiguous.publish.verdict import BOUNDS, LIMITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
@@ -20,7 +23,11 @@ default and the range. Every command also has `--json` (print the outcome as JSO
 """
 
 #: Options of every command.
-EVERYWHERE = {"--json", "--help"}
+EVERYWHERE = {"--help"}
+
+
+def panel_of(parameter: Any) -> str | None:
+    return getattr(parameter, "rich_help_panel", None)
 
 
 def table(name: str) -> str:
@@ -30,13 +37,15 @@ def table(name: str) -> str:
     lines = [f"### {name}\n", f"`{command.get_usage(context).removeprefix('Usage: ')}`\n", f"{command.help}\n"]
     lines += ["| option | what it does |", "|---|---|"]
     panel = None
-    for parameter in command.get_params(context):
-        record = help_record(parameter, context)
+    panels = [None, *(each.value for each in Panel)]
+    for parameter in sorted(command.get_params(context), key=lambda one: panels.index(panel_of(one))):
+        record = parameter.get_help_record(context)
         if record is None or EVERYWHERE & set(parameter.opts):
             continue
-        if panel != (panel := getattr(parameter, "rich_help_panel", None)) and panel:
+        if panel != (panel := panel_of(parameter)) and panel:
             lines.append(f"| **{panel}** | |")
         names, text = (part.replace("|", "\\|") for part in record)
+        text = re.sub(r"\[default: \(*(.*?)\)*(; [x\d][^;]*)?]$", r"[\1\2]", text)
         lines.append(f"| `{names}` | {' '.join(text.split())} |")
     return "\n".join(lines) + "\n"
 

@@ -31,7 +31,7 @@ from dailytalk_contiguous.publish.formats import FORMATS
 for name, module in main.COMMANDS.items():
     if module.startswith(tuple(sys.argv[1:])):
         main.command_of(name)
-code = doctor(tts="").code
+code = doctor().code
 print(json.dumps([main.__file__, sorted(main.COMMANDS), sorted(FORMATS), len(default_settings()), code]))
 """
 

@@ -6,9 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from audio_files import ROOT
-from command import BuilderScript
-from datasets import Features, Value, load_dataset
-from hub.server import HubServer
+from datasets import Features, Value
 from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
@@ -21,7 +19,7 @@ from dailytalk_contiguous.store.work_folder import read_run
 pytest_plugins = ["hub.hub_fixtures"]
 
 FOLDER = ROOT / "builder_scripts"
-RECIPES = ("build_from_folder", "build_dailytalk", "build_and_push")
+RECIPES = ("build_from_folder", "build_dailytalk", "build_offline")
 
 
 def lists(name: str) -> tuple[list[Any], list[Any]]:
@@ -73,38 +71,6 @@ def test_a_recipe_makes_conversations_and_does_nothing_twice(tmp_path: Path, nam
     again = run_recipe(str(tmp_path / "in"), tmp_path / "out", tagging, speaking, source_licence="CC0-1.0")
     assert again.spoken is not None
     assert (again.tagged.run.done, again.spoken.run.done) == (0, 0)
-
-
-def test_build_and_push_publishes_from_its_command_line(
-    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    build_and_push = BuilderScript(FOLDER / "build_and_push.py", monkeypatch, capfd)
-    command = (tmp_path / "in", tmp_path / "out", "tester/calls", "v1.0.0")
-    done = build_and_push(*command)
-    assert done.code == 0, done.err
-    assert "tester/calls v1.0.0 http" in done.out
-    rows = load_dataset("tester/calls", split="train", revision="v1.0.0", streaming=True).decode(False)
-    assert [row["conversation_id"] for row in rows] == ["call"]
-    again = build_and_push(*command)
-    assert again.code == 0
-    assert "tester/calls v1.0.0 is there already" in again.out
-
-
-def test_a_wish_that_the_hub_would_refuse_is_refused_before_hours_of_work(
-    tmp_path: Path, hub: HubServer, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
-    build_and_push = BuilderScript(FOLDER / "build_and_push.py", monkeypatch, capfd)
-    for tag, token, told in (
-        ("v1", hub.write_token, "the tag 'v1' is no version"),
-        ("v1.0.0", hub.read_token, "the token has no right"),
-    ):
-        monkeypatch.setenv("HF_TOKEN", token)
-        done = build_and_push(tmp_path / "in", tmp_path / "out", "tester/calls", tag)
-        assert (done.code, done.err.count("\n")) == (1, 1)
-        assert told in done.err
-        assert not (tmp_path / "out").exists()
 
 
 @dataclass(frozen=True)

@@ -8,20 +8,14 @@ are relative.
 
 import hmac
 import json
-import logging
 import mimetypes
 import secrets
-import signal
 import socket
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
-from urllib.parse import urlsplit
 
-import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
@@ -36,7 +30,6 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; media-src 'self' blob:; img-src 'self' data: blob:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -50,8 +43,6 @@ SHARED: Mapping[str, Traversable] = {
     "elements.js": files(apps) / "assets" / "elements.js",
     "icon.svg": files(apps) / "assets" / "icon.svg",
 }
-
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 
 
 def new_secret() -> str:
@@ -74,7 +65,8 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, command: str, port: int, secret: str) -> None:
-        self._app, self._command, self._port = app, command, port
+        self._app, self._command = app, command
+        self._hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
         self._secret, self._once = secret, ""
 
     def hand_over(self) -> str:
@@ -107,18 +99,15 @@ class Guard:
     def _answer(self, request: HTTPConnection) -> Response | None:
         """The answer to a request that does not reach the app."""
         elsewhere = f"open the address that {self._command} printed"
-        path, headers, method = request.scope["path"], request.headers, request.scope.get("method", "GET")
-        host = headers.get("host", "")
-        if not self._is_ours(host):
+        path, headers, host = request.scope["path"], request.headers, request.headers.get("host", "")
+        if host not in self._hosts:  # other domains may resolve to the address of this machine, too
             return refused(403, "that is not the address of this server", elsewhere)
         is_link = path.endswith("/") and headers.get("sec-fetch-mode") == "navigate"
         is_own = is_link or headers.get("sec-fetch-site", "none") in ("none", "same-origin")
         if not is_own or headers.get("origin") not in (None, f"http://{host}", f"https://{host}"):
             return refused(403, "another page sent this", elsewhere)
-        if method not in ("GET", "HEAD", "POST"):
-            return refused(405, "that is no request that this server answers", "use GET or POST")
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method == "POST" and kind != "application/json":
+        if request.scope.get("method", "GET") not in ("GET", "HEAD") and kind != "application/json":
             return refused(415, "the request is no JSON", "send Content-Type: application/json")
         if self._once and hmac.compare_digest(path.encode(), f"/{self._once}/".encode()):
             self._once = ""
@@ -128,24 +117,13 @@ class Guard:
             return refused(404, "there is no such page", elsewhere)
         return None
 
-    def _is_ours(self, host: str) -> bool:
-        """Whether a Host header names this machine: other domains may resolve to its address, too."""
-        try:
-            address = urlsplit(f"//{host}")
-            name, port = address.hostname or "", address.port
-        except ValueError:
-            return False
-        is_port = port == self._port or (port is None and self._port == 80)  # which browsers leave out
-        return is_port and name in (HOST, "localhost")
-
 
 def page_file(folder: Traversable, name: str) -> Response:
     """A file of a page: from `SHARED`, otherwise from the page's folder."""
     path = SHARED.get(name) or {file.name: file for file in folder.iterdir()}.get(name)
     if path is None:
         return refused(404, "there is no such file", "reload the page")
-    suffix = "." + name.rpartition(".")[2]
-    kind = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Response(path.read_bytes(), media_type=kind, headers={"Cache-Control": "no-cache"})
 
 
@@ -160,46 +138,8 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 def page_json(value: Any) -> bytes:
     """A value as the JSON that a page can read: NaN and infinity are null, at any depth."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError:
-        text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")
-
-
-class PageServer(uvicorn.Server):
-    """uvicorn's server; it calls `ready` when it serves and `ending` when it ends, without a traceback at Ctrl-C.
-
-    Outside the main thread it handles no signals: `should_exit` ends it.
-    """
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready, self._ending = ready, ending
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM end the server; uvicorn would raise them again afterwards."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        handled = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, before in handled.items():
-                signal.signal(number, before)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._ending()
-        # Sounds that a page is still fetching are cut off here; uvicorn would log each as an error.
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        await super().shutdown(sockets)
 
 
 def bound(port: int) -> socket.socket:

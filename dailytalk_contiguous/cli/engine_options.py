@@ -30,7 +30,7 @@ SHARD_MINUTES = option(
 )
 PRUNE = option(False, Panel.RARE, "Drop results of what is no longer in the input.", "--prune")
 FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
-DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost; change nothing.", "--dry-run")
+DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 
 
 def work_option(default: Any = ..., **settings: Any) -> Any:
@@ -53,6 +53,10 @@ def folder_config(options: Mapping[str, Any], stages: Sequence[Stage]) -> Folder
         tier=tuple(options["tier"] or ()),
         language=language_of(stages),
     )
+
+
+def is_stream(options: Mapping[str, Any]) -> bool:
+    return bool(options["streaming"] or options["limit_hours"] is not None)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.cli.main import COMMANDS
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
@@ -24,7 +23,7 @@ from dailytalk_contiguous.publish.items import SMALL
 from dailytalk_contiguous.publish.opening import open_items, version_or_path
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version
-from dailytalk_contiguous.store.work_folder import TRANSCRIPT, read_run, work_folder_of
+from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
 
 #: The sides of a training folder by the splits of a published dataset.
 SIDES = {"train": "train", "validation": "eval"}
@@ -38,13 +37,14 @@ def export(
     source: str = argument(
         "DIR|OWNER/NAME",
         "Folder of build, speak, corpus (annotations: tag, too), clips with a whisper.json, or a Hub dataset.",
-        default="",
     ),
-    out: Path | None = cli_options.out_option(None),
+    out: Path = cli_options.out_option(),
     format: str = option(
-        "moshi", Panel.INPUT, "Which trainer or tool it is for: see --list; or your own.", metavar="NAME|FILE.py"
+        "moshi",
+        Panel.INPUT,
+        "Which trainer or tool it is for (docs/formats.md lists them), or your own.",
+        metavar="NAME|FILE.py",
     ),
-    list_formats: bool = option(False, Panel.INPUT, "Say what every format holds, and who reads it.", "--list"),
     revision: str | None = cli_options.REVISION,
     split: str = cli_options.split_option("train"),
     **options: Any,
@@ -53,10 +53,6 @@ def export(
 
     A published dataset keeps its split without --eval-share and --divide-anew; --split is for formats of one list.
     """
-    if list_formats:
-        return _listed_formats()
-    if not source or out is None:
-        raise DailytalkError("export needs a folder or dataset, and --out", "name them, or give --list")
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
     cli_options.on_this_machine("--out", out)
@@ -80,22 +76,10 @@ def export(
     run = read_run(work_folder_of(Path(source))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
-    if layout.sides == TWO_LISTS:
-        train, evaluate = (done.files[side] for side in layout.sides)
-        sentence = f"{counted(train, layout.unit)} to train on, {evaluate:,} to evaluate on"
-        sentence += "" if done.disjoint else ", some of the same speakers"
-    else:
-        sentence = f"{counted(done.files['train'], layout.unit)} as {layout.name}"
-    sentence = ", ".join([sentence, *done.notes])
-    sentence += "".join(f", the {count} of {name} left out" for name, count in selection.left_out.items())
-    count = sum(done.files.values())
-    next_step = to_run(layout.then, out) if layout.then in COMMANDS else ""
-    if layout.check:
-        next_step = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
-    next_step = ", then ".join([next_step, *done.facts.get("commands", ())])  # of a trainer that has some
-    if next_step and layout.then == "edits":
-        comes_back = (Path(source) / TRANSCRIPT).is_file()
-        next_step = f"edit its files, then {to_run('edits', source, out)}" if comes_back else ""
+    parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]
+    parts += [] if done.disjoint else ["some of the same speakers on both sides"]
+    parts += [f"the {count} of {name} left out" for name, count in selection.left_out.items()]
+    check_it = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
     return Outcome(
         {
             "files": done.files,
@@ -106,28 +90,12 @@ def export(
             "out": str(out),
             "rejects": [reject.as_dict() for reject in done.rejects],
         },
-        f"{sentence} in {out}",
-        exit_code(count, len(done.rejects)),
+        f"{', '.join([*parts, *done.notes])} in {out}",
+        exit_code(sum(done.files.values()), len(done.rejects)),
         [f"left out: {reason}: {n:,}" for reason, n in sorted(done.left_out.items())],
         rejected_of(done.rejects, layout.noun),
-        next=next_step,
+        next=", then ".join([*([check_it] if layout.check else ()), *done.facts.get("commands", ())]),
     )
-
-
-def _listed_formats() -> Outcome:
-    about = ("reader", "holds", "loses", "checked")
-    listed = {name: {field: getattr(layout, field) for field in about} for name, layout in FORMATS.items()}
-    details = [
-        line
-        for name, facts in listed.items()
-        for line in (
-            f"{name}: for {facts['reader']}",
-            f"  holds {facts['holds']}",
-            f"  loses {facts['loses']}",
-            f"  read back in tests by {facts['checked']}",
-        )
-    ]
-    return Outcome(listed, counted(len(FORMATS), "format"), details=details)
 
 
 class _Selection(NamedTuple):

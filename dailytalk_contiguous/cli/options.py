@@ -3,13 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import typer
 
-from dailytalk_contiguous.cli.terminal import Panel, option, with_parameters
+from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
@@ -27,7 +26,7 @@ UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 TIME = "TIME"
 
 #: Types of settings that are numbers, and the number that is read for each.
-_NUMBERS: dict[Any, type[int] | type[float]] = {int: int, int | None: int, float: float, float | None: float}
+_NUMBERS: dict[Any, Callable[[str], Any]] = {int: int, int | None: int, float: float, float | None: float}
 
 
 def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
@@ -58,10 +57,8 @@ def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any]
         if bare in words:
             return words[bare]
         match = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(ms|s|m|h|)", bare, re.ASCII)
-        if match is None:
+        if match is None or (needs_unit and not match[2] and float(match[1])):
             raise typer.BadParameter(f"{text!r} is not {either(['a time such as 15m, 90s or 1h', *words])}")
-        if needs_unit and not match[2] and float(match[1]):
-            raise typer.BadParameter(f"{bare} has no unit: give {bare}m for minutes or {bare}s for seconds")
         return float(match[1]) * UNITS[match[2] or "s"]
 
     return parse
@@ -96,16 +93,12 @@ def load_stages(files: Iterable[Path]) -> Stages:
 
     Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
-    stages: list[Stage] = []
-    for file in files:
-        example = "STAGES = (PerUtterance(MyStage()),)"
-        listed = from_own_file("--stage", file, "STAGES", tuple | list, example)
-        inner = [getattr(stage, "stage", stage) for stage in listed]
-        if not all(isinstance(stage, Stage) and is_dataclass(stage) for stage in inner):
-            reason = f"--stage {str(file)!r} lists what is no stage"
-            raise DailytalkError(reason, f"end it with {example}, and write @dataclass(frozen=True) above MyStage")
-        stages += listed
-    return tuple(stages)
+    example = "STAGES = (PerUtterance(MyStage()),)"
+    listed = [from_own_file("--stage", file, "STAGES", tuple | list, example) for file in files]
+    stages = tuple(stage for own in listed for stage in own)
+    if not all(isinstance(getattr(stage, "stage", stage), Stage) for stage in stages):
+        raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+    return stages
 
 
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
@@ -131,20 +124,15 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
     else:
-        metavar = TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"
-        if metavar == "N" and setting.least is not None:
-            least, most = f"{setting.least:.15g}", setting.most
-            metavar += f" [x>={least}]" if most is None else f" [{least}<=x<={most:.15g}]"
         words = {meant: word for word, meant in setting.words.items()}
-        shown = f"{value:g}" if isinstance(value, float) else "" if value in (None, ()) else str(value)
-        shown = words.get(value) or (time_text(value) if setting.unit else shown)
+        shown = "" if value in (None, ()) else time_text(value) if setting.unit else str(value)
         default = option(
             NOT_GIVEN,
             panel,
             about,
-            metavar=setting.metavar or metavar,
+            metavar=setting.metavar or (TIME if setting.unit else "N" if hint in _NUMBERS else "NAME"),
             parser=value_of(setting, hint, flag),
-            show_default=setting.shown or shown or False,
+            show_default=setting.shown or words.get(value) or shown or False,
         )
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
@@ -153,9 +141,12 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
     """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        parameters = inspect.signature(command, eval_str=True).parameters
-        own = {name: known for name, known in parameters.items() if known.kind != known.VAR_KEYWORD}
-        return with_parameters(command, {**own, **settings})
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = {name: known for name, known in own.items() if known.kind != known.VAR_KEYWORD} | {**settings}
+        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
+        command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
+        command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+        return command
 
     return add
 
@@ -173,7 +164,7 @@ def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any
 def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
     """Return a parser of the values of a setting, whose type is `hint`, and whose option is `flag`.
 
-    The parser raises BadValue or typer.BadParameter.
+    The parser raises BadValue, typer.BadParameter or ValueError.
 
     >>> value_of(SAMPLE_RATE, int, "--sample-rate")("source")
     0
@@ -185,12 +176,8 @@ def value_of(setting: Setting, hint: Any, flag: str) -> Callable[[Any], Any]:
             return text
         if text in setting.words:
             return setting.words[text]
-        value: Any = text
-        if setting.unit:
-            value = time(text)
-        elif hint in _NUMBERS:
-            value = _NUMBERS[hint](text)
-        elif hint == tuple[str, ...]:
+        value = time(text) if setting.unit else _NUMBERS.get(hint, str)(text)
+        if hint == tuple[str, ...]:
             value = tuple(name.strip() for name in text.split(",") if name.strip())
         check_value(flag, setting, value)
         return value

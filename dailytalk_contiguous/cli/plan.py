@@ -5,9 +5,8 @@ run that it is for.
 """
 
 import inspect
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,11 @@ from typing import Any
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.engine_options import folder_config, hub_choice
 from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak, speak_settings
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
-from dailytalk_contiguous.cli.terminal import Console, Panel, option, say
+from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, to_run
+from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
@@ -48,17 +47,17 @@ _OF_TAG = (
 #: Settings of `speak` that a plan does not need.
 _NOT_OF_SPEAK = ("cache", "max_cost")
 
+#: Estimates that are shown, by what they are called.
 _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "speech_hours": ("speech", lambda hours: length_text(3600 * hours)),
     "tagged_bytes": ("tagged/, transcript.jsonl", size_text),
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
     "text_bytes": ("text to say", size_text),
-    "usd": ("money", lambda usd: f"{usd:.4f} USD" if usd < 1 else f"{usd:.2f} USD"),
+    "usd": ("money", lambda usd: f"{usd:.4f} USD"),
+    "tag_seconds": ("time of tag", length_text),
+    "speak_seconds": ("time of speak", length_text),
 }
-
-#: Share of all seconds below which a stage is not shown.
-_LEAST_SHARE = 0.005
 
 
 @with_options(
@@ -82,24 +81,15 @@ def plan(
     Of tag (and speak) for INPUT, by running a small sample of it here. Models are downloaded if need be, and
     recordings of a store are fetched as tag would. Nothing is bought.
     """
-    speak_only = chosen(
-        options, {name: SPEAK_SETTINGS[name] for name in SPEAK_SETTINGS if name not in TAG_SETTINGS}
-    )
-    if (of_speak := sorted({*speak_only, *(("verify",) if options["verify"] else ())})) and not with_speak:
-        raise DailytalkError(f"--{of_speak[0].replace('_', '-')} is for speak", "add --speak, or leave it out")
     profile = options["profile"]
     stages = stages_of(options)
     spoken: Stages = ()
-    if with_speak:
-        settings = speak_settings(options)
-        spoken = speak_stages(profile, options["verify"], **settings)
+    of_speak = chosen(options, SPEAK_SETTINGS.keys() - TAG_SETTINGS.keys())
+    if with_speak or of_speak or options["verify"]:
+        spoken = speak_stages(profile, options["verify"], **chosen(options, SPEAK_SETTINGS))
     refuse_downloads(profile, (*stages, *spoken))
-    console = Console(stderr=True)
     inputs, _ = fetch_inputs(options["inputs"])
-    with (
-        tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder,
-        console.status("looking at the recordings") as status,
-    ):
+    with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:
         recordings = find(
             inputs,
             Path(folder),
@@ -108,34 +98,15 @@ def plan(
             before_fetch=_refuse_to_fetch,
         )
         show.say_left_out(recordings.left_out)
-        for line in show.each_reject(recordings.problems):
-            say(line)
-        status.update("loading the models, then running a sample of the input")
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
-    refusal, details = "", [show.transcripts(recordings, stages)]
+    details, refusal = [show.transcripts(recordings)], ""
     if voice := speak_stage_of(spoken) if spoken else None:
-        synthesiser = voice.synthesiser()
-        details.append(f"spoken by {speaker_text(synthesiser)}")
-        if refusal := refusal_of(synthesiser):
-            details.append(f"speak would not begin: {refusal}")
-    record = {
-        "rejects": [problem.as_dict() for problem in recordings.problems],
-        "transcribed": recordings.n_transcribed,
-        "refusal": refusal,
-    }
-    return plan_outcome(estimate, to_run(*_words_of_run(with_speak), "--out", "DIR"), record, details)
-
-
-def _words_of_run(with_speak: bool) -> Iterator[str]:
-    """The words after `dailytalk` of the run that was planned: those of the plan, without its own options."""
-    words = iter(sys.argv[1:])
-    for word in words:
-        if word == "plan":
-            yield "build" if with_speak else "tag"
-        elif word in ("--sample-minutes", "--seed"):
-            next(words)
-        elif word not in ("--speak", "--json") and word.partition("=")[0] not in ("--sample-minutes", "--seed"):
-            yield word
+        refusal = refusal_of(voice.synthesiser())
+        details += [f"spoken by {speaker_text(voice.synthesiser())}"]
+        details += [f"speak would not begin: {refusal}"] if refusal else []
+    rejects = [problem.as_dict() for problem in recordings.problems]
+    record = {"rejects": rejects, "transcribed": recordings.n_transcribed, "refusal": refusal}
+    return plan_outcome(estimate, record, [*details, *show.each_reject(recordings.problems)])
 
 
 def _refuse_to_fetch(repository: Repository) -> None:
@@ -148,35 +119,25 @@ def _refuse_to_fetch(repository: Repository) -> None:
         )
 
 
-def plan_outcome(estimate: Estimate, command: str, record: dict[str, Any], details: list[str]) -> Outcome:
-    """Return the estimate of the run that `command` starts; `record` and `details` are those of its input."""
+def plan_outcome(estimate: Estimate, record: dict[str, Any], details: list[str]) -> Outcome:
+    """Return the estimate of a run; `record` and `details` are those of its input."""
     summary = asdict(estimate)
     for part in ("quantities", "stages"):
         summary[part] = {name: round(value, 4) for name, value in getattr(estimate, part).items()}
-    sample = counted(estimate.sample_pieces, "piece")
-    lines: list[str | Figures] = [
-        *details,
-        f"estimated from {sample} of it, {length_text(estimate.sample_seconds)} together",
-    ]
     rows = [
         (heading, text(estimate.quantities[name]))
         for name, (heading, text) in _SHOWN.items()
         if estimate.quantities.get(name)
     ]
-    for name in ("tag", "speak"):
-        if seconds := estimate.quantities.get(f"{name}_seconds"):
-            rows.append((f"time of {name}", length_text(seconds)))
-    whole = sum(estimate.stages.values())
-    rows += [
-        (f"  {name}", length_text(seconds))
-        for name, seconds in estimate.stages.items()
-        if seconds >= _LEAST_SHARE * whole
-    ]
-    lines.append(Figures(("", ">estimate"), rows))
-    lines.append("for one process, and without the time that its models take to load")
-    if "usd" in estimate.quantities and "speak_seconds" not in estimate.quantities:
-        lines.append("speak was priced, not run: how long its service takes is not in this")
-    rejects = f", {counted(estimate.rejected, 'recording')} rejected" if estimate.rejected else ""
+    rows += [(f"  {name}", length_text(seconds)) for name, seconds in estimate.stages.items()]
+    sample = f"{counted(estimate.sample_pieces, 'piece')}, {length_text(estimate.sample_seconds)}"
     conversations = counted(estimate.conversations, "conversation")
-    headline = f"{length_text(3600 * estimate.audio_hours)} of audio in {conversations}{rejects}"
-    return Outcome(summary | record, headline, details=lines, next=command)
+    return Outcome(
+        summary | record,
+        f"{length_text(3600 * estimate.audio_hours)} of audio in {conversations}, {estimate.rejected:,} rejected",
+        details=[
+            *details,
+            Figures(("in one process", f">estimate from {sample}"), rows),
+            "without the time that models take to load; a paid voice is priced, and not timed",
+        ],
+    )

@@ -1,6 +1,5 @@
 """`dailytalk push`: publish a work folder as a version of a dataset on the Hub."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,15 @@ from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
 from dailytalk_contiguous.cli.options import chosen, setting_options, size_text, with_options
 from dailytalk_contiguous.cli.show import DRY_RUN_NEXT
-from dailytalk_contiguous.cli.terminal import Panel, argument, option, say, shown_steps
+from dailytalk_contiguous.cli.terminal import argument, say, shown_steps
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.compare import diff_in_words
 from dailytalk_contiguous.publish.opening import finished_items
-from dailytalk_contiguous.publish.pushing import ASSETS, MAIN, PushSettings, Release
+from dailytalk_contiguous.publish.pushing import MAIN, PushSettings, Release
 from dailytalk_contiguous.publish.pushing import push_version as run_push
 from dailytalk_contiguous.publish.release_card import card_of_release
 from dailytalk_contiguous.run.outputs import edited_since
-from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.hub import reference
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -39,9 +36,6 @@ def push(
     folder: Path = argument("DIR", "Folder of dailytalk speak, build or corpus."),
     repo: str = argument("OWNER/NAME", "The dataset on the Hub."),
     dry_run: bool = DRY_RUN,
-    card: Path | None = option(
-        None, Panel.CARD, "Write it to look at, its pictures beside it; best with --dry-run.", metavar="FILE"
-    ),
     **options: Any,
 ) -> Outcome:
     """Publish finished conversations as a version on the Hub.
@@ -59,10 +53,6 @@ def push(
         raise DailytalkError(
             "--pr proposes to main of a dataset that exists", "leave --branch and --create out, or --pr"
         )
-    if settings.private and not settings.create:
-        raise DailytalkError(
-            "--private is for a dataset that --create makes", "pass --create too, or change it in its settings"
-        )
     quiet_clients()
     items = finished_items(folder)
     describe = partial(card_of_release, items, default_settings())
@@ -72,14 +62,7 @@ def push(
         say(f"{notice}; run dailytalk speak first")
     with shown_steps():
         done = run_push(items, named.repo, settings, describe, dry_run)
-    outcome = push_outcome(done, dry_run, unspoken)
-    if card is None or done.card is None:
-        return outcome
-    write_text(card, done.card.text)
-    for name, data in done.card.assets.items():
-        if name.startswith(f"{ASSETS}/"):
-            write_bytes(card.parent / name, data)
-    return replace(outcome, details=[*outcome.details, f"card     {card}"])
+    return push_outcome(done, dry_run, unspoken)
 
 
 def quiet_clients() -> None:
@@ -93,8 +76,6 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
     """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
     plan, repo, settings, rejects = done.plan, done.repo, done.settings, done.packed.rejects
     warnings = done.card.warnings if done.card else ()
-    own = [file for file in done.packed.files if file.config == "conversations"]
-    rows = sum(file.rows for file in own)
     record = {
         "dry_run": dry_run,
         "tag": done.tag,
@@ -106,47 +87,28 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         "warnings": list(warnings),
         "rejects": [reject.as_dict() for reject in rejects],
     }
-    rejected = rejected_of(rejects, f"of {counted(rows + len(rejects), 'conversation')}")
-    code = exit_code(1, len(rejects))
+    rejected, code = rejected_of(rejects, "conversation"), exit_code(1, len(rejects))
     revision = done.tag or (settings.branch if settings.branch != MAIN else "")
-    load = f'dailytalk_contiguous.load("{repo}"' + (f', revision="{revision}")' if revision else ")")
-    load = f"import dailytalk_contiguous; {load}"
+    load = f'load("{repo}"' + (f', revision="{revision}")' if revision else ")")
+    load = f"import dailytalk_contiguous; dailytalk_contiguous.{load}"
     if done.card is None:
-        version = f", as {done.tag}" if done.tag else ""
-        left = f"the edits in {TRANSCRIPT} await dailytalk speak" if unspoken else "nothing to do"
-        headline = f"{repo} has just this already{version}: {left}"
+        headline = f"{repo} has just this already{f', as {done.tag}' if done.tag else ''}"
         after = to_run("speak", unspoken) if unspoken else load
         return Outcome(record, headline, code, rejected=rejected, next=after)
     details: list[str | Figures] = [f"licence: {warning}" for warning in warnings]
-    called, bump = "no new version", done.changes.bump
-    if done.changes.previous is None:
-        called = done.tag or "v1.0.0"
-    elif bump:
-        broken = done.changes.broken.items()
-        why = next((f" ({config}: {sentences[0]})" for config, sentences in broken), "")
-        called = f"a {bump} version{why}"
-    details.append(f"changes  {diff_in_words(done.changes.as_dict())}; they call for {called}")
+    bump = f"; they call for a {done.changes.bump} version" if done.changes.previous and done.changes.bump else ""
+    details += [
+        f"changes  {diff_in_words(done.changes.as_dict())}{bump}",
+        f"version  {done.tag or 'none: pass --tag to name it'}",
+        f"to send  {size_text(done.to_send)} of {size_text(sum(file.size for file in done.packed.files))}",
+    ]
     if dry_run:
         changed = [change for change in plan if change.what != "keep"]
-        details.append(f"version  {done.tag or 'none: pass --tag to name it'}")
-        details.append(
-            Figures(
-                ("", "file", "size"),
-                [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]],
-            )
-        )
-        if len(changed) > SHOWN:
-            details.append(f"… {len(changed) - SHOWN} more (--json lists all)")
-        kept = counted(len(plan) - len(changed), "file")
-        details.append(f"{kept} unchanged; {size_text(done.to_send)} to send at most")
+        rows = [(change.what, change.name, size_text(change.size)) for change in changed[:SHOWN]]
+        details.append(Figures(("", f"file ({len(changed)} of {len(plan)})", "size"), rows))
         return Outcome(record, "nothing was changed on the Hub (--dry-run)", code, details, rejected, DRY_RUN_NEXT)
-    hours = sum(file.seconds for file in own) / 3600
-    details += [
-        f"rows     {counted(rows, 'conversation')}, {hours:.2f} hours",
-        f"new      {size_text(done.to_send)} of {size_text(sum(file.size for file in done.packed.files))}",
-    ]
     if settings.pr:
-        merge = "after the merge, the same command without --pr, to set the tag"
-        return Outcome(record, f"proposed {done.url}", code, details, rejected, merge)
-    details.append(f"tag      {done.tag or 'none: readers of the branch see it; pass --tag to name it'}")
-    return Outcome(record, f"commit   {done.url}", code, details, rejected, load)
+        load = "after the merge, the same command without --pr, to set the tag"
+    return Outcome(
+        record, f"{'proposed' if settings.pr else 'commit'}   {done.url}", code, details, rejected, load
+    )

@@ -33,7 +33,7 @@ def report(
         metavar="N|ID",
         show_default=str(SHOWN),
     ),
-    limit: list[str] | None = LIMIT,
+    limit: list[str] = LIMIT,
     **options: Any,
 ) -> Outcome:
     """Write a page: the verdict, examples to hear, figures.

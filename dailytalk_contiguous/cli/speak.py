@@ -14,7 +14,6 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
-from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
@@ -27,14 +26,13 @@ from dailytalk_contiguous.run.speaking import Price, price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
-from dailytalk_contiguous.stages.base import Stage, Stages, find_stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import channel_of
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
-from dailytalk_contiguous.stages.transcribe import Transcribe
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 
@@ -42,9 +40,6 @@ from dailytalk_contiguous.store import work_folder
 SPEAK_SETTINGS = cli_options.setting_options(
     TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu")
 )
-
-#: Settings with a use where both speakers are kept as they were recorded.
-_OF_KEPT = {placed.option for placed in settings_in(TokeniseResult(NO_MODEL), *speak_stages(revoice=NOBODY))}
 
 
 @cli_options.with_options(SPEAK_SETTINGS)
@@ -79,25 +74,14 @@ def speak(
     """
     work = open_work(out or folder)
     tagged = open_work(folder).folder if out else work.folder
-    settings, recogniser = speak_settings(options), None
-    if not profile:  # that of `tag`, and its recogniser: a run that began without downloads goes on without
-        of_tag = work_folder.read_run(tagged) or {}
-        before = (of_tag.get("settings") or {}).get("profile")
-        profile = before if before in PROFILES else STANDARD
-        models = {stage["name"]: stage.get("settings", {}).get("model") for stage in of_tag.get("stages", ())}
-        recogniser = models.get(Transcribe.__name__)
-    known = settings | _voice_of(work.folder, profile, settings)
-    if recogniser and PROFILES[profile].fields["Align"]["recogniser"]:
-        known.setdefault("asr_model", recogniser)
-    stages = _stages(profile, verify, known)
+    settings = cli_options.chosen(options, SPEAK_SETTINGS)
+    if not profile:
+        settings = _voice_of(work.folder, settings) | settings
+        of_tag = (work_folder.read_run(tagged) or {}).get("settings") or {}
+        profile = of_tag["profile"] if of_tag.get("profile") in PROFILES else STANDARD
+    stages = speak_stages(profile, verify, **settings)
     refuse_downloads(profile, stages)
     voice = speaking.speak_stage_of(stages)
-    if voice and voice.engine != settings.get("tts", PROFILES[profile].models["synthesiser"]):
-        terminal.say(f"spoken by {voice.engine}, as in the last run here: --tts chooses another")
-    if not voice and "revoice" not in settings:
-        terminal.say(
-            "both speakers as they were recorded, as in the last run here: --revoice left chooses otherwise"
-        )
     if voice and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = recordings_of(recordings, tagged)
@@ -151,15 +135,13 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
 def speak_intended(
     script: speaking.SynthesisInput, cost: Price, voice: Speak | None, plan: RunPlan, left: Sequence[Stage]
 ) -> Outcome:
-    conversations = counted(len(script.rows), "conversation")
-    details = [f"{conversations}, both speakers as they were recorded"]
+    details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
     if voice:
         details = [
-            f"{conversations}, {counted(cost.utterances, 'utterance')} to say by "
-            f"{speaker_text(voice.synthesiser())} ({cost.hours * 60:.1f} min in the recordings), "
-            f"{cost.cached:,} of them in the cache or said before",
-            f"{counted(cost.text_bytes, 'byte')} of text; "
-            f"{f'about {cost.price:.4f} USD' if cost.price else 'nothing'} to spend",
+            f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to say by "
+            f"{speaker_text(voice.synthesiser())}, {cost.cached:,} of them in the cache or said before",
+            f"{counted(cost.text_bytes, 'byte')} of text",
+            *([f"about {cost.price:.4f} USD to spend"] if cost.price else ()),
         ]
     return show.dry_run(plan, left if plan.tasks else (), asdict(cost), details, script.rejects)
 
@@ -167,37 +149,26 @@ def speak_intended(
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record or {}
     counts, money = done.counts, record["money"]
-    recorded = all(stage["name"] != Speak.__name__ for stage in record["stages"])
     details = [show.work_done(done)]
-    for status, meaning in (("dropped", "left out, without text"), ("kept_original", "with their original voice")):
-        if counts.get(status):
-            details.append(f"{counts[status]} {meaning}")
-    if (mean := record.get("mean")) and not recorded:
+    if mean := record.get("mean"):
         details.append(
             f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
-            f"{mean['overlap_kept']:.0%} of possible overlap kept, length ×{mean['duration_ratio']:.2f}; "
-            f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech, "
-            f"{record['lost_sound_seconds']:.2f} s of other sounds"
+            f"{mean['overlap_kept']:.0%} of possible overlap kept; "
+            f"lost of the kept speaker: {record['lost_speech_seconds']:.2f} s of speech"
         )
     if money["spent"] or money["saved_by_cache"]:
         details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
-    for label, path in (
-        ("conversations", work_folder.AUDIO),
-        ("transcript", work_folder.SHIFTED),
-        ("dataset", work_folder.DATASET),
-        ("record", work_folder.RUN),
-    ):
-        details.append(f"{label:<14}{out / path}")
-    kept = counts.get("kept", 0)
-    spoken = f"{counted(counts.get('spoken', 0), 'utterance')} resynthesised, {kept:,} kept as recorded"
-    headline = (
-        f"{counted(counts.get('conversations', 0), 'conversation')}, "
-        f"{counted(kept, 'utterance') + ' as recorded' if recorded else spoken}, "
-        f"{counted(counts.get('words', 0), 'word')} aligned"
-    )
+    numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
     code = exit_code(counts.get("conversations", 0), counts["rejects"])
     rejected = show.rejected_by(record, out, spoken=True)
-    return Outcome(record, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
+    next_command = to_run("check", out) if code != 1 else ""
+    return Outcome(
+        record, f"{numbers or 'nothing'} in {out / work_folder.DATASET}", code, details, rejected, next_command
+    )
+
+
+#: Counts of a run that are shown.
+_COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "words")
 
 
 def build(**options: Any) -> Outcome:
@@ -211,7 +182,7 @@ def build(**options: Any) -> Outcome:
         )
     # Before hours of tagging, not after them.
     profile = options["profile"]
-    stages = _stages(profile, options["verify"], speak_settings(options))
+    stages = speak_stages(profile, options["verify"], **cli_options.chosen(options, SPEAK_SETTINGS))
     voice = speaking.speak_stage_of(stages)
     if not voice:
         options |= without_affect(options)
@@ -224,12 +195,9 @@ def build(**options: Any) -> Outcome:
             "pass --channel both, or another --revoice",
         )
     work = open_work(options["out"]).folder
-    before = (work_folder.read_run(work) or {}).get("speak") or {}
-    if voice and any(stage["name"] == Keep.__name__ for stage in before.get("stages") or ()):
-        terminal.say("one speaker is resynthesised; the last run here kept both as recorded (--revoice none)")
     if voice and not options["dry_run"]:
         voice.preflight()
-    if options["streaming"]:
+    if engine_options.is_stream(options):
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(options, stages_of(options), stages)
@@ -238,14 +206,11 @@ def build(**options: Any) -> Outcome:
     if tagged.code not in (0, 3):
         return tagged
     if options["dry_run"] and not has_transcript:
-        names = ", ".join(stage.name for stage in stages)
-        details = [*tagged.details, f"then, to speak: {names}"]
+        details = [*tagged.details, *show.stages_to_run(stages)]
         return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
     spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
-    # With the engine that was chosen here, whatever an earlier run used.
-    spoken |= {"out": None} | ({"tts": voice.engine} if voice else {})
-    done: Outcome = speak(folder=options["out"], **spoken)
+    done: Outcome = speak(folder=options["out"], **spoken | {"out": None})
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
 
@@ -267,45 +232,22 @@ def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-terminal.with_parameters(build, {name: _BOTH[name] for name in _BOTH if name != "folder"})
+cli_options.with_options({name: _BOTH[name] for name in _BOTH if name != "folder"})(build)
 
 
-def speak_settings(options: Mapping[str, Any]) -> dict[str, Any]:
-    return cli_options.chosen(options, SPEAK_SETTINGS)
-
-
-def _stages(profile: str, verify: bool, settings: Mapping[str, Any]) -> Stages:
-    """The stages of `speak`. Raises DailytalkError for settings that exclude each other."""
-    stages = speak_stages(profile, verify, **settings)
-    voice = speaking.speak_stage_of(stages)
-    if voice and voice.candidates > 1 and voice.synthesiser().deterministic:
-        raise DailytalkError(
-            f"{voice.engine} says a line always in the same way: there are no candidates",
-            "leave --candidates out",
-        )
-    return stages
-
-
-def _voice_of(folder: Path, profile: str, settings: Mapping[str, Any]) -> dict[str, str]:
+def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """The synthesiser, model and voice of the last run here, so that a run after an edit goes on with them.
 
-    If that run kept both speakers and no option of a voice is chosen, this one keeps them, too. Empty if another
-    synthesiser is chosen, or if that run had another profile.
+    If that run kept both speakers, this one keeps them, too. Empty where the options choose a speaker or a voice.
     """
     before = (work_folder.read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
     voice = stages.get(Speak.__name__, {})
-    same = before.get("settings", {}).get("profile") == profile
-    if Keep.__name__ in stages and settings.keys() <= _OF_KEPT - {"revoice"}:
+    if settings.keys() & {"revoice", "tts"}:
+        return {}
+    if Keep.__name__ in stages:
         return {"revoice": NOBODY}
-    if settings.get("revoice") == NOBODY or "tts" in settings or not same or not voice.get("engine"):
-        return {}
-    if is_own_file(voice["engine"]):  # the folder may be another person's: a file that it names is not run
-        raise DailytalkError(
-            f"the last run here was spoken by the engine in {voice['engine']!r}",
-            "name that file with --tts, with its options, or another synthesiser",
-        )
-    if voice["engine"] not in ENGINES:
-        return {}
-    known = {"tts": voice["engine"], "tts_model": voice.get("model"), "voice": voice.get("voice")}
-    return {name: str(value) for name, value in known.items() if value and name not in settings}
+    if is_own_file(engine := str(voice.get("engine", ""))):  # of another person, perhaps: it is not run
+        raise DailytalkError(f"the last run here was spoken by {engine!r}", "name it with --tts, or another")
+    known = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
+    return {name: str(value) for name, value in known.items() if value and engine in ENGINES}

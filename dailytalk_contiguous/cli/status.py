@@ -8,7 +8,7 @@ from pathlib import Path
 from dailytalk_contiguous.cli.terminal import argument
 from dailytalk_contiguous.core.outcome import Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.run.events import FINISHED, GONE, RUNNING, Run
+from dailytalk_contiguous.run.events import FINISHED, RUNNING, Run
 from dailytalk_contiguous.run.events import run_status as runs_in
 from dailytalk_contiguous.sources.addresses import store_address
 
@@ -32,27 +32,19 @@ def status_outcome(runs: Sequence[Run], at: datetime) -> Outcome:
     return Outcome(
         {"runs": [asdict(run) | {"seconds_left": run.left_seconds(at)} for run in runs]},
         f"{counted(len(runs), 'run')}, {working:,} running",
-        details=[*(_line(run, at) for run in runs), *_sentences(runs, at)],
+        details=[_line(run, at) for run in runs],
         next="the same command as that run, to go on" if again else "",
     )
 
 
 def _line(run: Run, at: datetime) -> str:
     """A run as a line, not a row of a table: it can be searched, and no column is ever cut off."""
-    part = "" if run.shard == [1, 1] else f" {run.shard[0]}/{run.shard[1]}"
-    done = f"{run.progress(at)}, last event {length_text(run.age(at))} ago"
-    return f"{run.kind}{part} on {run.host}, process {run.pid}: {run.state}; {done}"
-
-
-def _sentences(runs: Sequence[Run], at: datetime) -> list[str]:
-    sentences = []
-    for run in runs:
-        if run.state == GONE:
-            gone = f"no event for {length_text(run.age(at))}: its process {run.pid} on {run.host} is gone"
-            sentences.append(f"{run.kind}: {gone}; run the same command again to go on.")
-        elif run.state not in (RUNNING, FINISHED):
-            sentences.append(f"{run.kind}: {run.reason}.")
-        if run.rejects:
-            why = "tells why" if run.state == FINISHED else "will tell why, once all is done"
-            sentences.append(f"{run.kind}: {run.rejects} rejected; rejects.jsonl {why}.")
-    return sentences
+    parts = [
+        run.progress(at),
+        f"{run.rejects:,} rejected" if run.rejects else "",
+        f"last event {length_text(run.age(at))} ago",
+        run.reason,
+    ]
+    shard = "/".join(map(str, run.shard))
+    where = f"{run.kind} {shard} on {run.host}, process {run.pid}"
+    return f"{where}: {run.state}; {', '.join(filter(None, parts))}"

@@ -17,22 +17,22 @@ from dailytalk_contiguous.stages.base import Stages
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.work_folder import DATASET, TAGGED
 
-#: Options that a stream can't use: the values that they may have, and the reason.
+#: Options that a stream can't use, because it has one position, and the values that they may have.
 _UNUSED = {
-    "workers": ((None, 1), "a stream works on one window while it fetches the next"),
-    "shard": (("1/1",), "a stream has one position"),
-    "runner": (("local",), "a stream has one position"),
-    "address": (("",), "a stream has one position"),
-    "recordings": ((None,), "a stream brings its recordings"),
-    "speakers": ((None,), "a stream learns its recordings' names on the way"),
-    "prune": ((False,), "a stream drops no results"),
+    "workers": (None, 1),
+    "shard": ("1/1",),
+    "runner": ("local",),
+    "address": ("",),
+    "recordings": (None,),
+    "speakers": (None,),
+    "prune": (False,),
 }
 
 
 def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Outcome:
-    for name, (values, why) in _UNUSED.items():
+    for name, values in _UNUSED.items():
         if options.get(name, values[0]) not in values:  # `tag` lacks some of them
-            raise DailytalkError(f"--{name} can't be used with --streaming ({why})", "leave it out")
+            raise DailytalkError(f"--{name} can't be used with --streaming", "leave it out")
     out: Path = options["out"]
     cli_options.on_this_machine("--out", out)
     repository = repository_of(options["inputs"], engine_options.hub_choice(options))
@@ -70,22 +70,18 @@ def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
         "wall_seconds": done.wall_seconds,
         "out": str(out),
     }
-    made = f"{counted(done.run.done, 'shard')} made in {length_text(done.wall_seconds)}"
-    details = [made if done.run.done else "nothing to do"]
-    for label, name in (
-        ("transcript", work_folder.TRANSCRIPT),
-        ("dataset", DATASET if spoken else TAGGED),
-        ("record", work_folder.RUN),
-    ):
-        details.append(f"{label:<12}{out / name}")
+    details = [
+        f"{counted(done.run.done, 'shard')} made in {length_text(done.wall_seconds)}"
+        if done.run.done
+        else "nothing to do",
+        f"in {out / (DATASET if spoken else TAGGED)}, {out / work_folder.TRANSCRIPT}",
+    ]
     counts = [record["counts"], *([record["speak"]["counts"]] if spoken else [])]
     rejected = sum(of_half["rejects"] for of_half in counts)
-    conversations = counted(counts[0]["conversations"], "conversation")
     return Outcome(
         summary,
         f"{counted(len(spec.windows), 'window')}, {spec.audio_seconds / 3600:.2f} h "
-        f"{'to the end of the source' if spec.complete else 'so far'}: {conversations}, "
-        f"{counted(counts[0]['utterances'], 'utterance')} tagged",
+        f"{'to the end of the source' if spec.complete else 'so far'}",
         exit_code(all(of_half["conversations"] for of_half in counts), rejected),
         details,
         (Rejected(f"{rejected:,}", work_folder.rejects_in(out), f"in {out / work_folder.REJECTS}"),)

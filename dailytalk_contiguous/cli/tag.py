@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import SHOWN, Panel, argument, command_line, option, say, shown_steps
-from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, to_run
+from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
+from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
@@ -17,20 +16,13 @@ from dailytalk_contiguous.run.shard import RunPlan
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec, find
 from dailytalk_contiguous.sources.addresses import address_of
 from dailytalk_contiguous.sources.folder import MAX_CONVERSATION
-from dailytalk_contiguous.sources.transcript_formats import FORMATS, ending_of
 from dailytalk_contiguous.stages.base import Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseProsody
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.work_folder import TAGGED
 
 if TYPE_CHECKING:
     from dailytalk_contiguous.sources.hub_repository import Repository
-
-
-def refuse_limits(options: Mapping[str, Any]) -> None:
-    if options["limit_hours"] is not None and not options["streaming"]:
-        raise DailytalkError("--limit-hours is for --streaming", "leave it out, or add --streaming")
 
 
 #: The options of `tag` that are settings of its stages: made for a CPU, so that --help does not query a GPU.
@@ -50,6 +42,7 @@ def tag(
         Panel.INPUT,
         "Transcripts to use instead of recognition: their folder, or one file.",
         metavar="PATH",
+        exists=True,
         show_default="those beside the audio",
     ),
     tier: list[str] | None = option(
@@ -95,7 +88,7 @@ def tag(
         False, Panel.HUB, "Keep no recording: for a dataset larger than the disk.", "--streaming"
     ),
     limit_hours: float | None = option(
-        None, Panel.HUB, "With --streaming: stop after so many hours of audio.", metavar="HOURS", min=0
+        None, Panel.HUB, "Stream, and stop after so many hours of audio.", metavar="HOURS", min=0
     ),
     runner: str = engine_options.RUNNER,
     address: str = engine_options.ADDRESS,
@@ -112,16 +105,10 @@ def tag(
     arguments = dict(locals()) | options
     stages = stages_of(arguments)
     refuse_downloads(profile, stages)
-    if transcripts and not (transcripts.is_dir() or (transcripts.is_file() and ending_of(transcripts.name))):
-        raise DailytalkError(
-            f"--transcripts {str(transcripts)!r} is neither a folder nor a transcript",
-            f"give a folder, or a file of {', '.join(FORMATS)}",
-        )
-    if streaming:
+    if engine_options.is_stream(arguments):
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(arguments, stages, ())
-    refuse_limits(arguments)
     from dailytalk_contiguous.run.storage import OF_TAG, open_work  # here: stores are seldom used
     from dailytalk_contiguous.sources.remote import fetch_inputs
 
@@ -159,8 +146,7 @@ def tag(
         )
     show.say_left_out(recordings.left_out)
     if unmatched_names := recordings.unmatched_names:
-        named = counted(len(unmatched_names), "recording")
-        say(f"--speakers names {named} not in INPUT: {show.first_names(unmatched_names)}")
+        say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
     if dry_run:
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
     about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
@@ -182,25 +168,30 @@ def stages_of(options: Mapping[str, Any]) -> Stages:
 def say_what_is_fetched(repository: "Repository") -> None:
     from dailytalk_contiguous.sources.hub_repository import to_fetch
 
-    for line in show.to_fetch_lines(repository, to_fetch(repository)):
-        say(line)
+    missing = to_fetch(repository)
+    if repository.revoiced:
+        say(
+            f"{repository.reference.repo} holds finished conversations: name the dataset of its recordings instead"
+        )
+    if missing.files:
+        say(show.to_fetch_text(repository, missing))
 
 
 def tag_intended(recordings: FoundRecordings, plan: RunPlan, left: Sequence[Stage]) -> Outcome:
     rows = recordings.rows
     n_recordings = len({row["recording_id"] for row in rows})
     of_what = f"{counted(n_recordings, 'recording')}, {counted(len(rows), 'conversation')}"
+    left_out = recordings.left_out
     record = {
         "conversations": len(rows),
-        "hidden": recordings.left_out.hidden,
-        "made_by_dailytalk": recordings.left_out.made,
-        "paired": recordings.left_out.paired,
-        "unread": recordings.left_out.unread,
+        "hidden": left_out.hidden,
+        "made_by_dailytalk": left_out.made,
+        "paired": left_out.paired,
+        "unread": left_out.unread,
         "transcribed": recordings.n_transcribed,
     }
     total = f"{of_what}, {length_text(sum(row['duration'] for row in rows))}"
-    details = [total, show.transcripts(recordings, left)]
-    return show.dry_run(plan, left, record, details, recordings.problems)
+    return show.dry_run(plan, left, record, [total, show.transcripts(recordings)], recordings.problems)
 
 
 def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
@@ -214,35 +205,26 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         "time": done.run.time_spent(),
         "run": record,
     }
-    details: list[str | Figures] = [show.work_done(done)]
     if record is None:
         return Outcome(
             summary,
-            f"{counted(done.n_missing, 'shard')} still missing"
-            + ("" if done.n_conversations else "; no recording could be used"),
+            f"{counted(done.n_missing, 'shard')} still missing",
             exit_code(done.n_conversations, len(done.rejects)),
-            details,
-            next="nothing: the host that makes the last shard writes the transcript. If all hosts are done, run "
-            "once more without --shard",
+            [show.work_done(done)],
+            next="once all hosts are done: the same command, without --shard if none writes the transcript",
         )
     counts = record["counts"]
-    if from_transcripts := counts["utterances_by_recogniser"].get(GIVEN):
-        details.append(f"{from_transcripts} with the words of a transcript that came with the recording")
-    details += [f"note: {note['conversation_id']}: {note['note']}" for note in record["notes"][:SHOWN]]
-    if (more := len(record["notes"]) - SHOWN) > 0:
-        details.append(f"… {counted(more, 'more note')} in {work_folder.RUN}")
-    details += [f"transcript  {out / work_folder.TRANSCRIPT}"]
-    details.append(f"shards      {out / TAGGED}")
-    details += [f"record      {out / work_folder.RUN}", *show.first_lines(out / work_folder.TRANSCRIPT)]
-    tagged = (
-        f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}, "
-        f"{record['hours']['speech'] * 60:.1f} min of speech"
-    )
+    numbers = {
+        "with the words of a transcript": counts["utterances_by_recogniser"].get(GIVEN, 0),
+        f"notes on conversations, in {work_folder.RUN}": len(record["notes"]),
+    }
+    spoken = f"{record['hours']['speech'] * 60:.1f} min of speech"
+    tagged = f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}"
     return Outcome(
         summary,
-        tagged if counts["conversations"] else "no recording could be used",
+        f"{tagged}, {spoken} in {out / work_folder.TRANSCRIPT}",
         exit_code(counts["conversations"], counts["rejects"]),
-        details,
+        [show.work_done(done), *(f"{n:,} {what}" for what, n in numbers.items() if n)],
         show.rejected_by(record, out, spoken=False),
         to_run("speak", out) if counts["conversations"] else "",
     )

@@ -10,19 +10,17 @@ Exit codes: 0 all done; 3 done, but something was rejected; 1 nothing done; 2 wr
 An error is one sentence; with -v, one that we did not foresee has its traceback.
 """
 
-import errno
-import inspect
 import json
 import os
 import re
 import shlex
 import sys
-import time
 import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import wraps
 from typing import Any
 
 import typer
@@ -37,8 +35,8 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, lacks_memory
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
-from dailytalk_contiguous.core.steps import LOG_SECONDS, listening
-from dailytalk_contiguous.core.wording import kind_of
+from dailytalk_contiguous.core.steps import listening
+from dailytalk_contiguous.core.wording import counted, kind_of
 
 
 class Panel(StrEnum):
@@ -77,30 +75,19 @@ def argument(metavar: str, text: str, default: Any = ..., **settings: Any) -> An
     return typer.Argument(default, metavar=metavar, help=text, **settings)
 
 
-#: `--json`, which all commands have. Those that print while they work take it as a parameter.
-AS_JSON = option(False, Panel.RUN, "Print the outcome as JSON.", "--json")
-
-
-def with_parameters(
-    command: Callable[..., Any], parameters: Mapping[str, inspect.Parameter]
-) -> Callable[..., Any]:
-    keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
-    command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-    command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
-    return command
+def as_json() -> bool:
+    """Return whether the command line has --json, as that of any command may: the outcome is printed as JSON."""
+    return JSON in sys.argv[1:]
 
 
 def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
-    """Return the command with `--json`; it prints its outcome and returns the exit code."""
-    parameters = dict(inspect.signature(command, eval_str=True).parameters)
-    json_flag = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=AS_JSON, annotation=bool)
+    """Return the command, printing its outcome and returning the exit code."""
 
-    def run(as_json: bool, **values: Any) -> int:
-        return show_outcome(
-            command(**values, **({"as_json": as_json} if "as_json" in parameters else {})), as_json
-        )
+    @wraps(command)
+    def run(**values: Any) -> int:
+        return show_outcome(command(**values), as_json())
 
-    return with_parameters(run, {"as_json": json_flag} | parameters)
+    return run
 
 
 #: C0 except tab and newline, DEL and C1; embeddings, overrides and isolates of direction; line and paragraph
@@ -110,12 +97,11 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u20
 #: Flags of all commands for more lines, and for the traceback of an error.
 VERBOSE = {"-v", "--verbose"}
 
+#: Flag of all commands for their outcome as JSON.
+JSON = "--json"
+
 #: Columns of a line that does not go to a terminal, unless a width is set.
 _WIDE = 10_000
-
-#: Styles of the labels that begin a line, where there are colours.
-_COLOURS = {"error": "bold red", "bad": "bold red", "advice": "yellow", "warning": "yellow", "rejected": "yellow"}
-_COLOURS |= {"note": "cyan", "next": "bold"}
 
 
 def visible(text: str) -> str:
@@ -132,10 +118,7 @@ def command_line() -> str:
 
 def say(text: str) -> None:
     """Print a line to stderr, at once."""
-    if sys.stderr.isatty():
-        Console(stderr=True).text(text)
-    else:
-        print(visible(text), file=sys.stderr)
+    print(visible(text), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any, one_line: bool = False) -> None:
@@ -152,17 +135,9 @@ class Console(rich_console.Console):
         if "width" not in options and not self.is_terminal:
             self.width = _WIDE
 
-    def text(self, text: str) -> None:
-        """Print a line without markup; a label at its beginning (`error: `, `next: `) in its colour."""
-        label, colon, _ = text.partition(": ")
-        line = Text(text)
-        if colon and label.strip() in _COLOURS:
-            line.stylize(_COLOURS[label.strip()], 0, len(label))
-        self.print(line, soft_wrap=True)
-
     def detail(self, detail: str | Judgement | Figures) -> None:
         if isinstance(detail, str):
-            self.text(detail)
+            self.print(Text(detail), soft_wrap=True)
         elif isinstance(detail, Judgement):
             colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good]
             self.print(Text(detail.text, colour), soft_wrap=True)
@@ -183,80 +158,53 @@ class Console(rich_console.Console):
 #: How many of a kind are shown; all of them are in a file or in --json.
 SHOWN = 5
 
-#: Ids of one kind that are named.
-NAMED = 3
 
-
-def show_outcome(outcome: Outcome, as_json: bool = False, stderr: bool = False) -> int:
+def show_outcome(outcome: Outcome, json_wanted: bool = False, stderr: bool = False) -> int:
     """Print the outcome of a command, or its record as JSON, and return the exit code.
 
     Last are always the headline, the rejects with their reasons, and the next command. Raises the outcome's error.
     """
-    if not as_json:
-        _show_in_words(Console(stderr=stderr), outcome)
-    elif outcome.record is not None:
-        print_json(outcome.record)
+    if json_wanted:
+        if outcome.record is not None:
+            print_json(outcome.record)
+    else:
+        headline, good = outcome.headline, {0: True, 3: None}.get(outcome.code, False)
+        judged = headline if isinstance(headline, Judgement) else Judgement(headline, good)
+        rejected = [line for part in outcome.rejected for line in rejected_lines(part)]
+        console = Console(stderr=stderr)
+        for detail in [*outcome.details, judged, *rejected, *([f"next: {outcome.next}"] if outcome.next else ())]:
+            console.detail(detail)
     if outcome.error:
         raise outcome.error
     return outcome.code
 
 
-def _show_in_words(console: Console, outcome: Outcome) -> None:
-    for detail in outcome.details:
-        console.detail(detail)
-    headline, good = outcome.headline, {0: True, 3: None}.get(outcome.code, False)
-    console.detail(headline if isinstance(headline, Judgement) else Judgement(headline, good))
-    for part in outcome.rejected:
-        show_rejected(console, part)
-    if outcome.next:
-        console.text(f"next: {outcome.next}")
-
-
-def show_rejected(console: Console, rejected: Rejected) -> None:
-    """Print the number of rejects, then a line for each kind of reason, the commonest first.
-
-    A line has the first ids of its kind, and the reason and remedy of the first of them.
-    """
-    console.text(f"rejected: {rejected.share}, {rejected.where}")
+def rejected_lines(rejected: Rejected) -> Iterator[str]:
+    """Return the number of rejects, then a line for each kind of reason, the commonest first, with one example."""
+    yield f"rejected: {rejected.share}, {rejected.where}"
     counts: Counter[str] = Counter()
-    first: dict[str, list[Mapping[str, str]]] = {}  # a few of each kind, however many there are
+    first: dict[str, Mapping[str, str]] = {}  # one of each kind, however many there are
     for reject in rejected.rejects:
-        kind = kind_of(reject["reason"])
-        counts[kind] += 1
-        if counts[kind] <= NAMED:
-            first.setdefault(kind, []).append(reject)
+        counts[kind := kind_of(reject["reason"])] += 1
+        first.setdefault(kind, reject)
     for kind, count in counts.most_common(SHOWN):
-        names = ", ".join(json.dumps(reject["id"], ensure_ascii=False) for reject in first[kind])
-        more = f" and {count - NAMED:,} more" if count > NAMED else ""
-        console.text(f"  rejected: {names}{more}: {first[kind][0]['reason']}; {first[kind][0]['remedy']}")
-    if others := counts.total() - sum(count for _, count in counts.most_common(SHOWN)):
-        console.text(f"  … {others:,} for other reasons")
+        reject, more = first[kind], f" and {count - 1:,} more" if count > 1 else ""
+        name = json.dumps(reject["id"], ensure_ascii=False)
+        yield f"  rejected: {name}{more}: {reject['reason']}; {reject['remedy']}"
+    if len(counts) > SHOWN:
+        yield f"  … {counted(len(counts) - SHOWN, 'more reason')}"
 
 
 @contextmanager
 def shown_steps() -> Iterator[None]:
-    """Show the steps of this block (`core.steps`): as a bar on a terminal, else a line a minute."""
+    """Show the steps of this block (`core.steps`) as a bar on a terminal."""
     from rich.progress import Progress  # no other command should load it
 
     console = Console(stderr=True)
-    shown = console.is_terminal
-    said = time.monotonic()
-    with Progress(console=console, transient=True, disable=not shown) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=None)
-
-        def show(what: str, done: int, of: int | None) -> None:
-            nonlocal said
-            progress.update(task, description=what, completed=done, total=of)
-            if not shown and time.monotonic() - said >= LOG_SECONDS:
-                said = time.monotonic()
-                say(f"{what}: {done:,}" + (f" of {of:,}" if of else ""))
-
-        with listening(show):
+        with listening(lambda what, n, of: progress.update(task, description=what, completed=n, total=of)):
             yield
-
-
-#: Errors of a disk without room.
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def guarded(program: str, command: Callable[[], int], has_verbose: bool = False) -> int:
@@ -287,15 +235,10 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
     except Exception as error:
         if verbose() or lacks_memory(error):
             raise
-        if isinstance(error, OSError) and error.strerror:
-            where = f" ({error.filename})" if error.filename else ""
-            remedy = "free some space" if error.errno in _FULL else "check the disk and the path"
-            sentence = f"{error.strerror.lower()}{where}: {remedy}, and run the same command again"
-            return failed(f"{sentence}: what is finished is kept")
         if not has_verbose:
             raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-        return failed(f"{reason} (-v shows where)")
+        return failed(f"{reason} (-v shows where; what is finished is kept)")
 
 
 def verbose() -> bool:

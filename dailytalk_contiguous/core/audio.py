@@ -290,7 +290,7 @@ def blocks(
     except NotForLibsndfile:
         rate = read_header(audio).sample_rate
         with _opened(audio) as (encoded, _):
-            for block in decoded_blocks(encoded, start, duration, block_seconds):
+            for block in decoded_blocks(encoded, start, duration):
                 yield _finite(block, start)
                 start += len(block) / rate
 

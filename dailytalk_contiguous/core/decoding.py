@@ -20,9 +20,8 @@ from dailytalk_contiguous.core.errors import BadInput
 #: Formats that are one file each, by the names of FFmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
 #: lavfi, which open what their text names.
 FORMATS = (
-    *("mov", "matroska", "webm", "asf", "avi", "flv", "mpeg", "mpegts", "3gp"),
-    *("aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "mp3", "ogg", "flac", "wav", "w64", "aiff", "caf", "au"),
-    *("ape", "dsf", "dts", "tta", "wv"),
+    "mov,matroska,webm,asf,avi,flv,mpeg,mpegts,3gp,aac,ac3,eac3,amr,amrnb,amrwb,mp3,ogg,flac,wav,w64,aiff,caf,au,"
+    "ape,dsf,dts,tta,wv"
 )
 
 #: Those whose header has no length: FFmpeg guesses it from the first bit rate.
@@ -65,9 +64,9 @@ def read_facts(file: BinaryIO) -> dict[str, Any]:
 
 
 def decoded_blocks(
-    file: BinaryIO, start: float = 0.0, duration: float | None = None, block_seconds: float = 1.0
+    file: BinaryIO, start: float = 0.0, duration: float | None = None
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield the samples of a part of the first audio stream, float32, shape (n, channels).
+    """Yield the samples of a part of the first audio stream, float32, shape (n, channels), a frame at a time.
 
     Raises BadInput for a file that is damaged, or longer or shorter than its header says.
     """
@@ -75,22 +74,14 @@ def decoded_blocks(
     rate, channels, seconds = facts["sample_rate"], facts["channels"], facts["seconds"]
     end = seconds + TOLERANCE if duration is None else start + duration
     first, last, done = round(start * rate), round(end * rate), 0
-    size = max(1, round(block_seconds * rate))
-    held, n_held = list[NDArray[np.float32]](), 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
     for samples in _samples(file, channels):
-        held.append(samples[max(0, first - done) : max(0, last - done)])
-        n_held += len(held[-1])
+        part = samples[max(0, first - done) : max(0, last - done)]
         done += len(samples)
-        if n_held >= size:
-            whole = np.concatenate(held)
-            n_held = len(whole) % size
-            yield from (whole[at : at + size] for at in range(0, len(whole) - n_held, size))
-            held = [whole[len(whole) - n_held :]]
+        if len(part):
+            yield part
         if done > last:
             break
-    if len(rest := np.concatenate([np.zeros((0, channels), np.float32), *held])):
-        yield rest
     if duration is None and done > last:
         raise BadInput(f"it goes on after the {seconds:.1f} s that its header promises", _COPY)
     if done / rate < min(seconds, end) - TOLERANCE:
@@ -113,7 +104,7 @@ def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
 
 def _open(file: BinaryIO) -> InputContainer:
     file.seek(0)
-    lists = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    lists = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     return av.open(file, "r", options=lists, metadata_errors="ignore")
 
 

@@ -150,7 +150,7 @@ class Speak(Stage):
         "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
         panel="voice",
         metavar="ID|clone|any",
-        shown="the synthesiser's; for Fish, FISH_AUDIO_REFERENCE_ID",
+        shown="the synthesiser's",
         reference=True,
     )
     revoice: str = setting(schema.CHANNELS[0], REVOICE)

@@ -104,7 +104,7 @@ class Transcribe(WhisperStage):
     model: str = setting(WHISPER, ASR_MODEL)
     language: str = setting(
         "auto",
-        "ISO 639-1 code, two for left and right (en,es), or auto: found in the sound or the transcript.",
+        "ISO 639-1 code, two for left and right (en,es), or auto: it is found.",
         panel="input",
         metavar="CODE",
     )

@@ -35,9 +35,9 @@ LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
 
-#: Bytes of a value of a list once it is unpacked, at most: its offset or number, and its levels. Equal values are
-#: counted in a file, and not written.
-_LIST_BYTES = 12
+#: Bytes of a value once it is unpacked beside its own: its offset, and its levels. Equal values are counted in a
+#: file, and not written.
+_VALUE_BYTES = 12
 
 #: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's.
 PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
@@ -98,13 +98,7 @@ class ParquetReader:
         for run in [wanted] if self._is_local else [[group] for group in wanted]:
             log.debug("read %s, row groups %s: %s", self._name, run, names)
             with _reading(self._name, self._remedy):
-                batches = self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
-            while True:
-                with _reading(self._name, self._remedy):
-                    batch = next(batches, None)
-                if batch is None:
-                    break
-                yield batch
+                yield from self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
 
     def rows_at(
         self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
@@ -136,17 +130,15 @@ class ParquetReader:
 
         Raises BadInput for a row group that unpacks to far more than it has.
         """
-        metadata, packed, unpacked, wanted = self._file.metadata.row_group(group), 0, 0, 0
-        for number in range(metadata.num_columns):
-            chunk = metadata.column(number)
-            path, size = chunk.path_in_schema, chunk.total_uncompressed_size
-            size += _LIST_BYTES * chunk.num_values if ".list." in path else 0
-            packed, unpacked = packed + chunk.total_compressed_size, unpacked + size
-            wanted += size if path.partition(".")[0] in names else 0
-        if unpacked > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
-            told = f"a row group of {packed:,} bytes that would be {unpacked / 1e9:.1f} GB unpacked"
-            raise BadInput(f"{self._name} has {told}", self._remedy)
-        return wanted
+        metadata = self._file.metadata.row_group(group)
+        chunks = [metadata.column(number) for number in range(metadata.num_columns)]
+        sizes = [chunk.total_uncompressed_size + _VALUE_BYTES * chunk.num_values for chunk in chunks]
+        packed = sum(chunk.total_compressed_size for chunk in chunks)
+        if sum(sizes) > max(LARGEST_UNPACKED, MOST_SHRUNK * packed):
+            large = f"a row group of {packed:,} bytes that would be {sum(sizes) / 1e9:.1f} GB unpacked"
+            raise BadInput(f"{self._name} has {large}", self._remedy)
+        named = zip(chunks, sizes, strict=True)
+        return sum(size for chunk, size in named if chunk.path_in_schema.partition(".")[0] in names)
 
 
 @contextmanager
@@ -166,14 +158,13 @@ def open_parquet(
         OSError: as the disk or the network does.
     """
     is_local = isinstance(source, Path)
+    name = name or shown(source)
     # Arrow itself opens no path that is not UTF-8.
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
-        name = name or shown(Path(str(source)))
         with _reading(name, remedy):
             parquet = pq.ParquetFile(file, buffer_size=buffer_size, pre_buffer=not (is_local or buffer_size))
+            reader = ParquetReader(parquet, name, remedy, is_local)
         with parquet:
-            with _reading(name, remedy):
-                reader = ParquetReader(parquet, name, remedy, is_local)
             yield reader
 
 

@@ -43,9 +43,7 @@ def test_check_shows_a_few_findings_with_v_more_and_as_json_all(tmp_path: Path, 
     assert 0 < len(short) < len(long) < 22
     assert [finding["file"] for finding in json.loads(shown[2].out)["findings"]] == names
     for done in shown[:2]:
-        verdict, step = done.out.splitlines()[-2:]
-        assert verdict.startswith(f"bad: {names[0]}: ")
-        assert step.startswith("next: ")
+        assert done.out.splitlines()[-1].startswith(f"bad: {names[0]}: ")
 
 
 def test_folder_that_was_only_tagged_is_told_the_command_to_run_first(tmp_path: Path, dailytalk: Command) -> None:
@@ -61,6 +59,6 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("0.5", True), ("2", False), ("none", False)):
         told = json.loads(dailytalk("check", folder, "--limit", f"long-turns={limit}", "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
-    for wrong, problem in (("long=3", "names no finding"), ("long-turns=many", "has no number")):
+    for wrong, problem in (("long=3", "choose one of low-confidence"), ("long-turns=many", "has no number")):
         done = dailytalk("check", folder, "--limit", wrong)
         assert (done.code, problem in " ".join(done.err.split())) == (2, True), done.err

@@ -138,7 +138,7 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
         (tmp_path / "in" / name).write_text(grid)
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run")
     done = dailytalk(*command)
-    told = [line for line in done.err.splitlines() if line.startswith("not used")]
+    told = [line for line in done.err.splitlines() if line.startswith("beside recordings")]
     assert len(told) == 3
     for why, *names in (
         ("no format of transcripts", "call.docx"),
@@ -150,7 +150,7 @@ def test_files_beside_recordings_that_are_not_used_are_named_once_with_why(
     assert not any(name in done.err for name in ("call.srt", "notes", "other"))
     (tmp_path / "elsewhere").mkdir()
     done = dailytalk(*command, "--transcripts", tmp_path / "elsewhere")
-    assert "--transcripts names others): " in done.err
+    assert "--transcripts names others" in done.err
     assert '"call.srt"' in done.err
 
 
@@ -160,7 +160,7 @@ def test_one_file_is_the_transcript_of_the_recording_of_its_name(tmp_path: Path,
     given = tmp_path / "call.srt"
     given.write_text("1\n00:00:00,500 --> 00:00:02,000\nA: where should we go\n")
     command = ("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--transcripts")
-    assert "transcripts for 1 of 2 recordings; used instead of recognition" in dailytalk(*command, given).out
+    assert "transcripts for 1 of 2 recordings" in dailytalk(*command, given).out
     done = dailytalk(*command, given.rename(tmp_path / "nobody.srt"))
     assert "transcripts for 0 of 2" in done.out
     assert "no recording has its name" in done.err

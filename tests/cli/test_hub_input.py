@@ -79,7 +79,7 @@ def test_cleared_caches_and_a_new_commit_redo_nothing(
     commit = publish(notes_dot_md=b"new")
     done = dailytalk(*command)
     assert done.code == 0
-    assert "nothing to do: the shard is done" in done.out
+    assert "nothing to do: 1 shard done" in done.out
     assert record(tmp_path / "out")["source"]["revision"] == commit
 
 
@@ -104,6 +104,7 @@ def test_dry_run_says_what_it_would_fetch_and_fetches_nothing(
     assert json.loads(done.out) == {
         "source": {"repository": REPO, "revision": commit, "licence": None},
         "to_fetch": {"files": 2, "size": 2 * len(sound)},
+        "stages": [],
     }
     assert not [one for one in hub.requests if one.path.endswith(".wav")]
     assert not (tmp_path / "out").exists()

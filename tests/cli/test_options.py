@@ -118,7 +118,7 @@ def test_json_is_alone_on_stdout_whatever_else_is_asked_for(tmp_path: Path, dail
     save(tmp_path / "in/.hidden.wav")
     told = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *EMBEDDED, "--dry-run", "--json")
     assert json.loads(told.out)["hidden"] == [".hidden.wav"]
-    assert "passed over 1 hidden" in told.err
+    assert "passed over, hidden" in told.err
     work = folder(tmp_path / "work", first=SHORT[:1])
     told = dailytalk("speak", work, "--profile", "embedded", "--json")
     assert json.loads(told.out)["counts"]["conversations"] == 1

@@ -24,9 +24,9 @@ def test_outcome_ends_with_what_was_made_what_was_rejected_and_what_to_run_next(
         "[a]          1",
         "[3] made",
         "rejected: 28 clips, all with --json",
-        *(f'  rejected: "{k}0", "{k}1", "{k}2" and 1 more: reason {k}; mend [it]' for k in "abcde"),
-        "  … 8 for other reasons",
+        *(f'  rejected: "{k}0" and 3 more: reason {k}; mend [it]' for k in "abcde"),
+        "  … 2 more reasons",
         "next: dailytalk check x",
     ]
-    assert show_outcome(outcome, as_json=True) == 3
+    assert show_outcome(outcome, json_wanted=True) == 3
     assert json.loads(capsys.readouterr().out) == {"made": 3}

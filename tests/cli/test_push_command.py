@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,9 +64,8 @@ def test_two_versions_are_published_and_each_loads_by_its_tag(
     assert refs(hub) == {}
     first = push("--tag", "v1.0.0", "--create")
     assert first.code == 0, first.err
-    for told in ("tag      v1.0.0", "4 conversations", f'.load("{REPO}", revision="v1.0.0")', "/commit/"):
+    for told in ("version  v1.0.0", f'.load("{REPO}", revision="v1.0.0")', "/commit/"):
         assert told in first.out
-    assert re.search(r"^rows +4 conversations, 0\.01 hours$", first.out, re.MULTILINE)
     assert not (work / ".publish").exists()
     assert "just this already, as v1.0.0" in push("--tag", "v1.0.0").out
     assert "just this already" in push("--tag", "auto").out
@@ -94,7 +92,6 @@ def test_edit_that_was_not_said_is_told_before_it_is_missed(hub: HubServer, push
     told = push()
     assert "transcript.jsonl was changed since dailytalk speak" in told.err
     assert "run dailytalk speak first" in told.err
-    assert "the edits in transcript.jsonl await dailytalk speak" in told.out
     assert f"next: dailytalk speak {work}" in told.out
     assert "nothing to do" not in told.out
 
@@ -167,18 +164,13 @@ def test_token_that_may_not_write_is_refused_before_any_work(
     assert not (work / ".publish").exists()
 
 
-def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made_and_shows_its_card(
-    hub: HubServer, push: Any, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_dry_run_needs_no_token_where_the_dataset_is_public_or_still_to_be_made(
+    hub: HubServer, push: Any, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for exists in (False, True):
         monkeypatch.delenv("HF_TOKEN")
-        card = tmp_path / f"{exists}/card.md"
-        done = push("--tag", "auto", "--create", "--dry-run", "--card", card)
+        done = push("--tag", "auto", "--create", "--dry-run")
         assert done.code == 0, done.err
-        assert f"card     {card}" in done.out.splitlines()
-        text = card.read_text(encoding="utf-8")
-        assert f'load_dataset("{REPO}"' in text
-        assert all((card.parent / picture).is_file() for picture in re.findall(r"\]\((assets/[^)]+)\)", text))
         assert (refs(hub) != {}) == exists
         refused = push("--tag", "auto", "--create")
         assert (refused.code, "there is no token for the Hub" in refused.err) == (1, True)

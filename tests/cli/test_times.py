@@ -51,14 +51,14 @@ def test_silence_of_split_and_shortest_utterance_of_tag_are_spelt_alike(
 
 
 @pytest.mark.parametrize(("command", "option"), sorted(time for time in TIMES if time[1] in AMBIGUOUS))
-def test_number_without_a_unit_is_one_sentence_with_both_readings(
+def test_number_without_a_unit_is_one_sentence(
     tmp_path: Path, dailytalk: Command, command: str, option: str
 ) -> None:
     words = {"corpus": ["crema_d", tmp_path]}.get(command, [tmp_path])
     out = [] if command in ("check", "emotion predict") else ["--out", tmp_path / "out"]
     done = dailytalk(command, *words, *out, option, "15")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert f"'{option}': 15 has no unit: give 15m for minutes or 15s for seconds" in done.err
+    assert f"'{option}': '15' is not a time such as 15m, 90s or 1h" in done.err
     assert not (tmp_path / "out").exists()
 
 

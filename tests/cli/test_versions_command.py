@@ -44,13 +44,13 @@ def test_versions_come_newest_first_with_what_their_manifests_tell(
 ) -> None:
     done = dailytalk("versions", REPO)
     assert (done.code, done.err) == (0, "")
-    heading, *lines, headline, _ = done.out.splitlines()
+    heading, *lines, headline = done.out.splitlines()
     assert headline == f"2 versions of {REPO}"
     assert heading.split() == ["version", "date", "commit", "rows", "hours", "size", "changes"]
     assert [line.split()[0] for line in lines] == ["v1.1.0", "v1.0.0", "paper", "main", "draft"]
     assert published[1][:7] in lines[0]
     assert lines[0].split()[3:5] == ["2", "0.00"]
-    assert "1 added, 1 removed, 1 changed since v1.0.0" in lines[0]
+    assert "1 added, 1 removed, 1 changed" in lines[0]
     assert published[0][:7] in lines[1]
     assert published[0][:7] in lines[2]
     assert "(tag)" in lines[2]
@@ -61,10 +61,10 @@ def test_diff_tells_ids_fields_tags_and_the_version_it_calls_for(dailytalk: Comm
     done = dailytalk("diff", f"{REPO}@v1.0.0", "@v1.1.0")
     assert (done.code, done.err) == (0, "")
     lines = [" ".join(line.split()) for line in done.out.splitlines()]
-    assert lines[:4] == ["added: 1: c", "removed: 1: a", "changed: 1: b", "moved to another split: 0"]
+    assert lines[:4] == ["added: 1 c", "removed: 1 a", "changed: 1 b", "moved to another split: 0"]
     assert "utterances.tag 1" in lines
     assert "calm excited 1" in lines
-    assert lines[-2:] == ["this calls for a minor version", f"next: dailytalk push DIR {REPO} --tag auto"]
+    assert lines[-1] == "this calls for a minor version"
 
 
 def test_what_is_not_there_is_one_sentence(

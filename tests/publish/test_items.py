@@ -118,7 +118,7 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
         ('{"path": "b.wav", "duration": 1.0}', "b.wav' is named and not there"),
         (
             '{"path": 7, "duration": 1.0}',
-            "train.jsonl' is no manifest .line 1: path is 7, not text.: run `dailytalk check`",
+            "train.jsonl' is no manifest .line 1: path is 7, not str.: run `dailytalk check`",
         ),
     ],
 )

@@ -13,7 +13,7 @@ from dailytalk_contiguous.apps.converse.talk_record import TalkRecord
 from dailytalk_contiguous.apps.converse.talk_screen import TalkScreen
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.terminal import AS_JSON, Console, Panel, opened, option, visible
+from dailytalk_contiguous.cli.terminal import Console, Panel, as_json, opened, option, visible
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
@@ -55,7 +55,6 @@ def converse(
     consent: bool = option(
         False, Panel.VOICE, "The speaker of clone:FILE has agreed; nobody is asked.", "--consent"
     ),
-    as_json: bool = AS_JSON,
     **options: Any,
 ) -> Outcome:
     """Talk with this machine: it hears words and emotion.
@@ -72,7 +71,7 @@ def converse(
         )
     (settings,) = with_settings((TalkSettings(),), cli_options.chosen(options, CONVERSE_SETTINGS))
     settings = settings.of(profile)
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json())
     instructions = talk_setup.read_instructions(system)
 
     def ask(question: str) -> bool:
@@ -105,8 +104,8 @@ def converse(
     if closes:
         notes.append("the microphone is closed while the voice speaks; with --headphones you may speak over it")
     for note in notes:
-        console.text(f"note: {note}")
-    console.text(f"microphone: {blocks.name}")
+        console.detail(f"note: {note}")
+    console.detail(f"microphone: {blocks.name}")
     screen = TalkScreen(console)
 
     def show(event: TalkEvent) -> None:
@@ -118,7 +117,7 @@ def converse(
         talk = Talk(settings, parts, blocks, show, record, closes)
         if page:
             page.serve(talk, f"{privacy[:1].upper()}{privacy[1:]}.")
-            console.text(f"page: {page.address}")
+            console.detail(f"page: {page.address}")
             if not no_browser and not opened(page.hand_over()):
                 talk.say("no browser could be opened: open that address in one")
         try:

@@ -10,7 +10,8 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -25,7 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import aside_text
-from dailytalk_contiguous.apps.local_pages import HOST, Guard, PageServer, bound, new_secret, page_file
+from dailytalk_contiguous.apps.local_pages import HOST, Guard, bound, new_secret, page_file
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import as_text, parse_json
@@ -75,13 +76,20 @@ class TalkPage:
         """Serve the page of a talk, with a note on where sound and words go, in a thread of its own."""
         self._talk = talk
         self._about = {"note": note, "state": ""}
-        app = Starlette(
-            routes=[
-                Route("/", self._file),
-                Route("/assets/{name}", self._file),
-                WebSocketRoute("/talk", self._serve_window),
-            ]
-        )
+        ready = threading.Event()
+
+        @asynccontextmanager
+        async def begun(_: Starlette) -> AsyncIterator[None]:
+            self._loop = asyncio.get_running_loop()
+            ready.set()
+            yield
+
+        routes = [
+            Route("/", self._file),
+            Route("/assets/{name}", self._file),
+            WebSocketRoute("/talk", self._serve_window),
+        ]
+        app = Starlette(routes=routes, lifespan=begun)
         self._guard = Guard(app, "dailytalk converse", self._port, self._secret)
         config = uvicorn.Config(
             self._guard,
@@ -92,13 +100,7 @@ class TalkPage:
             server_header=False,
             timeout_graceful_shutdown=1,
         )
-        ready = threading.Event()
-
-        def started() -> None:
-            self._loop = asyncio.get_running_loop()
-            ready.set()
-
-        self._server = PageServer(config, started, lambda: None)
+        self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
         self._thread.start()
         if not ready.wait(30.0):

@@ -20,7 +20,6 @@ def review(
     author: str = AUTHOR,
     port: int = PORT,
     no_browser: bool = NO_BROWSER,
-    as_json: bool = terminal.AS_JSON,
 ) -> Outcome:
     """Listen and correct, in a page of your browser.
 
@@ -36,16 +35,16 @@ def review(
         ) from None
 
     def ready(address: str, browser_address: str) -> None:
-        if as_json:
+        if terminal.as_json():
             terminal.print_json({"address": address}, one_line=True)
         else:
-            terminal.Console().text(address)
+            terminal.Console().detail(address)
         if not no_browser and not opened(browser_address):
             terminal.say("no browser could be opened: open that address in one")
 
     serve(source, author_or_user(author), ready, port)
     outcome = Outcome(None, "ended: every edit is saved")
-    if as_json:  # whose only line is that of the address
+    if terminal.as_json():  # whose only line is that of the address
         terminal.say(str(outcome.headline))
     return outcome
 

@@ -2,18 +2,19 @@
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
 
-from dailytalk_contiguous.apps.local_pages import HOST, Guard, PageServer, bound, new_secret
+from dailytalk_contiguous.apps.local_pages import HOST, Guard, bound, new_secret
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
+from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -51,13 +52,16 @@ def serve(source: str, author: str, ready: Callable[[str, str], None], port: int
         secret = _secret(state, last, port)
         guard = Guard(site.app, "dailytalk review", port, secret)
         config = uvicorn.Config(
-            guard, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+            guard, log_level="critical", access_log=False, server_header=False, timeout_graceful_shutdown=2
         )
         address = f"http://{HOST}:{port}"
-        begun = partial(ready, f"{address}/{secret}/", address + guard.hand_over())
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # it ends the server as Ctrl-C does
         try:
-            PageServer(config, begun, site.close).run(sockets=[listening])
+            with suppress(KeyboardInterrupt):  # raised again by uvicorn
+                ready(f"{address}/{secret}/", address + guard.hand_over())
+                uvicorn.Server(config).run(sockets=[listening])
         finally:
+            interrupts.answered()
             site.close()
 
 

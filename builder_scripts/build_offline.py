@@ -1,9 +1,9 @@
-"""Recordings into a published version, with nothing to download and nothing to pay: a first try of the whole way.
+"""Recordings into finished conversations, with nothing to download and nothing to pay: a first try of a chain.
 
-The models are those of the extra `offline`; take the list of build_from_folder.py for real work. `hf auth login`
-first, or start a Hub on this machine with `make hub`.
+The models are those of the extra `offline`; take the list of build_from_folder.py for real work.
 
-    python builder_scripts/build_and_push.py examples work OWNER/NAME v1.0.0
+    python builder_scripts/build_offline.py examples work
+    dailytalk push work OWNER/NAME --create --tag v1.0.0
 """
 
 import dailytalk_contiguous as dc
@@ -27,4 +27,4 @@ CHAIN = [
 ]
 
 if __name__ == "__main__":
-    main(__doc__, CHAIN, publish=True)
+    main(__doc__, CHAIN)
