@@ -64,7 +64,7 @@ def parse_json(
     except RecursionError:
         reason = "it is nested too deep"
     except json.JSONDecodeError as error:
-        reason = f"line {line + error.lineno - 1} is not JSON ({error.msg})"
+        reason = f"{f'line {line + error.lineno - 1}' if name else 'it'} is not JSON ({error.msg})"
     except ValueError as error:  # of UTF-8, too
         reason = str(error)
     else:
