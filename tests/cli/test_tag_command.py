@@ -302,25 +302,3 @@ def test_second_run_takes_no_result_of_the_first_for_a_recording(tmp_path: Path,
     assert "name what dailytalk made there to take it: audio/" in refused.err
     named = dailytalk("tag", source / "run1/audio", "--out", tmp_path / "named", *EMBEDDED, "--dry-run", "--json")
     assert json.loads(named.out)["conversations"] == 1
-
-
-# One whisper.json for a folder of recordings
-
-
-def test_words_of_a_whisper_json_stand_in_the_transcript_of_every_clip(tmp_path: Path, dailytalk: Command) -> None:
-    spoken = excerpt(seconds=8.5).mean(axis=1, keepdims=True)
-    segments = [{"start": 0.2, "end": 8.2, "text": "Where shall we two go?"}]
-    for name in ("one.wav", "more/two.flac"):
-        save(tmp_path / "in" / name, spoken)
-    texts = tmp_path / "texts.json"
-    texts.write_text(json.dumps({"one.wav": {"segments": segments}, "TWO.flac": {"segments": segments}}))
-    options = (*EMBEDDED, "--channel", "mix", "--transcripts", texts)
-    done = dailytalk("tag", tmp_path / "in", "--out", tmp_path / "out", *options)
-    assert done.code == 0, done.out
-    texts_by_file: dict[str, list[str]] = {}
-    for line in read_lines(tmp_path / "out/transcript.jsonl"):
-        texts_by_file.setdefault(line["audio_file"], []).append(line["text_raw"])
-    assert {name: " ".join(filter(None, said)) for name, said in texts_by_file.items()} == {
-        "more/two.flac": "Where shall we two go?",
-        "one.wav": "Where shall we two go?",
-    }
