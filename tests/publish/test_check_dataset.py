@@ -1,11 +1,14 @@
 import json
+import math
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.findings import Loudness, measure_loudness
 from dailytalk_contiguous.publish.verdict import verdict_of
 
 
@@ -39,15 +42,38 @@ def spoilt(**change):
         ({"audio": audio(stereo(LINES, 6.0, 24000)[:, 0])}, ["not-stereo"]),
         ({"audio": {"bytes": b"fLaC", "path": "x.flac"}}, ["unreadable-audio"]),
         ({"audio": audio(stereo(LINES, 6.0, 24000) * np.array([0, 1], np.int16))}, ["silent-left"]),
+        ({"sample_rate": 48000}, ["wrong-rate"]),
         ({"duration": 6.02}, ["wrong-duration"]),
         ({"alignments": []}, ["no-words"]),
+        ({"alignments": built_row()["alignments"][::-1]}, ["unsorted-words"]),
         (spoilt(text=" "), ["empty-text"]),
         (spoilt(end=0.5), ["bad-utterance"]),
+        (spoilt(utterance_id="call/right/0001"), ["duplicate"]),
+        ({"sounds": [(5.2, 6.0)]}, []),
         ({"sounds": [(5.2, 6.0), (5.5, 6.02)]}, ["bad-sound"]),
+        ({"sounds": [(5.2, 5.2)]}, ["bad-sound"]),
+        ({"sounds": [(None, None)]}, ["bad-sound"]),
     ],
 )
 def test_each_fault_of_a_row_is_found(tmp_path, columns, found):
     assert checked(tmp_path, **columns) == found
+
+
+def test_utterances_without_an_id_are_a_finding(tmp_path):
+    nameless = [{**line, "utterance_id": None} for line in built_row()["utterances"]]
+    assert "duplicate" in checked(tmp_path, utterances=nameless)
+
+
+def test_duration_may_be_ten_milliseconds_off_and_a_laugh_may_end_as_much_later(tmp_path):
+    short = stereo([("left", 0.0, 0.02, ""), ("right", 0.0, 0.02, "")], 0.02, 24000)
+    word = built_row()["alignments"][0] | {"start": 0.0, "end": 0.01}
+    columns = {"audio": audio(short), "utterances": [], "alignments": [word]}
+    assert checked(tmp_path / "a", duration=0.01, sounds=[(0.0, 0.02)], **columns) == []
+    assert checked(tmp_path / "b", duration=0.009, sounds=[(0.0, 0.02)], **columns) == [
+        "wrong-duration",
+        "bad-sound",
+    ]
+    assert checked(tmp_path / "c", duration=0.02, sounds=[(0.02, 0.02)], **columns) == ["bad-sound"]
 
 
 def test_an_id_that_occurs_twice_over_shards(tmp_path):
@@ -89,6 +115,76 @@ def test_a_folder_that_was_tagged_and_not_spoken_says_so(tmp_path):
 def test_a_dataset_in_which_nothing_was_finished_is_not_fit(tmp_path):
     write_dataset(tmp_path, [])
     assert kinds(tmp_path) == ["nothing-finished"]
+
+
+def test_hours_of_voice_name_the_engine_where_it_has_one_voice(tmp_path):
+    row = built_row("a")
+    for utterance in row["utterances"]:
+        if utterance["synthesis"]:
+            utterance["synthesis"] |= {"voice": "", "engine": "espeak"}
+    assert list(check_folder(write_dataset(tmp_path, [row]))[1]["hours_of_voice"]) == ["espeak"]
+
+
+def levels(dbfs, rate=100):
+    return Loudness(rate, 1, len(dbfs) * 0.02, np.array(dbfs, np.float32)[:, None], 0.02)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "heard"),
+    [(0.05, 0.13, False), (0.05, 0.15, True), (0.19, 0.2, True), (0.23, 0.3, True), (0.25, 0.3, False)],
+)
+def test_word_is_heard_where_a_frame_beside_it_is_loud(start, end, heard):
+    """Of frames of 20 ms those from 0.16 to 0.22 s are loud."""
+    assert levels([-90.0] * 8 + [-10.0] * 3 + [-90.0] * 9).has_energy(start, end, 0) == heard
+
+
+@pytest.mark.parametrize(
+    ("loudest", "word", "heard"),
+    [(-10.0, -50.0, True), (-10.0, -50.1, False), (-30.0, -60.0, True), (-30.0, -60.1, False)],
+)
+def test_word_40_db_below_the_loudest_or_as_quiet_as_silence_is_not_heard(loudest, word, heard):
+    assert levels([loudest] + [-90.0] * 5 + [word] * 3).has_energy(0.14, 0.16, 0) == heard
+
+
+def test_channel_is_silent_below_minus_60_dbfs_or_without_any_audio():
+    assert not levels([-60.0]).is_silent(0)
+    assert levels([-60.1, -90.0]).is_silent(0)
+    assert levels([]).is_silent(0)
+    assert not levels([]).has_energy(0.0, 1.0, 0)
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(25.01, 8000), (0.015, 24000)])
+def test_levels_are_those_of_each_20_ms_of_a_file_of_any_length(seconds, rate):
+    pcm = stereo([("right", 0.0, seconds, "")], seconds, rate)
+    found = measure_loudness(audio(pcm, rate))
+    assert (found.sample_rate, found.channels, found.frame) == (rate, 2, 0.02)
+    assert found.seconds == len(pcm) / rate
+    assert len(found.dbfs) == math.ceil(seconds / 0.02)
+    assert found.loudest(1) == pytest.approx(20 * math.log10(0.2 / 2**0.5), abs=1.5)
+    assert found.loudest(0) < -60
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"channel": "mix"},
+        {"status": "dropped", "start": None, "end": None, "text": ""},
+        {"text": "", "text_reason": "nobody speaks"},
+        {"text": "", "status": "kept"},
+        {"words": [{"word": "a", "start": 0, "end": 0}]},
+        {"words": None, "utterance_id": None},
+    ],
+)
+def test_line_of_a_transcript_that_is_fine_has_no_finding(tmp_path, change):
+    lines = [LINE | change, LINE | change | {"utterance_id": None}, LINE | {"utterance_id": "z"}]
+    (tmp_path / "transcript_shifted.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert check_folder(tmp_path)[0] == []
+
+
+def test_corpus_that_was_measured_alone_says_how_to_finish_it(tmp_path):
+    (tmp_path / "measured").mkdir()
+    with pytest.raises(DailytalkError, match="holds a corpus that was measured and not finished"):
+        check_folder(tmp_path)
 
 
 def test_hours_are_told_by_the_name_of_the_voice_and_of_the_language(tmp_path):

@@ -3,15 +3,18 @@ import math
 import re
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import soundfile
 from built_conversations import LINES, built_row, stereo
+from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.moshi_check import TrainerPlan, read_plan
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 
 #: Advice that any small dataset deserves.
@@ -66,6 +69,12 @@ def test_a_fresh_export_has_no_findings_but_that_it_is_small(data):
     assert facts["words"] == 36
 
 
+@pytest.mark.parametrize("settings", [{"main": "right"}, {"max_length": 3.0}, {}])
+def test_every_kind_of_export_passes(tmp_path, settings):
+    write_export([built_row(f"c{n}") for n in range(3)], tmp_path / "data", MOSHI, **settings)
+    assert kinds(tmp_path / "data") == []
+
+
 def cut(data: Path, samples: int) -> None:
     """Take so many samples off the end of a file."""
     soundfile.write(wav(data), stereo(LINES, 6.0, 24000)[:-samples], 24000)
@@ -78,15 +87,35 @@ def config(data: Path, old: str, new: str) -> None:
 #: What is found of a fault; those of many files at once are in `goldens/damaged_moshi.txt`.
 FAULTS: list[tuple[list[str], Callable[[Path], object]]] = [
     (["wrong-duration"], lambda data: cut(data, 480)),
+    ([], lambda data: cut(data, 120)),  # 5 ms
     (["unreadable-audio"], lambda data: wav(data).write_bytes(wav(data).read_bytes()[:-100_000])),
+    (["overlapping-words"], lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, 1.2))),
     (
         ["unreadable-alignments"],
         lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, math.nan)),
     ),
+    (
+        ["unreadable-alignments"],
+        lambda data: edit_words(data, lambda words: words[0][1].__setitem__(1, 10**400)),
+    ),
+    (["unreadable-alignments"], lambda data: wav(data).with_suffix(".json").write_text("[" * 100_000)),
+    ([], lambda data: edit_words(data, lambda words: words[0].__setitem__(0, "(well)"))),
     (["unreadable-about"], lambda data: (data / "conversations.json").write_text("[" * 5000)),
+    (["unreadable-about"], lambda data: (data / "conversations.json").write_text('{"call0": 1}')),
+    (["unreadable-record"], lambda data: (data / "mix.json").write_text("{")),
+    (["stray-jsonl"], lambda data: (data / "data_stereo/metrics.train.jsonl").write_text("{}\n")),
+    (["empty-manifest"], lambda data: (data / "eval.jsonl").write_text("")),
     (["no-manifest"], lambda data: [path.unlink() for path in data.glob("*[ly]") if path.is_file()]),
+    ([], lambda data: edit(data / "train.jsonl", lambda text: text.replace("\n", "\n \n"))),
+    (["duplicate"], lambda data: edit(data / "eval.jsonl", lambda text: text * 2)),
+    (["manifest-line"], lambda data: edit(data / "train.jsonl", lambda text: text + '{"path": "a.wav"}\n')),
     (["less-than-a-batch"], lambda data: config(data, "\nbatch_size: 1", "\nbatch_size: 2")),
+    (["config-folder"], lambda data: config(data, "/train.jsonl", "")),
+    (["config"], lambda data: config(data, "/train.jsonl", "/gone.jsonl")),
     (["config"], lambda data: config(data, "duration_sec: 6", "duration_sec: .inf")),
+    (["config"], lambda data: config(data, "duration_sec: 6", "duration_sec: 0")),
+    (["config"], lambda data: config(data, "batch_size: 1", "batch_size: -1")),
+    (["config"], lambda data: config(data, "data:\n", "data: [\n")),
 ]
 
 
@@ -103,6 +132,25 @@ def test_audio_outside_the_folder_is_not_opened(data, tmp_path, name):
     with (data / "train.jsonl").open("a") as file:
         file.write(json.dumps({"path": name, "duration": 1.0}) + "\n")
     assert kinds(data) == ["outside-audio"]
+
+
+@pytest.mark.parametrize("tag", [["(excited)"], ["(in", "a", "hurry", "tone)"]])
+def test_a_style_tag_among_the_words(data, tag):
+    def insert(words: list) -> None:
+        times = [0.5 + 0.09 * number for number in range(len(tag) + 1)]
+        words[:0] = [[word, list(span), "SPEAKER_MAIN"] for word, span in zip(tag, pairwise(times), strict=True)]
+        words[len(tag)][1][0] = times[-1]
+
+    edit_words(data, insert)
+    assert kinds(data) == ["tag-among-words"]
+
+
+def test_text_conditions_for_a_stock_model(data):
+    path = wav(data).with_suffix(".json")
+    edit(path, lambda text: text.replace('{"al', '{"text_conditions": {"style": "calm"}, "al', 1))
+    assert kinds(data) == ["text-conditions"]
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace("kyutai/moshiko-pytorch-bf16", "me/conditioned"))
+    assert kinds(data) == []
 
 
 def test_a_folder_that_was_moved(data, tmp_path):
@@ -126,8 +174,85 @@ def test_something_else_is_refused(tmp_path):
         check_folder(tmp_path / "gone")
 
 
+@pytest.mark.parametrize(
+    ("key", "kept", "told"),
+    [
+        ("train", True, ["train_data names nothing"]),
+        ("eval", True, ["eval_data names nothing"]),
+        ("eval", False, []),
+    ],
+)
+def test_configuration_that_leaves_a_side_out_is_wrong_where_that_side_has_files(data, key, kept, told):
+    edit(data / "moshi-finetune.yaml", lambda text: re.sub(f"{key}_data: .*", f"{key}_data: ''", text))
+    if not kept:
+        (data / f"{key}.jsonl").unlink()
+    _, findings = read_plan(data)
+    assert [(one.kind, one.what) for one in findings] == [("config", what) for what in told]
+
+
+def test_configuration_that_names_a_manifest_elsewhere_is_told_after_a_copy(data, tmp_path):
+    elsewhere = tmp_path / "elsewhere.jsonl"
+    shutil.copy(data / "train.jsonl", elsewhere)
+    edit(data / "moshi-finetune.yaml", lambda text: text.replace(str(data / "train.jsonl"), str(elsewhere)))
+    plan, [finding] = read_plan(data)
+    assert finding.what == f"train_data names {elsewhere}, which is no file of this folder"
+    assert plan.manifests == {"eval": data / "eval.jsonl"}
+
+
+def test_plan_is_what_the_configuration_says_and_else_what_the_trainer_takes(data):
+    config = data / "moshi-finetune.yaml"
+    both = {"train": data / "train.jsonl", "eval": data / "eval.jsonl"}
+    assert read_plan(data) == (TrainerPlan(both, 6.0, 1, stock_model=True), [])
+    config.write_text(f"data:\n  train_data: {data}/train.jsonl\nmoshi_paths:\n  hf_repo_id: me/mine\n")
+    (data / "eval.jsonl").unlink()
+    train = {"train": data / "train.jsonl"}
+    assert read_plan(data) == (TrainerPlan(train, 10.0, 1, stock_model=False), [])
+    for damaged in ("- none", "data: ["):
+        config.write_text(damaged)
+        plan, [finding] = read_plan(data)
+        assert (plan, finding.kind) == (TrainerPlan(train, 100, 16, stock_model=True), "config")
+    config.unlink()
+    assert read_plan(data) == (TrainerPlan(train, 100, 1, stock_model=True), [])
+    (data / "other.jsonl").write_text("")
+    assert read_plan(data)[0].manifests == train
+    (data / "train.jsonl").unlink()
+    assert read_plan(data)[0].manifests == {"train": data / "other.jsonl"}
+    (data / "another.jsonl").write_text("")
+    assert read_plan(data)[0].manifests == {}
+
+
 def test_manifest_that_is_a_link_out_of_the_folder_is_not_read(data, tmp_path):
     (data / "train.jsonl").rename(tmp_path / "private.jsonl")
     (data / "train.jsonl").symlink_to(tmp_path / "private.jsonl")
     (data / "moshi-finetune.yaml").unlink()
     assert kinds(data) == ["unreadable-manifest"]
+
+
+def test_turn_of_a_conversation_that_is_no_stretch_of_time_is_named(data):
+    edit(data / "conversations.json", lambda text: re.sub(r'1\.5,\s+"SPEAKER_MAIN"', '-1.5, "SPEAKER_MAIN"', text))
+    [finding] = [one for one in check_folder(data)[0] if one.level == "error"]
+    assert finding.kind == "unreadable-about"
+    assert "not [start, end, speaker, words]" in finding.what
+
+
+@pytest.mark.parametrize("clips", [False, True])
+def test_silent_right_channel_of_clips_is_filled_by_corpus_and_that_of_conversations_left_out(
+    data: Path, tmp_path: Path, clips: bool
+) -> None:
+    folder = corpus_folder(tmp_path / "acted", [clip_row("s1-0")]) if clips else data
+    [path, *_] = sorted(folder.rglob("*.wav"))
+    samples, rate = soundfile.read(path)
+    soundfile.write(path, samples * [1, 0], rate)
+    [found] = [one for one in check_folder(folder)[0] if one.kind == "silent-right"]
+    assert found.remedy == ("run dailytalk corpus with --prompt-channel" if clips else "leave them out")
+
+
+@pytest.mark.parametrize(("hours", "enough"), [(20.0, True), (19.999, False)])
+def test_hours_of_a_voice_are_the_sum_of_what_its_conversations_last(
+    data: Path, hours: float, enough: bool
+) -> None:
+    about = json.loads((data / "conversations.json").read_text())
+    for one in about.values():
+        one["duration"] = hours * 3600 / len(about)
+    (data / "conversations.json").write_text(json.dumps(about))
+    assert ("few-hours-of-voice" not in {one.kind for one in check_folder(data)[0]}) == enough

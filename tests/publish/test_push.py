@@ -10,7 +10,7 @@ from datasets import load_dataset
 from hub.server import HubServer
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from releases import REPO, held, refs, release, wanted
-from reports import push_version
+from reports import pack_version, push_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.pushing import (
@@ -195,6 +195,21 @@ def test_branch_is_made_from_main_and_main_stays(hub: HubServer, tmp_path: Path)
     assert before.items() <= refs(hub).items()
 
 
+def test_shares_and_seed_decide_the_splits_of_a_push(hub: HubServer, tmp_path: Path) -> None:
+    rows = [built_row(f"call{n}", [("left", 0.1, 0.5, "Hi.")], 1.0 + n / 8) for n in range(8)]
+    work = write_dataset(tmp_path / "work", rows)
+    shares = {"valid_share": 0.25, "test_share": 0.375}
+    plain, seeded = (pack_version(work, tmp_path / f"{seed}", seed=seed, **shares).files for seed in range(2))
+    done = push_version(work, REPO, replace(NEW, seed=1, **shares), dry_run=True)
+    pushed = {file.name: file.sha256 for file in done.packed.files}
+    assert pushed == {file.name: file.sha256 for file in seeded} != {file.name: file.sha256 for file in plain}
+
+
+def test_private_repository_is_made_private(hub: HubServer, tmp_path: Path) -> None:
+    send(release(tmp_path, "v1.0.0"), PushSettings(create=True, private=True))
+    assert HfApi().dataset_info(REPO).private
+
+
 def test_version_is_compared_with_the_highest_below_its_tag(hub: HubServer, tmp_path: Path) -> None:
     for tag in ("v1.0.0", "v1.2.0", "v2.0.0"):
         send(release(tmp_path / tag, tag, 1, tag))
@@ -225,6 +240,52 @@ def test_public_repository_is_not_published_to_as_a_private_one(hub: HubServer) 
         check_request(HfApi(), REPO, replace(NEW, private=True))
     HfApi().update_repo_settings(REPO, repo_type="dataset", private=True)
     assert check_request(HfApi(), REPO, replace(NEW, private=True))
+
+
+def test_token_that_may_only_read_may_propose_and_not_write(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    monkeypatch.setenv("HF_TOKEN", HubServer.read_token)
+    with pytest.raises(DailytalkError, match="has no right to do this with tester/talk"):
+        check_request(HfApi(), REPO, NEW)
+    assert check_request(HfApi(), REPO, PushSettings(pr=True))
+
+
+def test_plan_adds_up_what_the_branch_has_under_no_name(hub: HubServer, tmp_path: Path) -> None:
+    first = release(tmp_path / "1", "v1.0.0", 2, {0: "a", 1: "b"}, {"assets/a.png": b"old", "assets/b.png": b"x"})
+    send(first)
+    second = release(
+        tmp_path / "2", "v2.0.0", 3, {0: "a", 1: "c", 2: "c"}, {"assets/b.png": b"x", "assets/c.png": b"new"}
+    )
+    found = replace(second, before=read_repository(HfApi(), REPO))
+    assert [(change.what, change.name) for change in found.plan] == [
+        ("replace", "README.md"),
+        ("delete", "assets/a.png"),
+        ("keep", "assets/b.png"),
+        ("add", "assets/c.png"),
+        ("delete", "conversations/train-00000-of-00002.parquet"),
+        ("add", "conversations/train-00000-of-00003.parquet"),
+        ("delete", "conversations/train-00001-of-00002.parquet"),
+        ("add", "conversations/train-00001-of-00003.parquet"),
+        ("add", "conversations/train-00002-of-00003.parquet"),
+        ("replace", "manifest.json"),
+    ]
+    sizes = {change.name: change.size for change in found.plan}
+    assert sizes["assets/a.png"] == 3
+    assert sizes["README.md"] == len(second.texts["README.md"])
+    texts = sum(sizes[name] for name in ("README.md", "assets/c.png", "manifest.json"))
+    assert found.to_send == texts + sum(file.size for file in second.packed.files)
+    send(second)
+    again = replace(second, before=read_repository(HfApi(), REPO))
+    assert {change.name for change in again.plan if change.what != "keep"} == {"README.md", "manifest.json"}
+
+
+def test_failure_of_the_hub_is_not_taken_for_a_token_without_the_right(hub: HubServer) -> None:
+    HfApi().create_repo(REPO, repo_type="dataset")
+    hub.faults.arm("500", times=99, path="auth-check")
+    with pytest.raises(DailytalkError, match="failed with 500"):
+        check_request(HfApi(), REPO, NEW)
 
 
 @pytest.mark.parametrize("token", [HubServer.read_token, None])

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 
 #: Of an export, and of a version.
@@ -115,6 +116,27 @@ def test_one_recording_in_all_is_divided_by_conversation_and_it_is_said() -> Non
     assert [share(split_of, split) for split in ("train", "validation", "test")] == [0.9, 0.05, 0.05]
 
 
+def test_shortest_of_one_speakers_conversations_evaluates_the_first_by_id_of_equal_ones() -> None:
+    voices = [voice("c", "x", 500.0), voice("b", "x", 10.0), voice("a", "x", 10.0)]
+    assert divided(voices, {"eval": 0.001})[0] == {"c": "train", "b": "train", "a": "eval"}
+
+
+def test_group_after_which_the_share_is_as_far_off_as_before_evaluates_and_so_does_one_of_twice_the_share() -> (
+    None
+):
+    six = [voice(f"call{number}", f"speaker{number}") for number in range(6)]
+    assert share(divided(six, {"eval": 0.25})[0], "eval") == 2 / 6
+    pair = [voice("a", "x", 200.0), voice("b", "y", 200.0)]
+    assert {divided(pair, {"eval": 0.25}, seed=seed)[0]["b"] for seed in range(9)} == {"train", "eval"}
+
+
+def test_more_conversations_move_few() -> None:
+    before, after = (
+        divided([voice(f"call{n}", f"s{n // 3}") for n in range(count)], TWO)[0] for count in (300, 330)
+    )
+    assert sum(before[name] != after[name] for name in before) <= 9
+
+
 def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
     first = [one._replace(recording_id=one.id) for one in many(200)]
     before, _ = divided(first)
@@ -122,6 +144,23 @@ def test_new_conversation_of_a_published_speaker_joins_their_split() -> None:
     after, disjoint = divided([*first, *new], before=before)
     assert disjoint == "speakers"
     assert all(after[f"new{one.id}"] == before[one.id] for one in first[::7])
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.1), (0.1, -0.1), (0.5, 0.5)])
+def test_shares_that_leave_a_split_nothing_are_refused(shares: tuple[float, float]) -> None:
+    with pytest.raises(DailytalkError, match="shares of"):
+        divided(many(9), dict(zip(THREE, shares, strict=True)))
+
+
+def test_new_conversation_beside_one_that_trained_validates_and_then_tests() -> None:
+    voices = [voice("a", "a", 60.0), voice("b", "b", 50.0), voice("c", "c", 40.0)]
+    for before, given_voices, wanted in (
+        ({"a": "train"}, voices[:2], {"a": "train", "b": "validation"}),
+        ({"a": "train"}, voices, {"a": "train", "b": "test", "c": "validation"}),
+        ({"a": "test"}, voices, {"a": "test", "b": "train", "c": "validation"}),
+        ({"a": "validation"}, voices, {"a": "validation", "b": "train", "c": "test"}),
+    ):
+        assert divided(given_voices, before=before)[0] == wanted
 
 
 def test_variants_follow_their_parent_and_the_version_that_had_it() -> None:

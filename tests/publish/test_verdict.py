@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from audio_files import EXAMPLES, REAL_CALLS
+import soundfile
+from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
 from command import EMBEDDED
 from huggingface_hub import hf_hub_download
+from reports import write_report
 from rich_conversations import rich_row
 
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, measure_turns
+from dailytalk_contiguous.core.scorecard import published_references
 from dailytalk_contiguous.core.tables import TableMaker, tables_from
 from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.utterance import AFFECT
@@ -99,6 +102,12 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
     assert "in 1 conversation, such as flat: LOW and HIGH" in flat.what
 
 
+def test_hours_are_held_against_what_others_needed():
+    assert advised(LIVELY, 100.0, 19.0, voices=["anna"], language="en") == ["few-hours-of-voice"]
+    assert advised(LIVELY, 100.0, 399.0, voices=["anna"], language="de") == ["few-hours-of-language"]
+    assert advised(LIVELY, 100.0, 400.0, voices=["anna"], language="de") == []
+
+
 #: A conversation within all limits, as far as it is measured.
 FINE = dict.fromkeys(CONVERSATION_MEASURES) | {
     "duration": 60.0,
@@ -129,6 +138,7 @@ TIMELINE = rich_row("a")["timeline"]
 @pytest.mark.parametrize(
     ("timelines", "what", "remedy"),
     [
+        ([("anchor", 0.0), ("anchor", 0.0)], "the recordings do not overlap", "add recordings"),
         ([("anchor", 1.5), ("anchor", 0.0)], "the recordings overlap for 1.5 s", "add recordings"),
         ([("anchor", 0.0), ("sequential", 0.0)], "natural talk", "--timeline anchor"),
     ],
@@ -161,6 +171,33 @@ def test_what_was_made_of_recordings_is_not_blamed_for_overlap_that_their_record
     assert "2 of 2 conversations are made of 1 others by dailytalk retime" in findings["made-of-others"].what
     finding = findings["little-overlap"]
     assert (finding.severity, remedy in finding.remedy) == (severity, True)
+
+
+def test_worst_of_equals_does_not_depend_on_the_order_of_rows():
+    named = set()
+    for names in ("ab", "ba"):
+        named |= {
+            one.file for one in findings_on(*(FINE | {"snr": 3.0, "conversation_id": name} for name in names))
+        }
+    assert named == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("measured", "below", "kind", "place"),
+    [
+        ({"longest_turn": 10.0}, 0.01, "long-turns", "c"),
+        ({"longest_monologue": 60.0}, 0.01, "monologue", "c"),
+        ({"first_turn": 5.0}, 0.01, "late-start", "c"),
+        ({"turns_per_window": 3.0}, -0.01, "few-turns", "c"),
+        ({"response": 3.8}, 0.01, "slow-responses", "."),
+        ({"overlapping_turns": -0.2}, -0.01, "little-overlap", "."),
+    ],
+)
+def test_figure_at_its_limit_is_fit_and_one_beyond_it_is_advised_on(measured, below, kind, place):
+    """Of the last two the median counts, half-way to the conversation that is fine."""
+    assert found(**measured) == []
+    [finding] = found(**{name: value + below for name, value in measured.items()})
+    assert (finding.kind, finding.level, finding.file) == (kind, "advice", place)
 
 
 #: A side of good sound; what is not known of a side is null.
@@ -262,6 +299,14 @@ def test_hours_that_were_lost_are_told_with_their_share_and_their_reason():
     assert "lost-hours" not in found_in(talk(), run={"rejected": LOST | {"seconds": 20.0}})
 
 
+def test_recordings_that_cannot_be_used_are_noted_and_many_of_them_are_doubtful():
+    run = {"rejected": LOST | {"seconds": 0.0}, "counts": {"recordings_rejected": 2}}
+    few = found_in(talk(), run=run)["lost-recordings"]
+    assert (few.severity, few.what) == ("note", "2 recordings can't be used, and no hours here are of them")
+    many = found_in(talk(), run=run | {"counts": {"recordings_rejected": 3}})["lost-recordings"]
+    assert many.severity == "doubtful"
+
+
 def test_conversation_that_hardly_weighs_in_the_hours_is_doubtful_where_many_would_be_bad():
     few = [talk(str(n)) for n in range(19)] + [talk("t", utterances=changed(confidence=0.1))]
     assert found_in(*few)["low-confidence"].severity == "doubtful"
@@ -274,9 +319,31 @@ def test_first_line_of_a_verdict_is_its_level_and_the_worst_reason():
         for name, severity in (("mild", "doubtful"), ("hard", "bad"))
     )
     assert verdict_of([mild, hard], 2).headline == "bad: hard in a; and 1 more reason"
+    assert verdict_of([mild], 2).headline == "doubtful: mild in a"
+    assert verdict_of([mild], 0).headline == "empty: mild in a"
     assert verdict_of([], 0).headline == "empty: there is no conversation"
+    undecoded = Finding("advice", ".", "the sound of 2 clips was not decoded", "x", "not-decoded", "note")
+    assert verdict_of([undecoded], 2).headline.endswith("training on it; the sound of 2 clips was not decoded")
+    assert verdict_of([mild, undecoded], 2).headline == "doubtful: mild in a"
     broken = Finding("error", "x.wav", "it is gone", "export again", "missing-audio", "bad")
     assert verdict_of([mild, broken], 0).headline == "bad: x.wav: it is gone; and 1 more reason"
+
+
+def test_worst_conversation_has_the_most_badness_and_its_breaches_the_worst_first():
+    rows = (
+        talk(),
+        talk("b", sides=sides(snr_db=5.0)),
+        talk("c", sides=sides(snr_db=5.0), utterances=changed(confidence=0.1)),
+    )
+    judged = judged_conversations(tables_from(rows).conversations)
+    fine, noisy, both = judged["badness"]
+    assert fine == 0 < noisy < both
+    assert judged["breaches"][2] == ("confidence", "snr")
+
+
+def test_limit_that_is_taken_away_finds_nothing():
+    limits = LIMITS | {"noise": None, "few-hours-of-voice": None}
+    assert all_findings(tables_from([talk(sides=sides(snr_db=-5.0))]), limits=limits) == []
 
 
 RUN = {
@@ -318,6 +385,16 @@ def test_header_says_what_made_it_and_names_no_path_of_this_machine():
     assert "/home" not in str(made_of(secret))
 
 
+def test_markup_in_a_name_is_text_in_the_verdict_and_in_the_header(tmp_path):
+    work = write_dataset(tmp_path / "work", [rich_row("<b>a</b>", sides=sides(snr_db=1.0))])
+    (work / "run.json").write_text(json.dumps({"command": "<script>"}))
+    page = write_report(work).path.read_text()
+    assert "down to 1 dB in" in page
+    assert "<b>a</b>" not in page
+    assert "&lt;b&gt;a&lt;/b&gt;" in page
+    assert "&lt;script&gt;" in page
+
+
 def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impatient):
     rows = [
         talk("a", sides=sides(snr_db=9.0)),
@@ -338,6 +415,19 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
     for place in (dailytalk("check", version, "-v").out, unescape(page.read_text()), card):
         text = " ".join(place.replace("\\", "").split())
         assert [sentence for sentence in said if " ".join(sentence.split()) not in text] == []
+
+
+def test_training_folder_has_the_verdict_of_the_rows_that_it_was_made_from(tmp_path):
+    nobody = {"left": None, "right": None}
+    rows = [
+        talk(name, utterances=changed(confidence=0.5), sides=sides(bandwidth_hz=3600.0), speakers=nobody)
+        for name in "ab"
+    ]
+    work = write_dataset(tmp_path / "work", rows)
+    write_export(open_items(work).rows(), tmp_path / "data", MOSHI)
+    kinds = [{finding.kind for finding in check_folder(folder)[0]} for folder in (work, tmp_path / "data")]
+    assert kinds[0] >= {"low-confidence", "telephone", "unknown-speakers"}
+    assert kinds[0] - kinds[1] == set()
 
 
 # The spread of gaps, and how much the main side says.
@@ -390,9 +480,26 @@ def test_agent_is_silent_whoever_gave_it_a_voice_and_a_silent_user_is_not_the_ag
     assert "agent-silent" not in kinds_of(write_dataset(tmp_path / "turned", turned))
 
 
-@pytest.mark.parametrize(
-    "kind", ["bundled", pytest.param("calls", marks=[pytest.mark.needs("the real calls"), pytest.mark.nightly])]
-)
+def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
+    chance = np.random.default_rng(0)
+    parts = example("bicycle_repair")[: 16000 * 60].reshape(-1, 1600, 2)
+    voices = [parts[np.abs(parts[:, :, side]).max(axis=1) > 0.1][:, :, side].reshape(-1) for side in (0, 1)]
+    sound, at, said = chance.normal(0, 1e-4, (16000 * 130, 2)), 16000, []
+    for turn in range(45):
+        length, voice = round(16000 * chance.uniform(1.2, 3.2)), voices[turn % 2]
+        first = chance.integers(0, len(voice) - length)
+        sound[at : at + length, turn % 2] += voice[first : first + length]
+        times = {"start": at / 16000, "end": (at + length) / 16000}
+        said.append({"channel": ("left", "right")[turn % 2], "text": "some words of it"} | times)
+        at += length + 6400
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in/call.wav", sound, 16000)
+    (tmp_path / "in/call.json").write_text(json.dumps({"utterances": said}))
+    assert dailytalk("tag", tmp_path / "in", "--out", tmp_path / "work", *EMBEDDED).code == 0
+    assert "same-gaps" in kinds_of(tmp_path / "work")
+
+
+@pytest.mark.parametrize("kind", ["bundled", pytest.param("calls", marks=pytest.mark.needs("the real calls"))])
 def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind):
     (tmp_path / "in").mkdir()
     for sound in [*EXAMPLES.glob("*.flac")] if kind == "bundled" else REAL_CALLS:
@@ -404,3 +511,12 @@ def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind
     tables = tables_from(rows, finished=False)
     assert tables.n >= 10
     assert not {finding.kind for finding in all_findings(tables)} & {"same-gaps", "agent-silent"}
+
+
+def test_limit_of_a_silent_agent_is_that_of_published_corpora():
+    """What three of four conversations of Open Yap 1K have, of the speech that Fisher has in a minute."""
+    references = published_references()
+    [floor] = [band for band in references["open-yap"].bands if band.measure == "floor_share"]
+    [speech] = [band for band in references["fisher"].bands if band.measure == "speech"]
+    share = np.interp(25, (5, 50), (floor.low, floor.middle)) * speech.middle / 60
+    assert LIMITS["agent-silent"] == round(share, 2)
