@@ -79,7 +79,7 @@ def load(
         version = open_version(Path(where))
     else:
         named = where if isinstance(where, Reference) else reference(where)
-        version = open_version(named._replace(revision=revision or named.revision), token)
+        version = open_version(named.at(revision), token)
     if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
         raise DailytalkError(
             "a state holds only for the version that it was taken from, and the main branch moves",

@@ -75,9 +75,9 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
     Args:
         source: a path that exists, else `OWNER/NAME` or `OWNER/NAME@REVISION`. Any other text is a path, too.
-        revision: of `--revision`; it counts before one in the name.
+        revision: of `--revision`.
 
-    Raises DailytalkError: a revision is given for a path, or the version can't be opened.
+    Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
     path = Path(source)
     if address_of(source):
@@ -92,7 +92,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         version = open_version(path) if path.is_dir() else None
         return version if version and CONFIGS[0] in version.configs else path
     try:
-        return open_version(named._replace(revision=revision or named.revision))
+        return open_version(named.at(revision))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
 

@@ -35,6 +35,12 @@ class Reference(NamedTuple):
     def __str__(self) -> str:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
+    def at(self, revision: str | None) -> "Reference":
+        """The dataset at a revision. Raises DailytalkError if it has another one already."""
+        if revision and self.revision:
+            raise DailytalkError(f"{self} and {revision!r} both name a revision", "give one of them")
+        return self._replace(revision=revision or self.revision)
+
 
 def parse_reference(text: str) -> Reference | None:
     """The dataset that a text names, or None for a text that can't be one (a path, a single word).

@@ -1,5 +1,6 @@
 import copy
 import json
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 from datasets import Features, List, Value
 from hub.server import HubServer
+from huggingface_hub import HfApi
 from versions_on_disk import REPO, Row, row, upload, write_file, write_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import conversations
-from dailytalk_contiguous.publish.compare import Changes, compare_versions
+from dailytalk_contiguous.publish.compare import Changes, compare_versions, shifts
 from dailytalk_contiguous.publish.version import is_version_tag, latest, next_tag, open_version, parse_tag
 from dailytalk_contiguous.store.hub import Reference
 
@@ -35,6 +37,14 @@ def after(change: Callable[[list[Row]], Any]) -> list[Row]:
     made = copy.deepcopy(rows())
     change(made)
     return made
+
+
+def test_first_version_adds_all_of_it(tmp_path: Path, hub: HubServer) -> None:
+    version = open_version(write_version(tmp_path, {"train": [rows()]}, tag="v1.0.0"))
+    HfApi().create_repo(REPO, repo_type="dataset")
+    for before in (None, open_version(Reference(REPO))):
+        found = compare_versions(before, version)
+        assert (found.previous, found.added, found.bump) == (None, ["a", "b", "c"], "minor")
 
 
 def test_changes_are_by_id_and_by_field_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
@@ -80,8 +90,43 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
     }
     assert found.tags == {("calm", "excited"): 2, ("calm", ""): 1}
     told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert (told["utterance_times"]["share_moved"], told["utterance_times"]["largest_seconds"]) == (0.25, 0.25)
+    assert told["utterance_times"] == {
+        "matched": 8,
+        "share_moved": 0.25,
+        "median_seconds": 0.25,
+        "largest_seconds": 0.25,
+    }
+    assert (told["word_times"]["share_moved"], told["word_times"]["largest_seconds"]) == (0, 0.005)
+    assert told["tags"] == [
+        {"from": "calm", "to": "excited", "count": 2},
+        {"from": "calm", "to": "", "count": 1},
+    ]
     assert (told["added"], told["changed"], told["bump"], told["previous"]) == (0, 2, "minor", "v1.0.0")
+
+
+def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itself(tmp_path: Path) -> None:
+    def change(made: list[Row]) -> None:
+        made[0]["utterances"] = [made[0]["utterances"][1] | {"text": "Well."}, *made[0]["utterances"][2:]]
+        made[0]["utterances"][0]["utterance_id"], dropped = "a/left/new", made[0]["utterances"].pop()
+        assert dropped
+        first, *rest = made[1]["alignments"]
+        made[1]["alignments"] = [first | {"word": "Oh"}, *rest]
+        made[2]["timeline"]["offset_median"] = math.nan
+
+    found = changed(tmp_path, rows(), after(change))
+    assert found.fields == {"utterances": 1, "alignments": 1, "timeline.offset_median": 1}
+    assert len(found.word_times) == 3 * len(rows()[0]["alignments"]) - 1  # no word is matched twice
+    nan = after(lambda made: made[2]["timeline"].update(offset_median=math.nan))
+    assert changed(tmp_path / "again", nan, nan).changed == []
+
+
+def test_shift_of_ten_milliseconds_is_none_and_the_next_is_one() -> None:
+    assert shifts([0.0, 0.010, 0.011, 0.0124, 0.02]) == {
+        "matched": 5,
+        "share_moved": 0.6,
+        "median_seconds": 0.012,
+        "largest_seconds": 0.02,
+    }
 
 
 def test_provenance_alone_is_a_patch(tmp_path: Path) -> None:
@@ -94,6 +139,14 @@ def test_same_rows_in_other_files_are_a_patch(tmp_path: Path) -> None:
     new = write_version(tmp_path / "new", {"train": [rows()[:1], rows()[1:]]}, tag="v1.0.1")
     found = compare_versions(open_version(old), open_version(new))
     assert (found.changed, found.repacked, found.bump) == ([], True, "patch")
+
+
+def test_other_card_is_a_patch_and_a_missing_one_is_not_compared(tmp_path: Path) -> None:
+    old, new = (write_version(tmp_path / name, {"train": [rows()]}, tag="v1.0.0") for name in ("old", "new"))
+    (old / "README.md").write_text("one")
+    assert compare_versions(open_version(old), open_version(new)).bump == ""
+    (new / "README.md").write_text("two")
+    assert compare_versions(open_version(old), open_version(new)).bump == "patch"
 
 
 def test_conversation_in_another_split_has_moved(tmp_path: Path) -> None:
@@ -124,6 +177,12 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
     assert (fewer.broken, fewer.bump) == ({"conversations": ["language is gone"]}, "major")
 
 
+def test_other_sampling_rate_is_major(tmp_path: Path) -> None:
+    old = open_version(write_version(tmp_path / "old", {"train": [rows()]}))
+    new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=conversations(16000)))
+    assert compare_versions(old, new).bump == "major"
+
+
 def test_dataset_without_conversations_is_refused_with_its_name(tmp_path: Path) -> None:
     write_file(
         tmp_path / "data/train-00000-of-00001.parquet", [{"text": "hi"}], Features({"text": Value("string")})
@@ -147,13 +206,16 @@ TEXT = Value("string")
     ("old", "new", "broken", "added"),
     [
         ({"a": TEXT}, {"new": {"z": TEXT}, "a": TEXT}, [], ["new", "new.z"]),
+        ({"a": List({"x": TEXT})}, {"a": List({"y": TEXT, "x": TEXT})}, [], ["a.y"]),
         (
             {"a": TEXT, "list": List({"x": TEXT, "in": {"deep": TEXT, "b": TEXT}}), "gone": {"x": TEXT}},
             {"a": TEXT, "list": List({"in": {"b": TEXT}})},
             ["list.x is gone", "list.in.deep is gone", "gone is gone", "gone.x is gone"],
             [],
         ),
+        ({"a": TEXT}, {"a": Value("int32")}, ["a was string and is int32"], []),
         ({"a": TEXT}, {"a": List(TEXT)}, ["a was string and is a list of string"], []),
+        ({"a": {"x": TEXT}}, {"a": List({"x": TEXT})}, ["a was a struct and is a list of a struct"], []),
     ],
 )
 def test_columns_and_fields_that_readers_would_miss_are_told_and_new_ones_harm_nobody(
@@ -170,7 +232,7 @@ def test_columns_and_fields_that_readers_would_miss_are_told_and_new_ones_harm_n
     )
 
 
-@pytest.mark.parametrize("text", ["v1", "1.2.3", "v1.2.3\n"])
+@pytest.mark.parametrize("text", ["v1", "1.2.3", "V1.2.3", "v01.2.3", "final", "v1.2.3-rc1", "v1.2.3\n", ""])
 def test_other_tag_is_refused_and_a_right_one_named(text: str) -> None:
     assert not is_version_tag(text)
     with pytest.raises(DailytalkError, match=r"is no version: write v and three numbers, such as v1\.0\.0"):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import re
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from built_conversations import LINES, built_row, flac, stereo, write_dataset
-from datasets import Dataset, IterableDataset, config
+from datasets import Audio, Dataset, IterableDataset, config
 from hub.server import HubServer
 from huggingface_hub import HfApi, hf_hub_download
 from publish.published_folder import NAME, SIZES, upload, write_published
@@ -59,6 +60,17 @@ def test_stereo_is_samples_by_two_and_exact() -> None:
     np.testing.assert_array_equal(as_pcm(samples), PCM)
 
 
+def test_audio_reads_like_the_dict_that_datasets_gave() -> None:
+    one = audio()
+    assert (one["sampling_rate"], one["path"], one.seconds) == (24000, "call.flac", 6.0)
+    assert "array" in one
+    assert one.get("array").shape == (144000, 2)
+    assert one.get("text") is None
+    with pytest.raises(KeyError, match="text"):
+        one["text"]
+    assert pickle.loads(pickle.dumps(one)).seconds == 6.0
+
+
 def test_range_is_that_part_of_the_whole() -> None:
     one = audio()
     np.testing.assert_array_equal(as_pcm(one.read(1.25, 2.5)), PCM[30000:60000])
@@ -66,10 +78,32 @@ def test_range_is_that_part_of_the_whole() -> None:
     assert one.read(6.0, 6.0).shape == (0, 2)
 
 
-@pytest.mark.parametrize(("start", "end"), [(2.0, 1.0), (0.0, 6.1)])
+def test_only_the_range_is_decoded() -> None:
+    encoded = bytearray(flac(PCM, 24000))
+    encoded[len(encoded) // 2 :] = bytes(len(encoded) - len(encoded) // 2)
+    one = audio(bytes(encoded))
+    np.testing.assert_array_equal(as_pcm(one.read(0.5, 1.0)), PCM[12000:24000])
+    with pytest.raises(DailytalkError, match="its audio"):
+        one["array"]
+
+
+@pytest.mark.parametrize(("start", "end"), [(-0.1, 1.0), (2.0, 1.0), (0.0, 6.1), (7.0, None), (float("nan"), 1.0)])
 def test_range_outside_the_audio_is_refused(start: float, end: float | None) -> None:
     with pytest.raises(DailytalkError, match=r"no part of 6\.000 s"):
         audio().read(start, end)
+
+
+def test_folder_is_loaded_by_its_path_or_name_and_has_no_revision(folder: Path) -> None:
+    assert ids(load(str(folder), split="train")) == ids(load(folder, split="train")) == TRAIN
+    with pytest.raises(DailytalkError, match=r"the folder .* has no revision 'v1.0.0': leave revision out"):
+        load(folder, revision="v1.0.0")
+    with pytest.raises(DailytalkError, match="there is no folder"):
+        load(folder / "none")
+
+
+def test_mono_has_one_dimension() -> None:
+    mono = audio(flac(PCM[:, 0], 24000))
+    np.testing.assert_array_equal(as_pcm(mono.read(0.0, 1.0)), PCM[:24000, 0])
 
 
 def test_part_of_a_compressed_recording_is_that_of_the_whole() -> None:
@@ -91,11 +125,25 @@ def test_eager_rows_have_the_samples_that_were_published(published: str) -> None
     assert {split: len(own) for split, own in load(published).items()} == SIZES
 
 
+def test_streamed_rows_equal_the_eager_ones(published: str) -> None:
+    eager, streamed = (load(published, split="train", streaming=on) for on in (False, True))
+    for one, other in zip(eager, streamed, strict=True):
+        assert dict(one.pop("audio")) == dict(other.pop("audio"))
+        assert one == other
+
+
+def test_utterances_are_mono(published: str) -> None:
+    row = load(published, "utterances", split="train")[0]
+    np.testing.assert_array_equal(as_pcm(row["audio"]["array"]), np.arange(4800))
+
+
 def test_reference_may_hold_the_revision(published: str, tmp_path: Path) -> None:
     upload(write_published(tmp_path / "second", mark="new-"), "v2.0.0")
     assert ids(load(f"{published}@v1.0.0", split="train")) == TRAIN
     newest = load(f"hf://datasets/{published}@v2.0.0", split="train", streaming=True)
     assert ids(newest)[0] == "new-train0"
+    with pytest.raises(DailytalkError, match="give one of them"):
+        load(f"{published}@v1.0.0", revision="v2.0.0")
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -144,12 +192,28 @@ def test_stream_can_be_mapped_filtered_and_shuffled(folder: Path, monkeypatch: p
     assert all("audio" not in row for row in data.remove_columns(["audio"]))
 
 
+def test_formats_and_transforms_see_the_audio_and_leave_the_rest(published: str) -> None:
+    data = load(published, split="train")
+    row = data.with_format("torch")[0]
+    np.testing.assert_array_equal(as_pcm(row["audio"].numpy()), PCM)
+    assert row["conversation_id"] == "train0"
+    changed = data.with_transform(lambda batch: batch | {"n": [len(one["array"]) for one in batch["audio"]]})
+    assert (changed[0]["n"], changed[0]["duration"]) == (144000, 6.0)
+
+
 @pytest.mark.parametrize("streaming", [False, True])
 def test_workers_of_a_data_loader_read_every_row_once(published: str, streaming: bool) -> None:
     data = load(published, split="train", streaming=streaming)
     batches = list(DataLoader(data, batch_size=2, num_workers=2, collate_fn=list))
     assert sorted(ids(row for batch in batches for row in batch)) == TRAIN
     assert all(row["audio"].read(1.0, 2.0).shape == (24000, 2) for batch in batches for row in batch)
+
+
+def test_saved_data_can_be_given_to_people_without_this_package(published: str, tmp_path: Path) -> None:
+    data = load(published, split="train").cast_column("audio", Audio())
+    assert type(data.features["audio"]) is Audio
+    data.save_to_disk(tmp_path / "saved")
+    assert "StereoAudio" not in (tmp_path / "saved" / "dataset_info.json").read_text()
 
 
 @pytest.mark.parametrize("read", [0, 3, SIZES["train"]])
@@ -162,6 +226,11 @@ def test_stream_goes_on_after_any_row(published: str, read: int) -> None:
     before = [next(rows)["conversation_id"] for _ in range(read)]
     state = json.loads(json.dumps(first.state_dict()))
     assert before + ids(stream(state)) == TRAIN
+
+
+def test_state_that_would_not_hold_is_refused(published: str) -> None:
+    with pytest.raises(DailytalkError, match="main branch moves"):
+        load(published, split="train", streaming=True, state={})
 
 
 @pytest.mark.parametrize("streaming", [False, True])
@@ -205,17 +274,32 @@ def test_files_that_are_not_the_manifests_are_named(
         load(published, split="train", streaming=streaming, verify=True)
 
 
+def test_missing_manifest_is_named(published: str) -> None:
+    HfApi().delete_file("manifest.json", NAME, repo_type="dataset")
+    with pytest.raises(DailytalkError, match=r"has no manifest\.json"):
+        load(published, split="train", streaming=True, verify=True)
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
         ({"config": "other"}, "no config 'other'"),
+        ({"split": "dev"}, "dev"),
         ({"split": "dev", "streaming": True}, "dev"),
+        ({"columns": ["conversation_id", "nothing"]}, "no column nothing"),
         ({"revision": "v9.9.9"}, "no such version"),
     ],
 )
 def test_names_that_are_not_there_are_told_in_a_sentence(published: str, given: dict[str, Any], told: str) -> None:
     with pytest.raises((DailytalkError, ValueError), match=told):
         load(published, **given)
+
+
+def test_missing_dataset_is_told_in_a_sentence(hub: HubServer) -> None:
+    with pytest.raises(DailytalkError, match="no dataset tester/nothing"):
+        load("tester/nothing")
+    with pytest.raises(DailytalkError, match="no name of a dataset"):
+        load("nothing")
 
 
 def test_documented_ways_to_load_work_and_give_both_channels(published: str) -> None:
@@ -256,6 +340,21 @@ def test_wav_that_is_cut_short_is_not_taken_for_a_shorter_one() -> None:
         audio(file.getvalue()[:-4000]).read(0.0, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "samples"), [(0.0, None, 144000), (6.0, 6.0, 0), (2.0, 6.00002, 96000), (0.0, 0.0, 0)]
+)
+def test_range_reaches_to_the_last_sample_and_may_be_empty(start: float, end: float | None, samples: int) -> None:
+    assert audio().read(start, end).shape == (samples, 2)
+
+
+@pytest.mark.parametrize("files", [None, {}, {"conversations/test-00000-of-00001.parquet": 7}])
+def test_manifest_without_files_can_not_be_checked_against(folder: Path, tmp_path: Path, files: Any) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "manifest.json").write_text(json.dumps({"layout": 1} | ({"files": files} if files else {})))
+    with pytest.raises(DailytalkError, match=r"names no files|manifest\.json"):
+        load(copy, split="train", verify=True)
+
+
 def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     changed, gone, extra, other = (
@@ -286,3 +385,9 @@ def test_plain_push_of_finished_conversations_is_loaded(hub: HubServer, streamin
     np.testing.assert_array_equal(as_pcm(next(iter(talks))["audio"]["array"]), PCM)
     with pytest.raises(DailytalkError, match="load it without checking"):
         load("tester/plain", split="train", streaming=streaming, verify=True)
+
+
+def test_default_config_with_other_columns_is_not_taken_for_conversations(hub: HubServer) -> None:
+    Dataset.from_list([{"text": "hi"}]).push_to_hub("tester/text", split="train")
+    with pytest.raises(DailytalkError, match="no config 'conversations': choose one of default"):
+        load("tester/text", split="train")

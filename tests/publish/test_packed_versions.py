@@ -16,10 +16,13 @@ import pytest
 import soundfile
 from built_conversations import built_row, flac, stereo, write_dataset
 from command import start
+from datasets import Audio, load_dataset
 from reports import pack_version
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.publish.version import Packed
+from dailytalk_contiguous.core.schema import published_features
+from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.publish.version import DataFile, Packed
 
 NAMES = [f"call{number}" for number in range(24)]
 
@@ -81,6 +84,14 @@ def test_files_are_named_as_push_to_hub_names_them_and_none_is_empty(packed: Pac
     assert all(file.rows for file in packed.files)
 
 
+def test_told_digest_size_rows_and_seconds_are_those_of_the_files(packed: Packed) -> None:
+    for file in packed.files:
+        assert file.sha256 == hashlib.sha256(file.path.read_bytes()).hexdigest()
+        assert file.size == file.path.stat().st_size
+        durations = [row["duration"] for row in pq.read_table(file.path).to_pylist()]
+        assert (file.rows, file.seconds) == (len(durations), pytest.approx(sum(durations)))
+
+
 def test_conversations_come_through_with_their_audio_byte_for_byte(
     packed: Packed, rows: list[dict[str, Any]]
 ) -> None:
@@ -119,6 +130,30 @@ def test_dropped_utterance_has_no_row_and_keeps_its_place_in_the_conversation(tm
     assert len(table(packed, "conversations")[0]["utterances"]) == 4
 
 
+def test_conversations_without_a_word_have_no_config_of_utterances(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "work", [built_row(lines=())])
+    assert set(pack_version(tmp_path / "work", tmp_path / "stage").configs) == {"conversations"}
+
+
+def test_files_load_eager_and_streaming_with_their_features_and_no_card(packed: Packed, tmp_path: Path) -> None:
+    for config in packed.configs:
+        paths = [str(file.path) for file in packed.configs[config]["train"]]
+        whole = load_dataset("parquet", data_files=paths, split="train", cache_dir=str(tmp_path))
+        assert whole.features == published_features(config, 24000)
+        stream = load_dataset("parquet", data_files=paths, split="train", streaming=True)
+        assert stream.features == published_features(config, 24000)
+        key = next(iter(whole.features))
+        ids = [row[key] for row in stream.decode(False)]
+        assert ids == whole.cast_column("audio", Audio(decode=False))[key]
+
+
+def test_audio_is_stored_as_it_is_and_the_rest_is_compressed(packed: Packed) -> None:
+    group = pq.ParquetFile(packed.files[0].path).metadata.row_group(0)
+    packing = {group.column(n).path_in_schema: group.column(n).compression for n in range(group.num_columns)}
+    assert packing.pop("audio.bytes") == "UNCOMPRESSED"
+    assert set(packing.values()) == {"ZSTD"}
+
+
 def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None:
     told = {"models": {"recogniser": {"name": str(tmp_path / "models" / "whisper")}}, "voice": "/home/x/anna.wav"}
     row = noisy("call", 1, provenance=json.dumps(told))
@@ -144,6 +179,34 @@ def test_no_published_file_names_a_place_on_this_machine(tmp_path: Path) -> None
 # Stages and sources
 
 
+def test_provenance_has_the_stages_of_both_halves_with_their_digests(tmp_path: Path) -> None:
+    told = {
+        "models": {"speech_activity": {"name": "silero", "licence": "MIT", "url": "u", "note": ""}},
+        "tool": "t",
+    }
+    row = built_row(provenance=json.dumps(told | {"settings": {"timeline": "anchor"}, "voice": "anna"}))
+    write_dataset(tmp_path / "work", [row])
+    run: dict[str, Any] = {"stages": [{"name": "Segment", "digest": "d0"}]}
+    run["speak"] = {"stages": [{"name": "Speak", "digest": "d1"}, {"name": "Finish", "digest": "d2"}]}
+    run["source"] = {"repository": "kyutai/calls", "revision": "abc", "licence": "cc-by-4.0"}
+    (tmp_path / "work" / "run.json").write_text(json.dumps(run))
+    (own,) = table(pack_version(tmp_path / "work", tmp_path / "stage"), "conversations")
+    assert own["provenance"] == {
+        "source_id": "call",
+        "source": "kyutai/calls@abc",
+        "source_licence": "cc-by-4.0",
+        "tool": "t",
+        "voice": "anna",
+        "models": [{"role": "speech_activity", "name": "silero", "licence": "MIT", "url": "u"}],
+        "stages": [
+            {"name": "Segment", "digest": "d0"},
+            {"name": "Speak", "digest": "d1"},
+            {"name": "Finish", "digest": "d2"},
+        ],
+        "settings": '{"timeline": "anchor"}',
+    }
+
+
 # The same rows, the same bytes
 
 
@@ -157,12 +220,52 @@ def test_layout_of_the_work_folder_and_the_number_of_workers_change_no_byte(
     assert again.disjoint == packed.disjoint == "speakers"
 
 
+def test_conversations_are_in_the_order_of_their_ids(packed: Packed) -> None:
+    for of_split in packed.configs["conversations"].values():
+        names = [name for file in of_split for name in ids(file.path)]
+        assert names == sorted(names)
+
+
+def ids(path: Path) -> list[str]:
+    return pq.read_table(path, columns=["conversation_id"])["conversation_id"].to_pylist()
+
+
 # Interruptions and refusals
 
 
 def test_id_in_two_shards_is_refused(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [built_row("a")], [built_row("b"), built_row("a")])
     with pytest.raises(DailytalkError, match=r"'a' is in .*shard-0.* and in .*shard-1"):
+        pack_version(tmp_path / "work", tmp_path / "stage")
+
+
+def test_folder_of_rejects_alone_is_refused_with_the_first_reason(tmp_path: Path) -> None:
+    for columns in ({"recording_id": None}, {"sample_rate": 0}):
+        write_dataset(tmp_path / "work", [built_row("a", **columns)])
+        told = r"no finished conversations that can be published \(a: it has no recording_id or no sample_rate\)"
+        with pytest.raises(DailytalkError, match=told):
+            pack_version(tmp_path / "work", tmp_path / "stage")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(b"no parquet", "can't be read"), (None, "holds no finished conversations")]
+)
+def test_folder_without_finished_conversations_is_refused(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    (tmp_path / "work" / "dataset").mkdir(parents=True)
+    if content:
+        (tmp_path / "work" / "dataset" / "a.parquet").write_bytes(content)
+    with pytest.raises(DailytalkError, match=message):
+        pack_version(tmp_path / "work", tmp_path / "stage")
+    assert not (tmp_path / "stage").exists()
+
+
+def test_audio_that_is_no_stereo_is_refused_though_nobody_speaks_in_it(tmp_path: Path) -> None:
+    mono = flac(stereo([], 2.0, 24000)[:, :1], 24000)
+    row = built_row("a") | {"utterances": [], "alignments": [], "audio": {"bytes": mono, "path": None}}
+    write_dataset(tmp_path / "work", [row])
+    with pytest.raises(DailytalkError, match=r"audio of 'a' can't be used \(it has 1 channel\(s\) at 24000 Hz\)"):
         pack_version(tmp_path / "work", tmp_path / "stage")
 
 
@@ -194,3 +297,82 @@ def test_utterance_outside_its_audio_is_refused_by_name(tmp_path: Path) -> None:
     write_dataset(tmp_path / "work", [row])
     with pytest.raises(DailytalkError, match=r"'call/left/0002' at 5.0-9.0 s"):
         pack_version(tmp_path / "work", tmp_path / "stage")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "first", "last"),
+    [
+        (0.5, 1.5, 12000, 36000),
+        (-0.001, 0.5, 0, 12000),
+        (5.0, 6.001, 120000, 144000),
+        (1.0, 1.00001, 24000, 24001),
+        (0.00003, 0.5, 1, 12000),
+    ],
+)
+def test_utterance_is_cut_to_the_sample_and_has_one_at_least(
+    tmp_path: Path, start: float, end: float, first: int, last: int
+) -> None:
+    row = built_row("a")
+    row["utterances"][0] |= {"start": start, "end": end}
+    packed = pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage")
+    cut = next(one for one in table(packed, "utterances") if one["utterance_id"] == "a/left/0000")
+    assert np.array_equal(pcm(cut["audio"])[:, 0], pcm(row["audio"])[first:last, 0])
+
+
+def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(tmp_path: Path) -> None:
+    times = [(0.0, 1.98), (0.0, 2.0), (0.9, 1.2), (1.23456, 1.5), (1.9, 2.1), (1.5, 2.502), (1.2, 1.3)]
+    row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
+    row["alignments"] = [
+        {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
+        | {"probability": 0.5 if n == 3 else None}
+        for n, (start, end) in enumerate(times)
+    ]
+    (own,) = table(pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage"), "utterances")
+    assert own["words"] == [
+        {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None},
+        {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None},
+        {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5},
+        {"word": "4", "start": 0.9, "end": 1.0, "source": "given", "probability": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        (None, None),
+        ("openai/whisper", "openai/whisper"),
+        ("/home/me/voice/", "voice"),
+        ("~/v.wav", "v.wav"),
+        ("..\\m\\v", "v"),
+        ("C:/a/b", "b"),
+        ("file:///a/b", "b"),
+        (".hidden", ".hidden"),
+    ],
+)
+def test_name_of_a_place_on_this_machine_is_published_by_its_last_part(name: str | None, own: str | None) -> None:
+    assert portable(name) == own
+
+
+def test_manifest_tells_files_and_totals_by_config(tmp_path: Path) -> None:
+    files = [
+        DataFile(f"{config}/{split}-0", tmp_path, config, split, f"{n}", 100 + n, n, 1234.5678 * n)
+        for n, (config, split) in enumerate((("c", "test"), ("c", "train"), ("u", "train")))
+    ]
+    told = Packed(tuple(files), "speakers").manifest("v1.0.0", {"added": 1}, ["b", "a"])
+    assert told.pop("tool").startswith("dailytalk-contiguous ")
+    assert told == {
+        "layout": 1,
+        "assets": ["a", "b"],
+        "version": "v1.0.0",
+        "splits_disjoint_in": "speakers",
+        "changes": {"added": 1},
+        "totals": {
+            "c": {"rows": 1, "hours": 0.34294, "size": 201},
+            "u": {"rows": 2, "hours": 0.68587, "size": 102},
+        },
+        "files": {
+            "c/test-0": {"sha256": "0", "size": 100, "rows": 0},
+            "c/train-0": {"sha256": "1", "size": 101, "rows": 1},
+            "u/train-0": {"sha256": "2", "size": 102, "rows": 2},
+        },
+    }
