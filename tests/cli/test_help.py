@@ -18,7 +18,6 @@ DIFFERENT = {
     "--language": "corpus leaves out clips in others; converse has no conversation in which to find it",
     "--out": "a folder, which for work may be in a store; or a file, which has a name of its own",
     "--format": "check sees what a folder is, unless a format is named",
-    "--timeline": "of annotations whose times they have; of speak how turns are placed",
     "--rules": "of tag by which a style is chosen; of export which events are clips",
     "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",
     "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
