@@ -107,7 +107,7 @@ class Align(AligningStage):
     resynthesised is `left`; with `none` everybody stays on their side.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)

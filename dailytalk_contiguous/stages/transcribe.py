@@ -114,7 +114,7 @@ class Transcribe(WhisperStage):
     device: str = setting("auto", DEVICE, execution=True)
     batch_windows: int = unlisted(16, execution=True)
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "channel", "start", "end"),

@@ -85,6 +85,7 @@ ALIGNER = Aligner(
     "qwen3",
     load_qwen3,
     ("de", "en", "es", "fr", "it", "ja", "ko", "pt", "ru", "yue", "zh"),
+    version=2,
     grid=GRID,
     model=MODEL,
     size=1_840_000_000,
