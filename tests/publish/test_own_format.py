@@ -28,7 +28,7 @@ def test_own_format_is_written_with_its_options_and_checked(
     assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
     export = ("export", work, "--format", own_format, "--out", out)
     done = dailytalk(*export)
-    assert (done.code, "1 line as lines in" in done.out) == (0, True), done.err
+    assert (done.code, f"1 line of train in {out}" in done.out) == (0, True), done.out
     assert "left out: shorter than --shortest: 1" in done.out
     (line,) = map(json.loads, (out / "lines.jsonl").read_text(encoding="utf-8").splitlines())
     assert line["text"].isupper()

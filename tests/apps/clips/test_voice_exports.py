@@ -98,7 +98,7 @@ def test_a_corpus_keeps_its_sides_and_a_list_alone_its_training_clips(tmp_path: 
     ]
     assert [len(own) for own in names] == [3, 1]
     done = exported(dailytalk, corpus, "ljspeech", tmp_path / "ljspeech", "--sample-rate", "16000")
-    assert "3 clips as ljspeech, the 1 of validation left out" in done.out
+    assert "3 clips of train, the 1 of validation left out" in done.out
     assert "next:" not in done.out  # `check` knows no folders of voices
     (name, *_), *_ = lines(tmp_path / "ljspeech/metadata.csv", False)
     info = soundfile.info(tmp_path / f"ljspeech/wavs/{name}.wav")

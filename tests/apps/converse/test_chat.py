@@ -79,7 +79,7 @@ def test_answer_that_ends_in_the_middle_says_so_behind_what_came_and_is_not_aske
     ("fault", "reason", "remedy"),
     [
         ("401", "answered 401: it does not accept the token", "OPENAI_API_KEY"),
-        ("404", "answered 404", "check the model and the service's address"),
+        ("404", "answered 404", "check the model, the settings and the address"),
         ("html", "answered with text/html, not with a stream", "address"),
     ],
 )

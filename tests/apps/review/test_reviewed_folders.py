@@ -44,7 +44,7 @@ def clips(folder: Path, count: int = 4, audio: str = "audios") -> Path:
             "segments": parts,
             "mine": number,
         }
-    (folder / "my.json").write_text(json.dumps(entries, indent=4, sort_keys=True), "utf-8")
+    (folder / "whisper.json").write_text(json.dumps(entries, indent=4, sort_keys=True), "utf-8")
     return folder
 
 
@@ -59,12 +59,12 @@ def edit(session: Session, name: str, **action: Any) -> dict[str, Any]:
 
 
 def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
-    before = json.loads((clips(tmp_path) / "my.json").read_text("utf-8"))
+    before = json.loads((clips(tmp_path) / "whisper.json").read_text("utf-8"))
     session = opened(tmp_path)
     assert (session.editable.kind, session.item("talk_000002.wav")["channels"]) == ("clips", 1)
     item = edit(session, "talk_000002.wav", do="text", line="1", text="in room two Hhhh")
     assert [word["word"] for word in item["lines"][1]["words"]] == ["in", "room", "two", "Hhhh"]
-    after = json.loads((tmp_path / "my.json").read_text("utf-8"))
+    after = json.loads((tmp_path / "whisper.json").read_text("utf-8"))
     changed = after["talk_000002.wav"]
     assert changed["text"] == "it is cold in room two Hhhh"
     assert changed["segments"][1]["text"] == " in room two Hhhh"
@@ -75,8 +75,8 @@ def test_clips_keep_every_field_that_nobody_edited(tmp_path: Path) -> None:
     assert {key: entry for key, entry in after.items() if key != "talk_000002.wav"} == {
         key: entry for key, entry in before.items() if key != "talk_000002.wav"
     }
-    assert json.loads((tmp_path / "my_backup.json").read_text("utf-8")) == before
-    assert (tmp_path / "my.json").read_text("utf-8") == json.dumps(after, indent=4, sort_keys=True) + "\n"
+    assert json.loads((tmp_path / "whisper_backup.json").read_text("utf-8")) == before
+    assert (tmp_path / "whisper.json").read_text("utf-8") == json.dumps(after, indent=4, sort_keys=True) + "\n"
 
 
 class _Stopped(BaseException):
@@ -90,7 +90,7 @@ def test_discarding_that_is_stopped_anywhere_loses_nothing_and_is_done_when_it_i
 ) -> None:
     folder = clips(tmp_path_factory.mktemp("clips"))
     aside = folder / "audios" / DISCARDED
-    before = json.loads((folder / "my.json").read_text("utf-8"))
+    before = json.loads((folder / "whisper.json").read_text("utf-8"))
     gone: set[str] = set()
     for discarded, number, stop in steps:
         name = f"talk_{number:06d}.wav"
@@ -101,12 +101,12 @@ def test_discarding_that_is_stopped_anywhere_loses_nothing_and_is_done_when_it_i
             except _Stopped:
                 sounds = [path.name for place in (folder / "audios", aside) for path in place.glob("*.wav")]
                 assert sorted(sounds) == sorted(before)
-                assert entries(folder / "my.json") | entries(aside / DISCARDED_ENTRIES) == before
+                assert entries(folder / "whisper.json") | entries(aside / DISCARDED_ENTRIES) == before
         opened(folder).discard([name], discarded)
         gone = gone | {name} if discarded else gone - {name}
         assert {path.name for path in (folder / "audios").glob("*.wav")} == {*before} - gone
         assert {path.name for path in aside.glob("*.wav")} == gone
-    assert {name: entry for name, entry in entries(folder / "my.json").items() if name not in gone} == {
+    assert {name: entry for name, entry in entries(folder / "whisper.json").items() if name not in gone} == {
         name: entry for name, entry in before.items() if name not in gone
     }
 
