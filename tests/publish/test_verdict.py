@@ -499,6 +499,7 @@ def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
     assert "same-gaps" in kinds_of(tmp_path / "work")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["bundled", pytest.param("calls", marks=pytest.mark.needs("the real calls"))])
 def test_people_are_no_metronomes_and_no_silent_agents(tmp_path, dailytalk, kind):
     (tmp_path / "in").mkdir()

@@ -90,6 +90,7 @@ def test_nothing_is_foreseen_of_partners_of_other_conversations(
     assert not (work / "probe.json").exists()
 
 
+@pytest.mark.nightly
 def test_a_figure_of_which_nothing_was_learnt_is_null(
     work: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
