@@ -57,9 +57,9 @@ def check(
 ) -> Outcome:
     """Judge whether a folder or a version is good to train on.
 
-    As a strict trainer would. Exit code 1 if a trainer would fail, or silently learn garbage. The verdict is good;
-    doubtful (what is learnt is distorted, or much is missing); bad (nobody should train on it as it is); or empty.
-    How the two speak, beside published corpora, is no part of it.
+    It is as strict as a trainer. The exit code is 1 if a trainer would fail, or learn something wrong without a
+    word. The verdict is good; doubtful (a model would learn distorted speech, or much is missing); bad (nobody
+    should train on it as it is); or empty. The comparison with published corpora does not count.
     """
     dataset, limits = version_or_path(source, revision), chosen_limits(limit)
     if isinstance(dataset, Path) and not dataset.exists():

@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 def doctor() -> Outcome:
     """Say what this machine has, and what each profile needs.
 
-    Packages, GPU and model weights.
+    It looks for packages, a GPU and model weights.
     """
     report = examine()
     details: list[str | Judgement] = [

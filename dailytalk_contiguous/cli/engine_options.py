@@ -28,7 +28,7 @@ SHARD = option("1/1", Panel.CLUSTER, "Make every N-th shard only, from the i-th.
 SHARD_MINUTES = option(
     RunOptions.shard_seconds / 60, Panel.RARE, "Minutes of audio in a shard.", metavar="N", min=0.1
 )
-PRUNE = option(False, Panel.RARE, "Drop results of what is no longer in the input.", "--prune")
+PRUNE = option(False, Panel.RARE, "Drop results of recordings that are no longer in the input.", "--prune")
 FORCE = option(False, Panel.RARE, "Take a run of another host here for one that was killed.", "--force")
 DRY_RUN = option(False, Panel.RUN, "Say what would be done and what it would cost.", "--dry-run")
 

@@ -155,11 +155,11 @@ app = typer.Typer(
 
 @app.callback()
 def _options(
-    insecure: bool = option(False, Panel.RUN, "Send tokens over plain http, too; of any command.", "--insecure"),
+    insecure: bool = option(False, Panel.RUN, "Send tokens over plain http, too, with any command.", "--insecure"),
     verbose: bool = option(
-        False, Panel.RUN, "Say more, and show where an error is from; of any command.", "--verbose", "-v"
+        False, Panel.RUN, "Say more, and show where an error is from, with any command.", "--verbose", "-v"
     ),
-    as_json: bool = option(False, Panel.RUN, "Print the outcome as JSON; of any command.", JSON),
+    as_json: bool = option(False, Panel.RUN, "Print the outcome as JSON, with any command.", JSON),
     version: bool = option(
         *(False, Panel.RUN, "Show the version and exit.", "--version"), is_eager=True, callback=_print_version
     ),

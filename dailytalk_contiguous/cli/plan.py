@@ -71,14 +71,14 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
 def plan(
     with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak too.", "--speak"),
     sample_minutes: float = option(
-        3.0, Panel.RUN, "Minutes of audio to run; fewer of little.", metavar="N", min=0.1
+        3.0, Panel.RUN, "Minutes of audio to run; all if there are fewer.", metavar="N", min=0.1
     ),
     seed: int = SEED_OPTION,
     **options: Any,
 ) -> Outcome:
     """Estimate hours, disk, money and time of a run.
 
-    Of tag (and speak) for INPUT, by running a small sample of it here. Models are downloaded if need be, and
+    It runs a small sample of INPUT through tag (and speak) here. Models are downloaded if need be, and
     recordings of a store are fetched as tag would. Nothing is bought.
     """
     profile = options["profile"]

@@ -38,7 +38,7 @@ def report(
 ) -> Outcome:
     """Write a page: the verdict, examples to hear, figures.
 
-    One page of HTML, with all conversations in a table. Of a corpus of clips or a mix: hours along every label,
+    One page of HTML, with all conversations in a table. For a corpus of clips or a mix: hours along every label,
     balance, quality with its limits, what to record, whose work it is, and clips to listen to. The page needs no
     network and no other file. The player shows the first three minutes of a conversation.
     """

@@ -69,7 +69,7 @@ def speak(
     """Resynthesise one speaker and align every word.
 
     The timeline is rebuilt: finished stereo conversations come out. Works from DIR/transcript.jsonl as you may
-    have edited it. Tokens come from the environment (.env.example). A synthesiser that costs money has one process
+    have edited it. Tokens come from the environment (.env.example). A paid synthesiser runs in one process
     on this machine, whatever --workers says.
     """
     work = open_work(out or folder)

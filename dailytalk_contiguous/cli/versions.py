@@ -40,7 +40,7 @@ def diff(
 ) -> Outcome:
     """Compare B with A, and say which version B calls for.
 
-    Conversations, fields, tags and times. With --json, all ids.
+    It compares conversations, fields, tags and times. --json gives all ids.
     """
     old = _version(before)
     if after.startswith("@") and isinstance(old.where, Reference):

@@ -104,7 +104,7 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     "made_by": (STRING, "the command that made it of that one"),
     "talk": (_FLAG, "whether it is a talk with a machine: a finished row without a timeline"),
     "recorded_overlap": (SECONDS, "seconds in which both speak in the recording; null if unknown"),
-    "out_of_step": (STRING, "how its sides fail to wait for each other; null if they do"),
+    "out_of_step": (STRING, "how its sides are out of step; null if they are in step"),
     "has_timeline": (_FLAG, "whether it has a timeline (`timeline_…`)"),
     "of_export": (_FLAG, "whether it is a file of an export, with the measures that the export has kept"),
     "clip": (_FLAG, "whether it is a clip of one line, with labels"),

@@ -26,7 +26,7 @@ def mix(
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
 
-    For moshi-finetune. Audio is linked, never copied twice: a clip that is to be heard more often is named more
+    It makes a folder for moshi-finetune. Audio is linked, never copied twice: a heavier clip is named more
     often in train.jsonl.
     """
     options.on_this_machine("--out", out)

@@ -212,7 +212,7 @@ def split(
     Usable/NAME_000001.wav can be trained on; what is too long, too short or silent is in "Non Usable", with the
     reason in manifest.jsonl. Laid end to end the pieces are the recording, to the sample: a WAV, FLAC or AIFF
     keeps its rate, channels and bit depth; MP3, OGG and Opus are decoded once, to 16 bits; M4A, AAC, WMA and
-    video to 24. Run the same command after a stop: it goes on.
+    video to 24. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)

@@ -20,7 +20,7 @@ class TalkSettings:
     """
 
     recogniser: str = setting("", ASR_MODEL)
-    language: str = setting("en", "ISO 639-1 code of what is spoken.", panel="models", metavar="CODE")
+    language: str = setting("en", "ISO 639-1 code of the language that is spoken.", panel="models", metavar="CODE")
     emotion: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(0.5, CONFIDENCE)
     chat: str = setting(

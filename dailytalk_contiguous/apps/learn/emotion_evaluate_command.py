@@ -60,7 +60,7 @@ def examples_asked(
     mapping: list[str] | None = option(
         None,
         Panel.INPUT,
-        "The class of a label that is none, such as calm=neutral.",
+        "The class for a label that is no class, such as calm=neutral.",
         "--map",
         metavar="LABEL=CLASS",
     ),

@@ -31,9 +31,9 @@ def train(
     out: Path = cli_options.out_option(),
     **options: Any,
 ) -> Outcome:
-    """Train an encoder: it predicts frames that are masked.
+    """Train an encoder to predict masked frames.
 
-    It gives an embedding of how an utterance is said. Run the same command after a stop: it goes on from the last
+    It gives an embedding of how an utterance is said. After a stop, the same command goes on from the last
     checkpoint.
     """
     cli_options.on_this_machine("--out", out)

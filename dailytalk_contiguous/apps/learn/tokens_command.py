@@ -39,7 +39,7 @@ def extract(
     """Measure six contours of every utterance.
 
     Pitch, its width, two formants, power, harmonics to noise: a value every 16 ms, from which `dailytalk tokens
-    cluster` makes a codebook. Run the same command after a stop: it goes on.
+    cluster` makes a codebook. After a stop, run the same command again.
     """
     settings = cli_options.chosen(options, EXTRACT_SETTINGS)
     return _make(inputs, out, ExtractContours, settings, workers, prune)
@@ -55,7 +55,7 @@ def encode(
 ) -> Outcome:
     """Turn every utterance into prosodic tokens.
 
-    One every 16 ms, in runs, and by word. Run the same command after a stop: it goes on.
+    One every 16 ms, in runs, and by word. After a stop, run the same command again.
     """
     settings = cli_options.chosen(options, ENCODE_SETTINGS)
     return _make(inputs, out, TokeniseProsody, settings, workers, prune)
@@ -65,7 +65,7 @@ def cluster(
     folder: Path = argument("DIR", "What dailytalk tokens extract has written."),
     out: Path = cli_options.out_option(),
     n_clusters: int = option(
-        120, Panel.RESULT, "Tokens, that of silence among them.", metavar="N", min=2, max=MOST_CLUSTERS
+        120, Panel.RESULT, "Number of tokens, with the one for silence.", metavar="N", min=2, max=MOST_CLUSTERS
     ),
     speaker_relative: bool = option(
         False, Panel.RESULT, "Take f0 relative to its speaker's median.", "--speaker-relative"

@@ -64,11 +64,11 @@ def agreement(
     key: Path = argument("KEY.json", "The key beside the page of the test."),
     answers: list[Path] = argument("ANSWERS.json", "What listeners saved."),
 ) -> Outcome:
-    """Say how far listeners agree, and hear what the labels say.
+    """Say how far listeners agree with each other and with the labels.
 
-    Fleiss' kappa of the listeners, for each emotion and style. Of conversations in pairs: which side sounds more
-    natural, and whether the tags are heard, each with Wilson's interval of 95 % and what guessing gives. Clips
-    that a listener skipped count as not rated; a clip with fewer than two ratings has no part in kappa.
+    Fleiss' kappa of the listeners, for each emotion and style. For pairs of conversations: which side sounds more
+    natural, and whether the tags are heard, each with Wilson's interval of 95 % and the result of guessing. Clips
+    that a listener skipped count as not rated; a clip with fewer than two ratings does not count for kappa.
     """
     test, answers_of = read_test(key, answers)
     record: dict[str, Any] = {"clips": len(test["clips"]), "raters": sorted(answers_of)}

@@ -43,10 +43,10 @@ def probe(
 ) -> Outcome:
     """Say how many bits of turn-taking a dataset holds.
 
-    Tiny models foresee the next two seconds of conversations and speakers that they have not seen: from each
-    speaker's own speech, from that of both, with partners exchanged between conversations, and with pitch and
-    power. What the true partner adds is the contingency; what is heard adds cues. Both are of the recorded and of
-    the rebuilt timeline. It takes minutes, without a GPU.
+    Tiny models foresee the next two seconds of conversations and speakers that they have not seen: from the speech
+    of one speaker, of both, of exchanged partners, and with pitch and power. The true partner adds the
+    contingency; the sound adds cues. Both timelines are measured, recorded and rebuilt. It takes minutes, without
+    a GPU.
     """
     cli_options.on_this_machine("--out", out)
     if out is None:

@@ -49,7 +49,7 @@ def retime(
 
     Gaps, overlaps at the ends of turns and pauses are drawn. Every sound stays as it was, and backchannels, laughs
     and interruptions stay at their place in the other's words. Each variant says in `retiming` what was recorded,
-    and what was drawn. Run the same command after a stop: it goes on.
+    and what was drawn. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
     source, target = folder.resolve(), out.resolve()

@@ -27,7 +27,7 @@ def edits(
     """Bring edited annotations back into a transcript.
 
     Texts, times, speakers, tags, deleted and new lines of a file become one edit, which review can undo.
-    The next speak says only the changed lines again. What can't be used is rejected, and the rest goes on.
+    The next speak says only the changed lines again. Lines that can't be used are rejected; others are applied.
     """
     editable = open_editable(work) if work.is_dir() else None
     if editable is None or editable.kind != "tagged":

@@ -15,12 +15,12 @@ from dailytalk_contiguous.core.wording import counted
 def reindex(
     folder: Path = argument("DIR", "Folder of the recordings; those in it count on their own."),
     digits: int | None = option(
-        None, Panel.RESULT, "Of a number; as it has now if left out.", metavar="N", min=1, max=12
+        None, Panel.RESULT, "Digits of a number; by default as many as now.", metavar="N", min=1, max=12
     ),
     undo: bool = option(False, Panel.RESULT, "Put DIR back as it was before the last time.", "--undo"),
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
-    """Number recordings without gaps; what names them follows.
+    """Number recordings without gaps, in the files that name them, too.
 
     NAME_000007.wav (or Audio001.wav), each NAME from 1. Files beside them (NAME_000007.json, .txt, .TextGrid)
     follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables. A copy
@@ -52,7 +52,7 @@ def reindex(
     if len(done.names) > SHOWN:
         details.append(f"  … {len(done.names) - SHOWN:,} more")
     if done.documents:
-        details.append(f"what names them follows: {', '.join(record['documents'])}")
+        details.append(f"also renamed in: {', '.join(record['documents'])}")
     if done.backup:
         details.append(f"as it was: {record['backup']}")
     headline = f"{counted(done.files, 'file')}{' would be' if dry_run else ''} renamed in {as_text(folder)}"
