@@ -248,7 +248,8 @@ def with_null(value: Any) -> Any:
 
 def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> TypeGuard[float]:
     """Return whether a value is a finite number (no bool) from `low` to `high`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # A float, by far the most frequent, is known by one look.
+    if type(value) is not float and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return False
     return -_LARGEST <= value <= _LARGEST and low <= value <= high
 

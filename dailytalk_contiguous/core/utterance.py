@@ -477,9 +477,15 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     >>> sounding_span({"start": 1.0, "end": 2.5, "start_trim": 0.02, "end_trim": 0.1})
     (1.02, 2.4)
     """
-    start, end = utterance.get(f"{timeline}start"), utterance.get(f"{timeline}end")
+    get = utterance.get
+    start, end = (get("source_start"), get("source_end")) if timeline else (get("start"), get("end"))
     if not is_number(start) or not is_number(end):
         return None
+    trims = (
+        (get("source_start_trim"), get("source_end_trim")) if timeline else (get("start_trim"), get("end_trim"))
+    )
+    if trims == (None, None):
+        return start, end
     before, after = known_trims(utterance, timeline)
     return start + (before or 0.0), end - (after or 0.0)
 
