@@ -31,7 +31,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_rec
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import MADE_FROM
-from dailytalk_contiguous.store.work_folder import REJECTS
+from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
 #: Seconds by which a file that was made before may be longer or shorter than its source: AAC fills its last frame.
 MOST_OFF = 0.1
@@ -171,10 +171,12 @@ def _form_of(path: Path) -> tuple[float, Form | None]:
 def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) -> int:
     """Write a recording in another form, its tags kept; returns the samples a channel.
 
-    One channel is the mean of all; one becomes two equal ones. Raises BadInput and OSError.
+    One channel is the mean of all; one becomes two equal ones. Raises BadInput, also for two channels of which the
+    mean would leave nothing, and OSError.
     """
     size = seconds * form.rate * form.channels * (3 if form.subtype == "PCM_24" else 2)
     format = "RF64" if form.format == "WAV" and size > LARGEST_WAV else form.format
+    products = np.zeros((2, 2))
     try:
         with (
             files.Disk(file) as disk,
@@ -185,6 +187,9 @@ def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) 
                     setattr(sound, name, text)
             for block in audio.blocks_at(source, form.rate):
                 interrupts.check_interrupt()
+                if form.channels < block.shape[1] == 2:
+                    wide = block.astype(np.float64)
+                    products += wide.T @ wide
                 if form.channels < block.shape[1]:
                     block = block.mean(axis=1, dtype=np.float32, keepdims=True)
                 samples: Any = np.repeat(block, form.channels // block.shape[1], axis=1)
@@ -196,9 +201,15 @@ def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) 
                     samples = whole.astype(np.int32) << 8
                 sound.write(samples)
                 disk.check()
-            return int(sound.frames)
+            frames = int(sound.frames)
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
+    if products[0, 1] < -audio.SAME * np.sqrt(products[0, 0] * products[1, 1]):
+        raise BadInput(
+            "its two channels are one sound with opposite signs, of which the mean would leave nothing",
+            "turn one of them over first, or leave --channels out",
+        )
+    return frames
 
 
 CONVERT_SETTINGS = options.setting_options(Conversion())
@@ -247,7 +258,8 @@ def convert(
         tasks = zip(recordings, names, strict=True)
         results = [*steps("recordings converted", side_by_side(tried, tasks, cores()), len(names))]
         rejects = [result for result in results if isinstance(result, Reject)]
-        files.write_lines(out / REJECTS, [files.json_text(reject.as_dict()) for reject in rejects])
+        others = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
+        files.write_lines(out / REJECTS, map(files.json_text, [*others, *map(Reject.as_dict, rejects)]))
     lengths = [result for result in results if isinstance(result, float)]
     made, done_before = len(lengths), results.count(None)
     before = f", {done_before:,} done before" if done_before else ""

@@ -113,17 +113,14 @@ class MixPart:
     def trains(self) -> list[File]:
         return [file for file in self.files if file.side == "train"]
 
-    @property
-    def seconds_listed(self) -> float:
-        """Seconds of training, each file as often as it is listed."""
-        return sum(file.seconds * self.listed[file.id] for file in self.trains)
-
     def summary(self) -> dict[str, Any]:
         return {
             "weight": self.weight,
             "files": len(self.used),
             "train_hours": round(sum(file.seconds for file in self.trains) / 3600, 5),
-            "train_hours_listed": round(self.seconds_listed / 3600, 5),
+            "train_hours_listed": round(
+                sum(file.seconds * self.listed[file.id] for file in self.trains) / 3600, 5
+            ),
             "licences": sorted({file.licence or "unknown" for file in self.used}),
         }
 
@@ -206,7 +203,8 @@ def open_part(
 def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     """Decide how often the files of each part are listed.
 
-    Raises DailytalkError if nothing is left to train on, and for weights of some folders alone.
+    Raises DailytalkError if nothing is left to train on, for weights of some folders alone, and (unless files are
+    left out by `commercial`) for that of a folder with nothing to train on.
     """
     held = {part.name: math.fsum(file.seconds * file.weight for file in part.trains) for part in parts}
     if not any(held.values()):
@@ -216,9 +214,12 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     if any(part.weight is not None for part in parts):
         for part in parts:
             if part.weight is None or not 0 < part.weight < math.inf:
-                remedy = "give every folder a number above 0 (DIR:WEIGHT), or none"
-                raise DailytalkError(f"{part.name} has no weight, and others have", remedy)
-            shares[part.name] = part.weight if held[part.name] else 0.0
+                remedy = "give every folder one (DIR:WEIGHT), or none"
+                raise DailytalkError(f"{part.name} needs a weight above 0", remedy)
+            if held[part.name]:
+                shares[part.name] = part.weight
+            elif not settings.commercial:
+                raise DailytalkError(f"{part.name} has a weight and nothing to train on", "leave it out")
     seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
     for part in parts:
         goal = seconds * shares[part.name] / math.fsum(shares.values())
@@ -256,7 +257,8 @@ def mix_folders(
     try:
         for number, (path, weight) in enumerate(folders, 1):
             name = file_name(path.resolve().name)
-            name = f"{name}-{number}" if name in {part.name for part in parts} else name
+            while name in {part.name for part in parts}:
+                name = f"{name}-{number}"
             part, refused = open_part(name, path, weight, scratch / str(number), settings, before)
             parts.append(part)
             rejects += refused

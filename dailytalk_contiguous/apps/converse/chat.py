@@ -29,7 +29,7 @@ PUBLIC_HOST = "api.openai.com"
 FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
 
 #: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read.
-_EVENT = {"choices": [{"delta?": {"content?": str}, "finish_reason?": str}]}
+_EVENT = {"choices?": [{"delta?": {"content?": str}, "finish_reason?": str}], "error?": {"message?": str}}
 
 
 def load_chat(name: str, device: str = "auto") -> ChatModel:
@@ -122,7 +122,7 @@ def _first_model(reply: Reply) -> str:
 def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
     """The text of an answer, which comes as chunks of a chat completion.
 
-    Raises ShortRead for events of another form, and for an answer that ends too early.
+    Raises ShortRead for events of another form, for an error, and for an answer that ends too early.
     """
     reason = ""
     for event in events:
@@ -132,7 +132,9 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
             chunk = expect(parse_json(event.data, ""), _EVENT, "an event")
         except BadInput as problem:
             raise ShortRead(problem.reason) from None
-        for choice in chunk["choices"][:1]:  # none where only the use of tokens is reported
+        if error := chunk.get("error"):
+            raise ShortRead(error.get("message") or "it ends in an error without a reason")
+        for choice in (chunk.get("choices") or ())[:1]:  # none where only the use of tokens is reported
             if text := (choice.get("delta") or {}).get("content"):
                 yield text
             reason = choice.get("finish_reason") or reason

@@ -29,6 +29,9 @@ NOTICED_PAUSE = 0.1
 #: turn is over. The words can: after "and" or a comma more comes.
 PAUSE, LONG_PAUSE = 0.5, 1.2
 
+#: Seconds after which a turn is answered as it is by then: steady noise never pauses.
+LONGEST_TURN = 120.0
+
 
 class Endpointer:
     """Finds the turns of one speaker, by probabilities of speech in frames of equal length.
@@ -54,7 +57,7 @@ class Endpointer:
     def push(self, probability: float, time: float, text: str | None = None) -> str:
         """Take a frame and return the change of the turn by it, or "".
 
-        A turn `began`, `paused`, `resumed`, `ended`, or is `dropped` as no speech.
+        A turn `began`, `paused`, `resumed`, `ended`, is `full`, or `dropped` as no speech.
 
         Args:
             probability: of speech in the frame.
@@ -90,6 +93,9 @@ class Endpointer:
         if self._paused and self._run < BEGINS_AFTER / 2:
             return ""  # one frame may be a click
         self.end, self.silence = time, 0.0
+        if time - self.start >= LONGEST_TURN:
+            self.reset()
+            return "full"
         if self._paused:
             self._paused = False
             return "resumed"
@@ -200,7 +206,7 @@ _SILENT = {"```": "```", "<think>": "</think>"}
 
 
 class ReplySentence(NamedTuple):
-    """A sentence of a reply: its tag (empty for none), its spoken text (may be empty), and its written text."""
+    """A sentence of a reply: its tag, its spoken text and its written text; each may be empty."""
 
     tag: str
     text: str
@@ -211,7 +217,7 @@ class SentenceCutter:
     """Sentences of a reply, each as soon as its end is known.
 
     A reply gives the same sentences in any pieces. Text that can't be spoken (markup, code, addresses, emoji,
-    unknown tags) is left out of `text` and kept in `written`.
+    unknown tags) is left out of `text` and kept in `written`; thoughts are in neither.
 
     >>> cutter = SentenceCutter()
     >>> [sentence.text for sentence in cutter.push("(happy) Dr. Lee has 3.5 cats. And")]
@@ -236,9 +242,10 @@ class SentenceCutter:
 
     def _end(self) -> int:
         """The end of the first part of the text that waits; 0 if it is not known yet."""
+        start = len(self._waiting) - len(self._waiting.lstrip())
         for opening, closing in _SILENT.items():
-            if self._waiting.startswith(opening):
-                closed = self._waiting.find(closing, len(opening))
+            if self._waiting.startswith(opening, start):
+                closed = self._waiting.find(closing, start + len(opening))
                 return closed + len(closing) if closed > 0 else 0
         text, fence, _ = self._waiting[:LONGEST_SENTENCE].partition("```")
         for match in _END.finditer(text):
@@ -255,10 +262,11 @@ class SentenceCutter:
 
     def _take(self, end: int) -> ReplySentence:
         written, self._waiting = self._waiting[:end], self._waiting[end:]
-        tag, text = ("", "") if written.startswith((*_SILENT,)) else spoken_text(written)
+        begins = written.lstrip()
+        tag, text = ("", "") if begins.startswith((*_SILENT,)) else spoken_text(written)
         tag = tag or self._tag
         self._tag = "" if text else tag  # a tag alone on a line belongs to the next sentence
-        return ReplySentence(tag if text else "", text, written)
+        return ReplySentence(tag if text else "", text, "" if begins.startswith("<think>") else written)
 
 
 _TAG = re.compile(r"\s*\(\s*([A-Za-z][A-Za-z -]{0,30}?)\s*\)")

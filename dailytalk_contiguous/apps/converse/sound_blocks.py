@@ -16,7 +16,7 @@ import numpy as np
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, read_at, to_uri
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
@@ -99,11 +99,7 @@ class FileBlocks:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.name = ", ".join(as_text(path.name) for path in paths)
-        try:
-            sounds = [read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1) for path in paths]
-        except OSError as error:
-            raise DailytalkError(f"{as_text(error.filename)!r} can't be read", "check the path") from None
-        self._parts = self._played(sounds)
+        self._parts = self._played([*map(_heard, paths)])
         self._idle = False
         self._due = 0.0
 
@@ -112,7 +108,7 @@ class FileBlocks:
         part = next(self._parts, None)
         now = time.monotonic()
         self._due = (self._due or now) + BLOCK_SECONDS
-        time.sleep(self._due - now)
+        time.sleep(max(0.0, self._due - now))
         return part
 
     def play(self, block: Samples) -> None:
@@ -131,6 +127,17 @@ class FileBlocks:
             while quiet < BETWEEN_FILES:
                 yield np.zeros(BLOCK, np.float32)
                 quiet = quiet + BLOCK_SECONDS if self._idle else 0.0
+
+
+def _heard(path: Path) -> Samples:
+    """The sound of a file. Raises DailytalkError, which names it, if it can't be read."""
+    try:
+        sound: Samples = read_at({"bytes": None, "path": to_uri(path)}, TALK_RATE).mean(axis=1)
+    except BadInput as error:
+        raise DailytalkError(f"{as_text(path)!r}: {error.reason}", error.remedy) from None
+    except OSError as error:
+        raise DailytalkError(f"{as_text(path)!r} can't be read ({error.strerror})", "check the path") from None
+    return sound
 
 
 class DeviceBlocks:

@@ -191,6 +191,9 @@ class Mouth:
 #: Seconds before speech was noticed that belong to it: a soft beginning.
 _BEFORE_SPEECH = 0.3
 
+#: Seconds of a turn without words from which a notice says that nothing was understood.
+_WORTH_A_WORD = 1.0
+
 #: Seconds after a turn for which its emotion is waited for.
 _WAITS_FOR_EMOTION = 0.75
 
@@ -425,14 +428,14 @@ class Talk:
         turn.end = ends.end
         if turn.over_voice:
             self._weigh(turn, change)
-        if change == "paused":
+        if change in ("paused", "full"):
             self._ask_words(turn)
         elif change == "resumed":
             turn.words = None
             turn.asked += 1  # an answer on its way is of less than the turn
         elif change == "dropped":
             self._turn = None
-        elif change == "ended":
+        if change in ("ended", "full"):
             self._finish_turn(turn)
 
     def _weigh(self, turn: _Turn, change: str) -> None:
@@ -441,7 +444,7 @@ class Talk:
         Within 0.2 s it is unknown whether a sound is "mm-hm" or the beginning of a sentence. So the voice pauses
         at once, and goes on if it was not interrupted.
         """
-        over = change in ("dropped", "ended")
+        over = change in ("dropped", "ended", "full")
         settled = over or (self._endpointer.silence >= FORGIVES_AFTER and turn.words is not None)
         stops = self._endpointer.speech >= INTERRUPTS_AFTER
         if stops or (settled and self._mouth.paused and turn.asks_to_stop):
@@ -520,6 +523,8 @@ class Talk:
                 return
             self._interrupt()
         if not turn.text:
+            if turn.end - turn.start >= _WORTH_A_WORD:
+                self.say("there was speech, and no word of it was understood")
             return
         if self._reply is not None:
             self._stop_voice()  # it was about less than the person had to say

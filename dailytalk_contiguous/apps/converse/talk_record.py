@@ -89,15 +89,16 @@ class TalkItems(Items):
         row |= {"sample_rate": info.sample_rate, "duration": info.seconds, "source_duration": info.seconds}
         row |= {"language": talk["language"], "speakers": {"left": None, "right": None} | talk["speakers"]}
         row["provenance"] = json_text(talk["provenance"]).strip()
-        for word in words:
+        for word in (word for word in words if word.start < info.seconds):
             about = {"speaker": CHANNELS[word.channel], "source": ("synthesiser", "recogniser")[word.channel]}
             times = {"start": word.start, "end": min(word.end, info.seconds), "probability": None}
             row["alignments"].append({"word": word.text, **times, **about})
         voice = dict.fromkeys(SYNTHESIS) | {
             key: talk["synthesis"].get(key) for key in ("engine", "model", "voice")
         }
-        timed = [Timed(said["channel"], said["start"], said["end"]) for said in talk["utterances"]]
-        for said, event in zip(talk["utterances"], label(timed), strict=True):
+        utterances = [said for said in talk["utterances"] if said["start"] < info.seconds]
+        timed = [Timed(said["channel"], said["start"], said["end"]) for said in utterances]
+        for said, event in zip(utterances, label(timed), strict=True):
             known = {key: value for key, value in said.items() if key in UTTERANCE}
             side = said["channel"]
             own = {"source_channel": side, "language": talk["language"], "event": event}

@@ -145,3 +145,19 @@ def test_bad_files_cost_themselves(tmp_path: Path, dailytalk: Command) -> None:
     assert set(told(tmp_path / "out")) == {f"{name}.wav" for name in ("empty", "half", "link", "gone")} | {
         "text.mp3"
     }
+
+
+def test_channels_with_opposite_signs_are_not_mixed_to_silence(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav", tones(2.0) * [1.0, 0.0] - tones(2.0)[:, ::-1] * [0.0, 1.0])
+    done = dailytalk("convert", tmp_path / "in", "--to", "wav", "--channels", 1, "--out", tmp_path / "out")
+    assert (done.code, names(tmp_path / "out")) == (1, [])
+    assert "opposite signs" in told(tmp_path / "out")["a.wav"]
+
+
+def test_rejects_of_other_stages_stay(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/a.wav")
+    (tmp_path / "out").mkdir()
+    other = {"id": "b", "stage": "Segment", "reason": "too short", "remedy": "leave it out"}
+    (tmp_path / "out/rejects.jsonl").write_text(json.dumps(other) + "\n")
+    assert dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out").code == 0
+    assert read_lines(tmp_path / "out/rejects.jsonl") == [other]

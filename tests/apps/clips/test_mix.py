@@ -121,6 +121,22 @@ def test_file_that_is_missing_is_rejected_and_the_others_are_mixed(tmp_path: Pat
     assert len(rejects) == 1
 
 
+def test_folders_of_one_name_have_each_their_own(tmp_path: Path) -> None:
+    given = [corpus(tmp_path / "1", "x"), corpus(tmp_path / "1", "x-3"), corpus(tmp_path / "2", "x", corpus="y")]
+    record, _ = mix_folders([(path, None) for path in given], tmp_path / "out", Settings())
+    assert {name: part["files"] for name, part in record["folders"].items()} == {"x": 5, "x-3": 5, "x-3-3": 5}
+
+
+def test_a_weight_that_can_have_no_effect_is_refused(tmp_path: Path) -> None:
+    empty = corpus_folder(tmp_path / "empty", [clip_row("s1-0", corpus="empty", split="validation")])
+    for folder, weight, reason in (
+        (corpus(tmp_path, "other"), 0.0, "other needs a weight above 0"),
+        (empty, 1.0, "empty has a weight and nothing to train on"),
+    ):
+        with pytest.raises(DailytalkError, match=reason):
+            mix_folders([(corpus(tmp_path), 1.0), (folder, weight)], tmp_path / "out", Settings())
+
+
 def test_a_folder_twice_or_inside_the_mix_is_refused(tmp_path: Path) -> None:
     folder = corpus(tmp_path)
     with pytest.raises(DailytalkError, match="or inside it"):

@@ -119,6 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._reset()
         elif fault == "falls-silent":
             self._hang()
+        elif fault == "fails":
+            self._event({"error": {"message": "out of memory", "code": 500}})
+            self.wfile.write(b"0\r\n\r\n")
         else:
             return False
         self.close_connection = True

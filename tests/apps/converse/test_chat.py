@@ -57,6 +57,7 @@ def test_first_token_is_there_while_the_server_still_thinks_of_the_rest() -> Non
     [
         ("dies", "broke off its answer"),
         ("no-reason", "not whole (it ends too early)"),
+        ("fails", "not whole (out of memory)"),
     ],
 )
 def test_answer_that_ends_in_the_middle_says_so_behind_what_came_and_is_not_asked_for_again(

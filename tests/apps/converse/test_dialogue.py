@@ -46,6 +46,12 @@ def test_a_click_is_no_turn_and_a_cough_is_dropped() -> None:
     assert [kind for kind, *_ in turns_of([(1.0, 1.13)], 3.0, "")] == ["began", "paused", "dropped"]
 
 
+def test_a_turn_of_noise_ends_at_the_longest() -> None:
+    changes = turns_of([(1.0, 125.0)], 124.0, None)
+    assert [kind for kind, *_ in changes] == ["began", "full", "began"]
+    assert changes[1][1] == pytest.approx(1.0 + dialogue.LONGEST_TURN, abs=2 * FRAME)
+
+
 @pytest.mark.parametrize(
     "text", ["I went to the", "we stayed home because", "and then...", "first,", "I think I'm"]
 )
@@ -81,6 +87,7 @@ def cut(text: str, pieces: int = 0) -> list[dialogue.ReplySentence]:
         ("Dr. Lee met J. R. Hill at 3.5 km. Then?", ["Dr. Lee met J. R. Hill at 3.5 km.", "Then?"]),
         ('He said "Go." Then he left!', ['He said "Go."', "Then he left!"]),
         ("<think>They say hi. So…</think>\n\nHello.", ["", "Hello."]),
+        ("\n<think>They say hi. So…</think>\n\nHello.", ["", "Hello."]),
         ("(happy) Hi!\n(giggling)\n(sad) Oh. (Well, no.)", ["Hi!", "", "Oh.", "(Well, no.)"]),
         ("See https://example.org/a.b?c=1 or `x = 1`. <b>Good</b> 🙂 day.", ["See or.", "Good day."]),
         ("これは本です。はい！", ["これは本です。", "はい！"]),
@@ -88,6 +95,10 @@ def cut(text: str, pieces: int = 0) -> list[dialogue.ReplySentence]:
 )
 def test_sentences_are_cut_and_cleaned(text: str, spoken: list[str]) -> None:
     assert [sentence.text for sentence in cut(text)] == spoken
+
+
+def test_thoughts_are_not_kept_as_written() -> None:
+    assert [sentence.written for sentence in cut("\n<think>Hm. So.</think> Hello.", 3)] == ["", " Hello."]
 
 
 def test_a_tag_of_the_list_is_taken_and_any_other_is_not_spoken() -> None:

@@ -1,5 +1,6 @@
 """Talks: what is heard is answered, spoken, interrupted, remembered and kept."""
 
+import itertools
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from talking import QUESTION, RIGHT, WAIT, Simulation, silence
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.apps.converse.dialogue import Feeling
-from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE
+from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, TALK_RATE, FileBlocks
 from dailytalk_contiguous.apps.converse.talk_settings import TalkSettings
 from dailytalk_contiguous.apps.converse.talk_setup import TalkVoice
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -159,6 +160,16 @@ def test_a_talk_that_is_killed_keeps_the_sentences_that_were_finished(tmp_path: 
     assert ([finding.kind for finding in findings], facts["conversations"]) == (["unanswered-talk"], 0)
 
 
+def test_words_after_the_end_of_the_sound_are_left_out(tmp_path: Path) -> None:
+    talk = Simulation(["hello"], LONG, tmp_path / "talks").hear(QUESTION, silence(1.0)).until_idle()
+    talk.talk.end()
+    path = tmp_path / "talks/talk.wav"
+    soundfile.write(path, soundfile.read(path)[0][: 4 * TALK_RATE], TALK_RATE)
+    (row,) = open_items(tmp_path / "talks").rows()
+    assert [said["text"] for said in row["utterances"]] == ["hello", LONG.partition(" And")[0]]
+    assert all(timed["start"] < timed["end"] <= 4.0 for timed in (*row["utterances"], *row["alignments"]))
+
+
 def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
     talk = Simulation(["hello"], folder=tmp_path / "talks").hear(silence(1.0))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -171,6 +182,33 @@ def test_a_full_disk_ends_the_record_and_not_the_talk(tmp_path: Path) -> None:
     assert notice.startswith("nothing more is recorded (")
     assert talk.of("reply") != []
     assert soundfile.info(tmp_path / "talks/talk.wav").duration > 0.5
+
+
+def test_a_turn_without_words_is_told() -> None:
+    talk = Simulation([""]).hear(QUESTION, silence(2.0)).until_idle()
+    assert (talk.of("notice"), talk.mind.asked) == (["there was speech, and no word of it was understood"], [])
+
+
+def test_a_turn_that_never_pauses_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dailytalk_contiguous.apps.converse.dialogue.LONGEST_TURN", 1.0)
+    talk = Simulation(["where have you"]).hear(QUESTION[: 2 * TALK_RATE])
+    assert talk.of("user")[:1] == ["where have you"]
+
+
+# Files in place of a microphone.
+
+
+def test_a_file_goes_on_after_a_delay_and_one_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "said.wav", QUESTION, TALK_RATE)
+    (tmp_path / "text.wav").write_text("no sound")
+    for name in ("text.wav", "none.wav"):
+        with pytest.raises(DailytalkError, match=name):
+            FileBlocks([tmp_path / "said.wav", tmp_path / name])
+    blocks, clock = FileBlocks([tmp_path / "said.wav"]), itertools.count(0.0, 5.0)
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    assert [block is not None and len(block) for block in (blocks.read(True), blocks.read(True))] == [BLOCK, BLOCK]
 
 
 # The command.
