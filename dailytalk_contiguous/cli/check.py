@@ -1,5 +1,6 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,10 @@ def chosen_limits(values: Sequence[str]) -> FindingLimits:
     for value in values:
         name, _, number = value.partition("=")
         try:
-            limits[cli_options.one_of("--limit", name, LIMITS)] = None if number == "none" else float(number)
+            limit = None if number == "none" else float(number)
+            if limit is not None and math.isnan(limit):
+                raise ValueError
+            limits[cli_options.one_of("--limit", name, LIMITS)] = limit
         except ValueError:
             raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
     return limits

@@ -40,7 +40,7 @@ def diff(
 ) -> Outcome:
     """Compare B with A, and say which version B calls for.
 
-    It compares conversations, fields, tags and times. --json gives all ids.
+    It compares conversations, fields and tags. --json gives times and all ids, too.
     """
     old = _version(before)
     if after.startswith("@") and isinstance(old.where, Reference):
@@ -99,4 +99,6 @@ def _details(changes: Changes) -> list[str | Figures]:
     details.append(Figures(("field", ">conversations"), [(name, str(n)) for name, n in fields[:SHOWN_ROWS]]))
     tags = [(a or "(none)", b or "(none)", str(n)) for (a, b), n in changes.tags.most_common(SHOWN_ROWS)]
     details.append(Figures(("tag before", "tag after", ">utterances"), tags))
+    if max(len(fields), len(changes.tags)) > SHOWN_ROWS:
+        details.append("… more fields or tags (--json shows all)")
     return [detail for detail in details if not isinstance(detail, Figures) or detail.rows]

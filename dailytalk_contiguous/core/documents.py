@@ -13,6 +13,7 @@ import math
 import os
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeGuard
@@ -173,8 +174,9 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
         lines = list(reader)
     except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
         raise DailytalkError(f"{name!r} is no CSV ({error})", remedy) from error
-    if missing := {*columns} - {*(reader.fieldnames or ())}:
-        raise DailytalkError(f"the table {name!r} has no column {min(missing)!r}", remedy)
+    names = Counter(reader.fieldnames or ())
+    if wrong := {column for column in columns if names[column] != 1}:
+        raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
     return lines
 
 
@@ -225,9 +227,10 @@ def misfit_of(value: Any, shape: Any, path: str = "it") -> str | None:
     parts: list[tuple[str, Any, Any]] = []
     if isinstance(shape, list):
         parts = [(str(number), part, shape[0]) for number, part in enumerate(value, 1)]
+    elif isinstance(shape, dict) and str in shape:
+        parts = [(str(name), part, shape[str]) for name, part in value.items()]
     elif isinstance(shape, dict):
-        of_all = dict.fromkeys(value, shape[str]) if str in shape else shape
-        parts = [(name.removesuffix("?"), value.get(name.removesuffix("?")), of_all[name]) for name in of_all]
+        parts = [(name.removesuffix("?"), value.get(name.removesuffix("?")), shape[name]) for name in shape]
         parts = [part for part in parts if part[1] is not None or f"{part[0]}?" not in shape]
     inner = "" if path == "it" else f"{path}."
     return next((problem for name, part, kind in parts if (problem := misfit_of(part, kind, inner + name))), None)
@@ -252,11 +255,6 @@ def is_number(value: Any, low: float = -math.inf, high: float = math.inf) -> Typ
     if type(value) is not float and (isinstance(value, bool) or not isinstance(value, (int, float))):
         return False
     return -_LARGEST <= value <= _LARGEST and low <= value <= high
-
-
-def has_length(start: Any, end: Any) -> bool:
-    """Return whether two values are finite numbers, the second above the first."""
-    return is_number(start) and is_number(end) and start < end
 
 
 def shown(path: object) -> str:

@@ -192,8 +192,11 @@ def corrections(tables: Tables) -> int:
 
 def moments(tables: Tables) -> pd.DataFrame:
     """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    said, moments = _heard(tables, *MEASURES), ["count", "mean", "std", "min", "max"]
-    return pd.DataFrame({name: said[name].astype(np.float64).agg(moments) for name in MEASURES}).T
+    said, moments = _heard(tables, *MEASURES), {}
+    for name in MEASURES:
+        values = said[name].astype(np.float64)
+        moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
+    return pd.DataFrame(moments).T
 
 
 def affect(tables: Tables) -> pd.DataFrame:
@@ -232,8 +235,8 @@ def follows_source(tables: Tables, name: str) -> float | None:
 
     None if there are too few tags, or they do not differ.
     """
-    measured = tag_measures(tables)
-    enough = measured[measured[f"{TAKE}utterances"] >= FEWEST_UTTERANCES].dropna(subset=f"{TAKE}{name}")
+    measured = tag_measures(tables).dropna(subset=[name, f"{TAKE}{name}"])
+    enough = measured[measured[["utterances", f"{TAKE}utterances"]].min(axis=1) >= FEWEST_UTTERANCES]
     if len(enough) < FEWEST_TAGS:
         return None
     means = enough[[name, f"{TAKE}{name}"]].to_numpy(float)

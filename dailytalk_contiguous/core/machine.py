@@ -113,12 +113,16 @@ def side_by_side(
     """
     pool = ThreadPoolExecutor(threads, "side-by-side")
     pending: deque[Future[Result]] = deque()
+    source, end = iter(items), None
     try:
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > (2 * threads if ahead is None else ahead):
+        while end is None:
+            try:
+                pending.append(pool.submit(work, next(source)))
+            except Exception as error:  # also that there are no more
+                end = error
+            while pending and (end is not None or len(pending) > (2 * threads if ahead is None else ahead)):
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        if not isinstance(end, StopIteration):
+            raise end
     finally:
         pool.shutdown(cancel_futures=True)

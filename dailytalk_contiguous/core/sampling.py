@@ -255,7 +255,7 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
         if not chosen:
             why = "there is but one" if groups.notna().any() else "there is no known one"
         reasons.append(f"by {way} {why}")
-    note = f"split by {way} instead of {by}: {'; '.join(reasons)}" if reasons else None
+    note = f"split by {way}{f' instead of {by}' * (way != by)}: {'; '.join(reasons)}" if reasons else None
     side = dict(zip(clips["id"], np.where(validates, "validation", "train").tolist(), strict=True))
     return CorpusSplit(side, way, float(clips["seconds"][validates].sum() / clips["seconds"].sum()), note)
 

@@ -644,7 +644,7 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     starts: list[float] = []
     at, room = -math.inf, 1
     for word, frame, (first, last), limit in zip(words, own, reach, latest, strict=False):
-        at = min(last, max(first, at + 1, min(max(frame, at + room), limit)))
+        at = max(at, min(last, max(first, at + 1, min(max(frame, at + room), limit))))
         room = word.tokens
         edge = at / FRAME_RATE
         moved = edge + (MOST_MOVED - _INSIDE if at < frame else _INSIDE)

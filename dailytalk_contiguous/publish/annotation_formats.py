@@ -5,6 +5,7 @@ rows are of the finished conversation, which is written, too. Every file is kept
 `dailytalk edits` compares edited ones with it.
 """
 
+import html
 import os
 import re
 from collections import Counter
@@ -245,7 +246,9 @@ def _subtitles(format: str, item: Annotation) -> str:
     subtitles = pysubs2.SSAFile()
     for label in item.labels["utterances"]:
         speaker, text = (
-            re.sub(r"[<>{\\]|&(?=#?\w)", lambda match: f"&#{ord(match[0])};", part)
+            re.sub(
+                rf"[<>{{\\{'&' if html.unescape(part) != part else ''}]", lambda match: f"&#{ord(match[0])};", part
+            )
             for part in (speakers[label.side], _said(label))
         )
         text = f"<v {speaker}>{text}" if format == "vtt" else f"{speaker}: {text}"
@@ -312,7 +315,6 @@ ANNOTATIONS: list[exports.ExportFormat[Any]] = [
         open=open_annotation,
         write=partial(_write, ending, text),
         options=frozenset(),
-        then="" if ending in (".rttm", ".ctm") else "edits",
         prepare=_refuse_edited,
     )
     for name, ending, reader, holds, loses, checked, text in (

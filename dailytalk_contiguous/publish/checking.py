@@ -5,17 +5,17 @@ read to their end: a header can promise anything.
 """
 
 import hashlib
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dailytalk_contiguous.core import documents, figures
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import cores
+from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.moshi_words import SaidWord
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import LABELLED, Row
@@ -47,9 +47,6 @@ from dailytalk_contiguous.store import work_folder
 if TYPE_CHECKING:
     from dailytalk_contiguous.publish.exports import ExportFormat
 
-_Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
-
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
 _CHECK_AGAIN = "see that you may read it, and check again"
@@ -78,37 +75,20 @@ def check_rows(
         if isinstance(items, FiledItems):
             rows = (row for _, row in items.rows_of(file, columns))
 
-        def judged(row: Row, shown: str = shown) -> tuple[Row, str, list[Finding]]:
-            location = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
-            is_used = not row["problem"] and not items.unused(row)
-            return row, location, [*row_findings(location, row)] if is_used else []
-
         try:
-            for row, location, of_row in steps(
-                f"conversations of {shown or items.name} checked", in_threads(judged, rows)
-            ):
-                splits[row["split"]] += 1
-                name = row["conversation_id"]
-                if unused := None if row["problem"] else items.unused(row):
-                    findings.append(advice(unused[0], location, unused[1], items.remedy, "note"))
-                    continue
-                if (
-                    items.kind == "version"
-                    and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]
+            with closing(side_by_side(partial(_judged, items, shown), rows, cores())) as judged:
+                for row, location, is_used, of_row in steps(
+                    f"conversations of {shown or items.name} checked", judged
                 ):
-                    what = "its audio is not that of its audio_sha256"
-                    findings.append(error("changed-audio", location, what, _PUBLISH_AGAIN))
-                if name in ids:
-                    what = f"the conversation {name!r} occurs twice"
-                    findings.append(error("duplicate", location, what, "delete one of the shards"))
-                if row["problem"]:
-                    kind = _KINDS.get(row["problem_column"], "bad-row")
-                    findings.append(error(kind, location, row["problem"], _SPEAK_AGAIN))
-                else:
-                    findings += of_row
-                    if name not in ids:
+                    splits[row["split"]] += 1
+                    name = row["conversation_id"]
+                    if is_used and name in ids:
+                        what = f"the conversation {name!r} occurs twice"
+                        findings.append(error("duplicate", location, what, "delete one of the shards"))
+                    elif is_used and not row["problem"]:
                         maker.add(row)
-                ids.add(name)
+                    findings += of_row
+                    ids |= {name} if is_used else set()
         except BadInput as problem:
             findings.append(error("unreadable-shard", shown, problem.reason, problem.remedy))
         except OSError as problem:
@@ -141,6 +121,21 @@ def check_rows(
     }
     run = (work_folder.read_run(items.folder) if items.folder else None) or {}
     return [*findings, *verdict.all_findings(tables, run, limits)], facts
+
+
+def _judged(items: Items, shown: str, row: Row) -> tuple[Row, str, bool, list[Finding]]:
+    """A row of the file that is shown so, its place, whether exports take it, and the findings on it."""
+    place = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
+    findings: list[Finding] = []
+    if "audio_sha256" in row and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
+        what = "its audio is not that of its audio_sha256"
+        findings.append(error("changed-audio", place, what, _PUBLISH_AGAIN))
+    if row["problem"]:
+        kind = _KINDS.get(row["problem_column"], "bad-row")
+        return row, place, True, [*findings, error(kind, place, row["problem"], _SPEAK_AGAIN)]
+    if unused := items.unused(row):
+        return row, place, False, [advice(unused[0], place, unused[1], items.remedy, "note")]
+    return row, place, True, [*findings, *row_findings(place, row)]
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:
@@ -189,17 +184,6 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     if not any(word.channel == 0 for word in words):
         yield error("no-words", file, "no word of the left speaker, Moshi's, is aligned", _NO_WORDS)
     yield from word_findings(file, words, loudness)
-
-
-def in_threads(function: Callable[[_Job], _Result], jobs: Iterable[_Job]) -> Iterator[_Result]:
-    """Yield the result of each job, in order: decoding and compressing sound release the interpreter.
-
-    A few jobs, with their rows, are in memory.
-    """
-    jobs, at_once = iter(jobs), cores()
-    with ThreadPoolExecutor(at_once) as pool:
-        while batch := [*itertools.islice(jobs, 2 * at_once)]:
-            yield from pool.map(function, batch)
 
 
 _PUBLISH_AGAIN = "publish this version again"

@@ -190,8 +190,12 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     settings = (record.get("settings") or {}).items()
     known = {name: of for name, of in settings if name in names and (of is None or is_number(of))}
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
-    unit = "file" if items.kind == "mix" else "clip"
-    return CorpusFigures.of_run(record, tables=items.tables(refused), quality=quality, unit=unit)
+    unit, tables = "file" if items.kind == "mix" else "clip", items.tables(refused)
+    more: dict[str, Any] = {}
+    if items.kind == "version":
+        named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()
+        more["credits"] = [Credit(corpus, licence) for corpus, licence in named.itertuples(index=False)]
+    return CorpusFigures.of_run(record, tables=tables, quality=quality, unit=unit, **more)
 
 
 def findings_of_clips(

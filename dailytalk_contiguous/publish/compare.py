@@ -24,6 +24,9 @@ from dailytalk_contiguous.publish.version import Version
 #: Seconds by which a start has to shift to count as moved; less is inaudible, and within a frame of any aligner.
 MOVED = 0.010
 
+#: Changed rows of each version that are in memory at once.
+_AT_ONCE = 64
+
 _CARD = "README.md"
 _ID = "conversation_id"
 
@@ -124,12 +127,15 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     splits = {name: (old[name].split, new[name].split) for name in both}
     changes.moved = {name: pair for name, pair in splits.items() if pair[0] != pair[1]}
     differing = [name for name in both if old[name].digest != new[name].digest]
-    differing.sort(key=lambda name: new[name].place)  # as files of ours have them, whose row groups are read once
-    old_rows = old_items.rows_at((old[name].place for name in differing), columns)
-    new_rows = new_items.rows_at((new[name].place for name in differing), columns)
-    for pair in zip(old_rows, new_rows, strict=True):
-        old_row, new_row = ({name: row[name] for name in columns} for row in pair)
-        _compare_rows(old_row, new_row, changes)
+    differing.sort(key=lambda name: new[name].place)  # row groups are read once
+    for first in range(0, len(differing), _AT_ONCE):
+        names = differing[first : first + _AT_ONCE]
+        old_rows = old_items.rows_at(sorted(old[name].place for name in names), columns)
+        by_id = {row[_ID]: row for row in old_rows}
+        for new_row in new_items.rows_at((new[name].place for name in names), columns):
+            old_row = by_id.pop(new_row[_ID])
+            old_values, new_values = ({name: row[name] for name in columns} for row in (old_row, new_row))
+            _compare_rows(old_values, new_values, changes)
     changes.changed.sort()
     cards = {version.read(_CARD) for version in (before, after) if _CARD in version.names}
     changes.repacked = before.digests() != after.digests() or len(cards) > 1

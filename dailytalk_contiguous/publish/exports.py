@@ -194,7 +194,6 @@ class ExportFormat(Generic[T]):
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
-        then: the command that takes the folder next, where nothing checks it: `edits`, or none.
         recognises: whether a folder is one of this format, or may be.
         check: finds what a trainer would fail on, for `dailytalk check`; None where that is unknown.
         prepare: raises DailytalkError for a folder or a setting that it can't be written with.
@@ -216,7 +215,6 @@ class ExportFormat(Generic[T]):
     noun: str = "conversation"
     unit: str = "conversation"
     source: Callable[[Path], Iterator[Row] | None] = lambda folder: None
-    then: str = ""
     recognises: Callable[[Path], bool] = lambda folder: False
     check: Callable[[Path, FindingLimits], Checked] | None = None
     prepare: Callable[[Path, Any], None] = lambda out, settings: None

@@ -397,6 +397,12 @@ class Shards(FiledItems):
             opened.check(Features({**_TYPED, **own, "utterances": utterances}), required)
             if not self.labelled and "labels" in opened.schema.names:
                 raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
+            if unknown := {of.name for of in opened.schema.field("utterances").type.value_type} - {
+                *utterances.feature
+            }:
+                raise BadInput(
+                    f"{RUN} does not describe the fields {sorted(unknown)}", "put that of their run beside them"
+                )
             yield opened
 
 

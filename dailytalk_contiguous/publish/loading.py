@@ -69,9 +69,10 @@ def load(
 
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
-    Raises DailytalkError: there is no such dataset, version, config, split or column, it may not be read, a file
-    differs from the manifest or is damaged, or `state` comes without a fixed version. A stream
-    reads its files later: damage in them is an error of `datasets` or Arrow then.
+    Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
+    from the manifest or is damaged, or `state` comes without a fixed version or a stream of one split; ValueError
+    of `datasets`: there is no such split. A stream reads its files later: damage in them is an error of `datasets`
+    or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
         if revision is not None:
@@ -85,6 +86,8 @@ def load(
             "a state holds only for the version that it was taken from, and the main branch moves",
             "give revision= the tag or commit, both before and after the stop",
         )
+    if state is not None and not (streaming and split):
+        raise DailytalkError("a state is that of a stream of one split", "give streaming=True and the split")
     configs, items = {name: [*splits] for name, splits in version.configs.items()}, None
     if isinstance(version.where, Path) and not configs:
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader

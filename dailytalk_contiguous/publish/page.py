@@ -7,6 +7,7 @@ those that the user names, are read once more for the player, with their sound.
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.apps import parts as parts_of_apps
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import Row
@@ -27,7 +29,7 @@ from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.wording import counted, length_text, public
 from dailytalk_contiguous.publish import player
 from dailytalk_contiguous.publish import verdict as judging
-from dailytalk_contiguous.publish.checking import check_folder, in_threads
+from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import Items
@@ -36,7 +38,7 @@ from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
 from dailytalk_contiguous.publish.templates import Table, page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines
-from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED, read_run
+from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED
 
 
 def left_channels(items: Items, names: Iterable[str]) -> dict[str, bytes]:
@@ -115,8 +117,7 @@ def write_report(
     """
     path = out or _default_path(where)
     items = open_items(where)
-    run = (read_run(items.folder) if items.folder else None) or {}
-    common: dict[str, Any] = {"run": run, "defaults": defaults}
+    common: dict[str, Any] = {"run": items.run, "defaults": defaults}
     if not items.labelled:
         references = [reference] if reference else []
         return _write_conversations(items, path, shown, references, limits, common)
@@ -136,11 +137,10 @@ def _write_clips(
     clips = corpus_figures(items, refused)
     tables = clips.tables
     n = int(figures.totals(tables)["conversations"])
-    verdict = None
+    findings = findings_of_clips(clips, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
-        verdict = judging.verdict_of(_checked(items, tables, limits, common["run"]), n)
-    elif n:
-        verdict = judging.verdict_of(findings_of_clips(clips, common["run"], limits), n)
+        findings = _checked(items, tables, limits, findings)
+    verdict = judging.verdict_of(findings, n) if n else None
     heard = left_channels(items, stratified_sample(tables.conversations, SAMPLES))
     samples = []
     for name, sound in heard.items():
@@ -172,9 +172,9 @@ def _write_conversations(
 
         recordings = TaggedItems(items.folder)
     jobs = ((number, items.row(names[number])) for number in examples)
-    made_ready = in_threads(lambda job: (job[0], _example(items, recordings, *job)), jobs)
-    details = dict(steps("examples ready", made_ready, len(examples)))
-    findings = _checked(items, tables, limits, common["run"])
+    with closing(side_by_side(lambda job: (job[0], _example(items, recordings, *job)), jobs, cores())) as ready:
+        details = dict(steps("examples ready", ready, len(examples)))
+    findings = _checked(items, tables, limits, judging.all_findings(tables, items.run, limits))
     verdict = judging.verdict_of(findings, tables.n)
 
     # The sound is in the element of its example, and not twice.
@@ -202,17 +202,17 @@ def _write_conversations(
     return WrittenReport(path, path.stat().st_size, tables.n, "conversation", shown, verdict)
 
 
-def _checked(items: Items, tables: Tables, limits: FindingLimits, run: Mapping[str, Any]) -> list[Finding]:
+def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:
     """The findings of `dailytalk check` on a folder.
 
-    Of a version, and of a long folder, those on its rows: their sound is not decoded, which a note says.
+    Of a version, and of a long folder, those on its rows: their files and sound are not read, which a note says.
     """
     seconds, folder = tables.conversations["duration"].sum(), items.folder
     if folder and items.kind != "version" and seconds <= MOST_DECODED:
         return check_folder(folder, limits)[0]
-    what = f"the sound of {length_text(seconds)} was not decoded"
-    note = advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which decodes it", "note")
-    return [*judging.all_findings(tables, run, limits), *(findings_of_apps(folder) if folder else []), note]
+    what = f"the files and the sound of {length_text(seconds)} were not checked"
+    note = advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which reads them", "note")
+    return [*of_rows, *(findings_of_apps(folder) if folder else []), note]
 
 
 def _rejects(items: Items, refused: Sequence[Row]) -> Table:

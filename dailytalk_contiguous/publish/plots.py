@@ -131,7 +131,7 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
         axes.set(xlim=(max(0, left), min(1, right)), ylim=(max(0, bottom), min(1, top)), xlabel=axis, ylabel=up)
 
     words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
-    return Plot(title, draw, f"mean {axis} and {up}: {words}", height=3.6, **about)
+    return Plot(title, draw, f"mean {axis} and {up}: {words or 'no labels'}", height=3.6, **about)
 
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.

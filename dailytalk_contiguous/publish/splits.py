@@ -60,9 +60,9 @@ def split_conversations(
     Raises DailytalkError: a share is out of range, or `before` names another split.
     """
     if min(shares.values()) <= 0 or sum(shares.values()) >= 1:
-        told = " and ".join(f"{share} for {name}" for name, share in shares.items())
+        listed = " and ".join(f"{share} for {name}" for name, share in shares.items())
         raise DailytalkError(
-            f"shares of {told} leave nothing to one of the splits", "give each a share above 0, together below 1"
+            f"shares of {listed} leave nothing to one of the splits", "give each a share above 0, together below 1"
         )
     if odd := sorted({*before.values()} - {TRAIN, *shares}):
         raise DailytalkError(

@@ -352,7 +352,7 @@ def all_findings(
     rows = rows[rows["augmented_from"].isna() & ~rows["of_export"]] if unit == "clip" else rows
     return [
         *_of_rejects(tables),
-        *_of_transcripts(tables, rows, unit),
+        *_of_transcripts(rows, unit),
         *_of_words(tables),
         *_of_affect(tables),
         *([] if tables.finished or rows.empty else [ONLY_TAGGED]),
@@ -400,7 +400,7 @@ def _of_rejects(tables: Tables) -> Iterator[Finding]:
             yield error("bad-row", ".", what, "build them again with `dailytalk speak`")
 
 
-def _of_transcripts(tables: Tables, rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
+def _of_transcripts(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     repairs = figures.counts(rows["transcript_repair"].astype("category"))
     if n := repairs.total():
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
@@ -551,7 +551,7 @@ def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
     lost, most = losses(run), limits["lost-hours"]
-    if most is not None and lost["seconds"] > most * lost["of_seconds"] > 0:
+    if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
         kinds = [*lost["reasons"]] or [kind for (_, kind), _ in tables.rejects.most_common()]
         why = f": {kinds[0]}" if kinds else ""
         share = percent(lost["seconds"], lost["of_seconds"])

@@ -326,13 +326,17 @@ def list_versions(repo: str) -> list[Listed]:
         refs = api.list_repo_refs(repo, repo_type="dataset")
     branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
     tags = sorted(refs.tags, key=lambda ref: parse_tag(ref.name) if is_version_tag(ref.name) else (), reverse=True)
-    listed = []
+    listed, dates = list[Listed](), dict[str, datetime]()
     for ref in (*tags, *branches):
         kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
         manifest = open_version(Reference(repo, commit := ref.target_commit)).manifest
-        with hub_errors(repo):
-            date = api.list_repo_commits(repo, repo_type="dataset", revision=commit)[0].created_at
-        listed.append(Listed(ref.name, kind, date, commit, manifest.get("totals", {}), manifest.get("changes")))
+        if commit not in dates:  # the history of the newest has most of them
+            with hub_errors(repo):
+                commits = api.list_repo_commits(repo, repo_type="dataset", revision=commit)
+            dates |= {of.commit_id: of.created_at for of in commits}
+        listed.append(
+            Listed(ref.name, kind, dates[commit], commit, manifest.get("totals", {}), manifest.get("changes"))
+        )
     return listed
 
 

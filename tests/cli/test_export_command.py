@@ -59,6 +59,10 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
     for limit, found in (("0.5", True), ("2", False), ("none", False)):
         told = json.loads(dailytalk("check", folder, "--limit", f"long-turns={limit}", "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
-    for wrong, problem in (("long=3", "choose one of low-confidence"), ("long-turns=many", "has no number")):
+    for wrong, problem in (
+        ("long=3", "choose one of low-confidence"),
+        ("long-turns=many", "has no number"),
+        ("long-turns=nan", "has no number"),
+    ):
         done = dailytalk("check", folder, "--limit", wrong)
         assert (done.code, problem in " ".join(done.err.split())) == (2, True), done.err

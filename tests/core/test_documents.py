@@ -71,6 +71,7 @@ GOOD = {"id": "a", "seconds": 1, "count": None, "words": [{"word": "yes"}], "mod
         ({"words": {}}, "words is {}, not list"),
         ({"words": [{"word": "a"}, {}]}, "words.2.word is None, not str"),
         ({"models": {"tts": 1}}, "models.tts is 1, not dict"),
+        ({"models": {"tts?": {"name": 2}}}, "models.tts?.name is 2, not str"),
     ],
 )
 def test_misfit_is_named_by_its_place(change: dict[str, Any], place: str) -> None:
