@@ -98,7 +98,7 @@ def assert_published_as_built(name: str, built: dict[str, str]) -> None:
 #: is above. A stage of a person's own file runs in their processes.
 WAYS = {
     "two workers": ("--workers", "2"),
-    "stream": ("--streaming"),
+    "stream": ("--streaming",),
 }
 
 NAMES = {"weekend.wav": ("weekend_trip", 0.0, 6.0), "dinner.wav": ("burnt_dinner", 3.21, 5.0)}
