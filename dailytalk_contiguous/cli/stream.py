@@ -55,7 +55,7 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Out
         return show.to_fetch_outcome(repository, to_fetch(repository), spec.left)
     say(f"streaming {repository.reference.repo}, commit {repository.commit[:8]}")
     with show.bar() as planned:
-        done = run(spec, planned=planned)
+        done = run(spec, RunOptions(force=options["force"]), planned=planned)
     show.write_readme(out, out.absolute().name, done.run.done)
     return stream_outcome(spec, done)
 

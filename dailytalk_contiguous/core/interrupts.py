@@ -23,9 +23,6 @@ SENTENCE = "stopped. What is finished is kept; run the same command again to go 
 #: Whether a Ctrl-C has come that nothing has answered yet.
 _asked = False
 
-#: Whether a Ctrl-C is raised where it comes.
-_raises = True
-
 
 def install() -> None:
     """Until `watched`, a Ctrl-C ends this process at once. One that is ignored stays so: a background job's is."""
@@ -58,18 +55,6 @@ def check_interrupt() -> None:
         raise KeyboardInterrupt
 
 
-@contextlib.contextmanager
-def deferred() -> Iterator[None]:
-    """A Ctrl-C in this block waits for the next `check_interrupt`, or for the block's end."""
-    global _raises
-    before, _raises = _raises, False
-    try:
-        yield
-    finally:
-        _raises = before
-        check_interrupt()
-
-
 def answered() -> None:
     """Take back a Ctrl-C that a command has dealt with itself."""
     global _asked
@@ -81,8 +66,7 @@ def _on_ctrl_c(number: int, frame: FrameType | None) -> None:
     if _asked:
         _end(number, frame)
     _asked = True
-    if _raises:
-        raise KeyboardInterrupt
+    raise KeyboardInterrupt
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -11,9 +11,6 @@ from typing import TypeVar
 
 _T = TypeVar("_T")
 
-#: Seconds after which a log has another line on what a command does.
-LOG_SECONDS = 60.0
-
 #: Called with what is done, how much of it is done, and of how much; None where that is not known.
 StepListener = Callable[[str, int, int | None], None]
 

@@ -267,8 +267,7 @@ class Client:
         Args:
             path, body, headers, price, reserve: as in `post`.
             read: makes pieces of events.
-            first_seconds: time from the request to the first piece; None: `read_seconds`. After it, `read_seconds`
-                is the longest silence.
+            first_seconds: the longest silence, before the first piece as after it; None: `read_seconds`.
 
         Raises, from the iterator:
             BrokenOff: the answer ended in the middle.
@@ -314,7 +313,8 @@ class Client:
             raise DailytalkError(f"{self.service} {trouble.reason}", remedy)
         if trouble.begun:
             raise BrokenOff(f"{self.service} {trouble.reason}, after part of its answer had come", remedy)
-        raise NotAnswered(f"{self.service} {trouble.reason}, at the last of {tried} tries", remedy)
+        tries_told = f", at the last of {tried} tries" if tried > 1 else ""
+        raise NotAnswered(f"{self.service} {trouble.reason}{tries_told}", remedy)
 
     def _given_up(self, trouble: _Trouble) -> _Trouble:
         """The error for a line without an answer: of this line, or of the whole service."""
@@ -400,7 +400,7 @@ class Client:
                     message = self._message(body)
                     if not body:
                         raise self._short(error) from None
-                    reason = f"answered with {kind}, not with a stream ({message})"
+                    reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
                     raise _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True) from None
         except _Trouble as trouble:
             if feed.closed and trouble.paid:  # which is why it ended
@@ -501,18 +501,21 @@ class Client:
 
     def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
         cause = getattr(error.args[0] if error.args else None, "reason", None)
-        unreachable = isinstance(
-            error, requests.ConnectTimeout | requests.exceptions.ProxyError | requests.exceptions.SSLError
-        )
+        if isinstance(error, requests.exceptions.SSLError):
+            remedy = "check its address, and this machine's clock and certificates"
+            return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
+        unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
         if unreachable or isinstance(cause, NewConnectionError):
-            reason = f"at {self.base_url} can't be reached"
-            return _Trouble(reason, _CHECK_ADDRESS, everywhere=True)
+            return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
         if isinstance(error, requests.Timeout | ReadTimeoutError):
             # A service that has never answered counts as unreachable.
             never = not self._reached and not paid
             reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
             return _Trouble(reason, _CHECK_ADDRESS if never else "", paid=paid, everywhere=never)
-        return _Trouble("broke off its answer", paid=paid)
+        if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
+            return _Trouble("broke off its answer", paid=paid)
+        reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
+        return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
 
     def _message(self, body: bytes) -> str:
         """The text of an error answer: `message` or `detail` of JSON; empty for other formats."""

@@ -133,7 +133,7 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     """
     generator, ends = random.Random(seed), np.cumsum([row["duration"] for row in rows])
     seconds = min(seconds, float(ends[-1]))
-    n_pieces = max(LEAST_PIECES, ceil(seconds / PIECE_SECONDS))
+    n_pieces = max(LEAST_PIECES, ceil(seconds / min(PIECE_SECONDS, ends[-1] / len(rows))))
     pieces: dict[str, Row] = {}
     for number in range(n_pieces):
         point = (number + generator.random()) * ends[-1] / n_pieces

@@ -110,10 +110,15 @@ class Run:
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
-    """Add a line. Raises OSError."""
+    """Add a line, which is on the disk when this returns. Raises OSError."""
+    text = json.dumps(line, allow_nan=False).encode() + b"\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="ascii") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
+    with path.open("ab+") as file:
+        file.seek(max(0, file.tell() - 1))
+        is_torn = file.read() not in (b"", b"\n")  # what a crash cut off stays a line of its own
+        file.write(b"\n" * is_torn + text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def journals(folder: Path) -> list[Path]:
@@ -215,7 +220,7 @@ class Journal:
         elif isinstance(error, DailytalkError):
             run.state, run.reason = FAILED, as_text(f"{error.reason}: {error.remedy}")
         else:  # only its type, because the message of an unforeseen error may quote a conversation
-            run.state, run.reason = FAILED, type(error).__name__
+            run.state, run.reason = FAILED, getattr(error, "strerror", None) or type(error).__name__
         with suppress(OSError) if error else nullcontext():  # the disk may be what failed
             self._write()
 

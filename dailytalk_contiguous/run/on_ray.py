@@ -137,7 +137,9 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     def submit(task: Task) -> Future[ShardReport]:
         halfway = task.halfway and task.halfway.absolute()
         task = replace(task, path=task.path.absolute(), halfway=halfway)
-        call = make.remote(task, sent, halfway is not None and halfway.exists())
+        if has_halfway := halfway is not None and halfway.exists():
+            job.work.keep(halfway)
+        call = make.remote(task, sent, has_halfway)
         future: Future[ShardReport] = call.future()
         calls[future] = call  # Ray forgets what nothing refers to
         return future
@@ -148,6 +150,11 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
             del calls[future]
             if job.work.mirror:
                 job.work.mirror.ensure(made.path)
+            if not made.path.exists():
+                raise DailytalkError(
+                    f"a worker has written {str(made.path)!r} where this machine does not see it",
+                    "choose an --out on a file system that all nodes share, or in object storage (s3://…)",
+                )
             yield made
     except ray.exceptions.RayTaskError as error:
         raise (error.cause or error) from None

@@ -6,7 +6,7 @@ import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -108,7 +108,7 @@ def tagged_lines(
 _FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 3
+OUTPUTS_VERSION = 4
 
 
 def write_results(
@@ -161,13 +161,16 @@ def write_results(
                     yield line
                     n_lines += 1
 
-    with tables_in(out, spoken, fields) as maker:
+    # The tables are of what is finished, once something is.
+    is_latest = spoken or other is None
+    with tables_in(out, spoken, fields) if is_latest else nullcontext(TableMaker(False, fields)) as maker:
         if spoken:
             write_lines(out / SHIFTED, map(json_text, lines(maker)))
         else:
             write_merged(out, lines(maker))
     tables = maker.tables()
-    write_text(out / STATS, json_document(figures.corpus_stats(tables)))
+    if is_latest:
+        write_text(out / STATS, json_document(figures.corpus_stats(tables)))
     others = [reject for reject in rejects_in(out) if (reject["stage"] in SPOKEN_STAGES) != spoken]
     mine = [reject.as_dict() for reject in rejected]
     write_lines(out / REJECTS, map(json_text, [*others, *mine] if spoken else [*mine, *others]))

@@ -65,6 +65,9 @@ RUNNERS = ("local", "ray")
 #: Seconds of conversations that a paid synthesiser gets at once, so that its concurrency is always used fully.
 PAID_BATCH_SECONDS = 1800.0
 
+#: Seconds between two copies of the journals in the store, for `dailytalk status` on another machine.
+TELL_SECONDS = 120.0
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -127,7 +130,12 @@ def make_shards(
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
     voice, paid, device = _voice(stages), paid_voice(stages), networks_device(stages)
-    on_cuda = device is not None and device_of(device) == "cuda"
+    if options.address and not paid:  # this machine may have no GPU where the cluster has
+        from dailytalk_contiguous.run.on_ray import connected
+
+        on_cuda = device is not None and connected(options.address).cluster_resources().get("GPU", 0) >= 1
+    else:
+        on_cuda = device is not None and device_of(device) == "cuda"
     batch_seconds = PAID_BATCH_SECONDS if paid else options.batch_seconds if on_cuda and not voice else 0.0
     workers = 1 if paid else options.workers
     if not paid and (options.runner == "ray" or options.address):
@@ -354,13 +362,13 @@ def run(
     Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
     while another run works in the folder.
     """
-    started, work, budget = time.perf_counter(), options.work, spec.budget
+    started, told, work, budget = time.perf_counter(), -TELL_SECONDS, options.work, spec.budget
     spec.check(options)
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
     outcome, results = RunOutcome(journal.run, spec.rejects), dict[Path, set[Path]]()
     with contextlib.ExitStack() as on_exit:
         if work:
-            on_exit.callback(work.tell)  # also how it failed: else other machines would wait for it
+            on_exit.enter_context(work)
         on_exit.enter_context(journal)
         passes = on_exit.enter_context(contextlib.closing(spec.passes(options)))
         for step in passes:
@@ -377,8 +385,10 @@ def run(
                 for made in make_shards(plan, step.stages, options, journal.telling(progress)):
                     if work:
                         work.keep(made.path)
-                        work.tell()
                     journal.made(made)
+                    if work and time.perf_counter() - told >= TELL_SECONDS:
+                        told = time.perf_counter()
+                        work.tell()
                 if work:
                     work.gather()  # what other hosts have made of this plan meanwhile
             outcome.n_missing = sum(not path.exists() for path in step.paths)

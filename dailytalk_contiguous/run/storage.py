@@ -7,9 +7,12 @@ no longer part of the result. A transcript that somebody edited in the store mea
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.run.events import journals
 from dailytalk_contiguous.sources.addresses import store_address
@@ -55,6 +58,14 @@ class WorkFolder:
         for path in journals(self.folder) if self.mirror else ():
             self.keep(path)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Tell how a run has ended: else other machines would wait for it."""
+        with suppress(DailytalkError, OSError) if kind else nullcontext():  # the store may be what failed
+            self.tell()
+
     def settle(self, stale: Sequence[str] = ()) -> None:
         """Write what was made here to the store, then remove from it what matches `stale` and is not here."""
         if not self.mirror:
@@ -86,4 +97,8 @@ def open_work(
         return WorkFolder(out)
     mirror = mirror_of(address, cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
-    return WorkFolder(mirror.folder, mirror, mirror.pull(wanted))
+    # A journal that this machine has added to is kept: the store has only its beginning.
+    there = mirror.pull(
+        lambda name: wanted(name) and not (name.startswith("events.") and mirror.changed_here(name))
+    )
+    return WorkFolder(mirror.folder, mirror, there)

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import json_lines
+from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.run import outputs
+from dailytalk_contiguous.run.events import append
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, preflight, refuse_mixing
 from dailytalk_contiguous.run.speaking import (
     SynthesisInput,
@@ -38,7 +39,6 @@ from dailytalk_contiguous.sources.hub_repository import (
 from dailytalk_contiguous.sources.recordings import Names, stem
 from dailytalk_contiguous.stages.base import Stages, published_by, stages_digest
 from dailytalk_contiguous.stages.script import Script, script_row
-from dailytalk_contiguous.store.files import json_text, write_lines
 from dailytalk_contiguous.store.work_folder import DATASET, SPOKEN_STAGES, TAGGED, read_run
 
 #: The file of the windows that are done, after a line on what they are made of.
@@ -71,9 +71,15 @@ class StreamWindow:
 
 
 def read_position(out: Path) -> list[StreamWindow]:
-    """The windows of the stream in a work folder that are done."""
-    lines = json_lines(out / POSITION) if (out / POSITION).exists() else ()
-    return [StreamWindow(**line) for _, line in lines if isinstance(line, dict)]
+    """The windows of the stream in a work folder that are done. Raises DailytalkError for a damaged file."""
+    path = out / POSITION
+    lines = json_lines(path) if path.exists() else ()
+    try:  # what is no JSON was cut off by a crash
+        return [StreamWindow(**line) for _, line in lines if not isinstance(line, BadInput)]
+    except TypeError:
+        raise DailytalkError(
+            f"{as_text(path)!r} is damaged, or of another version", "choose another --out"
+        ) from None
 
 
 class StreamSpec(Spec):
@@ -128,6 +134,7 @@ class StreamSpec(Spec):
         parts = json.dumps([repository.reference.repo, *how, *map(stages_digest, (tagging, self.speaking))])
         self._digest = hashlib.sha256(parts.encode()).hexdigest()[:20]
         self.windows, self.rejects = read_position(out), []
+        self._unsaid: DailytalkError | None = None
 
     @property
     def complete(self) -> bool:
@@ -171,7 +178,7 @@ class StreamSpec(Spec):
         start = StreamPosition(*self.windows[-1].end) if self.windows else StreamPosition()
         coming = iter(HubStream(self.repository).coming(start)) if self.left else iter(())
         pending = next(coming, None)
-        while not self.complete and self.audio_seconds < self._limit:
+        while not (self.complete or self._unsaid) and self.audio_seconds < self._limit:
             shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
             window, rows = StreamWindow(self.repository.commit, self._digest, start), list[Row]()
             try:
@@ -219,12 +226,13 @@ class StreamSpec(Spec):
             yield step
             window.shards[DATASET] = step.paths[0].name
             if is_held(step.paths[0]) and len(step.rejects) == len(script):
-                raise DailytalkError(
+                self._unsaid = DailytalkError(
                     f"nothing could be said of a window ({step.rejects[0].reason})",
                     "run the same command again once the synthesiser answers",
                 )
+                return
+        append(self.out / POSITION, asdict(window))
         self.windows.append(window)
-        write_lines(self.out / POSITION, (json_text(asdict(window)) for window in self.windows))
 
     def _script(self, shard: Path, window: StreamWindow) -> Iterator[Row]:
         """The rows that `dailytalk speak` would read from a window's transcript, which nobody has edited."""
@@ -252,4 +260,6 @@ class StreamSpec(Spec):
                 self.out, self._paths(DATASET), self.speaking, unsaid, about, self.fields, spoken=True
             )
             record = read_run(self.out) or record
+        if self._unsaid:
+            raise self._unsaid
         return record

@@ -81,6 +81,9 @@ def read_eaf(path: Path) -> list[Tier]:
         raise broken(path, f"can't be read by pympi ({type(cause).__name__}: {cause})", SAVE_EAF) from None
     if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
         raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
+    declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
+    if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
+        raise broken(path, f"has {declared} annotations, of which {missing} have the id of another", SAVE_EAF)
     if not tiers:
         raise broken(path, "has no tiers", SAVE_EAF)
     return tiers

@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
-from dailytalk_contiguous.sources.transcript_marks import without_marks
+from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcript_text import (
     NUMBER,
     broken,
@@ -54,6 +54,12 @@ COLUMNS = {
 
 #: What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
 SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
+
+#: Kinds of lines of a CTM that are no words, unless their text is a mark.
+_NO_WORDS = ("non-lex", "misc", "noscore")
+
+#: The field of a record that is none, with the error that says so; no file has it.
+_PROBLEM = "\0problem"
 
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
@@ -97,6 +103,8 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
     """
+    if problem := item.get(_PROBLEM):
+        raise problem
     start, end = _span(path, position, item)
     text, language = field_of(item, "text"), field_of(item, "language")
     if not isinstance(text, str | None):
@@ -105,7 +113,7 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
         None if (value := field_of(item, field)) is None else str(value)
         for field in ("channel", "speaker", "recording")
     )
-    code = language if isinstance(language, str) and re.fullmatch("[a-z]{2}", language) else None
+    code = language if isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language) else None
     whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
     if "word" in item:
         return [whole._replace(text=None, words=[_word(path, position, item, (start, end))])]
@@ -222,8 +230,11 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
             if NUMBER.fullmatch(item.get(name, "")):
                 item[name] = float(item[name])
         if suffix == ".ctm":
-            item["word"] = item["word"].replace("<space>", " ")
-        if suffix == ".ctm" or item["kind"] == "SPEAKER":
+            item["word"] = word = item.get("word", "").replace("<space>", " ")
+            is_said = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
+        else:
+            is_said = item.get("kind") == "SPEAKER"
+        if is_said:
             yield f"line {number}", item
 
 
@@ -309,27 +320,32 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
     text, title = read_text(path), f"transcript {shown(path)}"
     about: dict[str, Any] = {}
+    numbers: Iterator[int] = itertools.count(1)
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         data, noun = parse_json(text, title, nan=True), "item"
         if isinstance(data, dict):
             about["language"] = data.get("language")
     else:
-        lines = [line for line in text.split("\n") if line.strip()]
-        data, noun = [parse_json(line, title, line=n, nan=True) for n, line in enumerate(lines, 1)], "line"
+        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
+        data, noun = [parse_json(line, title, line=n, nan=True) for n, line in lines], "line"
+        numbers = (n for n, _ in lines)
     kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
     if kind is None:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
-    for number, item in enumerate(kind.items(data) or [], 1):
+    for number, item in zip(numbers, kind.items(data) or [], strict=False):
         try:
             record = about | {**kind.record(item)}
             if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             remedy = f"give {kind.shape}, or take the file away"
-            raise broken(path, f"{noun} {number} is {quoted(item)} ({error})", remedy) from None
+            problem = broken(path, f"{noun} {number} is {quoted(item)} ({error})", remedy)
+            # Of a file of many recordings it is one's alone.
+            named = field_of(item, "recording") if isinstance(item, dict) else None
+            record = {"recording_id": named, _PROBLEM: problem}
         yield f"{noun} {number}", record
 
 

@@ -6,6 +6,7 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from operator import eq
@@ -96,7 +97,7 @@ def read_transcripts(
     cues: list[Cue] = []
     turns: list[Passage] = []
     origin: dict[str, Path] = {}
-    people: dict[bool, dict[str, str]] = {True: {}, False: {}}  # of turns, and of the transcript's own
+    seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
     for path, side in _sides_of_files(paths, Path(recording_file).stem, channels or {}).items():
         passages = _read(path, side, recording_file, duration, tiers, left)
         if mix:
@@ -113,7 +114,7 @@ def read_transcripts(
             elif not is_turn:
                 spoken.setdefault(item.channel or OPEN, []).append(item)
             if name := person(item.speaker):
-                people[is_turn].setdefault(item.channel or OPEN, name)
+                seconds[not is_turn, item.channel or OPEN, name] += item.end - item.start
         for channel, items in sorted(spoken.items()):
             for known, other in origin.items():
                 if other != path and (channel == known or OPEN in (channel[0], known[0])):
@@ -121,7 +122,9 @@ def read_transcripts(
                     raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
             origin[channel] = path
             cues += _cues_of(channel, items)
-    names = people[True] | people[False]
+    # Whoever speaks longest; a transcript's own names take precedence over those of turns.
+    longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
+    names = {channel: name for _, channel, name in longest}
     cues += [
         {"channel": turn.channel, "start": turn.start, "end": turn.end, "text": None, "words": []}
         for turn in turns

@@ -104,7 +104,7 @@ class Transcribe(WhisperStage):
     model: str = setting(WHISPER, ASR_MODEL)
     language: str = setting(
         "auto",
-        "ISO 639-1 code, two for left and right (en,es), or auto: it is found.",
+        "ISO 639-1 code, two for left and right (en,es), or auto to detect it.",
         panel="input",
         metavar="CODE",
     )

@@ -234,15 +234,15 @@ def is_inside(path: Path, root: Path) -> bool:
 
 # The names of files that are made for conversations.
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}(\.[A-Za-z0-9_-]+){0,3}")
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9_-]+){0,3}")
 
 
 def file_name(conversation_id: str) -> str:
     """A file name without ending for a conversation: plain ids as they are, others readable plus a digest.
 
-    Plain is what no file system, shell or URL minds: letters, digits, `_`, `-` and inner dots, and no `--`, which
-    is for the pieces of a conversation. Every other id gets ten hex digits of its SHA-256, so that two ids never
-    share a name.
+    Plain is what no file system, shell or URL minds: small letters, digits, `_`, `-` and inner dots, and no `--`,
+    which is for the pieces of a conversation. Every other id gets ten hex digits of its SHA-256, so that two ids
+    never share a name.
     """
     is_plain = _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id
     return conversation_id if is_plain else digested_name(conversation_id)

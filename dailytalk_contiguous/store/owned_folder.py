@@ -37,6 +37,11 @@ README = "README.md"
 _OURS = re.compile(r"(.*\n)\n<!-- dailytalk:readme ([0-9a-f]{20}) -->\n", re.DOTALL)
 
 
+#: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which programs
+#: that read WAV of that length can read.
+LARGEST_WAV = (1 << 32) - (1 << 20)
+
+
 def mark(folder: Path, kind: str) -> None:
     """Mark a folder of sound files as one that we made, before the first of them is written to it."""
     if not is_marked(folder):
@@ -79,21 +84,25 @@ def write_sound(
     channels: int,
     subtype: str = "PCM_16",
     digest: str = "",
+    n_samples: int = 0,
 ) -> None:
     """Fill a file with blocks of samples, shape (n,) or (n, channels), as WAV.
 
     Args:
         blocks: in order. subtype: libsndfile's name of the samples in the file.
         digest: of what they were made from, which `made_from` reads; empty for none.
+        n_samples: in all blocks, where that may be more than a WAV holds.
     """
+    format = "RF64" if 8 * n_samples * channels > LARGEST_WAV else "WAV"  # a sample has up to 8 bytes
     with (
         files.Disk(file) as disk,
-        soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format="WAV") as wav,
+        soundfile.SoundFile(disk, "w", sample_rate, channels, subtype, format=format) as wav,
     ):
         if digest:
             wav.comment = f"{MADE_FROM} {digest}"
         for block in blocks:
             wav.write(block)
+            disk.check()
 
 
 class OwnedFolder:

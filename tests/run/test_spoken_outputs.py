@@ -103,6 +103,13 @@ def test_each_half_keeps_what_the_other_rejected(tmp_path: Path) -> None:
     assert read_lines(tmp_path / "rejects.jsonl") == [tagged.as_dict()]
 
 
+def test_tables_stay_those_of_what_is_finished_while_it_is_tagged_again(spoken: Path, tmp_path: Path) -> None:
+    work = copied(spoken, tmp_path)
+    before = {name: (work / name).read_bytes() for name in ("utterances.parquet", "corpus-stats.json")}
+    write_results(work, [], [], [], {}, ())
+    assert {name: (work / name).read_bytes() for name in before} == before
+
+
 # Sound files
 
 

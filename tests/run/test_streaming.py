@@ -273,6 +273,7 @@ def test_window_of_which_nothing_can_be_said_ends_the_run_and_is_made_again(
         speaker = paid(tmp_path, no_text="keep-original", tries=1)
         with pytest.raises(DailytalkError, match="nothing could be said of a window"):
             made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))
+        assert json.loads((tmp_path / "out/run.json").read_text())["streaming"]["windows"] == 0
         assert isinstance(server, Stubborn)
         server.word = ""
         done = made(spec_of(tagger, speaker, tmp_path / "out", seconds=3.0))

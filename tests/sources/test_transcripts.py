@@ -338,6 +338,11 @@ SUBDIVIDED = """<?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_VALUE>home</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
 
 
+def test_elan_with_one_id_twice_is_refused_and_loses_nothing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="has 4 annotations, of which 1 have the id of another"):
+        read(save(tmp_path / "call.eaf", SUBDIVIDED.replace('"a3"', '"a2"')))
+
+
 def test_words_that_elan_leaves_unaligned_share_the_time_between_those_that_are(tmp_path: Path) -> None:
     words = [word for cue in read(save(tmp_path / "call.eaf", SUBDIVIDED)) for word in cue["words"]]
     assert [(word["word"], word["start"], word["end"]) for word in words] == [
@@ -372,7 +377,7 @@ def test_ctm_has_a_channel_and_times_and_a_confidence_where_it_is_one(tmp_path: 
 
 def test_ctm_gives_words_and_no_noise(tmp_path: Path) -> None:
     text = "call A 1.0 0.3 um\ncall A 2.0 0.3 @\ncall A 3 1 <eps>\ncall A 4 1 %laugh 0.9 non-lex Anna\n"
-    text += "call B 5 1 a<space>b NA lex NA\n"
+    text += "call B 5 1 a<space>b NA lex NA\ncall B 6 1 hiss 0.9 misc\ncall B 7 1 mumble NA noscore\n"
     assert [item[1] for item in timed(read(save(tmp_path / "call.ctm", text)))] == ["um", "a b"]
 
 
@@ -408,6 +413,23 @@ def test_rttm_names_the_people_of_words_that_have_none(tmp_path: Path) -> None:
         ("?Anna", "Anna"),
         ("?Bob", "Bob"),
     }
+
+
+def test_a_side_has_the_name_of_who_speaks_longest(tmp_path: Path) -> None:
+    lines = [
+        ("left", "Anna", 0, 1, "hi"),
+        ("left", "Bob", 1, 5, "how are you doing"),
+        ("right", "Cleo", 6, 7, "ok"),
+    ]
+    text = json.dumps(
+        {
+            "utterances": [
+                {"channel": channel, "speaker": name, "start": start, "end": end, "text": text}
+                for channel, name, start, end, text in lines
+            ]
+        }
+    )
+    assert {cue["speaker"] for cue in read(save(tmp_path / "call.json", json.loads(text)))} == {"Bob", "Cleo"}
 
 
 def test_rttm_alone_names_people_and_leaves_the_words_to_the_recogniser(tmp_path: Path) -> None:
@@ -478,6 +500,15 @@ def test_lhotse_supervisions_have_channels_speakers_and_words(tmp_path: Path) ->
         ("right", "Bob Hill", "yes", 1.0, 2.5),
     ]
     assert timed(cues) == [("left", "oh", 0.2, 0.5, 0.5), ("left", "yes", 0.5, 0.9, None)]
+
+
+def test_bad_line_of_a_manifest_costs_its_recording_alone(tmp_path: Path) -> None:
+    bad = manifest_line("/data/a.wav", 0.5, 1.0, "", "Anna").replace('"text"', '"words_said"')
+    text = "\n" + bad + manifest_line("/data/b.wav", 0.5, 1.0, "fine", "Bob")
+    path = save(tmp_path / "manifest.jsonl", text)
+    assert said(read(path, recording="b.wav")) == [("?Bob", "fine")]
+    with pytest.raises(BadInput, match="line 2 is"):
+        read(path, recording="a.wav")
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "train_manifest.jsonl", "call.json", "call.jsonl"])

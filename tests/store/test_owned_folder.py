@@ -107,6 +107,7 @@ def test_files_of_an_export_that_was_stopped_are_taken_away_by_the_next(tmp_path
     ("name", "readable"),
     [
         ("Call 1", "Call-1"),
+        ("Call", "Call"),
         (".hidden", "hidden"),
         ("Käse/Brot", "Kase-Brot"),
     ],

@@ -30,15 +30,11 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.store import files
-from dailytalk_contiguous.store.owned_folder import MADE_FROM
+from dailytalk_contiguous.store.owned_folder import LARGEST_WAV, MADE_FROM
 from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
 
 #: Seconds by which a file that was made before may be longer or shorter than its source: AAC fills its last frame.
 MOST_OFF = 0.1
-
-#: Bytes of a WAV beyond which its lengths no longer fit into 32 bits; it is then written as RF64, which programs
-#: that read WAV of that length can read.
-LARGEST_WAV = (1 << 32) - (1 << 20)
 
 
 class Written(NamedTuple):

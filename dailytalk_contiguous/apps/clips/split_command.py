@@ -185,10 +185,11 @@ def _write_pieces(owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[
     subtype = sample_format(row["audio"]).subtype
     for line, digest, is_missing in zip(lines, digests, missing, strict=True):
         interrupts.check_interrupt()
-        piece = samples(line["end"] - line["start"])
+        length = line["end"] - line["start"]
+        piece = samples(length)
         if is_missing:
             with files.replacing(out / line["file"]) as file:
-                write_sound(file, piece, row["sample_rate"], row["channels"], subtype, digest)
+                write_sound(file, piece, row["sample_rate"], row["channels"], subtype, digest, length)
         for _ in piece:
             pass  # what is there already
     give_back_memory()
