@@ -3,10 +3,11 @@
 
 export const $ = (id) => document.getElementById(id);
 
-export const make = (tag, name = "", text = undefined) => {
+export const make = (tag, name = "", text = undefined, attributes = {}) => {
   const element = document.createElement(tag);
   if (name) element.className = name;
   if (text !== undefined) element.textContent = text;
+  for (const [attribute, value] of Object.entries(attributes)) element.setAttribute(attribute, String(value));
   return element;
 };
 

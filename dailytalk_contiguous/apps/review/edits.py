@@ -315,7 +315,10 @@ class Action:
 
     def whole(self) -> Patch:
         """Each line of the text is the text of a line, in the order of the dialogue."""
-        texts, ordered = str(self.action.get("text", "")).split("\n"), in_order(self.lines)
+        text, ordered = str(self.action.get("text", "")), in_order(self.lines)
+        texts = text.split("\n")
+        if len(texts) != len(ordered):
+            texts = text.removesuffix("\n").split("\n")  # which an editor of texts may add
         if len(texts) != len(ordered):
             raise BadInput(
                 f"the text has {counted(len(texts), 'line')} for {len(ordered)} that are spoken",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.review.annotation_edits import bring_back
 from dailytalk_contiguous.apps.review.history import why_not_writable
-from dailytalk_contiguous.apps.review.layouts import open_editable
+from dailytalk_contiguous.apps.review.layouts import TaggedLines, open_editable
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
 from dailytalk_contiguous.apps.review.session import Session
 from dailytalk_contiguous.cli.engine_options import DRY_RUN
@@ -30,7 +30,7 @@ def edits(
     The next speak says only the changed lines again. Lines that can't be used are rejected; others are applied.
     """
     editable = open_editable(work) if work.is_dir() else None
-    if editable is None or editable.kind != "tagged":
+    if not isinstance(editable, TaggedLines):
         raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
     if not source.exists():
         raise DailytalkError(f"{as_text(source)!r} does not exist", "name what dailytalk export wrote")

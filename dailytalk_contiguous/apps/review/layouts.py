@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
@@ -50,12 +50,10 @@ class Editable(ABC):
     Attributes:
         root: the folder of its list of edits.
         path: the file with the lines of all items.
-        kind: `tagged`, `clips`, or `version` for items that can only be listened to.
         why_not: why nothing can be changed; None if it can.
         entries: what the file has of each item; discarding moves it to `gone`.
     """
 
-    kind: str
     why_not: str | None = None
     entries: Json
 
@@ -106,11 +104,15 @@ class Editable(ABC):
 
     def write(self, name: str, lines: Lines) -> None:
         """Write the file whole, with other lines of an item. Raises OSError and BadInput."""
-        raise NotImplementedError
+        self._save({**self.entries, self._key(name): self._entry(name, lines)})
 
+    @abstractmethod
+    def _entry(self, name: str, lines: Lines) -> Any:
+        """The entry of an item with other lines."""
+
+    @abstractmethod
     def _document(self, entries: Json) -> bytes:
         """The file, with these entries."""
-        raise NotImplementedError
 
     def _save(self, entries: Json) -> None:
         """Write the file with these entries, which become `entries`."""
@@ -204,8 +206,6 @@ class TaggedLines(Editable):
     Discarding takes lines out of it; the recording is the user's, and is never moved.
     """
 
-    kind = "tagged"
-
     #: The lines of each conversation, as they are in the file; those of "" are no lines of a transcript.
     entries: dict[str, list[str]]
 
@@ -255,13 +255,13 @@ class TaggedLines(Editable):
             self._shard = path, read_rows(path, BASE)
         return tagged_row(self._shard[1].get(name))
 
-    def write(self, name: str, lines: Lines) -> None:
+    def _entry(self, name: str, lines: Lines) -> list[str]:
         fields: Json = next((json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {})
         texts = []
         for key, line in in_order(lines):
             ordered = {field: line.get(field) for field in fields if field in line or field in _IN_ALL_LINES}
             texts.append(json_text(ordered | line | {"utterance_id": key}))
-        self._save({**self.entries, name: texts})
+        return texts
 
     def _document(self, entries: Json) -> bytes:
         """A transcript whose lines are numbered as they follow one another."""
@@ -295,8 +295,6 @@ def _conversation_of(text: str) -> str:
 
 class ClipsLines(Editable):
     """A folder of clips and the JSON with their texts; lines are its segments. Unknown fields are kept."""
-
-    kind = "clips"
 
     def __init__(self, path: Path) -> None:
         folder = whisper_json.clips_folder(path)
@@ -340,9 +338,8 @@ class ClipsLines(Editable):
     def channels(self, name: str) -> Sequence[str]:
         return CHANNELS[:1]
 
-    def write(self, name: str, lines: Lines) -> None:
-        key = self._key(name)
-        self._save({**self.entries, key: _clip_entry(self.entries.get(key), lines)})
+    def _entry(self, name: str, lines: Lines) -> Json:
+        return _clip_entry(self.entries.get(self._key(name)), lines)
 
     def _document(self, entries: Json) -> bytes:
         return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
@@ -435,8 +432,6 @@ _NO_SEGMENTS = frozenset({"channel", "duration", "tagged_text", "kind"})
 class Viewed(Editable):
     """Items to listen to alone: versions, mixes, finished corpora, conversations without a transcript."""
 
-    kind = "version"
-
     #: Why each kind can't be edited, and what to do.
     _WHY: ClassVar[dict[str, str]] = {
         "version": "a published version never changes: correct its work folder, and push that again",
@@ -471,6 +466,12 @@ class Viewed(Editable):
     def seconds(self, name: str) -> float | None:
         seconds: float | None = self.entries[name]
         return seconds
+
+    def _entry(self, name: str, lines: Lines) -> Json:
+        raise BadInput("nothing can be changed here", self.why_not or "")
+
+    def _document(self, entries: Json) -> bytes:
+        raise BadInput("nothing can be changed here", self.why_not or "")
 
 
 def lines_of(row: Json) -> Lines:

@@ -41,8 +41,8 @@ _ENDS = r'"|,\t\r\n'
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
 
-#: The text before a number, and the number.
-_NUMBERED = re.compile(r"(.+?)([0-9]{1,18})", re.DOTALL)
+#: The text before a number, and the number. In `talk_000007-route-66`, 66 is of a title and numbers nothing.
+_NUMBERED = re.compile(r"(?!.*_[0-9]{6,}-(?!.*_[0-9]{6,}\Z))(.+?)([0-9]{1,18})", re.DOTALL)
 
 
 @dataclass

@@ -157,3 +157,12 @@ def test_an_edge_that_a_person_moves_is_where_it_sounds_and_the_other_stays() ->
     moved = done(lines, do="times", line="l0", start=0.4, end=lines["l0"]["end"])["l0"]
     assert (moved["start_trim"], moved["end_trim"]) == (None, 0.08)
     assert moved[EDITED_FIELDS] == ["start"]
+
+
+def test_a_whole_text_may_end_in_a_new_line() -> None:
+    texts = ["one", "two", "three", ""]
+    for ending in ("", "\n"):
+        lines = done(call(), do="whole", text="\n".join(texts) + ending)
+        assert [lines[key]["text"] for key in ("l0", "r0", "l1", "r1")] == texts
+    with pytest.raises(BadInput, match="lines"):
+        done(call(), do="whole", text="one\ntwo\n")

@@ -36,6 +36,13 @@ def clips(*numbers: int, name: str = "ann", folder: str = "") -> dict[str, str]:
     return {f"{folder}{name}_{number:06d}.wav": f"{name}{number}" for number in numbers}
 
 
+def test_a_number_of_a_title_is_kept(tmp_path: Path) -> None:
+    files = dict.fromkeys(("talk_000003-route-66.wav", "call_20240115-a_000004.wav"), "sound")
+    done = reindex_folder(make(tmp_path, files))
+    assert [*tree(tmp_path)] == ["call_20240115-a_000001.wav", "talk_000003-route-66.wav"]
+    assert done.unnamed == ["talk_000003-route-66.wav"]
+
+
 def test_gaps_are_closed_for_each_name_and_files_beside_follow(tmp_path: Path) -> None:
     files = clips(2, 5, 9) | clips(1, 4, name="bob")
     files |= {

@@ -305,6 +305,63 @@ def test_a_file_that_another_program_has_written_is_asked_about_and_nothing_is_l
         page.wait("document.querySelector('#dialogue').textContent.includes('Theirs False.')")
 
 
+def test_an_item_that_another_program_removed_leaves_the_list(browser: Any, tmp_path: Path) -> None:
+    items = [(name, "recording", 0.0, dialogue(name, 6.0, 12)) for name in ("one", "two")]
+    path = work_folder(tmp_path, items) / "transcript.jsonl"
+    with served(path.parent) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines(True) if '"two"' in line]
+        path.write_text("".join(kept), encoding="utf-8")
+        write(page, "Of an item that is gone.")
+        page.wait("document.querySelector('#dialog-changed').open")
+        page.page.locator("#keep-theirs").click()
+        opened(page, "two")
+        page.wait("!document.querySelector('#dialog-changed').open")
+        assert page.page.locator("#items [role=option]").count() == 1
+
+
+def test_edits_that_waited_go_with_the_one_before_them(browser: Any, server: Server, talks: Path) -> None:
+    with (
+        visit(browser, server.address, address="#item=talk-0010") as ada,
+        visit(browser, server.address, address="#item=talk-0010") as bo,
+    ):
+        opened(ada, "talk-0010")
+        opened(bo, "talk-0010")
+        bo.page.context.set_offline(True)
+        write(bo, "What Bo hears.")
+        bo.page.select_option("#tag", "excited")
+        bo.page.keyboard.press("Escape")
+        bo.wait("document.querySelector('#saving').dataset.state === 'failed'")
+        ada.page.keyboard.press("ArrowDown")
+        write(ada, "A line of Ada.")
+        ada.wait(SAVED)
+        bo.page.context.set_offline(False)
+        bo.wait(f"{SAVED} && document.querySelector('#dialogue').textContent.includes('A line of Ada.')")
+        actions = [edit["action"] for edit in edits(talks) if edit["item"] == "talk-0010"]
+        assert actions == ["text", "text", "tag"]
+
+
+def test_a_sound_goes_to_the_end_of_what_is_being_typed(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0011") as page:
+        opened(page, "talk-0011")
+        page.page.keyboard.press("Enter")
+        page.page.keyboard.press("Control+a")
+        page.page.keyboard.type("I type this.")
+        page.page.locator("[data-action=sound-text]").click()
+        page.wait(f"{SAVED} && document.querySelector('#text').value === 'I type this. Hhhh'")
+
+
+def test_a_whole_text_that_is_refused_says_why(browser: Any, server: Server) -> None:
+    with visit(browser, server.address, address="#item=talk-0012") as page:
+        opened(page, "talk-0012")
+        for key in ("Shift+W", "Control+a"):
+            page.page.keyboard.press(key)
+        page.page.keyboard.type("one line")
+        page.page.locator("#whole-save").click()
+        page.wait("document.querySelector('#whole-problem').textContent.includes('1 line for')")
+        assert "Your text was" not in page.page.locator("#notice").inner_text()
+
+
 def test_a_whole_review_by_keyboard_alone(browser: Any, tmp_path: Path) -> None:
     names = ["one", "two", "three"]
     work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 12)) for name in names])
@@ -462,3 +519,9 @@ def test_a_version_says_why_it_is_only_heard_and_how_to_correct_it(browser: Any,
         assert "review the folder that dailytalk tag wrote" in page.page.locator("#notice").inner_text()
         page.page.keyboard.press("ArrowDown")
         assert page.page.locator("#notice").is_visible()
+        edge, before = page.page.locator("#line-start").bounding_box(), times(page, "line")
+        page.page.mouse.move(edge["x"] + 6, edge["y"] + 8)
+        page.page.mouse.down()
+        page.page.mouse.move(edge["x"] + 60, edge["y"] + 8)
+        page.page.mouse.up()
+        assert times(page, "line") == before

@@ -166,16 +166,14 @@ export class Editor {
   // The dialogue.
 
   row(line, index) {
-    const row = make("div", `line ${line.channel}`);
     const facts = { id: `dialogue-${index}`, role: "option", "aria-selected": false, "data-index": index };
-    for (const [name, value] of Object.entries(facts)) row.setAttribute(name, String(value));
+    const row = make("div", `line ${line.channel}`, "", facts);
     const [said, marks] = [make("span", line.text ? "said" : "said soft"), make("span", "marks")];
     if (line.tag) said.append(make("i", "", `(${line.tag}) `));
     said.append(line.text || "no words");
     for (const [kind, sign, title] of [["suspect", "⚠", line.suspects.map((one) => one.why).join("\n")], ["soft", "✎", editedBy(line)]]) {
       if (!title) continue;
-      const note = make("span", kind, sign);
-      note.title = title;
+      const note = make("span", kind, sign, { title });
       note.append(make("span", "hidden", ` ${title}`));
       marks.append(note);
     }

@@ -155,11 +155,9 @@ export class List {
   }
 
   row(item, place) {
-    const row = make("div", `item${item.reviewed ? " reviewed" : ""}${item.discarded ? " discarded" : ""}`);
-    row.id = `row-${place}`;
-    row.dataset.id = item.id;
-    const facts = { role: "option", "aria-setsize": this.found.length, "aria-posinset": place + 1, "aria-selected": item.id === this.current };
-    for (const [name, value] of Object.entries(facts)) row.setAttribute(name, String(value));
+    const counts = { "aria-setsize": this.found.length, "aria-posinset": place + 1, "aria-selected": item.id === this.current };
+    const facts = { id: `row-${place}`, "data-id": item.id, role: "option", ...counts };
+    const row = make("div", `item${item.reviewed ? " reviewed" : ""}${item.discarded ? " discarded" : ""}`, "", facts);
     const head = make("div", "head");
     const [mark, said] = item.discarded ? ["✕", "discarded"] : item.reviewed ? ["✓", `reviewed by ${item.reviewed_by}`] : ["", ""];
     head.append(make("span", "mark", mark), make("span", "hidden", said), make("span", "id", item.id));

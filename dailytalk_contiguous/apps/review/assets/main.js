@@ -34,9 +34,13 @@ const failed = (error) => {
 /** Another program has written the file: nothing is saved before a person has chosen one of the two states. */
 const changedElsewhere = ({ changed }) => panels.changed(changed, async (mine) => {
   const { kept: name } = await post("api/decide", { mine });
-  if (!mine) list.take((await get("api/session")).items);
+  if (!mine) {
+    Object.assign(list, { byId: new Map(), found: [] }); // another program may have removed items
+    list.take((await get("api/session")).items);
+  }
   await saver.retry();
-  show(await get("api/item", { id: item.id }));
+  if (list.byId.has(item.id)) show(await get("api/item", { id: item.id }));
+  else await go(list.found[0] ?? [...list.byId.keys()][0]);
   notice(`${mine ? "The other state" : "What was here"} is kept in ${name}.`);
 });
 
@@ -77,7 +81,7 @@ const saver = new Saver({
   state: (name, sentence) => showSaving(name, sentence),
   item: (newer) => show(newer),
   rejected: ({ id, action }) => {
-    if (action.text) notice(`${$("notice").textContent} Your text was: ${action.text}`);
+    if (action.do === "text") notice(`${$("notice").textContent} Your text was: ${action.text}`);
     if (item?.id !== id) return;
     wave.show(item);
     editor.refused(action);
@@ -117,9 +121,8 @@ const go = async (id, playing = false, wanted = null) => {
   flush();
   opening = id;
   list.choose(id);
-  let fetched;
-  try { fetched = await get("api/item", { id }); } catch (error) { failed(error); return; }
-  if (opening !== id) return; // another was wanted meanwhile
+  const fetched = await get("api/item", { id }).catch(failed);
+  if (!fetched || opening !== id) return; // another was wanted meanwhile
   opening = null;
   sound.load(id);
   document.body.classList.remove("listing"); // before anything is measured
@@ -140,7 +143,7 @@ const show = (newer) => {
   item = newer;
   $("work").hidden = false;
   wave.show(item, wave.canvas.clientWidth / PIXELS_A_SECOND);
-  editor.writable = session.writable && !item.discarded;
+  editor.writable = wave.writable = session.writable && !item.discarded;
   editor.show(item);
   if (wave.moving) editor.times(wave.moving.start, wave.moving.end, Boolean(wave.moving.word));
   wave.choose(editor.line, editor.index);
@@ -232,17 +235,12 @@ const move = async (path, body, next = item.id) => {
 };
 const discard = async () => {
   const { id } = item;
-  try {
-    await move("discard", { names: [id] }, list.neighbour(1) ?? list.neighbour(-1) ?? id);
-    notice(`${id} is discarded. Press b to bring it back.`);
-  } catch (error) { failed(error); }
+  await move("discard", { names: [id] }, list.neighbour(1) ?? list.neighbour(-1) ?? id);
+  notice(`${id} is discarded. Press b to bring it back.`);
 };
 const restore = async () => {
   const names = item.discarded ? [item.id] : kept.read("discarded", []).filter((id) => list.byId.get(id)?.discarded);
-  if (!names.length) { notice("Nothing was discarded here."); return; }
-  try {
-    notice(`${counted(await move("restore", { names }, names[0]), "item")} restored.`);
-  } catch (error) { failed(error); }
+  notice(names.length ? `${counted(await move("restore", { names }, names[0]), "item")} restored.` : "Nothing was discarded here.");
 };
 
 const writeWhole = () => {
@@ -302,14 +300,14 @@ const ACTIONS = [
   { name: "insert", keys: ["i"], group: "Edit", label: "a new line at the playhead", run: insert },
   { name: "delete", keys: ["Delete"], group: "Edit", label: "delete the word or the line", run: remove },
   { name: "swap", keys: ["c"], group: "Edit", label: "the other speaker says it", run: () => ofLine({ do: "swap" }) },
-  { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, at the end of the line", run: () => ofLine({ do: "text", text: `${editor.chosen?.text} ${session.sound_text}` }) },
+  { name: "sound-text", keys: ["h"], group: "Edit", label: "a sigh or laugh, at the end of the line", run: () => ofLine({ do: "text", text: `${$("text").value} ${session.sound_text}` }) },
   { name: "whole", keys: ["Shift+W"], group: "Edit", label: "the whole text", run: writeWhole },
   { name: "undo", keys: ["u", "Ctrl+z"], group: "Edit", label: "undo", run: () => edit({ do: "undo" }) },
   { name: "redo", keys: ["Shift+R", "Ctrl+y", "Ctrl+Shift+Z"], group: "Edit", label: "redo", run: () => edit({ do: "redo" }) },
 
   { name: "reviewed", keys: ["r"], group: "Item", label: "reviewed, or not after all", run: () => edit({ do: "reviewed", value: !item.reviewed }) },
-  { name: "discard", keys: ["d"], group: "Item", label: "discard", run: discard },
-  { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: restore },
+  { name: "discard", keys: ["d"], group: "Item", label: "discard", run: () => discard().catch(failed) },
+  { name: "restore", keys: ["b"], group: "Item", label: "bring back what was discarded last", run: () => restore().catch(failed) },
   { name: "discard-many", keys: ["Shift+D"], group: "Item", label: "discard a range", run: () => panels.discard((range) => move("discard-range", range)) },
 
   { name: "retry", keys: ["Shift+T"], group: "The whole", label: "try again to save", run: () => saver.retry() },
@@ -424,8 +422,7 @@ for (const button of document.querySelectorAll("[data-action]")) {
   button.title = `${action.label} (${key})`;
   button.setAttribute("aria-keyshortcuts", action.keys.map((one) => one.replace("Ctrl", "Control").replace(/ $/, "Space")).join(" "));
   if (!button.closest("#work .controls, .heading") || button.hasAttribute("aria-label")) continue;
-  button.append(" ", make("kbd", "", key));
-  button.lastChild.setAttribute("aria-hidden", "true");
+  button.append(" ", make("kbd", "", key, { "aria-hidden": true }));
 }
 
 const start = async () => {

@@ -43,7 +43,7 @@ export const whole = (item, save) => {
   say($("whole-problem"), "");
   $("whole-save").onclick = async () => {
     if (await save(box.value)) $("dialog-whole").close();
-    else say($("whole-problem"), "This was not saved: it needs one line of text for each line that is spoken.");
+    else say($("whole-problem"), $("notice").textContent);
   };
   open("dialog-whole");
   box.focus();

@@ -83,17 +83,23 @@ export class Saver {
     if (item) this.hear.state("saved");
   }
 
-  /** Whether an edit of an older state is in the newer one already, or can be sent again. */
+  /** Whether an edit of an older state is in the newer one already, or can be sent again. Those that wait go with it. */
   goesOn(entry, newer) {
     const line = newer.lines.find((one) => one.id === entry.action.line);
+    const waiting = this.queue.filter(({ id }) => id === entry.id);
     if (isThere(entry.action, line, newer)) {
+      for (const later of waiting) if (later.action.line === entry.action.line) later.line = structuredClone(line ?? null);
       this.leave(entry, newer);
       return true;
     }
-    entry.base = newer.base;
-    return Boolean(entry.line && line) && SEEN.every((name) => JSON.stringify(entry.line[name]) === JSON.stringify(line[name]));
+    const same = waiting.filter((edit) => isSeen(edit.line, newer.lines.find((one) => one.id === edit.action.line)));
+    for (const edit of same) edit.base = newer.base;
+    return same.includes(entry);
   }
 }
+
+/** Whether a line is still as the editor saw it. */
+const isSeen = (seen, line) => Boolean(seen && line) && SEEN.every((name) => JSON.stringify(seen[name]) === JSON.stringify(line[name]));
 
 /** An edit whose answer was lost, because the server was killed after writing it, is in the state already. */
 const isThere = ({ do: kind, ...action }, line, item) => {

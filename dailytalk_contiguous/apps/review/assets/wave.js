@@ -226,6 +226,7 @@ export class Wave {
 
   /** Move an edge of a region away from a time; words of a line stay in their order. */
   move(region, edge, from, shift) {
+    if (!this.writable) return;
     // Neighbours of a word give way, as the server has it, and keep something.
     const { line: { words }, index, word } = region;
     const [before, after] = word ? [words[index - 1], words[index + 1]] : [];
