@@ -97,6 +97,9 @@ BLOCK_SECONDS = 20.0
 #: Subtypes of libsndfile of which 16 bits are not all.
 _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 
+#: Formats in which libsndfile seeks to a sample without what is before it.
+_EXACT = {"FLAC", "WAV", "WAVEX"}
+
 #: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
 _MPEG = {"MP3", "MPEG"}
 
@@ -190,8 +193,6 @@ def _read_header_of_file(path: str, size: int, modified: int) -> AudioHeader:
 
 def _read_header(audio: dict[str, Any]) -> AudioHeader:
     with _opened(audio) as (encoded, size):
-        if not size:
-            raise BadInput("the file is empty (0 bytes)", _REMEDY)
         if encoded.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BadInput("it is a Git LFS pointer, not the file itself", LFS_REMEDY)
         promised, held = promised_samples(encoded, size) or (0, 0)
@@ -270,7 +271,7 @@ def blocks(
             left = file.frames - first
             wanted = left if duration is None else min(round(duration * rate), left)
             if first:
-                before = min(first, round(_PREROLL_SECONDS * rate))
+                before = 0 if file.format in _EXACT else min(first, round(_PREROLL_SECONDS * rate))
                 file.seek(first - before)
                 file.read(before, dtype="float32")
             done = 0

@@ -106,19 +106,18 @@ class ProsodicFeatureExtractor:
     _loaded: list[Samples] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.smoothing_level not in SMOOTHING:
+        shortest = 2000 / LOWEST_F0  # of a frame that holds two periods of the lowest pitch
+        if (
+            self.smoothing_level not in SMOOTHING
+            or not 0 <= self.emphasize_ratio <= 1
+            or not 0 < self.hop_ms <= self.frame_ms
+            or self.frame_ms < shortest
+        ):
             raise DailytalkError(
-                f"smoothing {self.smoothing_level!r} isn't known", f"choose one of {', '.join(SMOOTHING)}"
+                f"no contours are made by {self}",
+                f"choose a smoothing_level of {', '.join(SMOOTHING)}, an emphasize_ratio from 0 to 1, "
+                f"a frame_ms of {shortest:.0f} or more, and a hop_ms that is no longer",
             )
-        if not 0 < self.hop_ms <= self.frame_ms or self.frame_ms < 2000 / LOWEST_F0:
-            raise DailytalkError(
-                f"frames of {self.frame_ms:g} ms every {self.hop_ms:g} ms hold no pitch of {LOWEST_F0:g} Hz",
-                f"choose frames of {2000 / LOWEST_F0:.0f} ms or more, and hops that are no longer",
-            )
-        if not 0 <= self.emphasize_ratio <= 1:
-            raise DailytalkError(f"emphasize_ratio is {self.emphasize_ratio}", "choose 0 to 1")
-        if self.sample_rate < 1:
-            raise DailytalkError(f"the sample rate is {self.sample_rate}", "give it in Hz")
 
     def load_audio(self, path: str | Path, loader: str = "soundfile") -> Samples:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
@@ -160,17 +159,13 @@ class ProsodicFeatureExtractor:
 
         Raises BadInput for samples that are not numbers, for another shape, and for a part that is not there.
         """
-        if audio_tensor is None and not self._loaded:
-            raise BadInput("no sound was loaded", "call load_audio first, or give audio_tensor")
         samples = np.asarray(self._loaded[0] if audio_tensor is None else audio_tensor, np.float32)
-        if samples.ndim not in (1, 2):
-            raise BadInput(f"the samples have {samples.ndim} dimensions", "give (n,) or (channels, n)")
+        if samples.ndim not in (1, 2) or not np.isfinite(samples).all():
+            raise BadInput("the samples are not finite, or not of one sound", "give (n,) or (channels, n)")
         length_ms = 1000 * samples.shape[-1] / self.sample_rate
         end_ms = length_ms if end_ms == -1 else end_ms
         if not 0 <= start_ms <= end_ms <= length_ms + 1:
             raise BadInput(f"{start_ms:g} to {end_ms:g} ms is no part of {length_ms:.0f} ms", "correct the times")
-        if not np.isfinite(samples).all():
-            raise BadInput("samples are NaN or infinite", "export the recording again")
         first, last = (round(at * self.sample_rate / 1000) for at in (start_ms, end_ms))
         part = samples[..., first:last]
         if samples.ndim == 1:

@@ -82,10 +82,8 @@ def decoded_blocks(
             yield part
         if done > last:
             break
-    if duration is None and done > last:
-        raise BadInput(f"it goes on after the {seconds:.1f} s that its header promises", _COPY)
-    if done / rate < min(seconds, end) - TOLERANCE:
-        raise BadInput(f"the file ends at {done / rate:.1f} s but its header promises {seconds:.1f} s", _COPY)
+    if done / rate < min(seconds, end) - TOLERANCE or (duration is None and done > last):
+        raise BadInput(f"its sound does not last the {seconds:.1f} s that its header promises", _COPY)
 
 
 def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:

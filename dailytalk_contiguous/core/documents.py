@@ -133,6 +133,16 @@ def json_lines(
         yield number, value if isinstance(value, dict | BadInput) else BadInput("it is not a JSON object", remedy)
 
 
+def json_objects(
+    path: Path, remedy: str = "mend or delete the line", **of_lines: Any
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file (see `json_lines`). Raises BadInput for a line that can't be used."""
+    for number, line in json_lines(path, remedy, **of_lines):
+        if isinstance(line, BadInput):
+            raise BadInput(f"line {number} of {shown(path)!r}: {line.reason}", line.remedy)
+        yield number, line
+
+
 def numbered_lines(path: Path, remedy: str = _REMEDY, limit: int = MOST_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
     """The lines of a file with their ends and their numbers from 1; of one over `limit` bytes, `limit` and one.
 

@@ -7,7 +7,6 @@ player. What `load` returns has a type of its own, which survives caches: data t
 package instead of falling back to the average.
 """
 
-import io
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,19 +15,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import soundfile
 from datasets import Audio
 from datasets.features.features import register_feature
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import AudioHeader, Samples, blocks, embedded, read_header
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 
 #: The name under which `datasets` writes the feature of `load` into its files.
 FEATURE = "StereoAudio"
-
-#: Formats in which libsndfile seeks exactly to a sample; in others it needs the audio before (see `core.audio`).
-_EXACT = ("FLAC", "WAV", "WAVEX")
 
 #: What is stored, and what is worked out from it.
 _STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
@@ -98,38 +93,14 @@ class StereoAudio(Mapping[str, Any]):
                 f"{start} to {last} s is no part of {info.seconds:.3f} s of audio",
                 "give start and end in seconds, within the audio and in this order",
             )
-        if info.format in _EXACT:
-            samples = self._exactly(round(start * info.sample_rate), round(last * info.sample_rate))
-        else:
-            nothing = np.zeros((0, info.channels), np.float32)
-            samples = np.concatenate([nothing, *blocks(embedded(self._stored), start, last - start)])
+        begin, end = (round(at * info.sample_rate) / info.sample_rate for at in (start, last))
+        nothing = np.zeros((0, info.channels), np.float32)
+        samples = np.concatenate([nothing, *blocks(embedded(self._stored), begin, end - begin)])
         return samples[:, 0] if info.channels == 1 else samples
 
     def _header(self) -> AudioHeader:
         """Facts of the header. Raises BadInput for no audio, one that is cut short, or one that can't be read."""
-        self._source()
         return read_header(embedded(self._stored))
-
-    def _exactly(self, first: int, last: int) -> Samples:
-        try:
-            with soundfile.SoundFile(self._source()) as file:
-                file.seek(first)
-                samples: Samples = file.read(last - first, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise BadInput(f"its audio can't be decoded ({error.error_string})", "download it again") from None
-        if len(samples) < last - first:
-            raise BadInput(
-                f"its audio ends {last - first - len(samples)} samples before its header says", "download it again"
-            )
-        return samples
-
-    def _source(self) -> Any:
-        if self._stored["bytes"] is None:
-            raise BadInput(
-                "the row has no audio (a path in a dataset is never opened)",
-                "load the column `audio` with its bytes",
-            )
-        return io.BytesIO(self._stored["bytes"])
 
 
 @dataclass(repr=False)

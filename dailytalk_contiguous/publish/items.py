@@ -268,9 +268,19 @@ class Items(ABC):
         """Yield the rejects of the run: `id`, `stage`, `reason` and `remedy`; a damaged line is one, too."""
         return rejects_in(self.folder) if self.folder else iter(())
 
-    def _missing(self, name: str) -> BadInput:
-        where = shown(self.folder) if self.folder else self.where
-        return BadInput(f"{where} has no conversation {name!r}", "give conversation ids as the dataset has them")
+    @property
+    @abstractmethod
+    def places(self) -> Mapping[str, Any]:
+        """Where the row of each id is."""
+
+    def place_of(self, name: str) -> Any:
+        """Return where the row of an id is. Raises BadInput if there is none."""
+        if name not in self.places:
+            where = shown(self.folder) if self.folder else self.where
+            raise BadInput(
+                f"{where} has no conversation {name!r}", "give conversation ids as the dataset has them"
+            )
+        return self.places[name]
 
 
 class Place(NamedTuple):
@@ -303,10 +313,10 @@ class FiledItems(Items):
                         yield row
 
     def row(self, name: str) -> Row:
-        return self.at(self._place_of(name), SMALL)
+        return self.at(self.place_of(name), SMALL)
 
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self.at(self._place_of(name), ["audio"])["audio"])
+        return ItemSound(self.at(self.place_of(name), ["audio"])["audio"])
 
     def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
         """Yield the rows of one of `files`, each with its place; columns and errors as in `rows`."""
@@ -361,15 +371,10 @@ class FiledItems(Items):
     ) -> AbstractContextManager[ParquetReader]: ...
 
     @cached_property
-    def _places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, Place]:
         """The place of each row by its id; other columns are not read."""
         columns = ["conversation_id"]
         return {row[columns[0]]: place for file in self.files for place, row in self.rows_of(file, columns)}
-
-    def _place_of(self, name: str) -> Place:
-        if name not in self._places:
-            raise self._missing(name)
-        return self._places[name]
 
 
 class Shards(FiledItems):

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.documents import as_text, csv_lines, json_lines, quoted, read_bytes, utf8_text
+from dailytalk_contiguous.core.documents import as_text, csv_lines, json_objects, quoted, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row, name_or_none
 from dailytalk_contiguous.core.settings import setting
@@ -160,13 +160,13 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     """
     texts: dict[tuple[str, str], str] = {}
     name, kind = as_text(path), Path(path).suffix.lower()
-    lines: Iterable[tuple[int, Any]] = ()
+    lines: Iterable[tuple[int, Mapping[str, Any]]] = ()
     try:
         if kind == ".csv":
             text = utf8_text(read_bytes(Path(path), _REMEDY), name)
             lines = enumerate(csv_lines(text, name, [_TEXT], _REMEDY), 2)
         elif kind == ".jsonl":
-            lines = json_lines(Path(path), _REMEDY)
+            lines = json_objects(Path(path), _REMEDY)
         for number, line in lines:
             try:
                 key, text = _persona(line)
@@ -182,22 +182,19 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     return texts
 
 
-def _persona(line: Mapping[str, Any] | BadInput) -> tuple[tuple[str, str], str]:
+def _persona(line: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
     """The key of a line, and its text. Raises BadInput."""
-    if isinstance(line, BadInput):
-        raise line
     values = {}
     for name, value in line.items():
         if not isinstance(value, str | int | float | None):
             raise BadInput(f"{quoted(name)} is no text", _REMEDY)
-        if "\0" in str(value):
-            raise BadInput(f"{quoted(name)} holds a NUL, which no text has", _REMEDY)
         if value not in (None, ""):
             values[name] = " ".join(str(value).split())
     text = values.pop(_TEXT, "")
-    if missing := [name for name in _BLANK.findall(text) if name not in values]:
-        raise BadInput(f"there is nothing for {{{missing[0]}}}", _REMEDY)
-    text = _BLANK.sub(lambda blank: values[blank[1]], text).removeprefix(_TAG).removesuffix(_TAG).strip()
+    try:
+        text = _BLANK.sub(lambda blank: values[blank[1]], text).removeprefix(_TAG).removesuffix(_TAG).strip()
+    except KeyError as error:
+        raise BadInput(f"there is nothing for {{{error.args[0]}}}", _REMEDY) from None
     if not is_system_prompt(system_prompt(text)):
         raise BadInput(f"its text is empty, or has {_TAG} in its midst", _REMEDY)
     keys = [(key, values[key]) for key in PERSONA_KEYS if key in values]

@@ -12,8 +12,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import fits, json_lines
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.documents import fits, json_objects
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, line_problem, utterance_of
 from dailytalk_contiguous.publish.items import Items, ItemSound
@@ -47,9 +47,7 @@ class TaggedItems(Items):
         return (self._row(name, list(lines)) for name, lines in (groups if splits is None else ()))
 
     def row(self, name: str) -> Row:
-        if name not in self._numbers:
-            raise self._missing(name)
-        first, last = self._numbers[name]
+        first, last = self.place_of(name)
         return self._row(name, list(self._lines(first, last)))
 
     def sound(self, name: str) -> ItemSound:
@@ -59,9 +57,7 @@ class TaggedItems(Items):
         there, so it is read only if its identity is that of the tagged recording.
         """
         path, _ = self._entries.get(name, (None, None))
-        if path is None:
-            raise BadInput("the folder does not say where its recording is", "run dailytalk tag again")
-        tagged = tagged_row(self._base(path).get(name))
+        tagged = tagged_row(self._base(path).get(name) if path else None)
         return ItemSound(at_hand(tagged, None)["audio"], tagged["offset"])
 
     @cached_property
@@ -69,7 +65,8 @@ class TaggedItems(Items):
         return entries_in(self._tagged)
 
     @cached_property
-    def _numbers(self) -> dict[str, tuple[int, int]]:
+    def places(self) -> dict[str, tuple[int, int]]:
+        """The first and the last line of each conversation."""
         groups = groupby(self._lines(), lambda pair: _name(pair[1]))
         numbers = ((name, [number for number, _ in lines]) for name, lines in groups)
         return {name: (lines[0], lines[-1]) for name, lines in numbers}
@@ -77,9 +74,7 @@ class TaggedItems(Items):
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
         path, fields = self._transcript, (*FIELDS, *self.fields)
-        for number, line in json_lines(self._transcript, nan=True, first=first, last=last):
-            if isinstance(line, BadInput):
-                raise DailytalkError(f"line {number} of {path}: {line.reason}", line.remedy)
+        for number, line in json_objects(path, nan=True, first=first, last=last):
             if problem := line_problem(line, fields):
                 raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
             yield number, line

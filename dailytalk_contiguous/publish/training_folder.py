@@ -20,7 +20,7 @@ from dailytalk_contiguous.core.documents import (
     MOST_OWN_BYTES,
     as_text,
     expect,
-    json_lines,
+    json_objects,
     quoted,
     read_json,
 )
@@ -67,8 +67,7 @@ MIX, MIX_REJECTS = "mix.json", "rejects.json"
 #: The remedy for a damaged training folder.
 AGAIN = "make that folder again"
 
-#: A manifest names WAVs: by their names, and by their first bytes.
-_SUFFIXES = (".wav", ".wave")
+#: First bytes of the WAVs that a manifest names.
 _HEADERS = (b"RIFF", b"RF64", b"RIFX")
 
 _ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
@@ -147,10 +146,10 @@ class TrainingItems(Items):
                 yield row | (self._audio(path) if wanted is None or "audio" in wanted else {})
 
     def row(self, name: str) -> Row:
-        return self._row(self._path_of(name))
+        return self._row(self.place_of(name))
 
     def sound(self, name: str) -> ItemSound:
-        return ItemSound(self._audio(self._path_of(name))["audio"])
+        return ItemSound(self._audio(self.place_of(name))["audio"])
 
     def rejects(self) -> Iterator[dict[str, str]]:
         rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
@@ -167,7 +166,7 @@ class TrainingItems(Items):
         return lines
 
     @cached_property
-    def _paths(self) -> dict[str, str]:
+    def places(self) -> dict[str, str]:
         return {annotated(self._root, path)[1].get("id") or path: path for path in self._lines}
 
     @cached_property
@@ -179,11 +178,6 @@ class TrainingItems(Items):
         except (BadInput, OSError):
             return {}
         return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
-
-    def _path_of(self, name: str) -> str:
-        if name not in self._paths:
-            raise self._missing(name)
-        return self._paths[name]
 
     def _audio(self, path: str) -> dict[str, Any]:
         return {"audio": {"bytes": None, "path": to_uri(annotated(self._root, path)[0])}}
@@ -220,19 +214,14 @@ def entries(manifest: Path) -> list[dict[str, Any]]:
     if not manifest.is_file():
         return []
     try:
-        lines = json_lines(inside(manifest.parent, manifest.name))
         named = []
-        for number, line in lines:
-            if isinstance(line, BadInput):
-                raise BadInput(f"line {number}: {line.reason}", line.remedy)
-            named.append(expect(line, _ENTRY, f"line {number}"))
+        for number, line in json_objects(inside(manifest.parent, manifest.name)):
+            named.append(expect(line, _ENTRY, f"line {number} of {as_text(manifest)!r}"))
             if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
                 line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
         return named
     except BadInput as problem:
-        raise DailytalkError(
-            f"{as_text(manifest)!r} is no manifest ({problem.reason})", "run `dailytalk check` on its folder"
-        ) from None
+        raise DailytalkError(problem.reason, "run `dailytalk check` on its folder") from None
 
 
 def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
@@ -241,18 +230,15 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
     Raises BadInput for a name that leads out of the folder or is no WAV's, and if one of the two is missing or
     damaged: named files end up in a training folder, and may be shared with it.
     """
-    if not name.lower().endswith(_SUFFIXES):
-        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}, which is no WAV", AGAIN)
     try:
-        wav, about = (inside(folder, file) for file in (name, Path(name).with_suffix(".json")))
-    except BadInput as problem:
-        raise BadInput(f"the manifest in {as_text(folder)!r}: {problem.reason}", problem.remedy) from None
-    missing = next((file for file in (wav, about) if not file.is_file()), None)
-    if missing:
-        raise BadInput(f"{as_text(missing)!r} is named and not there", AGAIN)
-    with wav.open("rb") as opened:
-        if opened.read(4) not in _HEADERS:
-            raise BadInput(f"{as_text(wav)!r} is named as audio and is no WAV", AGAIN)
+        wav, about = (inside(folder, file) for file in (name, f"{os.path.splitext(name)[0]}.json"))
+        with wav.open("rb") as opened:
+            begins = opened.read(4)
+    except (BadInput, OSError) as error:
+        reason = error.reason if isinstance(error, BadInput) else error.strerror
+        raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}: {reason}", AGAIN) from None
+    if begins not in _HEADERS:
+        raise BadInput(f"{as_text(wav)!r} is named as audio and is no WAV", AGAIN)
     return wav, read_shaped(about, ANNOTATION)
 
 

@@ -114,11 +114,11 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ('{"path": "../a.wav", "duration": 1.0}', "the manifest in '.*moshi': .*a.wav"),
-        ('{"path": "b.wav", "duration": 1.0}', "b.wav' is named and not there"),
+        ('{"path": "../a.wav", "duration": 1.0}', "the manifest in '.*moshi' names .*a.wav"),
+        ('{"path": "b.wav", "duration": 1.0}', "names 'b.wav': No such file"),
         (
             '{"path": 7, "duration": 1.0}',
-            "train.jsonl' is no manifest .line 1: path is 7, not str.: run `dailytalk check`",
+            "line 1 of '.*train.jsonl': path is 7, not str: run `dailytalk check`",
         ),
     ],
 )

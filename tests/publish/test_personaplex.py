@@ -188,7 +188,6 @@ def test_text_prompts_are_of_a_conversation_its_recording_its_agent_or_all_other
     [
         ("p.csv", b"", "no column 'text'"),
         ("p.csv", b"speaker,text\nann,Hi {topic}.", r"line 2 .*\{topic\}"),
-        ("p.csv", b"speaker,text\nann,You are\0Ann.", "line 2 .*NUL"),
         ("p.jsonl", b'{"text": "Hi."}\n{"text": ', "line 2 "),
         ("p.jsonl", None, "not there|can't be read"),
     ],

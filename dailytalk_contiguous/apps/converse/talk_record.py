@@ -66,14 +66,16 @@ class TalkItems(Items):
         return "unanswered-talk", "the voice says nothing in it, and exports leave it out"
 
     def sound(self, name: str) -> ItemSound:
-        path = inside(self._root, f"{name}.wav")
-        if not path.is_file():
-            raise self._missing(name)
-        return ItemSound({"bytes": None, "path": to_uri(path)})
+        return ItemSound({"bytes": None, "path": to_uri(inside(self._root, f"{name}.wav"))})
 
     def row(self, name: str) -> Row:
-        self.sound(name)
+        self.place_of(name)
         return self._row(name)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """The file of each talk."""
+        return {path.stem: path.name for path in self._root.glob("*.wav")}
 
     def _row(self, name: str) -> Row:
         """The row of a talk, without its audio; one that can't be read has a `problem`."""
