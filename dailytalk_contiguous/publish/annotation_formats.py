@@ -158,8 +158,6 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
 
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
-    if row["problem"]:
-        raise BadInput(row["problem"], row["remedy"])
     name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
     if mute := sum(not (part["text"] or "").strip() for part in audible):

@@ -100,22 +100,17 @@ class Conversation:
 def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     """Return a row of `core.schema.BUILT` as a `Conversation`; `swap` makes the right speaker the main one.
 
-    Raises BadInput: the row has a `problem`, the audio is no stereo or can't be read, or a word or an utterance
-    has no length or is outside it.
+    Raises BadInput: the audio is no stereo, too long, or can't be read, or a word or an utterance has no length or
+    is outside it.
     """
-    if row.get("problem"):
-        raise BadInput(row["problem"], row["remedy"])
     audio = row["audio"]
     info = read_header(audio)
-    if info.channels != 2:
-        raise BadInput(f"its audio has {counted(info.channels, 'channel')}, not 2", "build the conversation again")
-    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
-        raise BadInput(f"its audio has a sample rate of {info.sample_rate} Hz", "build the conversation again")
     hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
-    if hours > most:
+    if info.channels != 2 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE or hours > most:
         raise BadInput(
-            f"its audio has {hours:.1f} h, and {most:.1f} h are read at most at {sample_rate} Hz",
-            "build it again with a shorter --max-conversation",
+            f"its audio has {counted(info.channels, 'channel')}, {info.sample_rate} Hz and {hours:.1f} h, "
+            f"not 2, {LOWEST_RATE} to {HIGHEST_RATE} Hz and at most {most:.1f} h",
+            "build it again (if it is too long, with a shorter --max-conversation)",
         )
     pcm = read_pcm(audio, sample_rate=sample_rate)
     main, other = ("right", "left") if swap else ("left", "right")

@@ -184,7 +184,7 @@ class ExportFormat(Generic[T]):
         reader: the trainer or tool. holds: the parts of a row, and where. loses: the parts that are left out.
         checked: the code that reads it back in the tests.
         write: writes the files of an item, and yields the entries of the lists. Raises BadInput before it writes.
-        open: makes the item of a row. Raises BadInput for one that can't be used.
+        open: makes the item of a row. Raises BadInput for one that it can't write.
         finish: returns the texts of the lists, by their names, once all is written and divided.
         manifests: names that mark the folder as complete.
         sides: of the division.
@@ -289,6 +289,9 @@ def write_export(
         if name in entries:
             remedy = "run `dailytalk check` on the dataset"
             raise DailytalkError(f"the {format.noun} {name!r} occurs twice", remedy)
+        if row.get("problem"):
+            rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
+            continue
         try:
             item = format.open(row, run)
             written = [*format.write(run, item)]
@@ -300,17 +303,10 @@ def write_export(
         if written:
             length = sum(entry.seconds for entry in written)
             voices.append(SplitVoice(name, item.apart, name, length, parent_of(row)))
-    if not voices:
-        why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
-        reason = f" ({why[0]})" if why else ""
-        remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
-        raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
     if len(format.sides) == 1:
         run.side = dict.fromkeys(entries, format.sides[0])
     elif sides is not None:
         run.side = {voice.id: sides[voice.id] for voice in voices}
-        if "train" not in run.side.values():
-            raise DailytalkError("no conversation is left to train on", "give an eval share to divide them again")
     else:
         if before is None:
             before = {} if chosen.divide_anew else divided_before(out)
@@ -322,6 +318,12 @@ def write_export(
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}
     for voice in voices:
         lists[run.side[voice.id]] += entries[voice.id]
+    if not lists[format.sides[0]]:
+        why = [*(f"{reject.id}: {reject.reason}" for reject in rejects), *run.left_out]
+        why += ["all have another split (--divide-anew divides them)"] if voices else []
+        reason = f" ({why[0]})" if why else ""
+        remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
+        raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
     texts = format.finish(run, lists)
     if len(format.sides) > 1:  # those that this export lacks may come back in the next one
         target.write_text(DIVISION, json_document({**(before or {}), **run.side}))

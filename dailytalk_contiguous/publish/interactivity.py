@@ -192,8 +192,6 @@ def roles(swap: bool) -> dict[str, str]:
 
 def usable_licence(row: Row) -> str | None:
     """Return the licence of a row's source, if the row names it. Raises BadInput for a row without clips."""
-    if row["problem"]:
-        raise BadInput(row["problem"], row["remedy"])
     if row["labels"]:
         raise BadInput("it is a clip of one speaker", "name conversations")
     verdict = verdict_of(all_findings(tables_from([row])), 1)
@@ -212,7 +210,7 @@ class ClipChoice:
         self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
-        if not self._per_kind:
+        if not self._per_kind or row["problem"]:
             return
         try:
             usable_licence(row)

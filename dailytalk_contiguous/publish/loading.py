@@ -81,13 +81,12 @@ def load(
     else:
         named = where if isinstance(where, Reference) else reference(where)
         version = open_version(named.at(revision), token)
-    if state is not None and isinstance(version.where, Reference) and version.where.revision is None:
+    moves = isinstance(version.where, Reference) and version.where.revision is None
+    if state is not None and (moves or not (streaming and split)):
         raise DailytalkError(
-            "a state holds only for the version that it was taken from, and the main branch moves",
-            "give revision= the tag or commit, both before and after the stop",
+            "a state is that of a stream of one split of one version, and the main branch moves",
+            "give streaming=True, the split, and as revision= the tag or commit, before and after the stop",
         )
-    if state is not None and not (streaming and split):
-        raise DailytalkError("a state is that of a stream of one split", "give streaming=True and the split")
     configs, items = {name: [*splits] for name, splits in version.configs.items()}, None
     if isinstance(version.where, Path) and not configs:
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
@@ -131,7 +130,7 @@ def load(
                 split=split,
                 **options,
             )
-    data = _with_stereo(data, version)
+    data = _with_stereo(data)
     if state is not None:
         data.load_state_dict(dict(state))
     return data
@@ -146,13 +145,12 @@ def _clips(items: Shards, split: str | None, options: Mapping[str, Any]) -> Any:
     """The clips of a work folder in the splits that they have, of which a shard holds several."""
     present = {*items.splits().values()}
     names = [name for name in schema.SPLITS if name in present]
-    if split not in (None, *names):
-        raise DailytalkError(f"{items.where} has no split {split!r}", f"choose one of {', '.join(names)}")
     shown = [name for name in schema.LABELLED if name != "split"]
     options = {**options, "columns": options["columns"] or shown, "data_files": _paths(items.files)}
     parts = {
         name: load_dataset("parquet", split="train", filters=[("split", "==", name)], **options)
-        for name in ([split] if split else names)
+        for name in names
+        if split in (None, name)
     }
     kind = datasets.IterableDatasetDict if options["streaming"] else datasets.DatasetDict
     return parts[split] if split else kind(parts)
@@ -169,12 +167,10 @@ def _name_in_errors(version: Version) -> Iterator[None]:
         ) from None
 
 
-def _with_stereo(data: Any, version: Version) -> Any:
+def _with_stereo(data: Any) -> Any:
     if isinstance(data, dict):
-        return type(data)({split: _with_stereo(part, version) for split, part in data.items()})
-    if data.features is None:
-        raise DailytalkError(f"{version} does not declare its columns", "load it with `datasets`, and map it")
-    for name, feature in data.features.items():
+        return type(data)({split: _with_stereo(part) for split, part in data.items()})
+    for name, feature in (data.features or {}).items():  # None of a stream that does not declare its columns
         if isinstance(feature, Audio) or feature == schema.AUDIO:
             data = data.cast_column(name, StereoFeature())
     return data

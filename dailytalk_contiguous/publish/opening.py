@@ -109,13 +109,9 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
     """
     name, remedy = f"the {STATS} of {where}", f"name a {STATS}, or what has one"
     if isinstance(where, Path):
-        if where.is_dir() and not (where / STATS).exists():
-            raise DailytalkError(f"{as_text(where)!r} has no {STATS}", "run the command that made it again")
         path = inside(where, STATS) if where.is_dir() else where
         ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private
         return reference_of(read_json(path, remedy, MOST_OWN_BYTES), ending)
-    if STATS not in where.names:
-        raise DailytalkError(f"{where} has no {STATS}", "publish it again, or name a work folder")
     return reference_of(parse_json(where.read(STATS), name, remedy, MOST_OWN_BYTES), str(where))
 
 

@@ -210,7 +210,7 @@ class Version:
     def path(self, name: str) -> Path:
         """Return the path of a file; one on the Hub is downloaded.
 
-        Raises DailytalkError if it is no regular file, a symbolic link out of the folder, or can't be had.
+        Raises DailytalkError if it is a symbolic link out of the folder, or can't be had.
         """
         if isinstance(self.where, Reference):
             token = self._files and self._files.token
@@ -220,8 +220,6 @@ class Version:
         path = self.where / name
         if not is_inside(path, self.where):
             raise DailytalkError(f"{name} of {self} is a symbolic link out of its folder", COPY)
-        if not path.is_file():
-            raise DailytalkError(f"{name} of {self} is not a regular file", "download this version again")
         return path
 
     def open(self, name: str) -> BinaryIO:

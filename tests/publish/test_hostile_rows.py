@@ -81,7 +81,7 @@ def test_path_in_a_published_version_is_never_exported_or_loaded(
         data = load(place, split="train")
         by_name = {row["conversation_id"]: row["audio"] for row in data}
         assert len(by_name["good"]["array"])
-        with pytest.raises(BadInput, match="path in a dataset is never opened"):
+        with pytest.raises(BadInput, match="never a path"):
             by_name["evil"].read()
 
 
@@ -322,9 +322,9 @@ def test_few_bytes_that_would_fill_memory_are_a_reject(dailytalk: Command, tmp_p
     done = dailytalk("export", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--json")
     assert done.code == 3, done.err
     (reject,) = json.loads(done.out)["rejects"]
-    assert reject["reason"] == "its audio has a sample rate of 1 Hz"
+    assert reject["reason"].startswith("its audio has 2 channels, 1 Hz and 2.2 h")
     assert [path.stem for path in (tmp_path / "out").rglob("*.wav")] == ["good"]
-    with pytest.raises(BadInput, match=r"its audio has 0\.0 h, and 0\.0 h are read at most at 96000000 Hz"):
+    with pytest.raises(BadInput, match=r"and at most 0\.0 h"):
         conversation(built_row("good"), 96_000_000, swap=False)
 
 

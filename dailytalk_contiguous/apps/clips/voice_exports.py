@@ -169,8 +169,6 @@ def _plain(text: str, export: exports.Export) -> str:
 
 def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
-    if row.get("problem"):
-        raise BadInput(row["problem"], row["remedy"])
     name, rate, labels = row["conversation_id"], export.sample_rate, row.get("labels")
     if "audio_file" in row:
         stem, text = PurePosixPath(row["audio_file"]).stem, row["text"]
