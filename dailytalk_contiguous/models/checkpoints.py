@@ -173,10 +173,12 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
         if listed := find(name, (file + _LIST,)):
             files = _listed(name, listed[file + _LIST], Path(file).suffix)
             paths = find(name, files)
-            if lacking := sorted(set(files) - paths.keys()):
-                raise ModelMissing(f"{name!r} lacks {lacking[0]}", "download it again")
-            return StoredModel(name, config, preparation, [paths[part] for part in files])
-    raise ModelMissing(f"{name!r} has no {' and no '.join(WEIGHT_FILES)}", f"download it again, or {FIND_REMEDY}")
+            if len(paths) == len(files):
+                return StoredModel(name, config, preparation, [paths[part] for part in files])
+    raise ModelMissing(
+        f"{name!r} has no {' and no '.join(WEIGHT_FILES)}, or not all of their parts",
+        f"download it again, or {FIND_REMEDY}",
+    )
 
 
 def find_files(name: str, files: Collection[str], fetch: bool = True) -> dict[str, Path]:

@@ -217,8 +217,6 @@ def _bundled() -> Codebook:
 
 
 def _read(folder: Path) -> Codebook:
-    if not (folder / ABOUT).exists():
-        raise BadInput(f"there is no codebook in {as_text(folder)!r}", "check the path")
     about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
     path = as_text(folder / ABOUT)
     if not isinstance(about, dict) or "layout" not in about:
@@ -229,13 +227,12 @@ def _read(folder: Path) -> Codebook:
         return Codebook(_centres(folder, about["n_clusters"]), dict.fromkeys(CONTOURS, 1.0), silence=False)
     expect(about, _SHAPE, path, _REMEDY)
     weights = about["weights"]
-    if about["layout"] != LAYOUT or about["features"] != [*CONTOURS] or len(weights) != len(CONTOURS):
+    is_known = about["layout"] == LAYOUT and about["features"] == [*CONTOURS]
+    if not is_known or len(weights) != len(CONTOURS) or not are_weights(weights):
         raise BadInput(
-            f"{path}: layout {about['layout']}, {len(weights)} weights, features {quoted(about['features'])}",
-            f"update dailytalk-contiguous; it reads layout {LAYOUT} of {', '.join(CONTOURS)}",
+            f"{path}: layout {about['layout']}, features {quoted(about['features'])}, weights {quoted(weights)}",
+            f"update dailytalk-contiguous; it reads layout {LAYOUT} of {', '.join(CONTOURS)}; {WEIGHTS_REMEDY}",
         )
-    if not are_weights(weights):
-        raise BadInput(f"{path}: its weights are {weights}", WEIGHTS_REMEDY)
     about["sizes"] = tuple(about["sizes"])
     codebook = Codebook(
         _centres(folder, about["n_clusters"] - 1),

@@ -117,10 +117,8 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
 
 
 def check_new(folder: Path) -> None:
-    """Raise DailytalkError for a file, and for a folder that holds more than the checkpoints of a training."""
-    if folder.exists() and not folder.is_dir():
-        raise DailytalkError(f"{as_text(folder)!r} is no folder", "name a new folder")
-    if folder.is_dir() and {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS}:
+    """Raise DailytalkError for a folder that holds more than the checkpoints of a training, OSError for a file."""
+    if folder.exists() and {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS}:
         what = "a model already" if (folder / ABOUT).exists() else "other things than a model"
         raise DailytalkError(f"{as_text(folder)!r} holds {what}", "name a new folder")
 

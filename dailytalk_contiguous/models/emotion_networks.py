@@ -214,11 +214,11 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
     if not fits(labels, [str]) or not 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS:
         raise ModelMissing(f"{checkpoint.name!r} has no list of different labels", _CHECKPOINT)
-    if sum(label.strip().lower() in CLASS_OF_LABEL for label in labels) < _LEAST_EMOTIONS:
+    is_emotion = [label.strip().lower() in CLASS_OF_LABEL for label in labels]
+    kind = checkpoint.config.get("problem_type")
+    if sum(is_emotion) < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
         several = ", ".join(labels[:5])
-        raise ModelMissing(f"{checkpoint.name!r} tells no emotions apart, but {several}", _CHECKPOINT)
-    if checkpoint.config.get("problem_type") not in (None, "single_label_classification"):
-        raise ModelMissing(f"{checkpoint.name!r} does not choose one of its labels", _CHECKPOINT)
+        raise ModelMissing(f"{checkpoint.name!r} does not choose an emotion ({several}; {kind})", _CHECKPOINT)
     return labels
 
 

@@ -131,8 +131,10 @@ def synthesise(
     """Say a line; the samples are float32. Raises as `Synthesiser.speak` does.
 
     And SynthesisFailed for speech that can't be used, or an exception: of a person's own engine that costs a line,
-    and not the run.
+    and not the run. And where the voice is to be cloned and `samples` are missing: services would take any voice.
     """
+    if synthesiser.voice == CLONE and not samples:
+        raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
     try:
         spoken = synthesiser.speak(line, samples, reserve)
         sound, rate, cost = np.asarray(spoken.samples), int(spoken.sample_rate), float(spoken.cost)

@@ -115,11 +115,10 @@ class LinearEmotion:
     @classmethod
     def of_folder(cls, folder: EmotionFolder) -> "LinearEmotion":
         """The model of a folder. Raises ModelMissing for weights that are not of this kind."""
-        if folder.settings.get("measures") != [*MEASURES]:
-            raise ModelMissing(f"{folder.about}: it was trained on other measures", RETRAIN)
         weights = folder.weights(linear_shapes(len(folder.classes)))
-        if not all((weights[name] > 0).all() for name in ("spread_alone", "spread_relative")):
-            raise ModelMissing(f"{folder.weights_path}: its spreads are not over 0", RETRAIN)
+        is_spread = all((weights[name] > 0).all() for name in ("spread_alone", "spread_relative"))
+        if folder.settings.get("measures") != [*MEASURES] or not is_spread:
+            raise ModelMissing(f"{folder.about}: it has other measures, or spreads that are not over 0", RETRAIN)
         return cls(folder.name, folder.classes, weights, folder.temperature)
 
     def settings(self) -> dict[str, Any]:

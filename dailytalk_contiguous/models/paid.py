@@ -397,11 +397,11 @@ class Client:
                 except Closed:
                     return
                 except ShortRead as error:
-                    message = self._message(body)
-                    if not body:
-                        raise self._short(error) from None
-                    reason = f"answered with {kind}, not with a stream" + (f" ({message})" if message else "")
-                    raise _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True) from None
+                    short = self._short(error)
+                    if body:
+                        reason = f"answered with {kind}, not with a stream {self._message(body)}".rstrip()
+                        short = _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
+                    raise short from None
         except _Trouble as trouble:
             if feed.closed and trouble.paid:  # which is why it ended
                 return
@@ -501,9 +501,6 @@ class Client:
 
     def _connection_trouble(self, error: requests.RequestException | HTTPError, paid: bool) -> _Trouble:
         cause = getattr(error.args[0] if error.args else None, "reason", None)
-        if isinstance(error, requests.exceptions.SSLError):
-            remedy = "check its address, and this machine's clock and certificates"
-            return _Trouble(f"at {self.base_url} has no valid certificate", remedy, final=True, everywhere=True)
         unreachable = isinstance(error, requests.ConnectTimeout | requests.exceptions.ProxyError)
         if unreachable or isinstance(cause, NewConnectionError):
             return _Trouble(f"at {self.base_url} can't be reached", _CHECK_ADDRESS, everywhere=True)
@@ -512,7 +509,8 @@ class Client:
             never = not self._reached and not paid
             reason = f"at {self.base_url} accepts requests and answers none" if never else "fell silent"
             return _Trouble(reason, _CHECK_ADDRESS if never else "", paid=paid, everywhere=never)
-        if isinstance(error, requests.ConnectionError | HTTPError):  # of urllib3: while the answer was read
+        is_unsafe = isinstance(error, requests.exceptions.SSLError)
+        if isinstance(error, requests.ConnectionError | HTTPError) and not is_unsafe:  # of urllib3: while reading
             return _Trouble("broke off its answer", paid=paid)
         reason = f"at {self.base_url} can't be asked ({type(error).__name__})"
         return _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)

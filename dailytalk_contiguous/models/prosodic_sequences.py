@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import contours
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
@@ -53,13 +53,8 @@ class ProsodicClusterSequences:
         self.codebook = Codebook.load(prosodic_cluster_model_dir)
 
     def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
-        """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array.
-
-        Raises BadInput for no rate of speech.
-        """
+        """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array."""
         samples = np.asarray(audio, np.float32)
-        if not LOWEST_RATE <= sr <= HIGHEST_RATE:
-            raise BadInput(f"the sample rate is {sr} Hz", f"give {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         if sr != ANALYSIS_RATE:
             samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
         return audio.new_tensor(samples) if hasattr(audio, "new_tensor") else samples
@@ -110,15 +105,12 @@ class ProsodicClusterSequences:
             several = np.atleast_2d(np.asarray(audio, np.float32))
         elif len(audio) and np.ndim(several[0]) == 0:
             several = [audio]
-        counts = None if lengths is None else np.asarray(lengths, int).tolist()
-        if counts is not None and len(counts) != len(several):
-            raise BadInput(f"there are {len(counts)} lengths for {len(several)} sounds", "give one for each")
-        for place, sound in enumerate(np.asarray(sound, np.float32) for sound in several):
-            if sound.ndim != 1:
-                raise BadInput(f"a sound has the shape {sound.shape}", "give (n,) each, a channel at a time")
-            count = len(sound) if counts is None else counts[place]
-            if not 0 <= count <= len(sound):
-                raise BadInput(f"sound {place} has {len(sound)} samples, not {count}", "correct its length")
+        sounds = [np.asarray(sound, np.float32) for sound in several]
+        counts = list(map(len, sounds)) if lengths is None else np.asarray(lengths, int).tolist()
+        for place, (sound, count) in enumerate(zip(sounds, counts, strict=True)):
+            if sound.ndim != 1 or not 0 <= count <= len(sound):
+                reason = f"sound {place} has the shape {sound.shape}, and {count} samples of it are asked for"
+                raise BadInput(reason, "give (n,) each, a channel at a time, and lengths within them")
             if self.max_duration is not None and count > self.max_duration * ANALYSIS_RATE:
                 raise BadInput(
                     f"sound {place} has {count / ANALYSIS_RATE:g} s",

@@ -33,12 +33,11 @@ def language_of_texts(texts: Iterable[str]) -> str:
     """
     text = " ".join(texts)
     n_words = len(split_words(text))
-    if n_words < LEAST_WORDS:
-        count = f"{counted(n_words, 'word')}, under {LEAST_WORDS}"
-        raise BadInput(f"its transcript is too short to know its language ({count})", _REMEDY)
     (likeliest, share), (second, other) = _identifier().rank(text)[:2]
-    if other >= CLOSE_SECOND * share or likeliest == _NO_LANGUAGE:
-        raise BadInput(f"the language of its transcript is not clear: {likeliest} or {second}", _REMEDY)
+    if n_words < LEAST_WORDS or other >= CLOSE_SECOND * share or likeliest == _NO_LANGUAGE:
+        count = f"{counted(n_words, 'word')}, and {LEAST_WORDS} are needed"
+        reason = f"the language of its transcript is not clear: {likeliest} or {second}, by {count}"
+        raise BadInput(reason, _REMEDY)
     return str(likeliest)
 
 

@@ -359,15 +359,12 @@ def check_language(model: str, language: str) -> None:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
 
     codes = () if language == "auto" else language.split(",")
-    unknown = [code for code in codes if model and code not in _LANGUAGE_CODES]
-    if unknown or len(codes) > 2:
+    known = {"en"} if model.endswith(".en") else {*_LANGUAGE_CODES}
+    if len(codes) > 2 or (model and {*codes} - known):
         raise DailytalkError(
-            f"the language {', '.join(unknown) or language} is none of Whisper's",
-            "name one by its ISO 639-1 code, such as en, or two for left and right, such as en,es",
-        )
-    if model.endswith(".en") and {*codes} - {"en"}:
-        raise DailytalkError(
-            f"Whisper {model} knows English only, not {language}", f"use --asr-model {model.removesuffix('.en')}"
+            f"Whisper {model} does not know the language {language}",
+            "name one by its ISO 639-1 code, such as en, or two for left and right, such as en,es; a model whose "
+            "name ends in .en knows English only",
         )
 
 

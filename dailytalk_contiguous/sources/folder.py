@@ -362,13 +362,9 @@ def _check(info: AudioHeader, channel: str) -> None:
         raise BadInput(
             f"its sample rate is {info.sample_rate} Hz", f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
         )
-    if info.channels > 2:
-        raise BadInput(f"it has {info.channels} channels", "export it with one speaker left and one right")
-    if info.channels == 1 and channel != "mix":
-        raise BadInput(
-            "it has one channel (mono), not one for each of two speakers",
-            ONE_CHANNEL,
-        )
+    if info.channels > 2 or (info.channels == 1 and channel != "mix"):
+        count = "one channel (mono)" if info.channels == 1 else f"{info.channels} channels"
+        raise BadInput(f"it has {count}, not one for each of two speakers", ONE_CHANNEL)
 
 
 def no_conversation(identity: str, reason: str | None, remedy: str | None) -> dict[str, Any]:

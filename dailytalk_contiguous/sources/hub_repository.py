@@ -220,9 +220,10 @@ def chosen_files(repository: Repository) -> list[str]:
     chosen = [path for path in files if not choice.split or choice.split in path.split("/")[:-1]]
     if not chosen:
         folders = sorted({part for path in files for part in path.split("/")[:-1]})
+        where = f" in a folder {choice.split!r}" if choice.split else ", no Parquet and no WebDataset shards"
         raise DailytalkError(
-            f"{repository.reference.repo} has no folder {choice.split!r} with audio files",
-            f"choose --split from {', '.join(folders)}" if folders else "leave --split out",
+            f"{repository.reference.repo} has no audio files{where}",
+            f"choose --split from {', '.join(folders)}" if folders else "name a dataset of recordings",
         )
     return chosen
 
@@ -548,9 +549,8 @@ def _write_all(plan: TablePlan, repository: Repository) -> dict[str, Any]:
 def _name(row: Row, plan: TablePlan, split: str) -> str | None:
     """The name of a row's recording; None where nothing names it. File names begin with their split."""
     if plan.named_by and plan.named_by != KEY:
-        if row.get(plan.named_by) in (None, ""):
-            raise BadInput(f"its {plan.named_by} is empty", "choose another --id-column")
-        return table_file_name(str(row[plan.named_by]))
+        own = row.get(plan.named_by)
+        return table_file_name("" if own is None else str(own))
     value = row.get(plan.audio)
     path = row.get(KEY) or (value.get("path") if isinstance(value, dict) else None)
     if not path:
@@ -609,15 +609,10 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
 def _audio_column(repository: Repository, names: list[str], audio: list[str]) -> str:
     if chosen := repository.choice.audio_column:
         return _one_of(names, chosen, "column", "--audio-column", repository)
-    if not audio:
+    if len(audio) != 1:
+        columns = f"{'several columns' if audio else 'no column'} with audio ({', '.join(audio or names)})"
         raise DailytalkError(
-            f"{repository.reference.repo} has no column with audio ({', '.join(names)})",
-            "name it with --audio-column if one holds encoded audio, or choose another --config",
-        )
-    if len(audio) > 1:
-        raise DailytalkError(
-            f"{repository.reference.repo} has several columns with audio ({', '.join(audio)})",
-            "choose one with --audio-column",
+            f"{repository.reference.repo} has {columns}", "choose one with --audio-column, or another --config"
         )
     return audio[0]
 
@@ -760,15 +755,10 @@ def to_fetch(repository: Repository) -> ToFetch:
 
 def in_tables(repository: Repository) -> bool:
     """Whether the recordings are in tables: whichever holds more bytes, because either may come with samples of
-    the other (a picture of a table, a few files to listen to). Raises DailytalkError if there are neither."""
+    the other (a picture of a table, a few files to listen to)."""
     files = repository.files
     tables = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
     audio = sum(files[path].size for path in audio_files(files))
-    if not tables and not audio:
-        raise DailytalkError(
-            f"{repository.reference.repo} holds no audio files, no Parquet and no WebDataset shards",
-            "name a dataset of recordings",
-        )
     wants_tables = repository.choice.config or repository.choice.audio_column or repository.choice.id_column
     return tables > audio or bool(tables and wants_tables)
 

@@ -35,39 +35,38 @@ def store_errors(address: str) -> Iterator[None]:
     """
     try:
         yield
-    except ImportError:
-        extra = EXTRAS[address.partition(":")[0]]
-        raise DailytalkError(
-            f"{address} needs a package that is not installed", f"pip install 'dailytalk-contiguous[{extra}]'"
-        ) from None
-    except FileNotFoundError as error:
-        if error.filename is not None:
-            raise
-        raise DailytalkError(f"there is no bucket or no object at {address}", "check the address") from None
-    except PermissionError as error:
-        if error.filename is not None:
-            raise
-        raise _refused(address) from None
     except Exception as error:
-        module, name = type(error).__module__.partition(".")[0], type(error).__name__
-        status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
-        if "Credentials" in name or "Auth" in name or status in (401, 403):
-            raise _refused(address) from None
-        unnamed = isinstance(error, OSError) and error.filename is None and error.errno in (None, 5)
-        if unnamed or module in CLIENTS:
-            raise DailytalkError(
-                f"the store of {address} failed or can't be reached ({name})",
-                "check the network and run the same command again: what is finished is kept",
-            ) from None
-        raise
+        if (problem := _problem_of(error, address)) is None:
+            raise
+        raise problem from None
 
 
-def _refused(address: str) -> DailytalkError:
-    return DailytalkError(
-        f"the store refuses access to {address}",
-        "set credentials that may read and write there "
-        "(for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; for hf://: HF_TOKEN)",
-    )
+def _problem_of(error: Exception, address: str) -> DailytalkError | None:
+    """The sentence for an error of a store; None for an error of this machine."""
+    name = type(error).__name__
+    of_file = isinstance(error, OSError) and error.filename is not None
+    status = getattr(getattr(error, "response", None), "status_code", None)  # of the Hub's client
+    if isinstance(error, ImportError):
+        extra = EXTRAS[address.partition(":")[0]]
+        return DailytalkError(
+            f"{address} needs a package that is not installed", f"pip install 'dailytalk-contiguous[{extra}]'"
+        )
+    if isinstance(error, FileNotFoundError) and not of_file:
+        return DailytalkError(f"there is no bucket or no object at {address}", "check the address")
+    is_denied = isinstance(error, PermissionError) and not of_file
+    if is_denied or "Credentials" in name or "Auth" in name or status in (401, 403):
+        return DailytalkError(
+            f"the store refuses access to {address}",
+            "set credentials that may read and write there "
+            "(for s3://: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY; for hf://: HF_TOKEN)",
+        )
+    is_cut_off = isinstance(error, OSError) and not of_file and error.errno in (None, 5)
+    if is_cut_off or type(error).__module__.partition(".")[0] in CLIENTS:
+        return DailytalkError(
+            f"the store of {address} failed or can't be reached ({name})",
+            "check the network and run the same command again: what is finished is kept",
+        )
+    return None
 
 
 # Folders in object storage (`s3://`, `gs://`, `hf://`) and the copies of their files on this machine.

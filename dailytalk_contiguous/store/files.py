@@ -204,15 +204,13 @@ def inside(root: Path, name: str | Path) -> Path:
     """
     path = root / name
     try:
-        if not is_inside(path, root):
-            remedy = "copy the file into the folder"
-            raise BadInput(f"the path {quoted(str(name))} leads out of its folder", remedy)
-        is_other = path.exists() and not path.is_file()
+        is_file = is_inside(path, root) and (path.is_file() or not path.exists())
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no file can be called so"
         raise BadInput(f"the path {quoted(str(name))} can't be used ({reason})", "correct it") from None
-    if is_other:
-        raise BadInput(f"{quoted(str(name))} is not a regular file", "name a file")
+    if not is_file:
+        reason = f"the path {quoted(str(name))} leads out of its folder, or to what is no regular file"
+        raise BadInput(reason, "copy the file into the folder")
     return path
 
 

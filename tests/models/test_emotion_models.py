@@ -105,7 +105,7 @@ WIDE = np.zeros((len(MEASURES), 7), np.float32)
     [
         (about(kind="forest"), ABOUT, "describes no model"),
         (about(classes=["sad", 3]), ABOUT, "classes.2 is 3, not str"),
-        (about(settings={"measures": ["f0"]}), ABOUT, "trained on other measures"),
+        (about(settings={"measures": ["f0"]}), ABOUT, "other measures"),
         (weights(weights_alone=WIDE), WEIGHTS, "first, missing"),
         (weights(usual=None), WEIGHTS, "'usual' first"),
         (replaced(WEIGHTS, b"\x80\x04pickle"), WEIGHTS, "can't be read"),

@@ -114,10 +114,8 @@ def test_what_is_no_sequence_is_refused(encoder: ProsodicSequenceEncoder) -> Non
         encoder.embed([[1.5, 2.0]])
     with pytest.raises(BadInput, match="row 1 has no tokens"):
         encoder(torch.tensor([[1, 2], [-100, -100]]))
-    with pytest.raises(BadInput, match="integers"):
+    with pytest.raises(BadInput, match="row 0 is no sequence of whole numbers"):
         encoder(torch.rand(2, 3))
-    with pytest.raises(BadInput, match=r"lengths \[4\]"):
-        encoder(torch.tensor([[1, 2, 3]]), lengths=[4])
     with pytest.raises(BadInput, match="row 1 has 51 frames, more than the 50 of this encoder"):
         encoder(padded(sequences(20, 51)), training=True)
 

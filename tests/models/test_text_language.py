@@ -18,7 +18,7 @@ def test_a_call_is_in_its_language_however_it_is_cut_into_lines(language: str) -
 
 
 def test_few_words_and_words_of_any_language_are_not_guessed() -> None:
-    with pytest.raises(BadInput, match="under 20"):
+    with pytest.raises(BadInput, match="by 19 words"):
         language_of_texts(CALLS["en"].split()[:19])
     with pytest.raises(BadInput, match="not clear") as refused:
         language_of_texts(["mm-hm uh-huh okay hello hi bye"] * 4)

@@ -71,7 +71,10 @@ def test_unusable_recording_keeps_a_row_with_the_reason(
 def test_mono_is_taken_as_one_speaker_and_three_channels_never(tmp_path: Path) -> None:
     save(tmp_path / "one.wav", tones(1, channels=1))
     save(tmp_path / "three.wav", tones(1, channels=3))
-    assert [row["problem"] for row in rows(tmp_path, channel="mix")] == [None, "it has 3 channels"]
+    assert [row["problem"] for row in rows(tmp_path, channel="mix")] == [
+        None,
+        "it has 3 channels, not one for each of two speakers",
+    ]
 
 
 def test_links_to_nowhere_round_or_out_are_rejected(tmp_path: Path) -> None:

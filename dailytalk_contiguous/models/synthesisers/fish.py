@@ -28,13 +28,11 @@ from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
 from dailytalk_contiguous.models.contracts import (
-    CLONE,
     Engine,
     Line,
     Reserve,
     Spoken,
     Synthesiser,
-    SynthesisFailed,
     VoiceSample,
     VoiceSettings,
     checked_price,
@@ -159,12 +157,9 @@ class Fish(Synthesiser):
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises NotAnswered and DailytalkError as `Client.post` does, DailytalkError for a voice that a server of
-        one's own does not have, and SynthesisFailed if the voice is to be cloned and `samples` are missing: the
-        service would say it in any voice.
+        Raises NotAnswered and DailytalkError as `Client.post` does, also for a voice that a server of
+        one's own does not have.
         """
-        if self.voice == CLONE and not samples:
-            raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
         body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
         if samples:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
@@ -239,17 +234,14 @@ def read_stream_events(reply: Reply) -> Sound:
             chunks[number] = segments
             promised = max(promised, end)
     sounds = [read_wav(b"".join(parts)) for parts in files if any(parts)]
-    if not sounds:
-        raise ShortRead("its stream holds no audio")
-    samples = np.concatenate([part for part, _ in sounds])
-    sample_rate = sounds[0][1]
-    if len(samples) / sample_rate < promised - _ROUNDING_SECONDS:
-        raise ShortRead(f"its stream promises {promised:.2f} s and holds {len(samples) / sample_rate:.2f} s")
+    seconds = sum(len(part) / sample_rate for part, sample_rate in sounds)
+    if not sounds or seconds < promised - _ROUNDING_SECONDS:
+        raise ShortRead(f"its stream promises {promised:.2f} s of audio and holds {seconds:.2f} s")
     # A chunk without an alignment may hold any part of the text.
     is_aligned = all(chunks.values())
     return Sound(
-        samples,
-        sample_rate,
+        np.concatenate([part for part, _ in sounds]),
+        sounds[0][1],
         [segment for number in sorted(chunks) for segment in chunks[number]] if is_aligned else [],
     )
 
@@ -299,13 +291,11 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 
 
 def _audio_of(event: dict[str, Any]) -> bytes:
-    if "audio_base64" not in event:
-        reason = event.get("message") or event.get("error") or "no audio in an event"
-        raise ShortRead(f"its stream says: {str(reason)[:200]}")
     try:
         return binascii.a2b_base64(event["audio_base64"] or "", strict_mode=True)
-    except (TypeError, ValueError):
-        raise ShortRead("its stream holds audio that is no base64") from None
+    except (KeyError, TypeError, ValueError):
+        reason = event.get("message") or event.get("error") or "an event without audio in base64"
+        raise ShortRead(f"its stream says: {str(reason)[:200]}") from None
 
 
 def _aligned(event: dict[str, Any], alignment: Any) -> tuple[int, list[TimedText], float]:

@@ -31,7 +31,6 @@ from dailytalk_contiguous.models.contracts import (
     Reserve,
     Spoken,
     Synthesiser,
-    SynthesisFailed,
     VoiceSample,
     VoiceSettings,
     checked_price,
@@ -159,18 +158,13 @@ class OpenAISpeech(Synthesiser):
     def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
         """Say a line.
 
-        Raises NotAnswered and DailytalkError as `Client.post` does, DailytalkError for a tag that the model would
-        ignore and for samples if the server clones no voice, and SynthesisFailed if the voice is to be cloned and
-        there are none.
+        Raises NotAnswered and DailytalkError as `Client.post` does, and DailytalkError for a tag that the model
+        would ignore and for samples if the server clones no voice.
         """
-        if self.voice == CLONE and not samples:
-            raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
         if line.tag and self._is_public and self.model in WITHOUT_INSTRUCTIONS:
             raise DailytalkError(
                 f"{self.model} takes no instructions, so the tag {line.tag!r} would be lost", "use gpt-4o-mini-tts"
             )
-        if samples and self._is_public:
-            raise _no_clone("OpenAI")
         voice = self._cloned(samples[0], reserve) if samples else {"voice": self.voice}
         answer = self._ask(line, voice, reserve)
         sound = answer.value

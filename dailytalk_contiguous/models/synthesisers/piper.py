@@ -223,8 +223,6 @@ def _sentences(voice: Any, text: str, length_scale: float, speaker: int | None) 
 
     settings = SynthesisConfig(speaker_id=speaker, length_scale=length_scale, normalize_audio=False)
     for chunk in voice.synthesize(text, settings, include_alignments=True):
-        if chunk.phoneme_alignments is None:
-            raise SynthesisFailed("Piper gives no times for its phonemes", "reword or delete the line")
         samples = np.array(chunk.audio_float_array, np.float32)
         yield samples, [(aligned.phoneme, int(aligned.num_samples)) for aligned in chunk.phoneme_alignments]
 
