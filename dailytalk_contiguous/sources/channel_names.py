@@ -91,12 +91,13 @@ def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:
             sides[name] = _SIDES[_key(name)]
         elif name in numbers and (index := int(numbers[name][1]) - (not from_zero)) in (0, 1):
             sides[name] = CHANNELS[index]
+    listed = ", ".join(map(quoted, [*dict.fromkeys(names)][:6]))
     others = [name for name in dict.fromkeys(names) if name not in sides]
     free = [channel for channel in CHANNELS if channel not in sides.values()]
     if len(set(sides.values())) < len(sides) or (others and not free):
         raise broken(
             path,
-            f"has more than two speakers, or two of one side: {', '.join(map(quoted, [*dict.fromkeys(names)][:6]))}",
+            f"has more than two speakers, or two of one side: {listed}",
             "name two at most, A or left for the left channel and B or right for the right one",
         )
     return sides | {name: free[0] if len(free) == len(others) == 1 else OPEN + name for name in others}

@@ -93,12 +93,6 @@ class Script(Stage):
             object.__setattr__(self, "uses", (*self.uses, *(field.name for field in self.fields)))
 
     def row(self, row: Row) -> Row:
-        if "mix" in row["channel"]:
-            raise BadInput(
-                "it was tagged as one speaker (channel mix)", "tag both channels to re-voice one of them"
-            )
-        if not row["utterance_id"]:
-            raise BadInput("nobody speaks in it, so there is nothing to say", "leave it out")
         fields = (*FIELDS, *self.fields)
         lines = enumerate(transcript_lines(row, fields))
         return script_columns(row, ((line["utterance_id"], number, line) for number, line in lines), fields)
@@ -162,9 +156,10 @@ def script_columns(
 
     Raises BadInput if there is no line, or no channel for each of two speakers.
     """
-    if base["channels"] != 2:
+    if base["channels"] != 2 or "mix" in base["channel"]:
         raise BadInput(
-            f"its recording has {base['channels']} channels", "only recordings of two channels can be re-voiced"
+            "it has no channel for each of two speakers",
+            "only recordings of two channels, tagged without --channel mix, can be re-voiced",
         )
     runs = dict(zip(base["utterance_id"], base["run"], strict=True))
     written = dict(zip(base["utterance_id"], base.get("text") or (), strict=False))
@@ -174,7 +169,7 @@ def script_columns(
         for identity, number, line in lines
     ]
     if not utterances:
-        raise BadInput("none of its lines can be used", "mend its lines, or delete them to leave it out")
+        raise BadInput("it has no line that can be said", "mend its lines, or leave it out")
     # Not a side of which people deleted every line: a shard knows that it had some.
     present = {utterance["source_channel"] for utterance in utterances} | set(base["channel"])
     for channel in sorted(set(CHANNELS) - present):

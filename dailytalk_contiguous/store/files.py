@@ -156,10 +156,9 @@ FOLDER_LOCK = ".dailytalk-lock"
 def locked(lock: Path, reason: str, remedy: str) -> Iterator[None]:
     """Hold a lock file for this process. A lock ends with its process, however that ends.
 
-    Raises DailytalkError with this reason and remedy while another process holds it, and for a link in its place.
+    Raises DailytalkError with this reason and remedy while another process holds it, and OSError for a link in its
+    place.
     """
-    if lock.is_symlink():
-        raise DailytalkError(f"{as_text(lock)!r} is a symbolic link", "delete it")
     held = FileLock(lock, thread_local=False)  # a server takes and releases it in different threads
     try:
         held.acquire(timeout=0)

@@ -165,6 +165,8 @@ def hub_errors(what: object, kind: str = "dataset") -> Iterator[None]:
         known = (*EXPECTED, errors.EntryNotFoundError, DatasetsError)
         if isinstance(cause, known) and not isinstance(cause, DatasetBuildError):
             raise hub_error(cause, str(what), kind) from None
+        if cause is error:
+            raise
         raise cause from None
 
 

@@ -192,9 +192,8 @@ def test_side_whose_lines_people_deleted_stays_deleted() -> None:
 @pytest.mark.parametrize(
     ("columns", "reason", "remedy"),
     [
-        ({"channel": ["mix", "mix"]}, "it was tagged as one speaker (channel mix)", "tag both channels to "),
-        ({"utterance_id": []}, "nobody speaks in it, so there is nothing to say", "leave it out"),
-        ({"channels": 1}, "its recording has 1 channels", "only recordings of two channels can be re-voiced"),
+        ({"channel": ["mix", "mix"]}, "it has no channel for each of two speakers", "only recordings of two "),
+        ({"channels": 1}, "it has no channel for each of two speakers", "only recordings of two channels"),
     ],
 )
 def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any], reason: str, remedy: str) -> None:
@@ -202,3 +201,8 @@ def test_conversation_that_can_not_be_spoken_is_refused(columns: dict[str, Any],
         script(**columns)
     assert refused.value.reason == reason
     assert refused.value.remedy.startswith(remedy)
+
+
+def test_conversation_without_a_line_is_refused() -> None:
+    with pytest.raises(BadInput, match="it has no line that can be said"):
+        script_columns(base(), [])
