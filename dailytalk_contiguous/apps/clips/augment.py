@@ -22,7 +22,6 @@ from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
@@ -197,12 +196,10 @@ def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.
 def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float) -> Samples:
     """Return one channel with `noise`, of the same length, so soft that speech has `snr_db` more power than it.
 
-    The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder.
-    Raises BadInput for a silent clip.
+    The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder. A
+    silent clip, which `Condition` has rejected, gets none.
     """
     speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
-    if not speech:
-        raise BadInput("it holds no sound that noise could be set against", "leave it out")
     return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
 
 
@@ -228,7 +225,7 @@ class Augment(Stage):
     before (`f0_mean`, `snr_db`, …) are those of the source until they are measured again.
 
     `kinds` lists what may occur, so that a missing library is reported before the work begins. Raises BadInput for
-    audio that can't be read, is silent, or is too short for another pitch.
+    audio that can't be read, or is too short for another pitch.
     """
 
     kinds: tuple[str, ...] = setting(

@@ -123,20 +123,16 @@ def convert_recording(
         info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
     except OSError as error:
         raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
-    if not info.seconds:
-        raise BadInput("it holds no audio (0 s)", "copy or export the recording again")
     form = wanted.form_of(source)
     if os.path.lexists(target):
-        if os.path.realpath(target) in sources:
-            raise BadInput(f"{target.name!r} in --out is a recording of the input", "choose another --out")
         seconds, target_form = _form_of(target)
         is_same = target_form == form and abs(seconds - info.seconds) < MOST_OFF
         if is_same and not target.is_symlink() and target.stat().st_mtime_ns >= changed:
             return None
-        if not overwrite:
+        if not overwrite or os.path.realpath(target) in sources:
             raise BadInput(
                 f"{target.name!r} is in --out already, and was not made of it with these settings",
-                "pass --overwrite to replace it, or choose another --out",
+                "choose another --out, or pass --overwrite, which replaces all but recordings of the input",
             )
     with files.replacing(target) as file:
         if _form_of(recording.path)[1] == form:

@@ -129,7 +129,11 @@ class MixPart:
 
         Raises DailytalkError for a damaged manifest.
         """
-        banned = next((model for model in self.models if commercial and _forbids_sale(model)), None)
+        banned = "; ".join(
+            f"its {model.role.replace('_', ' ')} is from {model.name} ({model.licence}): no commercial use"
+            for model in self.models
+            if _forbids_sale(model)
+        )
         rejects: list[Reject] = []
         for side, name in self.manifests.items():
             entries = {entry["path"]: entry for entry in training_folder.entries(self.data / name)}
@@ -144,11 +148,7 @@ class MixPart:
                     ):
                         raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
                     licence = annotation.get("licence") or clip.get("licence") or self.licence
-                    if banned:
-                        made_by = f"its {banned.role.replace('_', ' ')} is from {banned.name} ({banned.licence})"
-                        remedy = "leave out --commercial, or make that folder again without the model"
-                        raise BadInput(f"{made_by}: no commercial use", remedy)
-                    if commercial and (reason := licensing.refusal(licence)):
+                    if commercial and (reason := banned or licensing.refusal(licence)):
                         raise BadInput(reason, "leave out --commercial")
                 except BadInput as problem:
                     rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))

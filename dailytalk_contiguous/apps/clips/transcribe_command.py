@@ -169,7 +169,9 @@ TRANSCRIBE_SETTINGS = cli_options.setting_options(Transcribe(device="cpu"))
 
 @cli_options.with_options(TRANSCRIBE_SETTINGS)
 def transcribe(
-    source: Path = argument("DIR", "Folder of clips of one speaker each, or audio/ in it."),
+    source: Path = argument(
+        "DIR", "Folder of clips of one speaker each, or audio/ in it.", exists=True, file_okay=False
+    ),
     out: Path | None = option(
         None,
         Panel.INPUT,
@@ -187,8 +189,6 @@ def transcribe(
     run the same command after a stop, or for clips that were added. Delete an entry to have its clip heard anew.
     """
     stages = transcribe_stages(profile, **cli_options.chosen(options, TRANSCRIBE_SETTINGS))
-    if not source.is_dir():
-        raise DailytalkError(f"{as_text(source)!r} is no folder", "name the folder of the clips")
     file = out or default_json(source)
     if out and (out.suffix.lower() != ".json" or out.is_dir()):
         file = out / WHISPER_JSON

@@ -183,8 +183,6 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
         pcm = conversation(row, rate, swap=False).pcm[round(utterance["start"] * rate) :, 0]
     if not (text := _plain(text or "", export)):
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
-    if not len(pcm):
-        raise BadInput("it holds no audio (0 s)", "leave it out")
     # Its own name where that is safe everywhere and no other clip has it, whatever the case.
     is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
     file = stem if is_free else file_name(name)

@@ -50,8 +50,7 @@ class ChatNetwork:
             try:
                 with quiet_transformers():
                     tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-                    if not tokenizer.chat_template:
-                        raise ModelMissing(f"{self._source!r} has no chat template", _REMEDY)
+                    tokenizer.get_chat_template()  # which raises if there is none
                     self._network = within_memory(lambda: self._read(folder), f"the model {self._source!r}")
             except DailytalkError:
                 raise

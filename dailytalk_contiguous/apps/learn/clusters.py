@@ -5,17 +5,17 @@ grow with the file. Frames without a voice are no part of it: they are token 0.
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dailytalk_contiguous.apps.learn.folds import check_sklearn
+from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.apps.learn.token_rows import contour_rows_of, contour_shards
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.contours import (
@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.contours import (
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.codebook import (
-    MOST_CLUSTERS,
     WEIGHTS,
     WEIGHTS_REMEDY,
     Codebook,
@@ -73,12 +72,11 @@ class ArrayClass:
     def add_batch(self, batch: ArrayLike) -> None:
         """Append frames, shape (n, features_dim).
 
-        Raises BadInput for another shape and for NaN or infinity.
+        Raises BadInput for another shape.
         """
         array = np.asarray(batch, np.float32)
         if array.ndim != 2 or array.shape[1] != self._array.shape[1]:
             raise BadInput(f"the frames have the shape {array.shape}", f"give (frames, {self._array.shape[1]})")
-        _check_finite(array)
         end = self._frames + len(array)
         if end > len(self._array):
             self._resize(max(end, 2 * len(self._array)))
@@ -99,12 +97,6 @@ class ArrayClass:
         array[: self._frames] = self._array[: self._frames]
         larger.replace(self.path)
         self._array = array
-
-
-def _check_finite(frames: FeatureArray) -> None:
-    wrong = ~np.isfinite(frames).all(axis=1)
-    if wrong.any():
-        raise BadInput(f"frame {int(wrong.argmax())} holds NaN or infinity", "extract it again")
 
 
 def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
@@ -181,15 +173,12 @@ class ClusteringPipeline:
         self.weights = dict(self.weights or WEIGHTS)
         self.codebook: Codebook | None = None
         self.device = resolve_device(self.device)
-        if not 2 <= self.n_clusters <= MOST_CLUSTERS:
-            raise DailytalkError(f"{self.n_clusters} clusters can't be made", f"choose 2 to {MOST_CLUSTERS}")
-        if self.input_features_dim != len(CONTOURS) or [*self.weights] != [*CONTOURS]:
+        names = [*self.weights] if self.input_features_dim == len(CONTOURS) else []
+        if names != [*CONTOURS] or not are_weights(self.weights.values()):
             raise DailytalkError(
-                f"features of {self.input_features_dim} columns with the weights of {', '.join(self.weights)}",
-                f"give {len(CONTOURS)} columns, and a weight for each of {', '.join(CONTOURS)}",
+                f"features of {self.input_features_dim} columns can't have the weights {self.weights}",
+                f"{WEIGHTS_REMEDY}, one for each of {', '.join(CONTOURS)}",
             )
-        if not are_weights(self.weights.values()):
-            raise DailytalkError(f"the weights are {self.weights}", WEIGHTS_REMEDY)
         ProsodicFeatureExtractor(emphasize_ratio=self.emphasize_ratio, smoothing_level=self.smoothing)
 
     def train(
@@ -210,11 +199,10 @@ class ClusteringPipeline:
             dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`).
             max_iter: Lloyd's steps.
 
-        Raises DailytalkError for fewer (different) voiced frames than clusters, and for an impossible reduction.
+        Raises DailytalkError for fewer (different) voiced frames than clusters, and for no frames of contours.
         """
-        check_sklearn()
+        check_installed("sklearn", "tokens")
         from sklearn.cluster import KMeans
-        from sklearn.decomposition import PCA
         from threadpoolctl import threadpool_limits
 
         assert self.weights is not None
@@ -235,15 +223,8 @@ class ClusteringPipeline:
             emphasize_ratio=self.emphasize_ratio,
         )
         columns = codebook.weighted(sample).astype(np.float64)
-        if reduced_dims is not None and dim_reducer_method == "pca":
-            columns = PCA(reduced_dims, svd_solver="covariance_eigh").fit_transform(columns)
-        elif reduced_dims is not None and dim_reducer_method == "umap":
-            from umap import UMAP
-
-            reducer = UMAP(n_components=reduced_dims, init="random", random_state=self.seed, n_jobs=1)
-            columns = reducer.fit_transform(columns)
-        elif reduced_dims is not None:
-            raise DailytalkError(f"features can't be reduced by {dim_reducer_method!r}", "choose pca or umap")
+        if reduced_dims is not None:
+            columns = _REDUCERS[dim_reducer_method](reduced_dims, self.seed).fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
             nearest = kmeans.fit_predict(columns)
@@ -267,7 +248,7 @@ class ClusteringPipeline:
 
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:
         """Evaluate the codebook's clusters on frames. Raises DailytalkError without a codebook."""
-        check_sklearn()
+        check_installed("sklearn", "tokens")
         from sklearn import metrics
 
         if self.codebook is None:
@@ -308,7 +289,22 @@ class ClusteringPipeline:
 
 def _array_of(features: ArrayClass | FeatureArray) -> FeatureArray:
     frames = features.finalize() if isinstance(features, ArrayClass) else features
-    if frames.ndim != 2 or frames.shape[1] != len(CONTOURS):
-        raise DailytalkError(f"the features have the shape {frames.shape}", f"give (frames, {len(CONTOURS)})")
-    _check_finite(frames)
+    if frames.ndim != 2 or frames.shape[1] != len(CONTOURS) or not np.isfinite(frames).all():
+        reason = f"features of the shape {frames.shape} are no frames of contours, or hold NaN or infinity"
+        raise DailytalkError(reason, f"give (frames, {len(CONTOURS)}), or extract them again")
     return frames
+
+
+def _pca(dimensions: int, seed: int) -> Any:
+    from sklearn.decomposition import PCA
+
+    return PCA(dimensions, svd_solver="covariance_eigh")
+
+
+def _umap(dimensions: int, seed: int) -> Any:
+    from umap import UMAP
+
+    return UMAP(n_components=dimensions, init="random", random_state=seed, n_jobs=1)
+
+
+_REDUCERS: Mapping[str, Callable[[int, int], Any]] = {"pca": _pca, "umap": _umap}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datasets import Features, List, Value
 
+from dailytalk_contiguous.apps.learn.token_rows import token_rows
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Row
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
@@ -25,27 +26,32 @@ COLUMNS = Features(
 )
 
 
-def write_embeddings(rows: Iterable[Row], encoder: ProsodicSequenceEncoder, out: Path) -> int:
-    """Embed the utterances of `token_rows`, and write them to `EMBEDDINGS` in a folder, whole or not at all.
+def write_embeddings(folder: Path, encoder: ProsodicSequenceEncoder, out: Path) -> int:
+    """Embed the utterances of a folder, and write them to `EMBEDDINGS` in another, whole or not at all.
 
-    Returns their number. Utterances without tokens, which last no time, are left out. Raises BadInput for tokens
-    of another codebook than the encoder's, DailytalkError for nothing to embed, OSError as the disk does.
+    Returns their number. Raises as `spoken_rows` does, and OSError as the disk does.
     """
-    spoken = [row for row in rows if row["prosody_tokens"]]
-    if not spoken:
-        raise DailytalkError("there is no utterance with tokens to embed", "encode recordings with speech")
-    for row in spoken:
-        check_codebook(row, encoder.config.prosody_model)
+    spoken = spoken_rows([folder], encoder.config.prosody_model)
     vectors = encoder.embed([row["prosody_tokens"] for row in spoken])
     table = [row | {"embedding": vector} for row, vector in zip(spoken, vectors, strict=True)]
     write_parquet(out / EMBEDDINGS, COLUMNS, [[{name: row[name] for name in COLUMNS} for row in table]])
     return len(spoken)
 
 
-def check_codebook(row: Row, prosody_model: str) -> None:
-    """Raise BadInput if a row's tokens are of another codebook than the known `prosody_model`."""
-    if prosody_model and row["prosody_model"] != prosody_model:
-        raise BadInput(
-            f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {prosody_model}",
-            "encode all of it, and what the encoder is trained on, with one codebook",
-        )
+def spoken_rows(folders: Iterable[Path], prosody_model: str = "") -> list[Row]:
+    """The rows of `token_rows` of folders, without utterances that last no time and have no tokens.
+
+    Raises BadInput for tokens of another codebook than `prosody_model` (or that of the first one), and
+    DailytalkError if there are none.
+    """
+    rows = [row for folder in folders for row in token_rows(folder) if row["prosody_tokens"]]
+    if not rows:
+        raise DailytalkError("there is no utterance with tokens", "encode recordings with speech")
+    known = prosody_model or rows[0]["prosody_model"]
+    for row in rows:
+        if row["prosody_model"] != known:
+            raise BadInput(
+                f"{row['id']} has tokens of the codebook {row['prosody_model']}, not of {known}",
+                "encode all of it, and what the encoder is trained on, with one codebook",
+            )
+    return rows

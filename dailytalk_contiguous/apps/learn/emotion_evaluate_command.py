@@ -14,7 +14,7 @@ from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion
 from dailytalk_contiguous.apps.learn.folds import FOLDS
 from dailytalk_contiguous.cli import options as cli_options
-from dailytalk_contiguous.cli.options import either, one_of
+from dailytalk_contiguous.cli.options import either, one_of, pair_of
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.emotions import CLASS_SETS, VOICE_LINEAR
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
@@ -57,21 +57,20 @@ def examples_asked(
         metavar="NAMES",
         show_default="six, or the model's",
     ),
-    mapping: list[str] | None = option(
-        None,
+    mapping: list[Any] = option(
+        [],
         Panel.INPUT,
         "The class for a label that is no class, such as calm=neutral.",
         "--map",
         metavar="LABEL=CLASS",
+        parser=pair_of,
+        show_default=False,
     ),
 ) -> EmotionExamples:
     """The examples for a command line; `model`: its classes are used if none are named.
 
     The arguments behind these two are options of each command that reads examples.
     """
-    pairs = [text.split("=") for text in mapping or ()]
-    if not all(len(pair) == 2 and all(pair) for pair in pairs):
-        raise BadValue(f"--map can't be {' '.join(mapping or ())!r}", "give LABEL=CLASS, such as calm=neutral")
     names: Sequence[str] | None = model.classes if model is not None and not classes else None
     if names is None and (names := CLASS_SETS.get(classes or "six", ())) == ():
         names = [name.strip() for name in classes.split(",")]
@@ -79,7 +78,7 @@ def examples_asked(
             raise BadValue(
                 f"--classes can't be {classes!r}", f"give {either(CLASS_SETS)}, or a list such as angry,happy,sad"
             )
-    return read_examples(inputs, names, dict(pairs))
+    return read_examples(inputs, names, dict(mapping))
 
 
 #: The options of commands that read examples, each an argument of `examples_asked`.

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
-from dailytalk_contiguous.apps.learn.folds import FOLDS, check_sklearn, divided
+from dailytalk_contiguous.apps.learn.folds import FOLDS, check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import calibration_error
 from dailytalk_contiguous.core.errors import BadInput
@@ -76,7 +76,7 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
 
     Raises DailytalkError if scikit-learn is missing, BadInput if the examples can't be divided.
     """
-    check_sklearn()
+    check_installed("sklearn", "tokens")
     original = examples.take(~examples.copies)
     named = pd.Series(np.array(original.classes)[original.labels])
     people = pd.Series(original.speakers).groupby(named).nunique()

@@ -184,10 +184,9 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
     if emotion is None:
         raise BadInput(f"it is {label}, which is no class", "")
     (utterance,) = row["utterances"]
-    if utterance["start"] is None or utterance["end"] is None:
-        raise BadInput("it is not in the sound", "")
-    if utterance["end"] - utterance["start"] > LONGEST_SECONDS:
-        raise BadInput(f"it is longer than {LONGEST_SECONDS:g} s", "")
+    start, end = utterance["start"], utterance["end"]
+    if start is None or end is None or end - start > LONGEST_SECONDS:
+        raise BadInput(f"it is not in the sound, or longer than {LONGEST_SECONDS:g} s", "")
     corpus = labels.get("corpus", "")
     return {
         "corpus": corpus,

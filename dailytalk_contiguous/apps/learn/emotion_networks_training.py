@@ -19,7 +19,7 @@ from torch import Tensor
 from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
-from dailytalk_contiguous.apps.learn.folds import divided
+from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import fit_temperature, softmax
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -61,7 +61,7 @@ def fit_network(
         DailytalkError: nothing can be held out, or the extra `train` is missing.
         ModelMissing: an encoder is missing, or lacks weights.
     """
-    training.check_installed()
+    check_installed("accelerate", "train")
     with contextlib.ExitStack() as stack:
         folder = work or Path(stack.enter_context(TemporaryDirectory()))
         stack.enter_context(quiet_transformers())

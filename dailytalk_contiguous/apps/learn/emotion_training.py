@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
-from dailytalk_contiguous.apps.learn.folds import check_sklearn, divided
+from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -51,12 +51,11 @@ def fit_emotion(
     """
     settings = settings or NetworkSettings()
     names = [name for place, name in enumerate(examples.classes) if (examples.labels == place).any()]
-    if len(names) < 2:
+    if len(names) < max(2, len(examples.classes)):
         raise DailytalkError(
-            f"all {counted(len(examples), 'utterance')} are {' '.join(names)}", "add others to tell it from"
+            f"all {counted(len(examples), 'utterance')} are {', '.join(names)}",
+            f"add some of each class, or leave classes out of --classes ({', '.join(examples.classes)})",
         )
-    if missing := [name for name in examples.classes if name not in names]:
-        raise DailytalkError(f"no utterance is {missing[0]!r}", "leave it out of --classes, or add some")
     if len(people := np.unique(examples.speakers)) < 2:
         raise DailytalkError(
             f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
@@ -75,7 +74,7 @@ def fit_emotion(
 
 def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmotion:
     """Train a `LinearEmotion`, in which each class has the same weight."""
-    check_sklearn()
+    check_installed("sklearn", "tokens")
     from threadpoolctl import threadpool_limits
 
     numbers = examples.sounds.measured(examples.numbers.tolist()).astype(np.float64)

@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.apps.learn.embeddings import EMBEDDINGS, check_codebook, write_embeddings
+from dailytalk_contiguous.apps.learn.embeddings import EMBEDDINGS, spoken_rows, write_embeddings
 from dailytalk_contiguous.apps.learn.masked_tokens import TrainingSettings, train_encoder
-from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
+from dailytalk_contiguous.apps.learn.token_rows import clusters_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import chosen_for
 from dailytalk_contiguous.core.wording import counted
@@ -38,14 +37,9 @@ def train(
     """
     cli_options.on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, cli_options.chosen(options, TRAIN_SETTINGS)))
-    sequences, codebook = [], ""
-    for row in (row for folder in folders for row in token_rows(folder)):
-        codebook = codebook or row["prosody_model"]
-        check_codebook(row, codebook)
-        if row["prosody_tokens"]:
-            sequences.append(np.asarray(row["prosody_tokens"], np.int16))
-    if not sequences:
-        raise DailytalkError("there is no utterance with tokens to train on", "encode recordings with speech")
+    rows = spoken_rows(folders)
+    sequences = [np.asarray(row["prosody_tokens"], np.int16) for row in rows]
+    codebook = rows[0]["prosody_model"]
     done = train_encoder(sequences, out, settings, clusters_of(codebook), codebook)
     perplexity, unigram = math.exp(done.valid_loss), math.exp(done.unigram_loss)
     details = [
@@ -81,7 +75,7 @@ def embed(
     cli_options.on_this_machine("--out", out)
     model = prosodic_encoder.open_encoder(encoder)
     model.to(resolve_device(device))  # type: ignore[arg-type]
-    count = write_embeddings(token_rows(folder), model, out)
+    count = write_embeddings(folder, model, out)
     written = as_text(out / EMBEDDINGS)
     return Outcome(
         {"out": written, "utterances": count, "size": model.config.hidden_dim},

@@ -13,10 +13,10 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 FOLDS = 5
 
 
-def check_sklearn() -> None:
-    """Raise DailytalkError if scikit-learn, which divides speakers and fits regressions, is not installed."""
-    if importlib.util.find_spec("sklearn") is None:
-        raise DailytalkError("scikit-learn is not installed", "pip install 'dailytalk-contiguous[tokens]'")
+def check_installed(package: str, extra: str) -> None:
+    """Raise DailytalkError if a package of an extra is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise DailytalkError(f"{package} is not installed", f"pip install 'dailytalk-contiguous[{extra}]'")
 
 
 def divided(

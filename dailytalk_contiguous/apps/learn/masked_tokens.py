@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional
 
 from dailytalk_contiguous.apps.learn import training
+from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
@@ -96,7 +97,7 @@ def train_encoder(
         DailytalkError: fewer than two sequences, a folder of something else or of a finished training, or the
             extra `train` is missing.
     """
-    training.check_installed()
+    check_installed("accelerate", "train")
     settings = settings or TrainingSettings()
     arrays = [
         check_tokens(sequence, n_tokens, f"sequence {place}", place) for place, sequence in enumerate(sequences)

@@ -1,7 +1,6 @@
 """The loop that trains every network here: transformers' `Trainer`, which goes on after a stop."""
 
 import hashlib
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,6 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from transformers.trainer import TRAINER_STATE_NAME
 
 from dailytalk_contiguous.cli.terminal import say
-from dailytalk_contiguous.core.errors import DailytalkError
-
-
-def check_installed() -> None:
-    if importlib.util.find_spec("accelerate") is None:
-        raise DailytalkError("training needs accelerate", "pip install 'dailytalk-contiguous[train]'")
 
 
 def arguments(folder: Path, device: str, **further: Any) -> TrainingArguments:

@@ -81,8 +81,6 @@ def _read(path: Path, *kinds: str) -> dict[str, Any]:
 
 
 def _check_answer(path: Path, key: dict[str, Any], clip: str, answer: dict[str, Any]) -> None:
-    if clip not in key["clips"]:
-        raise DailytalkError(f"{as_text(path)!r} rates the clip {clip!r}, which isn't in the test", "check it")
     fields = key["clips"][clip]
     offered = {"natural": PREFERENCES if fields.get("recorded") else (), "tag": fields.get("choices") or ()}
     if key["kind"] == KEY_KIND:

@@ -56,17 +56,10 @@ def retime(
     if source in (target, *target.parents) or source == target / DATASET:
         raise DailytalkError(f"--out {as_text(out)!r} is in the folder itself", "choose another folder")
     parents = finished_items(folder)
-    if parents.labelled:
-        raise DailytalkError(f"{folder} holds clips, which have no timing", "name a folder of conversations")
     if any(field.name == RETIMING for field in parents.fields):
         raise DailytalkError(f"{folder} holds variants already", "name the folder that they were made from")
-    target_items = open_items(like) if like else None
-    if target_items and (target_items.labelled or target_items.kind == "moshi"):
-        raise DailytalkError(
-            f"--like {like} holds no conversations with utterances", "name a work folder, or a dataset on the Hub"
-        )
     with shown_steps():
-        timing = timing_for(parents, target_items)
+        timing = timing_for(parents, open_items(like) if like else None)
     run_options = RunOptions(
         workers or 0, engine_options.parse_shard(shard), prune=prune, runner=runner, address=address
     )

@@ -52,8 +52,6 @@ class TakeConversation(Stage):
         taken = _opened(from_uri(row["folder"])).at(place, [*SMALL, "audio", *own])
         if taken["conversation_id"] != row["parent"]:
             raise BadInput("its folder has changed meanwhile", "run the same command again")
-        if taken["problem"]:
-            raise BadInput(taken["problem"], taken["remedy"])
         return {name: taken.get(name) for name in self.adds}
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, SHIFT, Transition, units_of
 from dailytalk_contiguous.core.documents import as_text, expect, parse_json, read_bytes
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.store.files import json_document, write_text
@@ -201,11 +201,8 @@ def log_turn(transition: Transition) -> float:
 
 
 def transitions_of(row: Row) -> list[Transition]:
-    """The transitions of a finished conversation, in order; none where nobody speaks."""
-    try:
-        return [unit.transition for unit in units_of(row) if unit.transition]
-    except BadInput:
-        return []
+    """The transitions of a finished conversation, in order."""
+    return [unit.transition for unit in units_of(row) if unit.transition]
 
 
 def timing_of(rows: Iterable[Row], target: str, like: Iterable[Row] | None = None) -> Timing:

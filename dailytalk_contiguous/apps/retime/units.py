@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import JOIN
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
@@ -83,12 +82,12 @@ class Unit(NamedTuple):
 
 
 def units_of(row: Mapping[str, Any]) -> list[Unit]:
-    """The units of a finished conversation, in order. Raises BadInput for one in which nobody speaks."""
+    """The units of a finished conversation, in order; none where nobody speaks."""
     heard = [(number, said) for number, said in enumerate(row["utterances"] or ()) if said["status"] != "dropped"]
     timed = [Timed(said["channel"], *(sounding_span(said) or (0.0, 0.0))) for _, said in heard]
     speech = stretches(timed)
     if not speech:
-        raise BadInput("nobody speaks in it", "leave it out")
+        return []
     unit_of: list[int] = []
     floors: list[int] = []
     for number, stretch in enumerate(speech):

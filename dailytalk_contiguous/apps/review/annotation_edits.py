@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.review.edits import EditChange, Json, change_between, edit, replayed
 from dailytalk_contiguous.apps.review.session import TAGS, Session
-from dailytalk_contiguous.core.documents import LATEST, as_text, is_number, quoted, read_bytes
+from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
@@ -206,8 +206,6 @@ def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection
         return
     if not new.side:
         raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
-    if not (is_number(new.start, 0, LATEST) and is_number(new.end, 0, LATEST) and new.start < new.end):
-        raise BadInput(f"it ends at {new.end:g} s", "give a start, and an end after it")
     if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
         raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
     if old is None:

@@ -340,18 +340,15 @@ class Action:
             raise BadInput("this needs a word of the line", "choose one: to split, not the first")
         return index
 
-    def _seconds(self, field: str) -> float:
-        value, (start, end) = self.action.get(field), self.item[:2]
-        if not is_number(value, start - 1e-6, end + 1e-6):
-            reason = f"{field} is {quoted(value)}, not within {start:.3f} to {end:.3f} s of the recording"
-            raise BadInput(reason, "choose a time inside")
-        return min(max(round(value, _DIGITS), start), end)
-
     def _span(self) -> tuple[float, float]:
-        start, end = self._seconds("start"), self._seconds("end")
-        if not end > start:
-            raise BadInput(f"it would end at {end:g} s, not after its start at {start:g} s", "move its end")
-        return start, end
+        start: Any = self.action.get("start")
+        end: Any = self.action.get("end")
+        low, high = self.item[:2]
+        are_inside = is_number(start, low - 1e-6, high + 1e-6) and is_number(end, low - 1e-6, high + 1e-6)
+        if not are_inside or round(start, _DIGITS) >= round(end, _DIGITS):
+            reason = f"{quoted(start)} to {quoted(end)} s is no part of the recording"
+            raise BadInput(reason, f"choose a start, and an end after it, within {low:.3f} to {high:.3f} s")
+        return max(round(start, _DIGITS), low), min(round(end, _DIGITS), high)
 
 
 def _moved(words: Sequence[Json], index: int, start: float, end: float) -> list[Json]:

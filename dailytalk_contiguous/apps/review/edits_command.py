@@ -4,7 +4,6 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from dailytalk_contiguous.apps.review.annotation_edits import bring_back
-from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import TaggedLines, open_editable
 from dailytalk_contiguous.apps.review.review_command import AUTHOR, author_or_user
 from dailytalk_contiguous.apps.review.session import Session
@@ -20,7 +19,9 @@ from dailytalk_contiguous.store.files import folder_locked
 
 def edits(
     work: Path = argument("WORK", "Folder of tag or build that was exported."),
-    source: Path = argument("FOLDER|FILE", "What export wrote (textgrid, eaf, srt, vtt, audacity), edited."),
+    source: Path = argument(
+        "FOLDER|FILE", "What export wrote (textgrid, eaf, srt, vtt, audacity), edited.", exists=True
+    ),
     author: str = AUTHOR,
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
@@ -32,10 +33,6 @@ def edits(
     editable = open_editable(work) if work.is_dir() else None
     if not isinstance(editable, TaggedLines):
         raise DailytalkError(f"{as_text(work)!r} has no transcript.jsonl", "name a folder of tag or build")
-    if not source.exists():
-        raise DailytalkError(f"{as_text(source)!r} does not exist", "name what dailytalk export wrote")
-    if not dry_run and (why := why_not_writable(work)):
-        raise DailytalkError("nothing can be changed here", why)
     with nullcontext() if dry_run else folder_locked(work):
         n_files, changes, rejects = bring_back(Session(editable, author_or_user(author)), source, dry_run)
     more = [f"… {len(changes) - SHOWN:,} more (--json lists all)"] if len(changes) > SHOWN else []

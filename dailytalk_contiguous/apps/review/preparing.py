@@ -228,18 +228,20 @@ class Preparation:
 
     def _begin(self, request: Request, body: Json) -> Json:
         step = next((step for step in STEPS if step.command == body["step"]), None)
-        if step is None:
-            raise BadInput(f"there is no step {body['step']!r}"[:100], "reload the page")
         clips, values = self._clips(body["cut"]), body["values"]
-        if unknown := values.keys() - {*step.options}:
-            raise BadInput(f"{step.command} has no setting {min(unknown)[:40]!r}", "reload the page")
+        wrong = [
+            name
+            for name, value in values.items()
+            if (step and name not in step.options) or value not in ("", *CHOICES.get(name, [value]))
+        ]
+        if step is None or wrong:
+            about = f" with {wrong[0][:40]!r} {str(values[wrong[0]])[:40]!r}" if wrong else ""
+            raise BadInput(f"there is no step {body['step'][:40]!r}{about}", "reload the page")
         words = [step.command, str(self.root if step.cuts else clips)]
         if target := {"convert": self.converted, "split": self.pieces}.get(step.command):
             words += ["--out", str(target)]
         for name, value in values.items():
             flag = f"--{name.replace('_', '-')}"
-            if value not in ("", *CHOICES.get(name, [value])):
-                raise BadInput(f"{flag} can't be {str(value)[:40]!r}", "reload the page")
             if value != "":
                 words.append(flag if value == "on" else f"{flag}={value}")
         if self.converted.is_symlink() and step.command == "convert":

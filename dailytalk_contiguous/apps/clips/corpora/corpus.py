@@ -208,14 +208,11 @@ class Corpus:
 def _measured(file: FoundFile) -> Row:
     """Columns measured on the audio. Raises BadInput for unusable audio, and OSError."""
     info = read_header(file.audio)
-    if not info.seconds:
-        raise BadInput("it holds no audio (0 s)", "download it again")
-    if not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+    if not info.seconds or info.channels > 2 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
         raise BadInput(
-            f"its sample rate is {info.sample_rate} Hz", f"export it again at {LOWEST_RATE} to {HIGHEST_RATE} Hz"
+            f"it has {info.channels} channels of {info.seconds:g} s at {info.sample_rate} Hz",
+            f"export it again with one or two channels, at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
         )
-    if info.channels > 2:
-        raise BadInput(f"it has {info.channels} channels", "export it with one or two")
     return {"duration": info.seconds, "sample_rate": info.sample_rate, "channels": info.channels}
 
 

@@ -77,6 +77,13 @@ class Tree:
         same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
         return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
 
+    def table(self, name: str) -> FoundFile:
+        """Return the file of this base name. Raises DailytalkError if there is none."""
+        table = self.named(name)
+        if table is None:
+            raise DailytalkError(f"{name} is not in {str(self.source)!r}", "give the whole folder of the corpus")
+        return table
+
 
 def open_tree(source: str | Path) -> Tree:
     """List a source. Raises DailytalkError if it is neither a folder nor a zip archive."""

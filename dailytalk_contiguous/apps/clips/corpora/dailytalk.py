@@ -13,7 +13,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.documents import expect, parse_json
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import normalise
 
@@ -37,15 +37,14 @@ def _read(tree: Tree) -> Reader:
     def read(file: FoundFile) -> Row:
         row = DAILYTALK.by_name(file)
         number, speaker, dialogue = re.split("_d?", row["clip"])
-        turn = metadata.get(dialogue, {}).get(number)
-        if not isinstance(turn, dict):
-            raise BadInput(f"metadata.json has no turn {number} of dialogue {dialogue}", "download it again")
+        where = f"turn {number} of dialogue {dialogue} in metadata.json"
+        turn: Row = expect(metadata.get(dialogue, {}).get(number), {"text?": str}, where, "download it again")
         if str(turn.get("speaker", speaker)) != speaker:
             reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
             raise BadInput(reason, "correct the name")
         text, label, act = turn.get("text"), str(turn.get("emotion")), turn.get("act")
-        text = text_of(file) if text is None else text
-        if not isinstance(text, str) or not text.strip():
+        text = (text_of(file) or "") if text is None else text
+        if not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
         return row | {
             "text": " ".join(text.split()),
@@ -83,9 +82,7 @@ DAILYTALK = Corpus(
 
 def read_metadata(tree: Tree) -> dict[str, Row]:
     """What metadata.json says of the turns, by dialogue and number. Raises DailytalkError without it."""
-    table = tree.named("metadata.json")
-    if table is None:
-        raise DailytalkError("metadata.json of DailyTalk is not there", "put it beside the folder data")
+    table = tree.table("metadata.json")
     with reading(table):
         metadata: dict[str, Row] = parse_json(table.text(), repr(table.name), "download it again")
         return dict(expect(metadata, {str: dict}, repr(table.name), "download it again"))

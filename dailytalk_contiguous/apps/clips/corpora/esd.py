@@ -51,13 +51,10 @@ def _read(tree: Tree) -> Reader:
             emotions["folder"] = named[-1]
         if written:
             emotions["text file"] = WRITTEN.get(written.casefold(), written)
-        if not emotions:
-            reason = "neither a folder nor the text file says its emotion"
-            raise BadInput(reason, "keep the folders Neutral, Angry, …")
         emotions["number"] = row["label"]
-        if len(set(emotions.values())) > 1:
-            disagreement = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
-            raise BadInput(f"it is {disagreement}", "put the file where it belongs, or correct the text file")
+        if len(emotions) < 2 or len(set(emotions.values())) > 1:
+            emotion = ", ".join(f"{emotion} by its {where}" for where, emotion in emotions.items())
+            raise BadInput(f"it is {emotion}", "put it into the folder of its emotion, or correct the text file")
         row["sentence"] = f"{row['language']}-{row['sentence']}"
         split = next((SPLITS[part] for part in folders if part in SPLITS), None)
         return row | {"text": text, "official_split": split}

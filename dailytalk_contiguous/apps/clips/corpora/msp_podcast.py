@@ -6,7 +6,7 @@ set are not published: its audio is rejected, as is any clip without a line in t
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 
 #: O is another emotion than these, X is no agreement among the raters.
@@ -33,10 +33,7 @@ _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split
 
 
 def _read(tree: Tree) -> corpus.Reader:
-    table = tree.named(TABLE)
-    if table is None:
-        raise DailytalkError(f"{TABLE} of MSP-Podcast is not there", "put the folder Labels beside Audios")
-    lines = corpus.lines_by_clip(table, _COLUMNS, "FileName")
+    lines = corpus.lines_by_clip(tree.table(TABLE), _COLUMNS, "FileName")
     texts = {
         file.pure.stem: file
         for file in tree.files
