@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
@@ -66,8 +65,6 @@ def check(
     should train on it as it is); or empty. The comparison with published corpora does not count.
     """
     dataset, limits = version_or_path(source, revision), chosen_limits(limit)
-    if isinstance(dataset, Path) and not dataset.exists():
-        raise DailytalkError(f"{source!r} does not exist", "check the path, or name OWNER/NAME")
     references = [] if against is None else [reference_at(version_or_path(against, None))]
     with shown_steps():
         findings, facts = (

@@ -56,9 +56,10 @@ def export(
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
     cli_options.on_this_machine("--out", out)
-    if rows := layout.source(Path(source)):
-        if split:
-            raise DailytalkError("--split is for what has splits", "leave it out")
+    rows = layout.source(Path(source))
+    if split and (rows or layout.sides == TWO_LISTS):
+        raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
+    if rows:
         selection = _Selection(rows)
     elif layout.open is open_annotation:
         selection = _Selection(annotated_rows(version_or_path(source, revision), (split,) if split else None))
@@ -115,10 +116,8 @@ def _select(
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
     items, two_lists = open_items(source, finished=True), layout.sides == TWO_LISTS
-    if split and (two_lists or items.kind == "conversations"):
-        raise DailytalkError("--split is for what has splits, and for formats of one list", "leave it out")
     split_of = items.splits()
-    if not split_of and items.kind != "version":
+    if not (split_of or split) and items.kind != "version":
         return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
     splits = SIDES if two_lists else (split or "train",)

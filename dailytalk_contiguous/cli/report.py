@@ -7,7 +7,6 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
@@ -44,8 +43,6 @@ def report(
     """
     cli_options.on_this_machine("--out", out)
     dataset = version_or_path(source, revision)
-    if isinstance(dataset, Path) and not dataset.is_dir():
-        raise DailytalkError(f"{str(dataset)!r} is no folder", "name what dailytalk build, speak or tag wrote")
     for page, settings in _INSTEAD:
         made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against)
         if made is not None:

@@ -174,12 +174,8 @@ _COUNTED = ("conversations", "spoken", "kept", "dropped", "kept_original", "word
 def build(**options: Any) -> Outcome:
     """Recordings to finished conversations: tag, then speak.
 
-    It has the options of both.
+    It has the options of both, except --shard: hosts that tag parts have to end before one speaks.
     """
-    if options["shard"] != "1/1":
-        raise DailytalkError(
-            "dailytalk build can't speak while other hosts tag", "run dailytalk tag --shard, then dailytalk speak"
-        )
     # Before hours of tagging, not after them.
     profile = options["profile"]
     stages = speak_stages(profile, options["verify"], **cli_options.chosen(options, SPEAK_SETTINGS))
@@ -201,7 +197,7 @@ def build(**options: Any) -> Outcome:
         from dailytalk_contiguous.cli.stream import stream
 
         return stream(options, stages_of(options), stages)
-    tagged: Outcome = tag(**{name: options[name] for name in options if name not in _OF_SPEAK})
+    tagged: Outcome = tag(shard="1/1", **{name: options[name] for name in options if name not in _OF_SPEAK})
     has_transcript = (work / work_folder.TRANSCRIPT).is_file()
     if tagged.code not in (0, 3):
         return tagged
@@ -232,7 +228,7 @@ def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-cli_options.with_options({name: _BOTH[name] for name in _BOTH if name != "folder"})(build)
+cli_options.with_options({name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")})(build)
 
 
 def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

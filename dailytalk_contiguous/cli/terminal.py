@@ -233,9 +233,7 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
     except DailytalkError as error:
         return failed(str(error), 2 if isinstance(error, BadValue) else 1)
     except Exception as error:
-        if verbose() or lacks_memory(error):
-            raise
-        if not has_verbose:
+        if verbose() or lacks_memory(error) or not has_verbose:
             raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         return failed(f"{reason} (-v shows where; what is finished is kept)")

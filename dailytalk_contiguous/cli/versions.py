@@ -22,8 +22,6 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
     With date, rows, hours and size.
     """
     named = reference(repo)
-    if named.revision is not None:
-        raise DailytalkError(f"{repo!r} names one version", f"write {named.repo} to list them all")
     listed = list_versions(named.repo)
     head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     kinds = [version.name for version in listed if version.kind == "version"]
