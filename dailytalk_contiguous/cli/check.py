@@ -8,6 +8,7 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
@@ -37,7 +38,7 @@ def chosen_limits(values: Sequence[str]) -> FindingLimits:
             limit = None if number == "none" else float(number)
             if limit is not None and math.isnan(limit):
                 raise ValueError
-            limits[cli_options.one_of("--limit", name, LIMITS)] = limit
+            limits[one_of("--limit", name, LIMITS)] = limit
         except ValueError:
             raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
     return limits

@@ -121,10 +121,6 @@ def _select(
         return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
     splits = SIDES if two_lists else (split or "train",)
-    if not counts.keys() & set(splits):
-        raise DailytalkError(
-            f"{source} has no conversations in {' or '.join(splits)}", f"it has {', '.join(counts) or 'none'}"
-        )
     sides = {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if two_lists else None
     return _Selection(
         items.rows(columns, tuple(splits)),

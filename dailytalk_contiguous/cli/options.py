@@ -29,13 +29,6 @@ TIME = "TIME"
 _NUMBERS: dict[Any, Callable[[str], Any]] = {int: int, int | None: int, float: float, float | None: float}
 
 
-def one_of(flag: str, value: str, choices: Iterable[str]) -> str:
-    known = list(choices)
-    if value not in known:
-        raise BadValue(f"{flag} can't be {value!r}", f"choose one of {', '.join(filter(None, known))}")
-    return value
-
-
 def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any], Any]:
     """Return a parser of times: `15m`, `900s`, `1.5 h`, `300ms` in seconds. Defaults, which are floats, stay.
 

@@ -25,13 +25,12 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     value; `example` is how to define it.
     """
     path, shown = Path(file).absolute(), f"{flag} {str(file)!r}"
-    if not is_own_file(path.name) or not path.is_file():
-        raise DailytalkError(f"{shown} is no file of Python", "name one that ends in .py")
     folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
     try:
+        path.stat()  # where it is missing, another module may have its name
         module = import_module(path.stem)
     except Exception as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"

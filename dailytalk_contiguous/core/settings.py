@@ -130,6 +130,12 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
         raise BadValue(f"{name} can't be {value!r}", f"give {' or '.join([limits, *setting.words])}")
 
 
+def one_of(name: str, value: str, choices: Collection[str]) -> str:
+    """The value, if it is one of the choices. Raises BadValue."""
+    check_value(name, Setting("", choices=choices), value)
+    return value
+
+
 def settings_of(*holders: Any) -> dict[str, Any]:
     """Return the settings that decide the result, by the names of the options, for run.json and a dataset's card.
 

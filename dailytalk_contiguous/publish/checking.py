@@ -253,11 +253,6 @@ def check_folder(
         return check_rows(items, limits, references)
     if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
         return _exported(path, recognised, limits)
-    if (path / work_folder.MEASURED).is_dir():
-        raise DailytalkError(
-            f"{path} holds a corpus that was measured and not finished",
-            "run the same dailytalk corpus again",
-        )
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_rows(finished_items(path), limits, references)
     raise DailytalkError(

@@ -7,8 +7,8 @@ from itertools import chain
 from typing import Any
 
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.publish.annotation_formats import ANNOTATIONS
 from dailytalk_contiguous.publish.csm import CSM
 from dailytalk_contiguous.publish.exports import ExportFormat
@@ -30,10 +30,5 @@ def format_named(name: str) -> ExportFormat[Any]:
         own: ExportFormat[Any] = from_own_file(
             "--format", name, "FORMAT", ExportFormat, "FORMAT = ExportFormat(...)"
         )
-        if own.name in FORMATS:
-            raise DailytalkError(f"--format {name!r}: there is a format {own.name!r}", "give it another name")
         return own
-    if name not in FORMATS:
-        remedy = f"choose one of {', '.join(FORMATS)}, or a file of Python that defines FORMAT"
-        raise BadValue(f"--format can't be {name!r}", remedy)
-    return FORMATS[name]
+    return FORMATS[one_of("--format", name, FORMATS)]

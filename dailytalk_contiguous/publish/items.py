@@ -400,13 +400,12 @@ class Shards(FiledItems):
         with open_parquet(Path(file), _CORPUS_AGAIN if self.labelled else again) as opened:
             required = schema.LABELLED.keys() if self.labelled else schema.BUILT.keys() - schema.OPTIONAL
             opened.check(Features({**_TYPED, **own, "utterances": utterances}), required)
-            if not self.labelled and "labels" in opened.schema.names:
-                raise BadInput(f"{shown(Path(file))} holds clips", "name the work folder of their corpus")
-            if unknown := {of.name for of in opened.schema.field("utterances").type.value_type} - {
-                *utterances.feature
-            }:
+            stored = {of.name for of in opened.schema.field("utterances").type.value_type}
+            stored |= set() if self.labelled else {"labels"} & {*opened.schema.names}
+            if unknown := stored - {*utterances.feature}:
                 raise BadInput(
-                    f"{RUN} does not describe the fields {sorted(unknown)}", "put that of their run beside them"
+                    f"{RUN} does not describe the fields {sorted(unknown)}",
+                    "put that of their run beside them, or name the work folder of their corpus",
                 )
             yield opened
 

@@ -225,13 +225,9 @@ def _rejects(items: Items, refused: Sequence[Row]) -> Table:
 
 
 def _default_path(folder: Path | Version) -> Path:
-    if isinstance(folder, Version):
-        raise DailytalkError(f"nobody said where the page about {folder} goes", "name a file with --out")
-    if any(path.name not in TABLES for path in folder.glob("*.parquet")):
-        raise DailytalkError(
-            f"{folder} is a folder of shards, and `load_dataset` fails on any other file among them",
-            "name the page with --out, or give the work folder",
-        )
+    # `load_dataset` fails on any other file among shards.
+    if isinstance(folder, Version) or any(path.name not in TABLES for path in folder.glob("*.parquet")):
+        raise DailytalkError(f"the page can't be put into {folder}", "name a file with --out")
     return folder / REPORT
 
 

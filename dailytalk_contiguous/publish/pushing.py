@@ -196,16 +196,12 @@ Describe = Callable[[Release, Version], "Card"]
 def check_request(api: HfApi, repo: str, settings: PushSettings, dry_run: bool = False) -> bool:
     """Return whether the repository exists; it is made if requested. A dry run makes and sends nothing.
 
-    Raises DailytalkError for what can be refused before any work: a tag that is no version, a licence in
-    capitals, no token, a wrong one, or one that may not write there, no such repository if `create` is not set,
-    a public one where `private` is requested, a Hub that can't be reached.
+    Raises DailytalkError for what can be refused before any work: a tag that is no version, no token, a wrong one,
+    or one that may not write there, no such repository if `create` is not set, a public one where `private` is
+    requested, a Hub that can't be reached.
     """
     if settings.tag and settings.tag != AUTO:
         parse_tag(settings.tag)
-    if settings.licence and not settings.licence.islower():
-        raise DailytalkError(
-            f"the Hub knows no licence {settings.licence!r}", f"write {settings.licence.lower()!r}"
-        )
     if not dry_run:
         check_token()
     with hub_errors(repo):
@@ -387,12 +383,9 @@ def publish(api: HfApi, release: Release) -> Release:
             try:
                 api.create_tag(repo, tag=tag, revision=commit, repo_type=KIND)
             except HfHubHTTPError as error:
-                if error.response.status_code != 409:
-                    raise
                 raise DailytalkError(
-                    f"somebody else has made {tag} meanwhile, and a tag is never moved; "
-                    f"commit {commit[:10]} is yours, without a tag",
-                    "run the same command again with --tag auto",
+                    f"commit {commit[:10]} is yours, and got no tag {tag} ({error.server_message or error})",
+                    "run the same command again, with --tag auto if somebody else has made this tag meanwhile",
                 ) from None
     return replace(release, commit=commit, url=url)
 
@@ -418,9 +411,9 @@ def client_errors(repo: str) -> Iterator[None]:
     """
     try:
         yield
+    except EXPECTED:
+        raise
     except (RuntimeError, ValueError) as error:
-        if isinstance(error, EXPECTED):
-            raise
         if isinstance(error.__cause__, EXPECTED):
             raise error.__cause__ from None
         reason = " ".join(without_tokens(str(error.__cause__ or error)).split())

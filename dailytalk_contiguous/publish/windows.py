@@ -14,6 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
 from dailytalk_contiguous.publish.conversation import AlignedWord, words_between
 
@@ -58,7 +59,7 @@ def moshi_windows(
 
     Returns an iterable of `Window`s; iterating again starts over.
 
-    Raises DailytalkError: `seconds` or `main` can't be, or a conversation isn't stereo.
+    Raises DailytalkError: `seconds` or `main` can't be.
     """
     nearest = float(max(1, round(seconds / FRAME_SECONDS)) * FRAME_SECONDS)
     if abs(seconds - nearest) > 1e-9:
@@ -66,9 +67,7 @@ def moshi_windows(
             f"windows of {seconds} s are no whole number of Moshi's frames of {float(FRAME_SECONDS)} s",
             f"the nearest is {nearest:g} s",
         )
-    if main not in schema.CHANNELS:
-        raise DailytalkError(f"main is {main!r}", f"choose one of {', '.join(schema.CHANNELS)}")
-    return _Windows(dataset, nearest, sample_rate, main)
+    return _Windows(dataset, nearest, sample_rate, one_of("main", main, schema.CHANNELS))
 
 
 def collate_windows(batch: Sequence[Window]) -> dict[str, Any]:
@@ -106,10 +105,6 @@ class _Windows(IterableDataset[Window]):
     def of_row(self, row: Mapping[str, Any]) -> Iterator[Window]:
         name = row["conversation_id"]
         audio = row["audio"] if isinstance(row["audio"], StereoAudio) else StereoAudio(row["audio"])
-        if audio.channels != 2:
-            raise DailytalkError(
-                f"the audio of {name} has {audio.channels} channel(s), not 2", "load the conversations"
-            )
         words = [
             AlignedWord(word["word"], word["start"], word["end"], word["speaker"] == self.main)
             for word in row["alignments"] or ()

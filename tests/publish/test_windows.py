@@ -87,7 +87,7 @@ def test_data_loader_makes_batches_of_every_window_once(tmp_path: Path, workers:
     ("given", "told"),
     [
         ({"seconds": 30.05}, "nearest is 30.08 s"),
-        ({"main": "mono"}, "main is 'mono'"),
+        ({"main": "mono"}, "main can't be 'mono'"),
     ],
 )
 def test_lengths_that_can_not_be_are_refused_at_once(data: Any, given: dict[str, Any], told: str) -> None:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, side_by_side
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.settings import check_values, setting, unlisted
+from dailytalk_contiguous.core.settings import check_values, one_of, setting, unlisted
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, shortened
@@ -224,7 +224,7 @@ def convert(
     goes on.
     """
     options.on_this_machine("--out", out)
-    options.one_of("--to", to, CONTAINERS)
+    one_of("--to", to, CONTAINERS)
     conversion, left_out = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS)), LeftOut()
     if os.path.realpath(out) in map(os.path.realpath, inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")

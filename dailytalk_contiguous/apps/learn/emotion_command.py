@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.settings import chosen_for, settings_of
+from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
@@ -57,7 +57,7 @@ def emotion_train(
     diagnosis.
     """
     cli_options.on_this_machine("--out", out)
-    cli_options.one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
+    one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
     asked = {name: options.pop(name) for name in emotion_evaluate.EXAMPLE_OPTIONS}
     chosen = chosen_for(NetworkSettings, cli_options.chosen(options, TRAIN_EMOTION_SETTINGS))
     if kind == "linear" and (foreign := [*(chosen.keys() - {"seed"})]):
