@@ -120,14 +120,16 @@ def check_values(*holders: Any) -> None:
 
 def check_value(name: str, setting: Setting, value: Any) -> None:
     """Raise BadValue for a value that a setting can't have. None and what is empty are the absence of a choice."""
-    least, most = setting.least, setting.most
+    least, most, choices = setting.least, setting.most, setting.choices
     if (not value and value != 0) or value in setting.words.values() or (setting.own and is_own_file(value)):
         return
-    if setting.choices and not {*(value if isinstance(value, tuple) else [value])} <= {*setting.choices}:
-        raise BadValue(f"{name} can't be {value!r}", f"choose among {', '.join(filter(None, setting.choices))}")
-    if (least is not None and not value >= least) or (most is not None and not value <= most):
-        limits = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
-        raise BadValue(f"{name} can't be {value!r}", f"give {' or '.join([limits, *setting.words])}")
+    is_choice = not choices or {*(value if isinstance(value, tuple) else [value])} <= {*choices}
+    is_within = (least is None or value >= least) and (most is None or value <= most)
+    if not (is_choice and is_within):
+        possible = [*filter(None, choices)]
+        if least is not None:
+            possible = [f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"]
+        raise BadValue(f"{name} can't be {value!r}", f"give {', '.join([*possible, *setting.words])}")
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:

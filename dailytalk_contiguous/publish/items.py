@@ -338,8 +338,6 @@ class FiledItems(Items):
                 numbers = [(place.group, place.number) for place in at]
                 rows = opened.rows_at(numbers, self._stored(opened.schema.names, columns))
                 for place, row in zip(at, rows, strict=True):
-                    if row is None:
-                        raise BadInput(f"{file} has changed meanwhile", "run the same command again")
                     yield self._item(row, file, columns, place.number + 1)
 
     def _item(self, row: Row, file: Path | str, columns: Collection[str] | None, number: int) -> Row:

@@ -39,8 +39,9 @@ _BATCH_BYTES = 1 << 26
 #: file, and not written.
 _VALUE_BYTES = 12
 
-#: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's.
-PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError)
+#: What reading a damaged file raises; of OSError only Arrow's own, which carry no number of the system's. An
+#: IndexError is of a file that has become another one since its rows were counted.
+PARQUET_ERRORS = (pa.ArrowException, OSError, UnicodeDecodeError, IndexError)
 
 
 def cause(error: BaseException) -> str:
@@ -100,24 +101,19 @@ class ParquetReader:
             with _reading(self._name, self._remedy):
                 yield from self._file.iter_batches(size, row_groups=run, columns=names, use_threads=False)
 
-    def rows_at(
-        self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None
-    ) -> Iterator[Row | None]:
-        """The rows at sorted positions, each a row group and an index in it; None where there is none.
+    def rows_at(self, positions: Iterable[tuple[int, int]], columns: Iterable[str] | None = None) -> Iterator[Row]:
+        """The rows at sorted positions, each a row group and an index in it.
 
-        A row group is read once. Raises BadInput for damage.
+        A row group is read once. Raises BadInput for damage, and where there is no such row.
         """
         names = self.schema.names if columns is None else list(columns)
         for group, of_group in itertools.groupby(positions, key=itemgetter(0)):
             indices = [index for _, index in of_group]
-            if group >= len(self.group_sizes):
-                yield from [None] * len(indices)
-                continue
             log.debug("read %s, row groups %s: %s", self._name, [group], names)
             with _reading(self._name, self._remedy):
                 self._unpacked(group, names)
                 table = self._file.read_row_group(group, names, use_threads=False)
-                rows = [next(iter(table.slice(index, 1).to_pylist()), None) for index in indices]
+                rows = [table.slice(index, 1).to_pylist()[0] for index in indices]
             yield from rows
 
     def plain_bytes(self) -> int:

@@ -60,7 +60,7 @@ def test_limit_of_a_verdict_is_an_option_of_check(tmp_path: Path, dailytalk: Com
         told = json.loads(dailytalk("check", folder, "--limit", f"long-turns={limit}", "--json").out)
         assert ("long-turns" in {finding["kind"] for finding in told["findings"]}) == found
     for wrong, problem in (
-        ("long=3", "choose among low-confidence"),
+        ("long=3", "give low-confidence"),
         ("long-turns=many", "has no number"),
         ("long-turns=nan", "has no number"),
     ):
