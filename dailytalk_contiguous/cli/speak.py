@@ -21,8 +21,7 @@ from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
-from dailytalk_contiguous.run.shard import RunPlan
-from dailytalk_contiguous.run.speaking import Price, price_of
+from dailytalk_contiguous.run.speaking import price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
@@ -90,12 +89,7 @@ def speak(
         workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, inputs=mirrors
     )
     if dry_run:
-        cost = price_of(script, stages)
-        spec = speaking.SpeakSpec(script, work.folder, stages)
-        spec.check(run_options)
-        plan = next(spec.passes(run_options)).plan()
-        error = preflight_error(spec.stages) if plan.tasks else None
-        return replace(speak_intended(script, cost, voice, plan, spec.stages), error=error)
+        return speak_intended(speaking.SpeakSpec(script, work.folder, stages), run_options, voice)
     about = {"command": terminal.command_line(), "settings": {"profile": profile}}
     with show.bar() as planned:
         spec = speaking.SpeakSpec(script, work.folder, stages, about)
@@ -132,9 +126,10 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
     return None
 
 
-def speak_intended(
-    script: speaking.SynthesisInput, cost: Price, voice: Speak | None, plan: RunPlan, left: Sequence[Stage]
-) -> Outcome:
+def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak | None) -> Outcome:
+    spec.check(options)
+    script, cost, plan = spec.script, price_of(spec.script, spec.stages), next(spec.passes(options)).plan()
+    left = spec.stages if plan.tasks else ()
     details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
     if voice:
         details = [
@@ -143,7 +138,8 @@ def speak_intended(
             f"{counted(cost.text_bytes, 'byte')} of text",
             *([f"about {cost.price:.4f} USD to spend"] if cost.price else ()),
         ]
-    return show.dry_run(plan, left if plan.tasks else (), asdict(cost), details, script.rejects)
+    intended = show.dry_run(plan, left, asdict(cost), details, script.rejects)
+    return replace(intended, error=preflight_error(left))
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:

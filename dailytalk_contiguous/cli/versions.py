@@ -21,13 +21,12 @@ def versions(repo: str = argument("OWNER/NAME", "A dataset on the Hub.")) -> Out
 
     With date, rows, hours and size.
     """
-    named = reference(repo)
-    listed = list_versions(named.repo)
+    listed = list_versions(reference(repo).repo)
     head = ("version", "date", "commit", ">rows", ">hours", ">size", "changes")
     kinds = [version.name for version in listed if version.kind == "version"]
     return Outcome(
         [version._asdict() | {"date": version.date.isoformat()} for version in listed],
-        f"{counted(len(kinds), 'version')} of {named.repo}",
+        f"{counted(len(kinds), 'version')} of {repo}",
         details=[Figures(head, [version_row(version) for version in listed])],
     )
 

@@ -126,10 +126,10 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
     is_choice = not choices or {*(value if isinstance(value, tuple) else [value])} <= {*choices}
     is_within = (least is None or value >= least) and (most is None or value <= most)
     if not (is_choice and is_within):
-        possible = [*filter(None, choices)]
+        possible = ", ".join(filter(None, choices))
         if least is not None:
-            possible = [f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"]
-        raise BadValue(f"{name} can't be {value!r}", f"give {', '.join([*possible, *setting.words])}")
+            possible = f"{least:.15g} or more" if most is None else f"{least:.15g} to {most:.15g}"
+        raise BadValue(f"{name} can't be {value!r}", f"give {' or '.join([possible, *setting.words])}")
 
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
