@@ -213,6 +213,13 @@ def inside(root: Path, name: str | Path) -> Path:
     return path
 
 
+def refuse_inside(path: Path, folder: Path) -> None:
+    """Raise DailytalkError for a path that is a folder of an input, or in it: results would become input."""
+    if path.resolve().is_relative_to(folder.resolve()):
+        reason = f"{as_text(path)!r} is in {as_text(folder)!r}"
+        raise DailytalkError(reason, "name each folder once, and a --out in none of them")
+
+
 def leads_out(path: Path, root: Path) -> bool:
     """Whether a path is, or is reached through, a symbolic link out of `root`. A loop of links leads nowhere."""
     return path.exists() and not is_inside(path, root)

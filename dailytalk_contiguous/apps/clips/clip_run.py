@@ -41,7 +41,7 @@ from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store import work_folder
-from dailytalk_contiguous.store.files import json_document, json_text, write_text
+from dailytalk_contiguous.store.files import json_document, json_text, refuse_inside, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
 
 #: The default options of a corpus: on CUDA, a batch of its short lines is shorter than one of conversations.
@@ -65,18 +65,24 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     another corpus, and as `Corpus.rows` does.
     """
     corpus = corpus_named(name)
-    if agreed_only and not corpus.rated:
-        raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
-    if out.resolve().is_relative_to(source.resolve()):
-        raise DailytalkError(f"--out {as_text(out)!r} is inside the corpus", "choose a folder outside of it")
+    refuse_inside(out, source)
     refuse_mixing(out)
     if before := work_folder.read_run(out):
         held = before.get("corpus", {}).get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
-    rows = sorted(corpus.rows(source, **({"agreed_only": True} if agreed_only else {})), key=itemgetter("id"))
+    rows = sorted(corpus.rows(source), key=itemgetter("id"))
+    if agreed_only:
+        if not any(row["perceived"] for row in rows):
+            raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
+        rows = [row if row["problem"] or row["perceived"] == row["emotion"] else _disputed(row) for row in rows]
     problems = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in rows if row["problem"]]
     return Read(corpus, [row for row in rows if not row["problem"]], problems, corpus.count_check(rows))
+
+
+def _disputed(row: Row) -> Row:
+    reason = f"raters heard {row['perceived_label'] or 'nothing that is known'}, {row['label']} was intended"
+    return row | {"problem": reason, "remedy": "leave out --agreed-only to keep such clips"}
 
 
 def _about(corpus: Corpus) -> dict[str, Any]:

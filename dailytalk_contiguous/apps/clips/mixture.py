@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.wording import model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
-from dailytalk_contiguous.store.files import file_name, json_document, json_text
+from dailytalk_contiguous.store.files import file_name, json_document, json_text, refuse_inside
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 from dailytalk_contiguous.store.work_folder import DATA, DATASET
 
@@ -213,13 +213,11 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     shares = dict(held)
     if any(part.weight is not None for part in parts):
         for part in parts:
-            if part.weight is None or not 0 < part.weight < math.inf:
-                remedy = "give every folder one (DIR:WEIGHT), or none"
-                raise DailytalkError(f"{part.name} needs a weight above 0", remedy)
-            if held[part.name]:
-                shares[part.name] = part.weight
-            elif not settings.commercial:
-                raise DailytalkError(f"{part.name} has a weight and nothing to train on", "leave it out")
+            is_empty = not held[part.name]
+            if part.weight is None or not 0 < part.weight < math.inf or (is_empty and not settings.commercial):
+                remedy = "give a weight (DIR:WEIGHT) to every folder with something to train on, or to none"
+                raise DailytalkError(f"{part.name} needs a weight above 0, and something to train on", remedy)
+            shares[part.name] = 0.0 if is_empty else part.weight
     seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
     for part in parts:
         goal = seconds * shares[part.name] / math.fsum(shares.values())
@@ -246,9 +244,8 @@ def mix_folders(
     ours, or nothing is left to train on.
     """
     moshi_folder.refuse_path(out)
-    for path, other in itertools.permutations([out.resolve(), *(path.resolve() for path, _ in folders)], 2):
-        if path.is_relative_to(other):
-            raise DailytalkError(f"{path} is {other}, or inside it", "name each folder once, and another --out")
+    for path, other in itertools.permutations([out, *(path for path, _ in folders)], 2):
+        refuse_inside(path, other)
     target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
     before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")

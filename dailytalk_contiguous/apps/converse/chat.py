@@ -124,7 +124,7 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
 
     Raises ShortRead for events of another form, for an error, and for an answer that ends too early.
     """
-    reason = ""
+    reason, failure = "", "it ends too early"
     for event in events:
         if event.data.strip() == "[DONE]":
             break
@@ -132,11 +132,12 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
             chunk = expect(parse_json(event.data, ""), _EVENT, "an event")
         except BadInput as problem:
             raise ShortRead(problem.reason) from None
-        if error := chunk.get("error"):
-            raise ShortRead(error.get("message") or "it ends in an error without a reason")
+        if "error" in chunk:
+            reason, failure = "", (chunk["error"] or {}).get("message") or "it ends in an error without a reason"
+            break
         for choice in (chunk.get("choices") or ())[:1]:  # none where only the use of tokens is reported
             if text := (choice.get("delta") or {}).get("content"):
                 yield text
             reason = choice.get("finish_reason") or reason
     if not reason:
-        raise ShortRead("it ends too early")
+        raise ShortRead(failure)

@@ -6,7 +6,7 @@ grow with the file. Frames without a voice are no part of it: they are token 0.
 
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -155,6 +155,7 @@ class ClusteringPipeline:
         seed: of the sample and of k-means++.
         smoothing, emphasize_ratio, speaker_relative: of the frames; stored with the codebook.
         licence: of the frames, stored with the codebook.
+        codebook: that was trained or loaded.
 
     Raises DailytalkError for a setting that makes no sense, and for CUDA where there is none.
     """
@@ -168,10 +169,10 @@ class ClusteringPipeline:
     emphasize_ratio: float = ProsodicFeatureExtractor.emphasize_ratio
     speaker_relative: bool = False
     licence: str = ""
+    codebook: Codebook = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.weights = dict(self.weights or WEIGHTS)
-        self.codebook: Codebook | None = None
         self.device = resolve_device(self.device)
         names = [*self.weights] if self.input_features_dim == len(CONTOURS) else []
         if names != [*CONTOURS] or not are_weights(self.weights.values()):
@@ -247,12 +248,10 @@ class ClusteringPipeline:
         return self.codebook
 
     def clustering_quality_analysis(self, features: ArrayClass | FeatureArray) -> ClusterQuality:
-        """Evaluate the codebook's clusters on frames. Raises DailytalkError without a codebook."""
+        """Evaluate the codebook's clusters on frames."""
         check_installed("sklearn", "tokens")
         from sklearn import metrics
 
-        if self.codebook is None:
-            raise DailytalkError("there is no codebook yet", "train one, or load one")
         frames, codebook = _array_of(features), self.codebook
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sizes, inertia = self._sizes(codebook, frames)

@@ -29,9 +29,10 @@ def divided(
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    n_groups, most = len(np.unique(groups)), int(np.unique(labels, return_counts=True)[1].max())
-    if n_groups < 2 or most < 2:
-        raise BadInput("its speakers can't be divided into folds", "add utterances of others")
+    n_groups, counts = len(np.unique(groups)), np.unique(labels, return_counts=True)[1]
+    most = int(counts.max(initial=0))
+    if len(counts) < 2 or n_groups < 2 or most < 2:
+        raise BadInput("too few speakers to tell classes apart", "add some, or choose --classes")
     splitter = StratifiedGroupKFold(max(2, min(count, n_groups, most)), shuffle=True, random_state=1000 * seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer utterances than folds

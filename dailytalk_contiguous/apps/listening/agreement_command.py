@@ -39,8 +39,11 @@ class ListeningTest:
         """Write the page of a test; return None if none is requested. Raises DailytalkError."""
         if self.listening_test is None:
             return None
-        if not isinstance(source, Path) or is_mix(source):
-            raise DailytalkError("a listening test is of a work folder or a corpus", "name that which it is from")
+        if not isinstance(source, Path) or is_mix(source) or out is None or against:
+            raise DailytalkError(
+                "a listening test is a page of its own, of a work folder or a corpus",
+                "name that folder, and the page with --out, and nothing else",
+            )
         if self.pairs == open_items(source).labelled:
             problem = (
                 ("--pairs goes with conversations, and these are clips", "leave it out")
@@ -48,8 +51,6 @@ class ListeningTest:
                 else ("a listening test of conversations is one of pairs, recorded against rebuilt", "add --pairs")
             )
             raise DailytalkError(*problem)
-        if out is None or against:
-            raise DailytalkError("a listening test is a page of its own", "name it with --out, and nothing else")
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
         page, key = as_text(out), as_text(listening.key_path(out))

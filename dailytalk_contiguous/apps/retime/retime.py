@@ -32,7 +32,6 @@ from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
 from dailytalk_contiguous.publish.conversation import conversation
-from dailytalk_contiguous.publish.items import TOLERANCE
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 
@@ -138,9 +137,6 @@ class Retime(Stage):
         name, rate = name_of(parent, variant), audio.read_header(row["audio"]).sample_rate
         pcm = conversation(row, rate, swap=False).pcm
         units = units_of(row)
-        for event in (event for unit in units for event in unit.events):
-            if not 0 <= event.start <= event.end <= len(pcm) / rate + TOLERANCE:
-                raise BadInput(f"what it has at {event.start:.2f} s is outside its audio", "build it again")
         if len(units) < 2:
             raise BadInput(
                 "nothing in it can move: it has one turn, or what follows interrupts it", "leave it out"

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.store.files import refuse_inside
 from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
 
 RETIME_SETTINGS = cli_options.setting_options(Retime())
@@ -52,9 +53,8 @@ def retime(
     and what was drawn. After a stop, run the same command again.
     """
     cli_options.on_this_machine("--out", out)
-    source, target = folder.resolve(), out.resolve()
-    if source in (target, *target.parents) or source == target / DATASET:
-        raise DailytalkError(f"--out {as_text(out)!r} is in the folder itself", "choose another folder")
+    refuse_inside(out, folder)
+    refuse_inside(folder, out / DATASET)
     parents = finished_items(folder)
     if any(field.name == RETIMING for field in parents.fields):
         raise DailytalkError(f"{folder} holds variants already", "name the folder that they were made from")

@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_edit
 from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
-from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.documents import expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
@@ -102,7 +102,4 @@ def _last_address(source: str) -> tuple[Path, Json]:
 def _opened(source: str) -> Editable:
     """The items of a source, to edit or only to listen to. Raises DailytalkError if there are none."""
     path = Path(source)
-    editable = (open_editable(path) if path.exists() else None) or Viewed(open_items(source))
-    if not editable.names():
-        raise DailytalkError(f"{as_text(source)!r} holds nothing to listen to", "name a folder with recordings")
-    return editable
+    return (open_editable(path) if path.exists() else None) or Viewed(open_items(source))

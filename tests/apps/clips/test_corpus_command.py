@@ -82,7 +82,7 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
         (("tess2",), "there is no corpus 'tess2': choose one of clips"),
         (("crema_d", "--copies", "2"), "--copies needs --augment"),
         (("ravdess", "--agreed-only"), "ravdess has no votes of raters"),
-        (("crema_d", "--agreed-only"), "their votes are not there"),
+        (("crema_d", "--agreed-only"), "crema_d has no votes of raters"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(

@@ -2,8 +2,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from corpus_trees import clip, good, problems, put, read, table
+from corpus_trees import clip, put, read, table
 
+from dailytalk_contiguous.apps.clips.clip_run import read_corpus
 from dailytalk_contiguous.apps.clips.corpora.crema_d import VOTES
 
 ACTORS = table(["ActorID", "Age", "Sex", "Race", "Ethnicity"], [1001, 51, "Male", "Caucasian", "Not Hispanic"])
@@ -53,9 +54,10 @@ def test_votes_on_the_voice_give_perceived_emotion_and_the_share_of_raters(tmp_p
 
 def test_only_agreed_clips_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
     names = {"1001_DFA_ANG_XX": "A", "1001_DFA_HAP_XX": "N", "1001_DFA_SAD_XX": "N:S"}
-    rows = read("crema_d", put(tmp_path, tree(*names, summaryTable=summary(**names))), agreed_only=True)
-    assert [row["label"] for row in good(rows)] == ["ANG"]
-    assert problems(rows) == {
-        "AudioWAV/1001_DFA_HAP_XX.wav": "raters heard N, HAP was intended",
-        "AudioWAV/1001_DFA_SAD_XX.wav": "raters heard N:S, SAD was intended",
+    source = put(tmp_path / "in", tree(*names, summaryTable=summary(**names)))
+    corpus = read_corpus("crema_d", source, tmp_path / "out", agreed_only=True)
+    assert [row["label"] for row in corpus.rows] == ["ANG"]
+    assert {reject.id: reject.reason for reject in corpus.problems} == {
+        "crema_d/1001_DFA_HAP_XX": "raters heard N, HAP was intended",
+        "crema_d/1001_DFA_SAD_XX": "raters heard N:S, SAD was intended",
     }

@@ -128,7 +128,7 @@ def test_folder_that_is_not_for_variants_is_refused(work: Path, tmp_path: Path, 
     assert dailytalk("retime", work, "--out", out).code == 0
     (tmp_path / "linked").symlink_to(work)
     for inside in (work, tmp_path / "linked"):
-        assert "is in the folder itself" in dailytalk("retime", work, "--out", inside).err
+        assert "a --out in none of them" in dailytalk("retime", work, "--out", inside).err
     assert "holds variants already" in dailytalk("retime", out, "--out", tmp_path / "again").err
     other = write_dataset(tmp_path / "other", [talk("e", OFFSETS)])
     before = files_in(other)
@@ -151,10 +151,10 @@ def test_rows_that_others_made_are_rejected_or_retimed_and_never_end_the_run(
     assert dailytalk("retime", folder, "--out", tmp_path / "out").code == 3
     assert list(rows_of(tmp_path / "out")) == ["fine.retimed-1"]
     rejects = map(json.loads, (tmp_path / "out" / "rejects.jsonl").read_text().splitlines())
-    assert {reject["id"]: reject["reason"] for reject in rejects} == {
-        "late.retimed-1": "'yes indeed' at 900.000..901.000 s is empty or outside the audio",
-        "mono.retimed-1": "its audio has 1 channel, not 2",
-    }
+    reasons = {reject["id"]: reject["reason"] for reject in rejects}
+    assert "outside the audio" in reasons.pop("late.retimed-1")
+    assert "its audio has 1 channel" in reasons.pop("mono.retimed-1")
+    assert not reasons
 
 
 def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path: Path, dailytalk: Command) -> None:

@@ -83,7 +83,6 @@ class Corpus:
         published: by its makers. part_of: the part, by which counts are published, that a row belongs to.
         download: the files of its public download; None if its home page requires more, such as terms to be signed
             (`signed`).
-        rated: whether raters say what they perceive, and not only the actors what they intended.
         split: property that training and validation clips don't share by default, of `core.sampling.WAYS`.
         suffixes: of its audio. beside: patterns, in lower case, of other files; `*` matches folders, too.
     """
@@ -100,7 +99,6 @@ class Corpus:
     part_of: Callable[[Row], str] = lambda row: ""
     download: Download | None = None
     signed: bool = False
-    rated: bool = False
     split: str = "speakers"
     suffixes: tuple[str, ...] = (".wav",)
     beside: tuple[str, ...] = ()
@@ -250,13 +248,15 @@ def lines_by_clip(table: FoundFile, columns: Sequence[str], key: str) -> dict[st
     """The lines of a CSV file with these columns, by one of them. Raises DailytalkError if two lines differ."""
     lines: dict[str, dict[str, str]] = {}
     with reading(table):
-        text = table.text()
-    for line in csv_lines(text, table.name, columns, "download the table again"):
-        if lines.setdefault(line[key], line) != line:
-            raise DailytalkError(
-                f"two lines of {table.name!r} say different things of {line[key]}", "keep the right one"
-            )
+        for line in csv_lines(table.text(), table.name, columns, "download the table again"):
+            add_line(lines, line[key], line, table.name)
     return lines
+
+
+def add_line(lines: dict[str, Meaning], clip: str, line: Meaning, table: str) -> None:
+    """Add the line of a clip in a table. Raises BadInput if another one of it says something else."""
+    if lines.setdefault(clip, line) != line:
+        raise BadInput(f"two lines of {table!r} say different things of {clip}", "keep the right one")
 
 
 def text_beside(tree: Tree) -> Callable[[FoundFile], str | None]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
 
 #: The repository as it was when this was written.
@@ -45,23 +44,12 @@ SENTENCES = {
 _VOICE_LINE = re.compile(r"1\d{5}")
 
 
-def _read(tree: Tree, agreed_only: bool = False) -> corpus.Reader:
+def _read(tree: Tree) -> corpus.Reader:
     actors, heard = _actors(tree), perceived(tree)
-    if agreed_only and not heard:
-        raise DailytalkError(
-            "only clips on which raters agree are wanted, but their votes are not there",
-            "put processedResults/summaryTable.csv or tabulatedVotes.csv into the folder",
-        )
 
     def read(file: FoundFile) -> Row:
         row = CREMA_D.by_name(file)
-        row |= actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
-        if agreed_only and row.get("perceived") != row["emotion"]:
-            label = row.get("perceived_label") or "nothing that is known"
-            raise BadInput(
-                f"raters heard {label}, {row['label']} was intended", "leave out agreed_only to keep such clips"
-            )
-        return row
+        return row | actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
 
     return read
 
@@ -87,7 +75,6 @@ CREMA_D = corpus.Corpus(
         "AudioWAV",
         _TABLES,
     ),
-    rated=True,
     beside=("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*"),
     pattern=r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})",
     example="1001_DFA_ANG_XX.wav",

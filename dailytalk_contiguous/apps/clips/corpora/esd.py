@@ -10,7 +10,7 @@ import contextlib
 import re
 from functools import cache
 
-from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader
+from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, PublishedCounts, Reader, add_line
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput
@@ -119,7 +119,7 @@ def decode(file: FoundFile) -> str:
 def read_lines(text: str, name: str) -> dict[str, tuple[str, str]]:
     """Text and emotion, if one is written, by the clip's id. Raises BadInput if two lines of one clip differ."""
     lines: dict[str, tuple[str, str]] = {}
-    for number, raw in enumerate(text.splitlines(), 1):
+    for raw in text.splitlines():
         clip, _, rest = raw.strip().replace("\t", " \t ").partition(" ")
         fields = [" ".join(field.split()) for field in rest.split("\t") if field.strip()]
         words, _, last = " ".join(fields).rpartition(" ")
@@ -127,6 +127,6 @@ def read_lines(text: str, name: str) -> dict[str, tuple[str, str]]:
             line = " ".join(fields[:-1]), fields[-1]
         else:  # no tab between text and emotion, or no emotion
             line = (words, last) if words and last.casefold() in WRITTEN else (" ".join(fields), "")
-        if clip and lines.setdefault(clip, line) != line:
-            raise BadInput(f"line {number} of {name!r} is another text of {clip}", "keep the right one")
+        if clip:
+            add_line(lines, clip, line, name)
     return lines

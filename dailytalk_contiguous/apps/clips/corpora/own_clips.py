@@ -5,6 +5,7 @@ not published, so there is nothing to count, and a clip without a text is no fau
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, Reader
@@ -59,18 +60,17 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
     problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in written.rejects}
     unmatched = {reject.id: BadInput(reject.reason, reject.remedy) for reject in matches.rejects} | problems
     used = {*matches.keys.values()}
+    outside = BadInput(f"it is outside of {inside!r}, where the clips are", "move it there, or leave it out")
+    known = {file.name: outside for file in tree.files if not file.name.startswith(inside)}
+    known |= {inside + name: problems[key] for name, key in matches.keys.items() if key in problems}
+    tree.files = [replace(file, problem=file.problem or known.get(file.name)) for file in tree.files]
     tree.files += [FoundFile(name, tree.source, unmatched[name]) for name in unmatched if name not in used]
     whole = tree.source.resolve() if tree.source.is_dir() else tree.source.resolve().with_suffix("")
     everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
 
     def read(file: FoundFile) -> Row:
-        if not file.name.startswith(inside):
-            raise BadInput(f"it is outside of {inside!r}, where the clips are", "move it there, or leave it out")
         name = file.name.removeprefix(inside)
-        key = matches.keys.get(name, "")
-        if key in problems:
-            raise problems[key]
-        entry = written.entries.get(key, {})
+        entry = written.entries.get(matches.keys.get(name, ""), {})
         text = whisper_json.text_of(entry) if entry else ""
         if texts and not text and (seconds := read_header(file.audio).seconds) > WINDOW_SECONDS:
             # A recogniser takes a clip in one window.
