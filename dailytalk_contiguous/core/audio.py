@@ -267,7 +267,7 @@ def blocks(
     try:
         with _sound_file(audio) as file:
             rate: int = file.samplerate
-            first = round(start * rate)
+            first = min(round(start * rate), file.frames)
             left = file.frames - first
             wanted = left if duration is None else min(round(duration * rate), left)
             if first:
