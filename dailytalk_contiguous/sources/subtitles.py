@@ -37,7 +37,6 @@ _NAMED_LINE = re.compile(
     r"(?::(?=\s|$)|：))\s*(?P<said>.*)"
 )
 _VOICE = re.compile(r"<v(?:\.[^\s<>]*)?\s([^<>]*)>")
-_NO_CHARACTER = re.compile(r"&#[xX]?[0-9a-fA-F]{9,}+;?")  # more digits than html.unescape can make a number of
 
 #: What a text consists of: times of words, where a highlight ends and begins, breaks, spaces, and letters.
 _PIECES = re.compile(
@@ -142,11 +141,9 @@ def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
 def _read(path: Path) -> list[Subtitle]:
     """The subtitles that have text, by rising start."""
     text = with_colons(read_text(path))
-    cues = [*_split(path, text)]
-    if not cues:
-        raise broken(path, "has no subtitles", "save it again as subtitles with their times, or take it away")
     subtitles = [
-        Subtitle(f"subtitle {number}", start, end, _lines(raw)) for number, (start, end, raw) in enumerate(cues, 1)
+        Subtitle(f"subtitle {number}", start, end, _lines(raw))
+        for number, (start, end, raw) in enumerate(_split(path, text), 1)
     ]
     shown = _unrolled([*_sung([item for item in subtitles if item.lines])])
     return sorted(shown, key=lambda item: (item.start, item.end))
@@ -185,7 +182,7 @@ def _lines(raw: str) -> list[list[TimedWord]]:
     depth, n_line, is_inside, time = 0, 0, False, None
     for piece in _PIECES.finditer(raw.replace("&nbsp;", " ")):
         if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
-            letters = html.unescape(_NO_CHARACTER.sub("\ufffd", piece[0]))
+            letters = html.unescape(piece[0])
             if is_inside:
                 line, word = words.pop()
                 words.append((line, word._replace(word=word.word + letters, is_lit=word.is_lit or depth > 0)))

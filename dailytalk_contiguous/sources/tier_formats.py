@@ -13,7 +13,6 @@ import pympi
 from praatio.utilities.textgrid_io import parseTextgridStr
 
 from dailytalk_contiguous.core.documents import quoted
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.sources.transcript_marks import LABELS
 from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
@@ -66,16 +65,12 @@ def read_eaf(path: Path) -> list[Tier]:
     Raises BadInput.
     """
     text = read_text(path)
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise broken(path, "declares entities, which ELAN never does", SAVE_EAF)
     eaf = pympi.Elan.Eaf(author="")
     eaf.remove_tier("default")
     eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
     try:
         pympi.Elan.parse_eaf(str(path), eaf, True)
-        tiers = _tiers_of(path, eaf)
-    except BadInput:
-        raise
+        tiers = _tiers_of(eaf)
     except Exception as error:  # a plain Exception for what is no XML, and whatever its content leads to
         cause = error.__context__ or error
         raise broken(path, f"can't be read by pympi ({type(cause).__name__}: {cause})", SAVE_EAF) from None
@@ -84,20 +79,17 @@ def read_eaf(path: Path) -> list[Tier]:
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
     if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
         raise broken(path, f"has {declared} annotations, of which {missing} have the id of another", SAVE_EAF)
-    if not tiers:
-        raise broken(path, "has no tiers", SAVE_EAF)
     return tiers
 
 
-def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
-    order = {slot: number for number, slot in enumerate(eaf.timeslots)}
+def _tiers_of(eaf: pympi.Elan.Eaf) -> list[Tier]:
     timed: dict[str, tuple[float, float]] = {}
     for name, (aligned, _, _, _) in eaf.tiers.items():
-        slots = sorted({slot for span in aligned.values() for slot in span[:2]}, key=order.__getitem__)
-        times = pd.Series([eaf.timeslots[slot] for slot in slots], slots, dtype=float) / 1000
-        times = times.interpolate(limit_area="inside")
+        slots = {slot for span in aligned.values() for slot in span[:2]}
+        known = {slot: time for slot, time in eaf.timeslots.items() if slot in slots}
+        times = (pd.Series(known, dtype=float) / 1000).interpolate(limit_area="inside")
         if times.hasnans:
-            raise broken(path, f"has no times at the ends of the tier {quoted(name)}", SAVE_EAF)
+            raise ValueError(f"no times at the ends of the tier {quoted(name)}")
         timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
     # pympi itself finds no owner that is a part of another annotation, such as a word.
     owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
@@ -119,8 +111,6 @@ def _tiers_of(path: Path, eaf: pympi.Elan.Eaf) -> list[Tier]:
 def read_tiers(path: Path) -> list[Tier]:
     """The interval tiers of a TextGrid. Raises BadInput."""
     text = read_text(path)
-    if "ooTextFile" not in text[:200]:
-        raise broken(path, "does not begin like a TextGrid", SAVE_AGAIN)
     if negative := re.search(r"(?m)xm(?:in|ax) ?= ?(-(?!0(?:\.0*)?\s*$).*)", text):  # praatio drops the sign
         raise broken(
             path, f"has the time {quoted(negative[1].strip())}", "give seconds from the start of the recording"
@@ -149,6 +139,15 @@ class SpeechTier(NamedTuple):
     kind: str
     labels: list[Interval]
 
+    @property
+    def n_words(self) -> int:
+        """How many different words it has."""
+        return len({word.casefold() for *_, text in self.labels for word in text.split() if word.isalpha()})
+
+    @property
+    def is_own(self) -> bool:
+        return OWN_TIER.fullmatch(self.name) is not None
+
 
 def speech_tiers(
     path: Path, tiers: Iterable[Tier], wanted: Collection[str] = ()
@@ -163,7 +162,7 @@ def speech_tiers(
     tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
-    of_speaker: dict[str, list[tuple[int, SpeechTier]]] = {}
+    of_speaker: dict[str, list[SpeechTier]] = {}
     for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
         own = OWN_TIER.fullmatch(tier.name.strip())
         tokens = re.findall(r"[^\W_]+", tier.name)
@@ -171,17 +170,13 @@ def speech_tiers(
         speaker = speaker or " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
         speaker = " ".join(speaker.split())
         kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
-        count = len({word.casefold() for *_, text in tier.labels for word in text.split() if word.isalpha()})
-        entry = SpeechTier(tier.name, speaker, kind, tier.labels)
-        of_speaker.setdefault(speaker.casefold(), []).append((count, entry))
+        of_speaker.setdefault(speaker.casefold(), []).append(SpeechTier(tier.name, speaker, kind, tier.labels))
     speech: list[SpeechTier] = []
     for entries in of_speaker.values():
-        most = max(count for count, _ in entries)
-        full = [
-            entry for count, entry in entries if count >= SPEECH_SHARE * most or OWN_TIER.fullmatch(entry.name)
-        ]
+        most = max(entry.n_words for entry in entries)
+        full = [entry for entry in entries if entry.is_own or entry.n_words >= SPEECH_SHARE * most]
         full = [entry for entry in full if entry.kind == "words"] or full
-        if len(full) > 1 and not all(OWN_TIER.fullmatch(entry.name) for entry in full):
+        if len(full) > 1 and not all(entry.is_own for entry in full):
             several = " and ".join(quoted(entry.name) for entry in full[:3])
             reason = f"has several tiers of {full[0].kind} for {quoted(full[0].speaker)}: {several}"
             raise broken(path, reason, "name the right one with --tier")

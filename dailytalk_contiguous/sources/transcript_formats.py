@@ -10,6 +10,7 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -24,11 +25,7 @@ from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, j
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
-from dailytalk_contiguous.sources.transcript_text import (
-    NUMBER,
-    broken,
-    read_text,
-)
+from dailytalk_contiguous.sources.transcript_text import broken, read_text
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -60,6 +57,9 @@ _NO_WORDS = ("non-lex", "misc", "noscore")
 
 #: The field of a record that is none, with the error that says so; no file has it.
 _PROBLEM = "\0problem"
+
+#: What a record raises in which something has another type than it should.
+_MISFITS = (ValueError, TypeError, KeyError, AttributeError)
 
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
@@ -97,18 +97,18 @@ def field_of(item: Mapping[str, Any], field: str) -> Any:
     return next((item[key] for key in KEYS.get(field, (field,)) if item.get(key) is not None), None)
 
 
-def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Passage]:
+def passages_of(position: str, item: Mapping[str, Any]) -> list[Passage]:
     """A record as passages: one, or where its words have several speakers, one for each turn.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
-    words say nothing. Both are left out, so that the text is aligned again. Raises BadInput.
+    words say nothing. Both are left out, so that the text is aligned again. Raises BadInput for a record that is
+    none, and ValueError, TypeError or AttributeError for one without texts and seconds where they should be.
     """
     if problem := item.get(_PROBLEM):
         raise problem
-    start, end = _span(path, position, item)
+    start, end = _span(item)
     text, language = field_of(item, "text"), field_of(item, "language")
-    if not isinstance(text, str | None):
-        raise broken(path, f"{position} has the text {quoted(text)}", "give it as text")
+    text = None if text is None else " ".join(text.split())
     channel, speaker, recording = (
         None if (value := field_of(item, field)) is None else str(value)
         for field in ("channel", "speaker", "recording")
@@ -116,77 +116,64 @@ def passages_of(path: Path, position: str, item: Mapping[str, Any]) -> list[Pass
     code = language if isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language) else None
     whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
     if "word" in item:
-        return [whole._replace(text=None, words=[_word(path, position, item, (start, end))])]
-    spoken = _words_of(path, item, whole)
-    turns = [(name, [word for _, word in turn]) for name, turn in itertools.groupby(spoken, key=itemgetter(0))]
+        return [whole._replace(text=None, words=[_word(item, (start, end))])]
+    turns = [
+        (name, [word for _, word in turn])
+        for name, turn in itertools.groupby(_words_of(item, whole), key=itemgetter(0))
+    ]
     passages = []
     for name, words in turns or [(speaker, list[WordRow]())]:
         if len(turns) > 1:
             start, end = min(word["start"] for word in words), max(word["end"] for word in words)
-        said = text
-        if len(turns) > 1 or (text is None and words):
-            said = join_words(word["word"] for word in words)
-        is_spelled = said is not None and _letters(said) == _letters(" ".join(word["word"] for word in words))
+        joined = join_words(word["word"] for word in words)
+        said = joined if len(turns) > 1 or (text is None and words) else text
+        is_spelled = said is not None and _letters(said) == _letters(joined)
         words = words if is_spelled and are_word_times(words, start, end) else []
-        said = said and " ".join(said.split())
         passages.append(whole._replace(start=start, end=end, text=said, words=words, speaker=name))
     return passages
 
 
-def _words_of(path: Path, item: Mapping[str, Any], whole: Passage) -> list[tuple[str | None, WordRow]]:
-    """The words of a record, whatever list they are in, and who says each.
+def _words_of(item: Mapping[str, Any], whole: Passage) -> Iterator[tuple[str | None, WordRow]]:
+    """Who says each word of a record, and the words, whatever list they are in.
 
     Those without times, as WhisperX gives numbers, share what is free between their neighbours.
     """
     alignment = item.get("alignment")
     entries = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict | list) for entry in entries):
-        reason = f"{whole.position} has the words {quoted(entries)}"
-        raise broken(path, reason, "give each its word, start and end")
     words = [
         dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry for entry in entries
     ]
-    spans = {
-        number: _span(path, f"{whole.position}, word {number + 1}", word)
-        for number, word in enumerate(words)
-        if _times(word) != (None, None)
-    }
+    spans = {number: _span(word) for number, word in enumerate(words) if _times(word) != (None, None)}
     # Word `n` is from `n` to `n + 1` on the axis along which the times of others are interpolated.
     known = [(number + edge, span[edge]) for number, span in spans.items() for edge in (0, 1)]
     axis, times = zip((0, whole.start), *known, (len(words), whole.end), strict=True)
-    spoken = []
     for number, word in enumerate(words):
         first, last = np.interp([number, number + 1], axis, times).round(6).tolist()
-        span = spans.get(number, (min(first, last), last))  # neighbours may overlap
         speaker = word.get("speaker", whole.speaker)
-        row = _word(path, f"{whole.position}, word {number + 1}", word, span)
-        spoken.append((None if speaker is None else str(speaker), row))
-    return spoken
+        span = spans.get(number, (min(first, last), last))  # neighbours may overlap
+        yield None if speaker is None else str(speaker), _word(word, span)
 
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
     """Start and end of a record or a word, as they are; the end by its duration where it has none."""
     start, end, duration = field_of(item, "start"), item.get("end"), item.get("duration")
-    if end is None and duration is not None:
-        end = round(start + duration, 6) if is_number(start) and is_number(duration) else duration
-    return start, end
+    return start, round(start + duration, 6) if end is None and duration is not None else end
 
 
-def _span(path: Path, position: str, item: Mapping[str, Any]) -> tuple[float, float]:
+def _span(item: Mapping[str, Any]) -> tuple[float, float]:
     start, end = _times(item)
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
-        remedy = "give seconds from the start of the recording, the end not before the start"
-        raise broken(path, f"{position} has the times {quoted(start)} to {quoted(end)}", remedy)
+        raise ValueError(f"its times are {quoted(start)} to {quoted(end)}")
     return float(start), float(end)
 
 
-def _word(path: Path, position: str, item: Mapping[str, Any], times: tuple[float, float]) -> WordRow:
+def _word(item: Mapping[str, Any], times: tuple[float, float]) -> WordRow:
     """A `core.utterance.WORD`, without a probability on another scale: CTM may have log likelihoods."""
-    word, probability = item.get("word"), field_of(item, "probability")
-    if not isinstance(word, str) or not word.strip():
-        raise broken(path, f"{position} has the word {quoted(word)}", "give every word as text that isn't empty")
+    word, probability = " ".join(item["word"].split()), field_of(item, "probability")
+    if not word:
+        raise ValueError("it has a word without a letter")
     sure = probability if is_number(probability, 0, 1) else None
-    return {"word": " ".join(word.split()), "start": times[0], "end": times[1], "probability": sure}
+    return {"word": word, "start": times[0], "end": times[1], "probability": sure}
 
 
 def _letters(text: str) -> str:
@@ -198,8 +185,7 @@ def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
     cues: list[Cue] = []
     for word in sorted(words, key=lambda word: (word["start"], word["end"])):
         if not cues or word["start"] - cues[-1]["end"] > CUE_GAP:
-            times = {"start": word["start"], "end": word["end"]}
-            cues.append({"channel": channel, **times, "text": "", "words": [], "speaker": None})
+            cues.append({"channel": channel, "start": word["start"], "end": word["end"], "words": []})
         cues[-1]["words"].append(word)
         cues[-1]["end"] = max(cues[-1]["end"], word["end"])
     for cue in cues:
@@ -222,13 +208,11 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
             reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
         item: dict[str, Any] = {
-            name: field
-            for name, field in zip(columns, fields, strict=False)
-            if field.upper() != "<NA>" and (name, field.upper()) != ("probability", "NA")
+            name: field for name, field in zip(columns, fields, strict=False) if field.upper() != "<NA>"
         }
         for name in ("start", "duration", "probability"):
-            if NUMBER.fullmatch(item.get(name, "")):
-                item[name] = float(item[name])
+            with suppress(ValueError):  # what is no number counts where it is needed
+                item[name] = float(item.get(name, ""))
         if suffix == ".ctm":
             item["word"] = word = item.get("word", "").replace("<space>", " ")
             is_said = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
@@ -340,7 +324,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
             record = about | {**kind.record(item)}
             if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except _MISFITS as error:
             remedy = f"give {kind.shape}, or take the file away"
             problem = broken(path, f"{noun} {number} is {quoted(item)} ({error})", remedy)
             # Of a file of many recordings it is one's alone.
@@ -415,7 +399,14 @@ def read_passages(
         with _LOCK:  # recordings are read side by side, and a file of many may be large
             groups = _by_recording(read, path, path.stat().st_mtime_ns)
             records = [record for name in pick(groups) for record in groups[name]]
-    return [passage for position, item in records for passage in passages_of(path, position, item)]
+    passages, position = list[Passage](), "its text"
+    try:
+        for position, item in records:
+            passages += passages_of(position, item)
+    except _MISFITS as error:
+        remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
+        raise broken(path, f"{position} can't be used ({error})", remedy) from None
+    return passages
 
 
 @lru_cache(maxsize=2)

@@ -574,6 +574,9 @@ def test_tiers_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
 
 WORD = {"word": "a", "start": 0.0, "end": 1.0}
 SEGMENT = {"start": 0.0, "end": 1.0, "text": "a b"}
+#: An entity of entities, which would fill memory.
+LAUGHS = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
+LAUGHS = f'<!DOCTYPE a [<!ENTITY e0 "0123456789">{LAUGHS}]>'
 GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
 
 
@@ -583,7 +586,11 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 is not JSON"),
         ("call.json", '{"other": []}', "no known kind"),
         ("call.json", '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}', "item 2 is ['b', 2]"),
-        ("call.json", '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}', "the word ' '"),
+        (
+            "call.json",
+            '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}',
+            "word without a letter",
+        ),
         ("call.json", '{"utterances": ["a"]}', "item 1 is 'a'"),
         ("call.jsonl", line("up", 0, 1, "a"), "channel is not left or right"),
         ("call.jsonl", '{"channel": "left", "start": 0, "end": 1}', "it has no text"),
@@ -613,17 +620,17 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             "can't be read by pympi (ValueError: invalid literal",
         ),
         ("call.eaf", SUBDIVIDED.replace('"a1">', '"a9">'), "can't be read by pympi (KeyError: 'a9')"),
-        ("call.eaf", SUBDIVIDED.replace("?>", "?><!DOCTYPE a>", 1), "declares entities"),
+        ("call.eaf", SUBDIVIDED.replace("?>", f"?>{LAUGHS}", 1).replace("home", "&e9;"), "can't be read by pympi"),
         ("call.eaf", "<a>" * 100_000, "can't be read by pympi"),
         ("call.docx", "", "unknown extension"),
         ("call.ctm", "call A 0.1\n", "line 1 has 3 fields, not 5 to 8"),
-        ("call.ctm", "call A * * <ALT_BEGIN>\ncall A 1 2 a\n", "line 1 has the times '*'"),
+        ("call.ctm", "call A * * <ALT_BEGIN>\ncall A 1 2 a\n", "line 1 can't be used"),
         ("call.rttm", "SPEAKER call 1 0 1\n", "line 1 has 5 fields"),
         ("call.json", '{"segments": []}', "has no words"),
         (
             "call.json",
             json.dumps({"segments": [SEGMENT | {"words": [WORD, WORD | {"end": -1}]}]}),
-            "item 1, word 2 has the times 0.0 to -1",
+            "item 1 can't be used (its times are 0.0 to -1)",
         ),
         ("call.json", '{"segments": [{"start": 0, "end": 1}]}', "it has no text"),
         ("call.jsonl.gz", "no gzip", "Not a gzipped file"),
