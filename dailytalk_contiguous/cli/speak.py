@@ -20,7 +20,7 @@ from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, speak_stage_of
 from dailytalk_contiguous.run.speaking import price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
@@ -80,7 +80,7 @@ def speak(
         profile = of_tag["profile"] if of_tag.get("profile") in PROFILES else STANDARD
     stages = speak_stages(profile, verify, **settings)
     refuse_downloads(profile, stages)
-    voice = speaking.speak_stage_of(stages)
+    voice = speak_stage_of(stages)
     if voice and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = recordings_of(recordings, tagged)
@@ -175,7 +175,7 @@ def build(**options: Any) -> Outcome:
     # Before hours of tagging, not after them.
     profile = options["profile"]
     stages = speak_stages(profile, options["verify"], **cli_options.chosen(options, SPEAK_SETTINGS))
-    voice = speaking.speak_stage_of(stages)
+    voice = speak_stage_of(stages)
     if not voice:
         options |= without_affect(options)
     tagging = stages_of(options)

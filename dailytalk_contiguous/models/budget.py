@@ -10,7 +10,7 @@ from functools import lru_cache
 from threading import Lock
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample, checked_price
+from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import synthesise
 from dailytalk_contiguous.models.speech_cache import CacheEntry, SpeechCache, cache_key
 
@@ -28,7 +28,7 @@ class Budget:
     """The spending of this process, what the cache has saved it, and its limit."""
 
     def __init__(self, limit: float | None) -> None:
-        self.limit = None if limit is None else checked_price("--max-cost", limit)
+        self.limit = limit
         self.spent = 0.0
         self.saved = 0.0
         self._reserved = 0.0

@@ -163,11 +163,10 @@ def find_checkpoint(name: str, fetch: bool = True) -> StoredModel:
 
 def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]) -> StoredModel:
     paths = find(name, (CONFIG, PREPARATION))
-    if CONFIG not in paths:
-        raise ModelMissing(f"{name!r} is no model of transformers: it has no {CONFIG}", FIND_REMEDY)
-    config = _read_object(name, paths[CONFIG])
-    preparation = _read_object(name, paths[PREPARATION]) if PREPARATION in paths else {}
-    for file in WEIGHT_FILES:
+    config, preparation = (
+        _read_object(name, paths[file]) if file in paths else {} for file in (CONFIG, PREPARATION)
+    )
+    for file in WEIGHT_FILES if CONFIG in paths else ():
         if paths := find(name, (file,)):
             return StoredModel(name, config, preparation, [paths[file]])
         if listed := find(name, (file + _LIST,)):
@@ -176,7 +175,7 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
             if len(paths) == len(files):
                 return StoredModel(name, config, preparation, [paths[part] for part in files])
     raise ModelMissing(
-        f"{name!r} has no {' and no '.join(WEIGHT_FILES)}, or not all of their parts",
+        f"{name!r} is no whole model of transformers: it has no {CONFIG}, or no {' and no '.join(WEIGHT_FILES)}",
         f"download it again, or {FIND_REMEDY}",
     )
 

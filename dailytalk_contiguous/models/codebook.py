@@ -148,23 +148,21 @@ class Codebook:
             features: normalised contours, shape (frames, features), as `core.contours.as_features` makes them.
             device: of PyTorch; tokens are the same on all.
 
-        Raises BadInput for another number of features, and for NaN or infinity, with its frame.
+        Raises BadInput for another number of features, and for NaN or infinity.
         """
         import torch
 
         features = np.asarray(features, np.float32)
-        if features.ndim != 2 or features.shape[1] != len(self.weights):
+        is_whole = features.ndim == 2 and features.shape[1] == len(self.weights)
+        if not is_whole or not np.isfinite(features).all():
             raise BadInput(
-                f"the features have the shape {features.shape}, not (frames, {len(self.weights)})",
+                f"the features are no numbers of the shape (frames, {len(self.weights)}), but {features.shape}",
                 f"give {', '.join(self.weights)} of each frame",
             )
         tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
         centres = torch.from_numpy(self.weighted(self.centres)).to(device).double()
         for first in range(0, len(features), _FRAMES_AT_ONCE):
             block = features[first : first + _FRAMES_AT_ONCE]
-            if not (is_number := np.isfinite(block).all(axis=1)).all():
-                reason = f"frame {first + int(is_number.argmin())} has a feature that is no number"
-                raise BadInput(reason, "extract them again")
             places = first + np.flatnonzero(block.any(axis=1) | (not self.silence))
             frames = torch.from_numpy(self.weighted(features[places])).to(device).double()
             apart = torch.cdist(frames, centres, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1)

@@ -96,32 +96,14 @@ def compute_type_of(device: str, compute_type: str) -> str:
         return compute_type
     if device_of(device) == "cpu":
         return CPU_TYPE
-    return CUDA_TYPES[0] if lacking() else preferred_type(_supported("cuda"))
+    import ctranslate2
+
+    return CUDA_TYPES[0] if lacking() else preferred_type(ctranslate2.get_supported_compute_types("cuda"))
 
 
 def preferred_type(supported: Collection[str]) -> str:
     """The first of `CUDA_TYPES` that a card supports; all support the last."""
     return next(name for name in CUDA_TYPES if name in supported)
-
-
-def check_compute_type(device: str, compute_type: str) -> None:
-    """Raise DailytalkError if Whisper can't compute in a type (not `auto`) on a device that is on this machine."""
-    chosen = device_of(device)
-    if chosen == "cuda" and lacking():
-        return  # the work is done elsewhere
-    supported = _supported(chosen)
-    if compute_type not in supported:
-        raise DailytalkError(
-            f"Whisper can't compute in {compute_type!r} on the {chosen.upper()} here",
-            f"pass --compute-type with one of auto, {', '.join(sorted(supported))}",
-        )
-
-
-def _supported(device: str) -> set[str]:
-    import ctranslate2
-
-    types: set[str] = ctranslate2.get_supported_compute_types(device)
-    return types
 
 
 def open_onnx(path: Path) -> Any:
@@ -322,18 +304,13 @@ def within_memory(call: Callable[[], Result], what: str) -> Result:
     Raises:
         DailytalkError: `what` does not fit into memory the second time either.
     """
-    outcome = _attempt(call)
-    if outcome is not None:
-        return outcome
-    try:
-        return call()
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DailytalkError(
-            f"{what} does not fit into memory ({str(error).splitlines()[0]})",
-            "run fewer --workers, name a smaller model, or pass --device cpu",
-        ) from error
+    for _ in range(2):
+        outcome = _attempt(call)
+        if outcome is not None:
+            return outcome
+    raise DailytalkError(
+        f"{what} does not fit into memory", "run fewer --workers, name a smaller model, or pass --device cpu"
+    )
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

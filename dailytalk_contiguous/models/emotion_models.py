@@ -4,9 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import CONFIG, find_files
 from dailytalk_contiguous.models.contracts import EmotionModel, TrainedEmotionModel
 from dailytalk_contiguous.models.emotion_folder import (
@@ -54,11 +52,6 @@ def emotion_facts(name: str) -> dict[str, Any]:
 def _trained(name: str) -> EmotionFolder | None:
     """A model of `dailytalk emotion train`, in a folder or on the Hub; None for another checkpoint."""
     path = Path(name)
-    if path.is_file() or path.suffix.lower() in _PICKLES:
-        raise ModelMissing(
-            f"{shown(path)} is a file, and a pickle can run anything when it is read",
-            "name a folder of `dailytalk emotion train`, or a checkpoint with safetensors",
-        )
     if path.is_dir():
         is_checkpoint = (path / CONFIG).exists() and not (path / ABOUT).exists()
         return None if is_checkpoint else open_emotion_folder(path)

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text, fits, shown
+from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
@@ -211,14 +211,15 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
     stored = stored if isinstance(stored, dict) else {}
-    labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
-    if not fits(labels, [str]) or not 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS:
-        raise ModelMissing(f"{checkpoint.name!r} has no list of different labels", _CHECKPOINT)
+    labels = [str(stored.get(str(index))) for index in range(len(stored))]
+    is_list = 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS
     is_emotion = [label.strip().lower() in CLASS_OF_LABEL for label in labels]
     kind = checkpoint.config.get("problem_type")
-    if sum(is_emotion) < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
-        several = ", ".join(labels[:5])
-        raise ModelMissing(f"{checkpoint.name!r} does not choose an emotion ({several}; {kind})", _CHECKPOINT)
+    if not is_list or sum(is_emotion) < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
+        several = quoted([*labels[:5], kind])
+        raise ModelMissing(
+            f"{checkpoint.name!r} does not choose one of several emotions, but {several}", _CHECKPOINT
+        )
     return labels
 
 
@@ -294,8 +295,6 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
                 network = spectrogram_network(len(classes))
             load_weights([folder.weights_path], network, as_text(folder.weights_path), RETRAIN)
             return SpectrogramEmotions(folder.name, classes, network, device)
-        if not fits(settings, {"config": dict, "normalises": bool}):
-            raise ModelMissing(f"{shown(folder.about)}: its settings are not those of an encoder", RETRAIN)
         preparation = {"do_normalize": settings["normalises"]}
         checkpoint = StoredModel(folder.name, settings["config"], preparation, [folder.weights_path])
         return AudioEmotions(checkpoint, classes, _network(checkpoint, classes), device)

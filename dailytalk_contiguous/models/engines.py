@@ -15,7 +15,7 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import Setting
 from dailytalk_contiguous.core.word_times import Word
@@ -73,9 +73,6 @@ def engine_named(name: str) -> Engine:
         if engine.name in ENGINES:
             raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
         return engine
-    if name not in ENGINES:
-        remedy = f"choose one of {', '.join(ENGINES)}, or a file of Python that defines ENGINE"
-        raise BadValue(f"there is no speech synthesiser {name!r}", remedy)
     loaded: Engine = import_module(f"{synthesisers.__name__}.{name}").ENGINE
     return loaded
 

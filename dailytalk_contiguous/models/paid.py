@@ -405,8 +405,6 @@ class Client:
         except _Trouble as trouble:
             if feed.closed and trouble.paid:  # which is why it ended
                 return
-            if feed.closed:
-                raise Closed from None
             if feed.n_pieces:
                 raise replace(trouble, final=True, begun=True, everywhere=False) from None
             raise

@@ -110,9 +110,7 @@ class Pieces(Generic[Value]):
         return self
 
     def __next__(self) -> Value:
-        if self._ended or self._feed.closed:
-            raise StopIteration
-        item = self._feed.take()
+        item = None if self._ended or self._feed.closed else self._feed.take()
         if isinstance(item, tuple) and not self._feed.closed:
             return item[0]
         self._ended = True

@@ -228,7 +228,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
         Raises:
             BadInput: a token out of range or padding within a sequence, with its row and frame; a row without
-                tokens; in training a sequence longer than `pos_max_len`, or one that has masks already.
+                tokens; in training one that has masks already.
         """
         if lengths is None:
             is_token = (x != self.config.padding_token_id) & (x != self.config.n_tokens)
@@ -241,13 +241,6 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         ]
         if not training:
             return self._means(rows)
-        if (longest := max(counts, default=0)) > self.config.pos_max_len:
-            row = counts.index(longest)
-            raise BadInput(
-                f"row {row} has {longest} frames, more than the {self.config.pos_max_len} of this encoder",
-                "cut it into windows to train on",
-                row,
-            )
         tokens, sizes = padded(rows, self.config.n_tokens)
         masked, targets = mask_spans(tokens, sizes, self.config.mask_prob, self.config.vocab_size, generator)
         hidden = self._encode(masked.to(self.device), sizes.to(self.device))

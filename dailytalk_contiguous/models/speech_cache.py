@@ -144,11 +144,10 @@ class SpeechCache:
         return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
-        """Write down what was thought of an entry, in place of any earlier verdict. Raises KeyError if none is."""
-        if (record := self._record(key)) is None:
-            raise KeyError(key)
+        """Write down what was thought of an entry, in place of any earlier verdict."""
+        record = self._record(key) or {}
         with self._disk():
-            write_bytes(self._files(key)[1], _json({**record, "verdict": dict(verdict)}))
+            write_bytes(self._files(key)[1], _json(record | {"verdict": dict(verdict)}))
 
     @contextlib.contextmanager
     def buying(self, key: str) -> Iterator[None]:

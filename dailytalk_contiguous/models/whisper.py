@@ -86,7 +86,6 @@ class Whisper:
 
         device = devices.resolve_device(device)
         compute_type = devices.compute_type_of(device, compute_type)
-        devices.check_compute_type(device, compute_type)
         if device == "cuda":
             devices.open_libraries()
         side_by_side = devices.thread_count() if device == "cpu" else 1
@@ -343,17 +342,6 @@ def settled_type(model: str, device: str, compute_type: str) -> str:
     return devices.compute_type_of(device, compute_type) if model else "auto"
 
 
-def check_name(model: str) -> None:
-    """Raise ModelMissing for what is neither a size, nor a folder, nor a name of the Hub; empty is no model."""
-    if model in ("", WHISPER) or "/" in model or Path(model).is_dir():  # known without an import
-        return
-    from faster_whisper import available_models
-
-    if model not in available_models():
-        remedy = "name a size such as base or medium, or a folder in CTranslate2 format"
-        raise ModelMissing(f"there is no Whisper model {model!r}", remedy)
-
-
 def check_language(model: str, language: str) -> None:
     """Raise DailytalkError for a language (ISO 639-1, two for left and right, or `auto`) that no model knows."""
     from faster_whisper.tokenizer import _LANGUAGE_CODES
@@ -366,17 +354,6 @@ def check_language(model: str, language: str) -> None:
             "name one by its ISO 639-1 code, such as en, or two for left and right, such as en,es; a model whose "
             "name ends in .en knows English only",
         )
-
-
-def check_whisper(model: str, device: str, compute_type: str, fetch: bool = True) -> None:
-    """Make sure that `model` (empty for none) is on this machine and can compute so, downloading it if need be.
-
-    Without `fetch` nothing is downloaded, and a model that is not here is not missed. Raises ModelMissing, and
-    DailytalkError for a type that the device can't compute in.
-    """
-    if model:
-        devices.check_compute_type(device, devices.compute_type_of(device, compute_type))
-        find_whisper(model, fetch)
 
 
 def lacking_whisper(model: str) -> list[Missing]:
@@ -393,7 +370,6 @@ def find_whisper(model: str, fetch: bool = True) -> str:
     """
     from faster_whisper.utils import _MODELS
 
-    check_name(model)
     is_folder = Path(model).is_dir()
     name = model if is_folder else str(_MODELS.get(model, model))
     paths = stored_files(name, MODEL_FILES)

@@ -12,14 +12,16 @@ from pathlib import Path
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
-from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input, speak_stage_of
+from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import language_of
 
 
@@ -63,13 +65,12 @@ def run_recipe(
     if cut is not None:
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging, speaking = stages[:cut], stages[cut + 1 :]
-    segment = find_stage(Segment, tagging)
-    if segment is None or (speaking and not isinstance(speaking[-1], Finish)):
+    segment, says = find_stage(Segment, tagging), find_stage(Speak, speaking) or find_stage(Keep, speaking)
+    if segment is None or (speaking and not (says and isinstance(speaking[-1], Finish))):  # before hours of work
         raise DailytalkError(
-            "a recipe lacks Segment, or does not end with Finish", "look at those in builder_scripts"
+            "a recipe lacks Segment, or Speak or Keep, or does not end with Finish",
+            "look at those in builder_scripts",
         )
-    if speaking:  # before hours of work
-        speak_stage_of(speaking)
     options = RunOptions(workers=workers)
     sources = [inputs] if isinstance(inputs, str) else inputs
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))

@@ -129,7 +129,7 @@ def make_shards(
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
-    voice, paid, device = _voice(stages), paid_voice(stages), networks_device(stages)
+    voice, paid, device = speak_stage_of(stages), paid_voice(stages), networks_device(stages)
     if options.address and not paid:  # this machine may have no GPU where the cluster has
         from dailytalk_contiguous.run.on_ray import connected
 
@@ -189,11 +189,12 @@ def refuse_downloads(profile: str, stages: Iterable[Stage]) -> None:
 
 def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
     """The stage that says utterances at a price; None if speech is free, or no stage says any."""
-    voice = _voice(stages)
+    voice = speak_stage_of(stages)
     return None if voice is None or voice.synthesiser().deterministic else voice
 
 
-def _voice(stages: Iterable[Stage]) -> "Speak | None":
+def speak_stage_of(stages: Iterable[Stage]) -> "Speak | None":
+    """The stage that says utterances; None where `Keep` is in its place."""
     from dailytalk_contiguous.stages.synthesis import Speak  # here: `tag` needs nothing of it
 
     return find_stage(Speak, stages)

@@ -5,7 +5,7 @@ conversation of which something could not be said is held back and tried again b
 """
 
 import json
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,12 +21,11 @@ from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss
+from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss, speak_stage_of
 from dailytalk_contiguous.shards import compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
-from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
@@ -149,14 +148,6 @@ def opened_budget(stages: Sequence[Stage]) -> Budget:
     open_budget.cache_clear()
     paid = paid_voice(stages)
     return open_budget(paid.max_cost if paid else None)
-
-
-def speak_stage_of(stages: Iterable[Stage]) -> Speak | None:
-    """The stage that says utterances; None where `Keep` is in its place. Raises DailytalkError without either."""
-    voice = find_stage(Speak, stages)
-    if voice is None and find_stage(Keep, stages) is None:
-        raise DailytalkError("the stages lack Speak", "put it first, after ChooseVoice, or Keep in its place")
-    return voice
 
 
 def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:

@@ -155,11 +155,6 @@ class StreamSpec(Spec):
         A stream drops what it has used, so it can't make its first windows again as other runs would.
         """
         refuse_mixing(self.out)
-        if any(stage.unfitted for stage in self.tagging):
-            raise DailytalkError(
-                "--buckets robust measures the whole corpus before it tags, which a stream does not keep",
-                "choose other --buckets, or leave --streaming out",
-            )
         first = next(iter(self.windows), None)
         is_other = first is not None and (first.commit, first.digest) != (self.repository.commit, self._digest)
         if is_other or ((self.out / TAGGED).exists() and not (self.out / POSITION).exists()):

@@ -330,11 +330,10 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
             left, right = (_language_of_cues(own) for own in by_side)
             if left and right and left != right:
                 return f"{left},{right}"
-    try:
+    if is_transcribed(cues, config.channel):
         return _language_of_cues(cues, config.language)
-    except BadInput:
-        if is_transcribed(cues, config.channel):
-            raise
+    with suppress(BadInput):  # a recogniser will find it
+        return _language_of_cues(cues, config.language)
     return None
 
 

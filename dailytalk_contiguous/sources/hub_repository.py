@@ -211,12 +211,6 @@ def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
 def chosen_files(repository: Repository) -> list[str]:
     """The recordings that the choice asks for. Raises DailytalkError if there are none."""
     choice, files = repository.choice, audio_files(repository.files)
-    of_tables = [option for option in choice.options() if option != "--split"]
-    if of_tables:
-        raise DailytalkError(
-            f"{repository.reference.repo} holds audio files and no tables, so {of_tables[0]} means nothing there",
-            "leave it out",
-        )
     chosen = [path for path in files if not choice.split or choice.split in path.split("/")[:-1]]
     if not chosen:
         folders = sorted({part for path in files for part in path.split("/")[:-1]})
@@ -489,12 +483,9 @@ class TablePlan(NamedTuple):
 def table_file_name(name: str) -> str:
     """A recording's name as a path without an ending: what no file may be called is percent-encoded.
 
-    Slashes make folders. Different names stay different; one that is too long ends in a digest. Raises BadInput
-    for a name that is empty.
+    Slashes make folders. Different names stay different; one that is too long ends in a digest.
     """
-    parts = [_UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part) for part in name.split("/")]
-    if not all(parts):
-        raise BadInput(f"its id {name[:60]!r} can't be the name of a file", "choose another --id-column")
+    parts = [_UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", part) or "%" for part in name.split("/")]
     return shortened("/".join(parts), _LONGEST_NAME)
 
 
@@ -514,9 +505,9 @@ def write_row(
     `number` is its index in the split. `written` are the names of the rows before it.
     """
     name = numbered = f"{split}-{number:06d}"
+    if isinstance(row, BadInput):
+        return Reject(name, "Hub", row.reason, row.remedy)
     try:
-        if isinstance(row, BadInput):
-            raise row
         own_id = _name(row, plan, split) or numbered
         if own_id in written:
             raise BadInput(f"its id {own_id!r} was another row's already", "choose another --id-column")
@@ -550,7 +541,7 @@ def _name(row: Row, plan: TablePlan, split: str) -> str | None:
     """The name of a row's recording; None where nothing names it. File names begin with their split."""
     if plan.named_by and plan.named_by != KEY:
         own = row.get(plan.named_by)
-        return table_file_name("" if own is None else str(own))
+        return None if own in (None, "") else table_file_name(str(own))
     value = row.get(plan.audio)
     path = row.get(KEY) or (value.get("path") if isinstance(value, dict) else None)
     if not path:
@@ -760,7 +751,7 @@ def in_tables(repository: Repository) -> bool:
     tables = sum(file.size for path, file in files.items() if path.lower().endswith(TABLE_SUFFIXES))
     audio = sum(files[path].size for path in audio_files(files))
     wants_tables = repository.choice.config or repository.choice.audio_column or repository.choice.id_column
-    return tables > audio or bool(tables and wants_tables)
+    return tables > audio or bool(wants_tables)
 
 
 # A dataset on the Hub as a stream: recordings one after another, each fetched on demand.

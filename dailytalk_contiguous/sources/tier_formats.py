@@ -37,7 +37,11 @@ _DECLARED = re.compile(
     r'"(?:IntervalTier|TextTier)"\s+(?:name ?= ?)?"(?:[^"]|"")*"\s+'
     r"(?:xmin ?= ?)?[-\d.eE]+\s+(?:xmax ?= ?)?[-\d.eE]+\s+(?:(?:intervals|points) ?: size ?= ?)?(\d+)"
 )
+_NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
 _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
+
+#: The units of time of an EAF that are read.
+_PER_SECOND = {"milliseconds": 1000}
 
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
@@ -74,8 +78,6 @@ def read_eaf(path: Path) -> list[Tier]:
     except Exception as error:  # a plain Exception for what is no XML, and whatever its content leads to
         cause = error.__context__ or error
         raise broken(path, f"can't be read by pympi ({type(cause).__name__}: {cause})", SAVE_EAF) from None
-    if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
-        raise broken(path, f"counts time in {quoted(unit)}", "save it from ELAN in milliseconds")
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
     if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
         raise broken(path, f"has {declared} annotations, of which {missing} have the id of another", SAVE_EAF)
@@ -84,10 +86,11 @@ def read_eaf(path: Path) -> list[Tier]:
 
 def _tiers_of(eaf: pympi.Elan.Eaf) -> list[Tier]:
     timed: dict[str, tuple[float, float]] = {}
+    per_second = _PER_SECOND[eaf.header.get("TIME_UNITS", "milliseconds")]
     for name, (aligned, _, _, _) in eaf.tiers.items():
         slots = {slot for span in aligned.values() for slot in span[:2]}
         known = {slot: time for slot, time in eaf.timeslots.items() if slot in slots}
-        times = (pd.Series(known, dtype=float) / 1000).interpolate(limit_area="inside")
+        times = (pd.Series(known, dtype=float) / per_second).interpolate(limit_area="inside")
         if times.hasnans:
             raise ValueError(f"no times at the ends of the tier {quoted(name)}")
         timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
@@ -111,10 +114,6 @@ def _tiers_of(eaf: pympi.Elan.Eaf) -> list[Tier]:
 def read_tiers(path: Path) -> list[Tier]:
     """The interval tiers of a TextGrid. Raises BadInput."""
     text = read_text(path)
-    if negative := re.search(r"(?m)xm(?:in|ax) ?= ?(-(?!0(?:\.0*)?\s*$).*)", text):  # praatio drops the sign
-        raise broken(
-            path, f"has the time {quoted(negative[1].strip())}", "give seconds from the start of the recording"
-        )
     try:
         tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
         intervals = [
@@ -126,8 +125,10 @@ def read_tiers(path: Path) -> list[Tier]:
         raise broken(path, f"can't be read by praatio ({error or type(error).__name__})", SAVE_AGAIN) from None
     declared = [int(size) for size in _DECLARED.findall(text)]
     count = _DECLARED_TIERS.search(text)
-    if [len(tier["entries"]) for tier in tiers] != declared or not count or int(count[1]) != len(tiers):
-        raise broken(path, "breaks off, or has other numbers of tiers and labels than it says", SAVE_AGAIN)
+    is_whole = [len(tier["entries"]) for tier in tiers] == declared and count and int(count[1]) == len(tiers)
+    if not is_whole or _NEGATIVE.search(text):
+        reason = "breaks off, has other numbers of tiers and labels than it says, or times before 0"
+        raise broken(path, reason, SAVE_AGAIN)
     return intervals
 
 

@@ -343,9 +343,6 @@ def _tiers(
     speech, others = speech_tiers(path, read(path), wanted)
     if left is not None:
         left += others
-    if not speech:
-        remedy = "add one, or name the right one with --tier"
-        raise broken(path, "has no interval tier of words or utterances", remedy)
     names: dict[str, str] = {}
     for tier in speech:
         speaker = names.setdefault(tier.speaker.casefold(), tier.speaker)

@@ -22,7 +22,6 @@ from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import (
-    FORMATS,
     SHARED,
     Passage,
     cues_of_words,
@@ -329,9 +328,6 @@ def _read(
     tiers: Collection[str],
     left: dict[str, list[str]] | None,
 ) -> list[Passage]:
-    ending = ending_of(path.name)
-    if ending is None:
-        raise broken(path, f"has the unknown extension {quoted(path.suffix)}", f"give {', '.join(FORMATS)}")
     shared = is_shared(path.name, Path(recording_file).stem)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
     others: list[str] = []
@@ -339,7 +335,10 @@ def _read(
     if others and left is not None:
         left[path.name] = others
     if not passages and not shared:
-        raise broken(path, "has no words", "remove it, so that the speech is recognised, or save it again")
+        remedy = (
+            "remove it, so that the speech is recognised, save it again, or name its tiers of words with --tier"
+        )
+        raise broken(path, "has no words", remedy)
     latest = max((item.end for item in passages), default=0.0)
     if duration and latest > MOST_BEYOND * duration:
         raise broken(
@@ -361,14 +360,12 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     if not meant and path.name != TRANSCRIPT:
         ends = {name: _bare(name) for name in names if name}
         meant = [name for name, end in ends.items() if all(map(eq, reversed(parts), reversed(end)))]
-    if len(meant) > 1:
-        reason = f"names {len(meant)} recordings that {quoted(recording_file)} may be: {', '.join(meant[:3])}"
-        raise broken(path, reason, "give each its path under the folder of recordings")
+    is_other = not shared and not meant and "" not in names and len(names) > 1
+    if len(meant) > 1 or is_other:
+        reason = f"is about {', '.join(map(quoted, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
+        raise broken(path, reason, "give each recording its path under their folder, and the file its lines")
     if shared:
         return meant
-    if not meant and "" not in names and len(names) > 1:
-        reason = f"is about {', '.join(map(quoted, names[:3]))}, not {quoted(recording_file)}"
-        raise broken(path, reason, "give it the lines of this recording")
     return [name for name in names if not name or name in meant] or names
 
 

@@ -75,8 +75,8 @@ class Bucket(Stage):
     def preflight(self, fetch: bool = True) -> None:
         if self.unfitted:
             raise DailytalkError(
-                "the bucket preset 'robust' has no corpus statistics",
-                "take stage.fit(rows) of the rows that the stages before it have made, or the preset 'percentile'",
+                "--buckets robust measures the whole corpus before it tags, which is not known here",
+                "choose other --buckets, leave --streaming out, or take stage.fit(rows) of earlier stages' rows",
             )
 
     def row(self, row: Row) -> Row:

@@ -66,7 +66,7 @@ from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, lo
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
-    check_whisper,
+    find_whisper,
     lacking_whisper,
     recognise,
     settled_type,
@@ -233,7 +233,8 @@ class Speak(Stage):
             synthesiser.preflight()
             if fetch:
                 synthesiser.fetch()
-        check_whisper(self.verify, self.device, self.compute_type, fetch)
+        if self.verify:
+            find_whisper(self.verify, fetch)
 
     def lacking(self) -> list[Missing]:
         return [*self.synthesiser().lacking(), *lacking_whisper(self.verify)]

@@ -26,8 +26,7 @@ from dailytalk_contiguous.models.whisper import (
     Recognised,
     Whisper,
     check_language,
-    check_name,
-    check_whisper,
+    find_whisper,
     lacking_whisper,
     load_whisper,
     settled_type,
@@ -63,7 +62,6 @@ class WhisperStage(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name(self.whisper)
         object.__setattr__(self, "compute_type", settled_type(self.whisper, self.device, self.compute_type))
 
     @property
@@ -71,7 +69,8 @@ class WhisperStage(Stage):
         return str(getattr(self, self.named))
 
     def preflight(self, fetch: bool = True) -> None:
-        check_whisper(self.whisper, self.device, self.compute_type, fetch)
+        if self.whisper:
+            find_whisper(self.whisper, fetch)
 
     def lacking(self) -> list[Missing]:
         return lacking_whisper(self.whisper)

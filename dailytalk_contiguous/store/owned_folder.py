@@ -214,18 +214,15 @@ class OwnedFolder:
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""
-        if not (self.root / RECORD).exists():
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-                raise DailytalkError(
-                    f"{self.root} is there already and no export of ours",
-                    "choose another folder with --out, or empty this one",
-                )
-            return []
-        title, names = _recorded(self.root)
+        title, names = "", [path.name for path in self.root.iterdir()] if self.root.exists() else []
+        if RECORD in names:
+            title, names = _recorded(self.root)
         if names and title != self._title:
+            held = (
+                f"another export ({title.removeprefix(_TITLE).strip()})" if title else "files of no export of ours"
+            )
             raise DailytalkError(
-                f"{self.root} holds another export ({title.removeprefix(_TITLE).strip() or 'not known'})",
-                "choose another folder with --out",
+                f"{self.root} holds {held}", "choose another folder with --out, or empty this one"
             )
         # A name that leaves the folder, or a line that a crash cut short, can only do harm when it is deleted.
         return [name for name in names if name and ".." not in Path(name).parts and not Path(name).is_absolute()]

@@ -36,7 +36,7 @@ def test_a_single_item_that_never_fits_is_said_with_its_length_and_a_way_out() -
         calls.append(batch)
         raise torch.OutOfMemoryError("no room")
 
-    with pytest.raises(DailytalkError, match=r"42\.0 s of audio does not fit .*no room.*--workers.*--device cpu"):
+    with pytest.raises(DailytalkError, match=r"42\.0 s of audio does not fit .*--workers.*--device cpu"):
         run_batched([0, 1], [3.0, 42.0], 100.0, call)
     assert calls == [[1, 0], [1], [1]]
 

@@ -33,9 +33,10 @@ def test_file_in_place_of_the_folder_and_a_folder_of_somebody_else_are_refused(t
     (tmp_path / "file").write_text("mine")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "notes.txt").write_text("mine")
-    for name in ("file", "theirs"):
-        with pytest.raises(DailytalkError, match="is there already and no export of ours"):
-            OwnedFolder(tmp_path / name, "csm", [])
+    with pytest.raises(DailytalkError, match="holds files of no export of ours"):
+        OwnedFolder(tmp_path / "theirs", "csm", [])
+    with pytest.raises(NotADirectoryError):
+        OwnedFolder(tmp_path / "file", "csm", [])
     assert (tmp_path / "file").read_text() == (tmp_path / "theirs" / "notes.txt").read_text() == "mine"
 
 

@@ -40,7 +40,7 @@ from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
     check_language,
-    check_whisper,
+    find_whisper,
     load_whisper,
     recognise,
 )
@@ -204,7 +204,7 @@ def open_parts(settings: TalkSettings, voice: TalkVoice, instructions: str) -> T
         raise DailytalkError(
             f"a talk can't be in the language {settings.language!r}", "give one code of ISO 639-1, such as en"
         )
-    check_whisper(settings.recogniser, settings.device, "auto")
+    find_whisper(settings.recogniser)
     chat = load_chat(settings.chat, settings.device)
     chat.preflight()
     voice.try_once()
