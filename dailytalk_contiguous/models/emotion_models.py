@@ -16,9 +16,6 @@ from dailytalk_contiguous.models.emotion_folder import (
 )
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion, bundled_voice
 
-#: Files that are pickles of whole models, and so can run whatever they hold when they are read.
-_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
-
 
 @lru_cache(maxsize=2)
 def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:

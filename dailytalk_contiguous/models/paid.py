@@ -254,18 +254,15 @@ class Client:
         headers: Mapping[str, str],
         read: Callable[[Iterator[ServerEvent]], Iterator[Value]],
         first_seconds: float | None = None,
-        price: float = 0.0,
-        reserve: Reserve = free,
     ) -> Pieces[Value]:
-        """Return what `read` makes of an answer that comes as server-sent events, piece by piece.
+        """Return what `read` makes of an answer that comes as server-sent events, piece by piece, at no price.
 
-        The request is sent at once, in a thread of its own, where `read`, `reserve` and the retries run too.
-        `read` returns when the answer is whole, and raises ShortRead where it is not. Until its first piece the
-        request is repeated as `post` would; from then on whatever ends the answer is an error behind the pieces
-        that came. An answer that is closed early is charged if it began with 200.
+        The request is sent at once, in a thread of its own, where `read` and the retries run too. `read` returns
+        when the answer is whole, and raises ShortRead where it is not. Until its first piece the request is
+        repeated as `post` would; from then on whatever ends the answer is an error behind the pieces that came.
 
         Args:
-            path, body, headers, price, reserve: as in `post`.
+            path, body, headers: as in `post`.
             read: makes pieces of events.
             first_seconds: the longest silence, before the first piece as after it; None: `read_seconds`.
 
@@ -277,7 +274,7 @@ class Client:
         seconds = self._timeouts[1] if first_seconds is None else first_seconds
 
         def make(feed: Feed[Value]) -> None:
-            self._ask(lambda: self._read_events(request, read, seconds, feed), price, reserve)
+            self._ask(lambda: self._read_events(request, read, seconds, feed))
 
         return Pieces(make, f"stream of {self.service}")
 
@@ -403,7 +400,7 @@ class Client:
                         short = _Trouble(reason, _CHECK_ADDRESS, final=True, everywhere=True)
                     raise short from None
         except _Trouble as trouble:
-            if feed.closed and trouble.paid:  # which is why it ended
+            if feed.closed:  # which is why it ended
                 return
             if feed.n_pieces:
                 raise replace(trouble, final=True, begun=True, everywhere=False) from None

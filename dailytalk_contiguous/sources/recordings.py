@@ -1,7 +1,6 @@
 """Recording files of a folder: which there are, what they are called, and which belong together."""
 
 import hashlib
-import io
 import os
 import re
 from collections import Counter, defaultdict
@@ -26,17 +25,15 @@ from dailytalk_contiguous.store.owned_folder import EDITED, is_marked, made_from
 _BLOCK = 64 * 1024
 
 
-def identity_of(path: Path, data: bytes | None = None) -> str:
+def identity_of(path: Path) -> str:
     """Digest of a file's size and of 64 KiB at its start, middle and end: 20 hex digits. Raises OSError.
-
-    `data`: the bytes themselves, of what is in no file of its own.
 
     Not of all bytes, which would read a corpus twice: an export with another length, level, rate or codec differs
     in these too. What it misses, a change within files of one length, leaves the times of a transcript true.
     """
-    size = path.stat().st_size if data is None else len(data)
+    size = path.stat().st_size
     digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") if data is None else io.BytesIO(data) as file:
+    with path.open("rb") as file:
         for offset in (0, (size - _BLOCK) // 2, size - _BLOCK):
             file.seek(max(0, offset))
             digest.update(file.read(_BLOCK))

@@ -33,7 +33,6 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     VoiceSample,
     VoiceSettings,
-    checked_price,
     free,
 )
 from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
@@ -107,7 +106,6 @@ class OpenAISpeech(Synthesiser):
         model, voice: as the server knows them; the voice `clone` is that of samples.
         base_url: with or without `/v1`; empty or None: OPENAI_BASE_URL, else OpenAI's own.
         concurrency: requests at a time.
-        usd_per_million_characters: price, where it is not that of `PRICES`. A server of one's own costs nothing.
         client: transport with other timeouts or tries than the defaults; its address counts, not `base_url`.
     """
 
@@ -120,7 +118,6 @@ class OpenAISpeech(Synthesiser):
         voice: str = "alloy",
         base_url: str | None = None,
         concurrency: int = 5,
-        usd_per_million_characters: float | None = None,
         client: Client | None = None,
     ) -> None:
         self.model, self.voice, self.concurrency = model, voice, concurrency
@@ -133,12 +130,9 @@ class OpenAISpeech(Synthesiser):
         self._reads_samples: bool | None = None
         self._uploaded: dict[str, str] = {}
         self._cloning = threading.Lock()
-        price = usd_per_million_characters
-        if price is None:
-            # Of an unknown model at OpenAI the highest that is known, to be safe.
-            prices = [known for name, known in PRICES.items() if model.startswith(name)] or [max(PRICES.values())]
-            price = prices[0] if self._is_public else 0.0
-        self._usd_per_character = checked_price("usd_per_million_characters", price) / 1e6
+        # Of an unknown model at OpenAI the highest price that is known, to be safe; a server of one's own is free.
+        prices = [known for name, known in PRICES.items() if model.startswith(name)] or [max(PRICES.values())]
+        self._usd_per_character = prices[0] / 1e6 if self._is_public else 0.0
 
     def settings(self) -> dict[str, object]:
         """The settings that decide the sound, with a digest of the wording of instructions."""
