@@ -8,7 +8,7 @@ come out plus rejects.
 import json
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
@@ -83,16 +83,6 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
 def _disputed(row: Row) -> Row:
     reason = f"raters heard {row['perceived_label'] or 'nothing that is known'}, {row['label']} was intended"
     return row | {"problem": reason, "remedy": "leave out --agreed-only to keep such clips"}
-
-
-def _about(corpus: Corpus) -> dict[str, Any]:
-    facts = corpus.about
-    return {
-        "name": corpus.name,
-        "licence": facts.licence,
-        "citation": facts.citation,
-        "homepage": facts.homepage,
-    }
 
 
 #: Columns of a clip to be measured.
@@ -186,7 +176,10 @@ class CorpusSpec(Spec):
             **self.about,
             "settings": settings_of(*made, self.wanted) | dict(self.about.get("settings", {})),
             "kind": "corpus",
-            "corpus": _about(self.read.corpus) | {"description": self.read.corpus.about.description},
+            "corpus": {
+                "name": self.read.corpus.name,
+                **{name: value for name, value in asdict(self.read.corpus.about).items() if name != "title"},
+            },
             "version": version("dailytalk-contiguous"),
             "packages": {name: version(name) for name in PACKAGES},
             "models": outputs.models_of(made),

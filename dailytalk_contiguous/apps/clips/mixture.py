@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT, Weighted, times
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
-from dailytalk_contiguous.core.wording import model_name
+from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
@@ -281,6 +281,7 @@ def mix_folders(
 def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> dict[str, Any]:
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
     about: dict[str, Any] = {}
+    speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
         paths = {}
         for file in part.used:
@@ -291,15 +292,20 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
             target.link(f"{name}.wav", file.wav.resolve())
             target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
             paths[file.wav] = f"{name}.wav"
+            speakers[file.side].add(str(annotation.get("speaker") or ""))
             entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
             lines[file.side] += [exports.FileEntry(entry, file.seconds)] * part.listed[file.id]
         for name, conversation in part.about.items():  # what the checker has to know of those in the mix
             files = [paths[wav] for path in conversation["files"] if (wav := part.data / path) in paths]
-            about |= {f"{part.name}/{name}": conversation | {"files": files}} if files else {}
+            if files:
+                about[f"{part.name}/{name}"] = conversation | {"files": files}
+                speakers[conversation["split"]].update(conversation.get("kept_speakers") or ())
     if about:
         target.write_text(items.ABOUT, json_document(about))
     target.write_text(training_folder.MIX_REJECTS, json_document([reject.as_dict() for reject in rejects]))
     licence, warnings = _terms(parts)
+    if both := speakers["train"] & speakers["eval"] - {""}:
+        warnings.append(f"{counted(len(both), 'speaker')} in training and in evaluation, {min(both)} first")
     target.write_text(LICENCES, _licences_text([part for part in parts if part.used], licence, warnings))
     record = {
         "kind": "mix",

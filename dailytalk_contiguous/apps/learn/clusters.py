@@ -169,7 +169,7 @@ class ClusteringPipeline:
     emphasize_ratio: float = ProsodicFeatureExtractor.emphasize_ratio
     speaker_relative: bool = False
     licence: str = ""
-    codebook: Codebook = field(init=False, repr=False)
+    codebook: Codebook = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.weights = dict(self.weights or WEIGHTS)

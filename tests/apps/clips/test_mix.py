@@ -97,6 +97,14 @@ def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path
         mix_folders([(speech, None), (song, None)], tmp_path / "out", Settings())
 
 
+def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
+    rows = [clip_row("s1-0", corpus="acted"), clip_row("s1-1", corpus="acted", split="validation")]
+    both, apart = corpus_folder(tmp_path / "both", rows), corpus(tmp_path, "other")
+    for folder, warned in ((both, True), (apart, False)):
+        record, _ = mix_folders([(folder, None)], tmp_path / f"out-{folder.name}", Settings())
+        assert any("in training and in evaluation" in one for one in record["warnings"]) == warned
+
+
 def test_commercial_leaves_out_what_is_not_surely_allowed_and_says_why(tmp_path: Path) -> None:
     given = [
         corpus(tmp_path, "free"),
