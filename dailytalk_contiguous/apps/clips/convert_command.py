@@ -86,11 +86,8 @@ class Conversion:
 
     def __post_init__(self) -> None:
         check_values(self)
-        rates = CONTAINERS[self.to].rates
-        if self.sample_rate and rates and self.sample_rate not in rates:
-            raise DailytalkError(
-                f"{self.to} has no --sample-rate {self.sample_rate}", f"choose one of {', '.join(map(str, rates))}"
-            )
+        rates = [*map(str, CONTAINERS[self.to].rates)]
+        one_of(f"--sample-rate of {self.to}", str(self.sample_rate or ""), rates)
 
     def form_of(self, source: dict[str, Any]) -> Form:
         """The form of a result: where nothing else is asked for, that of the source.

@@ -26,6 +26,7 @@ from dailytalk_contiguous.core.contours import (
     relative_f0,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.codebook import (
     WEIGHTS,
@@ -225,7 +226,8 @@ class ClusteringPipeline:
         )
         columns = codebook.weighted(sample).astype(np.float64)
         if reduced_dims is not None:
-            columns = _REDUCERS[dim_reducer_method](reduced_dims, self.seed).fit_transform(columns)
+            reducer = _REDUCERS[one_of("dim_reducer_method", dim_reducer_method, _REDUCERS)]
+            columns = reducer(reduced_dims, self.seed).fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
             nearest = kmeans.fit_predict(columns)

@@ -15,8 +15,8 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.folds import FOLDS, check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import calibration_error
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.sampling import joined_groups
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.contracts import EmotionGuess, EmotionModel
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
@@ -101,13 +101,10 @@ def evaluate_model(
     Args:
         trained_on: names of corpora in its training, as far as they are known.
 
-    Raises BadInput if it doesn't know one of their classes.
+    Raises BadValue if it doesn't know one of their classes.
     """
-    if missing := [name for name in examples.classes if name not in model.classes]:
-        raise BadInput(
-            f"{model.name} does not know {', '.join(missing)}, only {', '.join(model.classes)}",
-            "choose --classes among its own",
-        )
+    for name in examples.classes:
+        one_of(f"a class of {model.name}", name, model.classes)
     tested = examples.take(~examples.copies)
     notes = ["what it was trained on is not known, and it may have heard these speakers"]
     if trained_on:

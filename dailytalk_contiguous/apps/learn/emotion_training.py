@@ -17,6 +17,7 @@ from dailytalk_contiguous.apps.learn.folds import check_installed, divided
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.emotions import fit_temperature
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, linear_emotion
 from dailytalk_contiguous.models.contracts import TrainedEmotionModel
@@ -61,11 +62,7 @@ def fit_emotion(
             f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
             "add others: what is learned of one person is his voice",
         )
-    if kind not in emotion_folder.EMOTION_KINDS:
-        raise DailytalkError(
-            f"there is no kind {kind!r}", f"choose among {', '.join(emotion_folder.EMOTION_KINDS)}"
-        )
-    if kind == "linear":
+    if one_of("kind", kind, emotion_folder.EMOTION_KINDS) == "linear":
         return fit_linear(examples, settings.seed)
     from dailytalk_contiguous.apps.learn.emotion_networks_training import fit_network
 

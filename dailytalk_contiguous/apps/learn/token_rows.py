@@ -115,10 +115,7 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
     Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
     """
     folder = Path(folder)
-    paths = clip_shards(folder / TOKEN_SHARDS) or clip_shards(folder / TAGGED) or clip_shards(folder)
-    if not paths:
-        raise DailytalkError(f"{as_text(folder)!r} holds no tokens", "encode it with `dailytalk tokens encode`")
-    for path in paths:
+    for path in _shards_of(folder, "encode", (TOKEN_SHARDS, TAGGED, "")):
         for row in _utterances(path, TokeniseProsody.adds):
             check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
             yield row
@@ -126,10 +123,16 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
 
 def contour_shards(folder: Path) -> list[Path]:
     """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
-    paths = clip_shards(folder / CONTOUR_SHARDS)
-    if not paths:
-        raise DailytalkError(f"{as_text(folder)!r} holds no contours", "make them with `dailytalk tokens extract`")
-    return paths
+    return _shards_of(folder, "extract", (CONTOUR_SHARDS,))
+
+
+def _shards_of(folder: Path, command: str, places: Sequence[str]) -> list[Path]:
+    """The shards in the first of these places that has any."""
+    for place in places:
+        if paths := clip_shards(folder / place):
+            return paths
+    reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
+    raise DailytalkError(reason, "name its folder, or run it first")
 
 
 def contour_rows_of(path: Path) -> Iterator[Row]:

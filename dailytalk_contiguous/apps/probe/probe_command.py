@@ -19,7 +19,6 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.options import SEED_OPTION
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cores
 from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted
@@ -35,7 +34,7 @@ def probe(
         "DIR|OWNER/NAME@TAG", "What build, speak, tag or retime wrote, or a dataset on the Hub."
     ),
     other: str | None = argument("[OTHER]", "Another one, which is probed too, to compare with.", None),
-    out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}"),
+    out: Path | None = cli_options.file_option(None, show_default=f"DIR/{PROBE}, of a dataset on the Hub {PROBE}"),
     workers: int | None = option(
         None, Panel.RUN, "Processes.", metavar="N", min=1, show_default="the cores, 4 at most"
     ),
@@ -49,10 +48,7 @@ def probe(
     a GPU.
     """
     cli_options.on_this_machine("--out", out)
-    if out is None:
-        if not Path(source).is_dir():
-            raise DailytalkError(f"{source} is no folder, in which the figures could be", "name a file with --out")
-        out = Path(source) / PROBE
+    out = out or (Path(source) if Path(source).is_dir() else Path()) / PROBE
     out.parent.mkdir(parents=True, exist_ok=True)  # what is refused is refused before minutes of work
     workers = workers or min(cores(), 4)  # a fifth has little to do
     with shown_steps():

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.utterance import DERIVED_KEYS, HAS_TEXT, LONGEST_TEXT, no_text_reason
 from dailytalk_contiguous.core.word_times import (
     SHORTEST_WORD,
@@ -123,9 +124,7 @@ def edit(lines: Lines, action: Json, item: Item, author: str) -> EditChange:
         item: the limits of the result.
         author: who does it; goes into the lines that change.
     """
-    name = action.get("do")
-    if name not in ACTIONS:
-        raise BadInput(f"there is no action {quoted(name)}", f"choose one of {', '.join(ACTIONS)}")
+    name = one_of("do", str(action.get("do")), ACTIONS)
     patch: Patch = getattr(Action(lines, action, item), name)()
     after = {key: line and _followed(line, lines.get(key), author) for key, line in patch.items()}
     return change_between(lines, {**lines, **after})

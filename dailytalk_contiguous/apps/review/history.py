@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.core import documents
-from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 
 #: Its name doesn't say that it is JSON Lines: moshi-finetune takes every file `*jsonl` for a manifest.
@@ -24,14 +23,12 @@ HISTORY = ".dailytalk-edits"
 #: Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
 _STATE = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "discarded?": bool}
 _RECORD = {
-    "number": int,
     "time": str,
     "author": str,
     "item": str,
     "action": str,
     "before": _STATE,
     "after": _STATE,
-    "undoes?": int,
     "on?": [int],
 }
 
@@ -77,9 +74,8 @@ class History:
         for number, line in enumerate(data[: self._size].splitlines(), 1):
             where = f"{documents.as_text(self.path)!r}, edit {number}"
             record = documents.parse_json(line, where, remedy, limit=len(line))
-            documents.expect(record, _RECORD, where, remedy)
-            if record["number"] != number or not 0 < (record.get("undoes") or number) <= number:
-                raise BadInput(f"{where} is damaged", remedy)
+            numbers = {"number": range(number, number + 1), "undoes?": range(1, number + 1)}
+            documents.expect(record, _RECORD | numbers, where, remedy)
             self._take(record)
 
     @property

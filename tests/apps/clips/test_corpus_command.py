@@ -79,7 +79,7 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("tess2",), "there is no corpus 'tess2': choose one of clips"),
+        (("tess2",), "the corpus can't be 'tess2': give clips"),
         (("crema_d", "--copies", "2"), "--copies needs --augment"),
         (("ravdess", "--agreed-only"), "ravdess has no votes of raters"),
         (("crema_d", "--agreed-only"), "crema_d has no votes of raters"),

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_model, evaluate_speakers
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.core.emotions import calibration_error
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, BadValue
 from dailytalk_contiguous.models.contracts import EmotionGuess
 
 CLASSES = ("angry", "happy", "sad")
@@ -107,5 +107,5 @@ def test_a_model_of_other_classes_is_refused_and_one_of_more_may_be_wrong() -> N
     assert any(note.startswith("it was trained on tess, and may have heard") for note in heard.notes)
     assert "2 utterances left out: it is sad" in known.notes
     small = Nearest(examples.of_classes(("angry", "happy"), "it is sad"))
-    with pytest.raises(BadInput, match="nearest does not know sad, only angry, happy"):
+    with pytest.raises(BadValue, match="a class of nearest can't be 'sad': give angry, happy"):
         evaluate_model(small, examples)

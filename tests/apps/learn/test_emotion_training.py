@@ -49,5 +49,5 @@ def test_what_can_not_be_learned_is_one_sentence(known: EmotionExamples) -> None
         fit_emotion("linear", known.take(known.labels == 0))
     with pytest.raises(DailytalkError, match="leave classes out of --classes"):
         fit_emotion("linear", known.take(known.labels != 5))
-    with pytest.raises(DailytalkError, match="there is no kind 'forest'"):
+    with pytest.raises(DailytalkError, match="kind can't be 'forest'"):
         fit_emotion("forest", known)

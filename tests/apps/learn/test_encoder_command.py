@@ -80,4 +80,4 @@ def test_a_folder_without_an_encoder_or_tokens_is_one_sentence(
     done = dailytalk("tokens embed", encoded, "--encoder", tmp_path, "--out", tmp_path / "embeddings")
     assert (done.code, "is no encoder of prosodic tokens" in done.err) == (1, True)
     done = dailytalk("tokens train", tmp_path, "--out", tmp_path / "encoder")
-    assert (done.code, "holds no tokens" in done.err) == (1, True)
+    assert (done.code, "holds nothing that `dailytalk tokens encode` wrote" in done.err) == (1, True)

@@ -114,9 +114,9 @@ def test_tokens_that_can_not_be_are_an_error_with_their_place(tmp_path: Path, ch
 
 
 def test_a_folder_without_tokens_says_how_they_are_made(tmp_path: Path) -> None:
-    with pytest.raises(DailytalkError, match="holds no tokens: encode it with `dailytalk tokens encode`"):
+    with pytest.raises(DailytalkError, match="holds nothing that `dailytalk tokens encode` wrote"):
         list(token_rows(tmp_path))
-    with pytest.raises(DailytalkError, match="holds no contours: make them with `dailytalk tokens extract`"):
+    with pytest.raises(DailytalkError, match="holds nothing that `dailytalk tokens extract` wrote"):
         gather_frames(tmp_path)
 
 

@@ -7,8 +7,9 @@ from dailytalk_contiguous.apps.clips.corpora.dailytalk import DAILYTALK
 from dailytalk_contiguous.apps.clips.corpora.esd import ESD
 from dailytalk_contiguous.apps.clips.corpora.msp_podcast import MSP_PODCAST
 from dailytalk_contiguous.apps.clips.corpora.own_clips import CLIPS
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file
+from dailytalk_contiguous.core.settings import one_of
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus for corpus in (CLIPS, CREMA_D, DAILYTALK, ESD, MSP_PODCAST, RAVDESS, SAVEE, TESS)
@@ -17,9 +18,7 @@ CORPORA: dict[str, Corpus] = {
 
 def corpus_named(name: str) -> Corpus:
     """The corpus of a name. Raises DailytalkError for an unknown one."""
-    if name not in CORPORA:
-        raise BadValue(f"there is no corpus {name!r}", f"choose one of {', '.join(sorted(CORPORA))}")
-    return CORPORA[name]
+    return CORPORA[one_of("the corpus", name, CORPORA)]
 
 
 def own_corpus(file: str) -> str:
