@@ -39,7 +39,7 @@ _LONGEST_QUOTE = 120
 
 
 def parse_json(
-    text: bytes | str, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES, line: int = 1, nan: bool = False
+    text: bytes | str, name: str, remedy: str = _REMEDY, limit: int = MOST_BYTES, nan: bool = False
 ) -> Any:
     """The value of a JSON document.
 
@@ -48,7 +48,6 @@ def parse_json(
         name: what the document is called in an error, such as its path; empty where the caller says so.
         remedy: what to do about any error.
         limit: bytes that it may have.
-        line: its line in a file of many, by which errors name a place.
         nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
@@ -62,15 +61,9 @@ def parse_json(
         value = json.loads(decoded.removeprefix("\ufeff"), parse_constant=None if nan else _no_number)
         if "\\ud" in decoded.lower():  # half a surrogate pair can't be encoded again hours later
             json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError:
-        reason = "it is nested too deep"
-    except json.JSONDecodeError as error:
-        reason = f"{f'line {line + error.lineno - 1}' if name else 'it'} is not JSON ({error.msg})"
-    except ValueError as error:  # of UTF-8, too
-        reason = str(error)
-    else:
-        return value
-    raise BadInput(f"{place}{reason}", remedy) from None
+    except (ValueError, RecursionError) as error:  # of UTF-8, too
+        raise BadInput(f"{place}it is not JSON ({error})", remedy) from None
+    return value
 
 
 def read_json(path: Path, remedy: str = _REMEDY, limit: int = MOST_BYTES) -> Any:

@@ -115,16 +115,20 @@ def write_report(
     Raises DailytalkError if it is empty or can't be read, an id is not in it, or `shown` or `reference` is given
     for clips.
     """
-    path = out or _default_path(where)
+    if out is None:
+        # `load_dataset` fails on any other file among shards.
+        if isinstance(where, Version) or any(path.name not in TABLES for path in where.glob("*.parquet")):
+            raise DailytalkError(f"the page can't be put into {where}", "name a file with --out")
+        out = where / REPORT
     items = open_items(where)
     common: dict[str, Any] = {"run": items.run, "defaults": defaults}
     if not items.labelled:
         references = [reference] if reference else []
-        return _write_conversations(items, path, shown, references, limits, common)
+        return _write_conversations(items, out, shown, references, limits, common)
     if shown != SHOWN or reference:
         option = "--against" if reference else "--conversations"
         raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
-    return _write_clips(items, path, limits, common)
+    return _write_clips(items, out, limits, common)
 
 
 def _write_clips(
@@ -222,13 +226,6 @@ def _rejects(items: Items, refused: Sequence[Row]) -> Table:
     rejects = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
     examples = [[reject[name] for name in head] for reject in rejects]
     return Table("The first of them, and what to do", head, examples, folded=True)
-
-
-def _default_path(folder: Path | Version) -> Path:
-    # `load_dataset` fails on any other file among shards.
-    if isinstance(folder, Version) or any(path.name not in TABLES for path in folder.glob("*.parquet")):
-        raise DailytalkError(f"the page can't be put into {folder}", "name a file with --out")
-    return folder / REPORT
 
 
 def _chosen(items: Items, judged: pd.DataFrame, shown: int | Sequence[str]) -> dict[int, str]:

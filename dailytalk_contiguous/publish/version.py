@@ -267,13 +267,13 @@ class Version:
         """
         config = name.partition("/")[0]
         features = published_features(config, None, labelled=True) if config in CONFIGS else Features({})
-        remedy = "publish or download this version again"
+        remedy = "publish or download it again, or name a dataset that this tool published"
         with (
             hub_errors(self),
             self.open(name) as opened,
             open_parquet(opened, remedy, f"{name} of {self}") as file,
         ):
-            file.check(features, required, "name a dataset that this tool published")
+            file.check(features, required)
             yield file
 
 

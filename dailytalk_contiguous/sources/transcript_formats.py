@@ -311,7 +311,7 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
             about["language"] = data.get("language")
     else:
         lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-        data, noun = [parse_json(line, title, line=n, nan=True) for n, line in lines], "line"
+        data, noun = [parse_json(line, f"{title}: line {n}", nan=True) for n, line in lines], "line"
         numbers = (n for n, _ in lines)
     kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
     if kind is None:

@@ -62,19 +62,18 @@ class ParquetReader:
         self.schema: pa.Schema = file.schema_arrow
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
-    def check(self, features: Features, required: Iterable[str], remedy: str = "") -> None:
-        """Raise BadInput, with another `remedy` if there is one, unless the file has some columns of some types.
+    def check(self, features: Features, required: Iterable[str]) -> None:
+        """Raise BadInput unless the file has some columns of some types.
 
         Args:
             features: those of which a column must have the type (see `core.schema.wrong_type`), if it is there.
             required: names of columns that must be there.
-            remedy: what to do if they are not as they must be; by default the same as about damage.
         """
         missing = sorted(set(required) - set(self.schema.names))
         wrong = wrong_type(self.schema, features, features)
         problem = f" has no column {', '.join(missing)}" if missing else f": {wrong}" if wrong else ""
         if problem:
-            raise BadInput(f"{self._name}{problem}", remedy or self._remedy)
+            raise BadInput(f"{self._name}{problem}", self._remedy)
 
     def rows(self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[Row]:
         """The rows of some row groups, or of all, with these columns or all. Raises BadInput for damage."""

@@ -105,7 +105,7 @@ def test_transcript_that_is_a_link_out_of_the_input_is_not_opened(tmp_path: Path
 def test_broken_transcript_rejects_the_recording_and_is_named(tmp_path: Path) -> None:
     save(tmp_path / "call.wav")
     (tmp_path / "call.json").write_text('{"alignments": [')
-    assert f"transcript {tmp_path / 'call.json'}: line 1 is not JSON" in problem(tmp_path / "call.wav")
+    assert f"transcript {tmp_path / 'call.json'}: it is not JSON" in problem(tmp_path / "call.wav")
 
 
 # Cuts

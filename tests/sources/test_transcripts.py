@@ -583,7 +583,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 is not JSON"),
+        ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 column"),
         ("call.json", '{"other": []}', "no known kind"),
         ("call.json", '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}', "item 2 is ['b', 2]"),
         (
@@ -604,7 +604,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             SRT.format(first="a", second="b") + "\n3\n00:00:05",
             "breaks off in the times '00:00:05'",
         ),
-        ("call.json", '{"alignments": ' + "[" * 100_000, "nested too deep"),
+        ("call.json", '{"alignments": ' + "[" * 100_000, "recursion"),
         ("call.json", '{"alignments": [["a", [0, ' + "9" * 5000 + '], "A"]]}', "Exceeds the limit"),
         ("call.json", '{"alignments": [["\\udc80", [0, 1], "A"]]}', "surrogates not allowed"),
         ("call.jsonl", '{"channel": ["left"], "start": 0, "end": 1, "text": "a"}', "channel is not left or right"),

@@ -84,7 +84,7 @@ def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: s
     ("content", "sentence"),
     [
         ('{"a.wav": {"text": "x"', "is not JSON"),
-        ('{"a.wav": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deep"),
+        ('{"a.wav": ' + "[" * 100_000 + "]" * 100_000 + "}", "recursion"),
     ],
 )
 def test_a_file_that_is_none_is_refused_with_its_name(tmp_path: Path, content: str, sentence: str) -> None:

@@ -58,8 +58,8 @@ def test_row_of_a_row_group_is_read_although_the_audio_of_another_is_damaged(tmp
 def test_file_without_a_column_or_with_one_of_another_type_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [1]}), tmp_path / "a.parquet")
     with open_parquet(tmp_path / "a.parquet", "") as file:
-        with pytest.raises(BadInput, match=r"a\.parquet has no column audio, x: build it again"):
-            file.check(FEATURES, ["x", "id", "audio"], "build it again")
+        with pytest.raises(BadInput, match=r"a\.parquet has no column audio, x"):
+            file.check(FEATURES, ["x", "id", "audio"])
         with pytest.raises(BadInput, match=r"a\.parquet: id is of the type int64, not string"):
             file.check(FEATURES, ["id"])
         file.check(Features({"audio": AUDIO}), ["id"])

@@ -144,7 +144,7 @@ def _utterances(path: Path, added: Iterable[str]) -> Iterator[Row]:
     adds = TokeniseProsody.adds | ExtractContours.adds
     needed = Features({**_NEEDED, **{name: List(adds[name]) for name in added}})
     with open_parquet(path, _AGAIN) as file:
-        file.check(Features({**needed, **_MAY_LACK}), needed, _AGAIN)
+        file.check(Features({**needed, **_MAY_LACK}), needed)
         names = file.schema.names
         for row in file.rows([name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]):
             columns = {name: values for name, values in row.items() if isinstance(values, list)}
