@@ -24,6 +24,9 @@ from dailytalk_contiguous.core.retries import backoff, retry_after
 from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 
+#: Seconds to connect.
+CONNECT_SECONDS = 5.0
+
 #: Seconds. A service that wants a longer rest than this is better left alone until another run.
 LONGEST_RETRY_AFTER = 300.0
 
@@ -98,9 +101,6 @@ class Token(AuthBase):
     def __bool__(self) -> bool:
         return bool(self._token)
 
-    def __repr__(self) -> str:
-        return "Token(***)" if self._token else "Token()"
-
     def __reduce__(self) -> str:
         raise TypeError("a token is not pickled: it would end in a file")
 
@@ -155,7 +155,7 @@ class Client:
         service: its name, for messages.
         base_url: `http` or `https`, with no user name in it.
         token: sent as a bearer token; over plain http only to this machine (`refuse_plain_http`).
-        connect_seconds, read_seconds: time to connect; and the longest silence while an answer is read.
+        read_seconds: the longest silence while an answer is read.
         total_seconds: time for one whole answer, however steadily it drips.
         most_at_once: requests at a time; other threads wait. Waits between tries take up no place.
         tries: requests for one answer, the first one included.
@@ -169,7 +169,6 @@ class Client:
         service: str,
         base_url: str,
         token: Token,
-        connect_seconds: float = 5.0,
         read_seconds: float = 60.0,
         total_seconds: float = 300.0,
         most_at_once: int = 5,
@@ -189,9 +188,8 @@ class Client:
             refuse_plain_http(service, self.base_url)
         self._token = token
         self._chosen, self._again = chosen, again
-        self._timeouts = (connect_seconds, read_seconds)
+        self._read_seconds = read_seconds
         self._total_seconds, self._tries = total_seconds, tries
-        self._stopped = threading.Event()
         self._stop: _Trouble | None = None
         self._sleep, self._clock = sleep or self._rest, clock
         self._paused_until = 0.0
@@ -271,7 +269,7 @@ class Client:
             NotAnswered, DailytalkError: as `post` does.
         """
         request = requests.Request("POST", self.base_url + path, dict(headers), data=body)
-        seconds = self._timeouts[1] if first_seconds is None else first_seconds
+        seconds = self._read_seconds if first_seconds is None else first_seconds
 
         def make(feed: Feed[Value]) -> None:
             self._ask(lambda: self._read_events(request, read, seconds, feed))
@@ -327,15 +325,14 @@ class Client:
     def _end(self, trouble: _Trouble) -> None:
         with self._lock:
             self._stop = self._stop or trouble
-        self._stopped.set()
 
     def _rest(self, seconds: float) -> None:
         """Wait until there is nothing to wait for. A Ctrl-C raises KeyboardInterrupt."""
         until = time.monotonic() + seconds
-        while not self._stopped.is_set() and (left := until - time.monotonic()) > 0:
+        while not self._stop and (left := until - time.monotonic()) > 0:
             interrupts.check_interrupt()
             check_wanted()
-            self._stopped.wait(min(left, 0.1))
+            time.sleep(min(left, 0.1))
 
     def _read_whole(
         self, request: requests.Request, read: Callable[[Reply], Value], absent: frozenset[int], about: str = ""
@@ -431,12 +428,11 @@ class Client:
                 if self._stop:
                     raise replace(self._stop)
                 until = self._clock() + self._total_seconds
-                connect, read_seconds = self._timeouts
                 with (
                     feed.cut_by(connection.cut) if feed else nullcontext(),
                     connection.session.send(
                         prepared,
-                        timeout=(connect, read_seconds if seconds is None else seconds),
+                        timeout=(CONNECT_SECONDS, self._read_seconds if seconds is None else seconds),
                         allow_redirects=False,  # a redirected POST becomes a GET
                         stream=True,
                     ) as response,

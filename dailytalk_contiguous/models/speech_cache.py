@@ -38,15 +38,10 @@ _Verdict = Mapping[str, Any]
 
 
 class CacheEntry(NamedTuple):
-    """A take that was bought, the receipt of its purchase, and its verdict (None: not judged yet)."""
+    """A take that was bought, and its verdict (None: not judged yet)."""
 
     spoken: contracts.Spoken
-    receipt: dict[str, Any]
     verdict: dict[str, Any] | None
-
-
-def default_folder() -> Path:
-    return cache_folder() / "speech"
 
 
 def cache_key(
@@ -83,7 +78,7 @@ class SpeechCache:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_folder()
+        self.folder = folder or cache_folder() / "speech"
 
     def get(self, key: str) -> CacheEntry | None:
         """The entry, if both of its files exist. Raises DailytalkError if they do not belong together."""
@@ -98,17 +93,17 @@ class SpeechCache:
             samples, sample_rate = soundfile.read(io.BytesIO(encoded), dtype="float32")
             words = None if record["words"] is None else [Word(*word) for word in record["words"]]
             spoken = contracts.Spoken(samples, int(sample_rate), words, float(record["receipt"]["cost"]))
-            return CacheEntry(spoken, record["receipt"], record["verdict"])
+            return CacheEntry(spoken, record["verdict"])
         except _UNREADABLE:
             raise _damaged(audio, notes) from None
 
-    def verdict(self, key: str) -> tuple[bool, _Verdict | None]:
-        """Whether both files of an entry exist, and the verdict on it. Its sound is not read.
+    def verdict(self, key: str) -> _Verdict | None:
+        """The verdict on an entry, empty where it is not judged yet; None for no entry. Its sound is not read.
 
         Raises DailytalkError for an entry whose notes are damaged.
         """
         record = self._record(key)
-        return record is not None, record and record["verdict"]
+        return record and (record["verdict"] or {})
 
     def _record(self, key: str) -> dict[str, Any] | None:
         """The notes of an entry, if both of its files exist."""
@@ -130,7 +125,7 @@ class SpeechCache:
         """
         audio, notes = self._files(key)
         encoded, samples = _encoded(spoken.samples, spoken.sample_rate)
-        record: dict[str, Any] = {
+        record = {
             "flac_sha256": hashlib.sha256(encoded).hexdigest(),
             "words": None if spoken.words is None else [list(word) for word in spoken.words],
             "receipt": {"cost": spoken.cost, "time": datetime.now(UTC).isoformat(timespec="seconds")},
@@ -141,7 +136,7 @@ class SpeechCache:
             audio.parent.mkdir(exist_ok=True)
             write_bytes(audio, encoded)
             write_bytes(notes, _json(record))
-        return CacheEntry(spoken._replace(samples=samples), record["receipt"], None)
+        return CacheEntry(spoken._replace(samples=samples), None)
 
     def set_verdict(self, key: str, verdict: _Verdict) -> None:
         """Write down what was thought of an entry, in place of any earlier verdict."""

@@ -279,6 +279,6 @@ def _takes(
     for number in range(first, first + wanted * stage.variants, stage.variants):
         line = stage.line(row["text"][index], row["tag"][index], row["language"][index], number)
         key = cache_key(synthesiser, line, samples)
-        cached, verdict = cache.verdict(key)
-        if not cached or (verdict or {}).get("reason"):  # what was refused is asked for again
+        verdict = cache.verdict(key)
+        if verdict is None or verdict.get("reason"):  # what was refused is asked for again
             yield int(key[:16], 16), line

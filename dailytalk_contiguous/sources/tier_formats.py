@@ -62,6 +62,15 @@ class Tier(NamedTuple):
     speaker: str = ""
     type: str = ""
 
+    @property
+    def n_words(self) -> int:
+        """How many different words it has."""
+        return len({word.casefold() for *_, text in self.labels for word in text.split() if word.isalpha()})
+
+    @property
+    def is_own(self) -> bool:
+        return OWN_TIER.fullmatch(self.name) is not None
+
 
 def read_eaf(path: Path) -> list[Tier]:
     """The tiers of an ELAN file. Times that it leaves open are spread evenly between those that it has.
@@ -132,28 +141,8 @@ def read_tiers(path: Path) -> list[Tier]:
     return intervals
 
 
-class SpeechTier(NamedTuple):
-    """A tier with speech: `kind` is words or utterances."""
-
-    name: str
-    speaker: str
-    kind: str
-    labels: list[Interval]
-
-    @property
-    def n_words(self) -> int:
-        """How many different words it has."""
-        return len({word.casefold() for *_, text in self.labels for word in text.split() if word.isalpha()})
-
-    @property
-    def is_own(self) -> bool:
-        return OWN_TIER.fullmatch(self.name) is not None
-
-
-def speech_tiers(
-    path: Path, tiers: Iterable[Tier], wanted: Collection[str] = ()
-) -> tuple[list[SpeechTier], list[str]]:
-    """The tiers of speech, and the names of the other ones that have labels.
+def speech_tiers(path: Path, tiers: Iterable[Tier], wanted: Collection[str] = ()) -> tuple[list[Tier], list[str]]:
+    """The tiers of speech, by type words or utterances, and the names of the other ones that have labels.
 
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
     that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
@@ -163,7 +152,7 @@ def speech_tiers(
     tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
-    of_speaker: dict[str, list[SpeechTier]] = {}
+    of_speaker: dict[str, list[Tier]] = {}
     for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
         own = OWN_TIER.fullmatch(tier.name.strip())
         tokens = re.findall(r"[^\W_]+", tier.name)
@@ -171,15 +160,15 @@ def speech_tiers(
         speaker = speaker or " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
         speaker = " ".join(speaker.split())
         kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
-        of_speaker.setdefault(speaker.casefold(), []).append(SpeechTier(tier.name, speaker, kind, tier.labels))
-    speech: list[SpeechTier] = []
+        of_speaker.setdefault(speaker.casefold(), []).append(tier._replace(speaker=speaker, type=kind))
+    speech: list[Tier] = []
     for entries in of_speaker.values():
         most = max(entry.n_words for entry in entries)
         full = [entry for entry in entries if entry.is_own or entry.n_words >= SPEECH_SHARE * most]
-        full = [entry for entry in full if entry.kind == "words"] or full
+        full = [entry for entry in full if entry.type == "words"] or full
         if len(full) > 1 and not all(entry.is_own for entry in full):
             several = " and ".join(quoted(entry.name) for entry in full[:3])
-            reason = f"has several tiers of {full[0].kind} for {quoted(full[0].speaker)}: {several}"
+            reason = f"has several tiers of {full[0].type} for {quoted(full[0].speaker)}: {several}"
             raise broken(path, reason, "name the right one with --tier")
         speech += full
     used = {entry.name for entry in speech}

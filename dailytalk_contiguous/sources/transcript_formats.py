@@ -101,8 +101,8 @@ def passages_of(position: str, item: Mapping[str, Any]) -> list[Passage]:
     """A record as passages: one, or where its words have several speakers, one for each turn.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
-    words say nothing. Both are left out, so that the text is aligned again. Raises BadInput for a record that is
-    none, and ValueError, TypeError or AttributeError for one without texts and seconds where they should be.
+    words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
+    texts and seconds where they should be.
     """
     if problem := item.get(_PROBLEM):
         raise problem
@@ -324,12 +324,9 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
             record = about | {**kind.record(item)}
             if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
                 raise ValueError("it has no text")
-        except _MISFITS as error:
-            remedy = f"give {kind.shape}, or take the file away"
-            problem = broken(path, f"{noun} {number} is {quoted(item)} ({error})", remedy)
-            # Of a file of many recordings it is one's alone.
+        except _MISFITS as error:  # of a file of many recordings it is one's alone
             named = field_of(item, "recording") if isinstance(item, dict) else None
-            record = {"recording_id": named, _PROBLEM: problem}
+            record = {"recording_id": named, _PROBLEM: error}
         yield f"{noun} {number}", record
 
 
@@ -337,16 +334,16 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
 
 
 def _tiers(
-    path: Path, read: Callable[[Path], list[Tier]], wanted: Collection[str], left: list[str] | None
+    path: Path, read: Callable[[Path], list[Tier]], wanted: Collection[str], left: dict[str, list[str]] | None
 ) -> Iterator[TranscriptRecord]:
     """The labels of the tiers of speech; the names of other tiers go to `left`."""
     speech, others = speech_tiers(path, read(path), wanted)
-    if left is not None:
-        left += others
+    if others and left is not None:
+        left[path.name] = others
     names: dict[str, str] = {}
     for tier in speech:
         speaker = names.setdefault(tier.speaker.casefold(), tier.speaker)
-        field = "word" if tier.kind == "words" else "text"
+        field = "word" if tier.type == "words" else "text"
         for start, end, text in tier.labels:
             if text:
                 yield quoted(text), {"start": start, "end": end, field: text, "speaker": speaker}
@@ -376,14 +373,14 @@ def read_passages(
     side: str | None,
     pick: Pick,
     wanted: Collection[str] = (),
-    left: list[str] | None = None,
+    left: dict[str, list[str]] | None = None,
 ) -> list[Passage]:
     """The passages of a transcript of a format of `FORMATS`.
 
     Args:
         side: the side in its name, by which a subtitle without a name is that of one speaker.
         pick: chooses among the recordings that it names; "" for what names none.
-        wanted: names, or linguistic types, of tiers with speech; `left` gets the names of others that have labels.
+        wanted: names, or linguistic types, of tiers with speech; `left` gets those of others, by file.
 
     Raises BadInput.
     """

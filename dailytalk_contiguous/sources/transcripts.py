@@ -330,10 +330,7 @@ def _read(
 ) -> list[Passage]:
     shared = is_shared(path.name, Path(recording_file).stem)
     pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-    others: list[str] = []
-    passages = read_passages(path, side, pick, tiers, others)
-    if others and left is not None:
-        left[path.name] = others
+    passages = read_passages(path, side, pick, tiers, left)
     if not passages and not shared:
         remedy = (
             "remove it, so that the speech is recognised, save it again, or name its tiers of words with --tier"

@@ -354,7 +354,7 @@ class Speak(Stage):
         line = self.line(utterance["text"], utterance["tag"], utterance["language"], number, utterance["rate"])
         try:
             with places:
-                key, (spoken, _, verdict) = obtain(
+                key, (spoken, verdict) = obtain(
                     synthesiser, line, utterance["samples"], self._cache(), open_budget(self.max_cost)
                 )
         except NotAnswered as error:

@@ -31,7 +31,7 @@ BODY = b'{"text": "Hello there."}'
 
 def client(url: str, clock: Clock | None = None, token: str = TOKEN, **options: float) -> Client:
     clock = clock or Clock()
-    options = {"connect_seconds": 2.0, "read_seconds": 1.5, **options}
+    options = {"read_seconds": 1.5, **options}
     return Client("The service", url, Token(token, "A_TOKEN"), sleep=clock.sleep, clock=clock, **options)
 
 

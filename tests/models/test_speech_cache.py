@@ -1,3 +1,4 @@
+import json
 import re
 import signal
 import subprocess
@@ -69,8 +70,9 @@ def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:
     assert np.array_equal(entry.spoken.samples, SPOKEN.samples)
     assert np.array_equal(put.spoken.samples, SPOKEN.samples)
     assert entry.spoken[1:] == put.spoken[1:] == SPOKEN[1:]
-    assert entry.receipt["cost"] == 0.002
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", entry.receipt["time"])
+    receipt = json.loads((tmp_path / "ab" / f"{KEY}.json").read_text())["receipt"]
+    assert receipt["cost"] == 0.002
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", receipt["time"])
     assert entry.verdict is None
     assert sorted(path.name for path in (tmp_path / "ab").iterdir()) == [f"{KEY}.flac", f"{KEY}.json"]
 

@@ -507,7 +507,7 @@ def test_bad_line_of_a_manifest_costs_its_recording_alone(tmp_path: Path) -> Non
     text = "\n" + bad + manifest_line("/data/b.wav", 0.5, 1.0, "fine", "Bob")
     path = save(tmp_path / "manifest.jsonl", text)
     assert said(read(path, recording="b.wav")) == [("?Bob", "fine")]
-    with pytest.raises(BadInput, match="line 2 is"):
+    with pytest.raises(BadInput, match="line 2 can't be used"):
         read(path, recording="a.wav")
 
 
@@ -585,13 +585,17 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
     [
         ("call.json", '{"alignments":\n [["a", [0, 1}', "line 2 column"),
         ("call.json", '{"other": []}', "no known kind"),
-        ("call.json", '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}', "item 2 is ['b', 2]"),
+        (
+            "call.json",
+            '{"alignments": [["a", [0, 1], "SPEAKER_MAIN"], ["b", 2]]}',
+            "item 2 can't be used",
+        ),
         (
             "call.json",
             '{"alignments": [[" ", [0, 1], "SPEAKER_MAIN"]]}',
             "word without a letter",
         ),
-        ("call.json", '{"utterances": ["a"]}', "item 1 is 'a'"),
+        ("call.json", '{"utterances": ["a"]}', "item 1 can't be used"),
         ("call.jsonl", line("up", 0, 1, "a"), "channel is not left or right"),
         ("call.jsonl", '{"channel": "left", "start": 0, "end": 1}', "it has no text"),
         (

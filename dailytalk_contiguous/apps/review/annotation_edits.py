@@ -53,6 +53,8 @@ class ReadBack:
 def read_back(path: Path, sides: Sides, tags: Collection[str]) -> ReadBack:
     """Read a file of one of `READERS`. Raises BadInput for a damaged one."""
     back = READERS[path.suffix.lower()](path, sides)
+    if not back.said:  # a file that lost all that was in it is no wish to delete all
+        raise broken(path, "has no labels", "export it again, and change that")
     for number, label in enumerate(back.said):
         styled = _STYLED.fullmatch(label.text)
         if styled and styled[1] in tags and not label.tag:
@@ -85,8 +87,6 @@ def _audacity(path: Path, sides: Sides) -> ReadBack:
         speaker, _, text_said = label.partition(":")
         side = sides.get(speaker.strip().casefold(), "")
         said.append(_label(float(start), float(end), text_said if side else label, side))
-    if not said:
-        raise broken(path, "has no labels", "export labels from Audacity again")
     return ReadBack(said, sides={*sides.values()})
 
 
