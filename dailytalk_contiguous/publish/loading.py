@@ -71,8 +71,8 @@ def load(
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
     from the manifest or is damaged, or `state` comes without a fixed version or a stream of one split; ValueError
-    of `datasets`: there is no such split. A stream reads its files later: damage in them is an error of `datasets`
-    or Arrow then.
+    of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage in them, or
+    a column that they lack, is an error of `datasets` or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
         if revision is not None:
@@ -98,12 +98,6 @@ def load(
         config = DEFAULT if own.keys() >= schema.BUILT.keys() - schema.OPTIONAL else config
     if configs and config not in configs:  # a dataset with another layout is left to `datasets`
         raise DailytalkError(f"{version} has no config {config!r}", f"choose one of {', '.join(configs)}")
-    features = version.features(config) if columns else None
-    if features and (missing := [name for name in columns or () if name not in features]):
-        raise DailytalkError(
-            f"the config {config} of {version} has no column {', '.join(missing)}",
-            f"choose among {', '.join(features)}",
-        )
     if verify:
         for name, difference in file_differences(version, config, download=not streaming):
             raise DailytalkError(
@@ -163,7 +157,7 @@ def _name_in_errors(version: Version) -> Iterator[None]:
     except (DatasetBuildError, *PARQUET_ERRORS) as error:
         raise DailytalkError(
             f"{version} has a data file that can't be read ({cause(error.__cause__ or error)})",
-            "build the dataset again, or download this version again",
+            "correct columns=, build the dataset again, or download this version again",
         ) from None
 
 

@@ -104,13 +104,17 @@ class PieceSettings(exports.ExportSettings):
 
 
 @dataclass(frozen=True)
-class MoshiSettings(PieceSettings):
+class WordSettings(PieceSettings):
     both_speakers: bool = setting(False, "The other speaker's words too, as SPEAKER_OTHER.", panel="result")
-    text_conditions: bool = setting(False, TEXT_CONDITIONS)
     tokenizer: str | None = setting(
         None, "SentencePiece model of the model you train: words get room for their tokens.",
         panel="result", metavar="FILE", shown="a frame a word", reference=True,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MoshiSettings(WordSettings):
+    text_conditions: bool = setting(False, TEXT_CONDITIONS)
 
 
 class Trainer(NamedTuple):
@@ -239,7 +243,7 @@ def refuse_path(out: Path, settings: exports.ExportSettings | None = None) -> No
             f"the path {out.resolve()} holds {bad[0]!r}, which moshi-finetune takes for a separator",
             "choose another folder with --out",
         )
-    if isinstance(settings, MoshiSettings) and settings.tokenizer:
+    if isinstance(settings, WordSettings) and settings.tokenizer:
         token_counter(settings.tokenizer)
 
 
@@ -293,7 +297,8 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
         if settings.both_speakers:
             words = sorted([*words, *(word for word in inside if not word.main)], key=lambda word: word.start)
         alignments: dict[str, Any] = {"alignments": alignments_of(words)}
-        if settings.text_conditions:  # the main speaker's tags by the time they are used, the most first
+        if isinstance(settings, MoshiSettings) and settings.text_conditions:
+            # The main speaker's tags by the time they are used, the most first.
             seconds: dict[str, float] = defaultdict(float)
             for utterance in item.utterances:
                 if utterance.main and utterance.tag:

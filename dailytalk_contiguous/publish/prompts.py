@@ -212,7 +212,7 @@ class PersonaSettings(exports.ExportSettings):
 
 
 @dataclass(frozen=True)
-class PersonaplexSettings(PersonaSettings, moshi_folder.MoshiSettings):
+class PersonaplexSettings(PersonaSettings, moshi_folder.WordSettings):
     """The options of PersonaPlex, which has no conditions of style."""
 
 
@@ -333,8 +333,6 @@ def finish_personaplex(export: exports.Export, lists: exports.Lists) -> Mapping[
 
 
 def prepare_personaplex(out: Path, settings: PersonaplexSettings) -> None:
-    if settings.text_conditions:
-        raise DailytalkError("--text-conditions does not go with --format personaplex", "leave it out")
     moshi_folder.refuse_path(out, settings)
     prepare_personas(out, settings)
 

@@ -286,7 +286,7 @@ def test_missing_manifest_is_named(published: str) -> None:
         ({"config": "other"}, "no config 'other'"),
         ({"split": "dev"}, "dev"),
         ({"split": "dev", "streaming": True}, "dev"),
-        ({"columns": ["conversation_id", "nothing"]}, "no column nothing"),
+        ({"columns": ["conversation_id", "nothing"]}, "nothing"),
         ({"revision": "v9.9.9"}, "no such version"),
     ],
 )
