@@ -70,9 +70,9 @@ def load(
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
-    from the manifest or is damaged, or `state` comes without a fixed version or a stream of one split; ValueError
-    of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage in them, or
-    a column that they lack, is an error of `datasets` or Arrow then.
+    from the manifest or is damaged, or `state` comes without a fixed version or a stream of one split. Raises
+    ValueError of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage
+    in them, or a column that they lack, is an error of `datasets` or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
         if revision is not None:
