@@ -36,8 +36,8 @@ from dailytalk_contiguous.core.utterance import (
     published,
 )
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.version import COPY, MANIFEST, Version
-from dailytalk_contiguous.store.files import is_inside
+from dailytalk_contiguous.publish.version import MANIFEST, Version
+from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
     CLIPS,
@@ -464,7 +464,4 @@ def _shards(folder: Path) -> list[Path]:
             f"{folder} holds no finished conversations",
             "name a folder that `dailytalk build` or `dailytalk speak` has written",
         )
-    outside = next((path for path in paths if not is_inside(path, root)), None)
-    if outside:
-        raise DailytalkError(f"{outside} is a symbolic link out of its folder", COPY)
-    return paths
+    return [inside(root, path.relative_to(root)) for path in paths]

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_js
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
-from dailytalk_contiguous.store.files import is_inside, sha256_of
+from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 
@@ -153,9 +153,6 @@ _DATA_FILE = re.compile(r"(?P<config>[^/]+)/(?P<split>[^/]+)-\d{5}-of-\d{5}\.par
 DEFAULT = "default"
 _DEFAULT_FOLDER = "data"
 
-#: The remedy for a symbolic link out of its folder.
-COPY = "copy the file into the folder"
-
 
 @dataclass(frozen=True)
 class Version:
@@ -217,10 +214,7 @@ class Version:
             with hub_errors(self):
                 repo, kind = self.where.repo, "dataset"
                 return Path(hf_hub_download(repo, name, repo_type=kind, revision=self.commit, token=token))
-        path = self.where / name
-        if not is_inside(path, self.where):
-            raise DailytalkError(f"{name} of {self} is a symbolic link out of its folder", COPY)
-        return path
+        return inside(self.where, name)
 
     def open(self, name: str) -> BinaryIO:
         """Open a file for reading by ranges: only these are downloaded. Raises DailytalkError."""
