@@ -12,8 +12,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,24 +177,22 @@ def _lines(raw: str) -> list[list[TimedWord]]:
     """The lines of a cue, whose words begin at the time before them; one inside a word is passed over."""
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
     raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
-    words: list[tuple[int, TimedWord]] = []
-    depth, n_line, is_inside, time = 0, 0, False, None
+    lines: list[list[TimedWord]] = [[]]
+    depth, is_inside, time = 0, False, None
     for piece in _PIECES.finditer(raw.replace("&nbsp;", " ")):
         if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
-            letters = html.unescape(piece[0])
-            if is_inside:
-                line, word = words.pop()
-                words.append((line, word._replace(word=word.word + letters, is_lit=word.is_lit or depth > 0)))
-            else:
-                words.append((n_line, TimedWord(letters, time, None, depth > 0)))
+            word = lines[-1].pop() if is_inside else TimedWord("", time)
+            text = word.word + html.unescape(piece[0])
+            lines[-1].append(word._replace(word=text, is_lit=word.is_lit or depth > 0))
             is_inside, time = True, None
         elif piece["time"]:
             time = _seconds(piece["time"])
         elif piece["opening"] or piece["closing"]:
             depth = depth + 1 if piece["opening"] else max(0, depth - 1)
         elif not piece["position"]:
-            is_inside, n_line = False, n_line + bool(piece["newline"])
-    return [[word for _, word in line] for _, line in groupby(words, key=itemgetter(0))]
+            is_inside = False
+            lines += [[]] if piece["newline"] else []
+    return [*filter(None, lines)]
 
 
 # One sentence in many cues

@@ -5,6 +5,7 @@ conversations. Any mix of formats will do as long as each channel comes from one
 speech would put every word into the dataset twice, so they are rejected rather than ranked.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -158,9 +159,7 @@ def _sides_of_files(
     markers = {  # "left" of call.left.srt
         path: marker
         for path in paths
-        if not channels.get(path)
-        and not is_shared(path.name, stem)
-        and (marker := _marker(path.name.removesuffix(ending_of(path.name) or path.suffix), stem))
+        if not channels.get(path) and not is_shared(path.name, stem) and (marker := _marker(path.name, stem))
     }
     sides = sides_of([*markers.values()], paths[0]) if markers else {}
     return {path: sides[markers[path]] if path in markers else channels.get(path) for path in paths}
@@ -218,37 +217,35 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue
     that only names the speaker of a channel belongs to every part.
     """
-    end = offset + duration
+    end = math.inf if last else offset + duration
 
-    def is_inside(item: dict[str, Any]) -> bool:
-        middle = (item["start"] + item["end"]) / 2
-        return bool(offset <= middle and (last or middle < end))
+    def is_inside(item: Mapping[str, Any]) -> bool:
+        return bool(offset <= (item["start"] + item["end"]) / 2 < end)
 
     def moved(item: dict[str, Any]) -> dict[str, Any]:
-        first, final = (
-            max(time, offset) if last else min(max(time, offset), end) for time in (item["start"], item["end"])
-        )
-        return {**item, "start": first - offset, "end": final - offset}
+        return item | {edge: min(max(item[edge], offset), end) - offset for edge in ("start", "end")}
 
     named: dict[str, Cue] = {}
     parts: list[Cue] = []
     for cue in cues:
-        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN:
-            named[cue["channel"]] = {**cue, "start": 0.0, "end": duration}
-            continue
         words = [moved(word) for word in cue["words"] if is_inside(word)]
-        if words and len(words) < len(cue["words"]):
-            text = join_words(word["word"] for word in words)
+        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN:
+            named[cue["channel"]] = cue | {"start": 0.0, "end": duration}
+        elif words and len(words) < len(cue["words"]):
             times = {"start": words[0]["start"], "end": max(word["end"] for word in words)}
-            parts.append({**cue, **times, "text": text, "words": words})
+            parts.append(cue | times | {"text": join_words(word["word"] for word in words), "words": words})
         elif words or (not cue["words"] and is_inside(cue)):
-            parts.append({**moved(cue), "words": words})
+            parts.append(moved(cue) | {"words": words})
     parts = [*named.values(), *parts]
     speakers = {cue["channel"]: cue.get("speaker") for cue in cues if cue["text"] is not None}
     silent = speakers.keys() - {cue["channel"] for cue in parts}
-    empty = {"start": 0.0, "end": duration, "text": "", "words": []}
-    empty |= dict.fromkeys(("language", "mark", "mark_kind"))
-    return [{"channel": channel, **empty, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
+    empty = dict.fromkeys(("language", "mark", "mark_kind")) | {
+        "start": 0.0,
+        "end": duration,
+        "text": "",
+        "words": [],
+    }
+    return [empty | {"channel": channel, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
 
 
 def _named_like(audio_file: Path, directory: Path) -> list[Path]:
@@ -281,9 +278,10 @@ def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
 
 
 def _marker(name: str, stem: str) -> str | None:
-    """The side in a name such as call.left of the recording call, as it is written there."""
-    rest = name.removeprefix(f"{stem}.").rpartition(".")[2]
-    return rest if name.startswith(f"{stem}.") and explains_itself(rest) else None
+    """The side in a name such as call.left.srt of the recording call, as it is written there."""
+    bare = name.removesuffix(str(ending_of(name)))
+    marker = bare.rpartition(".")[2]
+    return marker if bare.startswith(f"{stem}.") and explains_itself(marker) else None
 
 
 def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
