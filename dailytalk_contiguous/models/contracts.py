@@ -1,6 +1,5 @@
 """The contracts that adapters keep: of synthesisers, recognisers, classifiers of emotion, models that chat."""
 
-import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -25,20 +24,6 @@ def free(price: float) -> Iterator[Callable[[float], None]]:
     """A `Reserve` without a limit and without an account."""
     del price
     yield lambda cost: None
-
-
-def checked_price(name: str, value: float | str) -> float:
-    """A price in USD. Raises DailytalkError, naming the setting, for anything but a number from 0 up.
-
-    NaN compares false with everything, so it would switch a spending limit off.
-    """
-    try:
-        price = float(value)
-    except ValueError:
-        price = math.nan
-    if not (math.isfinite(price) and price >= 0):
-        raise DailytalkError(f"{name} is {str(value)[:40]!r}", "give a price in USD, 0 or more, such as 15")
-    return price
 
 
 class NotAnswered(DailytalkError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, expect, json_lines, shown
+from dailytalk_contiguous.core.documents import LATEST, as_text, expect, json_lines, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
@@ -120,6 +120,8 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
     """
     tagged_uri = (base.get("audio") or {}).get("path") or ""
     tagged = from_uri(tagged_uri)
+    if tagged_uri and as_text(tagged.name) != base["audio_file"].rpartition("/")[2]:
+        raise BadInput("its shard names another recording than its row", "run dailytalk tag again")
     present: list[Path] = []
     places: Iterator[Path] = iter([tagged])
     if recordings is not None:  # a pair is joined only where the tagged file is missing

@@ -41,7 +41,7 @@ def test_too_little_memory_is_one_sentence(source: Path, tmp_path: Path) -> None
     [
         (("--profile", "best"), "there is no profile 'best': choose one of standard, embedded."),
         (("--transcripts", "nosuch"), "Invalid value for '--transcripts': path 'nosuch' does not exist"),
-        (("--language", "en,xx"), "the language xx is none of Whisper's"),
+        (("--language", "en,xx"), "Whisper base does not know the language en,xx"),
         (("--asr-model", "empty"), "'empty' is no whole Whisper model in CTranslate2 format: no model.bin"),
     ],
 )

@@ -35,7 +35,6 @@ from dailytalk_contiguous.models.contracts import (
     Synthesiser,
     VoiceSample,
     VoiceSettings,
-    checked_price,
     free,
 )
 from dailytalk_contiguous.models.paid import (
@@ -123,7 +122,7 @@ class Fish(Synthesiser):
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
         price_setting = os.environ.get(PRICE) or (price if self._is_public else 0.0)
-        self._usd_per_byte = checked_price(PRICE, price_setting) / 1e6
+        self._usd_per_byte = float(price_setting) / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is

@@ -60,7 +60,7 @@ def test_the_same_command_makes_the_same_codebook_and_another_one_is_not_put_in_
     ("words", "reason"),
     [
         (("--n-clusters", 4000), "frames have a voice and are different, too few for 3,999"),
-        (("--device", "tpu"), "there is no device 'tpu'"),
+        (("--device", "tpu"), "device string: tpu"),
         (("--out", "s3://bucket/codebook"), "--out can't be"),
     ],
 )
