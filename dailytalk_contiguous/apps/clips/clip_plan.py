@@ -18,7 +18,6 @@ from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.augment import (
-    KINDS,
     Augment,
     CopySource,
     Measured,
@@ -35,7 +34,7 @@ from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import DailytalkError, Reject
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import (
     HELD_OUT,
@@ -201,11 +200,6 @@ class ClipPlan:
 
     def __post_init__(self) -> None:
         check_values(self)
-
-    def check(self, stages: Iterable[Stage]) -> None:
-        """Raise DailytalkError for copies without kinds."""
-        if self.copies and find_stage(Augment, stages) is None:
-            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
 
     @property
     def most_copies(self) -> int:

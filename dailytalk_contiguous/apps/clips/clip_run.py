@@ -16,6 +16,7 @@ from typing import Any
 
 from datasets import Features
 
+from dailytalk_contiguous.apps.clips.augment import KINDS, Augment
 from dailytalk_contiguous.apps.clips.clip_plan import (
     PLANNED,
     ClipPlan,
@@ -39,7 +40,7 @@ from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.outputs import tables_in
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_mixing
 from dailytalk_contiguous.shards import group, read_rows
-from dailytalk_contiguous.stages.base import Stage
+from dailytalk_contiguous.stages.base import Stage, find_stage
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import json_document, json_text, refuse_inside, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATA, MEASURED
@@ -129,7 +130,8 @@ class CorpusSpec(Spec):
         self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
         self.measuring, self.finishing = (tuple(part) for part in stages)
         self.stages = (*self.measuring, *self.finishing)
-        self.wanted.check(self.stages)
+        if self.wanted.copies and find_stage(Augment, self.stages) is None:
+            raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         self.rejects = [*read.problems]
         self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None

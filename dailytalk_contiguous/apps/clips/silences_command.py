@@ -12,7 +12,6 @@ from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import shown_steps
-from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
@@ -110,11 +109,8 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
     show.say_left_out(recordings.left_out)
     surveys, rejects = list[SilenceSurvey](), [*recordings.problems]
     with shown_steps():
-        for row, result in of_each(recordings, lambda row: survey(row, cut)):
-            if isinstance(result, BadInput):
-                rejects.append(Reject(row["recording_id"], "silences", result.reason, result.remedy))
-            else:
-                surveys.append(result)
+        for _, surveyed in of_each(recordings, lambda row: survey(row, cut), "silences", rejects):
+            surveys.append(surveyed)
     code, rejected = exit_code(len(surveys), len(rejects)), rejected_of(rejects)
     record: dict[str, Any] = {"rejects": [reject.as_dict() for reject in rejects]}
     if not surveys:

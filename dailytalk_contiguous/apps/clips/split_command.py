@@ -74,21 +74,24 @@ def _digest(*parts: object) -> str:
 
 
 def of_each(
-    recordings: FoundRecordings, measure: Callable[[Row], Measure]
-) -> Iterator[tuple[Row, Measure | BadInput]]:
-    """The rows of the recordings, each with what is measured of it, several at a time, or why it can't be used."""
+    recordings: FoundRecordings, measure: Callable[[Row], Measure], stage: str, rejects: list[Reject]
+) -> Iterator[tuple[Row, Measure]]:
+    """The rows of the recordings, each with what is measured of it, several at a time; others join the rejects."""
 
-    def tried(compressed: Row) -> tuple[Row, Measure | BadInput]:
+    def tried(compressed: Row) -> tuple[Row, Measure] | Reject:
         row = expand_row(compressed)
         try:
             return row, measure(row)
         except BadInput as error:
-            return row, error
+            return Reject(row["recording_id"], stage, error.reason, error.remedy)
 
     results = side_by_side(tried, recordings.rows, min(AT_ONCE, cores()))
     for result in steps("recordings measured", results, len(recordings.rows)):
         interrupts.check_interrupt()
-        yield result
+        if isinstance(result, Reject):
+            rejects.append(result)
+        else:
+            yield result
 
 
 def split_recordings(
@@ -121,10 +124,8 @@ def split_recordings(
         files.remove_unfinished(out / folder)
     bases = piece_bases(row["recording_id"] for row in rows)
     lines, rejects, n_written = list[dict[str, Any]](), [*recordings.problems], 0
-    for row, made in of_each(recordings, cut.row):
+    for row, made in of_each(recordings, cut.row, cut.name, rejects):
         try:
-            if isinstance(made, BadInput):
-                raise made
             base, own_lines = bases[row["recording_id"]], list[dict[str, Any]]()
             for number, piece in enumerate(made["pieces"], 1):
                 usable = piece["reason"] is None

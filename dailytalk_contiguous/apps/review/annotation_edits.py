@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.documents import as_text, quoted, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
-from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, REBUILT, Label, annotation_of, spoken_label
+from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
 from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
 from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken
@@ -243,13 +243,10 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     rejects: list[Reject] = []
     for path in files:
         try:
-            if path.stem.endswith(REBUILT):
-                raise BadInput(
-                    "it has the times of the rebuilt conversation", "export the folder with the transcript"
-                )
             if (name := names.get(path.stem)) is None:
                 where = as_text(session.editable.root)
-                raise BadInput(f"{where!r} has no conversation of this name", "keep file names")
+                remedy = "export the folder with the transcript, and keep file names"
+                raise BadInput(f"{where!r} has no conversation of this name", remedy)
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
             content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
