@@ -24,9 +24,6 @@ PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'
 #: Seconds between two looks at the pitch, Praat's own default.
 STEP = 0.01
 
-#: Seconds: Praat needs three of the longest periods (46 ms) to find a pitch at all.
-SHORTEST = 0.1
-
 #: Praat draws where to cut what has no period from one generator in the whole process.
 _LOCK = threading.Lock()
 
@@ -42,7 +39,7 @@ def praat_version() -> str:
 def shift_pitch(samples: Samples, sample_rate: int, semitones: float, seed: int) -> Samples:
     """One channel, float32, shape (n,), with its pitch moved by `semitones`; as long as before.
 
-    `seed` decides all that is random in it. Raises BadInput for less than `SHORTEST` seconds, DailytalkError where
+    `seed` decides all that is random in it. Raises BadInput for what Praat can't change, DailytalkError where
     the library is not installed.
     """
     return _resynthesised(samples, sample_rate, len(samples), 2 ** (semitones / 12), 1.0, seed)
@@ -60,25 +57,25 @@ def _resynthesised(
     samples: Samples, sample_rate: int, count: int, pitch_ratio: float, factor: float, seed: int
 ) -> Samples:
     praat_version()
-    if len(samples) < SHORTEST * sample_rate:
-        raise BadInput(
-            f"{len(samples) / sample_rate:.3f} s are too short for another pitch or pace",
-            f"leave out clips of less than {SHORTEST} s",
-        )
     library: Any = importlib.import_module("parselmouth")
     call = library.praat.call
-    with _LOCK:
-        library.praat.run(f"random_initializeWithSeedUnsafelyButPredictably ({seed % 2**31})")
-        sound = library.Sound(samples.astype(np.float64), sample_rate)
-        voice = call(sound, "To Manipulation", STEP, F0_MIN, F0_MAX)
-        if pitch_ratio != 1:
-            tier = call(voice, "Extract pitch tier")
-            call(tier, "Multiply frequencies", 0, sound.duration, pitch_ratio)
-            call([tier, voice], "Replace pitch tier")
-        if factor != 1:
-            tier = call("Create DurationTier", "pace", 0, sound.duration)
-            call(tier, "Add point", 0, factor)
-            call([tier, voice], "Replace duration tier")
-        resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
+    try:
+        with _LOCK:
+            library.praat.run(f"random_initializeWithSeedUnsafelyButPredictably ({seed % 2**31})")
+            sound = library.Sound(samples.astype(np.float64), sample_rate)
+            voice = call(sound, "To Manipulation", STEP, F0_MIN, F0_MAX)
+            if pitch_ratio != 1:
+                tier = call(voice, "Extract pitch tier")
+                call(tier, "Multiply frequencies", 0, sound.duration, pitch_ratio)
+                call([tier, voice], "Replace pitch tier")
+            if factor != 1:
+                tier = call("Create DurationTier", "pace", 0, sound.duration)
+                call(tier, "Add point", 0, factor)
+                call([tier, voice], "Replace duration tier")
+            resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
+    except library.PraatError as error:  # of under 50 ms
+        raise BadInput(
+            f"Praat can't change it ({str(error).splitlines()[0]})", "leave out shorter clips"
+        ) from None
     # Praat may end a sample early or late.
     return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
