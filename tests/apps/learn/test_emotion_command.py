@@ -90,7 +90,7 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
     [
         ((), "there is nothing to listen to"),
         (("a.wav", "--mic"), "recordings and the microphone are not heard together"),
-        (("a.wav", "--model", "best.pt"), "a pickle can run anything"),
+        (("a.wav", "--model", "best.pt"), "is no folder"),
     ],
 )
 def test_what_can_not_be_meant_is_one_sentence(words: tuple[str, ...], reason: str, dailytalk: Command) -> None:
