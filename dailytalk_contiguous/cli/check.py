@@ -1,7 +1,7 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
@@ -76,6 +76,10 @@ def check(
     size: Any = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
     details = [f"{facts['kind']}: {', '.join(f'{facts[name]} {name}' for name in _SIZES if name in facts)}"]
+    others = [
+        (fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in facts.get("measures", ())
+    ]
+    beside = [Figures(("measure", "side", "here", "is", "there", "corpus"), others)] if others else []
     if verbose():
         details = [f"{name} {value}" for name, value in facts.items() if name != "measures"]
     findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
@@ -93,14 +97,9 @@ def check(
         },
         Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level)),
         1 if any(finding.level == "error" for finding in findings) else 0,
-        [*_beside_others(facts), *details] if against or verbose() else details,
+        [*beside, *details] if against or verbose() else details,
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
     )
-
-
-def _beside_others(facts: Mapping[str, Any]) -> list[Figures]:
-    rows = [(fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in facts.get("measures", ())]
-    return [Figures(("measure", "side", "here", "is", "there", "corpus"), rows)] if rows else []
 
 
 _SIZES = ("conversations", "files", "utterances", "words", "hours")

@@ -117,7 +117,7 @@ class Balance(NamedTuple):
 
     def failure(self) -> str:
         """Why the emotions are not balanced, in a sentence without a full stop; empty if they are."""
-        before, after = disparity(self.before.values()), disparity(self.after.values())
+        before, after = (disparity(seconds.values()) for seconds in (self.before, self.after))
         if not self.shortfalls or after <= BALANCED:
             return ""
         return f"not balanced: largest to smallest emotion {before:.1f} → {after:.1f}"
@@ -165,7 +165,7 @@ def plan_balance(
     if target_hours is None and (before >= target).any():
         target = float(before[before >= target].min())
     plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
-    for emotion, recorded in before.items():
+    for emotion, recorded in plan.before.items():
         members = known[known["emotion"] == emotion]
         seconds, speakers = members["seconds"], members["speaker"]
         fewest, most = (0, 1) if recorded >= target else (1, members["most"])
@@ -173,12 +173,11 @@ def plan_balance(
         quota = quotas(low.to_numpy(), high.to_numpy(), target)
         share = ((quota - low) / (high - low)).fillna(0.0)  # of what can be added, for each speaker
         weights = fewest + (most - fewest) * speakers.map(share).astype(float)
-        table = zip(members["id"], seconds, weights, itertools.repeat(str(emotion)), speakers, strict=False)
+        table = zip(members["id"], seconds, weights, itertools.repeat(emotion), speakers, strict=False)
         plan.times.update(times(itertools.starmap(Weighted, table), seed))
-        seen = (length * plan.times[name] for name, length in zip(members["id"], seconds, strict=True))
-        plan.after[str(emotion)] = math.fsum(seen)
+        plan.after[emotion] = math.fsum(seconds * members["id"].map(plan.times).astype(float))
         if high.sum() < target * (1 - 1e-6):
-            plan.shortfalls[str(emotion)] = target - recorded
+            plan.shortfalls[emotion] = target - recorded
     return plan
 
 
@@ -264,7 +263,8 @@ def _best_groups(clips: pd.DataFrame, seed: int) -> tuple[list[str], float, floa
     """The groups that validate, their share of all seconds, and by how much their emotions differ."""
     whole = clips.groupby("emotion")["seconds"].sum()
     table = clips.pivot_table("seconds", "group", "emotion", "sum").reindex(columns=whole.index).fillna(0.0)
-    mix, total = (whole / whole.sum()).to_numpy(), float(whole.sum())
+    total = float(whole.sum())
+    mix = (whole / total).to_numpy()
     chance = np.random.default_rng(seed)
     best: tuple[list[str], float, float] = [], 0.0, 1.0
     least = math.inf

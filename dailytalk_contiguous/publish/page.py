@@ -168,8 +168,14 @@ def _write_conversations(
     refused: list[Row] = []
     tables = items.tables(refused)
     judged = judging.judged_conversations(tables.conversations, limits)
-    examples = _chosen(items, judged, shown)
     names = judged["conversation_id"].astype(str)
+    if isinstance(shown, int):
+        examples = examples_of(judged, shown)
+    else:
+        numbers = {name: number for number, name in [*names.items()][::-1]}
+        if missing := [name for name in dict.fromkeys(shown) if name not in numbers]:
+            raise DailytalkError(f"{items.where} has no conversation {missing}", "give the ids of the dataset")
+        examples = {numbers[name]: "chosen by its id" for name in shown}
     recordings = None
     if tables.is_rebuilt and items.folder and (items.folder / TAGGED).is_dir():  # which knows where they are
         from dailytalk_contiguous.publish.tagged_items import TaggedItems  # here: few reports need it
@@ -226,15 +232,6 @@ def _rejects(items: Items, refused: Sequence[Row]) -> Table:
     rejects = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
     examples = [[reject[name] for name in head] for reject in rejects]
     return Table("The first of them, and what to do", head, examples, folded=True)
-
-
-def _chosen(items: Items, judged: pd.DataFrame, shown: int | Sequence[str]) -> dict[int, str]:
-    if isinstance(shown, int):
-        return examples_of(judged, shown)
-    numbers = {name: number for number, name in [*judged["conversation_id"].items()][::-1]}
-    if missing := [name for name in dict.fromkeys(shown) if name not in numbers]:
-        raise DailytalkError(f"{items.where} has no conversation {missing}", "give the ids of the dataset")
-    return {numbers[name]: "chosen by its id" for name in shown}
 
 
 def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
