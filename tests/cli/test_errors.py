@@ -101,6 +101,21 @@ def test_missing_input_and_folder_without_recordings_are_told_apart(tmp_path: Pa
     assert empty.err.startswith(f"dailytalk: there are no recordings in '{tmp_path}/in': name a folder")
 
 
+def test_what_comes_before_is_asked_for(tmp_path: Path, dailytalk: Command) -> None:
+    (tmp_path / "empty").mkdir()
+    done = dailytalk("speak", tmp_path / "empty")
+    assert (done.code, "there is no transcript" in done.err, "dailytalk tag first" in done.err) == (1, True, True)
+
+
+def test_text_of_an_older_encoding_is_a_reject_that_says_so(
+    tmp_path: Path, source: Path, dailytalk: Command
+) -> None:
+    (source / "a.srt").write_bytes("1\n00:00:01,000 --> 00:00:02,000\ncafé\n".encode("latin-1"))
+    done = dailytalk("tag", source, "--out", tmp_path / "out", *EMBEDDED)
+    assert done.code == 1
+    assert "line 3 is not UTF-8 or UTF-16 text" in done.out + done.err
+
+
 def test_out_that_can_not_be_written_is_one_sentence(tmp_path: Path, source: Path, dailytalk: Command) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path / "file", tmp_path / "file/x", "/proc/x", source):

@@ -55,6 +55,9 @@ def test_memory_that_ran_out_is_known_in_all_its_words(told: str) -> None:
         return "a model"
 
     assert within_memory(load, "it") == "a model"
+    failures += [RuntimeError(told), RuntimeError(told)]
+    with pytest.raises(DailytalkError, match="it does not fit into memory: run fewer --workers"):
+        within_memory(load, "it")
 
 
 def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,16 @@ cache, key = SpeechCache(Path({str(folder)!r})), {KEY!r}
 spoken = Spoken(np.full(4000, 0.25, np.float32), 24000, None, 0.01)
 """
     return start(program=(sys.executable, "-c", begin + script), **options)
+
+
+def test_nothing_is_bought_without_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil.disk_usage(tmp_path)._replace(free=1 << 20)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: full)
+    with (
+        pytest.raises(DailytalkError, match="less than 32 MiB left: make room"),
+        SpeechCache(tmp_path).buying(KEY),
+    ):
+        pass
 
 
 def test_what_was_put_comes_back_exactly(tmp_path: Path) -> None:

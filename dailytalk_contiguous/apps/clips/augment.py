@@ -237,7 +237,7 @@ class Augment(Stage):
         metavar="NAME,…",
         shown="none",
     )
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
