@@ -97,9 +97,6 @@ BLOCK_SECONDS = 20.0
 #: Subtypes of libsndfile of which 16 bits are not all.
 _FINE = frozenset({"PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32"})
 
-#: Formats in which libsndfile seeks to a sample without what is before it.
-_EXACT = {"FLAC", "WAV", "WAVEX"}
-
 #: libsndfile takes the length of these from a header or guesses it from the first frame, to within a frame or two.
 _MPEG = {"MP3", "MPEG"}
 
@@ -271,7 +268,7 @@ def blocks(
             left = file.frames - first
             wanted = left if duration is None else min(round(duration * rate), left)
             if first:
-                before = 0 if file.format in _EXACT else min(first, round(_PREROLL_SECONDS * rate))
+                before = 0 if file.subtype in _WHOLE else min(first, round(_PREROLL_SECONDS * rate))
                 file.seek(first - before)
                 file.read(before, dtype="float32")
             done = 0
