@@ -75,9 +75,9 @@ class ParquetReader:
         if problem:
             raise BadInput(f"{self._name}{problem}", self._remedy)
 
-    def rows(self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None) -> Iterator[Row]:
-        """The rows of some row groups, or of all, with these columns or all. Raises BadInput for damage."""
-        for batch in self.batches(columns, groups):
+    def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
+        """The rows, with these columns or all. Raises BadInput for damage."""
+        for batch in self.batches(columns):
             with _reading(self._name, self._remedy):
                 rows = batch.to_pylist()
             yield from rows
@@ -85,7 +85,7 @@ class ParquetReader:
     def batches(
         self, columns: Iterable[str] | None = None, groups: Sequence[int] | None = None, size: int = BATCH
     ) -> Iterator[pa.RecordBatch]:
-        """The same as record batches of at most `size` rows, fewer where rows are large.
+        """The same, of some row groups, as record batches of at most `size` rows, fewer where rows are large.
 
         Of a file on this disk, a batch may be of several row groups, because beginning each group separately takes
         several times as long; of one on the network, all of them would be fetched at once.

@@ -26,7 +26,7 @@ def test_rows_come_back_by_row_group_by_column_and_by_place(tmp_path: Path) -> N
     with open_parquet(path, "write it again") as file:
         assert (file.group_sizes, file.schema.metadata[b"ours"]) == ([2, 1], b"x")
         assert list(file.rows()) == rows("a", "b", "c")
-        assert list(file.rows(["id"], [1])) == [{"id": "c"}]
+        assert [batch.to_pylist() for batch in file.batches(["id"], [1])] == [[{"id": "c"}]]
         assert next(file.rows_at([(0, 1)])) == rows("b")[0]
         for gone in ((0, 2), (2, 0)):
             with pytest.raises(BadInput, match=r"a\.parquet can't be read"):
