@@ -59,7 +59,7 @@ _NO_WORDS = ("non-lex", "misc", "noscore")
 _PROBLEM = "\0problem"
 
 #: What a record raises in which something has another type than it should.
-_MISFITS = (ValueError, TypeError, KeyError, AttributeError)
+_MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 #: The columns of a word that is a list: those of lhotse's alignments.
 _WORD_COLUMNS = ("word", "start", "duration", "probability")
@@ -385,16 +385,16 @@ def read_passages(
     Raises BadInput.
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
-    if read is subtitle_records:
-        records: Iterable[TranscriptRecord] = read(path, side)
-    elif read in (read_tiers, read_eaf):
-        records = _tiers(path, read, wanted, left)
-    else:
-        with _LOCK:  # recordings are read side by side, and a file of many may be large
-            groups = _by_recording(read, path, path.stat().st_mtime_ns)
-            records = [record for name in pick(groups) for record in groups[name]]
     passages, position = list[Passage](), "its text"
     try:
+        if read is subtitle_records:
+            records: Iterable[TranscriptRecord] = read(path, side)
+        elif read in (read_tiers, read_eaf):
+            records = _tiers(path, read, wanted, left)
+        else:
+            with _LOCK:  # recordings are read side by side, and a file of many may be large
+                groups = _by_recording(read, path, path.stat().st_mtime_ns)
+                records = [record for name in pick(groups) for record in groups[name]]
         for position, item in records:
             passages += passages_of(position, item)
     except _MISFITS as error:

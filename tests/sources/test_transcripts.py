@@ -596,6 +596,15 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
             "word without a letter",
         ),
         ("call.json", '{"utterances": ["a"]}', "item 1 can't be used"),
+        (
+            "call.json",
+            '{"segments": [{"start": 1' + "0" * 400 + ', "duration": 0.5, "text": "a"}]}',
+            "item 1 can't",
+        ),
+        ("call.json", '{"segments": [{"start": 0, "end": 1, "text": []}]}', "item 1 can't be used"),
+        ("call.json", '{"segments": [{"start": 0, "end": 1, "text": "a", "words": "a"}]}', "item 1 can't be used"),
+        ("call.json", '{"segments": [{"start": 0, "end": 1, "text": "a", "words": {"a": 1}}]}', "item 1 can't"),
+        ("call.left.srt", f"1\n00:00:01,000 --> 00:00:02,000\n&#{'9' * 5000};\n", "can't be used"),
         ("call.jsonl", line("up", 0, 1, "a"), "channel is not left or right"),
         ("call.jsonl", '{"channel": "left", "start": 0, "end": 1}', "it has no text"),
         (
