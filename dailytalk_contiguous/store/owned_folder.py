@@ -218,12 +218,8 @@ class OwnedFolder:
         if RECORD in names:
             title, names = _recorded(self.root)
         if names and title != self._title:
-            held = (
-                f"another export ({title.removeprefix(_TITLE).strip()})" if title else "files of no export of ours"
-            )
-            raise DailytalkError(
-                f"{self.root} holds {held}", "choose another folder with --out, or empty this one"
-            )
+            reason = f"{self.root} holds {title or 'other files'}, and no {self._title}"
+            raise DailytalkError(reason, "choose another folder with --out, or empty this one")
         # A name that leaves the folder, or a line that a crash cut short, can only do harm when it is deleted.
         return [name for name in names if name and ".." not in Path(name).parts and not Path(name).is_absolute()]
 

@@ -33,7 +33,7 @@ def test_file_in_place_of_the_folder_and_a_folder_of_somebody_else_are_refused(t
     (tmp_path / "file").write_text("mine")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "notes.txt").write_text("mine")
-    with pytest.raises(DailytalkError, match="holds files of no export of ours"):
+    with pytest.raises(DailytalkError, match="holds other files, and no dailytalk export csm"):
         OwnedFolder(tmp_path / "theirs", "csm", [])
     with pytest.raises(NotADirectoryError):
         OwnedFolder(tmp_path / "file", "csm", [])
@@ -60,7 +60,7 @@ def test_record_that_names_files_outside_deletes_none_of_them(tmp_path: Path) ->
 
 def test_export_of_another_kind_is_refused_and_named(tmp_path: Path) -> None:
     export(tmp_path, "a.txt", kind="moshi")
-    with pytest.raises(DailytalkError, match=r"holds another export \(moshi\)"):
+    with pytest.raises(DailytalkError, match="holds dailytalk export moshi, and no dailytalk export csm"):
         OwnedFolder(tmp_path, "csm", [])
 
 
