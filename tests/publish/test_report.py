@@ -314,7 +314,7 @@ def test_shared_work_folder_shows_no_other_file_than_the_recording_that_was_tagg
     add_shard(folder, private)
     text = page_of(folder)
     assert not sounds(text)
-    assert "is not the one that was tagged" in text
+    assert "names another recording than its row" in text
 
 
 # The command
