@@ -231,7 +231,8 @@ def _sham_rows(number: int) -> list[dict[str, Any]]:
 def _planned(folder: Path, n_shards: int) -> None:
     """Print the seconds and the gigabytes of a plan, and how many shards it leaves. The shards are empty files."""
     from dailytalk_contiguous.pipelines.to_text import tag_stages
-    from dailytalk_contiguous.run.tagging import tagged_pass
+    from dailytalk_contiguous.run.run import RunOptions
+    from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
     from dailytalk_contiguous.shards import group, shard_path
     from dailytalk_contiguous.stages.base import stages_digest
 
@@ -241,7 +242,8 @@ def _planned(folder: Path, n_shards: int) -> None:
     for part in group(rows, 600.0):
         shard_path(folder, part, stages_digest(stages)).touch()
     started = time.perf_counter()
-    step = tagged_pass(folder.parent, list(group(rows, 600.0)), stages)
+    recordings = FoundRecordings(list(group(rows, 600.0)), [])
+    (step,) = TagSpec(recordings, folder.parent, stages).passes(RunOptions())
     plan = step.plan()
     missing = sum(not path.exists() for path in step.paths)
     seconds = time.perf_counter() - started

@@ -165,7 +165,7 @@ def _options(
     ),
 ) -> None:
     if insecure:
-        from dailytalk_contiguous.core.machine import INSECURE
+        from dailytalk_contiguous.core.secrets import INSECURE
 
         os.environ[INSECURE] = "1"
 

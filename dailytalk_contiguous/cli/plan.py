@@ -20,11 +20,10 @@ from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Figures, Outcome
 from dailytalk_contiguous.core.wording import counted, length_text
-from dailytalk_contiguous.models.engines import speaker_text
+from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
 from dailytalk_contiguous.run.run import refuse_downloads, speak_stage_of
-from dailytalk_contiguous.run.speaking import refusal_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs

@@ -1,7 +1,6 @@
 """Resources of this machine: packages, cores, memory, and a cache folder."""
 
 import ctypes
-import ipaddress
 import os
 import sys
 from collections import deque
@@ -10,9 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
-
-from dailytalk_contiguous.core.errors import DailytalkError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,9 +16,6 @@ Result = TypeVar("Result")
 #: Rights of a folder that its owner alone may enter.
 PRIVATE = 0o700
 
-
-#: Environment variable with which tokens may go over plain http to other machines.
-INSECURE = "DAILYTALK_INSECURE"
 
 #: Packages whose versions decide what comes out.
 PACKAGES = (
@@ -78,27 +71,6 @@ def private_folder(folder: Path) -> Path:
     with suppress(OSError):
         folder.mkdir(mode=PRIVATE, parents=True)
     return folder
-
-
-def refuse_plain_http(service: str, url: str) -> None:
-    """Raise DailytalkError for an address to which a token would go unencrypted: http to another machine.
-
-    Unless the environment has `INSECURE`, which is what `dailytalk --insecure` sets, for its worker processes too.
-    """
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not is_this_machine(parts.hostname or "") and not os.environ.get(INSECURE):
-        raise DailytalkError(
-            f"{service} at {url} would get the token unencrypted",
-            f"use an https address, or pass --insecure (or set {INSECURE}=1) to accept that",
-        )
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether a host's name or address is always this machine's: `localhost`, or an address of loopback."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def side_by_side(

@@ -152,3 +152,12 @@ def synthesise(
     if lacking := [what for what, is_given in answer.items() if not is_given]:
         raise SynthesisFailed(f"{synthesiser.engine} did not give {lacking[0]}", "run the same command again")
     return Spoken(sound.astype(np.float32, copy=False), rate, words, cost)
+
+
+def refusal_of(synthesiser: Synthesiser) -> str:
+    """Why a synthesiser can't say anything; empty if it can."""
+    try:
+        synthesiser.preflight()
+    except DailytalkError as error:
+        return str(error)
+    return ""

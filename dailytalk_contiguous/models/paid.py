@@ -19,8 +19,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import refuse_plain_http
 from dailytalk_contiguous.core.retries import backoff, retry_after
+from dailytalk_contiguous.core.secrets import refuse_plain_http
 from dailytalk_contiguous.models.contracts import UNUSABLE_ANSWERS, BrokenOff, NotAnswered, Reserve, free
 from dailytalk_contiguous.models.pieces import Closed, Feed, Pieces, check_wanted
 

@@ -160,6 +160,10 @@ def pack_version(
             rows_of: dict[str, list[Row]] = defaultdict(list)
             places = sorted(finished[name].place for name in names)
             by_id = {row["conversation_id"]: row for row in items.rows_at(places)}
+            if missing := [name for name in names if name not in by_id]:
+                raise DailytalkError(
+                    f"another run writes {missing[0]!r} anew", "wait until it has ended, and push again"
+                )
             for rows in pool.map(make, map(by_id.pop, names)):
                 for config, of_config in rows.items():
                     rows_of[config] += of_config

@@ -96,6 +96,11 @@ class PushSettings:
     )
     seed: int = setting(0, SEED)
 
+    @property
+    def card_licence(self) -> str | None:
+        """The licence as the Hub knows it: in small letters."""
+        return self.licence and self.licence.lower()
+
 
 class RepositoryState(NamedTuple):
     """The repository on the Hub, at one moment.
@@ -276,10 +281,10 @@ def push_version(
         after = open_version(stage)
         changes = compare_versions(_version_before(repo, before, settings.tag), after)
         other_licence = False
-        if before.card and settings.licence:
+        if before.card and settings.card_licence:
             from dailytalk_contiguous.publish.card import parsed_card  # here: no other push needs figures
 
-            other_licence = parsed_card(before.card).data.get("license") != settings.licence
+            other_licence = parsed_card(before.card).data.get("license") != settings.card_licence
             changes.repacked |= other_licence
         tag = settings.tag if settings.tag != AUTO else next_tag(before.tags, changes.bump)
         release = Release(repo, settings, before, packed, changes, tag)

@@ -28,5 +28,5 @@ def card_of_release(items: Shards, defaults: Mapping[str, Any], release: Release
             date = listed.date.date().isoformat()
             history.append((listed.name, date, diff_in_words(listed.changes or {})))
     rejects = (*items.rejects(), *(reject.as_dict() for reject in release.packed.rejects))
-    facts = CardFacts(release.repo, release.tag, release.settings.licence, tuple(history), changes)
+    facts = CardFacts(release.repo, release.tag, release.settings.card_licence, tuple(history), changes)
     return render_card(release.before.card, release.packed, version, facts, items.run, defaults, rejects)

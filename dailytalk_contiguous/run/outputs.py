@@ -104,9 +104,6 @@ def tagged_lines(
 # of run.json, and rejects.jsonl holds the rejects of both.
 
 
-#: Files with figures of all conversations.
-_FIGURES = (STATS, UTTERANCES, CONVERSATIONS)
-
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
 OUTPUTS_VERSION = 4
 
@@ -138,7 +135,7 @@ def write_results(
     inputs = [facts["settings"], about.get("source"), about.get("transcript_sha256"), sorted(people.items())]
     fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects], inputs)
     changed = spoken and _write_sounds(out, shards)
-    names = (REJECTS, *_FIGURES, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
+    names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
     if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
         return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
     rejected, notes = [*rejects], list[dict[str, str]]()

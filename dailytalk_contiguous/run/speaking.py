@@ -254,15 +254,6 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     return Price(said, cached, text_bytes, price, seconds / 3600)
 
 
-def refusal_of(synthesiser: Synthesiser) -> str:
-    """Why a synthesiser can't say anything; empty if it can."""
-    try:
-        synthesiser.preflight()
-    except DailytalkError as error:
-        return str(error)
-    return ""
-
-
 def _takes(
     stage: Speak,
     synthesiser: Synthesiser,

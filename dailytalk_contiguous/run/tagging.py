@@ -160,7 +160,17 @@ class TagSpec(Spec):
 
     @property
     def _pass(self) -> Pass:
-        return tagged_pass(self.out, self.recordings.groups, self.stages)
+        """The pass that tags, whose rows are kept before `Bucket`, too.
+
+        They are not where a stage after it, such as a person's own, needs what is too heavy to be kept.
+        """
+        stages = self.stages
+        inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
+        n_dear = next((number for number, stage in enumerate(inner) if isinstance(stage, Bucket)), 0)
+        heavy = {name for stage in stages[:n_dear] for name in stage.transient}
+        is_kept = heavy.isdisjoint(name for stage in stages[n_dear:] for name in (*stage.needs, *stage.uses))
+        halfway = (self.out / RATED, n_dear) if n_dear and is_kept else None
+        return Pass(self.out / TAGGED, self.recordings.groups, stages, halfway=halfway)
 
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
         from dailytalk_contiguous.run.outputs import write_results  # here: it is for the end, and imports much
@@ -175,19 +185,6 @@ class TagSpec(Spec):
             published_by(self.stages),
             people=self.recordings.people,
         )
-
-
-def tagged_pass(out: Path, groups: Sequence[list[Row]], stages: Sequence[Stage]) -> Pass:
-    """The pass that tags groups of conversations, whose rows are kept before `Bucket`, too.
-
-    They are not where a stage after it, such as a person's own, needs what is too heavy to be kept.
-    """
-    inner = [stage.stage if isinstance(stage, PerUtterance) else stage for stage in stages]
-    n_dear = next((number for number, stage in enumerate(inner) if isinstance(stage, Bucket)), 0)
-    heavy = {name for stage in stages[:n_dear] for name in stage.transient}
-    is_kept = heavy.isdisjoint(name for stage in stages[n_dear:] for name in (*stage.needs, *stage.uses))
-    halfway = (out / RATED, n_dear) if n_dear and is_kept else None
-    return Pass(out / TAGGED, groups, tuple(stages), halfway=halfway)
 
 
 def refuse_to_lose(step: Pass, recordings: FoundRecordings, prune: bool) -> None:

@@ -249,11 +249,8 @@ def file_name(conversation_id: str) -> str:
     never share a name.
     """
     is_plain = _PLAIN.fullmatch(conversation_id) and len(conversation_id) <= 100 and "--" not in conversation_id
-    return conversation_id if is_plain else digested_name(conversation_id)
-
-
-def digested_name(conversation_id: str) -> str:
-    """A readable form of an id, and ten hex digits of its SHA-256."""
+    if is_plain:
+        return conversation_id
     ascii_text = unicodedata.normalize("NFKD", conversation_id).encode("ascii", "ignore").decode()
     readable = re.sub(r"[^A-Za-z0-9_]+", "-", ascii_text).strip("-_")[:60] or "conversation"
     digest = hashlib.sha256(conversation_id.encode("utf-8", "surrogateescape")).hexdigest()[:10]

@@ -14,7 +14,7 @@ from spending import Clock, reserving
 from tts_server import FISH, TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import INSECURE
+from dailytalk_contiguous.core.secrets import INSECURE
 from dailytalk_contiguous.models.contracts import NotAnswered
 from dailytalk_contiguous.models.paid import (
     FIRST_TRIES,

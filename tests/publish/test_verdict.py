@@ -401,10 +401,11 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
         talk("b", utterances=changed(confidence=0.5), transcript_repair="not used"),
     ]
     work, version, page = write_dataset(tmp_path / "work", rows), "tester/talks@v1.0.0", tmp_path / "page.html"
-    options = ("--create", "--licence", "cc0-1.0", "--tag", "v1.0.0")
+    options = ("--create", "--licence", "CC0-1.0", "--tag", "v1.0.0")
     assert dailytalk("push", work, "tester/talks", *options).code == 0
     card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")).read_text()
     verdict = json.loads(dailytalk("check", version, "--json").out)["verdict"]
+    assert "license: cc0-1.0" in card
     said = [verdict["headline"], *(finding["what"] for finding in verdict["findings"])]
     assert {finding["kind"] for finding in verdict["findings"]} >= {
         "noise",

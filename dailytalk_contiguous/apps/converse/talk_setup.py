@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.audio import (
 )
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.machine import is_this_machine
+from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.core.spans import cut_long, frame_levels
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.core.word_times import Word
