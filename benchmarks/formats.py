@@ -1,9 +1,9 @@
 """Transcripts in every format that is read: one conversation is written in each and read back.
 
 Words (with their marks where a format has sentences), times to a millisecond, and speakers must be equal, each at
-the level that the format has: words or utterances, names or sides. Then every file is broken in up to ten ways, and the
-recording must be rejected with a reason that names the file: nothing may be lost, guessed, or read in part. Prints
-a table and a line for the goal; exit status 1 if it is missed.
+the level that the format has: words or utterances, names or sides. Then every file is broken in up to ten ways,
+and the recording must be rejected with a reason that names the file: nothing may be lost, guessed, or read in
+part. Prints a table and a line for the goal; exit status 1 if it is missed.
 
 Two names that don't say which side they mean are given left and right in the order in which they come, so the
 conversation is one in which the left speaker begins.
@@ -662,7 +662,10 @@ def main() -> int:
             figures = "".join(f"{'wrong' if is_wrong else 'equal':>10}" for is_wrong in wrong.values())
             print(f"{way.name:<26}{figures}{len(breaks):>8}{good:>10}{row['problem'] or ''}")
             missed += any(wrong.values()) or good < len(breaks)
-    print(f"goal: all {len(WAYS_TO_WRITE)} read back equal, each rejected in up to {WAYS} broken ways by name: ", end="")
+    print(
+        f"goal: all {len(WAYS_TO_WRITE)} read back equal, each rejected in up to {WAYS} broken ways by name: ",
+        end="",
+    )
     print(f"missed by {missed}" if missed else "met")
     return int(missed > 0)
 
