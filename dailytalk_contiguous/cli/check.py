@@ -1,7 +1,7 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
-import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
@@ -35,10 +35,8 @@ def chosen_limits(values: Sequence[str]) -> FindingLimits:
     for value in values:
         name, _, number = value.partition("=")
         try:
-            limit = None if number == "none" else float(number)
-            if limit is not None and math.isnan(limit):
-                raise ValueError
-            limits[one_of("--limit", name, LIMITS)] = limit
+            # A fraction is never NaN.
+            limits[one_of("--limit", name, LIMITS)] = None if number == "none" else float(Fraction(number))
         except ValueError:
             raise BadValue(f"--limit {value!r} has no number", f"write {name}=0.5, or {name}=none") from None
     return limits

@@ -14,6 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
@@ -120,10 +121,10 @@ def _select(
     if not (split_of or split) and items.kind != "version":
         return _Selection(items.rows(columns))
     counts = Counter(split_of.values())
-    splits = SIDES if two_lists else (split or "train",)
-    sides = {name: SIDES.get(split_name, "") for name, split_name in split_of.items()} if two_lists else None
+    splits = SIDES if two_lists else (one_of("--split", split or "train", counts),)
+    sides = {name: SIDES.get(own, "") for name, own in split_of.items()} if two_lists and not anew else None
     return _Selection(
         items.rows(columns, tuple(splits)),
-        None if anew else sides,
+        sides,
         {name: count for name, count in counts.items() if name not in splits},
     )

@@ -9,12 +9,12 @@ from typing import Any, get_type_hints
 import typer
 
 from dailytalk_contiguous.cli.terminal import Panel, option
-from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.sources.addresses import is_address
-from dailytalk_contiguous.stages.base import DEVICE, Stages
+from dailytalk_contiguous.stages.base import DEVICE, Stage, Stages
 
 #: The default of an option for a setting: the profile or the stage decides its value.
 NOT_GIVEN: Any = object()
@@ -87,8 +87,12 @@ def load_stages(files: Iterable[Path]) -> Stages:
     Raises DailytalkError for a file that is missing, can't be run, or has no such list.
     """
     example = "STAGES = (PerUtterance(MyStage()),)"
-    listed = [from_own_file("--stage", file, "STAGES", tuple | list, example) for file in files]
-    return tuple(stage for own in listed for stage in own)
+    stages = tuple(
+        stage for file in files for stage in from_own_file("--stage", file, "STAGES", tuple | list, example)
+    )
+    if not all(isinstance(getattr(stage, "stage", stage), Stage) for stage in stages):
+        raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+    return stages
 
 
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:

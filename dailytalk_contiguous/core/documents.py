@@ -51,8 +51,8 @@ def parse_json(
         nan: whether NaN and Infinity are taken as numbers, as Python writes them; the caller checks each value.
 
     Raises:
-        BadInput: it is too large, not UTF-8, not JSON, nested too deep, or holds NaN, Infinity, a lone surrogate,
-            or an object with the same name twice.
+        BadInput: it is too large, not UTF-8, not JSON, nested too deep, or holds NaN, Infinity or half a surrogate
+            pair.
     """
     place = f"{name}: " if name else ""
     check_size(len(text), place, remedy, limit)

@@ -174,8 +174,10 @@ def reference_of(stats: object, name: str) -> ReferenceCorpus:
             if side in SIDES and values.get("p50") is not None:
                 low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
                 bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
-    if not bands:
-        raise BadInput(f"{name}: no measure of a conversation is in it", remedy)
+    percentiles = [[at for at in (band.low, band.middle, band.high) if at is not None] for band in bands]
+    if not bands or any(own != sorted(own) for own in percentiles):
+        reason = f"{name}: no measure of a conversation is in it, or its percentiles are not in order"
+        raise BadInput(reason, remedy)
     return ReferenceCorpus(name, name, tuple(bands))
 
 

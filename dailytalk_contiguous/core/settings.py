@@ -134,7 +134,8 @@ def check_value(name: str, setting: Setting, value: Any) -> None:
 
 def one_of(name: str, value: str, choices: Collection[str]) -> str:
     """The value, if it is one of the choices. Raises BadValue."""
-    check_value(name, Setting("", choices=choices), value)
+    if value not in choices:
+        raise BadValue(f"{name} can't be {value!r}", f"give {', '.join(filter(None, choices))}")
     return value
 
 

@@ -643,13 +643,14 @@ def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
 def value_problem(value: Any, feature: Any, key: str) -> str | None:
     """Why a value of a line has not the type of its field, in a sentence.
 
-    Null has any type, and so do an empty text and the NaN that the older tool wrote.
+    Null has any type, and so do an empty text and, in place of numbers, the NaN that the older tool wrote.
     """
-    if value is None or value == "" or value != value:
+    shape = _shape(feature)
+    if value is None or value == "" or (value != value and shape is not str and not isinstance(shape, list)):
         return None
     if isinstance(feature, list) and isinstance(value, str):  # a text, or a list of texts
         value = [value]
-    return misfit_of(_known(value), _shape(feature), key)
+    return misfit_of(_known(value), shape, key)
 
 
 def _shape(feature: Any) -> Any:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.core.settings import Setting, one_of
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import aligners as bundled
 from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
@@ -90,10 +90,7 @@ def aligner_named(name: str) -> Aligner:
     if is_own_file(name):
         own: Aligner = from_own_file("--aligner", name, "ALIGNER", Aligner, "ALIGNER = Aligner(...)")
         return own
-    if name not in ALIGNERS:
-        remedy = f"choose one of {', '.join((AUTO, NO_ALIGNER, *ALIGNERS))}, or a file that defines ALIGNER"
-        raise BadValue(f"there is no aligner {name!r}", remedy)
-    named: Aligner = import_module(f"{bundled.__name__}.{name}").ALIGNER
+    named: Aligner = import_module(f"{bundled.__name__}.{one_of('--aligner', name, ALIGNERS)}").ALIGNER
     return named
 
 

@@ -49,7 +49,7 @@ def emotion_facts(name: str) -> dict[str, Any]:
 def _trained(name: str) -> EmotionFolder | None:
     """A model of `dailytalk emotion train`, in a folder or on the Hub; None for another checkpoint."""
     path = Path(name)
-    if path.is_dir():
+    if path.exists():  # of a file its folder's description is missing
         is_checkpoint = (path / CONFIG).exists() and not (path / ABOUT).exists()
         return None if is_checkpoint else open_emotion_folder(path)
     paths = find_files(name, (ABOUT, WEIGHTS))

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import Setting
+from dailytalk_contiguous.core.settings import Setting, one_of
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
@@ -73,7 +73,7 @@ def engine_named(name: str) -> Engine:
         if engine.name in ENGINES:
             raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
         return engine
-    loaded: Engine = import_module(f"{synthesisers.__name__}.{name}").ENGINE
+    loaded: Engine = import_module(f"{synthesisers.__name__}.{one_of('--tts', name, ENGINES)}").ENGINE
     return loaded
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import BadValue
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.models.affect import AUDEERING
 from dailytalk_contiguous.models.whisper import WHISPER
 
@@ -61,6 +61,4 @@ PROFILES = {
 
 def profile_named(name: str) -> Profile:
     """The profile of that name. Raises DailytalkError for one that isn't there."""
-    if name not in PROFILES:
-        raise BadValue(f"there is no profile {name!r}", f"choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+    return PROFILES[one_of("--profile", name, PROFILES)]

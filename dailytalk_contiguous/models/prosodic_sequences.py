@@ -15,7 +15,7 @@ import soxr
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core import contours
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
@@ -55,6 +55,8 @@ class ProsodicClusterSequences:
     def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
         """Samples of `sr` Hz at 16 kHz, shape (n,) or (channels, n): of a tensor a tensor, else an array."""
         samples = np.asarray(audio, np.float32)
+        if not LOWEST_RATE <= sr <= HIGHEST_RATE:
+            raise BadInput(f"the sample rate is {sr}", f"give sound at {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         if sr != ANALYSIS_RATE:
             samples = np.ascontiguousarray(soxr.resample(samples.T, sr, ANALYSIS_RATE).T)
         return audio.new_tensor(samples) if hasattr(audio, "new_tensor") else samples

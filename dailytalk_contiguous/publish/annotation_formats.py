@@ -109,7 +109,7 @@ def annotation_of(
             for utterance in utterances
             for word in utterance.get("words") or ()
         ],
-        "sounds": [{**item, "text": item["label"] or "sound"} for item in sounds],
+        "sounds": [{**item, "text": item.get("label") or "sound"} for item in sounds],
     }
     labels = {kind: sorted(filter(None, map(spoken_label, items[kind]))) for kind in KINDS}
     ends = [label.end for listed in labels.values() for label in listed]

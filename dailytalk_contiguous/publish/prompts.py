@@ -186,7 +186,7 @@ def _persona(line: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
     """The key of a line, and its text. Raises BadInput."""
     values = {}
     for name, value in line.items():
-        if not isinstance(value, str | int | float | None):
+        if not isinstance(value, str | int | float | None) or "\0" in str(value):
             raise BadInput(f"{quoted(name)} is no text", _REMEDY)
         if value not in (None, ""):
             values[name] = " ".join(str(value).split())

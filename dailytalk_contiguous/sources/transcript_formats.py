@@ -10,7 +10,6 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
@@ -25,7 +24,7 @@ from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, j
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
-from dailytalk_contiguous.sources.transcript_text import broken, read_text
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
 CUE_GAP = 0.35
@@ -211,8 +210,8 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
             name: field for name, field in zip(columns, fields, strict=False) if field.upper() != "<NA>"
         }
         for name in ("start", "duration", "probability"):
-            with suppress(ValueError):  # what is no number counts where it is needed
-                item[name] = float(item.get(name, ""))
+            if NUMBER.fullmatch(item.get(name, "")):  # what is no number counts where it is needed
+                item[name] = float(item[name])
         if suffix == ".ctm":
             item["word"] = word = item.get("word", "").replace("<space>", " ")
             is_said = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS

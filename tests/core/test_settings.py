@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import (
     EXECUTION,
     Setting,
     check_known,
     chosen_for,
+    one_of,
     setting,
     settings_in,
     settings_of,
@@ -74,3 +75,10 @@ def test_option_that_nobody_has_is_refused_with_those_there_are() -> None:
     with pytest.raises(DailytalkError, match="there is no setting 'table'") as refused:
         check_known({"table": ()}, Outer())
     assert refused.value.remedy == "choose among asr_model, device, min_seconds, plain, threads, voice"
+
+
+def test_nothing_is_none_of_the_choices() -> None:
+    assert one_of("--to", "wav", ("wav", "flac")) == "wav"
+    for value in ("", "mp3"):
+        with pytest.raises(BadValue, match=f"--to can't be '{value}': give wav, flac"):
+            one_of("--to", value, ("wav", "flac"))

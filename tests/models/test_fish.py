@@ -120,6 +120,15 @@ def test_settings_hold_what_decides_the_sound_and_no_secret() -> None:
     assert TOKEN not in json.dumps(base)
 
 
+@pytest.mark.parametrize("price", ["nan", "-5", "inf", "abc"])
+def test_price_that_would_switch_the_spending_limit_off_is_refused(
+    monkeypatch: pytest.MonkeyPatch, price: str
+) -> None:
+    monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", price)
+    with pytest.raises(DailytalkError, match=f"FISH_AUDIO_USD_PER_MILLION_BYTES is '{price}'"):
+        Fish()
+
+
 def test_the_public_service_needs_a_token_and_ones_own_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     Fish().preflight()
     monkeypatch.delenv("FISH_API_KEY")

@@ -35,12 +35,12 @@ def test_line_that_can_be_meant_is_taken_as_it_is(more: dict[str, Any]) -> None:
 #: A field of a line, and values that it can't have.
 REFUSED: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("audio_file", "channel", "text", "tag"), (None,)),
-    **dict.fromkeys(("utterance_id", "speaker"), (7,)),
+    **dict.fromkeys(("utterance_id", "speaker"), (7, math.nan)),
     **dict.fromkeys(("start", "end"), ("1", -0.1, math.nan, 3.0)),
     "confidence": ("1", math.inf),
     "vad": (0.5, {"valence": "x"}),
     "edited_fields": (["text", 7],),
-    "words": ("yes", {"word": "yes"}, [WORD | {"word": None}], [WORD, WORD | {"start": 0.5}]),
+    "words": (math.nan, "yes", {"word": "yes"}, [WORD | {"word": None}], [WORD, WORD | {"start": 0.5}]),
 }
 
 

@@ -87,7 +87,8 @@ class Conversion:
     def __post_init__(self) -> None:
         check_values(self)
         rates = [*map(str, CONTAINERS[self.to].rates)]
-        one_of(f"--sample-rate of {self.to}", str(self.sample_rate or ""), rates)
+        if self.sample_rate and rates:
+            one_of(f"--sample-rate of {self.to}", str(self.sample_rate), rates)
 
     def form_of(self, source: dict[str, Any]) -> Form:
         """The form of a result: where nothing else is asked for, that of the source.

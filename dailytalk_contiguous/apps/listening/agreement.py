@@ -59,7 +59,7 @@ def read_test(key: Path, answers: Sequence[Path]) -> tuple[dict[str, Any], dict[
     answers_of: dict[str, dict[str, dict[str, Any]]] = {}
     for path in answers:
         saved = _read(path, ANSWERS_KIND if record["kind"] == KEY_KIND else PAIRS_ANSWERS_KIND)
-        if saved["test"] != record["test"]:
+        if saved["test"] != record["test"] or not saved["answers"].keys() <= record["clips"].keys():
             raise DailytalkError(
                 f"{as_text(path)!r} answers another test", "give the key that was beside its page"
             )

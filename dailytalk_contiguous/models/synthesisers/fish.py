@@ -13,6 +13,7 @@ import binascii
 import itertools
 import json
 import os
+import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -25,6 +26,7 @@ import numpy as np
 from dailytalk_contiguous.core.documents import expect, parse_json, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.tags import render
 from dailytalk_contiguous.core.word_times import Word, fit, split_words
 from dailytalk_contiguous.models.contracts import (
@@ -110,9 +112,7 @@ class Fish(Synthesiser):
         concurrency: int = 5,
         client: Client | None = None,
     ) -> None:
-        if model not in MODELS:
-            raise DailytalkError(f"Fish Audio has no model {model!r}", f"choose one of {', '.join(MODELS)}")
-        self.model = model
+        self.model = one_of("the model of Fish Audio", model, MODELS)
         self.voice = voice or os.environ.get("FISH_AUDIO_REFERENCE_ID", "")
         self.concurrency = concurrency
         self.style, price = MODELS[model]
@@ -121,8 +121,12 @@ class Fish(Synthesiser):
         self._client = client or Client("Fish Audio", base_url, self._token, most_at_once=concurrency)
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
-        price_setting = os.environ.get(PRICE) or (price if self._is_public else 0.0)
-        self._usd_per_byte = float(price_setting) / 1e6
+        self._usd_per_byte = (price if self._is_public else 0.0) / 1e6
+        if chosen := os.environ.get(PRICE):
+            # NaN compares false with everything, so it would switch the spending limit off.
+            if not re.fullmatch(r"\d{1,9}(\.\d+)?", chosen):
+                raise DailytalkError(f"{PRICE} is {chosen[:40]!r}", "give a price in USD, such as 15")
+            self._usd_per_byte = float(chosen) / 1e6
         self._sampling = {"temperature": temperature, "top_p": top_p, "sample_rate": sample_rate}
         self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is
