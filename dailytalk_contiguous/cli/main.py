@@ -145,7 +145,7 @@ def _print_version(wanted: bool) -> None:
 
 app = typer.Typer(
     cls=Commands,
-    help="Expressive, word-aligned speech datasets from recorded two-person conversations.",
+    help="Expressive, word-aligned speech datasets from recorded conversations.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text, quoted
+from dailytalk_contiguous.core.documents import as_text, fits, quoted
 from dailytalk_contiguous.core.emotions import CLASS_OF_LABEL, class_of_label, softmax
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.librosa_import import import_librosa
@@ -211,11 +211,12 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     """The labels of a checkpoint, in the order of its outputs."""
     stored = checkpoint.config.get("id2label")
     stored = stored if isinstance(stored, dict) else {}
-    labels = [str(stored.get(str(index))) for index in range(len(stored))]
-    is_list = 2 <= len({*map(str.casefold, labels)}) == len(labels) <= _MOST_LABELS
-    is_emotion = [label.strip().lower() in CLASS_OF_LABEL for label in labels]
+    labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
+    names = {label.strip().lower() for label in labels} if fits(labels, [str]) else set[str]()
+    is_list = 2 <= len(names) == len(labels) <= _MOST_LABELS
+    n_emotions = len(names & CLASS_OF_LABEL.keys())
     kind = checkpoint.config.get("problem_type")
-    if not is_list or sum(is_emotion) < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
+    if not is_list or n_emotions < _LEAST_EMOTIONS or kind not in (None, "single_label_classification"):
         several = quoted([*labels[:5], kind])
         raise ModelMissing(
             f"{checkpoint.name!r} does not choose one of several emotions, but {several}", _CHECKPOINT

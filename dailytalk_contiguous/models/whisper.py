@@ -100,7 +100,9 @@ class Whisper:
         try:
             self._model = devices.within_memory(load, f"the Whisper model in {folder}")
         except (RuntimeError, ValueError) as error:
-            raise ModelMissing(f"the Whisper model in {folder} does not load ({error})", _REMEDY) from error
+            raise ModelMissing(
+                f"the Whisper model in {folder} does not load ({error})", f"{_REMEDY}, or another --compute-type"
+            ) from error
         # Dense, they are multiplied by NumPy's BLAS, whose last bits, and so the words, differ with its threads.
         self._model.feature_extractor.mel_filters = csr_array(self._model.feature_extractor.mel_filters)
         self._threads = ThreadPoolExecutor(side_by_side, "whisper") if device == "cpu" else None

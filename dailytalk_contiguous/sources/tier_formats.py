@@ -40,9 +40,6 @@ _DECLARED = re.compile(
 _NEGATIVE = re.compile(r"(?m)xm(?:in|ax) ?= ?-(?!0(?:\.0*)?\s*$)")  # praatio drops the sign
 _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
 
-#: The units of time of an EAF that are read.
-_PER_SECOND = {"milliseconds": 1000}
-
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
 
@@ -95,11 +92,12 @@ def read_eaf(path: Path) -> list[Tier]:
 
 def _tiers_of(eaf: pympi.Elan.Eaf) -> list[Tier]:
     timed: dict[str, tuple[float, float]] = {}
-    per_second = _PER_SECOND[eaf.header.get("TIME_UNITS", "milliseconds")]
+    if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+        raise ValueError(f"it counts time in {quoted(unit)}, not in milliseconds")
     for name, (aligned, _, _, _) in eaf.tiers.items():
         slots = {slot for span in aligned.values() for slot in span[:2]}
         known = {slot: time for slot, time in eaf.timeslots.items() if slot in slots}
-        times = (pd.Series(known, dtype=float) / per_second).interpolate(limit_area="inside")
+        times = (pd.Series(known, dtype=float) / 1000).interpolate(limit_area="inside")
         if times.hasnans:
             raise ValueError(f"no times at the ends of the tier {quoted(name)}")
         timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}

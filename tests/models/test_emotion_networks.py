@@ -106,6 +106,10 @@ def test_a_checkpoint_says_what_it_says_in_transformers(kind: str, tmp_path: Pat
             {"id2label": {"0": "yes", "1": "no", "2": "up", "3": "down", "4": "on"}},
             "does not choose one of several emotions, but .'yes', 'no'",
         ),
+        (
+            {"id2label": {"1": "happy", "2": "sad", "3": "angry"}},
+            "does not choose one of several emotions, but .None",
+        ),
         ({"problem_type": "regression"}, "does not choose one of several emotions, .*regression"),
         ({"num_hidden_layers": "many"}, "can't be loaded"),
     ],

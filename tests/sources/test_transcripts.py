@@ -625,7 +625,7 @@ GRID = 'File type = "ooTextFile"\n"TextGrid"\n\n0\n1\n<exists>\n1\n'
         ("call.TextGrid", GRID + '"TextTier"\n"a"\n0\n1\n0\n', "has no words"),
         ("call.TextGrid", GRID + '"IntervalTier"\n"a"\n0\n1\n2\n0\n1\n"hi"\n', "breaks off"),
         ("call.TextGrid", GRID + '"IntervalTier"\n"a\n', "can't be read by praatio"),
-        ("call.eaf", SUBDIVIDED.replace("milliseconds", "PAL-frames"), "KeyError: 'PAL-frames'"),
+        ("call.eaf", SUBDIVIDED.replace("milliseconds", "PAL-frames"), "it counts time in 'PAL-frames'"),
         ("call.eaf", SUBDIVIDED.replace(' TIME_VALUE="2500"', ""), "no times at the ends of the tier 'A words'"),
         (
             "call.eaf",

@@ -1,4 +1,4 @@
 """The command and the reader that converse adds (see docs/architecture.md)."""
 
-COMMANDS = {"Talk": {"converse": "converse_command"}}
+COMMANDS = {"Build": {"converse": "converse_command"}}
 READERS = ("talk_record:TalkItems",)

@@ -9,6 +9,7 @@ import wave
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ class TalkItems(Items):
         self.place_of(name)
         return self._row(name)
 
-    @property
+    @cached_property
     def places(self) -> dict[str, str]:
         """The file of each talk."""
         return {path.stem: path.name for path in self._root.glob("*.wav")}

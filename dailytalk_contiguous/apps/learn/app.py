@@ -1,14 +1,12 @@
 """The commands that learn adds (see docs/architecture.md)."""
 
 COMMANDS = {
-    "Tokens": {
+    "Learn": {
         "tokens extract": "tokens_command",
         "tokens cluster": "tokens_command",
         "tokens encode": "tokens_command",
         "tokens train": "encoder_command",
         "tokens embed": "encoder_command",
-    },
-    "Emotion": {
         "emotion predict": "emotion_command",
         "emotion train": "emotion_command",
         "emotion evaluate": "emotion_evaluate_command",

@@ -20,7 +20,7 @@ def reindex(
     undo: bool = option(False, Panel.RESULT, "Put DIR back as it was before the last time.", "--undo"),
     dry_run: bool = DRY_RUN,
 ) -> Outcome:
-    """Number recordings without gaps, in the files that name them, too.
+    """Number recordings without gaps, also in files that name them.
 
     NAME_000007.wav (or Audio001.wav), each NAME from 1. Files beside them (NAME_000007.json, .txt, .TextGrid)
     follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables. A copy

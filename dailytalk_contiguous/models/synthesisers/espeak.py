@@ -221,7 +221,9 @@ def _synthesise(text: str, voice: str, line: Line) -> tuple[NDArray[np.float32],
         for parameter, value in parameters(prosody_of_tag(line.tag)).items():
             library.espeak_SetParameter(parameter, value, 0)
         encoded = text.encode()
-        library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
+        failed = library.espeak_Synth(encoded, ctypes.c_size_t(len(encoded) + 1), 0, 1, 0, _UTF8, None, None)
+    if failed:  # what it has said until then is not the line
+        raise SynthesisFailed(f"espeak failed with status {failed} on {text!r}", "reword or delete the line")
     return pcm_to_float(b"".join(blocks)), events, rate
 
 
