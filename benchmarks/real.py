@@ -26,9 +26,9 @@ import numpy as np
 import soundfile
 import soxr
 from measuring import EXAMPLES, dailytalk, judged, references
+from rapidfuzz.distance import Levenshtein
 from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
-from dailytalk_contiguous.core.word_times import compare_words
 from dailytalk_contiguous.models.whisper import RecogniserInput, find_whisper, recognise
 
 #: Goals: word error rates of the recordings, the calls and the voice; the speed of `build` on calls; seconds that
@@ -60,7 +60,7 @@ class Rate(NamedTuple):
     """Words that were said, and those of them that are wrong, missing or invented."""
 
     words: int
-    errors: float
+    errors: int
 
     @property
     def share(self) -> float:
@@ -69,11 +69,11 @@ class Rate(NamedTuple):
 
 def error_rate(said: Iterable[str], recognised: Iterable[str]) -> Rate:
     """The word error rate of texts against what was recognised of each."""
-    words, errors = 0, 0.0
+    words, errors = 0, 0
     for text, found in zip(said, recognised, strict=True):
         expected = normalise(text).split()
-        rate, _ = compare_words(expected, normalise(found).split())
-        words, errors = words + len(expected), errors + rate * max(1, len(expected))
+        errors += Levenshtein.distance(expected, normalise(found).split())
+        words += len(expected)
     return Rate(words, errors)
 
 

@@ -4,7 +4,8 @@
 
 FOLDER holds WAV files of one voice, each with a Praat TextGrid beside it whose tier `words` people have labelled.
 Each is heard as it is, through a telephone (300 to 3,400 Hz, µ-law), and in pink noise at 20 and 10 dB, is
-transcribed, and its words are placed. Piper's times of inner borders are about 55 ms late: their spread counts.
+transcribed, and its words are placed; the true text is laid over the recogniser's words. Piper's times of inner
+borders are about 55 ms late: their spread counts.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from audio_files import EXAMPLES, conversations, reference
 
 from dailytalk_contiguous import Align, PerUtterance, Segment, Transcribe
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.word_times import Word, by_edit_distance
 from dailytalk_contiguous.models.alignment import align, aligner_of
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -93,6 +95,11 @@ def recognised(name: str, sound: Samples, said: list[Timed], model: str) -> None
         words = Align("none", aligner).row(row)["alignments"]
         cost = (time.perf_counter() - began) / row["duration"]
         report(f"{name}, {aligner}", [(w["word"], w["start"], w["end"]) for w in words], said, cost)
+    began, text = time.perf_counter(), [word for word, *_ in said]
+    own = [Word(w["word"], w["start"], w["end"], None) for words in row["words"] for w in words]
+    matched = by_edit_distance(text, own, row["duration"]) or []
+    cost = (time.perf_counter() - began) / row["duration"]
+    report(f"{name}, text over it", [word[:3] for word in matched], said, cost)
 
 
 def given(name: str, sound: Samples, said: list[Timed]) -> None:

@@ -39,7 +39,7 @@ DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "del
 WORD = {"word": _TEXT, "start": _SECONDS, "end": _SECONDS, "probability": _MEASURE}
 
 #: A word of an utterance. `fitted`: a transcript that came with the recording has no time of this word, or one
-#: that reaches beyond the speech that was found (see `core.word_times`); null or false for any other word.
+#: that reaches beyond the speech that was found (see `core.cues`); null or false for any other word.
 UTTERED_WORD = WORD | {"fitted": Value("bool")}
 
 #: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
@@ -86,7 +86,7 @@ GIVEN = "given"
 #: The source of words with the recogniser's times.
 RECOGNISER = "recogniser"
 
-#: The source of words whose given times were fitted to the speech that was found (see `core.word_times`).
+#: The source of words whose given times were fitted to the speech that was found (see `core.cues`).
 GIVEN_FITTED = "given-fitted"
 
 _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)

@@ -18,9 +18,9 @@ import soundfile
 from dailytalk_contiguous.core.clip import clip_row, times_listed
 from dailytalk_contiguous.core.documents import json_lines
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.moshi_words import SpokenWord, place_words
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, LABELLED, LABELS, MAIN, Row
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODIC_TOKENS, PROSODY
-from dailytalk_contiguous.core.word_times import SpokenWord, place_words
 from dailytalk_contiguous.store.files import file_name, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, written_before
 
@@ -80,7 +80,7 @@ _FIELDS = ("text", "rule", *PROSODIC_TOKENS, *EMOTION_GUESS)
 def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
     """Return the JSON beside a clip's WAV: `alignments` first, then labels and measures, to six digits.
 
-    Each word begins in a frame of its own (`core.word_times`): the trainer would lose all but one of a frame.
+    Each word begins in a frame of its own (`core.moshi_words`): the trainer would lose all but one of a frame.
     """
     labels, (utterance,), words = row["labels"], row["utterances"], row["alignments"]
     first, last = utterance["start"], row["duration"]

@@ -27,12 +27,12 @@ from dailytalk_contiguous.core.audio import (
     read_pcm,
     to_uri,
 )
+from dailytalk_contiguous.core.cues import Cue
 from dailytalk_contiguous.core.documents import as_text, expect, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
-from dailytalk_contiguous.core.word_times import Cue
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcripts import (

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.core.cues import Cue, are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import Cue, WordRow, are_word_times, join_words
+from dailytalk_contiguous.core.word_times import WordRow, join_words
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks

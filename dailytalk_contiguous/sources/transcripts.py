@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
+from dailytalk_contiguous.core.cues import Cue
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Cue, join_words
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import (

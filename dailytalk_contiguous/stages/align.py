@@ -9,18 +9,18 @@ Whisper, which is given the text, or its share of the voiced time.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Features, List
+from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
-from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels
+from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels, voiced_spans
 from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.word_times import (
     Word,
@@ -28,7 +28,6 @@ from dailytalk_contiguous.core.word_times import (
     by_proportion,
     fit,
     split_words,
-    voiced_spans,
     within_sound,
 )
 from dailytalk_contiguous.models.alignment import (
@@ -107,7 +106,7 @@ class Align(AligningStage):
     resynthesised is `left`; with `none` everybody stays on their side.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
@@ -264,7 +263,7 @@ def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
     known: list[float | None] = [None] * len(words)
     wanted, spelled = [_plain(word.text) for word in words], [_plain(word["word"]) for word in heard]
-    for block in SequenceMatcher(None, wanted, spelled, autojunk=False).get_matching_blocks():
+    for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
         for step in range(block.size):
             known[block.a + step] = heard[block.b + step].get("probability")
     return [word._replace(probability=probability) for word, probability in zip(words, known, strict=True)]

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
+from dailytalk_contiguous.core.cues import Cue, match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
-from dailytalk_contiguous.core.word_times import Cue, TimeSpan, WordRow, join_words, match_words, shared_time
+from dailytalk_contiguous.core.word_times import TimeSpan, WordRow, join_words
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 

@@ -25,6 +25,7 @@ import numpy as np
 import soxr
 from datasets import Features, List, Value
 from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
@@ -47,7 +48,7 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
-from dailytalk_contiguous.core.word_times import compare_words, normalise, split_words
+from dailytalk_contiguous.core.word_times import normalise, split_words
 from dailytalk_contiguous.core.wording import portable
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
@@ -105,6 +106,21 @@ class HeardTake(NamedTuple):
 
     word_error_rate: float
     misses_end: bool
+
+
+def compare_words(expected: Sequence[str], heard: Sequence[str]) -> HeardTake:
+    """The word error rate, and whether the last expected word is missing.
+
+    The rate is insertions, deletions and substitutions over the number of expected words (Levenshtein, unit
+    costs): 0 for nothing expected and nothing recognised, and the number of recognised words where none was
+    expected. The last word is missing if leaving it out accounts for one of these errors, not if another word
+    is in its place.
+
+    Words are compared as they are: bring both to one spelling first.
+    """
+    errors = Levenshtein.distance(expected, heard)
+    misses_end = Levenshtein.distance(expected[:-1], heard) < errors
+    return HeardTake(errors / max(1, len(expected)), misses_end)
 
 
 class GoodTake(NamedTuple):
@@ -463,7 +479,7 @@ class Speak(Stage):
             (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
             expected = list(filter(None, map(normalise, text.split())))
             recognised = list(filter(None, (normalise(word.text) for word in words)))
-            heard, known = HeardTake(*compare_words(expected, recognised)), False
+            heard, known = compare_words(expected, recognised), False
         if reason is None and heard is not None:
             if heard.word_error_rate > self.worst:
                 reason = f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"

@@ -1,14 +1,18 @@
 """Transcribe: the words of each utterance, with their times.
 
-Utterances of one speaker of one conversation share the windows of the recogniser, and every word comes back to
-the utterance that holds its midpoint. Utterances whose text was given by a person are not recognised. What a
-recogniser invents on noise is guarded: such an utterance keeps its row, with empty text and the reason.
+Whisper always encodes 30 s, and on a CPU that is most of its time, whether the window holds a second of speech or
+twenty-nine. So utterances of one speaker of one conversation share windows, in their order, with a little silence
+between them, and every word comes back to the utterance that holds its midpoint. A short utterance gets its
+context for free.
+
+Utterances whose text was given by a person are not recognised. What a recogniser invents on noise is guarded: such
+an utterance keeps its row, with empty text and the reason.
 """
 
 import math
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from datasets import Features, List, Value
@@ -19,7 +23,7 @@ from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
-from dailytalk_contiguous.core.word_times import Placed, Word, pack_windows, unpack
+from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.whisper import (
     WHISPER,
@@ -36,6 +40,12 @@ from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, St
 #: A conversation and a channel of it.
 _Side = tuple[Hashable, Hashable]
 
+#: Seconds that a window may hold: under Whisper's 30, whose last second it tends to leave out.
+WINDOW_SECONDS = 29.0
+
+#: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
+GAP_SECONDS = 0.5
+
 #: Why an utterance has no words where neither a person nor a model was to give any.
 NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
 
@@ -50,6 +60,14 @@ SPARSE = 0.5
 #: may have another: then it must also be heard in each half of it. In 4 s, Whisper base is right about all of 106
 #: windows by 63 speakers of English and German, in 2 s about 110 of 111.
 LANGUAGE_SECONDS, SIDE_SECONDS = 30.0, 8.0
+
+
+class Placed(NamedTuple):
+    """Utterance number `utterance` of a batch, which is at `start`..`end` seconds of its window."""
+
+    utterance: int
+    start: float
+    end: float
 
 
 class WhisperStage(Stage):
@@ -308,6 +326,42 @@ def _mark_given_questions(rows: list[dict[str, Any]], conversations: list[Hashab
             row["question"] = (
                 ends_as_question(row["text_raw"]) if conversation in marked else sounds_like_question(words)
             )
+
+
+def pack_windows(seconds: Sequence[float], speakers: Sequence[Hashable]) -> list[list[Placed]]:
+    """Place utterances in windows: one speaker a window, in order, each utterance in exactly one.
+
+    Args:
+        seconds: length of each utterance. One that is longer than `WINDOW_SECONDS` gets a separate window.
+        speakers: of each utterance; equal values may share a window.
+    """
+    open_windows: dict[Hashable, list[Placed]] = {}
+    windows: list[list[Placed]] = []
+    for index, (length, speaker) in enumerate(zip(seconds, speakers, strict=True)):
+        current = open_windows.get(speaker)
+        if current is None or current[-1].end + GAP_SECONDS + length > WINDOW_SECONDS:
+            current = open_windows[speaker] = []
+            windows.append(current)
+        start = current[-1].end + GAP_SECONDS if current else 0.0
+        current.append(Placed(index, start, start + length))
+    return windows
+
+
+def unpack(words: Sequence[Word], window: Sequence[Placed]) -> dict[int, list[Word]]:
+    """Give every word to the utterance that holds its midpoint, or else to the nearest one.
+
+    Returns the words of each utterance of the window, by its index, in seconds from the utterance's start,
+    sorted, inside it, without overlap and of positive length.
+    """
+    words_of: dict[int, list[Word]] = {placed.utterance: [] for placed in window}
+    for word in words:
+        middle = (word.start + word.end) / 2
+        nearest = min(window, key=lambda placed: max(placed.start - middle, middle - placed.end, 0.0))
+        words_of[nearest.utterance].append(
+            word._replace(start=word.start - nearest.start, end=word.end - nearest.start)
+        )
+    lengths = {placed.utterance: placed.end - placed.start for placed in window}
+    return {index: fit(assigned, lengths[index]) for index, assigned in words_of.items()}
 
 
 def window_of(samples: Sequence[Samples], window: Sequence[Placed]) -> Samples:

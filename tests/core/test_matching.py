@@ -4,13 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import (
-    SHORTEST_WORD,
-    join_words,
-    match_words,
-    shared_time,
-    split_words,
-)
+from dailytalk_contiguous.core.cues import match_words, shared_time
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
 TEXTS = st.text("ab 1.?-日本「」。", max_size=30)

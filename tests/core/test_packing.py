@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import (
-    GAP_SECONDS,
-    WINDOW_SECONDS,
-    Placed,
-    Word,
-    fit,
-    pack_windows,
-)
+from dailytalk_contiguous.core.word_times import Word, fit
+from dailytalk_contiguous.stages.transcribe import GAP_SECONDS, WINDOW_SECONDS, Placed, pack_windows
 
 utterances = st.lists(
     st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])),

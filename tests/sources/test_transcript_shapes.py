@@ -15,8 +15,8 @@ from audio_files import EXAMPLES, reference
 from command import EMBEDDED, Command
 from praatio import textgrid
 
+from dailytalk_contiguous.core.cues import match_words
 from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.word_times import match_words
 from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.spans import voiced_spans
 from dailytalk_contiguous.core.utterance import GIVEN, RECOGNISER, WORD
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.speech_activity import read_clip
@@ -67,7 +68,7 @@ class TimeWords(AligningStage):
     Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     recogniser: str = setting("", ASR_MODEL)
     aligner: str = setting(AUTO, ALIGNER)
@@ -129,7 +130,7 @@ def _timed(
 ) -> tuple[list[word_times.Word], str]:
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
-    spans = word_times.voiced_spans(samples, ANALYSIS_RATE)
+    spans = voiced_spans(samples, ANALYSIS_RATE)
     matched = word_times.by_edit_distance(text_words, heard, length, spans) if heard else None
     if matched is not None:
         return matched, RECOGNISER

@@ -53,20 +53,14 @@ class PocketSphinx:
                 decoder = self._decoder(beam)
                 tokens = [_token(decoder, word) for word in words]
                 decoder.set_align_text(" ".join(tokens))
-                decoder.reinit_feat()  # else the mean of its features goes on from the utterance before
-                decoder.start_utt()
-                decoder.process_raw(pcm, False, True)
-                decoder.end_utt()
+                _hear(decoder, pcm)
                 places = [segment for segment in decoder.seg() or () if segment.word[0] not in "<[("]
                 if len(places) == len(tokens):
                     break
             else:
                 return None
             phones = self._decoder(None)
-            phones.reinit_feat()
-            phones.start_utt()
-            phones.process_raw(pcm, False, True)
-            phones.end_utt()
+            _hear(phones, pcm)
             frames = max(1, len(samples) / ANALYSIS_RATE / FRAME)
             if (log(decoder.hyp().score) - log(phones.hyp().score)) / frames < LEAST_LIKELY:
                 return None
@@ -93,10 +87,17 @@ class PocketSphinx:
                 "lw": 2.0,
             }
             if beam:
-                search = {"dict": f"{model}/cmudict-en-us.dict", "bestpath": False, "beam": beam, "pbeam": beam}
-                search["wbeam"] = beam
+                beams = dict.fromkeys(("beam", "pbeam", "wbeam"), beam)
+                search = {"dict": f"{model}/cmudict-en-us.dict", "bestpath": False, **beams}
             self._decoders[beam] = pocketsphinx.Decoder(hmm=f"{model}/en-us", lm=None, loglevel="FATAL", **search)
         return self._decoders[beam]
+
+
+def _hear(decoder: Any, pcm: bytes) -> None:
+    decoder.reinit_feat()  # else the mean of its features goes on from the utterance before
+    decoder.start_utt()
+    decoder.process_raw(pcm, False, True)
+    decoder.end_utt()
 
 
 def _token(decoder: Any, word: str) -> str:

@@ -14,8 +14,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.core.word_times import Word, fit, join_words
-from dailytalk_contiguous.models.alignment import MODEL_FILES, Aligner
-from dailytalk_contiguous.models.checkpoints import find_folder
+from dailytalk_contiguous.models.alignment import Aligner
 
 MODEL = "Qwen/Qwen3-ForcedAligner-0.6B-hf"
 
@@ -78,7 +77,7 @@ class Qwen3:
 
 
 def load_qwen3(device: str) -> Qwen3:
-    return Qwen3(find_folder(MODEL, MODEL_FILES, ()), device)
+    return Qwen3(ALIGNER.fetch(), device)
 
 
 ALIGNER = Aligner(

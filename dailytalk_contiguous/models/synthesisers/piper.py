@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.documents import as_text, read_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.word_times import Word, share_spans, split_words, voiced_spans, within_sound
+from dailytalk_contiguous.core.spans import voiced_spans
+from dailytalk_contiguous.core.word_times import Word, share_spans, split_words, within_sound
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, PIPER_VOICES, Missing, find_files
 from dailytalk_contiguous.models.contracts import (
     Engine,

@@ -14,9 +14,9 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.word_times import WINDOW_SECONDS
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.recordings import identities
+from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS
 
 #: The manifest of `dailytalk split`, which has the reason why pieces are in `LEFT_OUT[0]`.
 MANIFEST = "manifest.jsonl"
