@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.word_times import (
     by_edit_distance,
     by_proportion,
     fit,
+    normalise,
     split_words,
     within_sound,
 )
@@ -223,7 +224,7 @@ def is_plausible(words: Sequence[Word], samples: Samples, heard: Sequence[Word])
         first, last = int(word.start * ANALYSIS_RATE / LEVEL_FRAME), int(word.end * ANALYSIS_RATE / LEVEL_FRAME)
         if any(map(str.isalnum, word.text)) and levels[first : last + 1].max(initial=0.0) < loudest:
             return False
-    if [_plain(word.text) for word in heard] != [_plain(word.text) for word in words]:
+    if [normalise(word.text) for word in heard] != [normalise(word.text) for word in words]:
         return True
     n_far = sum(abs(word.start - was.start) > FARTHEST for word, was in zip(words, heard, strict=True))
     return n_far <= MOST_FAR * len(words)
@@ -235,7 +236,7 @@ def _verbatim(row: Row, index: int) -> str:
 
 def _is_believed(row: Row, index: int, text: Sequence[str]) -> bool:
     """Whether the words of a kept utterance have times of a transcript that are theirs."""
-    same = [_plain(word["word"]) for word in row["words"][index]] == [_plain(word) for word in text]
+    same = [normalise(word["word"]) for word in row["words"][index]] == [normalise(word) for word in text]
     return (
         row["recogniser"][index] == GIVEN and same and not any(word.get("fitted") for word in row["words"][index])
     )
@@ -250,7 +251,7 @@ def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[s
     heard = _words(row["words"][index], row["start"][index])
     source = GIVEN if row["recogniser"][index] == GIVEN else RECOGNISER
     sources = [GIVEN_FITTED if word.get("fitted") else source for word in row["words"][index]]
-    if [_plain(word.text) for word in heard] == [_plain(word) for word in text]:
+    if [normalise(word.text) for word in heard] == [normalise(word) for word in text]:
         # the text's own spelling and marks, at the times that were heard
         return [word._replace(text=written) for word, written in zip(heard, text, strict=True)], sources
     mapped = by_edit_distance(text, heard, length)
@@ -261,17 +262,11 @@ def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[s
 
 def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
-    known: list[float | None] = [None] * len(words)
-    wanted, spelled = [_plain(word.text) for word in words], [_plain(word["word"]) for word in heard]
-    for block in Levenshtein.opcodes(wanted, spelled).as_matching_blocks():
-        for step in range(block.size):
-            known[block.a + step] = heard[block.b + step].get("probability")
-    return [word._replace(probability=probability) for word, probability in zip(words, known, strict=True)]
+    wanted, spelled = [normalise(word.text) for word in words], [normalise(word["word"]) for word in heard]
+    blocks = Levenshtein.opcodes(wanted, spelled).as_matching_blocks()
+    known = {block.a + n: heard[block.b + n].get("probability") for block in blocks for n in range(block.size)}
+    return [word._replace(probability=known.get(index)) for index, word in enumerate(words)]
 
 
 def _words(words: list[dict[str, Any]], offset: float) -> list[Word]:
     return [Word(word["word"], word["start"] - offset, word["end"] - offset, None) for word in words]
-
-
-def _plain(word: str) -> str:
-    return "".join(letter for letter in word.casefold() if letter.isalnum())

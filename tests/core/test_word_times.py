@@ -6,11 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import (
-    Word,
-    by_edit_distance,
-    by_proportion,
-)
+from dailytalk_contiguous.core.word_times import Word, by_edit_distance, by_proportion, fit, split_words
 
 WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25
@@ -18,6 +14,10 @@ WORDS = st.lists(
 SECONDS = st.floats(0, 12, allow_nan=False)
 SPANS = st.lists(st.tuples(SECONDS, SECONDS).map(lambda pair: tuple(sorted(pair))), max_size=6)
 DURATION = st.floats(0.05, 10)
+TIMES = st.tuples(st.floats(-2, 32), st.floats(0, 3)).map(lambda pair: (pair[0], pair[0] + pair[1]))
+HEARD = st.lists(TIMES, max_size=30).map(
+    lambda spans: [Word(f" w{n}", *span, 0.5) for n, span in enumerate(spans)]
+)
 
 
 def at(text: str, start: float, end: float) -> Word:
@@ -28,6 +28,25 @@ def assert_sound(found: list[Word], words: list[str], duration: float) -> None:
     assert [word.text for word in found] == words
     assert all(0 <= word.start < word.end <= duration for word in found)
     assert all(one.end <= two.start for one, two in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("- Well ... 100 % yes !", ["-Well...", "100%", "yes!"]),
+        ("...", ["..."]),
+        ("  ", []),
+        ("今日は「いい」ね。OK", ["今", "日", "は", "「い", "い」", "ね。", "OK"]),
+    ],
+)
+def test_split_words(text: str, words: list[str]) -> None:
+    assert split_words(text) == words
+
+
+@given(HEARD, st.floats(0.05, 30))
+def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
+    ordered = sorted(heard, key=lambda word: (word.start, word.end))
+    assert_sound(fit(heard, length), [word.text for word in ordered], length)
 
 
 @given(WORDS, SPANS, DURATION)

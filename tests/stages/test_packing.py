@@ -1,4 +1,4 @@
-"""Packing: every utterance in one window of its speaker, every word back to one utterance, with its times."""
+"""Packing: every utterance is in one window of its speaker."""
 
 from itertools import pairwise
 
@@ -6,16 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.stages.transcribe import GAP_SECONDS, WINDOW_SECONDS, Placed, pack_windows
 
 utterances = st.lists(
     st.tuples(st.floats(0.05, 12.0) | st.floats(25.0, 40.0), st.sampled_from(["left", "right", "third"])),
     max_size=40,
-)
-times = st.floats(-2.0, 32.0)
-words = st.lists(st.tuples(times, st.floats(0.0, 3.0)).map(lambda t: (t[0], t[0] + t[1])), max_size=30).map(
-    lambda pairs: [Word(f" w{n}", start, end, 0.5) for n, (start, end) in enumerate(pairs)]
 )
 
 
@@ -37,18 +32,3 @@ def test_each_utterance_lies_in_one_window_of_its_own_speaker_in_order(found: li
     for speaker in {speaker for _, speaker in found}:
         order = [p.utterance for window in windows for p in window if found[p.utterance][1] == speaker]
         assert order == sorted(order)
-
-
-def assert_fits(given_words: list[Word], fitted: list[Word], length: float) -> None:
-    assert len(fitted) == len(given_words)
-    assert all(0.0 <= word.start < word.end <= length for word in fitted)
-    assert all(one.end <= two.start for one, two in pairwise(fitted))
-
-
-@given(words, st.floats(0.05, 30.0))
-def test_fitted_words_are_sorted_inside_apart_and_all_there(found: list[Word], length: float) -> None:
-    fitted = fit(found, length)
-    assert_fits(found, fitted, length)
-    assert sorted(word.text for word in fitted) == sorted(word.text for word in found)
-    ordered = sorted(found, key=lambda word: (word.start, word.end))
-    assert [word.text for word in fitted] == [word.text for word in ordered]

@@ -72,19 +72,6 @@ def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("- Well ... 100 % yes !", ["-Well...", "100%", "yes!"]),
-        ("...", ["..."]),
-        ("  ", []),
-        ("今日は「いい」ね。OK", ["今", "日", "は", "「い", "い」", "ね。", "OK"]),
-    ],
-)
-def test_split_words(text: str, words: list[str]) -> None:
-    assert split_words(text) == words
-
-
 SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 
