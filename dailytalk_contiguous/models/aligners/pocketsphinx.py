@@ -47,7 +47,7 @@ class PocketSphinx:
         self._lock = threading.Lock()
 
     def __call__(self, samples: Samples, words: Sequence[str], language: str) -> list[Word] | None:
-        pcm = to_pcm(samples).tobytes()
+        pcm, seconds = to_pcm(samples).tobytes(), len(samples) / ANALYSIS_RATE
         with self._lock:
             for beam in BEAMS:
                 decoder = self._decoder(beam)
@@ -61,16 +61,11 @@ class PocketSphinx:
                 return None
             phones = self._decoder(None)
             _hear(phones, pcm)
-            frames = max(1, len(samples) / ANALYSIS_RATE / FRAME)
+            frames = max(1, seconds / FRAME)
             if (log(decoder.hyp().score) - log(phones.hyp().score)) / frames < LEAST_LIKELY:
                 return None
         return [
-            Word(
-                word,
-                place.start_frame * FRAME,
-                min((place.end_frame + 1) * FRAME, len(samples) / ANALYSIS_RATE),
-                None,
-            )
+            Word(word, place.start_frame * FRAME, min((place.end_frame + 1) * FRAME, seconds), None)
             for word, place in zip(words, places, strict=True)
         ]
 
