@@ -82,7 +82,8 @@ PARTS: dict[str, tuple[str, int]] = {
     "converse": ("apps/converse/*", 17_000),
     "clips": ("apps/clips/* apps/clips/corpora/*", 36_000),
     "cli": ("cli/*", 17_000),
-    "defence": ("core/documents core/decoding store/parquet* models/stored_weights apps/local_pages", 4_000),
+    # What checks documents, Parquet, weights and requests of others; sound is decoded, by libsndfile and PyAV.
+    "defence": ("core/documents store/parquet models/stored_weights apps/page_guard", 4_000),
 }
 
 #: At most so many of what has a goal.
@@ -173,7 +174,7 @@ def texts_of(root: Path = ROOT) -> dict[str, str]:
 def box_of(module: str) -> str:
     """The part that a module belongs to: an app, or of the core `publish`, `scale` or `engine`."""
     room, _, rest = module.removeprefix(f"{PACKAGE}.").partition(".")
-    if room == "apps" and rest.partition(".")[0] not in ("", "local_pages"):
+    if room == "apps" and rest.partition(".")[0] not in ("", "local_pages", "page_guard"):
         return rest.partition(".")[0]
     own = f"{room}.{rest}"
     return "publish" if room == "publish" or own in PUBLISHING else "scale" if own in SCALE else "engine"

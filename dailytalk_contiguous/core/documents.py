@@ -16,8 +16,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeGuard
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeGuard, TypeVar
 
+import msgspec
 import yaml
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -33,6 +34,11 @@ LATEST = 1e9
 
 #: The largest float: some integers are beyond it.
 _LARGEST = sys.float_info.max
+
+#: A finite number in a type of `typed`; msgspec takes NaN for a float.
+Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
+
+_T = TypeVar("_T")
 
 _REMEDY = "correct it or save the file again"
 _LONGEST_QUOTE = 120
@@ -196,47 +202,30 @@ def parse_yaml(text: str, name: str) -> Any:
         raise BadInput(f"{name}: it is not YAML ({str(error).partition(chr(10))[0]})", _REMEDY) from None
 
 
-def expect(value: Any, shape: Any, name: str, remedy: str = _REMEDY) -> Any:
-    """The value, if it has a shape; raises BadInput naming the first place that has not.
+def typed(value: Any, kind: type[_T], name: str, remedy: str = _REMEDY) -> _T:
+    """The value, if it is of a type as `msgspec.convert` takes it: nothing is changed, and unknown keys stay.
 
-    A shape is a type (`float`: any finite number, `object`: anything), a range of whole numbers, a list of one
-    shape for all items, or a dict: of `{str: shape}` for all values, or of shapes by name, where a name that ends
-    in `?` may be missing or null.
+    Raises BadInput, which names the first place that is of another type.
 
-    >>> expect({"path": "a.wav"}, {"path": str, "duration": float}, "a.json", "save it again")
+    >>> typed({"path": 3}, dict[str, str], "a.json", "save it again")
     Traceback (most recent call last):
-    dailytalk_contiguous.core.errors.BadInput: a.json: duration is None, not float: save it again
+    dailytalk_contiguous.core.errors.BadInput: a.json: Expected `str`, got `int` - at `$[...]`: save it again
     """
-    problem = misfit_of(value, shape)
-    if problem:
-        raise BadInput(f"{name}: {problem}", remedy)
-    return value
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"{name}: {error}", remedy) from None
+    checked: _T = value
+    return checked
 
 
-def fits(value: Any, shape: Any) -> bool:
-    """Return whether `expect` accepts a value."""
-    return misfit_of(value, shape) is None
-
-
-def misfit_of(value: Any, shape: Any, path: str = "it") -> str | None:
-    """Why a value has not a shape of `expect`, in a sentence; None if it has."""
-    kinds: dict[type, Any] = {range: int, list: list, dict: dict}
-    kind = kinds.get(type(shape), shape)
-    right = isinstance(value, int | float if kind is float else kind)
-    if kind in (int, float):
-        right = right and is_number(value) and (kind is shape or value in shape)
-    if not right:
-        return f"{path} is {quoted(value)}, not {kind.__name__}"
-    parts: list[tuple[str, Any, Any]] = []
-    if isinstance(shape, list):
-        parts = [(str(number), part, shape[0]) for number, part in enumerate(value, 1)]
-    elif isinstance(shape, dict) and str in shape:
-        parts = [(str(name), part, shape[str]) for name, part in value.items()]
-    elif isinstance(shape, dict):
-        parts = [(name.removesuffix("?"), value.get(name.removesuffix("?")), shape[name]) for name in shape]
-        parts = [part for part in parts if part[1] is not None or f"{part[0]}?" not in shape]
-    inner = "" if path == "it" else f"{path}."
-    return next((problem for name, part, kind in parts if (problem := misfit_of(part, kind, inner + name))), None)
+def fits(value: Any, kind: Any) -> bool:
+    """Return whether `typed` accepts a value."""
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def with_null(value: Any) -> Any:

@@ -9,12 +9,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
-from dailytalk_contiguous.core.documents import expect, fits, parse_json
+from dailytalk_contiguous.core.documents import fits, parse_json, typed
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
@@ -396,7 +396,7 @@ def settings(tables: Tables) -> dict[str, list[Any]]:
     """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
     values: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
-        for name, value in expect(parse_json(text, "settings"), dict, "settings").items():
+        for name, value in typed(parse_json(text, "settings"), dict[str, Any], "settings").items():
             values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
     return {name: [*values[name].values()] for name in sorted(values)}
 
@@ -425,20 +425,27 @@ def provenances(tables: Tables) -> list[tuple[Mapping[str, Any], int]]:
     return [*known, *([({}, int(column.isna().sum()))] if column.isna().any() else [])]
 
 
-#: The shape of a row's provenance, of which settings and models are other JSON before it is published.
-_PUBLISHED = {
-    "tool?": str,
-    "voice?": str,
-    "settings?": str,
-    "models?": [dict.fromkeys(("role?", "name?", "licence?", "url?"), str)],
-}
+class _Model(TypedDict, total=False):
+    role: str | None
+    name: str | None
+    licence: str | None
+    url: str | None
+
+
+class _Provenance(TypedDict, total=False):
+    """A row's provenance as published, of which settings and models are other JSON before."""
+
+    tool: str | None
+    voice: str | None
+    settings: str | None
+    models: list[_Model] | None
 
 
 @lru_cache(maxsize=64)
 def provenance_of(text: str) -> Mapping[str, Any]:
     """A row's provenance in its published shape; empty where it says nothing that can be read."""
     try:
-        record = dict(expect(parse_json(text, "provenance"), dict, "provenance"))
+        record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
     except BadInput:
         return {}
     if isinstance(models := record.get("models"), dict):
@@ -446,7 +453,7 @@ def provenance_of(text: str) -> Mapping[str, Any]:
         record["models"] = [{"role": role, **model} for role, model in named]
     if isinstance(settings := record.get("settings"), dict):
         record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
-    return record if fits(record, _PUBLISHED) else {}
+    return record if fits(record, _Provenance) else {}
 
 
 def _heard(tables: Tables, *columns: str) -> pd.DataFrame:

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import turns
-from dailytalk_contiguous.core.documents import expect
+from dailytalk_contiguous.core.documents import Number, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turns import SIDES, TURN_MEASURES, TimedConversation
@@ -105,7 +105,9 @@ def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
 
 
 #: What is read of the file; unknown measures and sides are left out.
-_SHAPE = {"timelines": {str: {str: {str: {f"{name}?": float for name in ("pooled", *PERCENTILES)}}}}}
+class _Stats(TypedDict):
+    timelines: dict[str, dict[str, dict[str, dict[str, Number | None]]]]
+
 
 #: Percentiles are those of bins: by how much one may be off, as a share of it.
 ROUNDED = 0.02
@@ -166,13 +168,13 @@ def published_references() -> dict[str, ReferenceCorpus]:
 def reference_of(stats: object, name: str) -> ReferenceCorpus:
     """The content of a corpus-stats.json as a corpus to compare with: rebuilt where it is. Raises BadInput."""
     remedy = "name a corpus-stats.json that dailytalk has written"
-    timelines = expect(stats, _SHAPE, name, remedy)["timelines"]
+    timelines = typed(stats, _Stats, name, remedy)["timelines"]
     measures = timelines.get("rebuilt") or timelines.get("source") or {}
     bands = []
     for measure in TURN_MEASURES:
         for side, values in measures.get(measure, {}).items():
-            if side in SIDES and values.get("p50") is not None:
-                low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
+            low, middle, high = (values.get(key) for key in ("p5", "p50", "p95"))
+            if side in SIDES and middle is not None:
                 bands.append(Band(measure, (side,), middle, "as here", "The same definition.", low, high))
     percentiles = [[at for at in (band.low, band.middle, band.high) if at is not None] for band in bands]
     if not bands or any(own != sorted(own) for own in percentiles):

@@ -11,12 +11,13 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
+import msgspec
 import numpy as np
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, is_number, misfit_of, quoted
+from dailytalk_contiguous.core.documents import LATEST, Number, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 
 _TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
@@ -140,6 +141,11 @@ class Field:
     @cached_property
     def path(self) -> tuple[str, ...]:
         return tuple((self.key or self.name).split("."))
+
+    @cached_property
+    def kind(self) -> Any:
+        """The type of its value in a line, for `value_problem`."""
+        return value_kind(self.feature if self.shape is None else self.shape)
 
     @cached_property
     def writer(self) -> Callable[[Any], Any] | None:
@@ -592,8 +598,8 @@ def line_problem(
                 return LineProblem(edge, reason)
         if line["end"] <= line["start"]:
             return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
-    for key, shape in _shapes(tuple(fields)).items():
-        if (value := line.get(key)) is not None and (misfit := value_problem(value, shape, key)):
+    for key, kind in _kinds(tuple(fields)).items():
+        if (value := line.get(key)) is not None and (misfit := value_problem(value, kind, key)):
             return LineProblem(key, misfit)
     for field in fields:
         if field.required and field.taken(line) is None:
@@ -601,7 +607,7 @@ def line_problem(
     if len(line.get("text") or "") > LONGEST_TEXT:
         return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
     words = line.get("words") or []
-    if misfit := value_problem(words, List(WORD), "words"):
+    if misfit := value_problem(words, _WORDS, "words"):
         return LineProblem("words", misfit)
     for word in words:
         start, end = word.get("start"), word.get("end")
@@ -630,46 +636,49 @@ HAS_TEXT = {"text_reason": None}
 
 
 @lru_cache(maxsize=8)
-def _shapes(fields: tuple[Field, ...]) -> dict[str, Any]:
+def _kinds(fields: tuple[Field, ...]) -> dict[str, Any]:
     """The type of each key of a line that the table says; of an object, that of all its values."""
-    shapes: dict[str, Any] = {}
+    kinds: dict[str, Any] = {}
     for field in fields:
         if field.part != "row" and field.name != "words":  # which have sentences of their own
-            shape = field.feature if field.shape is None else field.shape
-            shapes[field.path[0]] = {str: shape} if len(field.path) > 1 else shape
-    return shapes
+            kinds[field.path[0]] = value_kind({str: field.feature}) if len(field.path) > 1 else field.kind
+    return kinds
 
 
-def value_problem(value: Any, feature: Any, key: str) -> str | None:
-    """Why a value of a line has not the type of its field, in a sentence.
+def value_problem(value: Any, kind: Any, key: str) -> str | None:
+    """Why a value of a line has not the type of its field (`Field.kind`), in a sentence.
 
-    Null has any type, and so do an empty text and, in place of numbers, the NaN that the older tool wrote.
+    Null has any type, and so has an empty text. The NaN that the older tool wrote is a number.
     """
-    shape = _shape(feature)
-    if value is None or value == "" or (value != value and shape is not str and not isinstance(shape, list)):
-        return None
-    if isinstance(feature, list) and isinstance(value, str):  # a text, or a list of texts
-        value = [value]
-    return misfit_of(_known(value), shape, key)
+    given = None if value == "" else 0 if value != value else value
+    try:
+        msgspec.convert(given, kind | None, strict=True)
+    except msgspec.ValidationError as error:
+        return f"{key}: {error}"
+    return None
 
 
-def _shape(feature: Any) -> Any:
-    """A type as `core.documents.expect` has it."""
+def value_kind(feature: Any, number: Any = Number) -> Any:
+    """The type of a feature's values for `value_problem`: what is in objects may be missing, null or NaN.
+
+    A Python list is of one text, or of several. `number` is the type of a number.
+    """
     if isinstance(feature, Value):
         if feature.dtype.startswith("int"):
             most = 1 << (int(feature.dtype[3:]) - 1)
-            return range(-most, most)
-        return {"string": str, "bool": bool}.get(feature.dtype, float)
-    if isinstance(feature, List | list):
-        return [_shape(feature.feature if isinstance(feature, List) else feature[0])]
-    return {key if key is str else f"{key}?": _shape(part) for key, part in feature.items()}
+            return Annotated[int, msgspec.Meta(ge=-most, le=most - 1)]
+        return {"string": str, "bool": bool}.get(feature.dtype, number)
+    if isinstance(feature, List):
+        return list[value_kind(feature.feature)]  # type: ignore[misc]
+    if isinstance(feature, list):
+        return str | list[value_kind(feature[0])]  # type: ignore[misc]
+    if str in feature:
+        return dict[str, value_kind(feature[str], float) | None]  # type: ignore[misc]
+    parts = [(key, value_kind(part, float) | None, None) for key, part in feature.items()]
+    return msgspec.defstruct("object", parts)
 
 
-def _known(value: Any) -> Any:
-    """A value without what is null or NaN in its objects."""
-    if isinstance(value, dict):
-        return {key: _known(part) for key, part in value.items() if part is not None and part == part}
-    return [_known(part) for part in value] if isinstance(value, list) else value
+_WORDS = value_kind(List(WORD))
 
 
 def type_in_words(feature: Any) -> str:
@@ -718,11 +727,18 @@ _OF_ROWS = (
 #: The most fields that a file may describe.
 _MOST_FIELDS = 1000
 
-#: The shape of `described` (see `core.documents.expect`).
-DESCRIBED: list[dict[str, Any]] = [
-    {"name": str, "type": object, "unit?": str, "about?": str, "digits?": int, "required?": bool}
-    | {"tally?": str, "in_lines?": bool}
-]
+
+class Described(TypedDict):
+    """A field as `described` has it."""
+
+    name: str
+    type: Any
+    unit: NotRequired[str | None]
+    about: NotRequired[str | None]
+    digits: NotRequired[int | None]
+    required: NotRequired[bool | None]
+    tally: NotRequired[str | None]
+    in_lines: NotRequired[bool | None]
 
 
 def _field_of(record: Mapping[str, Any]) -> Field:

@@ -16,7 +16,7 @@ from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalEntryNotFoundError
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
-from dailytalk_contiguous.core.documents import expect, fits, read_json
+from dailytalk_contiguous.core.documents import fits, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.store.files import replacing
@@ -314,17 +314,16 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
 
 def _read_object(name: str, path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = expect(read_json(path, limit=_MOST_JSON), dict, path.name)
+        return typed(read_json(path, limit=_MOST_JSON), dict[str, Any], path.name)
     except BadInput as error:
         raise ModelMissing(f"{name!r} can't be loaded ({error.reason})", FIND_REMEDY) from None
-    return value
 
 
 def _listed(name: str, path: Path, suffix: str) -> list[str]:
     """The files with a suffix that a list of weights names, all beside it."""
     shards = _read_object(name, path).get("weight_map")
     named = [*shards.values()] if isinstance(shards, dict) else []
-    files = sorted(set(named)) if fits(named, [str]) else []
+    files = sorted(set(named)) if fits(named, list[str]) else []
     fitting = all(_PART.fullmatch(file) and file.endswith(suffix) for file in files)
     if not 0 < len(files) <= _MOST_FILES or not fitting:
         raise ModelMissing(

@@ -13,13 +13,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.documents import as_text, expect, is_number, quoted, read_json
+from dailytalk_contiguous.core.documents import Number, as_text, is_number, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 
@@ -56,23 +56,26 @@ _FRAMES_AT_ONCE = 1 << 13
 
 _REMEDY = "make it again with `dailytalk tokens cluster`"
 
-_SHAPE: dict[str, Any] = {
-    "layout": int,
-    "name": str,
-    "n_clusters": int,
-    "features": [str],
-    "weights": [float],
-    "smoothing": str,
-    "emphasize_ratio?": float,
-    "speaker_relative": bool,
-    "inertia": float,
-    "dtype": str,
-    "seed": int,
-    "frames": int,
-    "silent_frames": int,
-    "sizes": [int],
-    "licence?": str,
-}
+
+class _Centres(TypedDict):
+    n_clusters: int
+
+
+class _About(_Centres):
+    layout: int
+    name: str
+    features: list[str]
+    weights: list[Number]
+    smoothing: str
+    emphasize_ratio: NotRequired[Number | None]
+    speaker_relative: bool
+    inertia: Number
+    dtype: str
+    seed: int
+    frames: int
+    silent_frames: int
+    sizes: list[int]
+    licence: NotRequired[str | None]
 
 
 @dataclass(frozen=True)
@@ -218,12 +221,12 @@ def _read(folder: Path) -> Codebook:
     about = read_json(inside(folder, ABOUT), _REMEDY, MOST_BYTES)
     path = as_text(folder / ABOUT)
     if not isinstance(about, dict) or "layout" not in about:
-        expect(about, {"n_clusters": int}, path, _REMEDY)
+        typed(about, _Centres, path, _REMEDY)
         log.warning(
             "%s is a codebook of another tool, whose contours differ: its tokens mean something else here", path
         )
         return Codebook(_centres(folder, about["n_clusters"]), dict.fromkeys(CONTOURS, 1.0), silence=False)
-    expect(about, _SHAPE, path, _REMEDY)
+    typed(about, _About, path, _REMEDY)
     weights = about["weights"]
     is_known = about["layout"] == LAYOUT and about["features"] == [*CONTOURS]
     if not is_known or len(weights) != len(CONTOURS) or not are_weights(weights):

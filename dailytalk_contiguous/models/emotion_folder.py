@@ -6,13 +6,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.documents import as_text, expect, read_json, shown
+from dailytalk_contiguous.core.documents import Number, as_text, read_json, shown, typed
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
@@ -35,7 +35,13 @@ MOST_CLASSES, MOST_ABOUT_BYTES = 100, 4 << 20
 
 RETRAIN = "train it again with `dailytalk emotion train`"
 
-_SHAPE: dict[str, Any] = {"kind": str, "classes": [str], "temperature": float, "settings": dict, "facts": dict}
+
+class _About(TypedDict):
+    kind: str
+    classes: list[str]
+    temperature: Number
+    settings: dict[str, Any]
+    facts: dict[str, Any]
 
 
 def why_unheard(sound: Samples) -> str:
@@ -97,11 +103,10 @@ def open_emotion_folder(folder: Path) -> EmotionFolder:
 def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
     """The same of its two files, which may be anywhere, under a name."""
     try:
-        value = expect(read_json(about, RETRAIN, MOST_ABOUT_BYTES), _SHAPE, shown(about))
+        value = typed(read_json(about, RETRAIN, MOST_ABOUT_BYTES), _About, shown(about))
     except BadInput as error:
         raise ModelMissing(error.reason, RETRAIN) from None
-    value = {key: value[key] for key in _SHAPE} | {"classes": tuple(value["classes"])}
-    classes = value["classes"]
+    classes = (*value["classes"],)
     if (
         value["kind"] not in EMOTION_KINDS
         or not 2 <= len(classes) <= MOST_CLASSES
@@ -113,7 +118,9 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
             "2 to 100 different classes in order, and a temperature over 0",
             RETRAIN,
         )
-    return EmotionFolder(**value, name=name, about=about, weights_path=weights)
+    return EmotionFolder(
+        value["kind"], classes, value["temperature"], value["settings"], value["facts"], name, about, weights
+    )
 
 
 def check_new(folder: Path) -> None:

@@ -212,7 +212,7 @@ def _labels(checkpoint: StoredModel) -> list[str]:
     stored = checkpoint.config.get("id2label")
     stored = stored if isinstance(stored, dict) else {}
     labels: list[Any] = [stored.get(str(index)) for index in range(len(stored))]
-    names = {label.strip().lower() for label in labels} if fits(labels, [str]) else set[str]()
+    names = {label.strip().lower() for label in labels} if fits(labels, list[str]) else set[str]()
     is_list = 2 <= len(names) == len(labels) <= _MOST_LABELS
     n_emotions = len(names & CLASS_OF_LABEL.keys())
     kind = checkpoint.config.get("problem_type")

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import quote
 
 import yaml
@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from dailytalk_contiguous.core import figures, licensing
 from dailytalk_contiguous.core.audio import read_at
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import comparisons_of
@@ -49,6 +49,10 @@ _BLOCK = re.compile(r"<!-- dailytalk:start (\{[^>]*\}) -->.*<!-- dailytalk:end -
 _MARKER = re.compile("<!-- dailytalk:(?:start|end)")
 
 
+class _Written(TypedDict, total=False):
+    licence: str | None
+
+
 def written_of(text: str) -> dict[str, Any]:
     """Return what the last version remembered: the `licence` that it derived.
 
@@ -60,7 +64,7 @@ def written_of(text: str) -> dict[str, Any]:
         if match is None and not n_markers:
             return {}
         if match and n_markers == 2:
-            return dict(expect(parse_json(match[1], "the card"), {"licence?": str}, "the card"))
+            return {**typed(parse_json(match[1], "the card"), _Written, "the card")}
     except BadInput:
         pass
     raise CardDamaged(

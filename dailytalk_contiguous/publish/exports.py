@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of, provenance_of_row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
@@ -147,8 +147,7 @@ def divided_before(out: Path) -> dict[str, str]:
     if not (out / DIVISION).exists():
         return {}
     remedy = "put it back, or divide all again with --divide-anew"
-    sides: dict[str, str] = read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES)
-    return dict(expect(sides, {str: str}, DIVISION, remedy))
+    return typed(read_json(inside(out, DIVISION), remedy, MOST_OWN_BYTES), dict[str, str], DIVISION, remedy)
 
 
 def open_conversation(row: Row, export: Export) -> Conversation:

@@ -13,12 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import expect, fits, parse_json, read_json
+from dailytalk_contiguous.core.documents import fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
@@ -46,7 +46,7 @@ from dailytalk_contiguous.publish.findings import (
 )
 from dailytalk_contiguous.publish.items import DURATION_TOLERANCE
 from dailytalk_contiguous.publish.moshi_check import check_moshi
-from dailytalk_contiguous.publish.training_folder import read_shaped
+from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.publish.verdict import all_findings, verdict_of
 from dailytalk_contiguous.store.files import file_name, inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
@@ -190,14 +190,17 @@ def roles(swap: bool) -> dict[str, str]:
     return dict(zip(CHANNELS, CHANNELS[::-1] if swap else CHANNELS, strict=True))
 
 
+class _Source(TypedDict, total=False):
+    source_licence: str | None
+
+
 def usable_licence(row: Row) -> str | None:
     """Return the licence of a row's source, if the row names it. Raises BadInput for a row without clips."""
     verdict = verdict_of(all_findings(tables_from([row])), 1)
     if verdict.level == "bad":
         raise BadInput(f"its verdict is {verdict.headline}", verdict.findings[0].remedy)
     made = parse_json(row["provenance"] or "{}", "its provenance") or {}
-    known: dict[str, str] = expect(made, {"source_licence?": str}, "its provenance")
-    return known.get("source_licence")
+    return typed(made, _Source, "its provenance").get("source_licence")
 
 
 class ClipChoice:
@@ -377,11 +380,25 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
     return np.concatenate([side[:first], filling, side[last:]])
 
 
+class _Summary(TypedDict):
+    made: dict[str, int]
+    left_out_events: dict[str, int]
+
+
+class _Clip(TypedDict):
+    clip_id: str
+    kind: str
+
+
+class _OfClip(TypedDict):
+    clip: _Clip
+
+
 def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
     """Check as `check_moshi` does, except that an agent may only listen in a clip."""
     findings, facts = check_moshi(folder, limits)
     try:
-        read_shaped(inside(folder, SUMMARY), {"made": {str: int}, "left_out_events": {str: int}})
+        read_typed(inside(folder, SUMMARY), _Summary)
     except BadInput as problem:
         findings.append(error("unreadable-record", SUMMARY, problem.reason, problem.remedy))
     kept = []
@@ -390,7 +407,7 @@ def check_interactivity(folder: Path, limits: FindingLimits) -> Checked:
         if finding.kind in ("no-words", "silent-left"):
             with suppress(BadInput):
                 alignments = read_json(inside(folder, Path(finding.file).with_suffix(".json")))
-        if not fits(alignments, {"clip": {"clip_id": str, "kind": str}}):
+        if not fits(alignments, _OfClip):
             kept.append(finding)
     return kept, facts
 

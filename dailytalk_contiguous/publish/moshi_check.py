@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
@@ -38,9 +38,9 @@ from dailytalk_contiguous.publish.findings import (
 )
 from dailytalk_contiguous.publish.items import ABOUT, DURATION_TOLERANCE, EVAL, MOSHI_MANIFESTS, TRAIN
 from dailytalk_contiguous.publish.training_folder import (
-    ABOUT_SHAPE,
     CLIP_MANIFESTS,
     MIX,
+    about_conversations,
     most_listed,
     timed_conversation,
 )
@@ -60,9 +60,24 @@ SAMPLE_RATE = 24000
 
 _CORRECT_CONFIG = "export again with `dailytalk export`, or correct it"
 
-#: The fields of the configuration that are read.
-_CONFIG: dict[str, Any] = {"data": {"train_data?": str, "eval_data?": str}}
-_CONFIG |= {"duration_sec?": float, "batch_size?": int, "moshi_paths?": {"hf_repo_id?": str}}
+
+class _Data(TypedDict, total=False):
+    train_data: str | None
+    eval_data: str | None
+
+
+class _Model(TypedDict, total=False):
+    hf_repo_id: str | None
+
+
+class _Config(TypedDict):
+    """The fields of the configuration that are read."""
+
+    data: _Data
+    duration_sec: NotRequired[documents.Number | None]
+    batch_size: NotRequired[int | None]
+    moshi_paths: NotRequired[_Model | None]
+
 
 #: Models as Kyutai publishes them have no conditioners.
 _STOCK = ("kyutai/moshiko", "kyutai/moshika")
@@ -100,9 +115,9 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         return TrainerPlan(by_name, WINDOW_SECONDS, 1, stock_model=True), []
     try:
         text = documents.read_bytes(folder / name).decode("utf-8", "replace")
-        config = documents.expect(documents.parse_yaml(text, ""), _CONFIG, "it", _CORRECT_CONFIG)
-        config = {key: value for key, value in config.items() if value is not None}
-        window, batch = config.get("duration_sec", 10.0), config.get("batch_size", 1)
+        config = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
+        given: dict[str, Any] = {key: value for key, value in config.items() if value is not None}
+        window, batch = given.get("duration_sec", 10.0), given.get("batch_size", 1)
         if min(window, batch) <= 0:
             raise BadInput(f"duration_sec {window!r} and batch_size {batch!r} must be above 0", _CORRECT_CONFIG)
     except BadInput as problem:
@@ -110,7 +125,7 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         return plan, [error("config", name, problem.reason, _CORRECT_CONFIG)]
     manifests, findings = {}, list[Finding]()
     for side, exported in MOSHI_MANIFESTS.items():
-        named = config["data"].get(f"{side}_data")
+        named = given["data"].get(f"{side}_data")
         path, what = Path(named or "."), f"{side}_data names {named or 'nothing'}"
         if named and path.is_file() and path.resolve().parent == folder.resolve():
             manifests[side] = path
@@ -121,7 +136,7 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
             what += ", which is no file of this folder" if named else ""
             remedy = "after moving or copying the folder, export again or correct it"
             findings.append(error("config", name, what, remedy))
-    model = str(config.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
+    model = str(given.get("moshi_paths", {}).get("hf_repo_id") or _STOCK[0])
     return TrainerPlan(manifests or by_name, float(window), int(batch), model.startswith(_STOCK)), findings
 
 
@@ -281,8 +296,8 @@ def _moshi_transcript(
         yield error("missing-alignments", shown, f"it isn't there beside {Path(wav).name}", _EXPORT_AGAIN)
         return
     try:
-        transcript = documents.expect(documents.read_json(document), {"alignments": list}, "it")
-        words = said_words(transcript["alignments"], Path(wav).name, _EXPORT_AGAIN)
+        transcript = documents.typed(documents.read_json(document), dict[str, Any], "it")
+        words = said_words(transcript.get("alignments"), Path(wav).name, _EXPORT_AGAIN)
     except BadInput as problem:
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
@@ -336,9 +351,7 @@ def _conversations(folder: Path, plan: TrainerPlan, maker: TableMaker) -> Iterat
     if not (folder / ABOUT).exists():
         return
     try:
-        about = documents.expect(
-            documents.read_json(inside(folder, ABOUT), limit=documents.MOST_OWN_BYTES), ABOUT_SHAPE, ABOUT
-        )
+        about = about_conversations(folder)
         timed = {name: timed_conversation(name, about[name]) for name in about}
     except BadInput as problem:
         yield error("unreadable-about", ABOUT, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)

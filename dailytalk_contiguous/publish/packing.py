@@ -18,12 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import soundfile
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.store.files import file_name, sha256_of
-from dailytalk_contiguous.store.parquet import row_groups, write_parquet
+from dailytalk_contiguous.store.parquet_writing import row_groups, write_parquet
 
 #: The stage that rejects of a push name.
 STAGE = "push"
@@ -197,13 +197,19 @@ def _files(
             yield split, [name for name, _ in numbered]
 
 
-#: The fields of a row's provenance that are read (see `core.documents.expect`).
-_PROVENANCE: dict[str, Any] = {
-    "tool?": str,
-    "voice?": str,
-    "settings?": dict,
-    "models?": {str: {"name?": str, "licence?": str, "url?": str}},
-}
+class _Model(TypedDict, total=False):
+    name: str | None
+    licence: str | None
+    url: str | None
+
+
+class Provenance(TypedDict, total=False):
+    """The fields of a row's provenance that are read."""
+
+    tool: str | None
+    voice: str | None
+    settings: dict[str, Any] | None
+    models: dict[str, _Model] | None
 
 
 def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,7 +223,7 @@ def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
 def row_provenance(row: Mapping[str, Any]) -> dict[str, Any]:
     """Parse the provenance of a finished row. Raises BadInput if it is not JSON, or not of its shape."""
     record = parse_json(row["provenance"] or "{}", "its provenance", _AGAIN)
-    return dict(expect(record, _PROVENANCE, "its provenance", _AGAIN))
+    return {**typed(record, Provenance, "its provenance", _AGAIN)}
 
 
 def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:

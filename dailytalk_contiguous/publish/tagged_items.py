@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.documents import fits, json_objects
+from dailytalk_contiguous.core.documents import Number, fits, json_objects
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import COLUMNS, LABELLED, SIDE, Row
 from dailytalk_contiguous.core.utterance import EDGES, FIELDS, columns_among, line_problem, utterance_of
@@ -22,7 +22,7 @@ from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT
 
 #: Measures of a recording's sides in a tagged shard, which may come from outside.
-_SIDES = [{"channel": str} | {f"{name}?": float for name in SIDE if name != "channel"}]
+_Side = TypedDict("_Side", {name: str if name == "channel" else NotRequired[Number | None] for name in SIDE})  # type: ignore[misc]
 
 _Lines = Sequence[tuple[int, dict[str, Any]]]
 
@@ -119,7 +119,7 @@ class TaggedItems(Items):
             "utterances": utterances,
             "alignments": sorted(words, key=lambda word: word["start"]),
             "sounds": [],
-            "sides": tagged["sides"] if fits(tagged.get("sides"), _SIDES) else None,
+            "sides": tagged["sides"] if fits(tagged.get("sides"), list[_Side]) else None,
             "speakers": {line["channel"]: line.get("speaker") for _, line in reversed(lines)},
             **{column.name: tagged.get(column.name) for column in (*COLUMNS, *columns_among(self.fields))},
         }

@@ -11,18 +11,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.documents import (
     MOST_BYTES,
     MOST_OWN_BYTES,
+    Number,
     as_text,
-    expect,
     json_objects,
     quoted,
     read_json,
+    typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import said_words
@@ -40,23 +41,23 @@ CLIP_MANIFESTS = {"train": MANIFESTS["train"], "eval": MANIFESTS["validation"]}
 #: Words that a turn of a folder may have.
 _MOST_WORDS = 1_000_000
 
-#: The facts of the conversations of an export, by their ids.
-ABOUT_SHAPE = {
-    str: {
-        "files": [str],
-        "split": str,
-        "kept_speakers?": [str],
-        "duration": float,
-        "voices": [str],
-        "language?": str,
-        "turns": [list],
-        "measures?": {str: float},
-        "recorded_overlap?": float,
-        "talk?": bool,
-        "parent?": str,
-        "made_by?": str,
-    }
-}
+
+class AboutConversation(TypedDict):
+    """The facts of a conversation of an export."""
+
+    files: list[str]
+    split: str
+    kept_speakers: NotRequired[list[str] | None]
+    duration: Number
+    voices: list[str]
+    language: NotRequired[str | None]
+    turns: list[list[Any]]
+    measures: NotRequired[dict[str, Number] | None]
+    recorded_overlap: NotRequired[Number | None]
+    talk: NotRequired[bool | None]
+    parent: NotRequired[str | None]
+    made_by: NotRequired[str | None]
+
 
 #: Splits by the sides of a training folder.
 _SPLITS = {"train": "train", "eval": "validation"}
@@ -64,28 +65,47 @@ _SPLITS = {"train": "train", "eval": "validation"}
 #: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
 MIX, MIX_REJECTS = "mix.json", "rejects.json"
 
+_T = TypeVar("_T")
+
 #: The remedy for a damaged training folder.
 AGAIN = "make that folder again"
 
 #: First bytes of the WAVs that a manifest names.
 _HEADERS = (b"RIFF", b"RF64", b"RIFX")
 
-_ENTRY = {"path": str, "duration": float, "emotion?": str, "style?": str}
+
+class ManifestEntry(TypedDict):
+    """A line of a manifest."""
+
+    path: str
+    duration: Number
+    emotion: NotRequired[str | None]
+    style: NotRequired[str | None]
+
+
+class _Probability(TypedDict):
+    emotion: str
+    probability: Number
+
 
 #: The fields of the JSON beside a WAV that a mix takes over.
-ANNOTATION: dict[str, Any] = {f"{name}?": str for name, kind in LABELS.items() if kind == STRING}
-ANNOTATION |= dict.fromkeys(("id?", "text?", "rule?", "language?"), str)
-ANNOTATION |= dict.fromkeys(("affect?", "prosody?", "conditioning?", "quality?"), dict)
-ANNOTATION |= dict.fromkeys(("emotion_class?", "emotion_model?"), str)
-ANNOTATION |= {"emotion_probabilities?": [{"emotion": str, "probability": float}]}
-ANNOTATION |= {"alignments": list, "word_sources?": list, "weight?": float, "duration?": float}
+_TEXTS = ("id", "text", "rule", "language", "emotion_class", "emotion_model")
+_ANNOTATION: dict[str, Any] = {"emotion_probabilities": list[_Probability], "word_sources": list[Any]}
+_ANNOTATION |= dict.fromkeys((*_TEXTS, *(name for name, kind in LABELS.items() if kind == STRING)), str)
+_ANNOTATION |= dict.fromkeys(("affect", "prosody", "conditioning", "quality"), dict[str, Any])
+_ANNOTATION |= dict.fromkeys(("weight", "duration"), Number)
+_Annotation = TypedDict(  # type: ignore[misc]
+    "_Annotation", {"alignments": list} | {name: NotRequired[kind | None] for name, kind in _ANNOTATION.items()}
+)
 
 
 def most_listed(path: Path) -> int:
     """Return how often a manifest may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return int(read_shaped(inside(path, MIX), dict).get("most_listed") or 1) if (path / MIX).is_file() else 1
+    return (
+        int(read_typed(inside(path, MIX), dict[str, Any]).get("most_listed") or 1) if (path / MIX).is_file() else 1
+    )
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
@@ -93,9 +113,11 @@ def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:
     return {side: name for side, name in names.items() if (data / name).is_file()}
 
 
-def about_conversations(data: Path) -> dict[str, Any]:
+def about_conversations(data: Path) -> dict[str, AboutConversation]:
     """Read the facts that an export has kept of its conversations, by id; empty without. Raises BadInput."""
-    return read_shaped(inside(data, ABOUT), ABOUT_SHAPE, MOST_OWN_BYTES) if (data / ABOUT).is_file() else {}
+    if not (data / ABOUT).exists():
+        return {}
+    return read_typed(inside(data, ABOUT), dict[str, AboutConversation], MOST_OWN_BYTES)
 
 
 def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
@@ -153,7 +175,7 @@ class TrainingItems(Items):
 
     def rejects(self) -> Iterator[dict[str, str]]:
         rejects = read_json(inside(self._root, MIX_REJECTS)) if self.labelled else []
-        for reject in expect(rejects, [dict], MIX_REJECTS):
+        for reject in typed(rejects, list[dict[str, Any]], MIX_REJECTS):
             yield {name: str(reject.get(name) or "") for name in ("id", "stage", "reason", "remedy")}
 
     @cached_property
@@ -172,9 +194,8 @@ class TrainingItems(Items):
     @cached_property
     def _measures(self) -> dict[str, dict[str, float]]:
         """The measures that an export has kept of each file; none if its record is damaged or not ours."""
-        shape = {str: {"files": [str], "measures?": {str: float}}}
         try:
-            about = read_shaped(inside(self._root, ABOUT), shape, MOST_OWN_BYTES)
+            about = about_conversations(self._root)
         except (BadInput, OSError):
             return {}
         return {path: of.get("measures") or {} for of in about.values() for path in of["files"]}
@@ -205,18 +226,19 @@ def record_of(path: Path) -> dict[str, Any]:
     """Read a folder's run.json or mix.json; empty without. Raises BadInput for a damaged file."""
     for name in (RUN, MIX):
         if (path / name).is_file():
-            return read_shaped(inside(path, name), dict)
+            return read_typed(inside(path, name), dict[str, Any])
     return {}
 
 
-def entries(manifest: Path) -> list[dict[str, Any]]:
+def entries(manifest: Path) -> list[ManifestEntry]:
     """Read the lines of a manifest, in order; none if it is missing. Raises DailytalkError for a damaged one."""
     if not manifest.is_file():
         return []
     try:
-        named = []
-        for number, line in json_objects(inside(manifest.parent, manifest.name)):
-            named.append(expect(line, _ENTRY, f"line {number} of {as_text(manifest)!r}"))
+        named = list[ManifestEntry]()
+        for number, value in json_objects(inside(manifest.parent, manifest.name)):
+            line = typed(value, ManifestEntry, f"line {number} of {as_text(manifest)!r}")
+            named.append(line)
             if os.path.isabs(line["path"]) and is_inside(Path(line["path"]), manifest.parent):  # PersonaPlex's
                 line["path"] = os.path.relpath(os.path.realpath(line["path"]), os.path.realpath(manifest.parent))
         return named
@@ -239,13 +261,13 @@ def annotated(folder: Path, name: str) -> tuple[Path, dict[str, Any]]:
         raise BadInput(f"the manifest in {as_text(folder)!r} names {quoted(name)}: {reason}", AGAIN) from None
     if begins not in _HEADERS:
         raise BadInput(f"{as_text(wav)!r} is named as audio and is no WAV", AGAIN)
-    return wav, read_shaped(about, ANNOTATION)
+    annotation: Any = read_typed(about, _Annotation)
+    return wav, annotation
 
 
-def read_shaped(path: Path, shape: Any, limit: int = MOST_BYTES) -> dict[str, Any]:
-    """Read the object in a JSON file, of a shape (see `core.documents.expect`). Raises BadInput."""
-    content: dict[str, Any] = expect(read_json(path, AGAIN, limit), shape, as_text(path), AGAIN)
-    return content
+def read_typed(path: Path, kind: type[_T], limit: int = MOST_BYTES) -> _T:
+    """Read a JSON file of a type (see `core.documents.typed`). Raises BadInput."""
+    return typed(read_json(path, AGAIN, limit), kind, as_text(path), AGAIN)
 
 
 def is_mix(folder: Path) -> bool:

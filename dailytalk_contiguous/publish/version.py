@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, NotRequired, TypedDict, cast
 
 from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, parse_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
-from dailytalk_contiguous.core.utterance import DESCRIBED, Field, described
+from dailytalk_contiguous.core.utterance import Described, Field, described
 from dailytalk_contiguous.store.files import inside, is_inside, sha256_of
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
@@ -68,15 +68,28 @@ def next_tag(tags: Iterable[str], bump: str) -> str:
 MANIFEST = "manifest.json"
 LAYOUT = 1
 
-#: The fields of a manifest that are read (see `core.documents.expect`).
-MANIFEST_SHAPE: dict[str, Any] = {
-    "version?": str,
-    "changes?": dict,
-    "assets?": [str],
-    "fields?": DESCRIBED,
-    "totals?": {str: {"rows?": int, "hours?": float, "size": int}},
-    "files?": {str: {"sha256": str, "size?": int, "rows?": int}},
-}
+
+class _Total(TypedDict):
+    rows: NotRequired[int | None]
+    hours: NotRequired[Number | None]
+    size: int
+
+
+class _File(TypedDict):
+    sha256: str
+    size: NotRequired[int | None]
+    rows: NotRequired[int | None]
+
+
+class Manifest(TypedDict, total=False):
+    """The fields of a manifest that are read."""
+
+    version: str | None
+    changes: dict[str, Any] | None
+    assets: list[str] | None
+    fields: list[Described] | None
+    totals: dict[str, _Total] | None
+    files: dict[str, _File] | None
 
 
 class DataFile(NamedTuple):
@@ -236,9 +249,7 @@ class Version:
         if MANIFEST not in self.names:
             return {}
         name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
-        record = expect(
-            parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES), MANIFEST_SHAPE, name, remedy
-        )
+        record = typed(parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES), Manifest, name, remedy)
         return {key: value for key, value in record.items() if value is not None}
 
     def digests(self) -> dict[str, str | None]:

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.audio import (
     to_uri,
 )
 from dailytalk_contiguous.core.cues import Cue
-from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
@@ -80,8 +80,7 @@ def cuts(audio: dict[str, Any], seconds: float, longest: float, identity: str) -
     key = hashlib.sha256(f"{identity}\0{longest}\0{CUTS_VERSION}".encode()).hexdigest()
     path = cache_folder() / "cuts" / f"{key[:32]}.json"
     with suppress(BadInput):  # not there, or damaged: it is made again, and what stops that is an error
-        kept: list[float] = expect(read_json(inside(path.parent, path.name)), [float], path.name)
-        return kept
+        return typed(read_json(inside(path.parent, path.name)), list[Number], path.name)
     edges = _find(audio, seconds, longest)
     try:
         write_text(path, json.dumps(edges))

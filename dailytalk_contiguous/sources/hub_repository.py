@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass
 from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypedDict
 
 import pyarrow as pa
 from datasets import Audio, Features, get_dataset_config_names, load_dataset_builder
@@ -23,7 +23,7 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils.tqdm import tqdm
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cache_folder, side_by_side
 from dailytalk_contiguous.core.schema import CONFIGS as PUBLISHED
@@ -650,13 +650,22 @@ def _tables_folder(repository: Repository) -> Path:
     return cache_folder() / "hub" / repository.reference.repo.replace("/", "--") / repository.commit / digest
 
 
-_LIST = {"recordings": [str], "problems": [{"id": str, "stage": str, "reason": str, "remedy": str}]}
+class _Problem(TypedDict):
+    id: str
+    stage: str
+    reason: str
+    remedy: str
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
+class _List(TypedDict):
+    recordings: list[str]
+    problems: list[_Problem]
+
+
+def _finished(folder: Path) -> _List | None:
     """The list that closes a folder; None if it is not finished, or if files were taken out of it since."""
     try:
-        record: dict[str, Any] = expect(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _LIST, _DONE)
+        record = typed(read_json(inside(folder, _DONE), limit=MOST_OWN_BYTES), _List, _DONE)
     except BadInput:
         return None
     return record if all((folder / name).is_file() for name in record["recordings"]) else None

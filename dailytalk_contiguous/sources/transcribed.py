@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, as_text, expect, json_lines, shown
+from dailytalk_contiguous.core.documents import LATEST, Number, as_text, json_lines, shown, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
@@ -72,11 +72,33 @@ BASE = (
     *OF_UTTERANCES,
 )
 
+
 #: The fields of a row of a tagged shard, which may come from outside.
-_TAGGED = {"recording_id": str, "audio?": {"path?": str}, "audio_file": str, "audio_identity?": str}
-_TAGGED |= {"offset": float, "duration": float, "sample_rate": int, "channels": int}
-_TAGGED |= {"utterance_id": [str], "channel": [str], "run": [int], "text?": [str]}
-_TAGGED |= {"given?": [{"channel": object, "speaker?": str}]}
+class _Sound(TypedDict, total=False):
+    path: str | None
+
+
+class _Given(TypedDict):
+    channel: object
+    speaker: NotRequired[str | None]
+
+
+class _Tagged(TypedDict):
+    recording_id: str
+    audio: NotRequired[_Sound | None]
+    audio_file: str
+    audio_identity: NotRequired[str | None]
+    offset: Number
+    duration: Number
+    sample_rate: int
+    channels: int
+    utterance_id: list[str]
+    channel: list[str]
+    run: list[int]
+    text: NotRequired[list[str] | None]
+    given: NotRequired[list[_Given] | None]
+
+
 TAG_AGAIN = "run dailytalk tag again"
 
 
@@ -85,7 +107,7 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
 
     Raises BadInput for one that no `dailytalk tag` has written.
     """
-    tagged: Row = expect(row, _TAGGED, "its row in the tagged shard", TAG_AGAIN)
+    tagged: Row = {**typed(row, _Tagged, "its row in the tagged shard", TAG_AGAIN)}
     is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
     utterances = {len(tagged[column]) for column in (*OF_UTTERANCES, *(("text",) if tagged.get("text") else ()))}
     if (
@@ -97,7 +119,7 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     for column in columns:
-        if misfit := value_problem(tagged.get(column.name), column.feature, column.name):
+        if misfit := value_problem(tagged.get(column.name), column.kind, column.name):
             raise BadInput(f"its row in the tagged shard: {misfit}", TAG_AGAIN)
     try:
         refuse_outside(tagged["audio_file"])

@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import (
     LATEST,
-    expect,
+    Number,
     is_number,
     parse_json,
     quoted,
     read_bytes,
     shown,
+    typed,
 )
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write_text
@@ -33,11 +34,30 @@ WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
 #: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
 MOST_WHISPER_BYTES = 128 << 20
 
-#: A segment as Whisper and WhisperX write it; other fields are not looked at.
-SEGMENT: dict[str, Any] = {"start": float, "end": float, "text": str, "speaker?": str}
-SEGMENT |= {"words?": [{"word": str, "start?": float, "end?": float, "speaker?": str}]}
 
-_ENTRY = {"text?": str, "language?": str, "segments?": [SEGMENT]}
+class _Word(TypedDict):
+    word: str
+    start: NotRequired[Number | None]
+    end: NotRequired[Number | None]
+    speaker: NotRequired[str | None]
+
+
+class _Segment(TypedDict):
+    """A segment as Whisper and WhisperX write it; other fields are not looked at."""
+
+    start: Number
+    end: Number
+    text: str
+    speaker: NotRequired[str | None]
+    words: NotRequired[list[_Word] | None]
+
+
+class _Entry(TypedDict, total=False):
+    text: str | None
+    language: str | None
+    segments: list[_Segment] | None
+
+
 _REMEDY = "correct the entry, or delete it so that the clip is recognised"
 
 
@@ -105,7 +125,7 @@ def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
     if "" in parts or ".." in parts or "\0" in name or ":" in parts[0]:
         return BadInput(f"{where} leads out of the folder", "give the path of the clip under its folder")
     try:
-        expect(entry, _ENTRY, where, _REMEDY)
+        typed(entry, _Entry, where, _REMEDY)
     except BadInput as problem:
         return problem
     if entry.get("text") is None and entry.get("segments") is None:

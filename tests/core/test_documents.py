@@ -1,16 +1,18 @@
 import gzip
 import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dailytalk_contiguous.core.documents import (
-    expect,
+    Number,
     json_lines,
     parse_json,
+    typed,
     unpack_gzip,
 )
 from dailytalk_contiguous.core.errors import BadInput
@@ -59,24 +61,40 @@ def test_bad_line_costs_itself_and_no_other(tmp_path: Path) -> None:
     assert "more than 8.0 MiB" in reasons[6]
 
 
-SHAPE = {"id": str, "seconds": float, "count?": int, "words": [{"word": str}], "models?": {str: {"name": str}}}
-GOOD = {"id": "a", "seconds": 1, "count": None, "words": [{"word": "yes"}], "models": {"tts": {"name": "x"}}}
+class Spoken(TypedDict):
+    word: str
+
+
+class Run(TypedDict):
+    id: str
+    seconds: Number
+    words: list[Spoken]
+    count: NotRequired[int | None]
+
+
+GOOD: Any = {"id": "a", "seconds": 1, "count": None, "words": [{"word": "yes", "other": 1}], "unknown": 2}
+
+
+def test_what_has_the_type_comes_back_as_it_is() -> None:
+    assert typed(GOOD, Run, "run.json") is GOOD
+    assert GOOD["words"] == [{"word": "yes", "other": 1}]
 
 
 @pytest.mark.parametrize(
     ("change", "place"),
     [
-        ({"id": 5}, "id is 5, not str"),
-        ({"id": None}, "id is None, not str"),
-        ({"words": {}}, "words is {}, not list"),
-        ({"words": [{"word": "a"}, {}]}, "words.2.word is None, not str"),
-        ({"models": {"tts": 1}}, "models.tts is 1, not dict"),
-        ({"models": {"tts?": {"name": 2}}}, "models.tts?.name is 2, not str"),
+        ({"id": 5}, "Expected `str`, got `int` - at `$.id`"),
+        ({"id": None}, "Expected `str`, got `null` - at `$.id`"),
+        ({"words": {}}, "Expected `array`, got `object` - at `$.words`"),
+        ({"words": [{"word": "a"}, {}]}, "Object missing required field `word` - at `$.words[1]`"),
+        ({"seconds": True}, "Expected `float`, got `bool` - at `$.seconds`"),
+        ({"seconds": math.nan}, "Expected `float` >= "),
+        ({"seconds": math.inf}, "Expected `float` <= "),
     ],
 )
-def test_misfit_is_named_by_its_place(change: dict[str, Any], place: str) -> None:
+def test_what_has_not_the_type_is_named_by_its_place(change: dict[str, Any], place: str) -> None:
     with pytest.raises(BadInput, match=r"^run\.json: ") as caught:
-        expect(GOOD | change, SHAPE, "run.json")
+        typed(GOOD | change, Run, "run.json")
     assert place in caught.value.reason
 
 

@@ -33,9 +33,9 @@ def test_fields_that_stages_publish_come_back_from_a_file() -> None:
     ("change", "reason"),
     [
         ({"n_words": None}, "n_words is missing"),
-        ({"n_words": 1.5}, "n_words is 1.5, not int"),
-        ({"pace": "fast"}, "pace is 'fast', not float"),
-        ({"topics": ["x"]}, "topics.1 is 'x', not dict"),
+        ({"n_words": 1.5}, "n_words: Expected `int | null`, got `float`"),
+        ({"pace": "fast"}, "pace: Expected `float | null`, got `str`"),
+        ({"topics": ["x"]}, "topics: Expected `object`, got `str` - at `$[0]`"),
     ],
 )
 def test_line_with_another_type_than_a_stage_publishes_says_so(change: dict[str, Any], reason: str) -> None:

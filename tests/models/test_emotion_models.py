@@ -104,7 +104,7 @@ WIDE = np.zeros((len(MEASURES), 7), np.float32)
     ("change", "file", "reason"),
     [
         (about(kind="forest"), ABOUT, "describes no model"),
-        (about(classes=["sad", 3]), ABOUT, "classes.2 is 3, not str"),
+        (about(classes=["sad", 3]), ABOUT, "Expected `str`, got `int` - at `$.classes[1]`"),
         (about(settings={"measures": ["f0"]}), ABOUT, "other measures"),
         (weights(weights_alone=WIDE), WEIGHTS, "first, missing"),
         (weights(usual=None), WEIGHTS, "'usual' first"),

@@ -118,7 +118,7 @@ def test_what_can_not_be_read_in_shards_says_what_to_name_instead(tmp_path: Path
         ('{"path": "b.wav", "duration": 1.0}', "names 'b.wav': No such file"),
         (
             '{"path": 7, "duration": 1.0}',
-            "line 1 of '.*train.jsonl': path is 7, not str: run `dailytalk check`",
+            "line 1 of '.*train.jsonl': Expected `str`, got `int` - at `.*path`: run `dailytalk check`",
         ),
     ],
 )

@@ -108,7 +108,7 @@ def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailyt
     ("stats", "sentence"),
     [
         ("{", "JSON"),
-        ('{"timelines": {"source": {"gap": {"left": {"p50": "<b>"}}}}}', "p50 is '<b>'"),
+        ('{"timelines": {"source": {"gap": {"left": {"p50": "<b>"}}}}}', "Expected `float | null`, got `str`"),
     ],
 )
 def test_a_file_that_says_nothing_usable_is_refused_in_one_sentence(

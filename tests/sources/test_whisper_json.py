@@ -57,9 +57,9 @@ def test_fields_that_nobody_knows_survive_a_save(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [
-        ("Good morning.", "'a.wav': it is 'Good morning.', not dict"),
-        ({"text": 3}, "text is 3, not str"),
-        ({"segments": [{"start": 0, "text": "x"}]}, "segments.1.end is None, not float"),
+        ("Good morning.", "'a.wav': Expected `object`, got `str`"),
+        ({"text": 3}, "got `int` - at `$.text`"),
+        ({"segments": [{"start": 0, "text": "x"}]}, "missing required field `end` - at `$.segments[0]`"),
         ({"segments": [SEGMENT | {"start": 2.0}]}, "segment 1 has the times 2.0 to 1.5"),
     ],
 )

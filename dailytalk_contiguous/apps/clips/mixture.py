@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from dailytalk_contiguous.core import documents, licensing
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
@@ -81,6 +81,10 @@ class File:
     labels: Mapping[str, Any]
 
 
+class _Clip(TypedDict, total=False):
+    licence: str | None
+
+
 @dataclass
 class MixPart:
     """A folder to mix.
@@ -142,7 +146,7 @@ class MixPart:
                 try:
                     wav, annotation = training_folder.annotated(self.data, path)
                     name, weight = annotation.get("id") or path, annotation.get("weight") or 1.0
-                    clip = documents.expect(annotation.get("clip") or {}, {"licence?": str}, f"the clip of {wav}")
+                    clip = documents.typed(annotation.get("clip") or {}, _Clip, f"the clip of {wav}")
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
                     ):
@@ -154,7 +158,7 @@ class MixPart:
                     rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
                     continue
                 corpus = annotation.get("corpus") or annotation.get("id") if "id" in annotation else None
-                labels = {key: entry[key] for key in _LABELS if key in entry}
+                labels: dict[str, Any] = {key: value for key, value in entry.items() if key in _LABELS}
                 self.files.append(File(name, corpus, wav, side, seconds, max(1.0, weight), licence, labels))
         return rejects
 

@@ -9,10 +9,10 @@ through `models.paid`. The answer is checked event by event.
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.core.secrets import is_this_machine
 from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
@@ -28,8 +28,33 @@ PUBLIC_HOST = "api.openai.com"
 #: after it; and for all of it.
 FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
 
-#: An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read.
-_EVENT = {"choices?": [{"delta?": {"content?": str}, "finish_reason?": str}], "error?": {"message?": str}}
+
+class _Delta(TypedDict, total=False):
+    content: str | None
+
+
+class _Choice(TypedDict, total=False):
+    delta: _Delta | None
+    finish_reason: str | None
+
+
+class _Error(TypedDict, total=False):
+    message: str | None
+
+
+class _Event(TypedDict, total=False):
+    """An event: https://platform.openai.com/docs/api-reference/chat-streaming. Other fields are not read."""
+
+    choices: list[_Choice] | None
+    error: _Error | None
+
+
+class _Model(TypedDict):
+    id: str
+
+
+class _Models(TypedDict):
+    data: list[_Model]
 
 
 def load_chat(name: str, device: str = "auto") -> ChatModel:
@@ -113,10 +138,10 @@ class ChatServer:
 def _first_model(reply: Reply) -> str:
     """The name of the first of a server's models; empty without one. Raises ShortRead."""
     try:
-        answer = expect(parse_json(reply.body, ""), {"data": [{"id": str}]}, "its list of models")
+        answer = typed(parse_json(reply.body, ""), _Models, "its list of models")
     except BadInput as error:
         raise ShortRead(error.reason) from None
-    return next((str(model["id"]) for model in answer["data"]), "")
+    return next((model["id"] for model in answer["data"]), "")
 
 
 def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
@@ -129,7 +154,7 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
         if event.data.strip() == "[DONE]":
             break
         try:
-            chunk = expect(parse_json(event.data, ""), _EVENT, "an event")
+            chunk = typed(parse_json(event.data, ""), _Event, "an event")
         except BadInput as problem:
             raise ShortRead(problem.reason) from None
         if "error" in chunk:

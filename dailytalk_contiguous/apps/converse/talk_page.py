@@ -26,7 +26,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from dailytalk_contiguous.apps.converse.sound_blocks import BLOCK, BLOCK_SECONDS
 from dailytalk_contiguous.apps.converse.talk import Talk, TalkEvent
 from dailytalk_contiguous.apps.converse.talk_screen import aside_text
-from dailytalk_contiguous.apps.local_pages import HOST, Guard, bound, new_secret, page_file
+from dailytalk_contiguous.apps.local_pages import HOST, bound, page_file
+from dailytalk_contiguous.apps.page_guard import Guard, new_secret
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import Samples, pcm_to_float, to_pcm
 from dailytalk_contiguous.core.documents import as_text, parse_json

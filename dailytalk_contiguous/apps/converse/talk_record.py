@@ -12,30 +12,43 @@ from datetime import UTC, datetime
 from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from dailytalk_contiguous.apps.converse.sound_blocks import TALK_RATE
 from dailytalk_contiguous.core.audio import Samples, read_header, to_pcm, to_uri
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import Number, as_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.moshi_words import said_words
 from dailytalk_contiguous.core.schema import BUILT, CHANNELS, MAIN, OTHER, Row
 from dailytalk_contiguous.core.turns import Timed, label
 from dailytalk_contiguous.core.utterance import SYNTHESIS, UTTERANCE
 from dailytalk_contiguous.publish.items import Items, ItemSound, judged
-from dailytalk_contiguous.publish.training_folder import read_shaped
+from dailytalk_contiguous.publish.training_folder import read_typed
 from dailytalk_contiguous.store.files import inside, json_document, json_text, write_text
 
 #: The file that marks a folder of talks.
 TALKS = "talks.json"
 
-_UTTERANCE = {"channel": str, "start": float, "end": float}
-_TALK: dict[str, Any] = {
-    "alignments": list,
-    "talk": {"utterances": [_UTTERANCE], "language": str, "speakers": dict, "provenance": dict, "synthesis": dict},
-}
+
+class _Utterance(TypedDict):
+    channel: str
+    start: Number
+    end: Number
+
+
+class _Talk(TypedDict):
+    utterances: list[_Utterance]
+    language: str
+    speakers: dict[str, Any]
+    provenance: dict[str, Any]
+    synthesis: dict[str, Any]
+
+
+class _Written(TypedDict):
+    alignments: list[Any]
+    talk: _Talk
 
 
 class TalkItems(Items):
@@ -84,7 +97,7 @@ class TalkItems(Items):
         row |= {"duration": 0.0, "labels": None, "split": None, "utterances": [], "alignments": [], "sounds": []}
         try:
             info = read_header(self.sound(name).audio)
-            written = read_shaped(inside(self._root, f"{name}.json"), _TALK)
+            written = read_typed(inside(self._root, f"{name}.json"), _Written)
             talk, words = written["talk"], said_words(written["alignments"], f"{name}.wav", self.remedy)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
@@ -104,7 +117,7 @@ class TalkItems(Items):
         for said, event in zip(utterances, label(timed), strict=True):
             known = {key: value for key, value in said.items() if key in UTTERANCE}
             side = said["channel"]
-            own = {"source_channel": side, "language": talk["language"], "event": event}
+            own: dict[str, Any] = {"source_channel": side, "language": talk["language"], "event": event}
             own |= {"end": min(said["end"], info.seconds), "synthesis": voice if side == "left" else None}
             row["utterances"].append(dict.fromkeys(UTTERANCE) | known | own)
         return judged(row, name)

@@ -14,7 +14,7 @@ without one.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -25,20 +25,58 @@ from dailytalk_contiguous.apps.listening.listening import (
     PAIRS_KEY_KIND,
     PREFERENCES,
 )
-from dailytalk_contiguous.core.documents import as_text, expect, read_json
+from dailytalk_contiguous.core.documents import as_text, read_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.store.files import inside
 
-_SHAPES: dict[str, Any] = {
-    KEY_KIND: {
-        "test": str,
-        "clips": {str: {"emotion?": str, "style?": str}},
-        "emotions": [str],
-        "styles": [str],
-    },
-    ANSWERS_KIND: {"test": str, "answers": {str: {"emotion?": str, "style?": str, "confidence?": str}}},
-    PAIRS_KEY_KIND: {"test": str, "clips": {str: {"recorded?": str, "tag?": str, "choices?": [str]}}},
-    PAIRS_ANSWERS_KIND: {"test": str, "answers": {str: {"natural?": str, "tag?": str}}},
+
+class _Clip(TypedDict, total=False):
+    emotion: str | None
+    style: str | None
+
+
+class _Key(TypedDict):
+    test: str
+    clips: dict[str, _Clip]
+    emotions: list[str]
+    styles: list[str]
+
+
+class _Answer(_Clip, total=False):
+    confidence: str | None
+
+
+class _Answers(TypedDict):
+    test: str
+    answers: dict[str, _Answer]
+
+
+class _Pair(TypedDict, total=False):
+    recorded: str | None
+    tag: str | None
+    choices: list[str] | None
+
+
+class _PairsKey(TypedDict):
+    test: str
+    clips: dict[str, _Pair]
+
+
+class _Preference(TypedDict, total=False):
+    natural: str | None
+    tag: str | None
+
+
+class _Preferences(TypedDict):
+    test: str
+    answers: dict[str, _Preference]
+
+
+_TYPES: dict[str, type[Any]] = {
+    KEY_KIND: _Key,
+    ANSWERS_KIND: _Answers,
+    PAIRS_KEY_KIND: _PairsKey,
+    PAIRS_ANSWERS_KIND: _Preferences,
 }
 
 #: The normal deviate of an interval of 95 %.
@@ -77,7 +115,7 @@ def _read(path: Path, *kinds: str) -> dict[str, Any]:
     kind = record.get("kind") if isinstance(record, dict) else None
     if kind not in kinds:
         raise DailytalkError(f"{as_text(path)!r} is no {kinds[0]}", "first the key, then the answers")
-    return expect(record, _SHAPES[kind], as_text(path), "give what the page saved")  # type: ignore[no-any-return]
+    return {**typed(record, _TYPES[kind], as_text(path), "give what the page saved")}
 
 
 def _check_answer(path: Path, key: dict[str, Any], clip: str, answer: dict[str, Any]) -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, expect, read_json
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.store.files import inside
@@ -16,19 +16,42 @@ PROBE = "probe.json"
 SHOWN_DIGITS = 3
 
 _REMEDY = "run dailytalk probe again"
-_FIGURE = dict.fromkeys(("bits_a_second", "low", "high"), float)
-_FOUND: Any = {"id": str, "kind": str}
-_FOUND |= dict.fromkeys(("bits", "expected", "early_at_start", "early_at_end"), float)
-_TIMELINE = {
-    **{
-        f"{name}?": _FIGURE
-        for name in ("own", "both", "exchanged", "contingency", "sound", "cues", "cues_left", "cues_right")
-    },
-    "hours": float,
-    "enough": bool,
-    "found": [_FOUND],
-}
-_SHAPE = {"layout": int, "timelines": {str: _TIMELINE}}
+
+
+class _Figure(TypedDict):
+    bits_a_second: Number
+    low: Number
+    high: Number
+
+
+class _Found(TypedDict):
+    id: str
+    kind: str
+    bits: Number
+    expected: Number
+    early_at_start: Number
+    early_at_end: Number
+
+
+class Timeline(TypedDict):
+    """The figures of a timeline, and the conversations that stand out."""
+
+    own: NotRequired[_Figure | None]
+    both: NotRequired[_Figure | None]
+    exchanged: NotRequired[_Figure | None]
+    contingency: NotRequired[_Figure | None]
+    sound: NotRequired[_Figure | None]
+    cues: NotRequired[_Figure | None]
+    cues_left: NotRequired[_Figure | None]
+    cues_right: NotRequired[_Figure | None]
+    hours: Number
+    enough: bool
+    found: list[_Found]
+
+
+class _Probed(TypedDict):
+    layout: int
+    timelines: dict[str, Timeline]
 
 
 def read_probed(folder: Path | None) -> Mapping[str, Any] | None:
@@ -36,8 +59,7 @@ def read_probed(folder: Path | None) -> Mapping[str, Any] | None:
     if folder is None or not (folder / PROBE).is_file():
         return None
     content = read_json(inside(folder, PROBE), _REMEDY, MOST_OWN_BYTES)
-    timelines: Mapping[str, Any] = expect(content, _SHAPE, PROBE, _REMEDY)["timelines"]
-    return timelines
+    return typed(content, _Probed, PROBE, _REMEDY)["timelines"]
 
 
 def probed_findings(folder: Path) -> list[Finding]:
@@ -78,5 +100,5 @@ def shown_figure(timeline: Mapping[str, Any], name: str) -> str:
         return "–"
     if not (figure := timeline[name]):
         return "too little"
-    value, low, high = (f"{figure[part]:.{SHOWN_DIGITS}f}" for part in _FIGURE)
+    value, low, high = (f"{figure[part]:.{SHOWN_DIGITS}f}" for part in ("bits_a_second", "low", "high"))
     return f"{value} [{low}, {high}]"

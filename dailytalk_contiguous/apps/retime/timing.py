@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, SHIFT, Transition, units_of
-from dailytalk_contiguous.core.documents import as_text, expect, parse_json, read_bytes
+from dailytalk_contiguous.core.documents import Number, as_text, parse_json, read_bytes, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.wording import counted
@@ -43,13 +43,27 @@ _SHORTEST, _SAME_PACE = 0.05, 6e-5
 
 _REMEDY = "make it again with timing_of, or with dailytalk retime"
 _COLUMNS = ("offset", "before", "turn", "pace")
-_LAW: dict[str, Any] = {name: [float] for name in _COLUMNS} | dict.fromkeys(("low", "high"), float)
-_SHAPE = {
-    "target": str,
-    "transitions": {SHIFT: _LAW, f"{HOLD}?": _LAW},
-    "paces": [float],
-    "pairs": {str: float},
-}
+
+
+class _Law(TypedDict):
+    offset: list[Number]
+    before: list[Number]
+    turn: list[Number]
+    pace: list[Number]
+    low: Number
+    high: Number
+
+
+class _Transitions(TypedDict):
+    shift: _Law
+    hold: NotRequired[_Law | None]
+
+
+class _Timing(TypedDict):
+    target: str
+    transitions: _Transitions
+    paces: list[Number]
+    pairs: dict[str, Number]
 
 
 class Law(NamedTuple):
@@ -268,7 +282,7 @@ def read_timing(path: Path) -> Timing:
 @lru_cache(maxsize=2)
 def _read(path: Path, _: int) -> Timing:
     name = as_text(path)
-    known: dict[str, Any] = expect(parse_json(read_bytes(path, _REMEDY), name, _REMEDY), _SHAPE, name, _REMEDY)
+    known: dict[str, Any] = {**typed(parse_json(read_bytes(path, _REMEDY), name, _REMEDY), _Timing, name, _REMEDY)}
     laws = {}
     for kind, law in ((kind, known["transitions"].get(kind)) for kind in KINDS):
         if law is None:

@@ -11,26 +11,37 @@ from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.core import documents
+from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 
 #: Its name doesn't say that it is JSON Lines: moshi-finetune takes every file `*jsonl` for a manifest.
 HISTORY = ".dailytalk-edits"
 
-#: Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
-_STATE = {"lines?": {str: object}, "reviewed?": bool, "reviewed_by?": str, "discarded?": bool}
-_RECORD = {
-    "time": str,
-    "author": str,
-    "item": str,
-    "action": str,
-    "before": _STATE,
-    "after": _STATE,
-    "on?": [int],
-}
+
+class _State(TypedDict, total=False):
+    """Of an edit: its own fields of the item, and the fields of each line that changed; null is no line."""
+
+    lines: dict[str, Any] | None
+    reviewed: bool | None
+    reviewed_by: str | None
+    discarded: bool | None
+
+
+class _Record(TypedDict):
+    number: int
+    time: str
+    author: str
+    item: str
+    action: str
+    before: _State
+    after: _State
+    undoes: NotRequired[int | None]
+    on: NotRequired[list[int] | None]
+
 
 #: Fields of an item that people set, with their initial values.
 FIELDS: Json = {"reviewed": False, "reviewed_by": None}
@@ -74,8 +85,9 @@ class History:
         for number, line in enumerate(data[: self._size].splitlines(), 1):
             where = f"{documents.as_text(self.path)!r}, edit {number}"
             record = documents.parse_json(line, where, remedy, limit=len(line))
-            numbers = {"number": range(number, number + 1), "undoes?": range(1, number + 1)}
-            documents.expect(record, _RECORD | numbers, where, remedy)
+            documents.typed(record, _Record, where, remedy)
+            if record["number"] != number or not 1 <= (record.get("undoes") or 1) <= number:
+                raise BadInput(f"{where} has the number {record['number']}, or undoes a later one", remedy)
             self._take(record)
 
     @property

@@ -13,12 +13,21 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypedDict
 
 from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
-from dailytalk_contiguous.core.documents import as_text, expect, fits, is_number, parse_json, read_bytes, with_null
+from dailytalk_contiguous.core.documents import (
+    Number,
+    as_text,
+    fits,
+    is_number,
+    parse_json,
+    read_bytes,
+    typed,
+    with_null,
+)
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO_FOLDER, CHANNELS
 from dailytalk_contiguous.core.utterance import HAS_TEXT, line_of, words_within
@@ -140,8 +149,7 @@ class Editable(ABC):
             return {}
         limit = whisper_json.MOST_WHISPER_BYTES
         value = parse_json(read_bytes(path, limit=limit), as_text(path), limit=limit, nan=True)
-        entries: Json = expect(value, {str: object}, as_text(path))
-        return entries
+        return typed(value, Json, as_text(path))
 
     def is_discarded(self, name: str) -> bool:
         return name not in self.entries and name in self.gone
@@ -280,7 +288,12 @@ _NUMBER = re.compile(r'^\{"segment_id": (?:\d+|null)')
 #: Fields that all lines of a transcript have.
 _IN_ALL_LINES = frozenset({"segment_id", "duration", "text_raw", "rule", "kind", *HAS_TEXT})
 
-_LINE: Json = {"channel": str, "text": str, "start": float, "end": float}
+
+class _Line(TypedDict):
+    channel: Literal["left", "right"]
+    text: str
+    start: Number
+    end: Number
 
 
 def _conversation_of(text: str) -> str:
@@ -289,8 +302,7 @@ def _conversation_of(text: str) -> str:
         line = json.loads(text)
     except (ValueError, RecursionError):
         return ""
-    is_line = fits(line, _LINE) and line["channel"] in CHANNELS
-    return str(line.get("conversation_id") or line.get("audio_file") or "") if is_line else ""
+    return str(line.get("conversation_id") or line.get("audio_file") or "") if fits(line, _Line) else ""
 
 
 class ClipsLines(Editable):

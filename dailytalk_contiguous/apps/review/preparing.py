@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -143,6 +143,16 @@ class _Run:
         self.code = self.process.wait()
 
 
+class _Open(TypedDict):
+    cut: bool
+
+
+class _Begin(_Open):
+    step: str
+    dry: bool
+    values: Json
+
+
 class Preparation:
     """The steps of one folder, and the review that they lead to.
 
@@ -163,15 +173,14 @@ class Preparation:
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._review: OpenReview | None = None
-        begin = {"step": str, "dry": bool, "cut": bool, "values": dict}
         self.app = Starlette(
             routes=[
                 Route("/", answering(self._page)),
                 Route("/assets/{name}", page_of("")),
                 Route("/api/state", answering(self._state)),
-                Route("/api/run", answering(self._begin, begin), methods=["POST"]),
-                Route("/api/stop", answering(self._stop, {}), methods=["POST"]),
-                Route("/api/review", answering(self._open, {"cut": bool}), methods=["POST"]),
+                Route("/api/run", answering(self._begin, _Begin), methods=["POST"]),
+                Route("/api/stop", answering(self._stop, Json), methods=["POST"]),
+                Route("/api/review", answering(self._open, _Open), methods=["POST"]),
                 Mount("/review", self._reviewed),
             ]
         )

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypedDict
 
 from starlette.applications import Starlette
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
@@ -23,7 +23,7 @@ from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import ChangedElsewhere, Editable
 from dailytalk_contiguous.apps.review.session import Outdated, Session
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import folder_locked
 
@@ -52,13 +52,32 @@ class OpenReview:
         self._held.close()
 
 
-#: The shape of the body of each POST, which is answered by the session's method.
-POSTS: dict[str, Json] = {
-    "edit": {"name": str, "base": int, "action": dict},
-    "discard": {"names": [str]},
-    "discard-range": {"first": int, "last": int},
-    "restore": {"names": [str]},
-    "decide": {"mine": bool},
+class _Edit(TypedDict):
+    name: str
+    base: int
+    action: Json
+
+
+class _Names(TypedDict):
+    names: list[str]
+
+
+class _Range(TypedDict):
+    first: int
+    last: int
+
+
+class _Decision(TypedDict):
+    mine: bool
+
+
+#: The type of the body of each POST, which is answered by the session's method.
+POSTS: dict[str, type[Any]] = {
+    "edit": _Edit,
+    "discard": _Names,
+    "discard-range": _Range,
+    "restore": _Names,
+    "decide": _Decision,
 }
 
 
@@ -82,7 +101,9 @@ def make_app(session: Session) -> Starlette:
         return Response(values.tobytes(), media_type="application/octet-stream", headers=headers)
 
     def posted(name: str, request: Request, body: Json) -> Any:
-        return getattr(session, name.replace("-", "_"))(**{key: body[key] for key in POSTS[name]})
+        return getattr(session, name.replace("-", "_"))(
+            **{key: body[key] for key in POSTS[name].__required_keys__}
+        )
 
     gets: dict[str, Callable[[Request], Any]] = {
         "session": lambda _: session.about(),
@@ -94,8 +115,8 @@ def make_app(session: Session) -> Starlette:
         *(Route(path, page_of("index.html")) for path in ("/", "/assets/{name}")),
         *(Route(f"/api/{name}", answering(answer)) for name, answer in gets.items()),
         *(
-            Route(f"/api/{name}", answering(partial(posted, name), shape), methods=["POST"])
-            for name, shape in POSTS.items()
+            Route(f"/api/{name}", answering(partial(posted, name), kind), methods=["POST"])
+            for name, kind in POSTS.items()
         ),
     ]
     return Starlette(routes=routes)
@@ -135,15 +156,17 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     return (first, end) if first < end else None
 
 
-def answering(answer: Callable[..., Any], shape: Json | None = None) -> Callable[[Request], Awaitable[Response]]:
+def answering(
+    answer: Callable[..., Any], kind: type[Any] | None = None
+) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint whose value is answered as JSON, and whose errors are answered with one sentence.
 
-    `answer` gets the request and, where a shape is given, its body; it runs in a thread.
+    `answer` gets the request and, where a type is given, its body; it runs in a thread.
     """
 
     async def endpoint(request: Request) -> Response:
         try:
-            body = () if shape is None else (await request_body(request, shape),)
+            body = () if kind is None else (await request_body(request, kind),)
             value = await run_in_threadpool(answer, request, *body)
             return value if isinstance(value, Response) else json_response(value)
         except DailytalkError as problem:
@@ -160,13 +183,12 @@ def answering(answer: Callable[..., Any], shape: Json | None = None) -> Callable
     return endpoint
 
 
-async def request_body(request: Request, shape: Json) -> Json:
-    """Return the JSON of a request. Raises BadInput if it is too long, or has another shape (see `expect`)."""
+async def request_body(request: Request, kind: type[Any]) -> Json:
+    """Return the JSON of a request. Raises BadInput if it is too long, or of another type (see `typed`)."""
     data = bytearray()
     async for part in request.stream():
         data += part
         if len(data) > MOST_BODY:
             raise BadInput(f"the request has more than {MOST_BODY >> 20} MiB", "send less at once")
     body = parse_json(bytes(data), "the request", "reload the page", limit=MOST_BODY)
-    checked: Json = expect(body, shape, "the request", "reload the page")
-    return checked
+    return {**typed(body, kind, "the request", "reload the page")}

@@ -6,17 +6,18 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import uvicorn
 
-from dailytalk_contiguous.apps.local_pages import HOST, Guard, bound, new_secret
+from dailytalk_contiguous.apps.local_pages import HOST, bound
+from dailytalk_contiguous.apps.page_guard import Guard, new_secret
 from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_editable
 from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
-from dailytalk_contiguous.core.documents import expect, read_json
+from dailytalk_contiguous.core.documents import read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
@@ -89,13 +90,18 @@ def _preparation(source: str, author: str) -> "Preparation | None":
     return Preparation(Path(source), author) if is_unprepared(Path(source)) else None
 
 
+class _Address(TypedDict):
+    port: int
+    secret: str
+
+
 def _last_address(source: str) -> tuple[Path, Json]:
     """The file with the port and the secret of the last review of a source, in the user's own folder of states."""
     states = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     folder = private_folder(states / "dailytalk_contiguous") / "review"  # which only this user may enter
     path = folder / f"{hashlib.sha256(os.fsencode(source)).hexdigest()[:20]}.json"
     with suppress(BadInput, OSError):
-        return path, expect(read_json(path), {"port": int, "secret": str}, "")
+        return path, {**typed(read_json(path), _Address, "")}
     return path, {"port": 0, "secret": ""}
 
 

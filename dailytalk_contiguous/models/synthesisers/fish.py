@@ -23,7 +23,7 @@ from typing import Any
 import msgpack
 import numpy as np
 
-from dailytalk_contiguous.core.documents import expect, parse_json, quoted
+from dailytalk_contiguous.core.documents import parse_json, quoted, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.settings import one_of
@@ -288,7 +288,7 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
         if event.data.strip() == "[DONE]":
             continue
         try:
-            yield expect(parse_json(event.data, ""), dict, "it")
+            yield typed(parse_json(event.data, ""), dict[str, Any], "it")
         except BadInput:
             raise ShortRead("its stream breaks off inside an event") from None
 

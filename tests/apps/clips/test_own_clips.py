@@ -61,7 +61,7 @@ def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(
     files = {"a.wav": clip(), "b.wav": clip(0.07), "whisper.json": json.dumps(entries).encode()}
     found = problems(clips(tmp_path, files))
     assert found.keys() == {"b.wav", "gone.wav", "../up.wav"}
-    assert "text is 3, not str" in found["b.wav"]
+    assert "got `int` - at `$.text`" in found["b.wav"]
     assert found["gone.wav"] == "'gone.wav' is the name of no audio file, or of several"
     assert "leads out of the folder" in found["../up.wav"]
 

@@ -12,7 +12,7 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     text_beside,
 )
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.word_times import normalise
@@ -38,12 +38,12 @@ def _read(tree: Tree) -> Reader:
         row = DAILYTALK.by_name(file)
         number, speaker, dialogue = re.split("_d?", row["clip"])
         where = f"turn {number} of dialogue {dialogue} in metadata.json"
-        turn: Row = expect(metadata.get(dialogue, {}).get(number), {"text?": str}, where, "download it again")
+        turn: Row = typed(metadata.get(dialogue, {}).get(number), Row, where, "download it again")
         if str(turn.get("speaker", speaker)) != speaker:
             reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
             raise BadInput(reason, "correct the name")
         text, label, act = turn.get("text"), str(turn.get("emotion")), turn.get("act")
-        text = (text_of(file) or "") if text is None else text
+        text = (text_of(file) or "") if text is None else typed(text, str, where, "download it again")
         if not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
         return row | {
@@ -84,5 +84,5 @@ def read_metadata(tree: Tree) -> dict[str, Row]:
     """What metadata.json says of the turns, by dialogue and number. Raises DailytalkError without it."""
     table = tree.table("metadata.json")
     with reading(table):
-        metadata: dict[str, Row] = parse_json(table.text(), repr(table.name), "download it again")
-        return dict(expect(metadata, {str: dict}, repr(table.name), "download it again"))
+        metadata = parse_json(table.text(), repr(table.name), "download it again")
+        return typed(metadata, dict[str, Row], repr(table.name), "download it again")

@@ -11,11 +11,11 @@ import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import expect, parse_json
+from dailytalk_contiguous.core.documents import parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.steps import steps
@@ -48,12 +48,32 @@ class CorpusFile(NamedTuple):
 Download = Callable[[], Sequence[CorpusFile]]
 
 
+class _Checksum(TypedDict):
+    type: str
+    value: str
+
+
+class _File(TypedDict):
+    id: int
+    filename: str
+    checksum: _Checksum
+
+
+class _Entry(TypedDict):
+    dataFile: _File
+    restricted: NotRequired[bool | None]
+    directoryLabel: NotRequired[str | None]
+
+
+class _Dataset(TypedDict):
+    data: list[_Entry]
+
+
 def dataverse_files(server: str, identifier: str) -> list[CorpusFile]:
     """All open files of a dataset on a Dataverse server, which gives their checksums."""
     address = f"{server}/api/datasets/:persistentId/versions/:latest-published/files"
     document = parse_json(_document(f"{address}?persistentId={quote(identifier)}"), server)
-    shape = {"id": int, "filename": str, "checksum": {"type": str, "value": str}}
-    answer = expect(document, {"data": [{"dataFile": shape, "restricted?": bool, "directoryLabel?": str}]}, server)
+    answer = typed(document, _Dataset, server)
     return [
         CorpusFile(
             str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
