@@ -82,8 +82,12 @@ PARTS: dict[str, tuple[str, int]] = {
     "converse": ("apps/converse/*", 17_000),
     "clips": ("apps/clips/* apps/clips/corpora/*", 36_000),
     "cli": ("cli/*", 17_000),
-    # What checks documents, Parquet, weights and requests of others; sound is decoded, by libsndfile and PyAV.
-    "defence": ("core/documents store/parquet models/stored_weights apps/page_guard", 4_000),
+    # What stands between us and documents, packed texts, sound, weights and requests of others. The readers of
+    # rows, versions and folders check what they read where they read it.
+    "defence": (
+        "core/documents core/decoding sources/transcript_text models/stored_weights apps/page_guard",
+        4_000,
+    ),
 }
 
 #: At most so many of what has a goal.

@@ -21,8 +21,7 @@ from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, parse_json
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import STRING, Row
 from dailytalk_contiguous.store.files import leads_out
-from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.parquet_writing import row_groups, write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, row_groups, write_parquet
 
 # Rows that wait: a few columns open for planning, all the others compressed until the row's turn comes.
 #

@@ -40,7 +40,7 @@ from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
 from dailytalk_contiguous.store.files import file_name, sha256_of
-from dailytalk_contiguous.store.parquet_writing import row_groups, write_parquet
+from dailytalk_contiguous.store.parquet import row_groups, write_parquet
 
 #: The stage that rejects of a push name.
 STAGE = "push"

@@ -47,7 +47,7 @@ from dailytalk_contiguous.store.files import (
     write_text,
 )
 from dailytalk_contiguous.store.owned_folder import EDITED, made_from, mark, write_sound
-from dailytalk_contiguous.store.parquet_writing import writing_tables
+from dailytalk_contiguous.store.parquet import writing_tables
 from dailytalk_contiguous.store.work_folder import (
     AUDIO,
     CONVERSATIONS,

@@ -1,4 +1,4 @@
-"""The only place that opens Parquet: rows by row group, by column or by place, and footers.
+"""The only place that opens Parquet: rows by row group, by column or by place, footers, and the one writer.
 
 Whatever is read gives plain Python values. A file that is damaged, wherever in it, is one sentence that names it;
 errors of the disk and of the network stay what they are, because reading again may help. Nothing holds more than
@@ -7,11 +7,11 @@ a row group of the requested columns, and a row group that unpacks to far more t
 
 import itertools
 import logging
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from operator import itemgetter
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ from datasets import Features
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import Row, wrong_type
+from dailytalk_contiguous.store.files import Disk, replacing
 
 #: Rows that are Python objects at a time.
 BATCH = 64
@@ -173,3 +174,75 @@ def _reading(name: str, remedy: str) -> Iterator[None]:
         ):
             raise
         raise BadInput(f"{name} can't be read ({cause(error)})", remedy) from None
+
+
+@contextmanager
+def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Callable[[pa.Table], None]]:
+    """Write a file so that it is either there, whole and on disk, or not at all.
+
+    Yields what writes a table as a row group of at most a million rows. `options` are those of
+    `pyarrow.parquet.ParquetWriter`. Raises OSError as the disk does, and any error that the block raises.
+    """
+    options = {"compression": "zstd"} | options
+    with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
+        yield writer.write_table
+
+
+def write_parquet(
+    path: Path,
+    features: Features,
+    groups: Iterable[Sequence[Row]],
+    metadata: Mapping[bytes, bytes] = {},
+    audio: str | None = None,
+) -> None:
+    """Write the rows of each row group as `writing_tables` does; one is in memory at a time.
+
+    The same rows give the same bytes, on any run.
+
+    Args:
+        path: the file. features: its columns. groups: the rows of each row group.
+        metadata: of the file, beside that of the features.
+        audio: path of the column of encoded audio (`audio.bytes`) of a file that is sent over the network: it is
+            stored as it is, since it is compressed already, and pages are cut by their content, so that a chunk is
+            recognised wherever it moves to. None: every column is compressed alike.
+
+    Raises OSError as the disk does.
+    """
+    schema = features.arrow_schema  # built at each access
+    schema = schema.with_metadata({**(schema.metadata or {}), **metadata})
+    options: dict[str, Any] = {}
+    if audio is not None:
+        sink: Any = pa.BufferOutputStream()
+        pq.ParquetWriter(sink, schema).close()
+        parquet = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+        leaves = [parquet.column(number).path for number in range(len(parquet))]
+        packed = [name for name in leaves if name != audio]
+        options = {
+            "compression": {name: "NONE" if name == audio else "ZSTD" for name in leaves},
+            "use_dictionary": packed,
+            # Statistics of audio would be its first bytes, twice for every row group.
+            "write_statistics": packed,
+            "write_page_index": True,
+            "use_content_defined_chunking": True,
+        }
+    with writing_tables(path, schema, **options) as write:
+        for rows in groups:
+            columns = {name: pa.array([row[name] for row in rows], schema.field(name).type) for name in features}
+            write(pa.table(columns, schema=schema))
+
+
+def row_groups(rows: Iterable[Row], audio_bytes: int) -> Iterator[list[Row]]:
+    """Rows in the groups that `write_parquet` takes, each of so many bytes of encoded audio, or a row more.
+
+    They decide what is read for one row. There is no empty group: `load_dataset` fails on a row group without
+    rows, and not on a file without row groups.
+    """
+    group, size = list[Row](), 0
+    for row in rows:
+        group.append(row)
+        size += len((row.get("audio") or {}).get("bytes") or b"")
+        if size >= audio_bytes:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

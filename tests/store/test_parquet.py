@@ -11,8 +11,7 @@ from datasets import Features, Value
 
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import AUDIO, Row
-from dailytalk_contiguous.store.parquet import open_parquet
-from dailytalk_contiguous.store.parquet_writing import write_parquet
+from dailytalk_contiguous.store.parquet import open_parquet, write_parquet
 
 FEATURES = Features({"id": Value("string"), "audio": AUDIO})
 

@@ -9,7 +9,7 @@ from dailytalk_contiguous.apps.learn.token_rows import token_rows
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import SECONDS, STRING, Row
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder
-from dailytalk_contiguous.store.parquet_writing import write_parquet
+from dailytalk_contiguous.store.parquet import write_parquet
 
 #: The file in the folder of `dailytalk tokens embed`.
 EMBEDDINGS = "embeddings.parquet"

@@ -16,7 +16,7 @@ from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples, re
 from dailytalk_contiguous.core.emotions import CLASS_SETS, emotion_class
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import LABELLED
-from dailytalk_contiguous.store.parquet_writing import write_parquet
+from dailytalk_contiguous.store.parquet import write_parquet
 
 RATE = 16000
 

@@ -73,14 +73,13 @@ def dataverse_files(server: str, identifier: str) -> list[CorpusFile]:
     """All open files of a dataset on a Dataverse server, which gives their checksums."""
     address = f"{server}/api/datasets/:persistentId/versions/:latest-published/files"
     document = parse_json(_document(f"{address}?persistentId={quote(identifier)}"), server)
-    answer = typed(document, _Dataset, server)
     return [
         CorpusFile(
             str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
             f"{server}/api/access/datafile/{file['id']}",
             f"{file['checksum']['type'].lower().replace('-', '')}:{file['checksum']['value']}",
         )
-        for entry in answer["data"]
+        for entry in typed(document, _Dataset, server)["data"]
         for file in [entry["dataFile"]]
         if not entry.get("restricted")
     ]
