@@ -10,12 +10,11 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from urllib.parse import quote
+from xml.etree import ElementTree
 
 import pympi
 import pysubs2
@@ -26,7 +25,6 @@ from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import words_within
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
@@ -57,8 +55,7 @@ class Label(NamedTuple):
     tag: str = ""
 
 
-@dataclass(frozen=True)
-class Annotation:
+class Annotation(NamedTuple):
     """A conversation, whatever the format.
 
     Attributes:
@@ -89,51 +86,50 @@ class Annotation:
 
 def annotation_of(
     name: str,
-    utterances: Iterable[Mapping[str, Any]],
-    seconds: float = 0.0,
+    utterances: Collection[Mapping[str, Any]],
+    words: Iterable[Mapping[str, Any]] = (),
     sounds: Iterable[Mapping[str, Any]] = (),
+    seconds: float = 0.0,
+    shift: float = 0.0,
     **sound: Any,
 ) -> Annotation:
-    """Make a conversation of utterances, or lines of a transcript, with `words`; lines without text are left out.
+    """Make a conversation of utterances, or lines of a transcript; those without text are left out.
 
-    A side has the name that most of its utterances give its speaker. `sound`: `media` and `pcm` of the result.
+    A side has the name that most of its utterances give its speaker. `words` and `sounds` are as in a row; `shift`
+    is added to all times. `sound`: `media` and `pcm` of the result.
     """
-    utterances = [*utterances]
-    names: dict[str, Counter[str]] = {side: Counter() for side in CHANNELS}
-    for utterance in utterances:
-        names[utterance["channel"]][str(utterance.get("speaker") or "")] += 1
-    items: dict[str, list[Mapping[str, Any]]] = {
+    items: dict[str, Iterable[Mapping[str, Any]]] = {
         "utterances": utterances,
-        "words": [
-            {**word, "text": word["word"], "channel": utterance["channel"]}
-            for utterance in utterances
-            for word in utterance.get("words") or ()
-        ],
+        "words": [{**word, "text": word["word"], "channel": word["speaker"]} for word in words],
         "sounds": [{**item, "text": item.get("label") or "sound"} for item in sounds],
     }
-    labels = {kind: sorted(filter(None, map(spoken_label, items[kind]))) for kind in KINDS}
+    labels = {kind: sorted(filter(None, (spoken_label(item, shift) for item in items[kind]))) for kind in KINDS}
     ends = [label.end for listed in labels.values() for label in listed]
-    speakers = _names_of({side: max(counts, key=counts.__getitem__, default="") for side, counts in names.items()})
+    names: dict[str, str] = {}
+    for (side, speaker), _ in Counter((part["channel"], part.get("speaker")) for part in utterances).most_common():
+        names.setdefault(side, speaker or "")
+    speakers = _names_of({side: names.get(side, "") for side in CHANNELS})
     return Annotation(name, max([int(1000 * seconds) / 1000, *ends]), speakers, labels, **sound)
 
 
-def spoken_label(item: Mapping[str, Any]) -> Label | None:
-    """Return an utterance, or a line of a transcript, as a label; None without a text.
+def spoken_label(item: Mapping[str, Any], shift: float = 0.0) -> Label | None:
+    """Return an utterance, or a line of a transcript, as a label so many seconds later; None without a text.
 
     It ends at least a millisecond after its start: no tool shows a label without a length.
     """
-    text, tag = (" ".join(_UNWRITABLE.sub(" ", item.get(key) or "").split()) for key in ("text", "tag"))
-    start = round(max(0.0, item["start"]), 3)
-    end = max(round(item["end"], 3), round(start + 0.001, 3))
+    text, tag = (_one_line(item.get(key) or "") for key in ("text", "tag"))
+    start = round(max(0.0, item["start"] + shift), 3)
+    end = max(round(item["end"] + shift, 3), round(start + 0.001, 3))
     return Label(start, end, text, item["channel"], tag) if text else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(_UNWRITABLE.sub(" ", text).split())
 
 
 def _names_of(speakers: Mapping[str, str]) -> dict[str, str]:
     """The name of each side in files: the person's, or the side where there is none or both have the same."""
-    names = {
-        side: " ".join(_UNWRITABLE.sub(" ", "" if name.endswith(f"/{side}") else name).split())
-        for side, name in speakers.items()
-    }
+    names = {side: _one_line("" if name.endswith(f"/{side}") else name) for side, name in speakers.items()}
     count = Counter([*CHANNELS, "", *(name.casefold() for name in names.values())])
     return {side: name if count[name.casefold()] == 1 else side for side, name in names.items()}
 
@@ -148,8 +144,8 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
         return
     items = TaggedItems(source)
     for row in items.rows():
-        marks = [mark for mark in row["transcript_marks"] or () if mark["kind"] == "sound"]
-        row["sounds"] = [mark | {"label": mark["name"]} for mark in marks]
+        marks = row["transcript_marks"] or ()
+        row["sounds"] = [mark | {"label": mark["name"]} for mark in marks if mark["kind"] == "sound"]
         try:
             yield row | {"part": items.sound(row["conversation_id"])}
         except BadInput as problem:
@@ -158,24 +154,18 @@ def annotated_rows(source: Path | Version, splits: Collection[str] | None) -> It
 
 def open_annotation(row: Row, export: exports.Export) -> Annotation:
     """Return a row with its labels. Raises BadInput for one that can't be used."""
-    name, sounds = file_name(row["conversation_id"]), row["sounds"] or ()
+    name = file_name(row["conversation_id"])
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
-    if mute := sum(not (part["text"] or "").strip() for part in audible):
-        export.left_out["utterances without text"] += mute
-    spoken = [{**part, "words": words_within(row["alignments"] or (), part)} for part in audible]
-    if not (part := row.get("part")):
+    export.left_out.update("utterances without text" for part in audible if not (part["text"] or "").strip())
+    if part := row.get("part"):
+        path = from_uri(part.audio["path"])
+        relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
+        seconds, media = read_header(part.audio).seconds, (path.as_uri(), relative)
+        sound: dict[str, Any] = {"seconds": seconds, "shift": part.offset, "media": media}
+    else:
         finished, name = exports.open_conversation(row, export), f"{name}{REBUILT}"
-        url = f"./{name}.wav"
-        return annotation_of(name, spoken, finished.duration, sounds, media=(url, url), pcm=finished.pcm)
-    path = from_uri(part.audio["path"])
-    relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
-    moved, sounds = ([_moved(each, part.offset) for each in listed] for listed in (spoken, sounds))
-    return annotation_of(name, moved, read_header(part.audio).seconds, sounds, media=(path.as_uri(), relative))
-
-
-def _moved(utterance: Mapping[str, Any], shift: float) -> dict[str, Any]:
-    words = [_moved(word, shift) for word in utterance.get("words", ())]
-    return {**utterance, "words": words} | {edge: utterance[edge] + shift for edge in ("start", "end")}
+        sound = {"seconds": finished.duration, "media": (f"./{name}.wav",) * 2, "pcm": finished.pcm}
+    return annotation_of(name, audible, row["alignments"] or (), row["sounds"] or (), **sound)
 
 
 def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
@@ -187,9 +177,8 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
         for kind, labels in item.labels.items():
             lanes: list[list[Label]] = []
             for label in (label for label in labels if label.side == side):
-                lane = next((lane for lane in lanes if lane[-1].end <= label.start), None)
-                if lane is None:
-                    lanes.append(lane := [])
+                lane = next((lane for lane in lanes if lane[-1].end <= label.start), [])
+                lanes += [] if lane else [lane]
                 lane.append(label)
             for number, lane in enumerate(lanes or [[]] * (kind == KINDS[0]), 1):
                 more = f" {number}" if number > 1 else ""
@@ -207,8 +196,7 @@ def textgrid(item: Annotation) -> str:
         | {"entries": [Interval(label.start, label.end, label.text) for label in labels]}
         for name, _, labels in tiers(item)
     ]
-    grid: str = getTextgridAsStr({"xmin": 0.0, "xmax": length, "tiers": made}, "short_textgrid", True)
-    return grid
+    return str(getTextgridAsStr({"xmin": 0.0, "xmax": length, "tiers": made}, "short_textgrid", True))
 
 
 def eaf(item: Annotation) -> str:
@@ -224,14 +212,13 @@ def eaf(item: Annotation) -> str:
     for name, parent, labels in tiers(item):
         made.add_tier(name, "tag" if parent else "label", parent or None, part=name.partition("/")[0])
         for label in labels:
-            start, end = round(1000 * label.start), round(1000 * label.end)
+            span = [round(1000 * time) for time in (label.start, label.end)]
             if parent:
-                made.add_ref_annotation(name, parent, (start + end) / 2, label.text)
+                made.add_ref_annotation(name, parent, sum(span) / 2, label.text)
             else:
-                made.add_annotation(name, start, end, label.text)
-    with TemporaryDirectory() as folder:  # pympi writes to nothing but paths
-        made.to_file(f"{folder}/made.eaf", pretty=False)
-        return Path(folder, "made.eaf").read_text(encoding="utf-8")
+                made.add_annotation(name, *span, label.text)
+    document = pympi.Elan.to_adocument(made, False)
+    return str(ElementTree.tostring(document, "UTF-8", xml_declaration=True), "UTF-8")
 
 
 def _said(label: Label) -> str:

@@ -34,6 +34,9 @@ _ZOOM_NAME = re.compile(r"^([^\W_][^:()\n]{0,40}) \([^()\n]{1,40}\):(?=\s)", re.
 _DASH = re.compile(r"^-\n(?: \n)?", re.MULTILINE)  # between two who speak in one subtitle
 _MEET_NAME = re.compile(r"^\(([^\W_][^:()\n]{0,40})\)\n(?=.*\S)", re.MULTILINE)
 
+# What we call a channel whose speaker has no name, `call/left`.
+_OF_CHANNELS = tuple(f"/{channel}" for channel in CHANNELS)
+
 _KIND_OF_NUMBER = re.compile(r"(ch|chan|channel|s|spk|speaker|)[ _-]*(\d{1,2})")
 
 
@@ -69,7 +72,8 @@ def person(name: str | None) -> str | None:
     words = re.findall(r"[^\W\d_]+", name.casefold())
     if words and words[-1].isascii() and len(words[-1]) == 1:  # diarisers go on after B
         words.pop()
-    return None if explains_itself(name) or all(word in _NOBODY for word in words) else name
+    is_nobody = explains_itself(name) or name.endswith(_OF_CHANNELS) or all(word in _NOBODY for word in words)
+    return None if is_nobody else name
 
 
 def sides_of(names: Sequence[str], path: Path) -> dict[str, str]:

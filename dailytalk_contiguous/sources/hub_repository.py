@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.sources.addresses import HubChoice
 from dailytalk_contiguous.sources.channel_names import ROLES, explains_itself
 from dailytalk_contiguous.sources.recordings import LARGEST, Names, Recording, common_name, identities, shortened
-from dailytalk_contiguous.sources.transcripts import is_shared, stems_of
+from dailytalk_contiguous.sources.transcripts import OF_MANY, stems_of
 from dailytalk_contiguous.store.files import inside, write_bytes, write_text
 from dailytalk_contiguous.store.hub import TIMEOUTS, Reference, hub_errors, parse_reference
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -172,7 +172,7 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
         known = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
         if known is not None:
             beside[folder, known].append(path)
-        elif is_shared(name, ""):
+        elif OF_MANY in stems_of(name):
             shared[folder].append(path)
     return {
         path: [name for key in of_path for name in beside[key]] + shared[of_path[0][0]]

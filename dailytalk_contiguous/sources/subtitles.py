@@ -12,7 +12,6 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,10 +71,6 @@ class Subtitle(NamedTuple):
     def words(self) -> list[TimedWord]:
         return [word for line in self.lines for word in line]
 
-    @property
-    def texts(self) -> list[str]:
-        return [_text(line) for line in self.lines]
-
 
 def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
     """The records of subtitles of one `side`, or (None) of both with a speaker's name in every subtitle.
@@ -105,9 +100,9 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
                 speaker = names.setdefault(name.casefold(), name)
             said.setdefault(speaker, []).extend(rest if is_name or is_voice else line)
         for speaker, words in said.items():
-            timed = _timed(words, item) if has_times and len(said) == 1 else []
-            about = {"start": item.start, "end": item.end, "speaker": speaker}
-            yield item.position, about | {"text": _text(words), "words": timed}
+            is_timed = has_times and len(said) == 1 and all(word.start is not None for word in words[1:])
+            about = {"start": item.start, "end": item.end, "speaker": speaker, "text": _text(words)}
+            yield item.position, about | {"words": [word._asdict() for word in words if is_timed]}
 
 
 def _text(words: Iterable[TimedWord]) -> str:
@@ -125,47 +120,29 @@ def _named(line: Sequence[TimedWord]) -> tuple[str, bool, Sequence[TimedWord]]:
     return " ".join((match["voice"] or match["name"]).split()), bool(match["voice"]), said
 
 
-def _timed(words: Sequence[TimedWord], cue: Subtitle) -> list[dict[str, Any]]:
-    """The words of a subtitle with the times inside it; none if one has none, or these run backwards."""
-    starts = [cue.start if words[0].start is None else words[0].start, *(word.start for word in words[1:])]
-    known = [cue.start, *(start for start in starts if start is not None), cue.end]
-    if len(known) != len(words) + 2 or known != sorted(known):
-        return []
-    return [
-        {"word": word.word, "start": start, "end": following if word.end is None else word.end}
-        for word, start, following in zip(words, known[1:], known[2:], strict=False)
-    ]
-
-
 def _read(path: Path) -> list[Subtitle]:
-    """The subtitles that have text, by rising start."""
-    text = with_colons(read_text(path))
-    subtitles = [
-        Subtitle(f"subtitle {number}", start, end, _lines(raw))
-        for number, (start, end, raw) in enumerate(_split(path, text), 1)
-    ]
-    shown = _unrolled([*_sung([item for item in subtitles if item.lines])])
-    return sorted(shown, key=lambda item: (item.start, item.end))
-
-
-def _split(path: Path, text: str) -> Iterator[tuple[float, float, str]]:
-    """Start, end and text of the cues of SubRip and WebVTT.
+    """The subtitles that have text, by rising start.
 
     A text of SubRip goes on to the next times, or to the number above them where the first cue has one; one of
     WebVTT to an empty line.
     """
+    text = with_colons(read_text(path))
     if cut := _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip()):
         raise broken(path, f"breaks off in the times {quoted(cut[0])}", "save the file again")
     is_vtt = text.lstrip().startswith("WEBVTT") or path.suffix.lower() == ".vtt"
     is_indexed = not is_vtt and re.match(r"\s*\d+\s*\n.*-->", text)
     index = r"(?:^[^\S\n]*\d+[^\S\n]*\n\s*)?" if is_indexed else ""
     _, *parts = re.split(rf"(?m){index}^(.*-->.*)$\n?", text)
-    for number, (times, said) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
+    subtitles = list[Subtitle]()
+    for number, (times, raw) in enumerate(zip(parts[::2], parts[1::2], strict=True), 1):
         match = _TIMES.fullmatch(times.strip())
         if match is None:
             reason = f"subtitle {number} has no start and end time: {quoted(times.strip())}"
             raise broken(path, reason, "write 00:01:02.500 --> 00:01:04.000, with a comma in SubRip")
-        yield _seconds(match[1]), _seconds(match[2]), re.split("(?m)^$", said, maxsplit=1)[0] if is_vtt else said
+        lines = _lines(re.split("(?m)^$", raw, maxsplit=1)[0] if is_vtt else raw)
+        if lines:
+            subtitles.append(Subtitle(f"subtitle {number}", _seconds(match[1]), _seconds(match[2]), lines))
+    return sorted(_unrolled([*_sung(subtitles)]), key=lambda item: (item.start, item.end))
 
 
 def _seconds(clock: str) -> float:
@@ -205,9 +182,6 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
     for cue in subtitles:
         text, lit = _text(cue.words), _lit(cue)
         run, at = open_runs.get(text, ([], -1))
-        if any(word.start is not None for word in cue.words):
-            runs.append([cue])
-            continue
         if not run or cue.start - run[-1].end > _NEXT_CUE or (lit and lit[0] < at):
             runs.append(run := [])
             at = -1
@@ -227,18 +201,20 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
 
 
 def _lit(cue: Subtitle) -> list[int]:
-    """The numbers of the words that are highlighted."""
-    return [number for number, word in enumerate(cue.words) if word.is_lit]
+    """The numbers of the words that are highlighted; in a cue with times inside, a highlight says nothing."""
+    has_times = any(word.start is not None for word in cue.words)
+    return [number for number, word in enumerate(cue.words) if word.is_lit and not has_times]
 
 
 def _unrolled(subtitles: Sequence[Subtitle]) -> list[Subtitle]:
     """Rolling captions without the lines that the cue before has shown; all others as they are."""
-    carried = [0] * len(subtitles)
-    for number, (before, cue) in enumerate(pairwise(subtitles), 1):
-        sizes = range(len(cue.lines), 0, -1)
-        carried[number] = next((n for n in sizes if before.texts[-n:] == cue.texts[:n]), 0)
+    texts = [[_text(line) for line in cue.lines] for cue in subtitles]
+    carried = [
+        next((count for count in range(len(lines), 0, -1) if before[-count:] == lines[:count]), 0)
+        for before, lines in zip([[], *texts], texts, strict=False)
+    ]
     # Others may say a line again; that it stays above a new one is what captions do.
-    n_rolling = sum(0 < count < len(cue.lines) for count, cue in zip(carried, subtitles, strict=True))
+    n_rolling = sum(0 < count < len(lines) for count, lines in zip(carried, texts, strict=True))
     if n_rolling < max(2, _ROLLING_SHARE * (len(subtitles) - 1)):
         return [*subtitles]
     new = [cue._replace(lines=cue.lines[count:]) for cue, count in zip(subtitles, carried, strict=True)]

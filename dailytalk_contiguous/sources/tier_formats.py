@@ -3,10 +3,11 @@
 Both libraries read what they can of a damaged file, so what was read is counted against what the file declares.
 """
 
+import itertools
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pympi
@@ -43,8 +44,6 @@ _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
 
-SAVE_AGAIN, SAVE_EAF = "save it from Praat again, as a text file", "save it from ELAN again"
-
 #: Start, end and text.
 Interval = tuple[float, float, str]
 
@@ -68,122 +67,111 @@ class Tier(NamedTuple):
     def is_own(self) -> bool:
         return OWN_TIER.fullmatch(self.name) is not None
 
+    @property
+    def holds_words(self) -> bool:
+        """Whether its labels are words, by its name, else by what they hold; utterances otherwise."""
+        kinds = re.findall(r"\b(?:word|utt)", self.name.casefold().replace("_", " "))
+        texts = [text for *_, text in self.labels if text.casefold() not in LABELS]
+        if kinds or not texts:
+            return "word" in kinds
+        return sum(len(text.split()) == 1 for text in texts) >= WORD_TIER_SHARE * len(texts)
 
-def read_eaf(path: Path) -> list[Tier]:
-    """The tiers of an ELAN file. Times that it leaves open are spread evenly between those that it has.
 
-    Raises BadInput.
-    """
-    text = read_text(path)
+def read_tiers(path: Path) -> list[Tier]:
+    """The tiers of intervals of a TextGrid or an ELAN file. Raises BadInput."""
+    text, is_elan = read_text(path), path.suffix.lower() == ".eaf"
+    try:
+        return [*(_tiers_of_elan(path, text) if is_elan else _tiers_of_praat(text))]
+    except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
+        cause = (error.__context__ if is_elan else None) or error
+        reason = f"can't be read by {'pympi' if is_elan else 'praatio'} ({type(cause).__name__}: {cause})"
+        remedy = "save it from ELAN again" if is_elan else "save it from Praat again, as a text file"
+        raise broken(path, reason, remedy) from None
+
+
+def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
+    """Times that an ELAN file leaves open are spread evenly between those that it has."""
     eaf = pympi.Elan.Eaf(author="")
     eaf.remove_tier("default")
     eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
-    try:
-        pympi.Elan.parse_eaf(str(path), eaf, True)
-        tiers = _tiers_of(eaf)
-    except Exception as error:  # a plain Exception for what is no XML, and whatever its content leads to
-        cause = error.__context__ or error
-        raise broken(path, f"can't be read by pympi ({type(cause).__name__}: {cause})", SAVE_EAF) from None
-    declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
-        raise broken(path, f"has {declared} annotations, of which {missing} have the id of another", SAVE_EAF)
-    return tiers
-
-
-def _tiers_of(eaf: pympi.Elan.Eaf) -> list[Tier]:
-    timed: dict[str, tuple[float, float]] = {}
+    pympi.Elan.parse_eaf(str(path), eaf, True)
     if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
         raise ValueError(f"it counts time in {quoted(unit)}, not in milliseconds")
+    declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
+    if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
+        raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
+    timed: dict[str, tuple[float, float]] = {}
+    clock = pd.Series(eaf.timeslots, dtype=float) / 1000
     for name, (aligned, _, _, _) in eaf.tiers.items():
-        slots = {slot for span in aligned.values() for slot in span[:2]}
-        known = {slot: time for slot, time in eaf.timeslots.items() if slot in slots}
-        times = (pd.Series(known, dtype=float) / 1000).interpolate(limit_area="inside")
+        slots = [slot for span in aligned.values() for slot in span[:2]]
+        times = clock[clock.index.isin(slots)].interpolate(limit_area="inside")
         if times.hasnans:
             raise ValueError(f"no times at the ends of the tier {quoted(name)}")
         timed |= {key: (float(times[span[0]]), float(times[span[1]])) for key, span in aligned.items()}
     # pympi itself finds no owner that is a part of another annotation, such as a word.
     owner_of = {key: entry[0] for _, refs, _, _ in eaf.tiers.values() for key, entry in refs.items()}
-    tiers = []
     for name, (aligned, refs, about, _) in eaf.tiers.items():
-        labels = [(*timed[key], entry[2].strip()) for key, entry in aligned.items()]
-        of_owner: dict[str, list[str]] = {}  # in parts, such as its words, of which only the whole has times
-        for key, entry in refs.items():
+        of_owner = {key: [entry[2].strip()] for key, entry in aligned.items()}
+        for key, entry in refs.items():  # parts, such as its words, of what alone has times
             owner = key
             for _ in range(MOST_OWNERS):
                 owner = owner_of.get(owner, owner)
             of_owner.setdefault(owner, []).append(entry[1].strip())
-        labels += [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
-        kind = about.get("LINGUISTIC_TYPE_REF", "")
-        tiers.append(Tier(name, labels, about.get("PARTICIPANT", ""), kind))
-    return tiers
+        labels = [(*timed[owner], " ".join(texts)) for owner, texts in of_owner.items()]
+        yield Tier(name.strip(), labels, about.get("PARTICIPANT", ""), about.get("LINGUISTIC_TYPE_REF", ""))
 
 
-def read_tiers(path: Path) -> list[Tier]:
-    """The interval tiers of a TextGrid. Raises BadInput."""
-    text = read_text(path)
-    try:
-        tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
-        intervals = [
-            Tier(tier["name"], [(float(x.start), float(x.end), x.label.strip()) for x in tier["entries"]])
-            for tier in tiers
-            if tier["class"] == "IntervalTier"
-        ]
-    except Exception as error:
-        raise broken(path, f"can't be read by praatio ({error or type(error).__name__})", SAVE_AGAIN) from None
-    declared = [int(size) for size in _DECLARED.findall(text)]
-    count = _DECLARED_TIERS.search(text)
+def _tiers_of_praat(text: str) -> Iterator[Tier]:
+    tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
+    declared, count = [int(size) for size in _DECLARED.findall(text)], _DECLARED_TIERS.search(text)
     is_whole = [len(tier["entries"]) for tier in tiers] == declared and count and int(count[1]) == len(tiers)
     if not is_whole or _NEGATIVE.search(text):
-        reason = "breaks off, has other numbers of tiers and labels than it says, or times before 0"
-        raise broken(path, reason, SAVE_AGAIN)
-    return intervals
+        raise ValueError("it breaks off, has other numbers of tiers and labels than it says, or times before 0")
+    for tier in tiers:
+        if tier["class"] == "IntervalTier":
+            labels = [(float(x.start), float(x.end), x.label.strip()) for x in tier["entries"]]
+            yield Tier(tier["name"].strip(), labels)
 
 
-def speech_tiers(path: Path, tiers: Iterable[Tier], wanted: Collection[str] = ()) -> tuple[list[Tier], list[str]]:
-    """The tiers of speech, by type words or utterances, and the names of the other ones that have labels.
+def tier_records(
+    path: Path, wanted: Collection[str], left: dict[str, list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The labels of the tiers of speech as records; the names of the other ones that have labels go to `left`.
 
     Tiers called `wanted`, or of these linguistic types, are speech where there are some. Otherwise a tier is none
     that is named for something else (phones, glosses, gestures; of our own exports tags, sounds), or that has less
     than `SPEECH_SHARE` of the different words of another tier of the speaker. Where a speaker has words and
     utterances, the words count. Raises BadInput where it is unclear.
     """
-    tiers = [tier for tier in tiers if any(label for _, _, label in tier.labels)]
+    tiers = [tier for tier in read_tiers(path) if any(text for *_, text in tier.labels)]
     names = {name.casefold() for name in wanted}
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     of_speaker: dict[str, list[Tier]] = {}
-    for tier in chosen or [tier for tier in tiers if not _is_about_speech(tier)]:
-        own = OWN_TIER.fullmatch(tier.name.strip())
+    for tier in chosen or tiers:
+        own, (kind, _, of_name) = OWN_TIER.fullmatch(tier.name), tier.name.partition("@")
+        kinds = re.findall(r"[^\W_]+", f"{kind} {tier.type}".casefold())
+        is_other = own[2] in ("tags", "sounds") if own else any(map(_ABOUT_SPEECH.fullmatch, kinds))
+        if is_other and not chosen:
+            continue
         tokens = re.findall(r"[^\W_]+", tier.name)
-        speaker = tier.speaker or (own and own[1]) or tier.name.rpartition("@")[2] * ("@" in tier.name)
-        speaker = speaker or " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
-        speaker = " ".join(speaker.split())
-        kind = "words" if _holds_words([token.casefold() for token in tokens], tier.labels) else "utterances"
-        of_speaker.setdefault(speaker.casefold(), []).append(tier._replace(speaker=speaker, type=kind))
-    speech: list[Tier] = []
+        rest = " ".join(token for token in tokens if not _KIND_OF_TIER.fullmatch(token.casefold()))
+        speaker = " ".join((tier.speaker or (own and own[1]) or of_name or rest).split())
+        of_speaker.setdefault(speaker.casefold(), []).append(tier._replace(speaker=speaker))
+    used = set[str]()
     for entries in of_speaker.values():
         most = max(entry.n_words for entry in entries)
         full = [entry for entry in entries if entry.is_own or entry.n_words >= SPEECH_SHARE * most]
-        full = [entry for entry in full if entry.type == "words"] or full
+        of_words = [entry for entry in full if entry.holds_words]
+        full = of_words or full
         if len(full) > 1 and not all(entry.is_own for entry in full):
             several = " and ".join(quoted(entry.name) for entry in full[:3])
-            reason = f"has several tiers of {full[0].type} for {quoted(full[0].speaker)}: {several}"
+            kind = "words" if of_words else "utterances"
+            reason = f"has several tiers of {kind} for {quoted(full[0].speaker)}: {several}"
             raise broken(path, reason, "name the right one with --tier")
-        speech += full
-    used = {entry.name for entry in speech}
-    return speech, [tier.name for tier in tiers if tier.name not in used]
-
-
-def _is_about_speech(tier: Tier) -> bool:
-    if own := OWN_TIER.fullmatch(tier.name.strip()):
-        return own[2] not in ("utterances", "words")
-    tokens = re.findall(r"[^\W_]+", f"{tier.name.partition('@')[0]} {tier.type}".casefold())
-    return any(map(_ABOUT_SPEECH.fullmatch, tokens))
-
-
-def _holds_words(name_tokens: Sequence[str], intervals: Sequence[Interval]) -> bool:
-    texts = [text for *_, text in intervals if text.casefold() not in LABELS]
-    if any(token.startswith("word") for token in name_tokens):
-        return True
-    if any(token.startswith("utt") for token in name_tokens) or not texts:
-        return False
-    return sum(len(text.split()) == 1 for text in texts) >= WORD_TIER_SHARE * len(texts)
+        used |= {entry.name for entry in full}
+        for start, end, text in itertools.chain.from_iterable(entry.labels for entry in full):
+            about = {"start": start, "end": end, "speaker": entries[0].speaker}
+            if text:
+                yield quoted(text), about | {"word" if of_words else "text": text}
+    if others := [tier.name for tier in tiers if tier.name not in used]:
+        left[path.name] = others

@@ -10,7 +10,6 @@ import itertools
 import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
@@ -21,10 +20,10 @@ import numpy as np
 from dailytalk_contiguous.core.cues import Cue, are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import WordRow, join_words
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, WordRow, join_words
 from dailytalk_contiguous.sources.subtitles import subtitle_records
-from dailytalk_contiguous.sources.tier_formats import Tier, read_eaf, read_tiers, speech_tiers
-from dailytalk_contiguous.sources.transcript_marks import mark_of, without_marks
+from dailytalk_contiguous.sources.tier_formats import tier_records
+from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
 from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 
 #: Words of one speaker with more than this many seconds between them belong to different cues.
@@ -49,6 +48,8 @@ COLUMNS = {
     ),
 }
 
+_NUMBERS = ("start", "duration", "probability")
+
 #: What lhotse and NeMo call a file with lines of many recordings: cuts_supervisions_train.jsonl.gz, manifest.json.
 SHARED = re.compile(r".*(?:supervisions|manifest).*\.(?:json|jsonl|jsonl\.gz)", re.IGNORECASE)
 
@@ -61,35 +62,8 @@ _PROBLEM = "\0problem"
 #: What a record raises in which something has another type than it should.
 _MISFITS = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
-#: The columns of a word that is a list: those of lhotse's alignments.
-_WORD_COLUMNS = ("word", "start", "duration", "probability")
-
-
-class Passage(NamedTuple):
-    """A stretch of speech in a file.
-
-    `text` None: words that are in no sentence (`words` has them), or, without words, a turn of which only the
-    speaker is known. `channel` and `speaker` are the file's names for them, `recording` that of its recording,
-    `language` an ISO 639 code; None where it has none. `position` is that in the file ("line 12");
-    `start` and `end` are seconds of the recording.
-    """
-
-    position: str
-    start: float
-    end: float
-    text: str | None
-    words: list[WordRow]
-    channel: str | None = None
-    speaker: str | None = None
-    recording: str | None = None
-    language: str | None = None
-
-
 #: A part of a file as a dict, with its position in it.
 TranscriptRecord = tuple[str, Mapping[str, Any]]
-
-#: Chooses among the recordings that a file names.
-Pick = Callable[[Iterable[str]], Sequence[str]]
 
 
 def field_of(item: Mapping[str, Any], field: str) -> Any:
@@ -97,8 +71,12 @@ def field_of(item: Mapping[str, Any], field: str) -> Any:
     return next((item[key] for key in KEYS.get(field, (field,)) if item.get(key) is not None), None)
 
 
-def passages_of(position: str, item: Mapping[str, Any]) -> list[Passage]:
-    """A record as passages: one, or where its words have several speakers, one for each turn.
+def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
+    """A record as cues (`core.schema.CUE`): one, or where its words have several speakers, one for each turn.
+
+    `channel` and `speaker` are the file's names. A turn of which only the speaker is known has neither text nor
+    words. Marks of what is no word are cues of their own after it, with a `mark` and no text; those of silence are
+    gaps.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
@@ -106,52 +84,52 @@ def passages_of(position: str, item: Mapping[str, Any]) -> list[Passage]:
     """
     if problem := item.get(_PROBLEM):
         raise problem
-    start, end = _span(item)
-    text, language = field_of(item, "text"), field_of(item, "language")
-    text = None if text is None else " ".join(text.split())
-    channel, speaker, recording = (
-        None if (value := field_of(item, field)) is None else str(value)
-        for field in ("channel", "speaker", "recording")
-    )
-    code = language if isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language) else None
-    whole = Passage(position, start, end, text, [], channel, speaker, recording, code)
-    if "word" in item:
-        return [whole._replace(text=None, words=[_word(item, (start, end))])]
+    (start, end), text, language = _span(*_times(item)), field_of(item, "text"), field_of(item, "language")
+    is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
+    about = {"language": language if is_code else None, "mark": None, "mark_kind": None}
     turns = [
         (name, [word for _, word in turn])
-        for name, turn in itertools.groupby(_words_of(item, whole), key=itemgetter(0))
+        for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0))
     ]
-    passages = []
-    for name, words in turns or [(speaker, list[WordRow]())]:
+    for name, words in turns or [(item.get("speaker"), list[WordRow]())]:
         if len(turns) > 1:
             start, end = min(word["start"] for word in words), max(word["end"] for word in words)
-        joined = join_words(word["word"] for word in words)
-        said = joined if len(turns) > 1 or (text is None and words) else text
-        is_spelled = said is not None and _letters(said) == _letters(joined)
+        joined = join_words(word["word"] for word in words) if words else None
+        said = joined if text is None or len(turns) > 1 else " ".join(text.split())
+        is_spelled = _letters(said or "") == _letters(joined or "")
         words = words if is_spelled and are_word_times(words, start, end) else []
-        passages.append(whole._replace(start=start, end=end, text=said, words=words, speaker=name))
-    return passages
+        labels = {"channel": item.get("channel"), "speaker": name}
+        about |= {key: None if label is None else str(label) for key, label in labels.items()}
+        cue: Cue = {"start": start, "end": end, "text": said, "words": words} | about
+        yield from _parted(cue, "word" in item) if said else [cue]
 
 
-def _words_of(item: Mapping[str, Any], whole: Passage) -> Iterator[tuple[str | None, WordRow]]:
-    """Who says each word of a record, and the words, whatever list they are in.
+def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tuple[Any, WordRow]]:
+    """Who says each word of a record, and the words; a record may be one itself.
 
     Those without times, as WhisperX gives numbers, share what is free between their neighbours.
     """
-    alignment = item.get("alignment")
-    entries = item.get("words") or (alignment.get("word") if isinstance(alignment, dict) else alignment) or []
-    words = [
-        dict(zip(_WORD_COLUMNS, entry, strict=False)) if isinstance(entry, list) else entry for entry in entries
+    words = [item] if "word" in item else item.get("words") or []
+    # Word `n` is from `n` to `n + 1` on the axis along which the times that words lack are interpolated.
+    known = [
+        (number + edge, time)
+        for number, word in enumerate(words)
+        for edge, time in enumerate(_times(word))
+        if is_number(time, 0, LATEST)
     ]
-    spans = {number: _span(word) for number, word in enumerate(words) if _times(word) != (None, None)}
-    # Word `n` is from `n` to `n + 1` on the axis along which the times of others are interpolated.
-    known = [(number + edge, span[edge]) for number, span in spans.items() for edge in (0, 1)]
-    axis, times = zip((0, whole.start), *known, (len(words), whole.end), strict=True)
+    axis, times = zip((0, start), *known, (len(words), end), strict=True)
     for number, word in enumerate(words):
-        first, last = np.interp([number, number + 1], axis, times).round(6).tolist()
-        speaker = word.get("speaker", whole.speaker)
-        span = spans.get(number, (min(first, last), last))  # neighbours may overlap
-        yield None if speaker is None else str(speaker), _word(word, span)
+        first, last = _times(word)
+        free = np.interp([number, number + 1], axis, times).round(6).tolist()
+        last = max(first or 0.0, free[1]) if last is None else last  # neighbours may overlap
+        probability = field_of(word, "probability")
+        text, span = " ".join(word["word"].split()), _span(min(free[0], last) if first is None else first, last)
+        if not text:
+            raise ValueError("it has a word without a letter")
+        # CTM may have log likelihoods.
+        sure = probability if is_number(probability, 0, 1) else None
+        row = {"word": text, "start": span[0], "end": span[1], "probability": sure}
+        yield word.get("speaker", item.get("speaker")), row
 
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
@@ -160,37 +138,54 @@ def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
     return start, round(start + duration, 6) if end is None and duration is not None else end
 
 
-def _span(item: Mapping[str, Any]) -> tuple[float, float]:
-    start, end = _times(item)
+def _span(start: Any, end: Any) -> tuple[float, float]:
     if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
         raise ValueError(f"its times are {quoted(start)} to {quoted(end)}")
     return float(start), float(end)
-
-
-def _word(item: Mapping[str, Any], times: tuple[float, float]) -> WordRow:
-    """A `core.utterance.WORD`, without a probability on another scale: CTM may have log likelihoods."""
-    word, probability = " ".join(item["word"].split()), field_of(item, "probability")
-    if not word:
-        raise ValueError("it has a word without a letter")
-    sure = probability if is_number(probability, 0, 1) else None
-    return {"word": word, "start": times[0], "end": times[1], "probability": sure}
 
 
 def _letters(text: str) -> str:
     return "".join(filter(str.isalnum, without_marks(text))).casefold()
 
 
-def cues_of_words(channel: str, words: Sequence[WordRow]) -> list[Cue]:
-    """Words of one speaker, in any order, as cues split at pauses of more than `CUE_GAP` seconds."""
+def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
+    """A cue without its marks (with an empty text if it has nothing else), and its marks as cues.
+
+    These are where they are in the text between the words that have times.
+    """
+    text, words = cue["text"], cue["words"]
+    whole = [(0, len(text), mark)] if (mark := mark_of(text)) else []
+    spans = whole if is_word else [*marks_in(text)]
+    outside = [
+        token.span()
+        for token in re.finditer(r"\S+", text)
+        if not any(first < token.end() and token.start() < last for first, last, _ in spans)
+    ]
+    spoken = [word for word in words if not mark_of(word["word"])]
+    timed = [*zip(outside, spoken, strict=True)] if len(outside) == len(spoken) else []
+    yield cue | {"text": without_marks(text), "words": [word for _, word in timed]} if spans else cue
+    letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
+    times = [cue["start"], *(word[edge] for _, word in timed for edge in ("start", "end")), cue["end"]]
+    for first, last, mark in spans:
+        start, end = np.interp([first, last], letters, times).tolist()
+        if mark.kind != SILENCE:
+            span = {"start": start, "end": max(end, start + SHORTEST_WORD)}
+            yield cue | span | {"text": None, "words": [], "mark": mark.name, "mark_kind": mark.kind}
+
+
+def joined_words(words: Iterable[Cue]) -> list[Cue]:
+    """Cues of a word each, in any order, as those of a speaker up to a pause of more than `CUE_GAP` seconds."""
     cues: list[Cue] = []
-    for word in sorted(words, key=lambda word: (word["start"], word["end"])):
-        if not cues or word["start"] - cues[-1]["end"] > CUE_GAP:
-            cues.append({"channel": channel, "start": word["start"], "end": word["end"], "words": []})
-        cues[-1]["words"].append(word)
-        cues[-1]["end"] = max(cues[-1]["end"], word["end"])
-    for cue in cues:
-        cue["text"] = join_words(word["word"] for word in cue["words"])
-    return cues
+    latest: dict[tuple[str | None, str | None], Cue] = {}
+    for word in sorted(words, key=itemgetter("start", "end")):
+        speaker = word["channel"], word["speaker"]
+        cue = latest.get(speaker)
+        if cue is None or word["start"] - cue["end"] > CUE_GAP:
+            cue = latest[speaker] = word | {"words": []}
+            cues.append(cue)
+        cue["words"] += word["words"]
+        cue["end"] = max(cue["end"], word["end"])
+    return [cue | {"text": join_words(word["word"] for word in cue["words"])} for cue in cues]
 
 
 # NIST's lines
@@ -207,12 +202,11 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
         if not least <= len(fields) <= len(columns):
             reason = f"line {number} has {len(fields)} fields, not {least} to {len(columns)}"
             raise broken(path, reason, "save the file again, one record a line")
-        item: dict[str, Any] = {
-            name: field for name, field in zip(columns, fields, strict=False) if field.upper() != "<NA>"
+        item: dict[str, Any] = {  # what is no number counts where it is needed
+            name: float(field) if name in _NUMBERS and NUMBER.fullmatch(field) else field
+            for name, field in zip(columns, fields, strict=False)
+            if field.upper() != "<NA>"
         }
-        for name in ("start", "duration", "probability"):
-            if NUMBER.fullmatch(item.get(name, "")):  # what is no number counts where it is needed
-                item[name] = float(item[name])
         if suffix == ".ctm":
             item["word"] = word = item.get("word", "").replace("<space>", " ")
             is_said = bool(mark_of(word)) or item.get("kind", "").casefold() not in _NO_WORDS
@@ -225,8 +219,7 @@ def _lines(path: Path) -> Iterator[TranscriptRecord]:
 # JSON
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """A kind of JSON: what it looks like, the list of an object that has its items, and names that each has.
 
     `record` makes a record of an item. It raises ValueError for one that is none.
@@ -240,19 +233,18 @@ class Document:
 
     def items(self, data: Any) -> list[Any] | None:
         """The items of a document of this kind; None for any other."""
-        if isinstance(data, dict):
-            held = data.get(self.holder)
-            return held if isinstance(held, list) else None
-        first = data[0] if isinstance(data, list) and data else None
-        return data if self.names and isinstance(first, dict) and first.keys() >= {*self.names} else None
+        match data:
+            case {self.holder: [*items]}:
+                return items
+            case [{**first}, *_] if self.names and first.keys() >= {*self.names}:
+                return [*data]
+        return None
 
 
 def _own(item: dict[str, Any]) -> dict[str, Any]:
     if item["channel"] not in CHANNELS:
         raise ValueError("its channel is not left or right")
-    # NAME/left is no name of a person, but the channel of a recording.
-    is_name = isinstance(item.get("speaker"), str) and not item["speaker"].endswith(f"/{item['channel']}")
-    return item if is_name else item | {"speaker": None}
+    return item
 
 
 def _moshi(item: Any) -> dict[str, Any]:
@@ -265,7 +257,9 @@ def _lhotse(item: dict[str, Any]) -> dict[str, Any]:
     """A `SupervisionSegment`; the words of its alignment have times of the recording, too."""
     channels = item.get("channel", 0)
     channels = channels if isinstance(channels, list) else [channels]
-    return item | {"channel": f"ch{channels[0]}" if len(channels) == 1 else None}
+    entries = (item.get("alignment") or {}).get("word") or []
+    words = [dict(zip(("word", "start", "duration", "probability"), entry, strict=False)) for entry in entries]
+    return item | {"channel": f"ch{channels[0]}" if len(channels) == 1 else None, "words": words or None}
 
 
 #: Every kind of JSON that is read, the most telling names first.
@@ -304,57 +298,41 @@ def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
     text, title = read_text(path), f"transcript {shown(path)}"
     about: dict[str, Any] = {}
-    numbers: Iterator[int] = itertools.count(1)
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
-        data, noun = parse_json(text, title, nan=True), "item"
+        data = parse_json(text, title, nan=True)
+        positions: Iterable[str] = map("item {}".format, itertools.count(1))
         if isinstance(data, dict):
             about["language"] = data.get("language")
     else:
-        lines = [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
-        data, noun = [parse_json(line, f"{title}: line {n}", nan=True) for n, line in lines], "line"
-        numbers = (n for n, _ in lines)
+        lines = {f"line {number}": line for number, line in enumerate(text.split("\n"), 1) if line.strip()}
+        data = [parse_json(line, f"{title}: {position}", nan=True) for position, line in lines.items()]
+        positions = lines
     kind = next((kind for kind in DOCUMENTS if kind.items(data) is not None), None)
     if kind is None:
         if data == [] or SHARED.fullmatch(path.name):
             return
         shapes = "; ".join(f"{kind.name}: {kind.shape}" for kind in DOCUMENTS)
         raise broken(path, "is no known kind of transcript", f"give one ({shapes}), or take the file away")
-    for number, item in zip(numbers, kind.items(data) or [], strict=False):
+    for position, item in zip(positions, kind.items(data) or [], strict=False):
         try:
             record = about | {**kind.record(item)}
-            if all(field_of(record, field) is None for field in ("text", "word", "words", "alignment")):
+            if all(field_of(record, field) is None for field in ("text", "word", "words")):
                 raise ValueError("it has no text")
         except _MISFITS as error:  # of a file of many recordings it is one's alone
             named = field_of(item, "recording") if isinstance(item, dict) else None
             record = {"recording_id": named, _PROBLEM: error}
-        yield f"{noun} {number}", record
+        yield position, record
 
 
 # Of all formats
 
 
-def _tiers(
-    path: Path, read: Callable[[Path], list[Tier]], wanted: Collection[str], left: dict[str, list[str]] | None
-) -> Iterator[TranscriptRecord]:
-    """The labels of the tiers of speech; the names of other tiers go to `left`."""
-    speech, others = speech_tiers(path, read(path), wanted)
-    if others and left is not None:
-        left[path.name] = others
-    names: dict[str, str] = {}
-    for tier in speech:
-        speaker = names.setdefault(tier.speaker.casefold(), tier.speaker)
-        field = "word" if tier.type == "words" else "text"
-        for start, end, text in tier.labels:
-            if text:
-                yield quoted(text), {"start": start, "end": end, field: text, "speaker": speaker}
-
-
 #: What reads each format, by the ending of its files in lower case.
-FORMATS: dict[str, Callable[..., Iterable[Any]]] = {
+FORMATS: dict[str, Callable[..., Iterable[TranscriptRecord]]] = {
     ".srt": subtitle_records,
     ".vtt": subtitle_records,
-    ".textgrid": read_tiers,
-    ".eaf": read_eaf,
+    ".textgrid": tier_records,
+    ".eaf": tier_records,
     ".ctm": _lines,
     ".rttm": _lines,
     ".json": _json,
@@ -368,14 +346,14 @@ def ending_of(name: str) -> str | None:
     return next((name[-len(ending) :] for ending in FORMATS if name.lower().endswith(ending)), None)
 
 
-def read_passages(
+def read_cues(
     path: Path,
     side: str | None,
-    pick: Pick,
+    pick: Callable[[Iterable[str]], Sequence[str]],
     wanted: Collection[str] = (),
     left: dict[str, list[str]] | None = None,
-) -> list[Passage]:
-    """The passages of a transcript of a format of `FORMATS`.
+) -> list[Cue]:
+    """The cues of a transcript of a format of `FORMATS`, as `cues_of` makes them, with its names of channels.
 
     Args:
         side: the side in its name, by which a subtitle without a name is that of one speaker.
@@ -385,22 +363,27 @@ def read_passages(
     Raises BadInput.
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
-    passages, position = list[Passage](), "its text"
+    position = "its text"
+    cues, words = list[Cue](), list[Cue]()
     try:
         if read is subtitle_records:
             records: Iterable[TranscriptRecord] = read(path, side)
-        elif read in (read_tiers, read_eaf):
-            records = _tiers(path, read, wanted, left)
+        elif read is tier_records:
+            records = read(path, wanted, {} if left is None else left)
         else:
             with _LOCK:  # recordings are read side by side, and a file of many may be large
                 groups = _by_recording(read, path, path.stat().st_mtime_ns)
                 records = [record for name in pick(groups) for record in groups[name]]
-        for position, item in records:
-            passages += passages_of(position, item)
+        for position, item in records:  # noqa: B007 (an error names it)
+            if "word" in item:
+                words += cues_of(item)
+            else:
+                cues += cues_of(item)
     except _MISFITS as error:
         remedy = "give it texts, and seconds from the start of the recording, the end not before the start"
         raise broken(path, f"{position} can't be used ({error})", remedy) from None
-    return passages
+    cues += [cue for cue in words if not cue["text"]]
+    return cues + joined_words(cue for cue in words if cue["text"])
 
 
 @lru_cache(maxsize=2)

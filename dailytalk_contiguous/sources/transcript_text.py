@@ -16,18 +16,17 @@ def broken(path: Path, reason: str, remedy: str) -> BadInput:
     return BadInput(f"transcript {shown(path)}: {reason}", remedy)
 
 
-def read_packed(path: Path) -> bytes:
-    """The bytes of a file; of `.gz` unpacked. Raises BadInput."""
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF; of `.gz` unpacked.
+
+    Raises BadInput.
+    """
     try:
         data = read_bytes(path, "check the file, its size and its permissions", MOST_BYTES)
-        return unpack_gzip(data, shown(path), "save the file again") if path.suffix.lower() == ".gz" else data
+        if path.suffix.lower() == ".gz":
+            data = unpack_gzip(data, shown(path), "save the file again")
     except BadInput as error:
         raise BadInput(f"transcript {error.reason}", error.remedy) from None
-
-
-def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, or in UTF-16 with its mark as Praat writes it, with LF. Raises BadInput."""
-    data = read_packed(path)
     encoding = "utf-8-sig"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"

@@ -6,31 +6,22 @@ speech would put every word into the dataset twice, so they are rejected rather 
 """
 
 import math
-import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import accumulate
 from operator import eq
 from pathlib import Path, PurePosixPath
 from typing import Any
-
-import numpy as np
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.cues import Cue
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
+from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
-from dailytalk_contiguous.sources.transcript_formats import (
-    SHARED,
-    Passage,
-    cues_of_words,
-    ending_of,
-    read_passages,
-)
-from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
+from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
 from dailytalk_contiguous.sources.transcript_text import broken
 from dailytalk_contiguous.store.work_folder import TRANSCRIPT
 
@@ -40,8 +31,8 @@ REFERENCE = ".reference.json"
 #: Times up to so many times the length of a recording are words beyond its end; later ones are no seconds.
 MOST_BEYOND = 20.0
 
-#: What a cue has of the passage with its text.
-_OF_CUES = ("start", "end", "text", "words", "language")
+#: Stands for a recording of any name.
+OF_MANY = ""
 
 # The one channel of a recording that was not split into two; it does not identify a speaker.
 _ANY_CHANNEL = frozenset({"0", "1", "ch0"})
@@ -62,15 +53,81 @@ def find_transcripts(audio_file: Path, folder: Path | None, relative: Path) -> l
         relative: path of the recording inside the folder of recordings.
     """
     if folder is not None and folder.is_file():
-        return [folder] if audio_file.stem in stems_of(folder.name) or is_of_many(folder) else []
+        return [folder] if {audio_file.stem, OF_MANY} & {*stems_of(folder.name)} else []
     if folder is None:
         return _named_like(audio_file, audio_file.parent)
     return _named_like(audio_file, folder / relative.parent) or _named_like(audio_file, folder)
 
 
-def is_of_many(path: Path) -> bool:
-    """Whether a file may be the transcript of many recordings."""
-    return path.is_file() and is_shared(path.name, "")
+def stems_of(name: str) -> list[str]:
+    """Stems of the recordings that a file of this name may be the transcript of; none for other files.
+
+    `OF_MANY` is among them for one that may have lines of many recordings.
+
+    >>> stems_of("call.left.srt"), stems_of("manifest.json")
+    (['call.left', 'call'], ['manifest', ''])
+    """
+    ending = ending_of(name)
+    if name == TRANSCRIPT:
+        return [OF_MANY]
+    if ending is None or name.lower().endswith(REFERENCE):
+        return []
+    stem = name.removesuffix(ending)
+    rest, _, marker = stem.rpartition(".")
+    stems = [stem, rest] if rest and explains_itself(marker) else [stem]
+    return [*stems, OF_MANY] if SHARED.fullmatch(name) else stems
+
+
+def is_shared(name: str, stem: str) -> bool:
+    """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
+    stems = stems_of(name)
+    return OF_MANY in stems and stem not in stems
+
+
+def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None:
+    """Why a file beside recordings of these stems is no transcript of one; None if it has the name of none.
+
+    `elsewhere`: transcripts are looked for elsewhere.
+
+    >>> why_unread("call.docx", {"call"}, False)
+    'of no format of transcripts'
+    """
+    beginnings = {*accumulate(name.split("."), "{}.{}".format)}
+    if beginnings.isdisjoint(stems) or name.startswith(".") or is_recording(name):
+        return None
+    if name.lower().endswith(REFERENCE):
+        return "a reference, which words are compared with"
+    if ending_of(name) is None:
+        return "of no format of transcripts"
+    if elsewhere:
+        return "--transcripts names others"
+    return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
+
+
+def _named_like(audio_file: Path, directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    by_stem = _by_stem(directory, directory.stat().st_mtime_ns)
+    paths = {*by_stem.get(OF_MANY, ())}
+    for path in by_stem.get(audio_file.stem, ()):
+        # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
+        stem = stems_of(path.name)[0]
+        if stem == audio_file.stem or not audio_file.with_name(stem + audio_file.suffix).exists():
+            paths.add(path)
+    return sorted(filter(Path.is_file, paths))
+
+
+@lru_cache(maxsize=8)
+def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
+    """Files named like transcripts, by the `stems_of` their recordings.
+
+    Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
+    """
+    by_stem: dict[str, list[Path]] = {}
+    for path in directory.iterdir():
+        for stem in stems_of(path.name):
+            by_stem.setdefault(stem, []).append(path)
+    return by_stem
 
 
 def read_transcripts(
@@ -96,117 +153,49 @@ def read_transcripts(
     same channel.
     """
     cues: list[Cue] = []
-    turns: list[Passage] = []
     origin: dict[str, Path] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
-    for path, side in _sides_of_files(paths, Path(recording_file).stem, channels or {}).items():
-        passages = _read(path, side, recording_file, duration, tiers, left)
-        if mix:
-            passages = [
-                item._replace(channel=side or MIX) for item in passages if item.words or item.text is not None
-            ]
-        else:
-            passages = _placed(path, passages, side)
-        spoken: dict[str, list[Passage]] = {}
-        for item in passages:
-            is_turn = item.text is None and not item.words
-            if is_turn and item.channel is not None:
-                turns.append(item)
-            elif not is_turn:
-                spoken.setdefault(item.channel or OPEN, []).append(item)
-            if name := person(item.speaker):
-                seconds[not is_turn, item.channel or OPEN, name] += item.end - item.start
-        for channel, items in sorted(spoken.items()):
+    stem, channels = Path(recording_file).stem, channels or {}
+    markers = {  # "left" of call.left.srt
+        path: path.name[len(stem) + 1 :].partition(".")[0]
+        for path in paths
+        if not channels.get(path) and stem in stems_of(path.name)[1:]
+    }
+    sides = sides_of([*markers.values()], paths[0])
+    for path in paths:
+        side, shared = sides.get(markers.get(path, ""), channels.get(path)), is_shared(path.name, stem)
+        pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
+        read = read_cues(path, side, pick, tiers, left)
+        if not read and not shared:
+            remedy = "remove it, so that its speech is recognised, save it again, or name tiers of words (--tier)"
+            raise broken(path, "has no words", remedy)
+        latest = max((cue["end"] for cue in read), default=0.0)
+        if duration and latest > MOST_BEYOND * duration:
+            reason = f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long"
+            remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
+            raise broken(path, reason, remedy)
+        for cue in [cue | {"channel": side or MIX} for cue in read] if mix else _placed(path, read, side):
+            channel, is_said = cue["channel"], cue["text"] is not None or cue["mark"] is not None
             for known, other in origin.items():
-                if other != path and (channel == known or OPEN in (channel[0], known[0])):
+                if is_said and other != path and (channel == known or OPEN in (channel[0], known[0])):
                     words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
                     raise broken(path, f"gives {words}, as {other.name} does", "keep only one")
-            origin[channel] = path
-            cues += _cues_of(channel, items)
+            if is_said:
+                origin[channel] = path
+            if (is_said or not mix) and (name := person(cue["speaker"])):
+                seconds[is_said, channel, name] += cue["end"] - cue["start"]
+            cues.append(cue)
     # Whoever speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
-    cues += [
-        {"channel": turn.channel, "start": turn.start, "end": turn.end, "text": None, "words": []}
-        for turn in turns
-        if turn.channel in names.keys() - origin.keys()
+    unsaid, mute = names.keys() - origin.keys(), origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
+    kept = [
+        cue | {"channel": MIX if mix else cue["channel"], "speaker": names.get(cue["channel"])}
+        for cue in cues
+        # Turns name whoever nobody quotes. A side of which all that is said are marks is mute, and transcribed.
+        if cue["text"] or cue["mark"] or cue["channel"] in (unsaid if cue["text"] is None else mute)
     ]
-    for cue in cues:
-        cue["speaker"] = names.get(cue["channel"])
-        cue |= {name: None for name in ("language", "mark", "mark_kind") if name not in cue}
-        cue["channel"] = MIX if mix else cue["channel"]
-    return sorted(cues, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
-
-
-def _cues_of(channel: str, items: Iterable[Passage]) -> Iterator[Cue]:
-    """The cues of a channel's passages, and those of their marks."""
-    bare: list[Passage] = []
-    for item in items:
-        spoken, marks = parted(item)
-        yield from ({"channel": channel, "text": None, "words": [], **mark} for mark in marks)
-        bare += [spoken] if spoken else []
-    # Where all that is said of a side are marks, it was transcribed, and nobody speaks.
-    bare = [item for item in bare if item.text != ""] or bare[:1]
-    yield from cues_of_words(channel, [word for item in bare if item.text is None for word in item.words])
-    for item in bare:
-        if item.text is not None:
-            yield {name: getattr(item, name) for name in _OF_CUES} | {"channel": channel}
-
-
-def _sides_of_files(
-    paths: Sequence[Path], stem: str, channels: Mapping[Path, str | None]
-) -> dict[Path, str | None]:
-    """The side that each file is of: the one known, or the one in its name; None for a file of both."""
-    markers = {  # "left" of call.left.srt
-        path: marker
-        for path in paths
-        if not channels.get(path) and not is_shared(path.name, stem) and (marker := _marker(path.name, stem))
-    }
-    sides = sides_of([*markers.values()], paths[0]) if markers else {}
-    return {path: sides[markers[path]] if path in markers else channels.get(path) for path in paths}
-
-
-def is_shared(name: str, stem: str) -> bool:
-    """Whether a file is called like one with lines of many recordings, of which one is called `stem`."""
-    ending = ending_of(name)
-    is_own = ending is not None and name.removesuffix(ending) == stem
-    return name == TRANSCRIPT or (not is_own and SHARED.fullmatch(name) is not None)
-
-
-def stems_of(name: str) -> list[str]:
-    """Stems of the recordings that a file of this name may be the transcript of; none for other files.
-
-    >>> stems_of("call.left.srt")
-    ['call.left', 'call']
-    """
-    ending = ending_of(name)
-    if ending is None or name.lower().endswith(REFERENCE):
-        return []
-    stem = name.removesuffix(ending)
-    rest, _, marker = stem.rpartition(".")
-    return [stem, rest] if rest and explains_itself(marker) else [stem]
-
-
-def why_unread(name: str, stems: Collection[str], elsewhere: bool) -> str | None:
-    """Why a file beside recordings of these stems is no transcript of one; None if it has the name of none.
-
-    `elsewhere`: transcripts are looked for elsewhere.
-
-    >>> why_unread("call.docx", {"call"}, False)
-    'of no format of transcripts'
-    """
-    owner, is_known = name, ending_of(name) is not None
-    while "." in owner and owner not in stems:
-        owner = owner.rpartition(".")[0]
-    if owner not in stems or name.startswith(".") or is_recording(name):
-        return None
-    if name.lower().endswith(REFERENCE):
-        return "a reference, which words are compared with"
-    if not is_known:
-        return "of no format of transcripts"
-    if elsewhere:
-        return "--transcripts names others"
-    return "its name is not that of the recording, or that and a side, such as NAME.left.srt"
+    return sorted(kept, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
 
 
 def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
@@ -226,123 +215,22 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     def moved(item: dict[str, Any]) -> dict[str, Any]:
         return item | {edge: min(max(item[edge], offset), end) - offset for edge in ("start", "end")}
 
-    named: dict[str, Cue] = {}
     parts: list[Cue] = []
+    everywhere: dict[str, Cue] = {}
     for cue in cues:
-        words = [moved(word) for word in cue["words"] if is_inside(word)]
-        if cue["text"] is None and not cue.get("mark") and cue["channel"][0] != OPEN:
-            named[cue["channel"]] = cue | {"start": 0.0, "end": duration}
-        elif words and len(words) < len(cue["words"]):
-            times = {"start": words[0]["start"], "end": max(word["end"] for word in words)}
-            parts.append(cue | times | {"text": join_words(word["word"] for word in words), "words": words})
-        elif words or (not cue["words"] and is_inside(cue)):
-            parts.append(moved(cue) | {"words": words})
-    parts = [*named.values(), *parts]
-    speakers = {cue["channel"]: cue.get("speaker") for cue in cues if cue["text"] is not None}
-    silent = speakers.keys() - {cue["channel"] for cue in parts}
-    empty = dict.fromkeys(("language", "mark", "mark_kind")) | {
-        "start": 0.0,
-        "end": duration,
-        "text": "",
-        "words": [],
-    }
-    return [empty | {"channel": channel, "speaker": speakers[channel]} for channel in sorted(silent)] + parts
-
-
-def _named_like(audio_file: Path, directory: Path) -> list[Path]:
-    if not directory.is_dir():
-        return []
-    by_stem = _by_stem(directory, directory.stat().st_mtime_ns)
-    paths = []
-    for path in (*by_stem.get(audio_file.stem, ()), *by_stem.get("", ())):
-        # call.1.srt is the left side of call.wav, unless there is a recording call.1.wav that it belongs to.
-        stem = path.name.removesuffix(ending_of(path.name) or "")
-        is_other = stem != audio_file.stem and audio_file.with_name(stem + audio_file.suffix).exists()
-        if (is_shared(path.name, audio_file.stem) or not is_other) and path.is_file():
-            paths.append(path)
-    return sorted(set(paths))
-
-
-@lru_cache(maxsize=8)
-def _by_stem(directory: Path, changed: int) -> dict[str, list[Path]]:
-    """Files named like transcripts, by the recordings that they may belong to; those of many under "".
-
-    Listed once for all recordings of a folder; `changed`, when something in it was last added or removed.
-    """
-    by_stem: dict[str, list[Path]] = {}
-    for path in directory.iterdir():
-        for stem in stems_of(path.name):
-            by_stem.setdefault(stem, []).append(path)
-        if is_shared(path.name, ""):
-            by_stem.setdefault("", []).append(path)
-    return by_stem
-
-
-def _marker(name: str, stem: str) -> str | None:
-    """The side in a name such as call.left.srt of the recording call, as it is written there."""
-    bare = name.removesuffix(str(ending_of(name)))
-    marker = bare.rpartition(".")[2]
-    return marker if bare.startswith(f"{stem}.") and explains_itself(marker) else None
-
-
-def parted(passage: Passage) -> tuple[Passage | None, list[dict[str, Any]]]:
-    """A passage without its marks (None for a word that is one, an empty text for marks alone), and the marks.
-
-    Each is `mark` (what it calls it), `mark_kind`, `start` and `end`, by where it is in the text between the words
-    that have times. Silences are gaps, and left out.
-    """
-    text, words = passage.text, passage.words
-    if text is None:
-        text = words[0]["word"] if words else ""
-        spans = [(0, len(text), mark)] if words and (mark := mark_of(text)) else []
-    else:
-        spans = [*marks_in(text)]
-    if not text or not spans:
-        return passage, []
-    outside = [
-        token.span()
-        for token in re.finditer(r"\S+", text)
-        if not any(first < token.end() and token.start() < last for first, last, _ in spans)
-    ]
-    spoken = [word for word in words if not mark_of(word["word"])]
-    timed = [*zip(outside, spoken, strict=True)] if len(outside) == len(spoken) else []
-    letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
-    times = [passage.start, *(word[edge] for _, word in timed for edge in ("start", "end")), passage.end]
-    marks = []
-    for first, last, mark in spans:
-        start, end = np.interp([first, last], letters, times).tolist()
-        if mark.kind != SILENCE:
-            span = {"start": start, "end": max(end, start + SHORTEST_WORD)}
-            marks.append({"mark": mark.name, "mark_kind": mark.kind} | span)
-    if passage.text is None:
-        return None, marks
-    return passage._replace(text=without_marks(text), words=[word for _, word in timed]), marks
-
-
-def _read(
-    path: Path,
-    side: str | None,
-    recording_file: str,
-    duration: float | None,
-    tiers: Collection[str],
-    left: dict[str, list[str]] | None,
-) -> list[Passage]:
-    shared = is_shared(path.name, Path(recording_file).stem)
-    pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
-    passages = read_passages(path, side, pick, tiers, left)
-    if not passages and not shared:
-        remedy = (
-            "remove it, so that the speech is recognised, save it again, or name its tiers of words with --tier"
-        )
-        raise broken(path, "has no words", remedy)
-    latest = max((item.end for item in passages), default=0.0)
-    if duration and latest > MOST_BEYOND * duration:
-        raise broken(
-            path,
-            f"has times up to {latest:,.0f} s, and the recording is {duration:,.1f} s long",
-            "give seconds from the start of the recording: divide milliseconds by 1000, samples by their rate",
-        )
-    return passages
+        pieces = cue["words"] or [cue]
+        inside = [moved(piece) for piece in pieces if is_inside(piece)]
+        is_turn = cue["text"] is None and not cue["mark"] and cue["channel"][0] != OPEN
+        if is_turn or cue["text"] is not None:
+            times = {"start": 0.0, "end": duration}
+            everywhere[cue["channel"]] = cue | times | {"text": cue["text"] and "", "words": [], "language": None}
+        if inside and len(inside) < len(pieces):
+            times = {"start": inside[0]["start"], "end": max(word["end"] for word in inside)}
+            parts.append(cue | times | {"text": join_words(word["word"] for word in inside), "words": inside})
+        elif inside and not is_turn:
+            parts.append(moved(cue) | {"words": inside if cue["words"] else []})
+    missing = everywhere.keys() - {cue["channel"] for cue in parts}
+    return [*map(everywhere.__getitem__, sorted(missing)), *parts]
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:
@@ -352,10 +240,9 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     about others, or two could be meant.
     """
     names, parts = [*names], _bare(recording_file)
-    meant = [name for name in names if name == recording_file]
+    meant = [recording_file] if recording_file in names else []
     if not meant and path.name != TRANSCRIPT:
-        ends = {name: _bare(name) for name in names if name}
-        meant = [name for name, end in ends.items() if all(map(eq, reversed(parts), reversed(end)))]
+        meant = [name for name in names if name and all(map(eq, reversed(parts), reversed(_bare(name))))]
     is_other = not shared and not meant and "" not in names and len(names) > 1
     if len(meant) > 1 or is_other:
         reason = f"is about {', '.join(map(quoted, (meant or names)[:3]))}, not {quoted(recording_file)} alone"
@@ -371,20 +258,20 @@ def _bare(name: str) -> list[str]:
     return [*(path.with_suffix("") if path.suffix.lower() in AUDIO_SUFFIXES else path).parts]
 
 
-def _placed(path: Path, passages: Sequence[Passage], side: str | None) -> list[Passage]:
-    """The passages with their `core.schema.CHANNELS`, or None where the file does not say who speaks."""
-    channels = {item.channel for item in passages}
-    speakers = {item.speaker for item in passages} - {None}
+def _placed(path: Path, cues: Sequence[Cue], side: str | None) -> list[Cue]:
+    """The cues with their `core.schema.CHANNELS`, or `OPEN` where the file does not say who speaks."""
+    channels = {cue["channel"] for cue in cues}
     by_channel = None not in channels and (
-        len(channels) > 1 or channels <= {*CHANNELS} or (len(speakers) < 2 and not channels & _ANY_CHANNEL)
+        len(channels) > 1
+        or channels <= {*CHANNELS}
+        or (len({cue["speaker"] for cue in cues} - {None}) < 2 and not channels & _ANY_CHANNEL)
     )
     # A channel is the label of a speaker where the file has several.
-    labels = [item.channel if by_channel else item.speaker for item in passages]
-    names = [label for label in dict.fromkeys(map(speaker_label, labels)) if label is not None]
+    labels = [speaker_label(cue["channel" if by_channel else "speaker"]) for cue in cues]
+    names = [label for label in dict.fromkeys(labels) if label is not None]
     if side is not None and len(names) > 1:
         raise broken(path, f"is named as one side but has {', '.join(map(quoted, names[:6]))}", "keep one speaker")
-    sides = dict.fromkeys(names, side) if side is not None else sides_of(names, path) if names else {}
+    sides = {} if side is not None else sides_of(names, path)
     return [
-        item._replace(channel=sides.get(speaker_label(label) or "", side))
-        for item, label in zip(passages, labels, strict=True)
+        cue | {"channel": sides.get(label or "", side or OPEN)} for cue, label in zip(cues, labels, strict=True)
     ]

@@ -8,9 +8,7 @@ what was read, apart from what was changed on purpose.
 import json
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, NotRequired, TypedDict
 
@@ -25,8 +23,8 @@ from dailytalk_contiguous.core.documents import (
     shown,
     typed,
 )
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out, write_text
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: What we call such a file, and the folders beside it that its clips may be in.
 WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
@@ -61,51 +59,35 @@ class _Entry(TypedDict, total=False):
 _REMEDY = "correct the entry, or delete it so that the clip is recognised"
 
 
-@dataclass(frozen=True)
-class WhisperJson:
+class WhisperJson(NamedTuple):
     """A whisper.json as it is on the disk.
 
     Attributes:
-        path: the file.
         entries: every entry in the order of the file, as it is there, whether it can be used or not.
-        rejects: why entries can't be used; `id` is the entry's name.
+        problems: why entries can't be used, by their names.
     """
 
-    path: Path
     entries: dict[str, Any]
-    rejects: tuple[Reject, ...]
+    problems: dict[str, BadInput]
 
 
 def read_whisper_json(path: Path) -> WhisperJson:
-    """Read a whisper.json; an entry that can't be used is among the rejects, and still among the entries.
+    """Read a whisper.json; an entry that can't be used is among the problems, and still among the entries.
 
     NaN is taken as a number, as Python writes it.
 
     Raises BadInput for a file that can't be read, is over `MOST_WHISPER_BYTES`, is broken or of another layout.
     """
     data = read_bytes(path, "correct it or save the file again", MOST_WHISPER_BYTES)
-    return parse_whisper_json(data, path)
-
-
-def parse_whisper_json(data: bytes, path: Path) -> WhisperJson:
-    """`read_whisper_json` of a file's bytes, wherever they are from."""
     entries = parse_json(data, shown(path), limit=MOST_WHISPER_BYTES, nan=True)
-    if entries != {} and not is_whisper_json(entries):
+    names = map(PurePosixPath, entries if isinstance(entries, dict) else ())
+    if entries != {} and not any(name.suffix.lower() in AUDIO_SUFFIXES for name in names):
         raise BadInput(
             f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
-    rejects = [
-        Reject(name, "transcript", problem.reason, problem.remedy)
-        for name, entry in entries.items()
-        if (problem := entry_problem(path.name, name, entry))
-    ]
-    return WhisperJson(path, entries, tuple(rejects))
-
-
-def write_whisper_json(path: Path, entries: Mapping[str, Any]) -> None:
-    """Write entries whole, as `whisper_json_text` has them. Raises OSError."""
-    write_text(path, whisper_json_text(entries))
+    problems = ((name, entry_problem(path.name, name, entry)) for name, entry in entries.items())
+    return WhisperJson(entries, {name: problem for name, problem in problems if problem})
 
 
 def whisper_json_text(entries: Mapping[str, Any]) -> str:
@@ -113,17 +95,9 @@ def whisper_json_text(entries: Mapping[str, Any]) -> str:
     return json.dumps(dict(entries), ensure_ascii=False, indent=4, sort_keys=True) + "\n"
 
 
-def is_whisper_json(value: Any) -> bool:
-    """Whether a JSON document is of this layout: an object in which a name is that of an audio file."""
-    return isinstance(value, dict) and any(_is_audio(name) for name in value)
-
-
 def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
     """Why an entry can't be used, in a sentence that names the file and the entry; None if it can."""
     where = f"{file}: {quoted(name)}"
-    parts = name.replace("\\", "/").split("/")
-    if "" in parts or ".." in parts or "\0" in name or ":" in parts[0]:
-        return BadInput(f"{where} leads out of the folder", "give the path of the clip under its folder")
     try:
         typed(entry, _Entry, where, _REMEDY)
     except BadInput as problem:
@@ -142,9 +116,9 @@ def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
 
 def text_of(entry: Mapping[str, Any]) -> str:
     """The text of an entry that can be used: its own, or that of its segments, with single spaces."""
-    if entry.get("text") is not None:
-        return " ".join(str(entry["text"]).split())
-    return " ".join(word for segment in entry["segments"] for word in segment["text"].split())
+    own = entry.get("text")
+    texts = [segment["text"] for segment in entry["segments"]] if own is None else [own]
+    return " ".join(" ".join(texts).split())
 
 
 # Which file is meant, and which audio file an entry is about.
@@ -172,17 +146,17 @@ def clips_folder(path: Path) -> ClipsFolder:
 
 
 class Matches(NamedTuple):
-    """The `keys` of entries by the name of the audio file that they are about, and why others are about none."""
+    """The `keys` of entries by the name of the audio file that they are about, and the `problems` of others."""
 
     keys: dict[str, str]
-    rejects: list[Reject]
+    problems: dict[str, BadInput]
 
 
 def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     """Match entries with audio files, where only one of each is alike.
 
     An entry is about the file of its exact name, else of its name in Unicode's NFC whatever the case, else, if it
-    names no folder, of the name of its file.
+    names no folder, of the name of its file. So one that leads out of the folder is about none.
 
     Args:
         keys: names of entries.
@@ -190,47 +164,26 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
             in any, if only one file is called so.
 
     >>> match_names(["a.wav", "CAFE\\u0301.wav"], ["a.wav", "more/caf\\xe9.wav", "b.wav"]).keys
-    {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
+    {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
     """
-    keys, names = [*dict.fromkeys(keys)], [*dict.fromkeys(names)]
+    keys, names = dict.fromkeys(keys), dict.fromkeys(names)
     matched: dict[str, str] = {}
-    for form in (str, folded, _file_name):
-        taken = {*matched.values()}
-        by_form = _grouped(
-            [key for key in keys if key not in taken and (form != _file_name or "/" not in key)], form
-        )
-        for known, alike in _grouped([name for name in names if name not in matched], form).items():
-            if len(alike) == len(by_form.get(known, ())) == 1:
-                matched[alike[0]] = by_form[known][0]
-    rejects = [
-        Reject(
-            key,
-            "transcript",
-            f"{quoted(key)} is the name of no audio file, or of several",
-            "give it the exact name of one",
-        )
+    for of_name, of_key in ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded)):
+        alike: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+        for name in names.keys() - matched.keys():
+            alike[of_name(name)][0].append(name)
+        for key in keys.keys() - matched.values():
+            alike[of_key(key)][1].append(key)
+        matched |= {files[0]: entries[0] for files, entries in alike.values() if len(files) == len(entries) == 1}
+    remedy = "give it the exact name of one"
+    problems = {
+        key: BadInput(f"{quoted(key)} is the name of no audio file, or of several", remedy)
         for key in keys
         if key not in matched.values()
-    ]
-    return Matches({name: matched[name] for name in names if name in matched}, rejects)
+    }
+    return Matches(matched, problems)
 
 
-@lru_cache(maxsize=1 << 17)
 def folded(name: str) -> str:
     """A path as it is compared: with `/`, in Unicode's NFC, whatever the case."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name.replace("\\", "/")).casefold())
-
-
-def _file_name(name: str) -> str:
-    return folded(name).rpartition("/")[2]
-
-
-def _grouped(names: Iterable[str], form: Callable[[str], str]) -> dict[str, list[str]]:
-    groups: defaultdict[str, list[str]] = defaultdict(list)
-    for name in names:
-        groups[form(name)].append(name)
-    return groups
-
-
-def _is_audio(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in AUDIO_SUFFIXES

@@ -11,7 +11,7 @@ from dailytalk_contiguous.sources.whisper_json import (
     clips_folder,
     match_names,
     read_whisper_json,
-    write_whisper_json,
+    whisper_json_text,
 )
 
 SEGMENT = {
@@ -48,10 +48,10 @@ def test_fields_that_nobody_knows_survive_a_save(tmp_path: Path) -> None:
     entry = ENTRY | {"reviewer": {"name": "Ánna", "marks": [1, None, 0.1]}, "segments": [SEGMENT | {"mood": "😀"}]}
     path = save(tmp_path / "whisper.json", {"b.wav": entry, "a.wav": ENTRY})
     read = read_whisper_json(path)
-    write_whisper_json(path, read.entries)
+    path.write_text(whisper_json_text(read.entries), encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8")) == {"a.wav": ENTRY, "b.wav": entry}
     assert list(read.entries) == ["b.wav", "a.wav"]
-    assert not read.rejects
+    assert not read.problems
 
 
 @pytest.mark.parametrize(
@@ -67,17 +67,19 @@ def test_a_bad_entry_is_a_reject_and_stays_in_the_file(tmp_path: Path, entry: An
     path = save(tmp_path / "whisper.json", {"a.wav": entry, "b.wav": ENTRY})
     before = json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True)
     read = read_whisper_json(path)
-    assert [reject.id for reject in read.rejects] == ["a.wav"]
-    assert sentence in read.rejects[0].reason
-    assert "whisper.json" in read.rejects[0].reason
-    write_whisper_json(path, read.entries)
+    assert [*read.problems] == ["a.wav"]
+    assert sentence in read.problems["a.wav"].reason
+    assert "whisper.json" in read.problems["a.wav"].reason
+    path.write_text(whisper_json_text(read.entries), encoding="utf-8")
     assert json.dumps(json.loads(path.read_text(encoding="utf-8")), sort_keys=True) == before
 
 
 @pytest.mark.parametrize("name", ["../a.wav", "/etc/a.wav", "x/../../a.wav", "..\\a.wav", "C:\\a.wav", "a\0.wav"])
 def test_a_name_that_leads_out_of_the_folder_is_a_reject(tmp_path: Path, name: str) -> None:
-    read = read_whisper_json(save(tmp_path / "whisper.json", {name: ENTRY}))
-    assert [reject.id for reject in read.rejects] == [name]
+    read = read_whisper_json(save(tmp_path / "whisper.json", {name: ENTRY, "b.wav": ENTRY}))
+    matches = match_names(read.entries, ["a.wav", "x/a.wav", "b.wav"])
+    assert matches.keys == {"b.wav": "b.wav"}
+    assert [*matches.problems] == [name]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ NAMES = st.text(st.sampled_from("aAbBéÉß/."), min_size=1, max_size=6)
 @given(st.lists(NAMES, unique=True), st.lists(NAMES, unique=True))
 def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[str]) -> None:
     matches = match_names(keys, names)
-    assert sorted([*matches.keys.values(), *(reject.id for reject in matches.rejects)]) == sorted(keys)
+    assert sorted([*matches.keys.values(), *matches.problems]) == sorted(keys)
     assert matches.keys.keys() <= set(names)
     assert all(matches.keys[name] == name for name in set(keys) & set(names))
 
@@ -110,7 +112,7 @@ def test_every_entry_is_matched_once_or_a_reject(keys: list[str], names: list[st
 def test_a_name_that_could_mean_two_files_means_none() -> None:
     matches = match_names(["Clip.wav"], ["clip.wav", "CLIP.wav"])
     assert not matches.keys
-    assert "'Clip.wav' is the name of no audio file, or of several" in matches.rejects[0].reason
+    assert "'Clip.wav' is the name of no audio file, or of several" in matches.problems["Clip.wav"].reason
 
 
 # Which file is meant

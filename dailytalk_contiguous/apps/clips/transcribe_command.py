@@ -8,7 +8,6 @@ file.
 import math
 import os
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.whisper_json import WHISPER_JSON
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, Transcribe
+from dailytalk_contiguous.store.files import write_text
 
 #: Frames of Whisper a second, the unit of `seek`.
 FRAMES_PER_SECOND = 100
@@ -72,7 +72,10 @@ class ClipsToHear:
         self.rejects = [
             Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in clips.values() if row["problem"]
         ]
-        self.rejects += {reject.id: reject for reject in chain(matches.rejects, written.rejects)}.values()
+        self.rejects += [
+            Reject(name, "transcript", problem.reason, problem.remedy)
+            for name, problem in (matches.problems | written.problems).items()
+        ]
 
     def transcribe(self, stages: Sequence[Stage]) -> None:
         """Recognise the clips by `apps.clips.to_clips.transcribe_stages`, and add their entries to the file."""
@@ -102,7 +105,7 @@ class ClipsToHear:
         self.heard += (added := [name for name in made if name not in taken])
         self.entries = now | {name: made[name] for name in added}
         try:
-            whisper_json.write_whisper_json(self.file, self.entries)
+            write_text(self.file, whisper_json.whisper_json_text(self.entries))
         except OSError as error:
             reason = f"{shown(self.file)} can't be written ({error.strerror or error})"
             raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
@@ -156,7 +159,7 @@ def _number(value: float | None) -> float | None:
 def _existing(out: Path) -> whisper_json.WhisperJson:
     """The file as it is. Raises DailytalkError for one that can't be completed without a loss."""
     if not os.path.lexists(out):
-        return whisper_json.WhisperJson(out, {}, ())
+        return whisper_json.WhisperJson({}, {})
     try:
         return whisper_json.read_whisper_json(out)
     except BadInput as error:

@@ -18,9 +18,9 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import ORIGINALS, Label, annotation_of, spoken_label
-from dailytalk_contiguous.sources import tier_formats, transcript_formats, transcript_text
-from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier
-from dailytalk_contiguous.sources.transcript_text import NUMBER, broken
+from dailytalk_contiguous.sources.subtitles import subtitle_records
+from dailytalk_contiguous.sources.tier_formats import OWN_TIER, Tier, read_tiers
+from dailytalk_contiguous.sources.transcript_text import NUMBER, broken, read_text
 from dailytalk_contiguous.store.files import file_name, inside, write_bytes
 
 #: The most lines that may be missing after the last one of a file; with more, the file is cut off.
@@ -68,16 +68,15 @@ def _label(start: float, end: float, text: str, side: str) -> Label:
 
 
 def _subtitles(path: Path, sides: Sides) -> ReadBack:
-    passages = transcript_formats.read_passages(path, None, list)
     said = [
-        _label(part.start, part.end, part.text or "", sides.get((part.speaker or "").casefold(), ""))
-        for part in passages
+        _label(part["start"], part["end"], part["text"], sides.get((part["speaker"] or "").casefold(), ""))
+        for _, part in subtitle_records(path, None)
     ]
     return ReadBack(said, sides={*sides.values()})
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    said, text = list[Label](), transcript_text.read_text(path)
+    said, text = list[Label](), read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
         if not line.strip() or start == "\\":  # the frequencies of the label above
@@ -93,7 +92,7 @@ def _audacity(path: Path, sides: Sides) -> ReadBack:
 def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
     back, tags, seen = ReadBack([]), list[Label](), set[str]()
     for name, intervals, *_ in tiers:
-        match = OWN_TIER.fullmatch(name.strip())
+        match = OWN_TIER.fullmatch(name)
         side = sides.get(match[1].strip().casefold(), "") if match else ""
         labels = [label for interval in intervals if (label := _label(*interval, side)).text]
         if match and match[2] == "utterances":
@@ -118,8 +117,8 @@ def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
 
 #: The readers of the formats that can be edited elsewhere, by the ending of their files in lower case.
 READERS: Mapping[str, Callable[[Path, Sides], ReadBack]] = {
-    ".textgrid": lambda path, sides: _of_tiers(tier_formats.read_tiers(path), sides),
-    ".eaf": lambda path, sides: _of_tiers(tier_formats.read_eaf(path), sides),
+    ".textgrid": lambda path, sides: _of_tiers(read_tiers(path), sides),
+    ".eaf": lambda path, sides: _of_tiers(read_tiers(path), sides),
     ".srt": _subtitles,
     ".vtt": _subtitles,
     ".txt": _audacity,

@@ -36,7 +36,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
-from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes
+from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
 #: The folder of discarded audio, and the file in it with its entries.
@@ -173,7 +173,7 @@ class Editable(ABC):
     def _write_gone(self, entries: Json) -> None:
         if entries != self.gone:
             path = inside(self._audio, Path(DISCARDED) / DISCARDED_ENTRIES)
-            whisper_json.write_whisper_json(path, entries)
+            write_text(path, whisper_json.whisper_json_text(entries))
             self.gone = entries
 
     def _move_sounds(self, names: Sequence[str], discarded: bool) -> None:

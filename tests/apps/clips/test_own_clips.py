@@ -62,8 +62,8 @@ def test_a_bad_entry_rejects_its_clip_alone_and_an_entry_without_audio_is_a_row(
     found = problems(clips(tmp_path, files))
     assert found.keys() == {"b.wav", "gone.wav", "../up.wav"}
     assert "got `int` - at `$.text`" in found["b.wav"]
-    assert found["gone.wav"] == "'gone.wav' is the name of no audio file, or of several"
-    assert "leads out of the folder" in found["../up.wav"]
+    for name in ("gone.wav", "../up.wav"):
+        assert found[name] == f"'{name}' is the name of no audio file, or of several"
 
 
 def test_clips_are_finished_with_the_texts_that_there_are(tmp_path: Path) -> None:

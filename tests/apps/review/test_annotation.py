@@ -22,7 +22,7 @@ from scripted import folder, loopback, say, settings, talk
 
 from dailytalk_contiguous.apps.review.layouts import open_editable
 from dailytalk_contiguous.apps.review.session import Session
-from dailytalk_contiguous.sources.transcript_formats import read_passages
+from dailytalk_contiguous.sources.transcript_formats import read_cues
 from dailytalk_contiguous.sources.transcripts import read_transcripts
 from dailytalk_contiguous.store.files import file_name
 
@@ -158,11 +158,15 @@ def test_turns_and_words_for_scorers_are_read_as_given_transcripts(
     for format in ("rttm", "ctm"):
         dailytalk("export", recordings, "--format", format, "--out", tmp_path / format)
     for name in names(recordings):
-        turns = read_passages(tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
+        turns = read_cues(tmp_path / "rttm" / f"{file_name(name)}.rttm", None, list)
         own = [(SPEAKERS[side], start, end) for side, start, end, *_ in said(recordings, name)]
-        assert sorted((turn.speaker, ms(turn.start), ms(turn.end)) for turn in turns) == sorted(own)
-        words = read_passages(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list)
-        heard = [("AB".index(word.channel), ms(word.start), ms(word.end), word.words[0]["word"]) for word in words]
+        assert sorted((turn["speaker"], ms(turn["start"]), ms(turn["end"])) for turn in turns) == sorted(own)
+        cues = read_cues(tmp_path / "ctm" / f"{file_name(name)}.ctm", None, list)
+        heard = [
+            ("AB".index(cue["channel"]), ms(word["start"]), ms(word["end"]), word["word"])
+            for cue in cues
+            for word in cue["words"]
+        ]
         assert sorted(heard) == [(side == "right", *rest) for side, *rest in words_said(recordings, name)]
 
 

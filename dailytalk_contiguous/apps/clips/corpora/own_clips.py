@@ -45,7 +45,7 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
     try:
         if tree.source.is_dir():
             audio, path = whisper_json.clips_folder(tree.source)
-        nothing = whisper_json.WhisperJson(tree.source, {}, ())
+        nothing = whisper_json.WhisperJson({}, {})
         written = whisper_json.read_whisper_json(path) if path and texts else nothing
         recordings = _recordings_of_pieces(tree)
     except BadInput as error:
@@ -57,8 +57,7 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
     ids = identities(file.name.removeprefix(inside) for file in tree.files)
     names = [file.name.removeprefix(inside) for file in tree.files if file.name.startswith(inside)]
     matches = whisper_json.match_names(written.entries, names)
-    problems = {reject.id: BadInput(reject.reason, reject.remedy) for reject in written.rejects}
-    unmatched = {reject.id: BadInput(reject.reason, reject.remedy) for reject in matches.rejects} | problems
+    problems, unmatched = written.problems, matches.problems | written.problems
     used = {*matches.keys.values()}
     outside = BadInput(f"it is outside of {inside!r}, where the clips are", "move it there, or leave it out")
     known = {file.name: outside for file in tree.files if not file.name.startswith(inside)}
