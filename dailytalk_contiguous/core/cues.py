@@ -1,5 +1,5 @@
-"""Cues of a transcript that people gave: whether the times of their words can be right, and which utterances of
-detected speech the words belong to.
+"""Cues of a transcript that people gave: whether the times of their words can be right, which of them are in a
+conversation, and which utterances of detected speech the words belong to.
 
 No cue times agree with detected speech to the millisecond, so a word goes to the utterance that contains its
 midpoint, else to the nearest within reach, else it is returned as left over: no word is lost silently. Where a cue
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.core.spans import touched_frames
 from dailytalk_contiguous.core.word_times import (
     TimeSpan,
@@ -176,3 +177,38 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
         shared += int((text & speech).sum())
         totals += text.sum(), speech.sum()
     return float(shared / max(1.0, totals.min()))
+
+
+def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
+    """The part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
+
+    A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
+    times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
+    belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
+    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue
+    that only names the speaker of a channel belongs to every part.
+    """
+    end = math.inf if last else offset + duration
+
+    def is_inside(item: Mapping[str, Any]) -> bool:
+        return bool(offset <= (item["start"] + item["end"]) / 2 < end)
+
+    def moved(item: dict[str, Any]) -> dict[str, Any]:
+        return item | {edge: min(max(item[edge], offset), end) - offset for edge in ("start", "end")}
+
+    parts: list[Cue] = []
+    everywhere: dict[str, Cue] = {}
+    for cue in cues:
+        pieces = cue["words"] or [cue]
+        inside = [moved(piece) for piece in pieces if is_inside(piece)]
+        is_turn = cue["text"] is None and not cue["mark"] and cue["channel"][0] != OPEN
+        if is_turn or cue["text"] is not None:
+            times = {"start": 0.0, "end": duration}
+            everywhere[cue["channel"]] = cue | times | {"text": cue["text"] and "", "words": [], "language": None}
+        if inside and len(inside) < len(pieces):
+            times = {"start": inside[0]["start"], "end": max(word["end"] for word in inside)}
+            parts.append(cue | times | {"text": join_words(word["word"] for word in inside), "words": inside})
+        elif inside and not is_turn:
+            parts.append(moved(cue) | {"words": inside if cue["words"] else []})
+    missing = everywhere.keys() - {cue["channel"] for cue in parts}
+    return [*map(everywhere.__getitem__, sorted(missing)), *parts]

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.run.run import RunOutcome, run, speak_stage_of
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
-from dailytalk_contiguous.sources.transcripts import cues_within
 from dailytalk_contiguous.stages.base import PerUtterance, Stage, find_stage
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.work_folder import TAGGED, TRANSCRIPT, rejects_in

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.audio import (
     read_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.cues import Cue
+from dailytalk_contiguous.core.cues import Cue, cues_within
 from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
@@ -36,7 +36,6 @@ from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_le
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcripts import (
-    cues_within,
     find_transcripts,
     is_shared,
     read_transcripts,

@@ -1,24 +1,21 @@
 """Transcripts that people already have, used instead of recognition.
 
-Finds the files that belong to a recording, reads them into cues of its two channels and cuts these to
-conversations. Any mix of formats will do as long as each channel comes from one file: two texts for the same
-speech would put every word into the dataset twice, so they are rejected rather than ranked.
+Finds the files that belong to a recording and reads them into cues of its two channels. Any mix of formats will do
+as long as each channel comes from one file: two texts for the same speech would put every word into the dataset
+twice, so they are rejected rather than ranked.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
 from operator import eq
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.cues import Cue
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
-from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording
 from dailytalk_contiguous.sources.transcript_formats import SHARED, ending_of, read_cues
@@ -196,41 +193,6 @@ def read_transcripts(
         if cue["text"] or cue["mark"] or cue["channel"] in (unsaid if cue["text"] is None else mute)
     ]
     return sorted(kept, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
-
-
-def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool = False) -> list[Cue]:
-    """The part of a recording's cues that is in [offset, offset + duration), in seconds from `offset`.
-
-    A word belongs to the side of a border that holds its midpoint, and so does the whole of a cue without word
-    times; times are clipped to the border. `last`: this is the end of the recording, and what is beyond it
-    belongs here too, with its times as they are, so that it is missed later on and reported. A channel that is
-    silent here but has cues elsewhere keeps one empty cue: it was transcribed and is not to be recognised. A cue
-    that only names the speaker of a channel belongs to every part.
-    """
-    end = math.inf if last else offset + duration
-
-    def is_inside(item: Mapping[str, Any]) -> bool:
-        return bool(offset <= (item["start"] + item["end"]) / 2 < end)
-
-    def moved(item: dict[str, Any]) -> dict[str, Any]:
-        return item | {edge: min(max(item[edge], offset), end) - offset for edge in ("start", "end")}
-
-    parts: list[Cue] = []
-    everywhere: dict[str, Cue] = {}
-    for cue in cues:
-        pieces = cue["words"] or [cue]
-        inside = [moved(piece) for piece in pieces if is_inside(piece)]
-        is_turn = cue["text"] is None and not cue["mark"] and cue["channel"][0] != OPEN
-        if is_turn or cue["text"] is not None:
-            times = {"start": 0.0, "end": duration}
-            everywhere[cue["channel"]] = cue | times | {"text": cue["text"] and "", "words": [], "language": None}
-        if inside and len(inside) < len(pieces):
-            times = {"start": inside[0]["start"], "end": max(word["end"] for word in inside)}
-            parts.append(cue | times | {"text": join_words(word["word"] for word in inside), "words": inside})
-        elif inside and not is_turn:
-            parts.append(moved(cue) | {"words": inside if cue["words"] else []})
-    missing = everywhere.keys() - {cue["channel"] for cue in parts}
-    return [*map(everywhere.__getitem__, sorted(missing)), *parts]
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:

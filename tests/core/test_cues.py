@@ -1,10 +1,11 @@
+import itertools
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.cues import match_words, shared_time
+from dailytalk_contiguous.core.cues import cues_within, match_words, shared_time
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
@@ -92,3 +93,61 @@ def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> 
     assert fitted() == [True] * 3
     assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
     assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
+
+
+# Cutting
+
+
+def part_cue(
+    start: float, end: float, text: str, *times: tuple[float, float], channel: str = "left"
+) -> dict[str, Any]:
+    words = [
+        {"word": word, "start": a, "end": b, "probability": None}
+        for word, (a, b) in zip(text.split(), times, strict=False)
+    ]
+    about = dict.fromkeys(("language", "speaker", "mark", "mark_kind"))
+    return about | {"channel": channel, "start": start, "end": end, "text": text, "words": words}
+
+
+def test_cue_with_words_is_cut_at_their_midpoints() -> None:
+    whole = part_cue(8, 12, "a b c", (8, 9), (9.6, 10.2), (10.2, 12))
+    assert cues_within([whole], 0, 10) == [part_cue(8, 10, "a b", (8, 9), (9.6, 10))]
+    assert cues_within([whole], 10, 5) == [part_cue(pytest.approx(0.2), 2, "c", (pytest.approx(0.2), 2))]
+
+
+def test_cue_without_words_goes_to_the_side_of_its_midpoint() -> None:
+    assert cues_within([part_cue(8, 11, "a b")], 0, 10) == [part_cue(8, 10, "a b")]
+    assert cues_within([part_cue(9, 12, "a b")], 10, 10) == [part_cue(0, 2, "a b")]
+    assert cues_within([part_cue(9, 12, "a b")], 0, 10) == [part_cue(0, 10, "")]
+
+
+def test_what_lies_past_the_end_of_the_recording_belongs_to_the_last_conversation() -> None:
+    assert cues_within([part_cue(21, 22, "late")], 10, 10, last=True) == [part_cue(11, 12, "late")]
+
+
+def test_channel_that_is_silent_here_stays_marked_as_transcribed() -> None:
+    cues = [part_cue(1, 2, "a"), part_cue(15, 16, "b", channel="right")]
+    assert cues_within(cues, 0, 10) == [part_cue(0, 10, "", channel="right"), part_cue(1, 2, "a")]
+    assert cues_within([], 0, 10) == []
+
+
+TIMES = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: tuple(t / 10 for t in sorted(pair)))
+
+
+@given(
+    st.lists(st.tuples(TIMES, st.lists(TIMES, max_size=4).map(sorted)), max_size=6),
+    st.lists(st.integers(1, 29), max_size=3, unique=True).map(sorted),
+)
+def test_conversations_share_out_every_word_once(drawn, borders) -> None:
+    cues = [
+        part_cue(*span, " ".join(f"w{n}.{k}" for k in range(len(times) or 2)), *times)
+        for n, (span, times) in enumerate(drawn)
+    ]
+    edges = [0, *borders, 30]
+    got = []
+    for start, end in itertools.pairwise(edges):
+        for part in cues_within(cues, start, end - start, last=end == 30):
+            got += part["text"].split()
+            assert 0 <= part["start"] <= part["end"]
+            assert end == 30 or part["end"] <= end - start
+    assert sorted(got) == sorted(word for whole in cues for word in whole["text"].split())
