@@ -80,8 +80,9 @@ class Annotation(NamedTuple):
 
     @property
     def plain_speakers(self) -> dict[str, str]:
-        plain = {side: re.sub(r"[^\w .'-]", "", name).split() for side, name in self.speakers.items()}
-        return _names_of({side: " ".join(words[:3]) for side, words in plain.items()})
+        return _names_of(
+            {side: " ".join(re.findall(r"[\w.'-]+", name)[:3]) for side, name in self.speakers.items()}
+        )
 
 
 def annotation_of(

@@ -44,17 +44,14 @@ _DECLARED_TIERS = re.compile(r"<exists>\s+(?:size ?= ?)?(\d+)")
 #: Annotations that refer to each other, one above another, at most.
 MOST_OWNERS = 64
 
-#: Start, end and text.
-Interval = tuple[float, float, str]
-
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 
 
 class Tier(NamedTuple):
-    """A tier, with its speaker and its linguistic type where a file names them."""
+    """A tier of labels (start, end, text), with its speaker and its linguistic type where a file names them."""
 
     name: str
-    labels: list[Interval]
+    labels: list[tuple[float, float, str]]
     speaker: str = ""
     type: str = ""
 
@@ -85,8 +82,7 @@ def read_tiers(path: Path) -> list[Tier]:
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
         cause = (error.__context__ if is_elan else None) or error
         reason = f"can't be read by {'pympi' if is_elan else 'praatio'} ({type(cause).__name__}: {cause})"
-        remedy = "save it from ELAN again" if is_elan else "save it from Praat again, as a text file"
-        raise broken(path, reason, remedy) from None
+        raise broken(path, reason, "save it again, from Praat as a text file") from None
 
 
 def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:

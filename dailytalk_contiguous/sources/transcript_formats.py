@@ -122,13 +122,13 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
         first, last = _times(word)
         free = np.interp([number, number + 1], axis, times).round(6).tolist()
         last = max(first or 0.0, free[1]) if last is None else last  # neighbours may overlap
-        probability = field_of(word, "probability")
-        text, span = " ".join(word["word"].split()), _span(min(free[0], last) if first is None else first, last)
+        first, last = _span(min(free[0], last) if first is None else first, last)
+        text, probability = " ".join(word["word"].split()), field_of(word, "probability")
         if not text:
             raise ValueError("it has a word without a letter")
-        # CTM may have log likelihoods.
-        sure = probability if is_number(probability, 0, 1) else None
-        row = {"word": text, "start": span[0], "end": span[1], "probability": sure}
+        row = {"word": text, "start": first, "end": last, "probability": None}
+        if is_number(probability, 0, 1):  # CTM may have log likelihoods
+            row["probability"] = probability
         yield word.get("speaker", item.get("speaker")), row
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import accumulate
-from operator import eq
+from operator import eq, itemgetter
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
@@ -192,7 +192,7 @@ def read_transcripts(
         # Turns name whoever nobody quotes. A side of which all that is said are marks is mute, and transcribed.
         if cue["text"] or cue["mark"] or cue["channel"] in (unsaid if cue["text"] is None else mute)
     ]
-    return sorted(kept, key=lambda cue: (cue["start"], cue["end"], cue["channel"]))
+    return sorted(kept, key=itemgetter("start", "end", "channel"))
 
 
 def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) -> list[str]:

@@ -86,8 +86,10 @@ def read_whisper_json(path: Path) -> WhisperJson:
             f'{shown(path)}: it is no object of clips by the name of their file, as {{"clip1.wav": {{…}}}}',
             "name the file that Whisper's texts are in",
         )
-    problems = ((name, entry_problem(path.name, name, entry)) for name, entry in entries.items())
-    return WhisperJson(entries, {name: problem for name, problem in problems if problem})
+    problems = {
+        name: problem for name, entry in entries.items() if (problem := entry_problem(path.name, name, entry))
+    }
+    return WhisperJson(entries, problems)
 
 
 def whisper_json_text(entries: Mapping[str, Any]) -> str:
@@ -175,11 +177,11 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
         for key in keys.keys() - matched.values():
             alike[of_key(key)][1].append(key)
         matched |= {files[0]: entries[0] for files, entries in alike.values() if len(files) == len(entries) == 1}
-    remedy = "give it the exact name of one"
+    used, remedy = {*matched.values()}, "give it the exact name of one"
     problems = {
         key: BadInput(f"{quoted(key)} is the name of no audio file, or of several", remedy)
         for key in keys
-        if key not in matched.values()
+        if key not in used
     }
     return Matches(matched, problems)
 
