@@ -165,9 +165,7 @@ def work_done(done: RunOutcome) -> str:
     if not run.done:
         return f"nothing to do: {counted(done.n_shards, 'shard')} done ({took})"
     speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"
-    return (
-        f"{length_text(run.audio_done)} in {took} ({speed}), {run.done} of {counted(done.n_shards, 'shard')} made"
-    )
+    return f"{length_text(run.audio_done)} in {took} ({speed}), {counted(run.done, 'shard')} made"
 
 
 def rejected_by(record: dict[str, Any], out: Path, spoken: bool) -> tuple[Rejected, ...]:

@@ -73,7 +73,7 @@ class ExportSettings(DivisionSettings):
     @property
     def swap(self) -> bool:
         """Whether the right speaker is the main one, Moshi's."""
-        return self.main != CHANNELS[0]
+        return self.main == CHANNELS[1]
 
 
 _DIVIDING = {field.name for field in fields(DivisionSettings)}

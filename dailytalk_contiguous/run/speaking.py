@@ -77,7 +77,7 @@ def read_synthesis_input(
     conversations = transcribed(path, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
     rows: list[Row] = [compress_row(row) for row in conversations]
     if not rows and not rejects:
-        raise DailytalkError(f"{path} is empty", "run dailytalk tag first")
+        raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
     models, source = run.get("models", {}), run.get("source", {})
     return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path), fields)
 

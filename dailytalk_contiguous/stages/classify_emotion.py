@@ -51,7 +51,7 @@ class ClassifyEmotion(Stage):
     `conversation_id` each utterance is classified by itself.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     model: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
     device: str = setting("auto", DEVICE, execution=True)

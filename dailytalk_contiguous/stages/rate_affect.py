@@ -52,7 +52,7 @@ class RateAffect(Stage):
         batch_seconds: seconds of padded audio in a model batch; None takes what suits the device.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     model: str = setting(
         affect.AUDEERING,
         f"Affect model: a name on the Hub, a folder, {VOICE_LINEAR}, or (to tag) none.",

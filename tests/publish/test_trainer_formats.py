@@ -308,6 +308,13 @@ def test_swap_makes_the_right_speaker_the_agent(tmp_path):
     assert [part.speaker for part in cut.supervisions] == ["user", "agent", "user", "agent"]
 
 
+def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
+    rows = [built_row("one"), built_row("two")]
+    write_export(rows, tmp_path / "cuts", FORMATS["lhotse"], main="")
+    (cut,) = CutSet.from_shar(in_dir=tmp_path / "cuts/eval")
+    assert [part.speaker for part in cut.supervisions] == ["agent", "user", "agent", "user"]
+
+
 @recordings
 @pytest.mark.parametrize("name", ["moshi", "j-moshi", "csm"])
 def test_trainers_of_moshi_and_csm_get_every_word_and_sample(tmp_path, kind, name):
