@@ -1,9 +1,9 @@
-"""The formats of transcripts that are read: every file is records, and one function makes passages of them.
+"""The formats of transcripts that are read: every file is records, and one function makes cues of them.
 
 A record is a dict with the names of `KEYS`, whichever format it is from: a line of CTM or RTTM, an item of JSON, a
 subtitle, a label of a tier. `FORMATS` is the table of what is read, by the ending of a file, and `DOCUMENTS` that
 of the kinds of JSON. A file that breaks off in the middle would get into a dataset unnoticed, so damaged files are
-rejected. Which channel a passage belongs to is decided by `sources.transcripts`.
+rejected. Which channel a cue belongs to is decided by `sources.transcripts`.
 """
 
 import itertools
