@@ -38,6 +38,9 @@ _LARGEST = sys.float_info.max
 #: A finite number in a type of `typed`; msgspec takes NaN for a float.
 Number: TypeAlias = Annotated[float, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 
+#: A whole number of 64 bits: JSON has some that no float holds.
+Whole: TypeAlias = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+
 _T = TypeVar("_T")
 
 _REMEDY = "correct it or save the file again"

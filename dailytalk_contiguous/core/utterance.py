@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, Number, is_number, quoted
+from dailytalk_contiguous.core.documents import LATEST, Number, fits, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 
 _TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
@@ -648,34 +648,45 @@ def _kinds(fields: tuple[Field, ...]) -> dict[str, Any]:
 def value_problem(value: Any, kind: Any, key: str) -> str | None:
     """Why a value of a line has not the type of its field (`Field.kind`), in a sentence.
 
-    Null has any type, and so has an empty text. The NaN that the older tool wrote is a number.
+    Null has any type, and so has an empty text. The NaN that the older tool wrote is as null in an object, and in
+    place of one, of a number and of a truth value.
     """
-    given = None if value == "" else 0 if value != value else value
+    if value is None or value == "":
+        return None
     try:
-        msgspec.convert(given, kind | None, strict=True)
+        msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        return f"{key}: {error}"
+        known = [0, False, {}] if value != value else [_known(value)]
+        return None if any(fits(given, kind) for given in known) else f"{key}: {error}"
     return None
 
 
-def value_kind(feature: Any, number: Any = Number) -> Any:
-    """The type of a feature's values for `value_problem`: what is in objects may be missing, null or NaN.
+def _known(value: Any, depth: int = 9) -> Any:
+    """A value without what is NaN in its objects, to a depth that no type has."""
+    if depth and isinstance(value, dict):
+        return {key: _known(part, depth - 1) for key, part in value.items() if part == part}
+    return [_known(part, depth - 1) for part in value] if depth and isinstance(value, list) else value
 
-    A Python list is of one text, or of several. `number` is the type of a number.
+
+def value_kind(feature: Any) -> Any:
+    """The type of a feature's values for `value_problem`: what is in objects may be missing or null.
+
+    A Python list is of one text, or of several.
     """
     if isinstance(feature, Value):
         if feature.dtype.startswith("int"):
             most = 1 << (int(feature.dtype[3:]) - 1)
             return Annotated[int, msgspec.Meta(ge=-most, le=most - 1)]
-        return {"string": str, "bool": bool}.get(feature.dtype, number)
+        return {"string": str, "bool": bool}.get(feature.dtype, Number)
     if isinstance(feature, List):
         return list[value_kind(feature.feature)]  # type: ignore[misc]
     if isinstance(feature, list):
         return str | list[value_kind(feature[0])]  # type: ignore[misc]
     if str in feature:
-        return dict[str, value_kind(feature[str], float) | None]  # type: ignore[misc]
-    parts = [(key, value_kind(part, float) | None, None) for key, part in feature.items()]
-    return msgspec.defstruct("object", parts)
+        return dict[str, value_kind(feature[str]) | None]  # type: ignore[misc]
+    # No `msgspec.defstruct`: names may be of others, and no identifiers.
+    parts = {key: value_kind(part) | None for key, part in feature.items()}
+    return TypedDict("object", parts, total=False)  # type: ignore[operator]
 
 
 _WORDS = value_kind(List(WORD))

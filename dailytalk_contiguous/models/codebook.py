@@ -67,7 +67,7 @@ class _About(_Centres):
     features: list[str]
     weights: list[Number]
     smoothing: str
-    emphasize_ratio: NotRequired[Number | None]
+    emphasize_ratio: NotRequired[Number]
     speaker_relative: bool
     inertia: Number
     dtype: str

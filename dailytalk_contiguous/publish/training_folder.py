@@ -99,13 +99,15 @@ _Annotation = TypedDict(  # type: ignore[misc]
 )
 
 
+class _Mix(TypedDict, total=False):
+    most_listed: int | None
+
+
 def most_listed(path: Path) -> int:
     """Return how often a manifest may name a file that trains: more than once only by weight."""
     if manifests_in(path, CLIP_MANIFESTS):
         return math.ceil(MOST_WEIGHT)
-    return (
-        int(read_typed(inside(path, MIX), dict[str, Any]).get("most_listed") or 1) if (path / MIX).is_file() else 1
-    )
+    return read_typed(inside(path, MIX), _Mix).get("most_listed") or 1 if (path / MIX).is_file() else 1
 
 
 def manifests_in(data: Path, names: Mapping[str, str]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from datasets import Features
 from huggingface_hub import HfApi, HfFileSystem, hf_hub_download
 from huggingface_hub.hf_api import RepoFile
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, parse_json, typed
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, published_features
 from dailytalk_contiguous.core.utterance import Described, Field, described
@@ -70,15 +70,15 @@ LAYOUT = 1
 
 
 class _Total(TypedDict):
-    rows: NotRequired[int | None]
+    rows: NotRequired[Whole | None]
     hours: NotRequired[Number | None]
-    size: int
+    size: Whole
 
 
 class _File(TypedDict):
     sha256: str
-    size: NotRequired[int | None]
-    rows: NotRequired[int | None]
+    size: NotRequired[Whole | None]
+    rows: NotRequired[Whole | None]
 
 
 class Manifest(TypedDict, total=False):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, Number, as_text, json_lines, shown, typed
+from dailytalk_contiguous.core.documents import LATEST, Number, as_text, is_number, json_lines, shown, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
@@ -108,7 +108,8 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     Raises BadInput for one that no `dailytalk tag` has written.
     """
     tagged: Row = {**typed(row, _Tagged, "its row in the tagged shard", TAG_AGAIN)}
-    is_part = tagged["offset"] >= 0 and 0 < tagged["duration"] <= LATEST and tagged["offset"] <= LATEST
+    # Decimals of a shard, with which no float is added, are no numbers to `is_number`.
+    is_part = is_number(tagged["offset"], 0, LATEST) and is_number(tagged["duration"], 1e-9, LATEST)
     utterances = {len(tagged[column]) for column in (*OF_UTTERANCES, *(("text",) if tagged.get("text") else ()))}
     if (
         not is_part

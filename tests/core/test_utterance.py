@@ -1,5 +1,7 @@
 """The table of fields: what a stage may publish, and what a file from outside may say that one did."""
 
+import functools
+import math
 from typing import Any
 
 import pytest
@@ -33,14 +35,47 @@ def test_fields_that_stages_publish_come_back_from_a_file() -> None:
     ("change", "reason"),
     [
         ({"n_words": None}, "n_words is missing"),
-        ({"n_words": 1.5}, "n_words: Expected `int | null`, got `float`"),
-        ({"pace": "fast"}, "pace: Expected `float | null`, got `str`"),
+        ({"n_words": 1.5}, "n_words: Expected `int`, got `float`"),
+        ({"pace": "fast"}, "pace: Expected `float`, got `str`"),
         ({"topics": ["x"]}, "topics: Expected `object`, got `str` - at `$[0]`"),
     ],
 )
 def test_line_with_another_type_than_a_stage_publishes_says_so(change: dict[str, Any], reason: str) -> None:
     problem = line_problem(LINE | change, (*FIELDS, *OWN))
     assert (problem and problem.reason) == reason
+
+
+#: Lists in lists, deeper than functions may call each other.
+NESTED: Any = functools.reduce(lambda inner, _: [inner], range(5000), [0])
+
+
+@pytest.mark.parametrize("name", ["speech rate", "", "class", "__init__", "__slots__", "a\0b"])
+def test_objects_that_stages_publish_have_parts_of_any_name(name: str) -> None:
+    fields = (*FIELDS, *published([{"name": "rates", "type": {name: "float32"}}], "run.json"))
+    assert line_problem(LINE | {"rates": {name: 1.5}}, fields) is None
+    problem = line_problem(LINE | {"rates": {name: "fast"}}, fields)
+    assert (problem and problem.key) == "rates"
+
+
+@pytest.mark.parametrize(
+    ("change", "is_taken"),
+    [
+        *(({key: math.nan}, True) for key in ("n_words", "pace", "vad", "vad_bucket", "models", "tag_said")),
+        *(({key: math.nan}, False) for key in ("text", "topics", "joined")),
+        (
+            {"vad": {"valence": math.nan}, "vad_bucket": {"valence": math.nan}, "models": {"affect": math.nan}},
+            True,
+        ),
+        ({"topics": [{"name": math.nan, "sure": math.nan}]}, True),
+        ({"vad": {"valence": math.inf}}, False),
+        ({"words": [{"word": "Yes", "start": 0.5, "end": 1.0, "probability": math.inf}]}, False),
+        ({"vad": {"valence": NESTED}}, False),
+    ],
+)
+def test_nan_of_the_older_tool_is_nothing_and_infinity_is_refused(change: dict[str, Any], is_taken: bool) -> None:
+    named = {"n_words": Field("n_words", Value("int32"))}  # which is not required here
+    fields = [named.get(field.name, field) for field in (*FIELDS, *OWN)]
+    assert (line_problem(LINE | change, fields) is None) == is_taken
 
 
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:

@@ -98,6 +98,7 @@ def attacked(folder: Path) -> None:
         (lambda folder: (folder / CENTRES).unlink(), "No such file"),
         (lambda folder: (folder / ABOUT).write_text("{"), "is not JSON"),
         (lambda folder: change(folder, n_clusters=10**9), "no array"),
+        (lambda folder: change(folder, emphasize_ratio=None), "Expected `float`, got `null`"),
     ],
 )
 def test_a_codebook_that_is_none_is_refused_in_a_sentence_and_runs_nothing(

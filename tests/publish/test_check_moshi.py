@@ -103,6 +103,7 @@ FAULTS: list[tuple[list[str], Callable[[Path], object]]] = [
     (["unreadable-about"], lambda data: (data / "conversations.json").write_text("[" * 5000)),
     (["unreadable-about"], lambda data: (data / "conversations.json").write_text('{"call0": 1}')),
     (["unreadable-record"], lambda data: (data / "mix.json").write_text("{")),
+    (["unreadable-record"], lambda data: (data / "mix.json").write_text('{"most_listed": "often"}')),
     (["stray-jsonl"], lambda data: (data / "data_stereo/metrics.train.jsonl").write_text("{}\n")),
     (["empty-manifest"], lambda data: (data / "eval.jsonl").write_text("")),
     (["no-manifest"], lambda data: [path.unlink() for path in data.glob("*[ly]") if path.is_file()]),

@@ -166,7 +166,8 @@ def test_manifest_of_nulls_says_nothing_and_one_of_another_shape_is_one_sentence
     version = open_version(tmp_path)
     assert version.manifest == {"layout": 1}
     assert compare_versions(version, version) == Changes()
-    for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, {"assets": {}}, {"files": {"a": {}}}):
+    large: dict[str, Any] = {"totals": {"conversations": {"size": 10**400}}}
+    for wrong in ({"totals": [1]}, {"totals": {"conversations": {}}}, large, {"assets": {}}, {"files": {"a": {}}}):
         (tmp_path / "manifest.json").write_text(json.dumps(wrong))
         with pytest.raises(DailytalkError, match=r"the manifest\.json of .* is damaged"):
             _ = open_version(tmp_path).manifest

@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -489,6 +490,7 @@ TAGGED: Line = {
     "columns",
     [
         *({"offset": LATEST + 1}, {"offset": -1e-6}, {"duration": LATEST + 1}, {"duration": 0.0}),
+        *({"offset": Decimal("0.5")}, {"duration": Decimal("9.5")}),
         *({"sample_rate": LOWEST_RATE - 1}, {"sample_rate": HIGHEST_RATE + 1}, {"channels": 0}),
         *({"channel": ["left", "mix"]}, {"run": [0]}, {"utterance_id": ["a"]}, {"channel": ["left"]}),
     ],
