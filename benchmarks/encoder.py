@@ -148,6 +148,10 @@ def _padding() -> bool:
 # A grammar: twelve tokens, each held or followed by its successor, and now and then by any.
 
 STATES, FRAMES = 12, 120
+
+#: Seeds of its trainings: one alone says as much of its seed as of the encoder. Seeds 0 to 3 chose `ROPE_BASE`.
+GRAMMAR_SEEDS = (4, 5, 6)
+
 TRANSITIONS = np.full((STATES, STATES), 0.12 / STATES) + 0.53 * np.eye(STATES)
 TRANSITIONS += 0.35 * np.roll(np.eye(STATES), 1, axis=1)
 
@@ -189,7 +193,7 @@ def loss_of_hidden(encoder: ProsodicSequenceEncoder, tokens: NDArray[np.int64], 
     return float(functional.cross_entropy(torch.cat(logits)[hidden], truth))
 
 
-def trained(sequences: Sequence[NDArray], steps: int, name: str) -> ProsodicSequenceEncoder:
+def trained(sequences: Sequence[NDArray], steps: int, name: str, seed: int = 0) -> ProsodicSequenceEncoder:
     """A tiny encoder after so many steps."""
     settings = TrainingSettings(
         size="tiny",
@@ -198,6 +202,7 @@ def trained(sequences: Sequence[NDArray], steps: int, name: str) -> ProsodicSequ
         learning_rate=1e-3,
         check_every=max(1, steps // 4),
         patience=100,
+        seed=seed,
         device="cpu",
     )
     start = time.process_time()
@@ -219,11 +224,16 @@ def _grammar() -> bool:
     print("a grammar of tokens, its masked frames (nats)")
     test, hidden = _test_set()
     entropy = known_entropy(test, hidden.numpy())
-    loss = loss_of_hidden(trained([*sentences(3000, 0)], 500, "the grammar"), test, hidden)
-    over = loss / entropy - 1
     print(f"  entropy known from the grammar {entropy:.4f}, without context {np.log(STATES):.4f}")
-    goal = f"  the tiny encoder {loss:.4f}: {over:.1%} more (goal {MOST_OVER_ENTROPY:.0%})"
-    return judged(goal, over <= MOST_OVER_ENTROPY)
+    over = list[float]()
+    for seed in GRAMMAR_SEEDS:
+        encoder = trained([*sentences(3000, 0)], 500, f"the grammar, seed {seed}", seed)
+        over.append(loss_of_hidden(encoder, test, hidden) / entropy - 1)
+    shown = ", ".join(f"{share:.1%}" for share in over)
+    goal = (
+        f"  the tiny encoder is over it by {shown}, on average {np.mean(over):.1%} (goal {MOST_OVER_ENTROPY:.0%})"
+    )
+    return judged(goal, np.mean(over) <= MOST_OVER_ENTROPY)
 
 
 def _shuffled() -> bool:

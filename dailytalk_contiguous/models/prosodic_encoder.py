@@ -50,6 +50,11 @@ SIZES: dict[str, dict[str, int]] = {
     "large": {"hidden_dim": 1024, "num_layers": 12, "nhead": 16},
 }
 
+#: The base of the wavelengths of positions, that of RoFormer (Su et al. 2021). By ModernBERT's 160,000, which is
+#: for texts of 8,192 tokens, four trainings on the grammar of benchmarks/encoder.py came within 5.0 % of its
+#: entropy on average (4.1 to 5.5), by this within 4.4 % (4.2 to 4.9).
+ROPE_BASE = 10_000.0
+
 #: Frames of a masked span, and how often a span has so many.
 SPANS, SPAN_SHARES = (10, 5, 3, 1), (0.5, 0.25, 0.15, 0.1)
 
@@ -150,6 +155,7 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
                 num_attention_heads=config.nhead,
                 max_position_embeddings=config.pos_max_len,
                 layer_types=["full_attention"] * config.num_layers,
+                rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": ROPE_BASE}},
                 initializer_range=config.hidden_dim**-0.5,  # by 0.02, the default, narrow networks hardly learn
                 tie_word_embeddings=False,
                 pad_token_id=config.n_tokens,
