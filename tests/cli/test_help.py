@@ -31,7 +31,6 @@ DIFFERENT = {
     "--epochs": "each training has its own",
     "--learning-rate": "each training has its own",
     "--model": "emotion evaluate trains one where none is named",
-    "--patience": "each training has its own",
     "--profile": "speak goes on with that of tag",
     "--prosodic-tokens": "the commands of tokens are for nothing else",
     "--sample-rate": "each format has its own; speak may keep that of the recording",

@@ -143,7 +143,6 @@ class _EmotionTrainer(training.ResumingTrainer):
         super().__init__(
             model.network,
             arguments,
-            settings.patience,
             train_dataset=[(int(place), True) for place in train],
             eval_dataset=[(int(place), False) for place in valid],
             data_collator=self._collated,

@@ -10,12 +10,6 @@ class NetworkSettings:
     """Settings of a network's training. Raises DailytalkError for a value out of range."""
 
     epochs: int = setting(15, "Times that every utterance is seen.", panel="result", least=1, most=10_000)
-    patience: int = setting(
-        8,
-        "Validations without a smaller loss after which training stops.",
-        panel="result",
-        least=1,
-    )
     batch: int = setting(32, "Utterances that make an update of the weights.", least=1, most=4096)
     learning_rate: float = setting(0.0, "The highest.", least=0.0, most=1.0, shown="what suits the kind")
     valid_share: float = setting(

@@ -44,14 +44,18 @@ class _Progress(TrainerCallback):
 
 
 class ResumingTrainer(Trainer):
-    """`Trainer` that stops after `patience` validations without a smaller loss, and goes on after a stop.
+    """`Trainer` that goes on after a stop.
 
     Args:
-        arguments: of `arguments`. further: arguments of `Trainer`.
+        arguments: of `arguments`.
+        patience: validations without a smaller loss after which training ends. 0: it does not, for a loss often
+            falls only once the learning rate does.
+        further: arguments of `Trainer`.
     """
 
-    def __init__(self, network: Any, arguments: TrainingArguments, patience: int, **further: Any) -> None:
-        super().__init__(network, arguments, callbacks=[EarlyStoppingCallback(patience), _Progress()], **further)
+    def __init__(self, network: Any, arguments: TrainingArguments, patience: int = 0, **further: Any) -> None:
+        early: list[TrainerCallback] = [EarlyStoppingCallback(patience)] if patience else []
+        super().__init__(network, arguments, callbacks=[*early, _Progress()], **further)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False
 
