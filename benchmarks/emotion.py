@@ -1,7 +1,7 @@
 """How well emotion in classes is told, on corpora whose truth is known: what could be told, and what could not.
 
 python benchmarks/emotion.py                 # linear on synthetic corpora: five minutes on two cores
-python benchmarks/emotion.py --kinds spectrogram --device cuda   # networks are trained three times, not five
+python benchmarks/emotion.py --kinds spectrogram   # half an hour of one core; --device cuda: a few minutes
 
 A manner is a distribution of pitch, rate and loudness; those of two manners overlap, so nobody is always right.
 Voices of espeak and flite say one sentence with what was drawn, so the rate of Bayes' rule, which knows the
@@ -47,9 +47,6 @@ MOST_FROM_CHANCE = 6.0
 
 #: How often voices get favourites: of one draw recall by chance has a spread of some six points.
 DRAWS_OF_FAVOURITES = 6
-
-#: Folds of a kind that is trained in no time; of others there are three.
-FOLDS = {"linear": 5}
 
 SENTENCE = "Kids are talking by the door."
 
@@ -197,7 +194,7 @@ def _alike(count: int) -> list[Drawn]:
 
 def _manners(kind: str, examples: EmotionExamples, drawn: Sequence[Drawn], options: argparse.Namespace) -> bool:
     started = time.perf_counter()
-    evaluation = evaluate_speakers(_fit(kind, options), examples, FOLDS.get(kind, 3))
+    evaluation = evaluate_speakers(_fit(kind, options), examples)
     truth = np.array([[*MANNERS].index(one.manner) for one in drawn])
     drawn_rate = float((bayes_answers(np.array([one.settings for one in drawn])) == truth).mean())
     accuracy, rate = evaluation.accuracy, bayes_rate()
@@ -225,7 +222,7 @@ def _voices_only(kind: str, same: Sequence[Drawn], sounds: Sequence[Samples], op
         relabelled = replace(
             examples, classes=(*sorted(names),), labels=np.searchsorted(sorted(names), labels).astype(np.intp)
         )
-        apart.append(evaluate_speakers(_fit(kind, options), relabelled, FOLDS.get(kind, 3)).recall)
+        apart.append(evaluate_speakers(_fit(kind, options), relabelled).recall)
     chance = 1 / len(MANNERS)
     print(
         f"{kind}: only voices differ, and their favourite labels ({len(same):,} lines, {len(apart)} draws of them)"

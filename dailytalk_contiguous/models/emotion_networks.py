@@ -56,7 +56,7 @@ USUAL, SPREAD = -4.0, 5.0
 
 #: A ResNet small enough for a laptop: four stages of one block.
 _RESNET: dict[str, Any] = {
-    "num_channels": 1,
+    "num_channels": 2,
     "embedding_size": 16,
     "hidden_sizes": [16, 32, 48, 64],
     "depths": [1, 1, 1, 1],
@@ -144,7 +144,11 @@ def log_mel(sound: Samples) -> Tensor:
 
 
 class SpectrogramEmotions(NetworkEmotions):
-    """A ResNet on pictures of spectrograms, (1, `FRAMES`, `BANDS`): silence follows a shorter sound."""
+    """A ResNet on pictures of spectrograms, (2, `FRAMES`, `BANDS`): silence follows a shorter sound.
+
+    The second channel says how high each band is, from -1 to 1: a convolution by itself finds a pattern wherever
+    it is, and a pitch is a place (CoordConv: Liu et al. 2018).
+    """
 
     kind = "spectrogram"
 
@@ -159,7 +163,8 @@ class SpectrogramEmotions(NetworkEmotions):
         pictures = [(log_mel(window) - USUAL) / SPREAD for window in windows]
         silence = (float(np.log(FLOOR)) - USUAL) / SPREAD
         filled = [functional.pad(one, (0, 0, 0, FRAMES - len(one)), value=silence) for one in pictures]
-        return {"pixel_values": torch.stack(filled)[:, None]}
+        heights = torch.linspace(-1, 1, BANDS).expand(FRAMES, BANDS)
+        return {"pixel_values": torch.stack([torch.stack((picture, heights)) for picture in filled])}
 
 
 def spectrogram_network(n_classes: int) -> nn.Module:

@@ -156,7 +156,7 @@ class _EmotionTrainer(training.ResumingTrainer):
         windows = [sound[start : start + self._model.longest] for sound, start in zip(sounds, starts, strict=True)]
         inputs: dict[str, Tensor] = self._model.inputs(windows)
         if is_training and self._model.kind == "spectrogram":
-            for picture in inputs["pixel_values"]:
+            for picture in inputs["pixel_values"][:, :1]:
                 vary_picture(picture)
         return inputs | {"labels": torch.from_numpy(self._examples.labels[[place for place, _ in items]])}
 
