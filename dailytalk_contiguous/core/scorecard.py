@@ -104,8 +104,9 @@ def nearest_rank(ordered: NDArray[np.float64], share: float) -> float:
     return float(ordered[math.ceil(share * len(ordered) - 1e-9) - 1]) if len(ordered) else math.nan
 
 
-#: What is read of the file; unknown measures and sides are left out.
 class _Stats(TypedDict):
+    """What is read of the file; unknown measures and sides are left out."""
+
     timelines: dict[str, dict[str, dict[str, dict[str, Number | None]]]]
 
 

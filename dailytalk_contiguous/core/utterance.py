@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from datasets import List, Value
 
-from dailytalk_contiguous.core.documents import LATEST, Number, fits, is_number, quoted
+from dailytalk_contiguous.core.documents import LATEST, Number, Whole, fits, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 
 _TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
@@ -746,7 +746,7 @@ class Described(TypedDict):
     type: Any
     unit: NotRequired[str | None]
     about: NotRequired[str | None]
-    digits: NotRequired[int | None]
+    digits: NotRequired[Whole | None]
     required: NotRequired[bool | None]
     tally: NotRequired[str | None]
     in_lines: NotRequired[bool | None]

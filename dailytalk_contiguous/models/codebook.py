@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import CONTOURS, EMPHASIS, ProsodicFeatureExtractor
-from dailytalk_contiguous.core.documents import Number, as_text, is_number, quoted, read_json, typed
+from dailytalk_contiguous.core.documents import Number, Whole, as_text, is_number, quoted, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
 
@@ -58,11 +58,11 @@ _REMEDY = "make it again with `dailytalk tokens cluster`"
 
 
 class _Centres(TypedDict):
-    n_clusters: int
+    n_clusters: Whole
 
 
 class _About(_Centres):
-    layout: int
+    layout: Whole
     name: str
     features: list[str]
     weights: list[Number]
@@ -71,10 +71,10 @@ class _About(_Centres):
     speaker_relative: bool
     inertia: Number
     dtype: str
-    seed: int
-    frames: int
-    silent_frames: int
-    sizes: list[int]
+    seed: Whole
+    frames: Whole
+    silent_frames: Whole
+    sizes: list[Whole]
     licence: NotRequired[str | None]
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypedDict
 import numpy as np
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import fits, parse_json, read_json, typed
+from dailytalk_contiguous.core.documents import Whole, fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.interaction import (
     AFTER,
@@ -381,8 +381,8 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
 
 
 class _Summary(TypedDict):
-    made: dict[str, int]
-    left_out_events: dict[str, int]
+    made: dict[str, Whole]
+    left_out_events: dict[str, Whole]
 
 
 class _Clip(TypedDict):

@@ -75,7 +75,7 @@ class _Config(TypedDict):
 
     data: _Data
     duration_sec: NotRequired[documents.Number | None]
-    batch_size: NotRequired[int | None]
+    batch_size: NotRequired[documents.Whole | None]
     moshi_paths: NotRequired[_Model | None]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, from_uri, read_header, to_uri
-from dailytalk_contiguous.core.documents import LATEST, Number, as_text, is_number, json_lines, shown, typed
+from dailytalk_contiguous.core.documents import LATEST, Number, Whole, as_text, is_number, json_lines, shown, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import CHANNELS, COLUMNS, Row
 from dailytalk_contiguous.core.utterance import (
@@ -73,7 +73,9 @@ BASE = (
 )
 
 
-#: The fields of a row of a tagged shard, which may come from outside.
+TAG_AGAIN = "run dailytalk tag again"
+
+
 class _Sound(TypedDict, total=False):
     path: str | None
 
@@ -84,22 +86,21 @@ class _Given(TypedDict):
 
 
 class _Tagged(TypedDict):
+    """The fields of a row of a tagged shard, which may come from outside."""
+
     recording_id: str
     audio: NotRequired[_Sound | None]
     audio_file: str
     audio_identity: NotRequired[str | None]
     offset: Number
     duration: Number
-    sample_rate: int
-    channels: int
+    sample_rate: Whole
+    channels: Whole
     utterance_id: list[str]
     channel: list[str]
-    run: list[int]
+    run: list[Whole]
     text: NotRequired[list[str] | None]
     given: NotRequired[list[_Given] | None]
-
-
-TAG_AGAIN = "run dailytalk tag again"
 
 
 def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:

@@ -33,25 +33,6 @@ from dailytalk_contiguous.store.files import inside
 class _Clip(TypedDict, total=False):
     emotion: str | None
     style: str | None
-
-
-class _Key(TypedDict):
-    test: str
-    clips: dict[str, _Clip]
-    emotions: list[str]
-    styles: list[str]
-
-
-class _Answer(_Clip, total=False):
-    confidence: str | None
-
-
-class _Answers(TypedDict):
-    test: str
-    answers: dict[str, _Answer]
-
-
-class _Pair(TypedDict, total=False):
     recorded: str | None
     tag: str | None
     choices: list[str] | None
@@ -59,24 +40,32 @@ class _Pair(TypedDict, total=False):
 
 class _PairsKey(TypedDict):
     test: str
-    clips: dict[str, _Pair]
+    clips: dict[str, _Clip]
 
 
-class _Preference(TypedDict, total=False):
+class _Key(_PairsKey):
+    emotions: list[str]
+    styles: list[str]
+
+
+class _Answer(TypedDict, total=False):
+    emotion: str | None
+    style: str | None
+    confidence: str | None
     natural: str | None
     tag: str | None
 
 
-class _Preferences(TypedDict):
+class _Answers(TypedDict):
     test: str
-    answers: dict[str, _Preference]
+    answers: dict[str, _Answer]
 
 
 _TYPES: dict[str, type[Any]] = {
     KEY_KIND: _Key,
     ANSWERS_KIND: _Answers,
     PAIRS_KEY_KIND: _PairsKey,
-    PAIRS_ANSWERS_KIND: _Preferences,
+    PAIRS_ANSWERS_KIND: _Answers,
 }
 
 #: The normal deviate of an interval of 95 %.

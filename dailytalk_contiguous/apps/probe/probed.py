@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, TypedDict
 
-from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, read_json, typed
+from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, Number, Whole, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.findings import Finding, advice
 from dailytalk_contiguous.store.files import inside
@@ -33,24 +33,27 @@ class _Found(TypedDict):
     early_at_end: Number
 
 
-class Timeline(TypedDict):
+class _Figures(TypedDict, total=False):
+    own: _Figure | None
+    both: _Figure | None
+    exchanged: _Figure | None
+    contingency: _Figure | None
+    sound: _Figure | None
+    cues: _Figure | None
+    cues_left: _Figure | None
+    cues_right: _Figure | None
+
+
+class Timeline(_Figures):
     """The figures of a timeline, and the conversations that stand out."""
 
-    own: NotRequired[_Figure | None]
-    both: NotRequired[_Figure | None]
-    exchanged: NotRequired[_Figure | None]
-    contingency: NotRequired[_Figure | None]
-    sound: NotRequired[_Figure | None]
-    cues: NotRequired[_Figure | None]
-    cues_left: NotRequired[_Figure | None]
-    cues_right: NotRequired[_Figure | None]
     hours: Number
     enough: bool
     found: list[_Found]
 
 
 class _Probed(TypedDict):
-    layout: int
+    layout: Whole
     timelines: dict[str, Timeline]
 
 

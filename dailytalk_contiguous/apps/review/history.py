@@ -32,15 +32,15 @@ class _State(TypedDict, total=False):
 
 
 class _Record(TypedDict):
-    number: int
+    number: documents.Whole
     time: str
     author: str
     item: str
     action: str
     before: _State
     after: _State
-    undoes: NotRequired[int | None]
-    on: NotRequired[list[int] | None]
+    undoes: NotRequired[documents.Whole | None]
+    on: NotRequired[list[documents.Whole] | None]
 
 
 #: Fields of an item that people set, with their initial values.
@@ -86,7 +86,8 @@ class History:
             where = f"{documents.as_text(self.path)!r}, edit {number}"
             record = documents.parse_json(line, where, remedy, limit=len(line))
             documents.typed(record, _Record, where, remedy)
-            if record["number"] != number or not 1 <= (record.get("undoes") or 1) <= number:
+            undone = number if record.get("undoes") is None else record["undoes"]
+            if record["number"] != number or not 1 <= undone <= number:
                 raise BadInput(f"{where} has the number {record['number']}, or undoes a later one", remedy)
             self._take(record)
 

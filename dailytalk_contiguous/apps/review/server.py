@@ -23,7 +23,7 @@ from dailytalk_contiguous.apps.review.edits import Json
 from dailytalk_contiguous.apps.review.history import why_not_writable
 from dailytalk_contiguous.apps.review.layouts import ChangedElsewhere, Editable
 from dailytalk_contiguous.apps.review.session import Outdated, Session
-from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.documents import Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.store.files import folder_locked
 
@@ -54,7 +54,7 @@ class OpenReview:
 
 class _Edit(TypedDict):
     name: str
-    base: int
+    base: Whole
     action: Json
 
 
@@ -63,8 +63,8 @@ class _Names(TypedDict):
 
 
 class _Range(TypedDict):
-    first: int
-    last: int
+    first: Whole
+    last: Whole
 
 
 class _Decision(TypedDict):

@@ -17,7 +17,7 @@ from dailytalk_contiguous.apps.review.layouts import Editable, Viewed, open_edit
 from dailytalk_contiguous.apps.review.server import OpenReview
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.apps import has_app
-from dailytalk_contiguous.core.documents import read_json, typed
+from dailytalk_contiguous.core.documents import Whole, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import PRIVATE, private_folder
 from dailytalk_contiguous.publish.opening import open_items
@@ -91,7 +91,7 @@ def _preparation(source: str, author: str) -> "Preparation | None":
 
 
 class _Address(TypedDict):
-    port: int
+    port: Whole
     secret: str
 
 

@@ -134,6 +134,18 @@ def stopped_after(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr(Path, "replace", counted(replace))
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"number": 2}, {"number": True}, {"undoes": 0}, {"undoes": 2}, {"undoes": "1"}, {"on": [1 << 64]}]
+)
+def test_a_list_of_edits_whose_numbers_can_not_be_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    folder = clips(tmp_path / "in")
+    record = {"number": 1, "time": "2026-01-01T00:00:00+00:00", "author": "x", "action": "discard"}
+    record |= {"item": "a.wav", "before": {"discarded": False}, "after": {"discarded": True}}
+    (folder / ".dailytalk-edits").write_text(json.dumps(record | wrong) + "\n", "utf-8")
+    with pytest.raises(BadInput, match="edit 1"):
+        opened(folder)
+
+
 def test_a_list_of_edits_never_leads_out_of_its_folder(tmp_path: Path) -> None:
     folder = clips(tmp_path / "in")
     record = {"number": 1, "time": "2026-01-01T00:00:00+00:00", "author": "x", "action": "discard"}

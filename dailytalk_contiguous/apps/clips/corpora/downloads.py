@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
-from dailytalk_contiguous.core.documents import parse_json, typed
+from dailytalk_contiguous.core.documents import Whole, parse_json, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.steps import steps
@@ -54,7 +54,7 @@ class _Checksum(TypedDict):
 
 
 class _File(TypedDict):
-    id: int
+    id: Whole
     filename: str
     checksum: _Checksum
 
