@@ -21,7 +21,7 @@ from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, Export
 from dailytalk_contiguous.publish.formats import FORMATS, format_named
 from dailytalk_contiguous.publish.interactivity import ClipChoice, ClipSettings, clips_found
 from dailytalk_contiguous.publish.items import SMALL
-from dailytalk_contiguous.publish.opening import open_items, version_or_path
+from dailytalk_contiguous.publish.opening import local_folder, open_items, version_or_path
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.work_folder import read_run, work_folder_of
@@ -75,7 +75,7 @@ def export(
             settings["clips"] = choice.ids
         if isinstance(dataset, Path) and isinstance(layout.settings, ClipSettings):
             settings["licence"] = ((read_run(dataset) or {}).get("source") or {}).get("licence")
-    run = read_run(work_folder_of(Path(source))) or {}
+    run = read_run(work_folder_of(local_folder(Path(source)))) or {}
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]

@@ -57,7 +57,8 @@ def push(
     quiet_clients()
     items = finished_items(folder)
     describe = partial(card_of_release, items, default_settings())
-    unspoken = folder if edited_since(folder) else None
+    is_edited = isinstance(items.where, Path) and edited_since(items.where)
+    unspoken = folder if is_edited else None
     if unspoken:
         notice = f"{TRANSCRIPT} was changed since dailytalk speak: what was changed is not in this version"
         say(f"{notice}; run dailytalk speak first")

@@ -7,10 +7,12 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
+from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.opening import reference_at, version_or_path
 from dailytalk_contiguous.publish.page import SHOWN, write_report
+from dailytalk_contiguous.sources.addresses import store_address
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
 #: page is not requested.
@@ -42,6 +44,8 @@ def report(
     network and no other file. The player shows the first three minutes of a conversation.
     """
     cli_options.on_this_machine("--out", out)
+    if out is None and store_address(Path(source)):
+        raise DailytalkError(f"a report of {source} is written to this machine", "name its file with --out")
     dataset = version_or_path(source, revision)
     for page, settings in _INSTEAD:
         made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against)

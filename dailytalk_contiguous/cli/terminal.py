@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
 from dailytalk_contiguous.core.wording import counted, kind_of
+from dailytalk_contiguous.sources.addresses import as_given
 
 
 class Panel(StrEnum):
@@ -118,13 +119,13 @@ def command_line() -> str:
 
 def say(text: str) -> None:
     """Print a line to stderr, at once."""
-    print(visible(text), file=sys.stderr, flush=True)
+    print(visible(as_given(text)), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any, one_line: bool = False) -> None:
     """Print a value as JSON, at once, by default a line for each field; control characters are escaped."""
     text = json.dumps(value, indent=None if one_line else 1, ensure_ascii=False)
-    print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text), flush=True)
+    print(_UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", as_given(text)), flush=True)
 
 
 class Console(rich_console.Console):
@@ -137,17 +138,17 @@ class Console(rich_console.Console):
 
     def detail(self, detail: str | Judgement | Figures) -> None:
         if isinstance(detail, str):
-            self.print(Text(detail), soft_wrap=True)
+            self.print(Text(as_given(detail)), soft_wrap=True)
         elif isinstance(detail, Judgement):
             colour = {True: "bold green", False: "bold red", None: "bold yellow"}[detail.good]
-            self.print(Text(detail.text, colour), soft_wrap=True)
+            self.print(Text(as_given(detail.text), colour), soft_wrap=True)
         else:
             table = Table(box=None, pad_edge=False, padding=(0, detail.gap, 0, 0))
             for heading in detail.head:
                 right = heading.startswith(">")
                 table.add_column(heading.removeprefix(">"), justify="right" if right else "left", overflow="fold")
             for row in detail.rows:
-                table.add_row(*map(Text, row))
+                table.add_row(*(Text(as_given(cell)) for cell in row))
             self.print(table)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -236,7 +237,10 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
         if verbose() or lacks_memory(error) or not has_verbose:
             raise
         reason = ", ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
-        return failed(f"{reason} (-v shows where; what is finished is kept)")
+        # As it is: the error of a full disk is about the copies on this machine.
+        sentence = f"{program}: {reason} (-v shows where; what is finished is kept)."
+        print(visible(sentence), file=sys.stderr, flush=True)
+        return 1
 
 
 def verbose() -> bool:

@@ -76,6 +76,10 @@ MODEL = {"role": STRING, "name": STRING, "licence": STRING, "url": STRING}
 #: Something smaller than a row that was rejected (an utterance, words of a given transcript).
 REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
 
+#: What a model failed on in a conversation (`models.failures`): the id of the utterance, the stage, the error, and
+#: what to do about it. Null for nothing.
+MODEL_FAILURES = Features({"model_failures": List(REJECTED)})
+
 #: Why a row can not be used, which stage met it, and what to do about it; null in any other row.
 PROBLEM = Features({"problem": STRING, "problem_stage": STRING, "remedy": STRING})
 
@@ -298,6 +302,12 @@ COLUMNS = (
         List({"channel": STRING, "start": SECONDS, "end": SECONDS}),
         "where the source sounds for a second or more without an utterance, in its seconds: noise, music, "
         "laughter, or a voice that speech activity did not find",
+    ),
+    Column(
+        "model_failures",
+        MODEL_FAILURES["model_failures"],
+        "utterances on which a model raised an error, which went on without its results: the stage, the error and "
+        "what to do about it; null where there are none",
     ),
 )
 

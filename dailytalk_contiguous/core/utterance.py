@@ -728,6 +728,7 @@ _OF_ROWS = (
         "transcript_repair",
         "transcript_marks",
         "uncovered_sound",
+        "model_failures",
         "provenance",
         "problem",
         "problem_column",

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import Setting, one_of
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import aligners as bundled
 from dailytalk_contiguous.models.checkpoints import CONFIG, WEIGHT_FILES, Missing, find_folder, stored_files
 from dailytalk_contiguous.models.devices import device_of, resolve_device
+from dailytalk_contiguous.models.failures import ModelFailed
 
 #: Where words are in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words, each
 #: with a letter or a digit; and the ISO 639-1 code of its language. Returns each word, in order, in seconds of the
@@ -121,7 +121,7 @@ def align(
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
     None, too, if one of them has no letter or digit: nobody says it.
-    Raises DailytalkError for an aligner that returns other words, and whatever a person's own aligner does.
+    Raises ModelFailed for an aligner that returns something else, and whatever error the aligner raises.
     """
     if not words or not all(any(map(str.isalnum, word)) for word in words):
         return None
@@ -129,8 +129,10 @@ def align(
     if placed is None:
         return None
     if [word.text for word in placed] != [*words]:
-        raise DailytalkError(f"the aligner {aligner.name} returned other words", "return each word once, in order")
+        raise ModelFailed("it returned other words: each word must come once, in order")
     length = len(samples) / ANALYSIS_RATE
-    in_order = all(first.end <= second.start + 1e-6 for first, second in pairwise(placed))
-    is_inside = all(0 <= word.start < word.end <= length + 0.02 for word in placed)
-    return placed if in_order and is_inside else None
+    if not all(0 <= word.start < word.end <= length + 0.02 for word in placed):
+        raise ModelFailed(f"it returned words outside the {length:.2f} s of the sound, or of no length")
+    if not all(first.end <= second.start + 1e-6 for first, second in pairwise(placed)):
+        raise ModelFailed("it returned words that overlap, or are out of order")
+    return placed

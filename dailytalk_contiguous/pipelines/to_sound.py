@@ -1,5 +1,6 @@
 """The pipeline from a transcript to finished conversations, a literal list as in `to_text`."""
 
+from dataclasses import replace
 from typing import Any
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -61,8 +62,9 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where nobody is resynthesised: no model has anything to do."""
-    # `Align` only recognises what was synthesised; a model that was chosen is that of `tag`.
-    keep, align, finish = make(Keep), Align(NOBODY), make(Finish)
+    keep, finish = make(Keep), make(Finish)
+    # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
+    align = replace(make(Align), recogniser="")
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
     used = {placed.option for placed in settings_in(keep, align, finish, tokenise)}
     if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):

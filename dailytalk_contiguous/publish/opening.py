@@ -10,7 +10,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus, reference_of
 from dailytalk_contiguous.publish.items import TRAIN, Items, Shards, VersionItems, clip_shards
 from dailytalk_contiguous.publish.training_folder import TrainingItems, is_mix
 from dailytalk_contiguous.publish.version import Version, open_version
-from dailytalk_contiguous.sources.addresses import address_of
+from dailytalk_contiguous.sources.addresses import address_of, copied_from
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.hub import parse_reference
 from dailytalk_contiguous.store.work_folder import (
@@ -79,12 +79,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
     Raises DailytalkError: a revision is given twice or for a path, or the version can't be opened.
     """
-    path = Path(source)
-    if address_of(source):
-        from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
-
-        path = open_work(path).folder
-    path = work_folder_of(path)
+    path = work_folder_of(local_folder(Path(source)))
     named = None if path.exists() else parse_reference(source)
     if named is None:
         if revision is not None:
@@ -95,6 +90,18 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
         return open_version(named.at(revision))
     except DailytalkError as problem:
         raise DailytalkError(f"there is no folder {source!r} here, and {problem.reason}", problem.remedy) from None
+
+
+def local_folder(path: Path) -> Path:
+    """The path or, for a folder in a store, the folder of its copies on this machine, which are brought up to date.
+
+    Not for a folder in which a run is at work: what it has not stored yet would be replaced.
+    """
+    if not address_of(path) and not copied_from(path):
+        return path
+    from dailytalk_contiguous.run.storage import open_work  # here, for it imports much
+
+    return open_work(path).folder
 
 
 def claimed(folder: Path) -> Items | None:
@@ -116,8 +123,11 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
 
 
 def finished_items(folder: Path) -> Shards:
-    """Open the finished conversations or clips of a folder. Raises DailytalkError if it holds none in shards."""
-    items = open_items(folder, finished=True)
+    """Open the finished conversations or clips of a folder, also of one in a store.
+
+    Raises DailytalkError if it holds none in shards.
+    """
+    items = open_items(local_folder(folder) if address_of(folder) else folder, finished=True)
     if not isinstance(items, Shards):
         raise DailytalkError(
             f"{folder} holds no finished conversations",

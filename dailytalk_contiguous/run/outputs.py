@@ -150,7 +150,7 @@ def write_results(
                     rejected.append(entry.reject)
                     continue
                 row = rows[name]
-                rejected.extend(_rejected_in(row))
+                rejected.extend(_rejected_in(row, spoken))
                 notes.extend({"conversation_id": name, "note": note} for note in row.get("notes") or ())
                 maker.add(row if spoken else row | _as_finished(row, every))
                 made = shifted(row, n_lines, every) if spoken else tagged_lines(row, n_lines, people, every)
@@ -205,8 +205,14 @@ def write_results(
     return record
 
 
-def _rejected_in(row: Mapping[str, Any]) -> Iterator[Reject]:
-    """What is smaller than a row and was rejected. An utterance without text is none: its row has a reason."""
+def _rejected_in(row: Mapping[str, Any], spoken: bool) -> Iterator[Reject]:
+    """What is smaller than a row and was rejected in this half of the work, or went on without a model.
+
+    An utterance without text is none: its row has a reason.
+    """
+    for failure in row.get("model_failures") or ():
+        if (failure["stage"] in SPOKEN_STAGES) == spoken:
+            yield Reject(**failure)
     for item in (*(row.get("rejected") or ()), *(row.get("unmatched") or ())):
         yield Reject(**item)
     for said in row.get("utterances") or ():

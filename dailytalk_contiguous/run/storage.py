@@ -15,9 +15,9 @@ from typing import Self
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.run.events import journals
-from dailytalk_contiguous.sources.addresses import store_address
+from dailytalk_contiguous.sources.addresses import STORE_RECORD, store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
-from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import NEW_TRANSCRIPT, RUN, TRANSCRIPT
 
 #: What each command may remove from a store: only its own results.
@@ -87,8 +87,9 @@ class WorkFolder:
 def open_work(
     out: Path, wanted: Callable[[str], bool] = lambda name: not name.startswith(_LISTENED)
 ) -> WorkFolder:
-    """A work folder with its finished work, ready for a run; `out` is a folder, or an address in a store.
+    """A work folder with its finished work, ready for a run.
 
+    `out` is a folder, an address in a store, or the copy of one on this machine, which stands for its address.
     `wanted`: which objects of a store are fetched. Raises DailytalkError for a store that can't be read, and for
     an address that is not one of a store.
     """
@@ -97,6 +98,7 @@ def open_work(
         return WorkFolder(out)
     mirror = mirror_of(address, cache_folder() / "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
+    write_text(mirror.folder / STORE_RECORD, address)
     # A journal that this machine has added to is kept: the store has only its beginning.
     there = mirror.pull(
         lambda name: wanted(name) and not (name.startswith("events.") and mirror.changed_here(name))

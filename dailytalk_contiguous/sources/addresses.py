@@ -34,9 +34,39 @@ def is_address(path: str | Path) -> bool:
     return bool(re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)))
 
 
+#: The file with the address of a store, in the copy of its folder on this machine. Hidden files stay here.
+STORE_RECORD = ".store"
+
+#: The address of each folder of copies that this process has used.
+_copies: dict[str, str] = {}
+
+
+def note_copies(folder: Path, address: str) -> None:
+    """Remember that a folder of this machine holds the copies of an address."""
+    _copies[str(folder)] = address
+
+
+def as_given(text: str) -> str:
+    """A text for people, with the addresses of stores in place of the paths of their copies on this machine."""
+    for folder, address in _copies.items():
+        text = text.replace(folder, address)
+    return text
+
+
+def copied_from(folder: Path) -> str | None:
+    """The address whose copies a folder of this machine holds; None for any other folder."""
+    try:
+        return (folder / STORE_RECORD).read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def store_address(out: Path) -> str | None:
-    """`address_of` for a work folder. Raises DailytalkError for an address of anything else."""
-    address = address_of(out)
+    """The address in a store that a work folder is at, also where `out` is the copy of it on this machine.
+
+    Raises DailytalkError for an address of anything else.
+    """
+    address = address_of(out) or copied_from(out)
     if address is None and is_address(out):
         text = str(out).replace(":/", "://", 1) if "://" not in str(out) else str(out)
         raise DailytalkError(

@@ -15,7 +15,7 @@ import fsspec
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.sources.addresses import address_of
+from dailytalk_contiguous.sources.addresses import address_of, note_copies
 from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -194,8 +194,9 @@ def _stamp(path: Path, remote: Remote) -> None:
 def mirror_of(address: str, base: Path) -> Mirror:
     """The mirror of an address, in a separate folder inside `base`."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
-    folder = base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}"
-    return Mirror(address, folder.absolute())
+    folder = (base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}").absolute()
+    note_copies(folder, address)
+    return Mirror(address, folder)
 
 
 def input_mirror(address: str) -> tuple[Mirror, str]:

@@ -69,6 +69,7 @@ BASE = (
     "transcript_repair",
     "transcript_marks",
     "uncovered_sound",
+    "model_failures",
     *OF_UTTERANCES,
 )
 

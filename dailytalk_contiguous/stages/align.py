@@ -16,8 +16,9 @@ from datasets import Features, List
 from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.own_file import code_version
-from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, Row, result_sides
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
 from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels, voiced_spans
@@ -42,6 +43,7 @@ from dailytalk_contiguous.models.alignment import (
     aligners,
 )
 from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.failures import ModelFailed, each_that_works, failing_softly
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
@@ -90,11 +92,15 @@ class AligningStage(WhisperStage):
     ) -> tuple[list[Word], str] | None:
         """Words in seconds of 16 kHz samples, and their `source`; None if no aligner can place them.
 
-        `heard` are words of a recogniser, by which an aligner that is lost is noticed.
+        `heard` are words of a recogniser, by which an aligner that is lost is noticed. Raises ModelFailed for an
+        aligner that raises an error about this utterance.
         """
         aligner = aligner_of(self.aligner, language, self.device)
-        placed = align(aligner, samples, words, language, self.device) if aligner else None
-        if not aligner or not placed or not is_plausible(placed, samples, heard):
+        if aligner is None:
+            return None
+        with failing_softly(f"the aligner {aligner.name}"):
+            placed = align(aligner, samples, words, language, self.device)
+        if placed is None or not is_plausible(placed, samples, heard):
             return None
         return placed, aligner.source
 
@@ -104,10 +110,11 @@ class Align(AligningStage):
     """Adds `alignments`: words of both speakers sorted by start, inside the audio, no overlap within a speaker.
 
     `recogniser` times synthesised speech that has neither word times nor an aligner; empty for none. Who is
-    resynthesised is `left`; with `none` everybody stays on their side.
+    resynthesised is `left`; with `none` everybody stays on their side. An utterance on which the aligner or the
+    recogniser raises an error gets its times in another way, and `model_failures` says why.
     """
 
-    VERSION: ClassVar[int] = 5
+    VERSION: ClassVar[int] = 6
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
@@ -115,13 +122,13 @@ class Align(AligningStage):
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
-    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio")
+    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio", "model_failures")
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
         *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
     )
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD)})
+    adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD), **MODEL_FAILURES})
 
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)
@@ -132,7 +139,8 @@ class Align(AligningStage):
             # Others are left out, or marks alone, which nobody says.
             if start is not None and any(map(str.isalnum, row["text"][index]))
         ]
-        placed = self._placed(row, said)
+        failures: list[Reject] = []
+        placed = self._placed(row, said, failures)
         for index in said:
             start, end = row["new_start"][index], row["new_end"][index]
             words, sources = placed[index]
@@ -149,10 +157,19 @@ class Align(AligningStage):
             fitted = fit([word for word, _ in ordered], row["built_duration"])
             for word, (_, source) in zip(fitted, ordered, strict=True):
                 aligned.append(word.row() | {"speaker": speaker, "source": source})
-        return {"alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"]))}
+        known_failures = row.get("model_failures") or []
+        return {
+            "alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"])),
+            "model_failures": [*known_failures, *(reject.as_dict() for reject in failures)] or None,
+        }
 
-    def _placed(self, row: Row, said: Sequence[int]) -> dict[int, tuple[list[Word], list[str]]]:
-        """The words of each utterance in its own seconds, and how the times of each are known."""
+    def _placed(
+        self, row: Row, said: Sequence[int], failures: list[Reject]
+    ) -> dict[int, tuple[list[Word], list[str]]]:
+        """The words of each utterance in its own seconds, and how the times of each are known.
+
+        `failures` gets the utterances on which a model fails.
+        """
         placed: dict[int, tuple[list[Word], list[str]]] = {}
         spoken = {index for index in said if row["status"][index] == "spoken"}
         texts = {
@@ -168,10 +185,17 @@ class Align(AligningStage):
             # Fitted times are guesses, by which no aligner is lost.
             is_heard = index not in spoken and not any(word.get("fitted") for word in row["words"][index])
             heard = _words(row["words"][index], row["start"][index]) if is_heard else []
-            if found := self.place(samples, texts[index], row["language"][index], heard):
-                placed[index] = found[0], [found[1]] * len(found[0])
+            try:
+                aligned = self.place(samples, texts[index], row["language"][index], heard)
+            except ModelFailed as error:
+                remedy = "its words have other times (see their source); --aligner chooses another"
+                failures.append(Reject(row["utterance_id"][index], self.name, str(error), remedy))
+                continue
+            if aligned is not None:
+                words, source = aligned
+                placed[index] = words, [source] * len(words)
         untimed = {index: sounds[index] for index in spoken if index not in placed}
-        recognised = self._aligned(row, untimed, texts) if self.recogniser and untimed else {}
+        recognised = self._aligned(row, untimed, texts, failures) if self.recogniser and untimed else {}
         for index, samples in untimed.items():
             spans, length = voiced_spans(samples, ANALYSIS_RATE), len(samples) / ANALYSIS_RATE
             if index in recognised:
@@ -199,16 +223,33 @@ class Align(AligningStage):
         return sounds
 
     def _aligned(
-        self, row: dict[str, Any], untimed: dict[int, Samples], texts: dict[int, list[str]]
+        self,
+        row: dict[str, Any],
+        untimed: dict[int, Samples],
+        texts: dict[int, list[str]],
+        failures: list[Reject],
     ) -> dict[int, list[Word]]:
         """Words of synthesised utterances by Whisper, each in seconds of its own sound."""
         whisper = load_whisper(self.recogniser, self.device, self.compute_type)
-        languages = [row["language"][index] for index in untimed]
-        languages = ["en" if language == UNDETERMINED else language for language in languages]
-        placed = whisper.align([*untimed.values()], languages, [texts[index] for index in untimed])
+        languages = {
+            index: "en" if row["language"][index] == UNDETERMINED else row["language"][index] for index in untimed
+        }
+
+        def place(indices: Sequence[int]) -> Sequence[list[Word] | None]:
+            return whisper.align(
+                [untimed[index] for index in indices],
+                [languages[index] for index in indices],
+                [texts[index] for index in indices],
+            )
+
+        name = f"the recogniser {self.recogniser}"
+        placed, reasons = each_that_works(place, [*untimed], name)
+        for index, reason in reasons.items():
+            remedy = "its words share its time; choose another --asr-model, or an --aligner"
+            failures.append(Reject(row["utterance_id"][index], self.name, f"{name} failed: {reason}", remedy))
         return {
-            index: fit(words, len(sound) / ANALYSIS_RATE)
-            for (index, sound), words in zip(untimed.items(), placed, strict=True)
+            index: fit(words, len(untimed[index]) / ANALYSIS_RATE)
+            for index, words in placed.items()
             if words and np.median([word.probability for word in words]) >= LEAST_SURE
         }
 

@@ -21,12 +21,13 @@ from datasets import Audio, Dataset, Features, IterableDataset, List
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
+    MODEL_FAILURES,
     NOBODY,
     PROBLEM,
     SOURCE,
@@ -39,6 +40,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
@@ -86,6 +88,9 @@ class Stage:
             those of `core.utterance.FIELDS`; the name alone where the defaults of `Field` do. A `Column` is one of
             the row: one value a conversation.
         transient: those of `adds` that are too heavy to be stored.
+        if_model_fails: the remedy for an utterance on which the stage's model raises an error. The utterance goes
+            on without results (`PerUtterance`), or is rejected (a dataset of utterances). Empty: the error ends
+            the run. The stage must take an utterance whose `speech` is empty.
         VERSION: raised whenever the results of a stage of this package change; rows of another version are made
             again. A person's own stage needs none: its file counts.
         prepares: whether it needs no model's device, so that a thread may do it while the device is busy.
@@ -101,6 +106,7 @@ class Stage:
     adds: ClassVar[Features] = Features({})
     publishes: ClassVar[tuple[Field | str, ...]] = ()
     transient: ClassVar[tuple[str, ...]] = ()
+    if_model_fails: ClassVar[str] = ""
     VERSION: ClassVar[int] = 1
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
@@ -154,15 +160,46 @@ class Stage:
         n_rows = len(batch[names[0]])
         while len(usable := [index for index in range(n_rows) if index not in problems]):
             interrupts.check_interrupt()
+            chosen = {name: [batch[name][index] for index in usable] for name in names}
             try:
-                columns = self({name: [batch[name][index] for index in usable] for name in names})
+                columns = self(chosen)
             except BadInput as error:
                 problems[usable[error.row or 0]] = error
+                continue
+            except Exception as error:  # of the stage's model, whatever it is
+                failures = self.failures(chosen, error)
+                for position, failure in failures.items():
+                    problems[usable[position]] = BadInput(failure.reason, failure.remedy)
                 continue
             if problems:
                 columns = {name: _with_nulls(values, usable, n_rows) for name, values in columns.items()}
             return columns, problems
         return {name: [None] * n_rows for name in self.adds}, problems
+
+    def failures(self, batch: Batch, error: Exception) -> dict[int, BadInput]:
+        """The utterances of a batch on which the stage's model fails, after it has raised `error` on all of them.
+
+        Each has the reason and the remedy. Raises `error` again if it should end the run: if it is none of a model
+        (`models.failures`), or if the model fails on no smaller part of the batch.
+        """
+        if not self.if_model_fails or failure_text(error) is None:
+            raise error
+        indices = range(len(next(iter(batch.values()))))
+
+        def call(part: Sequence[int]) -> Sequence[None]:
+            self({name: [values[index] for index in part] for name, values in batch.items()})
+            return [None] * len(part)
+
+        _, reasons = each_that_works(call, indices, self.name)
+        if not reasons:
+            raise error
+        return {
+            index: BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
+            for index, reason in reasons.items()
+        }
+
+    def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
+        """Write into the columns of a call why utterance `index` has no results, if one of them says so."""
 
     def _read(self, batch: Batch) -> list[str]:
         return [name for name in (*self.needs, *self.uses) if name in batch]
@@ -310,7 +347,12 @@ class PerUtterance(Stage):
 
     The utterances of the whole batch are laid end to end, the stage is called once, and its columns are split
     again by the number of utterances of each conversation.
+
+    An utterance on which the model of the stage fails (`Stage.if_model_fails`) is given to it without sound, and
+    the column `model_failures` of its conversation says why.
     """
+
+    VERSION: ClassVar[int] = 2
 
     stage: Stage
 
@@ -318,11 +360,12 @@ class PerUtterance(Stage):
         of_conversations = (SOURCE.keys() - CONVERSATION_COLUMNS) & {*self.stage.needs}
         if of_conversations or any(kind == List(UTTERANCE.get(name)) for name, kind in self.stage.adds.items()):
             raise DailytalkError(f"{self.stage.name} takes conversations as they are", "leave PerUtterance out")
+        kept_failures = MODEL_FAILURES if self.stage.if_model_fails else {}
         # A stage's class attributes say what it reads and adds; those of a lifted one depend on the stage inside.
         for attribute, value in (
             ("needs", tuple(dict.fromkeys(("utterance_id", *self.stage.needs)))),
-            ("uses", self.stage.uses),
-            ("adds", per_utterance(self.stage.adds)),
+            ("uses", (*self.stage.uses, *kept_failures)),
+            ("adds", Features({**per_utterance(self.stage.adds), **kept_failures})),
             ("publishes", self.stage.publishes),
             ("transient", self.stage.transient),
             ("batch_rows", 1),
@@ -333,14 +376,50 @@ class PerUtterance(Stage):
 
     def __call__(self, batch: Batch) -> Batch:
         counts = [len(ids) for ids in batch["utterance_id"]]
-        if not sum(counts):
-            return {name: [[] for _ in counts] for name in self.stage.adds}
-        columns = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
+        failures: dict[int, BadInput] = {}
+        if sum(counts):
+            names = [name for name in (*self.stage.needs, *self.stage.uses) if name in batch]
+            columns, failures = self._called(flatten(batch, names, counts), counts)
+        else:
+            columns = {name: [] for name in self.stage.adds}
+        regrouped = regroup(columns, counts)
+        if self.stage.if_model_fails:
+            regrouped |= {name: self._with_failures(batch, counts, failures) for name in MODEL_FAILURES}
+        return regrouped
+
+    def _called(self, flat: Batch, counts: Sequence[int]) -> tuple[Batch, dict[int, BadInput]]:
+        """The columns of the stage for all utterances, and why its model failed on some of them."""
+        failures: dict[int, BadInput] = {}
         try:
-            return regroup(self.stage(flatten(batch, columns, counts)), counts)
+            columns = self.stage(flat)
         except BadInput as error:  # of an utterance: its conversation is the row that can't be used
             rows = [row for row, count in enumerate(counts) for _ in range(count)]
             raise error.at(rows[error.row or 0]) from None
+        except Exception as error:  # of the stage's model, whatever it is
+            failures = self.stage.failures(flat, error)
+            speech = [b"" if index in failures else pcm for index, pcm in enumerate(flat["speech"])]
+            columns = self.stage({**flat, "speech": speech})
+            for index, failure in failures.items():
+                self.stage.explain_failure(columns, index, failure.reason)
+        if len(failures) < sum(counts):
+            record.worked(self.stage.name)
+        return columns, failures
+
+    def _with_failures(self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]) -> list[Any]:
+        """For each conversation what models failed on before this stage and in it; null for nothing."""
+        earlier = batch.get("model_failures") or [None] * len(counts)
+        column = []
+        first = 0
+        for ids, known, count in zip(batch["utterance_id"], earlier, counts, strict=True):
+            items = list(known or ())
+            for index in range(first, first + count):
+                if index in failures:
+                    failure = failures[index]
+                    reject = Reject(ids[index - first], self.name, failure.reason, failure.remedy)
+                    items.append(reject.as_dict())
+            column.append(items or None)
+            first += count
+        return column
 
     @property
     def unfitted(self) -> bool:

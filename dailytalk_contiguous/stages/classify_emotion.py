@@ -52,6 +52,7 @@ class ClassifyEmotion(Stage):
     """
 
     VERSION: ClassVar[int] = 3
+    if_model_fails: ClassVar[str] = "it has no class of emotion; --emotion chooses another classifier"
     model: str = setting(VOICE_LINEAR, EMOTION_MODEL)
     confidence: float = setting(LEAST_CONFIDENCE, CONFIDENCE)
     device: str = setting("auto", DEVICE, execution=True)

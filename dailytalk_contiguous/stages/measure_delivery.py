@@ -1,5 +1,6 @@
 """MeasureDelivery: how the utterances that are re-voiced were said, for `Speak` to compare its takes with."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,9 +10,11 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.delivery import performance_of
-from dailytalk_contiguous.core.schema import CHANNELS, Row
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.schema import CHANNELS, MODEL_FAILURES, Row
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
+from dailytalk_contiguous.models.failures import each_that_works
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference
@@ -41,11 +44,16 @@ class MeasureDelivery(Stage):
     delivery: str = setting(NO_DELIVERY, DELIVERY_MODEL)
     codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
-    needs: ClassVar[tuple[str, ...]] = ("audio", "offset", "duration", "source_channel", "start", "end", "text")
+    needs: ClassVar[tuple[str, ...]] = (
+        *("audio", "offset", "duration"),
+        *("utterance_id", "source_channel", "start", "end", "text"),
+    )
+    uses: ClassVar[tuple[str, ...]] = ("model_failures",)
     prepares: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features(
         {name: List(List(Value("float32"))) for name in ("source_f0", "source_level", "source_embedding")}
+        | {**MODEL_FAILURES}
     )
 
     def models(self) -> dict[str, str]:
@@ -69,11 +77,28 @@ class MeasureDelivery(Stage):
         performances = [performance_of(sound) for sound in sounds]
         embeddings: list[list[float]] = [[] for _ in sounds]
         heard = [index for index, sound in enumerate(sounds) if len(sound)]
+        failures = list(row.get("model_failures") or [])
         if compares_embeddings(self.delivery) and heard:
-            vectors = embed_delivery(self.delivery, self.codebook, [sounds[index] for index in heard])
-            for index, vector in zip(heard, vectors.tolist(), strict=True):
+
+            def embed(indices: Sequence[int]) -> Sequence[list[float]]:
+                vectors: list[list[float]] = embed_delivery(
+                    self.delivery, self.codebook, [sounds[index] for index in indices]
+                ).tolist()
+                return vectors
+
+            vectors, reasons = each_that_works(embed, heard, self.delivery)
+            for index, vector in vectors.items():
                 embeddings[index] = vector
+            for index, reason in reasons.items():
+                reject = Reject(
+                    row["utterance_id"][index],
+                    self.name,
+                    f"the encoder {self.delivery} failed on it ({reason})",
+                    "its takes are compared by melody and loudness alone; --delivery chooses another encoder",
+                )
+                failures.append(reject.as_dict())
         return {
+            "model_failures": failures or None,
             "source_f0": [performance.f0.tolist() for performance in performances],
             "source_level": [performance.level.tolist() for performance in performances],
             "source_embedding": embeddings,

@@ -53,6 +53,7 @@ class RateAffect(Stage):
     """
 
     VERSION: ClassVar[int] = 3
+    if_model_fails: ClassVar[str] = "it has no affect; --affect-model chooses another model"
     model: str = setting(
         affect.AUDEERING,
         f"Affect model: a name on the Hub, a folder, {VOICE_LINEAR}, or (to tag) none.",

@@ -42,6 +42,7 @@ from dailytalk_contiguous.core.spans import (
     speech_spans,
 )
 from dailytalk_contiguous.models import speech_activity
+from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
 from dailytalk_contiguous.stages.base import Stage, find_stage
 
@@ -241,7 +242,12 @@ class Segment(Stage):
         leak: Leakage | None,
         total: float,
     ) -> FoundSpeech:
-        probabilities, levels = _listen(pcm)
+        try:
+            with failing_softly(speech_activity.NAME):
+                probabilities, levels = _listen(pcm)
+        except ModelFailed as error:
+            reason = f"speech activity of the {name} channel can't be measured ({error})"
+            raise BadInput(reason, "listen to it, and leave it out if there is nothing to hear") from error
         if not len(levels) or float(levels.mean()) < SILENT:
             notes = [f"the {name} channel is silent"]
             return FoundSpeech(name, [], [], [], [], notes, _side(name, meter, [], leak))

@@ -64,6 +64,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
+from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
     RecogniserInput,
@@ -381,7 +382,11 @@ class Speak(Stage):
         sound = _for_analysis(trimmed)
         embedding = None
         if utterance["embedding"]:
-            (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
+            try:
+                with failing_softly(f"the encoder {self.delivery}"):
+                    (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
+            except ModelFailed as error:
+                return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
         return Take(key, number, spoken, verdict, trimmed, performance_of(sound), embedding)
 
     def _say(
@@ -476,7 +481,11 @@ class Speak(Stage):
         if heard is None and reason is None and self.verify:
             # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
             sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, utterance["language"])
-            (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
+            try:
+                with failing_softly(f"the recogniser {self.verify}"):
+                    (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
+            except ModelFailed as error:  # no verdict is kept: the take may be verified another time
+                return None, f"it can't be verified, because {error}"
             expected = list(filter(None, map(normalise, text.split())))
             recognised = list(filter(None, (normalise(word.text) for word in words)))
             heard, known = compare_words(expected, recognised), False

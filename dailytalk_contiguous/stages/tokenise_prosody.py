@@ -9,6 +9,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.contours import as_features
+from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK, Codebook, bundled_name
@@ -60,6 +61,7 @@ class TokeniseProsody(_Tokenises):
     Words are `words`, or else `given_words`, in seconds of the conversation, or of a clip's file.
     """
 
+    if_model_fails: ClassVar[str] = "it has no prosodic tokens; --prosodic-tokens chooses another codebook"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
         *("words", "given_words", "start", "speech_start", "conversation_id", "channel"),
@@ -108,19 +110,28 @@ class TokeniseResult(_Tokenises):
 
     revoice: str = setting(schema.CHANNELS[0], REVOICE_OR_KEEP)
 
-    needs: ClassVar[tuple[str, ...]] = ("built_audio", "source_channel", "new_start", "new_end")
+    needs: ClassVar[tuple[str, ...]] = ("built_audio", "utterance_id", "source_channel", "new_start", "new_end")
+    uses: ClassVar[tuple[str, ...]] = ("model_failures",)
     batch_rows: ClassVar[int] = 1
     prepares: ClassVar[bool] = True
-    adds: ClassVar[Features] = schema.per_utterance(Features(PROSODIC_TOKENS))
+    adds: ClassVar[Features] = Features(
+        {**schema.per_utterance(Features(PROSODIC_TOKENS)), **schema.MODEL_FAILURES}
+    )
 
     def row(self, row: schema.Row) -> schema.Row:
         samples, sides = read_pcm(row["built_audio"]), schema.result_sides(self.revoice)
-        lines = zip(*(row[name] for name in self.needs[1:]), strict=True)
+        lines = zip(row["source_channel"], row["new_start"], row["new_end"], strict=True)
         speech = [
             excerpt(samples[:, schema.CHANNELS.index(sides[channel])], start or 0.0, end or 0.0).tobytes()
             for channel, start, end in lines
         ]
-        return _tokens_of(self.codebook, {"speech": speech, "channel": row["source_channel"]})
+        conversation = {"conversation_id": [""] * len(speech), "channel": row["source_channel"], "speech": speech}
+        columns, problems = TokeniseProsody(self.codebook).attempt(conversation)
+        failures = list(row.get("model_failures") or [])
+        for index, problem in problems.items():
+            reject = Reject(row["utterance_id"][index], self.name, problem.reason, problem.remedy)
+            failures.append(reject.as_dict())
+        return {name: columns[name] for name in PROSODIC_TOKENS} | {"model_failures": failures or None}
 
 
 @dataclass(frozen=True)
@@ -134,12 +145,7 @@ class TokeniseClip(_Tokenises):
     def row(self, row: schema.Row) -> schema.Row:
         samples = read_pcm(row["audio"])
         speech = excerpt(samples[:, 0], row["clip_start"] or 0.0, row["duration"]).tobytes()
-        (tokens,), (model,) = _tokens_of(self.codebook, {"speech": [speech]}).values()
-        return {"prosody_tokens": tokens, "prosody_model": model}
-
-
-def _tokens_of(codebook: str, batch: schema.Batch) -> schema.Batch:
-    """The columns of `PROSODIC_TOKENS` of a batch of utterances of one conversation."""
-    batch["conversation_id"] = [""] * len(batch["speech"])
-    columns = TokeniseProsody(codebook)(batch)
-    return {name: columns[name] for name in PROSODIC_TOKENS}
+        columns, problems = TokeniseProsody(self.codebook).attempt({"speech": [speech]})
+        if problems:
+            raise problems[0]
+        return {name: columns[name][0] for name in PROSODIC_TOKENS}

@@ -132,6 +132,7 @@ class Transcribe(WhisperStage):
     batch_windows: int = unlisted(16, execution=True)
 
     VERSION: ClassVar[int] = 4
+    if_model_fails: ClassVar[str] = "write its text into transcript.jsonl, or choose another --asr-model"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "channel", "start", "end"),
@@ -200,6 +201,9 @@ class Transcribe(WhisperStage):
             in_order.append(row)
         _mark_given_questions(in_order, conversations)
         return {name: [row[name] for row in in_order] for name in self.adds}
+
+    def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
+        columns["text_reason"][index] = reason
 
     def _recognise(
         self,

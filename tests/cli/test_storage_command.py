@@ -13,6 +13,8 @@ from recordings import calls
 
 SPOKEN = (*EMBEDDED, "--shard-minutes", "0.1")
 
+pytest_plugins = ["hub.hub_fixtures"]
+
 pytestmark = pytest.mark.needs("s3fs")
 
 
@@ -127,3 +129,65 @@ def test_trouble_with_a_store_is_one_sentence_before_any_work(
     assert told in done.err
     assert done.err.count("\n") == 1
     assert "of-this-machine" not in done.err
+
+
+def paths_of_copies(done: Any, tmp_path: Path) -> list[str]:
+    """The lines of a command's output that name a copy on this machine."""
+    return [line for line in (done.out + done.err).splitlines() if str(tmp_path / "cache") in line]
+
+
+def test_everything_that_is_printed_names_the_store_and_can_be_run_as_printed(
+    store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = calls(tmp_path / "in", "a")
+    work = f"s3://{BUCKET}/named"
+    tagged = dailytalk("tag", source, "--out", work, *EMBEDDED)
+    assert f"in {work}/transcript.jsonl" in tagged.out
+    next_command = tagged.out.rstrip().rpartition("next: ")[2]
+    assert next_command == f"dailytalk speak {work}"
+    spoken = dailytalk(*next_command.split()[1:], "--revoice", "none")
+    assert spoken.code == 0, spoken.err
+    assert f"in {work}/dataset" in spoken.out
+    assert spoken.out.rstrip().endswith(f"next: dailytalk check {work}")
+    checked = dailytalk("check", work)
+    refused = dailytalk("speak", work, "--tag", "none")
+    nothing = dailytalk("speak", f"s3://{BUCKET}/untagged")
+    assert f"there is no transcript 's3://{BUCKET}/untagged/transcript.jsonl'" in nothing.err
+    for done in (tagged, spoken, checked, refused, nothing):
+        assert paths_of_copies(done, tmp_path) == []
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "another machine"))
+    assert dailytalk("check", work).code == 0
+    assert store.glob(f"{BUCKET}/named/dataset/*")
+
+
+def test_work_in_the_copy_of_a_store_is_work_in_the_store(store: Any, tmp_path: Path, dailytalk: Command) -> None:
+    work = f"s3://{BUCKET}/copied"
+    assert dailytalk("tag", calls(tmp_path / "in", "a"), "--out", work, *EMBEDDED).code == 0
+    (copy,) = (path.parent for path in (tmp_path / "cache" / "work").glob("copied-*/run.json"))
+    spoken = dailytalk("speak", copy, "--revoice", "none")
+    assert spoken.code == 0, spoken.err
+    assert store.glob(f"{BUCKET}/copied/dataset/*")
+    for command in (("review", copy, "--no-browser"), ("edits", copy, copy)):
+        edited = dailytalk(*command)
+        assert edited.code == 1
+        assert f"is a copy of {work} on this machine" in edited.err
+        assert f"download {work}/transcript.jsonl" in edited.err
+
+
+def test_report_of_a_store_is_written_where_out_says(store: Any, tmp_path: Path, dailytalk: Command) -> None:
+    work = f"s3://{BUCKET}/reported"
+    assert dailytalk("tag", calls(tmp_path / "in", "a"), "--out", work, *EMBEDDED).code == 0
+    refused = dailytalk("report", work)
+    assert (refused.code, "name its file with --out" in refused.err) == (1, True)
+    assert dailytalk("report", work, "--out", tmp_path / "page.html").code == 0
+    assert not list((tmp_path / "cache").rglob("report.html"))
+
+
+@pytest.mark.usefixtures("hub")
+def test_finished_conversations_of_a_store_are_published(store: Any, tmp_path: Path, dailytalk: Command) -> None:
+    work = f"s3://{BUCKET}/published"
+    source = calls(tmp_path / "in", "a")
+    assert dailytalk("build", source, "--revoice", "none", "--out", work, *EMBEDDED).code == 0
+    done = dailytalk("push", work, "tester/of-a-store", "--create", "--tag", "v1.0.0")
+    assert done.code == 0, done.err
+    assert dailytalk("check", "tester/of-a-store@v1.0.0").code == 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import singing_voice
 import torch
-from audio_files import EXAMPLES
+from audio_files import EXAMPLES, Samples
 from datasets import Dataset
 from singing_voice import MELODIES, sung
 
@@ -13,6 +13,7 @@ from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
+from dailytalk_contiguous.stages import measure_delivery, synthesis
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.synthesis import Speak
 
@@ -22,6 +23,7 @@ def example() -> dict[str, Any]:
         "audio": {"path": str(EXAMPLES / "burnt_dinner.flac"), "bytes": None},
         "offset": 0.0,
         "duration": 30.0,
+        "utterance_id": ["a/left/0000", "a/right/0000", "a/left/0001"],
         "source_channel": ["left", "right", "left"],
         "start": [4.2, 6.2, 9.4],
         "end": [5.8, 8.9, 12.0],
@@ -82,3 +84,34 @@ def test_an_encoder_tells_how_alike_source_and_take_are(tmp_path: Path) -> None:
     assert 0.95 < done["synthesis"][0]["delivery_cosine"] <= 1.000001
     (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([example()])).to_list()
     assert [len(embedding) for embedding in row["source_embedding"]] == [32, 0, 0]
+
+
+def test_an_encoder_that_fails_on_one_source_leaves_it_without_embedding_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = encoder(tmp_path / "encoder", Codebook.load().name)
+
+    def breaking(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
+        if any(len(sound) < 2 * 16000 for sound in sounds):
+            raise ValueError("too short for this encoder")
+        return embed_sounds(delivery, codebook, sounds)
+
+    monkeypatch.setattr(measure_delivery, "embed_delivery", breaking)
+    talk = example() | {"text": ["Said.", "By the other.", "Said, too."]}
+    (row,) = MeasureDelivery(delivery=name).map(Dataset.from_list([talk])).to_list()
+    assert [len(embedding) for embedding in row["source_embedding"]] == [0, 0, 32]
+    assert all(row["source_f0"][index] for index in (0, 2))
+    (failure,) = row["model_failures"]
+    assert (failure["id"], failure["stage"]) == ("a/left/0000", "MeasureDelivery")
+    assert "ValueError: too short for this encoder" in failure["reason"]
+
+
+def test_a_take_that_the_encoder_fails_on_is_no_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaking(delivery: str, codebook: str, sounds: list[Samples]) -> np.ndarray:
+        raise ValueError("too odd for this encoder")
+
+    monkeypatch.setattr(synthesis, "embed_delivery", breaking)
+    batch = lines(sung(*MELODIES[2])) | {"source_embedding": [[1.0] * 32, []]}
+    said = Speak(engine=singing_voice.__file__, delivery="encoder", cache=str(tmp_path / "cache"))(batch)
+    assert said["status"] == ["failed", "spoken"]
+    assert "ValueError: too odd for this encoder" in said["unspoken_reason"][0]

@@ -69,6 +69,7 @@ class TimeWords(AligningStage):
     """
 
     VERSION: ClassVar[int] = 3
+    if_model_fails: ClassVar[str] = "leave it out, or choose another --aligner or --asr-model, or none"
 
     recogniser: str = setting("", ASR_MODEL)
     aligner: str = setting(AUTO, ALIGNER)

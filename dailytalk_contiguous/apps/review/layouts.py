@@ -35,6 +35,7 @@ from dailytalk_contiguous.core.word_times import join_words
 from dailytalk_contiguous.publish.items import SMALL, Items
 from dailytalk_contiguous.shards import Entry, entries_in, read_rows
 from dailytalk_contiguous.sources import whisper_json
+from dailytalk_contiguous.sources.addresses import copied_from
 from dailytalk_contiguous.sources.transcribed import BASE, at_hand, tagged_row
 from dailytalk_contiguous.store.files import inside, is_inside, json_text, write_bytes, write_text
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
@@ -504,8 +505,15 @@ def lines_of(row: Json) -> Lines:
 def open_editable(folder: Path) -> Editable | None:
     """The editable lines of a folder, or of a whisper.json; None for a place of another kind.
 
-    Raises BadInput for a folder whose links lead out of it, or a JSON whose folder has another one.
+    Raises BadInput for a folder whose links lead out of it, a JSON whose folder has another one, and the copy of a
+    folder in a store, to which no edit would come back.
     """
+    address = copied_from(folder)
+    if address:
+        raise BadInput(
+            f"{as_text(folder)!r} is a copy of {address} on this machine",
+            f"download {address}/{TRANSCRIPT}, edit it, and put it back; dailytalk review {address} shows it",
+        )
     if folder.is_file() and folder.suffix.lower() == ".json":
         meant = whisper_json.clips_folder(folder.parent).json
         if meant is not None and meant != folder:

@@ -61,8 +61,14 @@ class PocketSphinx:
                 return None
             phones = self._decoder(None)
             _hear(phones, pcm)
-            frames = max(1, seconds / FRAME)
-            if (log(decoder.hyp().score) - log(phones.hyp().score)) / frames < LEAST_LIKELY:
+            if not decoder.hyp() or not phones.hyp():
+                return None
+            likelihood = decoder.hyp().score
+            likelihood_of_any = phones.hyp().score
+            if not likelihood or not likelihood_of_any:  # 0: a search was lost before the sound ended
+                return None
+            n_frames = max(1, seconds / FRAME)
+            if (log(likelihood) - log(likelihood_of_any)) / n_frames < LEAST_LIKELY:
                 return None
         return [
             Word(word, place.start_frame * FRAME, min((place.end_frame + 1) * FRAME, seconds), None)
@@ -119,4 +125,4 @@ def _readings(decoder: Any, word: str) -> Iterator[str]:
         yield " ".join(phones).strip() or "AH"
 
 
-ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=4)
+ALIGNER = Aligner("pocketsphinx", lambda device: PocketSphinx(), ("en",), version=5)

@@ -1,0 +1,119 @@
+"""Models that fail: an error on one utterance costs that utterance, and not the run.
+
+A recogniser, a classifier or an aligner may raise anything on odd sound (a logarithm of zero, an empty tensor).
+Such an error says something about one utterance, which then does without the model, under a reason that names it.
+Other errors say something about the machine or the settings (memory, a GPU, a file, a library that is missing).
+They end the run, since the next utterance would fail for the same reason.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import TypeVar
+
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
+from dailytalk_contiguous.core.interrupts import check_interrupt
+
+#: The most characters that are quoted of an error's message.
+LONGEST_MESSAGE = 200
+
+#: What errors of a GPU hold, in lower case. After one of them every call fails.
+_OF_GPU = ("cuda", "cudnn", "cublas", "out of memory")
+
+#: Utterances in a process on all of which a model has failed, after which it is taken to be broken.
+FAILED_FROM_THE_START = 20
+
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Result = TypeVar("_Result")
+
+
+class ModelFailed(Exception):
+    """A model raised an error on one utterance, or returned something that can't be used. The text says what."""
+
+
+class _Record:
+    """How often each model of this process has failed, and which of them have ever worked."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._n_failed = Counter[str]()
+        self._has_worked = set[str]()
+
+    def worked(self, model: str) -> None:
+        self._has_worked.add(model)
+
+    def failed(self, model: str, reason: str, n_utterances: int = 1) -> None:
+        """Count failures. Raises DailytalkError for a model that has failed on everything so far."""
+        with self._lock:
+            self._n_failed[model] += n_utterances
+            n_failed = self._n_failed[model]
+        if n_failed >= FAILED_FROM_THE_START and model not in self._has_worked:
+            raise DailytalkError(
+                f"{model} has failed on each of its first {n_failed} utterances (the last: {reason})",
+                "mend or replace it, and run the same command again",
+            )
+
+
+#: The record of this process.
+record = _Record()
+
+
+def failure_text(error: Exception) -> str | None:
+    """The words for an error that a model raises on its input; None for an error that should end the run."""
+    if isinstance(error, ModelFailed):
+        return str(error)
+    if isinstance(error, DailytalkError | OSError | ImportError) or lacks_memory(error):
+        return None
+    message = as_text(str(error))
+    if any(word in message.lower() for word in _OF_GPU):
+        return None
+    return f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"
+
+
+@contextmanager
+def failing_softly(model: str) -> Iterator[None]:
+    """Raise ModelFailed in place of an error that a model raises on its input; `model` is its name."""
+    try:
+        yield
+    except Exception as error:  # whatever a model raises
+        reason = failure_text(error)
+        if reason is None:
+            raise
+        record.failed(model, reason)
+        raise ModelFailed(f"{model} failed: {reason}") from error
+    record.worked(model)
+
+
+def each_that_works(
+    call: Callable[[Sequence[_Key]], Sequence[_Result]], keys: Sequence[_Key], model: str
+) -> tuple[dict[_Key, _Result], dict[_Key, str]]:
+    """Call a model on all keys, and on ever smaller halves of those on which it fails.
+
+    Args:
+        call: returns one result for each of its keys, in their order.
+        keys: each once.
+        model: its name, for `record`.
+
+    Returns:
+        The results by key, and the reasons for the keys on which the model fails alone. Raises every error that
+        should end the run (`failure_text`).
+    """
+    check_interrupt()
+    try:
+        results = dict(zip(keys, call(keys), strict=True))
+    except Exception as error:  # whatever a model raises
+        reason = failure_text(error)
+        if reason is None:
+            raise
+        if len(keys) == 1:
+            record.failed(model, reason)
+            return {}, {keys[0]: reason}
+        middle = len(keys) // 2
+        results, reasons = each_that_works(call, keys[:middle], model)
+        more_results, more_reasons = each_that_works(call, keys[middle:], model)
+        return results | more_results, reasons | more_reasons
+    record.worked(model)
+    return results, {}

@@ -1,0 +1,330 @@
+"""A model that raises an error on one utterance of many costs that utterance alone, and the reject names it."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from audio_files import Samples, example
+from command import EMBEDDED, Command
+from datasets import Dataset, Features, Value
+from own_stages import own_file
+from recordings import read_lines, save
+
+from dailytalk_contiguous.core.audio import excerpt, pcm_to_float, read_pcm, to_pcm
+from dailytalk_contiguous.core.contours import ProsodicFeatureExtractor
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.schema import PROBLEM
+from dailytalk_contiguous.models import speech_activity
+from dailytalk_contiguous.models.aligners.pocketsphinx import PocketSphinx
+from dailytalk_contiguous.models.failures import ModelFailed, each_that_works
+from dailytalk_contiguous.models.linear_emotion import LinearEmotion
+from dailytalk_contiguous.models.whisper import Whisper
+from dailytalk_contiguous.stages.transcribe import Transcribe
+
+#: Seconds of the bundled recording that is tagged: five utterances.
+SECONDS = 14.0
+
+#: Options of `tag` with which no sentence is joined.
+SEPARATE = (*EMBEDDED, "--join-sentences", "0")
+
+#: The utterance on which models fail, and a moment of it.
+VICTIM = "call/left/0001"
+MOMENT = 12.0
+
+
+def poison() -> Samples:
+    """A tenth of a second of the victim that no other utterance has."""
+    left = example("bicycle_repair")[:, 0]
+    return pcm_to_float(to_pcm(left[round(MOMENT * 16000) : round((MOMENT + 0.1) * 16000)]))
+
+
+def is_poisoned(sound: Samples) -> bool:
+    return poison().tobytes() in np.asarray(sound, np.float32).tobytes()
+
+
+def break_method(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, sounds_of: Callable[..., Any]) -> None:
+    """Let a method or function raise an error if one of the sounds that it is given is the victim's."""
+    working = getattr(owner, name)
+
+    def breaking(*arguments: Any, **options: Any) -> Any:
+        if any(is_poisoned(sound) for sound in sounds_of(*arguments, **options)):
+            raise RuntimeError("the logarithm of zero")
+        return working(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, breaking)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    save(tmp_path / "calls" / "call.wav", example("bicycle_repair")[: round(SECONDS * 16000)], subtype="PCM_16")
+    return tmp_path / "calls"
+
+
+def lines_by_id(work: Path, name: str = "transcript.jsonl") -> dict[str, dict[str, Any]]:
+    return {line["utterance_id"]: line for line in read_lines(work / name)}
+
+
+@pytest.mark.parametrize(
+    ("options", "owner", "name", "stages", "lost"),
+    [
+        ((), Whisper, "transcribe", ["Transcribe"], "text"),
+        (("--language", "auto"), Whisper, "detect_languages", ["Transcribe"], "text"),
+        (
+            ("--emotion", "voice-linear"),
+            LinearEmotion,
+            "classify",
+            ["RateAffect", "ClassifyEmotion"],
+            "emotion_class",
+        ),
+    ],
+)
+def test_model_of_tag_that_fails_on_one_utterance_costs_its_results_alone(
+    options: Sequence[str],
+    owner: Any,
+    name: str,
+    stages: list[str],
+    lost: str,
+    calls: Path,
+    tmp_path: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments = ("tag", calls, *SEPARATE, *options)
+    assert dailytalk(*arguments, "--out", tmp_path / "whole").code == 0
+    break_method(monkeypatch, owner, name, lambda model, sounds, *rest: sounds)
+    done = dailytalk(*arguments, "--out", tmp_path / "work")
+    assert done.code == 3
+    whole, lines = lines_by_id(tmp_path / "whole"), lines_by_id(tmp_path / "work")
+    assert whole[VICTIM][lost]
+    assert not lines[VICTIM][lost]
+    assert lines.keys() == whole.keys()
+    assert all(line["text"] for key, line in lines.items() if key != VICTIM)
+    rejects = read_lines(tmp_path / "work" / "rejects.jsonl")
+    assert [(reject["id"], reject["stage"]) for reject in rejects] == [(VICTIM, stage) for stage in stages]
+    assert all("the model of " in reject["reason"] for reject in rejects)
+    assert all("failed on it (RuntimeError: the logarithm of zero)" in reject["reason"] for reject in rejects)
+    assert all(reject["remedy"] for reject in rejects)
+    if lost == "text":
+        assert "the logarithm of zero" in lines[VICTIM]["text_reason"]
+
+
+def test_contour_that_fails_on_one_utterance_costs_its_tokens_alone(
+    calls: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_method(monkeypatch, ProsodicFeatureExtractor, "extract", lambda extractor, audio_tensor: [audio_tensor])
+    work = tmp_path / "work"
+    done = dailytalk("tag", calls, *SEPARATE, "--prosodic-tokens", "bundled", "--out", work)
+    assert done.code == 3
+    (reject,) = read_lines(work / "rejects.jsonl")
+    assert (reject["id"], reject["stage"]) == (VICTIM, "TokeniseProsody")
+    done = dailytalk("speak", work, "--revoice", "none", "--prosodic-tokens", "bundled", "--sample-rate", "16000")
+    assert done.code == 3
+    rejects = read_lines(work / "rejects.jsonl")
+    assert [(reject["id"], reject["stage"]) for reject in rejects] == [
+        (VICTIM, "TokeniseProsody"),
+        (VICTIM, "TokeniseResult"),
+    ]
+
+
+def test_speech_activity_that_fails_on_a_channel_costs_its_recording_alone(
+    calls: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(calls / "good.wav", example("weekend_trip")[: 6 * 16000], subtype="PCM_16")
+    break_method(monkeypatch, speech_activity.SpeechActivity, "push", lambda activity, samples: [samples])
+    done = dailytalk("tag", calls, *EMBEDDED, "--out", tmp_path / "work")
+    assert done.code == 3
+    assert {line["conversation_id"] for line in read_lines(tmp_path / "work" / "transcript.jsonl")} == {"good"}
+    (reject,) = read_lines(tmp_path / "work" / "rejects.jsonl")
+    assert (reject["id"], reject["stage"]) == ("call", "Segment")
+    assert "left channel" in reject["reason"]
+    assert "RuntimeError: the logarithm of zero" in reject["reason"]
+
+
+FRAIL = """
+from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.models.alignment import Aligner
+
+
+def load(device):
+    def align(samples, words, language):
+        if "river" in " ".join(words):
+            {breaks}
+        step = len(samples) / 16000 / len(words)
+        return [Word(word, step * number, step * (number + 1), None) for number, word in enumerate(words)]
+
+    return align
+
+
+ALIGNER = Aligner("frail", load)
+"""
+
+
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [
+        ("raise ValueError('math domain error')", "ValueError: math domain error"),
+        ("return [Word('other', 0.0, 0.1, None)]", "it returned other words"),
+        ("return [Word(word, 0.0, 99.0, None) for word in words]", "outside"),
+    ],
+)
+def test_aligner_that_fails_on_one_utterance_costs_its_times_alone(
+    breaks: str,
+    reason: str,
+    calls: Path,
+    tmp_path: Path,
+    dailytalk: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    aligner = own_file(tmp_path, monkeypatch, FRAIL.replace("{breaks}", breaks))
+    work = tmp_path / "work"
+    done = dailytalk(
+        *("build", calls, "--revoice", "none", *SEPARATE),
+        *("--aligner", aligner, "--out", work),
+    )
+    assert done.code == 3
+    (reject,) = read_lines(work / "rejects.jsonl")
+    victims = [line["utterance_id"] for line in read_lines(work / "transcript.jsonl") if "river" in line["text"]]
+    assert [reject["id"]] == victims
+    assert reject["stage"] == "Align"
+    assert "aligner frail" in reject["reason"]
+    assert reason in reject["reason"]
+    shifted = lines_by_id(work, "transcript_shifted.jsonl")
+    assert {word["source"] for key, line in shifted.items() for word in line["words"] if key not in victims} == {
+        "aligned-frail"
+    }
+    assert {word["source"] for key in victims for word in shifted[key]["words"]} == {"recogniser"}
+
+
+def test_pocketsphinx_does_not_place_words_where_its_search_for_any_phones_is_lost() -> None:
+    """The score is 0 in this call, which a telephone exchange has coded, and which ends within a word."""
+    file = io.BytesIO()
+    call = soxr.resample(example("bicycle_repair")[: round(22.2543 * 16000)], 16000, 8000)
+    soundfile.write(file, call, 8000, format="WAV", subtype="IMA_ADPCM")
+    pcm = read_pcm({"bytes": file.getvalue(), "path": None})
+    assert PocketSphinx()(pcm_to_float(excerpt(pcm[:, 1].copy(), 21.57, 30.0)), ["Oh", "no,", "no."], "en") is None
+
+
+TONES = """
+import numpy as np
+
+from dailytalk_contiguous import Engine, Licence, Spoken, Synthesiser
+
+
+class Tones(Synthesiser):
+    deterministic = True
+
+    def __init__(self, chosen):
+        self.voice = "low"
+
+    def speak(self, line, *_):
+        n_samples = 1680 * len(line.text)
+        return Spoken(np.float32(np.sin(0.06 * np.arange(n_samples)) / 10), 24000, None, 0.0)
+
+
+ENGINE = Engine("tones", Tones, Licence("CC0-1.0", ""), model="1")
+"""
+
+
+def test_recogniser_that_fails_on_one_synthesised_line_costs_its_times_alone(
+    calls: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    assert dailytalk("tag", calls, *SEPARATE, "--out", work).code == 0
+    working = Whisper.align
+
+    def breaking(model: Whisper, windows: Any, languages: Any, texts: Any) -> Any:
+        if any("river" in " ".join(words) for words in texts):
+            raise RuntimeError("the logarithm of zero")
+        return working(model, windows, languages, texts)
+
+    monkeypatch.setattr(Whisper, "align", breaking)
+    tones = own_file(tmp_path, monkeypatch, TONES)
+    done = dailytalk(
+        "speak", work, "--profile", "embedded", "--tts", tones, "--aligner", "none", "--asr-model", "base"
+    )
+    assert done.code == 3
+    (reject,) = read_lines(work / "rejects.jsonl")
+    shifted = lines_by_id(work, "transcript_shifted.jsonl")
+    assert "river" in shifted[reject["id"]]["text"]
+    assert reject["stage"] == "Align"
+    assert "the recogniser base failed: RuntimeError" in reject["reason"]
+    assert {word["source"] for word in shifted[reject["id"]]["words"]} == {"proportional"}
+
+
+def test_verifier_that_fails_on_one_take_costs_its_line_alone(
+    calls: Path, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    assert dailytalk("tag", calls, *SEPARATE, "--out", work).code == 0
+    left = [line for line in read_lines(work / "transcript.jsonl") if line["channel"] == "left"]
+    victim = max(left, key=lambda line: len(line["text"]))
+    working = Whisper.transcribe
+
+    def breaking(model: Whisper, windows: Sequence[Samples], languages: Sequence[str]) -> Any:
+        if any(len(window) > 3.2 * 16000 for window in windows):
+            raise RuntimeError("the logarithm of zero")
+        return working(model, windows, languages)
+
+    monkeypatch.setattr(Whisper, "transcribe", breaking)
+    done = dailytalk("speak", work, "--profile", "embedded", "--verify", "--on-failure", "keep-original")
+    assert done.code == 3
+    (reject,) = read_lines(work / "rejects.jsonl")
+    assert (reject["id"], reject["stage"]) == (victim["utterance_id"], "Speak")
+    assert "the recogniser base failed: RuntimeError: the logarithm of zero" in reject["reason"]
+    spoken = lines_by_id(work, "transcript_shifted.jsonl").values()
+    assert sorted(line["status"] for line in spoken if line["channel"] == "left") == ["kept-original", "spoken"]
+
+
+def utterances_of(recording: Samples, spans: Sequence[tuple[float, float]], channel: int) -> Dataset:
+    sounds = [recording[round(start * 16000) : round(end * 16000), channel] for start, end in spans]
+    columns: dict[str, list[Any]] = {name: [None] * len(spans) for name in PROBLEM}
+    columns["speech"] = [to_pcm(sound).tobytes() for sound in sounds]
+    return Dataset.from_dict(columns, features=Features({"speech": Value("binary"), **PROBLEM}))
+
+
+def test_utterance_of_a_flat_dataset_on_which_the_model_fails_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_method(monkeypatch, Whisper, "transcribe", lambda model, windows, languages: windows)
+    flat = utterances_of(example("bicycle_repair"), [(4.87, 7.9), (10.7, 13.9), (16.9, 19.3)], 0)
+    rows = Transcribe("base", "en", compute_type="int8").map(flat).to_list()
+    assert [row["problem"] is None for row in rows] == [True, False, True]
+    assert "RuntimeError: the logarithm of zero" in rows[1]["problem"]
+    assert rows[1]["problem_stage"] == "Transcribe"
+    assert rows[0]["text_raw"]
+
+
+def test_model_that_has_never_worked_ends_the_run() -> None:
+    def fail(keys: Sequence[int]) -> Sequence[int]:
+        raise ValueError("no microphone")
+
+    with pytest.raises(
+        DailytalkError, match=r"deaf has failed on each of its first 20 utterances .*no microphone"
+    ):
+        each_that_works(fail, range(30), "deaf")
+
+
+def test_error_of_the_machine_ends_the_run() -> None:
+    for error in (
+        OSError("no space left on device"),
+        RuntimeError("CUDA error: device-side assert"),
+        MemoryError(),
+    ):
+
+        def fail(keys: Sequence[int], error: Exception = error) -> Sequence[int]:
+            raise error
+
+        with pytest.raises(type(error)):
+            each_that_works(fail, range(3), "a model")
+
+
+def test_model_that_fails_on_a_batch_and_on_no_part_of_it_gives_the_results_of_the_parts() -> None:
+    def at_most_two(keys: Sequence[int]) -> Sequence[int]:
+        if len(keys) > 2:
+            raise ModelFailed("too many at once")
+        return [10 * key for key in keys]
+
+    assert each_that_works(at_most_two, range(5), "a small model") == ({key: 10 * key for key in range(5)}, {})
