@@ -93,7 +93,7 @@ def version_or_path(source: str, revision: str | None) -> Path | Version:
 
 
 def local_folder(path: Path) -> Path:
-    """The path or, for a folder in a store, the folder of its copies on this machine, which are brought up to date.
+    """The path; for a folder in a store, that of its copies on this machine, which are brought up to date.
 
     Not for a folder in which a run is at work: what it has not stored yet would be replaced.
     """
