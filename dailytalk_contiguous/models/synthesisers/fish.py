@@ -135,8 +135,11 @@ class Fish(Synthesiser):
         self._listed: dict[str, str] = {}
 
     def settings(self) -> dict[str, object]:
-        """The settings that decide the sound. A server of one's own has other weights, wherever it listens."""
-        return {**FIXED, **self._sampling, "server": "public" if self._is_public else "own"}
+        return {**FIXED, **self._sampling}
+
+    @property
+    def served_by(self) -> str:
+        return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
         return self._usd_per_byte * sum(len(self.rendered(line).encode()) for line in lines)

@@ -137,8 +137,11 @@ class OpenAISpeech(Synthesiser):
     def settings(self) -> dict[str, object]:
         """The settings that decide the sound, with a digest of the wording of instructions."""
         wording = hashlib.sha256(json.dumps([INSTRUCTIONS, instruction("x")]).encode()).hexdigest()
-        server = "public" if self._is_public else "own"
-        return {"format": "wav", "speed": 1.0, "server": server, "instructions": wording[:16]}
+        return {"format": "wav", "speed": 1.0, "instructions": wording[:16]}
+
+    @property
+    def served_by(self) -> str:
+        return "public" if self._is_public else super().served_by
 
     def price(self, lines: Sequence[Line]) -> float:
         return self._usd_per_character * sum(len(line.text) for line in lines)
