@@ -91,6 +91,7 @@ def built_row(
         "transcript_repair": None,
         "transcript_marks": None,
         "uncovered_sound": None,
+        "model_failures": None,
         "provenance": "{}",
     } | columns
     assert set(row) == set(BUILT)

@@ -117,7 +117,7 @@ def _recorded(path: Path, lines: Sequence[dict[str, Any]], seconds: float) -> di
         "duration": len(times) / RATE,
         "sample_rate": RATE,
         "channels": 2,
-        **dict.fromkeys(("transcript_repair", "transcript_marks", "uncovered_sound")),
+        **dict.fromkeys(column.name for column in COLUMNS),
         "utterance_id": [line["utterance_id"] for line in lines],
         "channel": [line["channel"] for line in lines],
         "run": list(range(len(lines))),

@@ -154,8 +154,13 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
         )
     if money["spent"] or money["saved_by_cache"]:
         details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
+    n_earlier = len(record["of_earlier_runs"])
+    if n_earlier:
+        details.append(
+            f"as an earlier run left them, because this one failed: {counted(n_earlier, 'conversation')}"
+        )
     numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
-    code = exit_code(counts.get("conversations", 0), counts["rejects"])
+    code = exit_code(counts.get("conversations", 0) - n_earlier, counts["rejects"])
     rejected = show.rejected_by(record, out, spoken=True)
     next_command = to_run("check", out) if code != 1 else ""
     return Outcome(

@@ -550,6 +550,12 @@ def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 
 def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    earlier = (run.get("speak") or {}).get("of_earlier_runs") or []
+    if earlier:
+        conversations = counted(len(earlier), "conversation")
+        what = f"{conversations} of an earlier run, because the last one could not make them anew: {earlier[0]}"
+        remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
+        yield advice("of-earlier-run", ".", what, remedy)
     lost, most = losses(run), limits["lost-hours"]
     if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
         kinds = [*lost["reasons"]] or [kind for (_, kind), _ in tables.rejects.most_common()]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,9 @@ def transcript_columns(published: Iterable[Field]) -> tuple[str, ...]:
 #: For input without a table of speakers.
 NOBODY: "People" = {}
 
+#: For results that are all of this run.
+NONE_EARLIER: Mapping[str, Path] = {}
+
 
 def tagged_lines(
     row: Mapping[str, Any], first_id: int = 0, people: "People" = NOBODY, fields: Sequence[Field] = FIELDS
@@ -117,6 +121,7 @@ def write_results(
     fields: Sequence[Field],
     spoken: bool = False,
     people: "People" = NOBODY,
+    earlier: Mapping[str, Path] = NONE_EARLIER,
 ) -> dict[str, Any]:
     """Write all files of one half of the work from its finished shards `paths`, in their order.
 
@@ -125,6 +130,7 @@ def write_results(
         rejects: of the source, and of what is read before the shards.
         about: goes into the record: how the run was started, and its `source`, where the recordings are from.
         fields: that stages publish. spoken: whether it is the second half. people: name the speakers.
+        earlier: shards of earlier runs by rejected conversations whose rows in them stay a part of the result.
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
     """
@@ -133,8 +139,9 @@ def write_results(
     other = run.pop("speak", None)
     before = (other or {}) if spoken else run
     inputs = [facts["settings"], about.get("source"), about.get("transcript_sha256"), sorted(people.items())]
+    inputs.append(sorted((name, path.name) for name, path in earlier.items()))
     fingerprint = fingerprint_of(paths, [reject.as_dict() for reject in rejects], inputs)
-    changed = spoken and _write_sounds(out, shards)
+    changed = spoken and _write_sounds(out, shards, earlier)
     names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
     if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
         return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
@@ -143,13 +150,18 @@ def write_results(
     def lines(maker: TableMaker) -> Iterator[dict[str, Any]]:
         n_lines = 0
         columns = [name for name in built(every) if name != "audio"] if spoken else transcript_columns(fields)
+
+        @lru_cache(maxsize=2)  # conversations that keep an earlier row were neighbours then, too
+        def rows_of(path: Path) -> dict[str, Row]:
+            return read_rows(path, columns)
+
         for path, shard in shards.items():
-            rows = read_rows(path, columns)
             for name, entry in shard.entries.items():
                 if entry.reject:
                     rejected.append(entry.reject)
+                if entry.reject and name not in earlier:
                     continue
-                row = rows[name]
+                row = rows_of(earlier.get(name, path))[name]
                 rejected.extend(_rejected_in(row, spoken))
                 notes.extend({"conversation_id": name, "note": note} for note in row.get("notes") or ())
                 maker.add(row if spoken else row | _as_finished(row, every))
@@ -190,6 +202,7 @@ def write_results(
             "mean": {name: round(mean, 4) for name, mean in figures.timeline_means(tables).items()},
             "lost_speech_seconds": lost["speech"],
             "lost_sound_seconds": lost["sound"],
+            "of_earlier_runs": sorted(earlier),
         }
         run |= {name: facts[name] for name in ("source",) if name in facts} | {"speak": record}
     else:
@@ -300,15 +313,20 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _write_sounds(out: Path, shards: Mapping[Path, Shard]) -> bool:
+def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str, Path]) -> bool:
     """Write the sound files that are missing or of other rows, and remove those of none; whether there were any.
 
     Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
     differ, and are set back.
     """
     wanted, changed = set[Path](), False
-    for path, shard in shards.items():
-        sounds = {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
+    digests = {
+        path: {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
+        for path, shard in shards.items()
+    }
+    for name, path in earlier.items():
+        digests.setdefault(path, {})[name] = finished_shard(path).entries[name].audio
+    for path, sounds in digests.items():
         wanted |= {wav_path(out, name) for name in sounds}
         missing = [name for name, digest in sounds.items() if made_from(out, wav_path(Path(), name)) != digest]
         if missing:

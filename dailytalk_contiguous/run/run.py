@@ -212,6 +212,7 @@ class Pass:
         keeps: the columns of the shards; None for all that are not transient.
         later: stages of the passes that follow, which must be able to run, too, before anything is made.
         halfway: the folder that keeps the rows after so many stages as well: others after these go on from there.
+        keeps_finished: whether a conversation that is rejected now keeps the row that an earlier run has finished.
     """
 
     folder: Path
@@ -221,6 +222,7 @@ class Pass:
     keeps: Features | None = None
     later: Stages = ()
     halfway: tuple[Path, int] | None = None
+    keeps_finished: bool = False
 
     @property
     def paths(self) -> list[Path]:
@@ -265,10 +267,26 @@ class Pass:
         for path in self.paths:
             yield from read_rows(path, tuple(columns)).values()
 
+    def earlier(self) -> dict[str, Path]:
+        """The conversations that were rejected now and keep their earlier row, and the shard that has it."""
+        if not self.keeps_finished:
+            return {}
+        rejected = {name for name, entry in self.entries if entry.reject}
+        if not rejected:
+            return {}
+        paths = {*self.paths}
+        return {
+            name: path
+            for path in shard_files(self.folder)  # the oldest first, so that the newest counts
+            if path not in paths
+            for name, entry in read_entries(path).items()
+            if name in rejected and not entry.reject
+        }
+
     def results(self) -> dict[Path, list[Path]]:
         """The files that belong to the result, by folder; all others of these folders may go."""
         halfway = {self.halfway[0]: [*filter(None, self._halfway)]} if self.halfway else {}
-        return {self.folder: self.paths} | halfway
+        return {self.folder: [*self.paths, *self.earlier().values()]} | halfway
 
     def gone(self, here: Iterable[str], of: Callable[[str, Entry], str]) -> set[str]:
         """The names that this pass would drop: `of` the conversations in other shards of its folder, if not

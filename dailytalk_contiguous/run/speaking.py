@@ -125,7 +125,14 @@ class SpeakSpec(Spec):
         finish = find_stage(Finish, self.stages)
         fields = finish.fields if finish else ()
         return outputs.write_results(
-            self.out, self._pass.paths, self.stages, self.rejects, about, fields, spoken=True
+            self.out,
+            self._pass.paths,
+            self.stages,
+            self.rejects,
+            about,
+            fields,
+            spoken=True,
+            earlier=self._pass.earlier(),
         )
 
 
@@ -136,7 +143,8 @@ def spoken_pass(
     fields: Sequence[Field],
 ) -> Pass:
     """The pass that says groups of conversations; the shards keep what is finished alone."""
-    return Pass(out / DATASET, groups, stages, script_row((*FIELDS, *fields)), stages[-1].adds)
+    columns = script_row((*FIELDS, *fields))
+    return Pass(out / DATASET, groups, stages, columns, stages[-1].adds, keeps_finished=True)
 
 
 def opened_budget(stages: Sequence[Stage]) -> Budget:

@@ -10,6 +10,8 @@ from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, wri
 from tts_server import TOKEN, TtsServer
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.run.speaking import price_of, read_synthesis_input
 
 BICYCLE = "(worried) The bicycle makes a noise again."
@@ -31,6 +33,60 @@ def edited(work: Path, place: int, **fields: Any) -> None:
 
 def asked_for(server: TtsServer) -> list[str]:
     return [asked.body["text"] for asked in server.asked]
+
+
+# What was finished before
+
+
+def ids_in(work: Path, name: str) -> list[str]:
+    return sorted({line["conversation_id"] for line in read_lines(work / name)})
+
+
+def test_finished_conversations_stay_where_a_voice_fails_on_every_line(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    assert say(work, settings(tmp_path)).record["counts"]["conversations"] == 2
+    before = {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")}
+    words = [line["words"] for line in read_lines(work / "transcript_shifted.jsonl")]
+    server.word, server.fault = "i", "500"
+    outcome = say(work, settings(tmp_path, temperature=0.1))
+    assert outcome.record["of_earlier_runs"] == ["first", "second"]
+    assert outcome.record["counts"]["conversations"] == 2
+    assert ids_in(work, "transcript_shifted.jsonl") == ["first", "second"]
+    assert [line["words"] for line in read_lines(work / "transcript_shifted.jsonl")] == words
+    assert {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")} == before
+    assert sorted(row["conversation_id"] for row in open_items(str(work)).rows()) == ["first", "second"]
+    assert sorted(reject["id"] for reject in read_lines(work / "rejects.jsonl")) == ["first", "second"]
+    findings, _ = check_folder(work)
+    assert [finding.kind for finding in findings if finding.kind == "of-earlier-run"] == ["of-earlier-run"]
+
+
+def test_a_conversation_that_fails_stays_as_it_was_until_it_is_made_anew(tmp_path: Path, server: Stubborn) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    script = read_synthesis_input(work, shard_seconds=600.0)  # both in one shard
+    assert say(work, settings(tmp_path), script=script).record["counts"]["conversations"] == 2
+    old = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    server.word, server.fault = "bicycle", "500"
+    outcome = say(work, settings(tmp_path, temperature=0.1), script=script)
+    assert outcome.record["of_earlier_runs"] == ["first"]
+    now = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    assert now["first"] == old["first"]
+    assert now["second"] != old["second"]
+    items = open_items(str(work))
+    assert sorted(row["conversation_id"] for row in items.rows()) == ["first", "second"]
+    assert {said["synthesis"]["cache_key"] for said in items.row("second")["utterances"] if said["synthesis"]} >= {
+        now["second"]
+    }
+    again = say(work, settings(tmp_path, temperature=0.1), script=script)
+    assert again.record["of_earlier_runs"] == ["first"]
+    server.word = ""
+    last = say(work, settings(tmp_path, temperature=0.1), script=script)
+    assert last.record["of_earlier_runs"] == []
+    assert {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)} != now
+    assert len(list((work / "dataset").glob("*.parquet"))) == 1
+
+
+def spoken_lines(work: Path) -> list[dict[str, Any]]:
+    return [line for line in read_lines(work / "transcript_shifted.jsonl") if line["status"] == "spoken"]
 
 
 # What could not be said

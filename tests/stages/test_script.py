@@ -29,6 +29,7 @@ SOURCE: dict[str, Any] = {
     "transcript_repair": None,
     "transcript_marks": None,
     "uncovered_sound": None,
+    "model_failures": None,
 }
 TAGGED: dict[str, list[Any]] = {
     "utterance_id": ["call.001/right/0000", "call.001/left/0000"],
