@@ -3,9 +3,16 @@
 Short conversations are tagged, and resynthesised by a loopback server that counts what it sells. A kill ends the
 whole process group; with two workers, every other one ends a single worker. The same work is begun again until it
 is done, and a new round begins in an empty folder until there were enough kills. Goals: the same bytes and rows in
-every round, no shard made again that was on disk, nothing bought again that was in the cache.
+every round, no shard made again that was on disk, nothing bought again that was in the cache. Half of the
+conversations are telephone calls in which each speaker leaks into the other's channel, and every start draws its
+number of threads, so that values which depend on threads, or on what was made before, would differ.
 
     python benchmarks/crash.py [--kills 100] [--conversations 12] [--seed 0]      # ten to twenty minutes
+    python benchmarks/crash.py --alike 10 --recordings DIR                        # the same build, again and again
+
+With `--alike` nothing is killed: recordings of your own are built, both speakers as recorded, by other numbers of
+threads and workers, in other shards, and beside processes that keep the cores busy. Goal: each value of each row
+and each byte of the transcripts is the same every time.
 """
 
 import argparse
@@ -22,7 +29,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
+import soundfile
+import soxr
 from short_talks import short_talks
 from tts_server import TOKEN, TtsServer
 
@@ -31,6 +41,12 @@ SHARD_SECONDS = 8.0
 
 #: Seconds after which a run is taken to hang.
 PATIENCE = 120.0
+
+#: Threads of a run at most.
+MOST_THREADS = 4
+
+#: dB of a voice in the other speaker's channel against its own, in calls.
+LEAK_DB = -25.0
 
 #: What an uninterrupted run and an interrupted one must have alike, to the byte.
 FILES = ("transcript.jsonl", "transcript_shifted.jsonl", "rejects.jsonl", "audio/*.wav")
@@ -68,13 +84,14 @@ class Torment:
     def __init__(self, folder: Path, conversations: int, workers: int, seed: int) -> None:
         self._folder, self._workers = folder, workers
         self._drawn = random.Random(seed)
-        short_talks(folder / "calls", conversations, conversations)
+        for number, path in enumerate(short_talks(folder / "calls", conversations, conversations)):
+            if number % 2:
+                over_the_telephone(path)
         self._server = TtsServer(latency=0.05)
         self._environment = os.environ | {
             "FISH_API_KEY": TOKEN,
             "FISH_AUDIO_REFERENCE_ID": "loopback-voice",
             "FISH_AUDIO_BASE_URL": self._server.url,
-            "OMP_NUM_THREADS": "1",
         }
 
     def run(self, kills: int) -> Toll:
@@ -144,8 +161,9 @@ class Torment:
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
         """Begin the work of a round in a process group of its own."""
         command = [sys.executable, __file__, "--work", str(self._work(number)), "--workers", str(self._workers)]
+        environment = self._environment | {"OMP_NUM_THREADS": str(self._drawn.randint(1, MOST_THREADS))}
         with (self._folder / f"run{number}.log").open("ab") as log:
-            return subprocess.Popen(command, env=self._environment, stdout=log, stderr=log, start_new_session=True)
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
 
     def _work(self, number: int) -> Path:
         return self._folder / f"work{number}"
@@ -154,6 +172,60 @@ class Torment:
         """The lines that are in the cache of a round."""
         there = {path.stem for path in (self._folder / f"work{number}.cache").rglob("*.json")}
         return {text for text, key in self._keys.items() if key in there}
+
+
+def over_the_telephone(path: Path) -> None:
+    """Turn a recording into a call: 8 kHz, mu-law, noise, and some of each voice in the other channel."""
+    samples, rate = soundfile.read(path)
+    leaked = samples + 10 ** (LEAK_DB / 20) * samples[:, ::-1]
+    noise = np.random.default_rng(len(samples)).normal(0, 0.001, leaked.shape)
+    soundfile.write(path, soxr.resample(leaked + noise, rate, 8000), 8000, "ULAW")
+
+
+def alike(recordings: Path, times: int, seed: int) -> list[str]:
+    """Build recordings so many times, each in another way; the differences from the first time, in lines."""
+    drawn = random.Random(seed)
+    first: dict[str, str] = {}
+    differences = []
+    for number in range(times):
+        threads, workers, busy = drawn.randint(1, MOST_THREADS), drawn.randint(1, 2), drawn.randint(0, 3)
+        minutes = drawn.choice([0.5, 2, 10])
+        about = f"run {number}: {threads} threads, {workers} workers, {minutes} min a shard, {busy} busy processes"
+        beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                values = _built_values(recordings, Path(folder) / "work", threads, workers, minutes)
+        finally:
+            for process in beside:
+                process.kill()
+                process.wait()
+        first = first or values
+        differing = sorted(name for name in first.keys() | values.keys() if first.get(name) != values.get(name))
+        print(f"{about}: {len(values):,} values, {len(differing):,} differ", flush=True)
+        differences += [f"{about}: {name}: {first.get(name)} / {values.get(name)}" for name in differing]
+    return differences
+
+
+def _built_values(recordings: Path, work: Path, threads: int, workers: int, minutes: float) -> dict[str, str]:
+    """Each value of each row that a build of recordings makes, and a digest of each file, by name."""
+    command = [sys.executable, "-m", "dailytalk_contiguous", "build", str(recordings), "--out", str(work)]
+    command += ["--revoice", "none", "--profile", "embedded", "--language", "en"]
+    command += ["--workers", str(workers), "--shard-minutes", str(minutes)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode not in (0, 3):
+        raise SystemExit(f"a build failed: {done.stderr}")
+    values = {}
+    for pattern in FILES:
+        for path in work.glob(pattern):
+            values[str(path.relative_to(work))] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in work.glob("*/shard-*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            for column, value in row.items():
+                items = value if isinstance(value, list) else [value]
+                for place, item in enumerate(items):
+                    values[f"{path.parent.name} {row['conversation_id']} {column}[{place}]"] = repr(item)[:200]
+    return values
 
 
 def build(work: Path, workers: int) -> None:
@@ -220,12 +292,19 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--conversations", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--alike", type=int, default=0, help="builds of --recordings that are compared")
+    parser.add_argument("--recordings", type=Path)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)  # what the runs that are killed are
     parser.add_argument("--workers", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.work:
         build(chosen.work, chosen.workers)
         return 0
+    if chosen.alike:
+        differences = alike(chosen.recordings, chosen.alike, chosen.seed)
+        print("\n".join(differences[:20]))
+        print(f"values that differ (goal 0): {len(differences)}: {'MISSED' if differences else 'met'}")
+        return 1 if differences else 0
     survived = True
     for workers, kills in ((1, chosen.kills - chosen.kills // 2), (2, chosen.kills // 2)):
         with tempfile.TemporaryDirectory() as folder:

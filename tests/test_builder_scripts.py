@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import soundfile
-from audio_files import ROOT
+from audio_files import ROOT, example
 from command import EMBEDDED, BuilderScript, Command
 from recordings import excerpt, read_lines, save
 from scripted import Stubborn, folder, loopback, talk, write_transcript
@@ -94,6 +94,23 @@ def test_file_of_somebody_else_in_the_place_of_a_result_is_not_touched(
     assert "first_edited.wav is no result of this script: move it away" in done.err
     assert (calls / "first_edited.wav").read_bytes() == theirs
     assert not (calls / ".dailytalk").exists()
+
+
+def test_each_row_has_a_tag_that_follows_from_the_buckets_beside_it(
+    tmp_path: Path, process_all: BuilderScript
+) -> None:
+    save(tmp_path / "in" / "call.wav", example("bicycle_repair")[: 40 * 16000])
+    done = process_all(*arguments(tmp_path), "--channel", "both")
+    assert done.code == 0, done.err
+    lines = read_lines(tmp_path / "in" / "transcript.jsonl")
+    assert {line["models"]["affect"] for line in lines} == {"voice-linear"}
+    assert all(line["tag"] for line in lines)
+    of_grid = [line for line in lines if line["rule"].startswith("seed grid")]
+    assert len(of_grid) > 3
+    for line in of_grid:
+        levels = line["vad_bucket"]
+        cell = ", ".join(f"{name} {levels[name]}" for name in ("arousal", "valence", "dominance"))
+        assert line["rule"].startswith(f"seed grid: {cell}")
 
 
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:

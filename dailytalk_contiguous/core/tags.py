@@ -244,9 +244,12 @@ def _grid_rules(prefix: str, grid: Grid, exceptions: Exceptions) -> tuple[Rule, 
 
 _STANDARD = (*GATES, *QUESTIONS, *_grid_rules("grid", GRID, GRID_EXCEPTIONS))
 
+#: The preset whose rules say nothing of affect that is within the error of its model.
+CAREFUL = "careful"
+
 PRESETS: dict[str, tuple[Rule, ...]] = {
     "standard": _STANDARD,
-    "careful": _STANDARD,
+    CAREFUL: _STANDARD,
     "seed": (*SEED_GATES, *_grid_rules("seed grid", SEED_GRID, SEED_GRID_EXCEPTIONS)),
 }
 

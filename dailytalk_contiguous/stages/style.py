@@ -153,11 +153,13 @@ class Tag(Stage):
     see `core.tags.is_tie`. The column `question` says which utterances ask; without it, those do whose `text_raw`
     ends in a question mark. Measures that are null or NaN satisfy no rule.
 
-    By other rules than `standard`, valence, arousal and dominance count as MID where they differ from what is
-    usual for the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds,
-    the tag is empty: percentiles find a third that is LOW in talk without any feeling.
+    By the rules `careful`, valence, arousal and dominance count as MID where they differ from what is usual for
+    the speaker by less than `voice-linear` can tell. Where all three do, and no gate or question holds, the tag is
+    empty: percentiles find a third that is LOW in talk without any feeling. By the others each utterance has the
+    tag that follows from its buckets and margins.
     """
 
+    VERSION: ClassVar[int] = 2
     rules: str = setting("standard", "Table of tags: {choices}.", panel="style", choices=tuple(tags.PRESETS))
     emotion_vote: bool = setting(
         False, "With --emotion: its class chooses the tag where no measure stands out.", panel="style"
@@ -196,7 +198,7 @@ class Tag(Stage):
         """Whether valence, arousal and dominance can't be told from what is usual, shape (n, 3)."""
         models = np.array(batch.get("affect_model") or [None] * len(batch["text_raw"]), object)
         compared = models == VOICE_LINEAR
-        if self.rules == "standard" or not compared.any():
+        if self.rules != tags.CAREFUL or not compared.any():
             return np.zeros((len(models), len(AFFECT)), np.bool_)
         from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
 

@@ -73,4 +73,11 @@ def test_careful_rules_say_nothing_of_affect_that_its_model_cannot_tell_from_the
     careful = Tag("careful")(rows)
     assert careful["tag"] == ["", "disappointed", "sad", "curious", "sad"]
     assert careful["rule"][0] == "affect as usual"
-    assert Tag("seed")(rows)["tag"][0] == ""
+
+
+def test_every_line_has_the_tag_of_its_own_buckets_by_the_older_rules() -> None:
+    rated = {"valence": 0.49, "arousal": 0.48, "dominance": 0.5, "affect_model": "voice-linear"}
+    usual = utterance("Fine.", valence_bucket="LOW", arousal_bucket="LOW", dominance_bucket="MID", **rated)
+    made = Tag("seed")(batch_of(usual))
+    assert made["rule"] == ["seed grid: arousal LOW, valence LOW, dominance MID"]
+    assert made["tag"] == ["sad"]
