@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, say
+from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, quiet_libraries, say
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.interrupts import STOPPED
 
@@ -172,11 +172,7 @@ def _options(
 
 def run_command() -> NoReturn:
     """Run the command that `sys.argv` names, and print an expected error as one sentence."""
-    # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # The Hub's client logs every failed try; we print one sentence on the outcome.
-    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    quiet_libraries()
     words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
     if name := next((word for word in words if word in COMMANDS), None):
         # While a Ctrl-C still ends the process at once.

@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
-from dailytalk_contiguous.models.profiles import PROFILES, STANDARD
+from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
@@ -76,8 +76,7 @@ def speak(
     settings = cli_options.chosen(options, SPEAK_SETTINGS)
     if not profile:
         settings = _voice_of(work.folder, settings) | settings
-        of_tag = (work_folder.read_run(tagged) or {}).get("settings") or {}
-        profile = of_tag["profile"] if of_tag.get("profile") in PROFILES else STANDARD
+        profile = _profile_of(tagged)
     stages = speak_stages(profile, verify, **settings)
     refuse_downloads(profile, stages)
     voice = speak_stage_of(stages)
@@ -230,6 +229,17 @@ def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
 cli_options.with_options({name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")})(build)
+
+
+def _profile_of(folder: Path) -> str:
+    """The profile that a folder was tagged with; of a recipe, which names none, the one with its models."""
+    run = work_folder.read_run(folder) or {}
+    named = (run.get("settings") or {}).get("profile")
+    if named in PROFILES:
+        return str(named)
+    models = {role: str(model["name"]) for role, model in (run.get("models") or {}).items()}
+    tagged_by = {role: models[role] for role in ("recogniser", "affect") if role in models}
+    return (profile_of(tagged_by) if tagged_by else None) or STANDARD
 
 
 def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

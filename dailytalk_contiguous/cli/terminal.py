@@ -11,6 +11,7 @@ An error is one sentence; with -v, one that we did not foresee has its traceback
 """
 
 import json
+import logging
 import os
 import re
 import shlex
@@ -208,11 +209,24 @@ def shown_steps() -> Iterator[None]:
             yield
 
 
+def quiet_libraries() -> None:
+    """Let libraries print nothing of their own where we print one sentence on the outcome."""
+    # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # The Hub's client logs every failed try.
+    verbosity = os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+    if verbosity == "error" and "huggingface_hub" in sys.modules:  # it has read the environment already
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
 def guarded(program: str, command: Callable[[], int], has_verbose: bool = False) -> int:
     """Run a command and return its exit code. An error that a user can mend is one sentence on stderr.
 
     So is any other one of a program that `has_verbose`, the option -v, which shows its traceback.
     """
+
+    quiet_libraries()
 
     def failed(sentence: str, code: int = 1) -> int:
         say(f"{program}: {sentence}.")

@@ -11,7 +11,7 @@ from threading import Barrier
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
+from dailytalk_contiguous.models.checkpoints import WITHOUT_NETWORK, StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
@@ -102,5 +102,5 @@ def find_affect_model(name: str) -> StoredModel:
         return find_checkpoint(name)
     except ModelMissing as error:
         raise ModelMissing(
-            error.reason, f"{error.remedy}, or pass --affect-model {VOICE_LINEAR} or none"
+            error.reason, f"{WITHOUT_NETWORK}, or --affect-model {VOICE_LINEAR} or none; or {error.remedy}"
         ) from error

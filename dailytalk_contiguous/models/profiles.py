@@ -59,6 +59,14 @@ PROFILES = {
 }
 
 
+def profile_of(models: Mapping[str, str]) -> str | None:
+    """The profile that has these models, by role; None if no profile has them."""
+    for name, profile in PROFILES.items():
+        if all(profile.models.get(role) == model for role, model in models.items()):
+            return name
+    return None
+
+
 def profile_named(name: str) -> Profile:
     """The profile of that name. Raises DailytalkError for one that isn't there."""
     return PROFILES[one_of("--profile", name, PROFILES)]

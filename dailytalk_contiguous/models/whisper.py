@@ -31,7 +31,7 @@ from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
-from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
+from dailytalk_contiguous.models.checkpoints import WITHOUT_NETWORK, Missing, hub_files, stored_files
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -381,7 +381,8 @@ def find_whisper(model: str, fetch: bool = True) -> str:
         try:
             paths = hub_files(name, (*MODEL_FILES, *FURTHER_FILES))
         except ModelMissing as error:
-            raise ModelMissing(error.reason, f"{error.remedy}, or {_REMEDY}") from None
+            here = "".join(f", or --asr-model {size}, which is here" for size in [*sizes_here()][-1:])
+            raise ModelMissing(error.reason, f"{WITHOUT_NETWORK}{here}; or {error.remedy}; or {_REMEDY}") from None
     if lacking := [file for file in MODEL_FILES if file not in paths]:
         raise ModelMissing(
             f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}",

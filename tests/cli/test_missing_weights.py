@@ -8,6 +8,7 @@ from command import EMBEDDED, Command
 from huggingface_hub import constants
 from recordings import calls, read_lines
 
+from dailytalk_contiguous import run_recipe, tag_stages
 from dailytalk_contiguous.models import checkpoints
 from dailytalk_contiguous.models.affect import AUDEERING
 
@@ -45,6 +46,31 @@ def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_
     lacking = f"Whisper medium (1.5 GB) and {AUDEERING} (0.7 GB)"
     assert done.code == 1
     assert f"to be downloaded once: {lacking}\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "other"),
+    [((), "--asr-model base, which is here"), (("--asr-model", "base"), "--affect-model voice-linear or none")],
+)
+def test_first_remedy_for_weights_that_cant_be_fetched_is_the_profile_that_needs_none(
+    options: tuple[str, ...], other: str, tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    done = dailytalk("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", "--language", "en", *options)
+    assert done.code == 1
+    _, _, remedy = done.err.splitlines()[-1].rpartition(": pass ")
+    assert remedy.startswith("--profile embedded, whose models need no network")
+    assert other in remedy
+    assert done.err.count("\n") == 2, "and nothing of the Hub's client"
+
+
+def test_next_command_after_a_recipe_needs_the_weights_of_the_recipe(
+    tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    work = tmp_path / "work"
+    run_recipe(str(calls(tmp_path / "in", "a")), work, tag_stages("embedded", language="en"))
+    done = dailytalk("speak", work, "--dry-run")
+    assert done.code == 0, done.err
+    assert "piper" in done.out
 
 
 def test_conversations_as_they_were_recorded_do_without_affect_whose_weights_are_not_here(
