@@ -24,8 +24,14 @@ _NO_LANGUAGE = "zxx"
 _REMEDY = "name it with --language, such as --language en"
 
 
+class TooFewWords(BadInput):
+    """Texts of under `LEAST_WORDS` words, of which the language can't be found."""
+
+
 def language_of_texts(texts: Iterable[str]) -> str:
-    """The ISO 639 code of the language of texts, taken together. Raises BadInput where it is not clear.
+    """The ISO 639 code of the language of texts, taken together.
+
+    Raises TooFewWords, and BadInput for more words of which it is not clear.
 
     >>> call = ["hello, this is the library, what can I do for you?", "I want to know when you close on a Sunday"]
     >>> language_of_texts(call)
@@ -34,9 +40,10 @@ def language_of_texts(texts: Iterable[str]) -> str:
     text = " ".join(texts)
     n_words = len(split_words(text))
     (likeliest, share), (second, other) = _identifier().rank(text)[:2]
-    if n_words < LEAST_WORDS or other >= CLOSE_SECOND * share or likeliest == _NO_LANGUAGE:
-        count = f"{counted(n_words, 'word')}, and {LEAST_WORDS} are needed"
-        reason = f"the language of its transcript is not clear: {likeliest} or {second}, by {count}"
+    reason = f"the language of its transcript is not clear: {likeliest} or {second}, by {counted(n_words, 'word')}"
+    if n_words < LEAST_WORDS:
+        raise TooFewWords(f"{reason}, and {LEAST_WORDS} are needed", _REMEDY)
+    if other >= CLOSE_SECOND * share or likeliest == _NO_LANGUAGE:
         raise BadInput(reason, _REMEDY)
     return str(likeliest)
 

@@ -34,6 +34,7 @@ from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcripts import (
     find_transcripts,
@@ -287,7 +288,11 @@ def _conversations(
         cues = read_transcripts(
             [*transcripts], recording.audio_file, transcripts, is_mix, info.seconds, config.tier, left_out.tiers
         )
-    language = _language(cues, config)
+    try:
+        language = _language(cues, config)
+    except TooFewWords:
+        language = None
+        left_out.unclear.append(recording.audio_file)
     own = [path.name for path in transcripts if not is_shared(path.name, path.stem)]
     names = sorted(own or [path.name for path in transcripts]) if cues else []
     stamp = "\0".join([recording.audio_file, *(f"{status.st_size}\0{status.st_mtime_ns}" for status in stats)])
@@ -320,7 +325,7 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
     left and right where these surely differ.
 
     None where they have no words, where the settings name it, and where a recogniser will hear another channel and
-    it is not clear. Raises BadInput where nobody else will find it.
+    it is not clear. Raises TooFewWords or BadInput where nobody else will find it.
     """
     by_side = [[cue for cue in cues if cue["channel"] == channel] for channel in CHANNELS]
     if config.language == "auto" and all(by_side) and len(cues) == sum(map(len, by_side)):
@@ -344,8 +349,6 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     texts = [cue["text"] for cue in cues if cue["text"]]
     if stated or setting != "auto" or not texts:
         return max(sorted(stated), key=stated.__getitem__) if stated else None
-    from dailytalk_contiguous.models.text_language import language_of_texts  # which few recordings need
-
     return language_of_texts(texts)
 
 

@@ -338,6 +338,7 @@ class LeftOut:
         unread: files beside recordings that are called like them, by why they are not used (of transcripts).
         tiers: the tiers of transcripts that are no speech, by file.
         read: paths of the transcripts that were read.
+        unclear: not left out: recordings whose transcripts have too few words for their language to be known.
     """
 
     hidden: list[str] = field(default_factory=list)
@@ -346,6 +347,7 @@ class LeftOut:
     unread: dict[str, list[str]] = field(default_factory=dict)
     tiers: dict[str, list[str]] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    unclear: list[str] = field(default_factory=list)
 
 
 def find_recordings(

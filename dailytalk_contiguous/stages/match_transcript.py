@@ -19,6 +19,7 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
 from dailytalk_contiguous.core.word_times import TimeSpan, WordRow, join_words
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
 
@@ -67,10 +68,10 @@ class MatchTranscript(Stage):
     of `unmatched` say so. `transcript_marks` are the cues that are no words.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "recording_id", "given", "offset"),
+        *("conversation_id", "recording_id", "given", "offset", "duration"),
         *("utterance_id", "channel", "speaker", "start", "end"),
     )
     prepares: ClassVar[bool] = True
@@ -93,15 +94,20 @@ class MatchTranscript(Stage):
         for index, (channel, start, end) in enumerate(edges):
             indices[channel].append(index)
             spans[channel].append((start, end))
-        given = _sided(row["given"], spans)
-        of_both = _is_of_both({cue["channel"] for cue in row["given"] if cue["text"] is not None})
+        beyond, within = [], []
+        for cue in row["given"]:
+            is_beyond = cue["text"] and cue["start"] >= row["duration"]
+            (beyond if is_beyond else within).append(cue)
+        given = _sided(within, spans)
+        of_both = _is_of_both({cue["channel"] for cue in within if cue["text"] is not None})
         cues = {channel: [cue for cue in given if cue["channel"] == channel] for channel in indices}
         cues = {channel: [cue for cue in own if cue["text"] is not None] for channel, own in cues.items()}
         cues = {channel: own for channel, own in cues.items() if own or (of_both and channel != MIX)}
-        is_found = given != row["given"]
+        is_found = given != within
         n_said = sum(bool(cue["text"]) for own in cues.values() for cue in own)
         common = shared_time([(own, spans[channel]) for channel, own in cues.items()])
-        unmatched, repair = list[dict[str, str]](), None
+        unmatched = [self._beyond(row, beyond)] if beyond else []
+        repair = None
         if n_said >= FOREIGN_CUES and common < (FOREIGN_FOUND if is_found else FOREIGN_COMMON):
             reason = (
                 f"its transcript is not about this sound, and is not used: {common:.0%} of their time is common"
@@ -142,6 +148,18 @@ class MatchTranscript(Stage):
             "transcript_marks": marks,
             "speaker": speakers,
             "given": given,
+        }
+
+    def _beyond(self, row: Row, cues: Sequence[Cue]) -> dict[str, str]:
+        """The reject of cues that begin after the recording has ended."""
+        end = row["offset"] + row["duration"]
+        latest = row["offset"] + max(cue["end"] for cue in cues)
+        return {
+            "id": row["conversation_id"],
+            "stage": self.name,
+            "reason": f"its transcript has times up to {latest:,.1f} s, and the recording is {end:,.1f} s long: "
+            f"{counted(len(cues), 'line')} after its end",
+            "remedy": "give it the whole recording, or the transcript of this part",
         }
 
     def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[WordRow]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from recordings import excerpt, save
 from dailytalk_contiguous import Folder
 from dailytalk_contiguous.core.audio import read_pcm
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows, recording_rows
-from dailytalk_contiguous.sources.recordings import find_recordings
+from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings
 
 
 def rows(*inputs: Path, **settings: Any) -> list[dict[str, Any]]:
@@ -49,6 +49,16 @@ def test_digest_changes_with_the_file_and_the_transcript_and_nothing_else(tmp_pa
     os.utime(path, ns=(0, 1))
     digests.append(rows(path)[0]["input_digest"])
     assert [digests.index(digest) for digest in digests] == [0, 0, 2, 3]
+
+
+def test_few_words_are_no_reason_to_reject_a_recording_for_its_language(tmp_path: Path) -> None:
+    path = save(tmp_path / "call.wav")
+    (tmp_path / "call.left.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nHello there.\n")
+    (tmp_path / "call.right.srt").write_text("1\n00:00:04,000 --> 00:00:05,000\nHi.\n")
+    left_out = LeftOut()
+    (row,) = folder_rows(FolderConfig(inputs=(str(path),), language="auto"), left_out)
+    assert (row["problem"], row["given_language"]) == (None, None)
+    assert left_out.unclear == ["call.wav"]
 
 
 # What can't be used

@@ -17,6 +17,7 @@ def conversation(given: list[dict[str, Any]], spans: list[tuple[str, float, floa
         "recording_id": ["call"],
         "given": [given],
         "offset": [offset],
+        "duration": [1000.0],
         "utterance_id": [[f"call.000/{channel}/{n:04d}" for n, (channel, _, _) in enumerate(spans)]],
         "channel": [[channel for channel, _, _ in spans]],
         "speaker": [[f"call/{channel}" for channel, _, _ in spans]],
@@ -49,6 +50,20 @@ def test_left_over_words_are_rejected_with_what_to_do() -> None:
     assert (unmatched["id"], unmatched["stage"]) == ("call.000/right/8.12s", "MatchTranscript")
     assert "'lost words' at 108.12-109.00 s" in unmatched["reason"]
     assert "correct the times" in unmatched["remedy"]
+
+
+def test_lines_after_the_end_of_the_recording_are_one_reject_and_the_others_are_used() -> None:
+    given = [cue(*span, f"line {number}") for number, span in enumerate(TALK)]
+    late = [cue(channel, start + 20.0, end + 20.0, "not recorded") for channel, start, end in TALK]
+    added = MatchTranscript()(conversation(given + late, TALK, offset=100.0) | {"duration": [17.5]})
+    assert added["given_text"] == [[f"line {number}" for number in range(len(TALK))]]
+    assert added["transcript_repair"] == [None]
+    ((reject,),) = added["unmatched"]
+    assert reject["id"] == "call.000"
+    assert reject["reason"] == (
+        "its transcript has times up to 137.4 s, and the recording is 117.5 s long: 7 lines after its end"
+    )
+    assert "whole recording" in reject["remedy"]
 
 
 # In the wrong place as a whole
