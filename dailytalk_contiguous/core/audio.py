@@ -247,10 +247,62 @@ def has_over_16_bits(audio: dict[str, Any]) -> bool:
         return False
 
 
+#: Floats in a file are samples from -1 to 1, or integers that some program wrote as floats. A file with a sample
+#: beyond `LOUDEST_FLOAT` holds integers if all of its samples are, or if it goes beyond `NO_FLOAT` (integers that
+#: were resampled): 48 dB over full scale is no recording.
+LOUDEST_FLOAT, NO_FLOAT = 2.0, 256.0
+
+#: Subtypes of libsndfile whose samples are floats.
+_FLOATS = ("FLOAT", "DOUBLE")
+
+#: Full scale of integers of 16, 24 and 32 bits.
+FULL_SCALES = (2.0**15, 2.0**23, 2.0**31)
+
+
+def sample_scale(audio: dict[str, Any]) -> float:
+    """The factor that brings the samples of a file to [-1, 1]: 1, except for floats that hold integers.
+
+    A file of floats is read whole for it, and remembered until its size or date changes. Raises BadInput as
+    `blocks` does.
+    """
+    if audio["bytes"] is not None or audio["path"] is None:
+        return _sample_scale(audio)
+    status = from_uri(audio["path"]).stat()
+    return _sample_scale_of_file(audio["path"], status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _sample_scale_of_file(path: str, size: int, modified: int) -> float:
+    del size, modified  # part of the cache's key
+    return _sample_scale({"bytes": None, "path": path})
+
+
+def _sample_scale(audio: dict[str, Any]) -> float:
+    peak = 0.0
+    are_integers = True
+    try:
+        with _sound_file(audio) as file:
+            if file.subtype not in _FLOATS:
+                return 1.0
+            n_samples = round(BLOCK_SECONDS * file.samplerate)
+            while len(block := file.read(n_samples, dtype="float64", always_2d=True)):
+                finite = np.where(np.isfinite(block), block, 0.0)  # others are refused where they are used
+                peak = max(peak, float(np.abs(finite).max()))
+                are_integers = are_integers and not np.any(finite % 1.0)
+    except NotForLibsndfile:
+        return 1.0
+    if peak <= LOUDEST_FLOAT or (peak < NO_FLOAT and not are_integers):
+        return 1.0
+    full_scale = next((scale for scale in FULL_SCALES if peak <= scale), FULL_SCALES[-1])
+    return 1.0 / full_scale
+
+
 def blocks(
     audio: dict[str, Any], start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[Samples]:
     """Yield the samples of a part of a recording at its own rate, float32 in [-1, 1], shape (n, channels).
+
+    Floats that hold integers are scaled (`sample_scale`).
 
     Args:
         audio: a `{"bytes", "path"}` struct.
@@ -264,6 +316,7 @@ def blocks(
     try:
         with _sound_file(audio) as file:
             rate: int = file.samplerate
+            scale = np.float32(sample_scale(audio) if file.subtype in _FLOATS else 1.0)
             first = min(round(start * rate), file.frames)
             left = file.frames - first
             wanted = left if duration is None else min(round(duration * rate), left)
@@ -276,7 +329,8 @@ def blocks(
                 block = file.read(min(round(block_seconds * rate), wanted - done), dtype="float32", always_2d=True)
                 if not len(block):
                     break
-                yield _finite(block, start + done / rate)
+                block = _finite(block, start + done / rate)
+                yield block if scale == 1.0 else block * scale
                 done += len(block)
             if done < wanted and file.format not in _MPEG:
                 promised = file.frames / rate
@@ -327,16 +381,18 @@ def sample_format(audio: dict[str, Any]) -> SampleFormat:
 def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = BLOCK_SECONDS) -> Iterator[Any]:
     """Yield the samples of a recording from sample `start` on as the file has them, shape (n, channels).
 
-    They are of the type that `sample_format` names. What is compressed is decoded from its beginning, so that a
-    sample is the same wherever reading starts. Raises BadInput as `blocks` does.
+    They are of the type that `sample_format` names; floats that hold integers are scaled (`sample_scale`). What is
+    compressed is decoded from its beginning, so that a sample is the same wherever reading starts. Raises BadInput
+    as `blocks` does.
     """
     kept = sample_format(audio)
     with suppress(NotForLibsndfile), _sound_file(audio) as file:
         if file.subtype in _WHOLE:
             file.seek(start)
+            scale = sample_scale(audio) if file.subtype in _FLOATS else 1.0
             n_samples = round(block_seconds * file.samplerate)
             while len(block := file.read(n_samples, dtype=kept.dtype, always_2d=True)):
-                yield block
+                yield block if scale == 1.0 else block * block.dtype.type(scale)
             return
     for block in blocks(audio, block_seconds=block_seconds):
         skipped, start = min(start, len(block)), max(0, start - len(block))

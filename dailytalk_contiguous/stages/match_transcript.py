@@ -94,7 +94,8 @@ class MatchTranscript(Stage):
         for index, (channel, start, end) in enumerate(edges):
             indices[channel].append(index)
             spans[channel].append((start, end))
-        beyond, within = [], []
+        beyond: list[Cue] = []
+        within: list[Cue] = []
         for cue in row["given"]:
             is_beyond = cue["text"] and cue["start"] >= row["duration"]
             (beyond if is_beyond else within).append(cue)

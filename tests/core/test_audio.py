@@ -18,8 +18,10 @@ from dailytalk_contiguous.core.audio import (
     pcm_to_float,
     read_header,
     read_pcm,
+    sample_scale,
     to_pcm,
     to_uri,
+    whole_blocks,
 )
 from dailytalk_contiguous.core.errors import BadInput
 
@@ -159,6 +161,25 @@ def test_samples_that_are_no_numbers_are_refused() -> None:
         samples = tones(SECONDS)
         samples[30000, 1] = bad
         assert "not numbers" in problem(wav_bytes(samples, subtype="FLOAT")).reason
+
+
+@pytest.mark.parametrize(("subtype", "bits"), [("FLOAT", 16), ("DOUBLE", 16), ("DOUBLE", 24), ("DOUBLE", 32)])
+def test_floats_that_hold_integers_are_scaled_and_not_clipped(tmp_path: Path, subtype: str, bits: int) -> None:
+    samples = to_pcm(tones(SECONDS)).astype(np.float64) * 2.0 ** (bits - 16)
+    path = tmp_path / "call.wav"
+    soundfile.write(path, samples, 16000, subtype)
+    assert np.array_equal(read_pcm(struct_of(path)), to_pcm(tones(SECONDS)))
+    assert np.array_equal(read(path, 1.0, 0.5), read(path)[16000:24000])
+    whole = np.concatenate(list(whole_blocks(struct_of(path))))
+    assert np.array_equal(whole, samples / 2.0 ** (bits - 1))
+
+
+def test_floats_that_are_too_loud_or_were_resampled_are_told_apart(tmp_path: Path) -> None:
+    loud, resampled = tmp_path / "loud.wav", tmp_path / "resampled.wav"
+    soundfile.write(loud, 5.0 * tones(SECONDS), 16000, "FLOAT")
+    soundfile.write(resampled, 30000.4 * tones(SECONDS), 16000, "FLOAT")
+    assert sample_scale(struct_of(loud)) == 1.0
+    assert sample_scale(struct_of(resampled)) == 2.0**-15
 
 
 @pytest.mark.parametrize("promised", [0, 0xFFFFFFFF, 2_000_000_000])

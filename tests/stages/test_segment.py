@@ -240,3 +240,11 @@ def test_two_tracks_that_are_not_in_step_are_named(path: Path, how: str, tmp_pat
     soundfile.write(tmp_path / "call.flac", both, 16000)
     (row,) = Segment().map(Folder(inputs=(str(tmp_path),), given=False).as_streaming_dataset("train"))
     assert any("may not be in step" in note for note in row["notes"]) == (how != "in step")
+
+
+def test_float_samples_that_are_integers_are_heard_and_noted(tmp_path: Path) -> None:
+    path = tmp_path / "call.wav"
+    soundfile.write(path, 32768.0 * example("bicycle_repair")[: 6 * 16000], 16000, "FLOAT")
+    row = one_row(Segment()(conversations(path)))
+    assert len(row["utterance_id"]) == 2
+    assert "its float samples are integers, and were divided by 32,768" in row["notes"]
