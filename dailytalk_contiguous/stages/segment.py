@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.spans import (
     sounding,
     speech_seconds,
     speech_spans,
+    with_onsets,
 )
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
@@ -104,6 +105,7 @@ class Segment(Stage):
         mono: whether a recording of one channel is, with `both`, taken as one speaker, on the channel `mix`.
     """
 
+    VERSION: ClassVar[int] = 2
     channel: str = setting("both", "Whose utterances are tagged: {choices}.", choices=tuple(CHANNEL_CHOICES))
     threshold: float = unlisted(0.5)
     again: float = unlisted(0.3)
@@ -302,6 +304,9 @@ class Segment(Stage):
             probabilities[frames] = np.maximum(probabilities[frames], self.threshold)
         if not spans:
             notes.append(f"no speech in the {name} channel")
+        silent = np.repeat(leak.mask, FRAME)[::STEP] if leak is not None else None
+        edges = sounding(pcm, spans, silent)
+        spans = with_onsets(spans, edges, probabilities, FRAME_SECONDS)
         # At the nearest sample, so that what is stored cuts exactly the same samples again.
         rate = audio.ANALYSIS_RATE
         pieces = [
@@ -309,8 +314,6 @@ class Segment(Stage):
             for start, end, run in cut_long(spans, levels, FRAME_SECONDS, self.longest)
         ]
         spoken = [speech_seconds(piece[:2], probabilities, FRAME_SECONDS, self.threshold) for piece in pieces]
-        silent = np.repeat(leak.mask, FRAME)[::STEP] if leak is not None else None
-        edges = sounding(pcm, spans, silent)
         trims = []
         for number, (start, end, run) in enumerate(pieces):  # where it is cut, speech goes on
             begun = number > 0 and pieces[number - 1].run == run
