@@ -22,6 +22,7 @@ def test_tokens_of_a_rebuilt_conversation_are_those_of_its_own_sound(
 ) -> None:
     row = {
         "built_audio": SOUND,
+        "utterance_id": ["a/left/0000", "a/right/0000", "a/left/0001"],
         "source_channel": ["left", "right", "left"],
         "new_start": [4.2, 0.6, None],
         "new_end": [5.8, 3.9, None],
