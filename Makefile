@@ -102,12 +102,17 @@ install: $(VENV)/.installed
 
 # torch first and alone, so that the index chosen for it serves nothing else; then the rest, at pinned versions.
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c '' || \
+		{ echo "$(PYTHON) can't be started (its own message is above); name another: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; name one with make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "Python's venv module is incomplete here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "making the environment $(VENV)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing 1 of 2: torch (the largest part; minutes)"
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@echo "installing 2 of 2: the package and what it needs (minutes)"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,dev,espeak,offline,review,tokens]'
 	@: > $@
 

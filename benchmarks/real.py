@@ -160,18 +160,22 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder
     recognised = recognised_by_tag(work, texts)
     of_tag = error_rate(texts.values(), recognised)
     account = json.loads((work / "run.json").read_text())["time"]["stages"]
-    rows = [
-        ("tag, all stages", of_tag, cost.wall),
-        ("tag, Transcribe alone", of_tag, account["Transcribe"][0]),
+    transcribe_wall = account["Transcribe"][0]
+    rows: list[tuple[str, Rate, float, float | None]] = [
+        ("tag, all stages", of_tag, cost.wall, cost.processor),
+        ("tag, Transcribe alone", of_tag, transcribe_wall, None),
     ]
     for name, recognise_way in plain_ways(size).items():
         sounds = channels(texts)
         recognise_way(sounds[0][:32000])
-        started = time.perf_counter()
+        started, started_processor = time.perf_counter(), time.process_time()
         found = [recognise_way(sound) for sound in sounds]
-        rows.append((name, error_rate(texts.values(), found), time.perf_counter() - started))
-    for name, rate, wall in rows:
-        print(f"  {name:28}{rate.share:7.1%} of {rate.words} words wrong{seconds / wall:8.1f} x real time")
+        wall, processor = time.perf_counter() - started, time.process_time() - started_processor
+        rows.append((name, error_rate(texts.values(), found), wall, processor))
+    for name, rate, wall, seconds_of_processor in rows:
+        processor_time = "" if seconds_of_processor is None else f", {seconds_of_processor:.1f} s of processor time"
+        speed = f"{seconds / wall:8.1f} x real time{processor_time}"
+        print(f"  {name:28}{rate.share:7.1%} of {rate.words} words wrong{speed}")
     sides = [error_rate([text], [found]) for text, found in zip(texts.values(), recognised, strict=True)]
     worst = max(side.share for side in sides)
     told = f"  {title}: {of_tag.share:.1%} wrong, the worst side {worst:.1%}"

@@ -1,11 +1,12 @@
 """The command as a user calls it, in this process or in one of its own."""
 
 import os
+import re
 import runpy
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import pytest
 from huggingface_hub.utils import logging
 from preloaded import Forked
 
-from dailytalk_contiguous.cli.main import COMMANDS, run_command
+from dailytalk_contiguous.cli.main import COMMANDS, command_of, run_command
 
 # As `run` has it by the environment, which is read once: in this process it was read before.
 logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -31,6 +32,42 @@ class Done(NamedTuple):
     err: str
 
 
+#: An option in a line of output, and a command that is named there.
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]\b")
+NAMED = re.compile(
+    rf"(?<![\w./-])(?:{'|'.join(sorted(map(re.escape, COMMANDS), key=len, reverse=True))})(?![\w-])"
+)
+
+#: Where the sentences are about other commands: `doctor` says what is needed `to speak`; an export of J-Moshi ends
+#: with commands of its trainer.
+ABOUT_OTHERS = ("  to speak:", "next: ")
+
+
+def foreign_options(words: Sequence[str], output: str) -> list[str]:
+    """Options that a command names in its output and that neither it has nor a command named in the same line.
+
+    Args:
+        words: of the command line. Help and JSON are not looked at, and what they repeat is left out.
+        output: the lines.
+    """
+    name = next((" ".join(words[:count]) for count in (2, 1) if " ".join(words[:count]) in COMMANDS), "")
+    if not name or {"--help", "--help-all", "--json"} & {*words} or any(word.endswith(".py") for word in words):
+        return []
+    everywhere = {"--json", "--help", "--help-all", "--verbose", "--insecure", "--version"}
+    foreign = []
+    for line in output.splitlines():
+        if line.startswith(ABOUT_OTHERS):
+            continue
+        for option in OPTION.findall(line):
+            commands = {name, *NAMED.findall(line)}
+            known = {
+                flag for command in commands for parameter in command_of(command).params for flag in parameter.opts
+            }
+            if option not in known | everywhere | {*words}:
+                foreign.append(f"{name} names {option}: {line}")
+    return foreign
+
+
 class Command:
     """Calls `dailytalk` with arguments and keeps what it printed."""
 
@@ -45,7 +82,9 @@ class Command:
         self._capfd.readouterr()
         with pytest.raises(SystemExit) as leave:
             run_command()
-        return Done(int(leave.value.code or 0), *self._capfd.readouterr())
+        done = Done(int(leave.value.code or 0), *self._capfd.readouterr())
+        assert foreign_options(words, f"{done.out}\n{done.err}") == []
+        return done
 
 
 class BuilderScript:

@@ -95,7 +95,7 @@ BOUNDS = (
         "low-confidence",
         "confidence",
         "have words of which the recogniser is less than {} sure",
-        "tag them with a better recogniser (--asr-model), or correct transcript.jsonl",
+        "tag them with a better recogniser (tag --asr-model), or correct transcript.jsonl",
         "Whisper's authors take a window for failed below a mean log probability of -1, 0.37 (Radford et "
         "al. 2022, section 4.5); a mean over a conversation hides such windows, so it is higher, by choice",
         low=0.6,
@@ -252,7 +252,7 @@ BOUNDS = (
         "little-overlap",
         "overlapping_turns",
         "{} of the turns touch an overlap (natural talk: over 40 %)",
-        "build with --timeline anchor, and keep backchannels",
+        "speak with --timeline anchor, and keep backchannels",
         'over 40 % in natural talk (Heldner & Edlund 2010, "Pauses, gaps and overlaps in conversations", '
         "J. Phonetics 38); far below, turns were taken one after another",
         low=0.1,

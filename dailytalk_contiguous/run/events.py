@@ -245,7 +245,7 @@ def run_status(folder: Path, named: str = "") -> list[Run]:
     if not shown:
         raise DailytalkError(
             f"no run was recorded in {named or folder}",
-            "name the folder that a run was given with --out",
+            "name the work folder of a run",
         )
     return [*shown.values()]
 

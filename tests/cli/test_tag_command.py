@@ -105,9 +105,21 @@ def test_each_side_of_a_transcript_has_its_own_language(tmp_path: Path) -> None:
     assert languages == {("left", "de"), ("right", "en")}
 
 
-def test_short_transcript_needs_its_language_before_any_work(tmp_path: Path, dailytalk: Command) -> None:
+def test_short_transcript_is_in_an_unknown_language_until_it_is_named(tmp_path: Path, dailytalk: Command) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
     transcript(tmp_path / "in/call.json", "hello there yes")
+    tag = ("tag", tmp_path / "in", "--out", tmp_path / "out")
+    done = dailytalk(*tag, "--profile", "embedded")
+    assert done.code in (0, 3), done.err
+    assert "--language names it" in done.err
+    assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"und"}
+    assert dailytalk(*tag, *EMBEDDED).code in (0, 3)
+    assert {line["language"] for line in read_lines(tmp_path / "out/transcript.jsonl")} == {"en"}
+
+
+def test_transcript_of_words_of_any_language_needs_it_before_any_work(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/call.wav", excerpt(seconds=8.5))
+    transcript(tmp_path / "in/call.json", " ".join(["mm-hm uh-huh okay hello hi bye"] * 4))
     tag = ("tag", tmp_path / "in", "--out", tmp_path / "out")
     done = dailytalk(*tag, "--profile", "embedded")
     assert (done.code, "--language" in done.out + done.err) == (1, True)

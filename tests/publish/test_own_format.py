@@ -37,7 +37,7 @@ def test_own_format_is_written_with_its_options_and_checked(
     check = ("check", out, "--format", own_format)
     assert f"next: dailytalk check {out} --format {own_format}" in done.out
     checked = dailytalk(*check, "--json")
-    assert json.loads(checked.out)["facts"] == {"kind": "lines", "files": 1, "hours": 0.0008256}
+    assert json.loads(checked.out)["facts"] == {"kind": "lines", "files": 1, "hours": 0.0008269}
     assert (
         "good: nothing speaks against training on it; only the check of lines has judged it"
         in dailytalk(*check).out
