@@ -108,7 +108,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "Python's venv module is incomplete here; on Debian or Ubuntu: apt install python3-venv"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,dev,espeak,offline,review,tokens]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
 	@: > $@
 
 clean:

@@ -240,7 +240,7 @@ QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 #: Columns of a row to finish that hold its sound and words, and no annotation.
 _WORK = {
     **{name: SOURCE[name] for name in ("audio", "duration")},
-    **{name: MeasureQuality.adds[name] for name in ("heard",)},
+    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
     **{name: TimeWords.adds[name] for name in ("words", "word_source")},
 }
 

@@ -25,6 +25,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     filter_clips,
     plan_clips,
 )
+from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core import figures
@@ -172,7 +173,8 @@ class CorpusSpec(Spec):
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)
         write_text(out / work_folder.REJECTS, "".join(json_text(reject.as_dict()) for reject in self.rejects))
-        counts, hours = _counted(out, paths)
+        condition = find_stage(Condition, self.finishing)
+        counts, hours = _counted(out, paths, condition.reduce_noise_under if condition else None)
         made = (*self.measuring, *filter(None, [self.wanted.emotion]), *self.finishing)
         record = {
             **self.about,
@@ -229,14 +231,24 @@ def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
-def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _counted(
+    out: Path, paths: Sequence[Path], reduce_noise_under: float | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Counts and hours of all clips; their tables are written meanwhile."""
-    without_text = 0
+    without_text = noise_reduced = noisy = 0
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
                 maker.add(row)
-                without_text += row["utterances"][0]["text"] is None and row["labels"]["augmented_from"] is None
+                labels = row["labels"]
+                if labels["augmented_from"] is not None:
+                    continue
+                without_text += row["utterances"][0]["text"] is None
+                ratio_db = labels["quality"]["snr_db"]
+                if labels["conditioning"]["noise_reduced_db"] is not None:
+                    noise_reduced += 1
+                elif reduce_noise_under is not None and ratio_db is not None and ratio_db < reduce_noise_under:
+                    noisy += 1
     made = maker.tables()
     heard = ("emotion_class",) if made.utterances["emotion_model"].notna().any() else ()
     numbers = {}
@@ -249,6 +261,8 @@ def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str
     seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
     counts: dict[str, Any] = {"clips": int(whole["conversations"]), "copies": int(whole["copies"])}
     counts["without_text"] = without_text
+    if reduce_noise_under is not None:
+        counts |= {"noise_reduced": noise_reduced, "noise_not_reduced": noisy}
     counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}

@@ -172,6 +172,11 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
             "a model of speech needs words (--asr-model)"
         )
+    if "noise_reduced" in counts:
+        noise = f"noise reduced in {counted(counts['noise_reduced'], 'clip')}"
+        if left := counts["noise_not_reduced"]:
+            noise += f"; {left:,} under the limit have too little silence to learn their noise from"
+        lines.append(noise)
     if split:
         by = "the corpus's own split" if split["by"] == "official" else split["by"]
         lines.append(f"{split['share']:.0%} for validation, split by {by}")

@@ -1,8 +1,11 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from command import Command
 from corpus_trees import put
 from spoken_corpora import crema_d, rows_of, run, spoken
@@ -92,3 +95,38 @@ def test_what_cannot_be_done_is_one_sentence(
     done = dailytalk("corpus", name, source, "--out", tmp_path / "out", "--profile", "embedded", *options)
     assert (done.code in (1, 2), done.err.count("\n")) == (True, 1)
     assert sentence in done.err
+
+
+def noisy(source: Path, root: Path) -> Path:
+    """The clips of a corpus; of those by actor 1001 speech is about 15 dB over the noise."""
+    root = shutil.copytree(source, root)
+    for path in root.rglob("1001_*.wav"):
+        samples, rate = soundfile.read(path, dtype="float32")
+        noise = np.random.default_rng(1).standard_normal(len(samples)) * np.sqrt(np.mean(samples**2) / 20)
+        soundfile.write(path, samples + noise, rate)
+    return root
+
+
+@pytest.mark.needs("noisereduce")
+def test_noise_is_reduced_where_the_recording_needs_it(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    options = ("--out", tmp_path / "out", *PLAIN, "--reduce-noise-under", "20")
+    done = dailytalk("corpus", "crema_d", noisy(source, tmp_path / "in"), *options)
+    assert done.code == 0
+    labels = {name: row["labels"] for name, row in rows_of(tmp_path / "out").items()}
+    reduced = {name for name, label in labels.items() if label["conditioning"]["noise_reduced_db"] is not None}
+    assert reduced == {name for name in labels if "/1001_" in name}
+    assert all(10 < labels[name]["quality"]["snr_db"] < 20 for name in reduced)  # of the recording as it came
+    record = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert record["settings"]["reduce_noise_under"] == 20
+    assert record["models"]["noise_reduction"]["licence"] == "MIT"
+    assert "noise reduced in 3 clips\n" in done.out
+
+
+@pytest.mark.needs("no noisereduce")
+def test_without_the_library_noise_reduction_says_what_to_install(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    options = ("--out", tmp_path / "out", *PLAIN, "--reduce-noise-under", "20")
+    done = dailytalk("corpus", "crema_d", source, *options)
+    assert (done.code, 'pip install "dailytalk-contiguous[denoise]"' in done.err) == (1, True)
+    assert not (tmp_path / "out/measured").exists()
