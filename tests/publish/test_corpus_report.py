@@ -47,6 +47,15 @@ def test_hours_recorded_and_seen_are_told_apart() -> None:
     assert [*training.itertuples(name=None)] == [("happy", 2.0, 6.0), ("sad", 1.0, 2.0), ("unknown", 1.0, 1.0)]
 
 
+def test_balance_of_a_corpus_is_shown_for_the_combinations_that_it_was_balanced_by(tmp_path: Path) -> None:
+    balance = {"by": ["emotion", "type"], "target_minutes": 0.1, "minutes_before": {"happy, declarative": 0.5}}
+    text = page(corpus_folder(tmp_path, rows(), {"balance": balance}))
+    assert "<th>emotion, type</th>" in text
+    assert re.search(r"<td>happy, declarative</td>\s*<td[^>]*>0.5 min</td>", text)
+    assert re.search(r"<td>sad, interrogative</td>\s*<td[^>]*>0.0 min</td>", text)
+    assert "Largest to smallest combination" in text
+
+
 def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:
     many = [clip_row(f"s{n}-{emotion}", emotion, 0.2) for emotion in ("happy", "sad", "angry") for n in range(12)]
     text = page(corpus_folder(tmp_path, many))

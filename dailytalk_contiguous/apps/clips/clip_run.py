@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.sampling import noun_of
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
@@ -202,8 +203,9 @@ class CorpusSpec(Spec):
             and {name: value for name, value in planned.split._asdict().items() if name != "side"},
             "balance": balance
             and {
+                "by": list(self.wanted.cells_by),
                 "target_minutes": round(balance.target / 60, 3),
-                "failure": balance.failure(),
+                "failure": balance.failure(noun_of(self.wanted.cells_by)),
                 "minutes_before": _minutes(balance.before),
                 "minutes_after": _minutes(balance.after),
                 "minutes_lacking": _minutes(balance.shortfalls),

@@ -36,6 +36,9 @@ from dailytalk_contiguous.store.hub import parse_reference
 #: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
 BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
 
+#: Emotions, or combinations of `--balance-by`, whose lack of recordings has a line: those that lack the most.
+MOST_LACKING = 10
+
 #: The options of `corpus` that are settings of its stages and of its plan.
 CLIP_SETTINGS = cli_options.setting_options(
     *chain(*clip_stages(device="cpu")),
@@ -187,10 +190,15 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
         smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
         equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
         lines.append(f"{balance['failure']}, with {most} at most{equal}")
+    lacking = balance.get("minutes_lacking", {})
+    worst = sorted(lacking, key=lambda cell: -lacking[cell])[:MOST_LACKING]
     lines += [
-        f"{emotion} lacks {minutes:.1f} minutes of recordings: record more of it, or add another corpus"
-        for emotion, minutes in balance.get("minutes_lacking", {}).items()
+        f"{cell} lacks {lacking[cell]:.1f} minutes of recordings: record more of it, or add another corpus"
+        for cell in lacking
+        if cell in worst
     ]
+    if len(lacking) > MOST_LACKING:
+        lines.append(f"… {len(lacking) - MOST_LACKING:,} more lack recordings: minutes_lacking in run.json")
     if counts["without_prompt"]:
         alone = counted(counts["without_prompt"], "clip")
         lines.append(f"{alone} without a prompt: no neutral line of another speaker")
