@@ -15,8 +15,9 @@ from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
@@ -29,10 +30,15 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.store.files import replacing
+from dailytalk_contiguous.store.owned_folder import made_from, write_sound
 
 TRAIN_EMOTION_SETTINGS = cli_options.setting_options(NetworkSettings())
 
 LISTEN = cli_options.time_of({})
+
+#: What is in the header of the files of `--say-to`, by which they are known and may be replaced.
+SPOKEN_MOOD = "mood"
 
 #: The note beside every emotion.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -126,6 +132,9 @@ def emotion_predict(
         show_default="10s",
     ),
     say_mood: bool = option(False, Panel.VOICE, "Say aloud how it sounds.", "--say"),
+    say_to: Path | None = option(
+        None, Panel.VOICE, "Say it into a file, without a loudspeaker.", metavar="FILE.wav", dir_okay=False
+    ),
     device: str = cli_options.DEVICE_OPTION,
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
@@ -137,12 +146,13 @@ def emotion_predict(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
             "leave one of both out" if mic else "name recordings, or pass --mic",
         )
-    voice = None
     if say_mood:
         from dailytalk_contiguous.models.sound_card import check_loudspeaker
 
         check_loudspeaker()
-        voice = _voice()
+    if say_to is not None:
+        _check_spoken_file(say_to)
+    voice = _voice() if say_mood or say_to is not None else None
     resolved = resolve_device(device)
     classify = ClassifyEmotion(model, emotion_confidence, resolved)
     classifier = emotion_models.load_emotion_model(model, resolved)
@@ -168,11 +178,15 @@ def emotion_predict(
     show.say_left_out(left_out)
     sentences = [sentence for recording in heard for sentence in _spoken_moods(recording)]
     if voice is not None and sentences:
-        from dailytalk_contiguous.models.sound_card import play_sound
-
         spoken = synthesise(voice, Line(" ".join(sentences), "", "en", 0))
-        sys.stdout.flush()
-        play_sound(spoken.samples, spoken.sample_rate)
+        if say_to is not None:
+            with replacing(say_to) as file:
+                write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_MOOD)
+        if say_mood:
+            from dailytalk_contiguous.models.sound_card import play_sound
+
+            sys.stdout.flush()
+            play_sound(spoken.samples, spoken.sample_rate)
     record = {
         "model": classifier.name,
         "affect_model": affect_model,
@@ -189,6 +203,7 @@ def emotion_predict(
         ],
         "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
+        "said_to": as_text(say_to) if say_to is not None and sentences else None,
         "note": NO_DIAGNOSIS,
     }
     details = [detail for recording in heard for detail in _of_recording(recording)]
@@ -196,7 +211,7 @@ def emotion_predict(
         record,
         f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
         exit_code(len(heard), len(rejects)),
-        [*details, f"note: {NO_DIAGNOSIS}"],
+        [*details, *([f"said in {record['said_to']}"] if record["said_to"] else []), f"note: {NO_DIAGNOSIS}"],
         rejected_of(rejects),
     )
 
@@ -235,6 +250,14 @@ def _spoken_moods(recording: RecordingMoods) -> list[str]:
     if len(sentences) == 1:
         return [*sentences.values()]
     return [f"On the {speaker}: {sentence}" for speaker, sentence in sentences.items()]
+
+
+def _check_spoken_file(file: Path) -> None:
+    """Raise BadValue for a file that is no WAV, or is there already and holds something else than a mood."""
+    if file.suffix.lower() != ".wav":
+        raise BadValue(f"--say-to can't be {as_text(file)!r}", "name a file that ends in .wav")
+    if file.exists() and made_from(file.parent, file.name) != SPOKEN_MOOD:
+        raise BadValue(f"--say-to can't be {as_text(file)!r}, which is there already", "name a new file")
 
 
 def _voice() -> Synthesiser:

@@ -1,8 +1,11 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
@@ -11,6 +14,7 @@ from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.learn.moods import mood_sentence
 from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.models.whisper import load_whisper
 
 
 def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
@@ -83,6 +87,24 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
     told = json.loads(done.out)
     assert told["recordings"][0]["utterances"] == []
     assert told["said"] == ["I heard nobody speak."]
+
+
+def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, tmp_path: Path) -> None:
+    call, spoken = save(tmp_path / "call.wav", excerpt(seconds=8)), tmp_path / "out/mood.wav"
+    arguments = ("emotion predict", call, "--device", "cpu", "--say-to", spoken)
+    done = dailytalk(*arguments, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["said_to"] == str(spoken)
+    samples, rate = soundfile.read(spoken)
+    assert 1 < len(samples) / rate < 30
+    heard = load_whisper("tiny.en", "cpu").transcribe([soxr.resample(samples, rate, 16000)], ["en"])
+    words = re.findall("[a-z]+", "".join(word.text for word in heard[0].words).lower())
+    assert {*re.findall("[a-z]+", " ".join(told["said"]).lower())} & {*words} >= {"sound", "the", "on"}
+    assert dailytalk(*arguments).code == 0  # a file of its own is replaced
+    done = dailytalk("emotion predict", call, "--say-to", call)
+    assert (done.code, "which is there already: name a new file" in done.err) == (2, True)
+    assert dailytalk("emotion predict", call, "--say-to", tmp_path / "mood.mp3").code == 2
 
 
 @pytest.mark.parametrize(
