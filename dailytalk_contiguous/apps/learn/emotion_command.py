@@ -6,10 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_evaluate
-from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_speakers, left_out_sentences
+from dailytalk_contiguous.apps.learn.emotion_evaluation import (
+    EmotionEvaluation,
+    evaluate_model,
+    evaluate_speakers,
+    left_out_sentences,
+)
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion, training_facts
+from dailytalk_contiguous.apps.learn.folds import check_installed
+from dailytalk_contiguous.apps.learn.model_cards import (
+    TrainingSource,
+    emotion_card,
+    known_licences,
+    repositories_of,
+    without_licence,
+)
 from dailytalk_contiguous.apps.learn.moods import Mood, RecordingMoods, mood_sentence, moods_of, row_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
@@ -37,6 +50,9 @@ TRAIN_EMOTION_SETTINGS = cli_options.setting_options(NetworkSettings())
 
 LISTEN = cli_options.time_of({})
 
+#: The corpus that `dailytalk corpus clips` makes of anybody's recordings: no dataset that others know by its name.
+OWN_CLIPS = "clips"
+
 #: What is in the header of the files of `--say-to`, by which they are known and may be replaced.
 SPOKEN_MOOD = "mood"
 
@@ -52,6 +68,7 @@ def emotion_train(
     save_spectrograms: Path | None = option(
         None, Panel.RARE, "Write train/CLASS/NAME.png and validation/…, of other speakers, too.", metavar="DIR"
     ),
+    source_licence: str = cli_options.SOURCE_LICENCE,
     device: str = cli_options.DEVICE_OPTION,
     **options: Any,
 ) -> Outcome:
@@ -60,7 +77,7 @@ def emotion_train(
     linear takes a minute, needs the extra tokens, and says how well it does on speakers that it has not heard.
     spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go on.
     All are calibrated on speakers that a part of the training leaves out. Emotion is a guess from sound, and no
-    diagnosis.
+    diagnosis. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
@@ -90,24 +107,50 @@ def emotion_train(
         )
         notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
     model = fit(examples, None if kind == "linear" else out / emotion_folder.CHECKPOINTS)
-    facts = training_facts(examples) | {"trained_with": settings_of(settings)}
-    if kind == "linear":
-        try:
+    facts = training_facts(examples) | {"trained_with": settings_of(settings), "datasets": repositories_of(inputs)}
+    try:
+        if kind == "linear":
+            tested = "speakers that it had not heard"
             evaluation = evaluate_speakers(fit, examples, seed=settings.seed)
-            facts["evaluation"] = evaluation.as_dict()
-            notes.append(f"speakers that it had not heard: {emotion_evaluate.figures_sentence(evaluation)}")
-        except BadInput as problem:
-            notes.append(f"not tested: {problem.reason}")
-    emotion_folder.write_emotion_folder(model, out, facts)
+        else:
+            tested = "speakers that its training held out"
+            evaluation = _evaluate_held_out(model, examples, settings)
+        facts["evaluation"] = evaluation.as_dict()
+        notes.append(f"{tested}: {emotion_evaluate.figures_sentence(evaluation)}")
+    except DailytalkError as problem:
+        facts["not_tested"] = problem.reason
+        notes.append(f"not tested: {problem.reason}")
+    sources = [
+        TrainingSource(
+            corpus or "not named",
+            known_licences(known["licences"], source_licence),
+            f"{counted(known['utterances'], 'utterance')} of {counted(known['speakers'], 'speaker')}",
+            is_dataset=corpus not in ("", OWN_CLIPS),
+        )
+        for corpus, known in facts["by_corpus"].items()
+    ]
+    notes += filter(None, [without_licence(sources)])
+    emotion_folder.write_emotion_folder(model, out, facts, emotion_card(out.name, model, facts, sources, settings))
     shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
-    known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
+    record = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
     return Outcome(
-        known | facts | {"notes": notes},
+        record | facts | {"notes": notes},
         f"{kind}: {counted(len(examples), 'utterance')} of {counted(facts['speakers'], 'speaker')}, "
         f"{len(model.classes)} classes, temperature {model.temperature:.2f}, in {as_text(out)}",
         details=[f"note: {sentence}" for sentence in notes],
         next=to_run("emotion", "predict", "FILE", "--model", out),
     )
+
+
+def _evaluate_held_out(
+    model: TrainedEmotionModel, examples: EmotionExamples, settings: NetworkSettings
+) -> EmotionEvaluation:
+    """Test a network on the speakers that its training held out. Raises DailytalkError without scikit-learn."""
+    from dailytalk_contiguous.apps.learn.emotion_networks_training import held_out  # which imports PyTorch
+
+    check_installed("sklearn", "tokens")
+    _, valid = held_out(examples, settings.valid_share, settings.seed)
+    return evaluate_model(model, examples.take(valid), known="its training held these speakers out")
 
 
 def emotion_predict(
