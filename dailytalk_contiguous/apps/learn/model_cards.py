@@ -113,8 +113,8 @@ _KINDS = {
 
 #: How the figures of a classifier were measured.
 _FOLDS = (
-    "Its speakers were divided into five parts, and each part was tested by a model that was trained in the same "
-    "way on the others. The model in this repository was trained on all of them."
+    "Its speakers were divided into parts, five at most, and each part was tested by a model that was trained in "
+    "the same way on the others. The model in this repository was trained on all of them."
 )
 _HELD_OUT = (
     "It was tested on speakers that it was not trained on. They also chose the epoch that was kept, and the "
