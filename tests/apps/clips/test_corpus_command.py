@@ -11,6 +11,7 @@ from corpus_trees import put
 from spoken_corpora import crema_d, rows_of, run, spoken
 
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
+from dailytalk_contiguous.apps.clips.corpora import registry
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -77,6 +78,40 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
         assert utterance["emotion_class"] is not None
     annotation = json.loads(next((work / "data/data_stereo").glob("savee-DC_a01-*.json")).read_text())
     assert (annotation["alignments"], annotation["emotion"]) == ([], "angry")
+
+
+def test_a_corpus_whose_texts_are_all_given_needs_no_recogniser(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    """Unless a profile or a recogniser is named: then it helps the aligner."""
+    command = ("corpus", "crema_d", source, "--affect-model", "none", "--out")
+    done = dailytalk(*command, tmp_path / "out")
+    assert (done.code, done.err.count("to be downloaded")) == (0, 0)
+    record = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert "recogniser" not in record["models"]
+    assert record["counts"]["by_word_source"]
+    assert dailytalk(*command, tmp_path / "named", "--profile", "embedded").code == 0
+    assert json.loads((tmp_path / "named/run.json").read_text("utf-8"))["models"]["recogniser"]["name"] == "base"
+
+
+def test_an_own_corpus_with_texts_in_its_names_needs_no_recogniser(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA})  # one of another test has no place in it
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus\n"
+        'ABOUT = About("Diary", "A diary", "https://example.org", "CC0-1.0", "Author (2026)")\n'
+        'TEXTS = {"1": {"text": "Wo ist das?"}, "2": {"text": "Where should we go?"}}\n'
+        'CORPUS = Corpus("diary", ABOUT, r"(?P<who>\\w+)-(?P<line>\\d)", "ann-1.wav", {"line": TEXTS},\n'
+        '    columns={"speaker": "diary/{who}"})\n'
+    )
+    source = put(tmp_path / "in", {f"{who}-{line}.wav": spoken(line) for who in ("ann", "bob") for line in (1, 2)})
+    done = dailytalk("corpus", own, source, "--affect-model", "none", "--out", tmp_path / "out")
+    assert (done.code, done.err.count("to be downloaded")) == (0, 0)
+    assert "which share the voiced time: --asr-model medium would" in done.out  # it names no language
+    texts = {row["utterances"][0]["text"] for row in rows_of(tmp_path / "out").values()}
+    assert texts == {"Wo ist das?", "Where should we go?"}
 
 
 @pytest.mark.parametrize(
