@@ -113,7 +113,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing 1 of 2: torch (the largest part; minutes)"
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@echo "installing 2 of 2: the package and what it needs (minutes)"
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,dev,espeak,offline,review,tokens]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
 	@: > $@
 
 clean:

@@ -173,7 +173,9 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder
         wall, processor = time.perf_counter() - started, time.process_time() - started_processor
         rows.append((name, error_rate(texts.values(), found), wall, processor))
     for name, rate, wall, seconds_of_processor in rows:
-        processor_time = "" if seconds_of_processor is None else f", {seconds_of_processor:.1f} s of processor time"
+        processor_time = (
+            "" if seconds_of_processor is None else f", {seconds_of_processor:.1f} s of processor time"
+        )
         speed = f"{seconds / wall:8.1f} x real time{processor_time}"
         print(f"  {name:28}{rate.share:7.1%} of {rate.words} words wrong{speed}")
     sides = [error_rate([text], [found]) for text, found in zip(texts.values(), recognised, strict=True)]

@@ -89,12 +89,22 @@ def _root() -> bool:
 
 
 #: Packages that a test may need.
-PACKAGES = ("IPython", "axe_playwright_python", "espeakng_loader", "hf_xet", "playwright", "ray", "s3fs")
+PACKAGES = (
+    "IPython",
+    "axe_playwright_python",
+    "espeakng_loader",
+    "hf_xet",
+    "noisereduce",
+    "playwright",
+    "ray",
+    "s3fs",
+)
 
 #: What a test can need, by the name that `pytest.mark.needs` gives it.
 NEEDS: dict[str, Callable[[], bool]] = {
     **{name: partial(_installed, name) for name in PROGRAMS},
     **{name: partial(_importable, name) for name in PACKAGES},
+    "no noisereduce": lambda: not _importable("noisereduce"),
     "a GPU": _gpu,
     "a machine without a GPU": lambda: not _gpu(),
     "root": _root,

@@ -55,8 +55,11 @@ _PACKAGE = __name__.partition(".")[0]
 WASTE_AFTER = 10_000
 
 
-#: Panels whose options `--help` leaves to `--help-all`, so that a command's help is one screen.
+#: Panels whose options `--help` leaves to `--help-all` where a command has many, so that its help is one screen.
 SELDOM = {Panel.STYLE, Panel.QUALITY, Panel.RESULT, Panel.BALANCE, Panel.HUB, Panel.CLUSTER, Panel.RARE}
+
+#: The most options and arguments that one screen has room for: `--help` shows all of a command with no more.
+ON_ONE_SCREEN = 16
 
 
 class OneCommand(TyperCommand):
@@ -75,11 +78,13 @@ class OneCommand(TyperCommand):
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[Any]] = {"Arguments": []} | {panel.value: [] for panel in Panel}
-        for parameter in self.get_params(ctx):
+        parameters = self.get_params(ctx)
+        for parameter in parameters:
             panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
             panels[panel].append(parameter.get_help_record(ctx))
+        shows_all = "--help-all" in sys.argv or len(parameters) <= ON_ONE_SCREEN
         for panel, records in panels.items():
-            if records and ("--help-all" in sys.argv or panel not in SELDOM):
+            if records and (shows_all or panel not in SELDOM):
                 with formatter.section(panel):
                     formatter.write_dl(records)
 

@@ -123,14 +123,15 @@ class ProsodicFeatureExtractor:
         """A sound file as float32 at `sample_rate`: shape (n,), or (channels, n) of several.
 
         `extract` uses it if no samples are passed. `loader`: `soundfile`, which reads all formats of this
-        package, or `librosa`. Raises BadInput for a file that can't be read, DailytalkError for another loader.
+        package, or `librosa`, which gives the mean of the channels, (n,). Raises BadInput for a file that can't be
+        read, DailytalkError for another loader.
         """
         if loader == "soundfile":
             samples = read_at({"path": to_uri(Path(path)), "bytes": None}, self.sample_rate).T
         elif loader == "librosa":
             try:
                 with Path(path).open("rb") as file:  # of a path, librosa would try programs, too
-                    samples = np.atleast_2d(import_librosa().load(file, sr=self.sample_rate, mono=False)[0])
+                    samples = np.atleast_2d(import_librosa().load(file, sr=self.sample_rate)[0])
             except (OSError, soundfile.LibsndfileError) as error:
                 raise BadInput(
                     f"librosa can't read {shown(Path(path))} ({error})", "take the loader soundfile"

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
 from dailytalk_contiguous.core.schema import TIMELINE_MEANS
 from dailytalk_contiguous.core.scorecard import TurnTaking
+from dailytalk_contiguous.core.sentences import length_class
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import Column, columns_among
@@ -57,6 +58,17 @@ OF_TAGS = {
     "loudness": ("rms", 20 * math.log10(2)),
     "pitch": ("f0_mean", 12.0),
     "rate": ("speech_rate", 1.0),
+}
+
+#: Labels in which two datasets are compared, clips or conversations, and their headings.
+COMPARED = {"emotion": "Emotion", "style": "Style", "tag": "Style tag", "length": "Length of utterances"}
+
+#: Measures in which two datasets are compared besides `MEASURES`, which they replace where they say more.
+COMPARED_MEASURES = {
+    **{name: of for name, of in MEASURES.items() if name not in ("rms", "zcr")},
+    "level": ("level of speech", "dBFS", 1),
+    "snr": ("signal to noise", "dB", 1),
+    "bandwidth": ("bandwidth", "Hz", 0),
 }
 
 #: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
@@ -284,6 +296,65 @@ def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Se
         elif len(values) and column.tally == "count":
             known = counts(values.explode().astype(str).str.slice(stop=LONGEST_VALUE))
         yield column, known
+
+
+# Beside another dataset.
+
+
+def label_seconds(tables: Tables, label: str) -> "pd.Series[float]":
+    """Seconds of speech (of recorded clips) by the values of a label of `COMPARED`; empty if none is known.
+
+    The emotion of conversations is the class that a classifier heard.
+    """
+    if label == "length":
+        seconds = _heard(tables, "seconds")["seconds"].dropna()
+        amounts = seconds.groupby(seconds.map(length_class)).sum()
+    else:
+        column = "emotion_class" if label == "emotion" and not _is_clips(tables) else label
+        amounts = sums(tables, column)["seconds"]
+        amounts = amounts.set_axis(amounts.index.astype(str))
+    known = amounts.drop(index=UNKNOWN, errors="ignore")
+    return amounts if known.sum() > 0 else amounts[:0]
+
+
+def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
+    """How much of two datasets each value of a label has.
+
+    The columns are `seconds` and `share` and, of the other dataset, `other_seconds` and `other_share`. The values
+    of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
+    is not known of a dataset.
+    """
+    frame = pd.DataFrame({"seconds": label_seconds(tables, label), "other_seconds": label_seconds(other, label)})
+    frame = frame.fillna(0.0).astype(float)
+    shares = frame / frame.sum().where(frame.sum() > 0)
+    frame = frame.assign(share=shares["seconds"], other_share=shares["other_seconds"])
+    largest = frame[["share", "other_share"]].max(axis=1)
+    return with_others(frame.loc[largest.sort_values(ascending=False, kind="stable").index], MOST_VALUES)
+
+
+def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
+    """The known values of a measure of `COMPARED_MEASURES`: of utterances, or of each recording (`snr`, …)."""
+    if name in tables.conversations:
+        return tables.conversations[name].dropna().astype(float)
+    if name == "level":
+        rms = _heard(tables, "rms")["rms"].dropna().astype(float)
+        return 20 * np.log10(rms[rms > 0])
+    return _heard(tables, name)[name].dropna().astype(float)
+
+
+def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
+    """Number, mean and standard deviation of each of `COMPARED_MEASURES` in two datasets.
+
+    The columns are `count`, `mean`, `std` and, of the other dataset, `other_count`, `other_mean`, `other_std`.
+    Measures that neither has are left out.
+    """
+    rows = {}
+    for name in COMPARED_MEASURES:
+        own, others = measured_values(tables, name), measured_values(other, name)
+        rows[name] = {"count": len(own), "mean": own.mean(), "std": own.std(ddof=0)}
+        rows[name] |= {"other_count": len(others), "other_mean": others.mean(), "other_std": others.std(ddof=0)}
+    frame = pd.DataFrame(rows).T
+    return frame[frame[["count", "other_count"]].max(axis=1) > 0]
 
 
 # What became of it.

@@ -1,4 +1,4 @@
-"""Which clips are seen how often, and on which side: balance of emotions, shares of a mix, splits.
+"""Which clips are seen how often, and on which side: balance of emotions or finer cells, shares of a mix, splits.
 
 Every choice is by a hash of an id, or by a generator, and a seed: neither the order of rows nor how work is cut
 changes it. Clips are tables (`pandas.DataFrame`) with a line each.
@@ -7,7 +7,7 @@ changes it. Clips are tables (`pandas.DataFrame`) with a line each.
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,11 +83,18 @@ def times(clips: Iterable[Weighted], seed: int = 0) -> dict[str, int]:
     return counts
 
 
-# Balancing a corpus: how often each clip is seen, so that every emotion gets its hours from all of its speakers.
+# Balancing a corpus: how often each clip is seen, so that every cell gets its hours from all of its speakers. A
+# cell is an emotion, or a combination of emotion, style, type and length of the sentence.
 #
-# The hours of an emotion are shared out among its speakers as evenly as what each has allows. A clip is never left
-# out while another of its emotion is seen again: a recording is worth more than a repetition. Clips whose emotion
-# is null or `other` are seen once: there is no target for them.
+# The hours of a cell are shared out among its speakers as evenly as what each has allows. A clip is never left out
+# while another of its cell is seen again: a recording is worth more than a repetition. Clips without a cell are
+# seen once: there is no target for them.
+
+#: The labels by which a corpus can be balanced, and their columns.
+CELL_COLUMNS = {"emotion": "emotion", "style": "style", "type": "sentence_type", "length": "length"}
+
+#: The labels that name a cell unless others are chosen.
+BY_EMOTION = ("emotion",)
 
 #: Hours that every emotion should have at least (30 minutes).
 LEAST_HOURS = 0.5
@@ -95,18 +102,43 @@ LEAST_HOURS = 0.5
 #: How often at most a clip is listed.
 MOST_WEIGHT = 4.0
 
-#: How many times the minutes of the smallest emotion the largest may have, of emotions that are balanced.
+#: How many times the minutes of the smallest cell the largest may have, of cells that are balanced.
 BALANCED = 1.05
 
 
+def cell_of(labels: Mapping[str, Any], by: Sequence[str] = BY_EMOTION) -> str | None:
+    """The cell of a clip by labels of `CELL_COLUMNS`; None if one is not known, or its emotion is `other`.
+
+    >>> cell_of({"emotion": "happy", "length": "short"}, ["emotion", "length"])
+    'happy, short'
+    """
+    values = [labels[CELL_COLUMNS[name]] for name in by]
+    if not all(isinstance(value, str) for value in values):
+        return None
+    is_other = any(name == "emotion" and value == "other" for name, value in zip(by, values, strict=True))
+    return None if is_other else ", ".join(values)
+
+
+def noun_of(by: Sequence[str]) -> str:
+    """What cells by these labels are called: `emotion`, or `combination` of several labels."""
+    return by[0] if len(by) == 1 else "combination"
+
+
+def least_hours(cells: Iterable[str]) -> float:
+    """The least hours of a cell: those of an emotion (or the first label of the cells) shared among its cells."""
+    names = {*cells}
+    first_labels = {name.partition(", ")[0] for name in names}
+    return LEAST_HOURS * len(first_labels) / len(names) if names else LEAST_HOURS
+
+
 class Balance(NamedTuple):
-    """A plan that balances emotions.
+    """A plan that balances cells.
 
     Attributes:
         times: how often each id is to be seen; 0 leaves it out.
-        target: seconds that every emotion should have.
-        before, after: seconds of each emotion, as recorded and as seen.
-        shortfalls: seconds of recordings, each seen once, that an emotion lacks to reach the target.
+        target: seconds that every cell should have.
+        before, after: seconds of each cell, as recorded and as seen.
+        shortfalls: seconds of recordings, each seen once, that a cell lacks to reach the target.
     """
 
     times: dict[str, int]
@@ -115,16 +147,19 @@ class Balance(NamedTuple):
     after: dict[str, float]
     shortfalls: dict[str, float]
 
-    def failure(self) -> str:
-        """Why the emotions are not balanced, in a sentence without a full stop; empty if they are."""
+    def failure(self, noun: str = "emotion") -> str:
+        """Why the cells are not balanced, in a sentence without a full stop; empty if they are.
+
+        `noun` is what a cell is called.
+        """
         before, after = (disparity(seconds.values()) for seconds in (self.before, self.after))
         if not self.shortfalls or after <= BALANCED:
             return ""
-        return f"not balanced: largest to smallest emotion {before:.1f} → {after:.1f}"
+        return f"not balanced: largest to smallest {noun} {before:.1f} → {after:.1f}"
 
 
 def disparity(seconds: Iterable[float]) -> float:
-    """How many times the seconds of the smallest emotion the largest has, of those that have any; 1.0 of none."""
+    """How many times the seconds of the smallest cell the largest has, of those that have any; 1.0 of none."""
     positive = [value for value in seconds if value > 0]
     return max(positive) / min(positive) if positive else 1.0
 
@@ -145,39 +180,39 @@ def quotas(least: Seconds, most: Seconds, total: float) -> Seconds:
 
 
 def plan_balance(
-    clips: pd.DataFrame, target_hours: float | None = None, seed: int = 0, emotions: Iterable[str] = ()
+    clips: pd.DataFrame, target_hours: float | None = None, seed: int = 0, cells: Iterable[str] = ()
 ) -> Balance:
-    """Bring every emotion to a target, to half a clip.
+    """Bring every cell to a target, to half a clip.
 
     Args:
-        clips: the training split, sources only, in any order: `id`, `emotion`, `speaker`, `seconds`, and `most`,
-            how often the clip may be seen.
-        target_hours: hours for each emotion. None: those of the smallest emotion that has half an hour or more, or
-            half an hour if none has.
+        clips: the training split, sources only, in any order: `id`, `cell` (of `cell_of`), `speaker`, `seconds`,
+            and `most`, how often the clip may be seen.
+        target_hours: hours for each cell. None: those of the smallest cell that has its `least_hours` or more, or
+            these if none has.
         seed: decides between clips that are alike.
-        emotions: those that should be there besides those that are.
+        cells: those that should be there besides those that are.
     """
     clips = clips.sort_values("id").fillna({"speaker": ""})
-    known = clips[clips["emotion"].notna() & (clips["emotion"] != "other")]
-    before = known.groupby("emotion")["seconds"].sum()
-    before = before.reindex(sorted({*emotions, *known["emotion"]}), fill_value=0.0)
-    target = 3600 * (LEAST_HOURS if target_hours is None else target_hours)
+    known = clips[clips["cell"].notna()]
+    before = known.groupby("cell")["seconds"].sum()
+    before = before.reindex(sorted({*cells, *known["cell"]}), fill_value=0.0)
+    target = 3600 * (least_hours(before.index) if target_hours is None else target_hours)
     if target_hours is None and (before >= target).any():
         target = float(before[before >= target].min())
     plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
-    for emotion, recorded in plan.before.items():
-        members = known[known["emotion"] == emotion]
+    for cell, recorded in plan.before.items():
+        members = known[known["cell"] == cell]
         seconds, speakers = members["seconds"], members["speaker"]
         fewest, most = (0, 1) if recorded >= target else (1, members["most"])
         low, high = ((seconds * number).groupby(speakers).sum() for number in (fewest, most))
         quota = quotas(low.to_numpy(), high.to_numpy(), target)
         share = ((quota - low) / (high - low)).fillna(0.0)  # of what can be added, for each speaker
         weights = fewest + (most - fewest) * speakers.map(share).astype(float)
-        table = zip(members["id"], seconds, weights, itertools.repeat(emotion), speakers, strict=False)
+        table = zip(members["id"], seconds, weights, itertools.repeat(cell), speakers, strict=False)
         plan.times.update(times(itertools.starmap(Weighted, table), seed))
-        plan.after[emotion] = math.fsum(seconds * members["id"].map(plan.times).astype(float))
+        plan.after[cell] = math.fsum(seconds * members["id"].map(plan.times).astype(float))
         if high.sum() < target * (1 - 1e-6):
-            plan.shortfalls[emotion] = target - recorded
+            plan.shortfalls[cell] = target - recorded
     return plan
 
 

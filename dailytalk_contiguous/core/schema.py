@@ -557,6 +557,7 @@ CONDITIONING = {
     "trim_start": SECONDS,
     "trim_end": SECONDS,
     "gain_db": MEASURE,
+    "noise_reduced_db": MEASURE,
     "loudness_lufs_after": MEASURE,
     "true_peak_dbtp_after": MEASURE,
 }

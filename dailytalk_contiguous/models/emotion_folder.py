@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
 from dailytalk_contiguous.models.contracts import EmotionGuess, TrainedEmotionModel
 from dailytalk_contiguous.store.files import inside, json_document, write_bytes, write_text
+from dailytalk_contiguous.store.owned_folder import README
 
 #: Seconds; of less nothing is said.
 SHORTEST_SECONDS = 0.1
@@ -125,21 +126,26 @@ def emotion_folder_of(name: str, about: Path, weights: Path) -> EmotionFolder:
 
 def check_new(folder: Path) -> None:
     """Raise DailytalkError for a folder that holds more than the checkpoints of a training, OSError for a file."""
-    if folder.exists() and {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS}:
+    if folder.exists() and {path.name for path in folder.iterdir()} - {WEIGHTS, CHECKPOINTS, README}:
         what = "a model already" if (folder / ABOUT).exists() else "other things than a model"
         raise DailytalkError(f"{as_text(folder)!r} holds {what}", "name a new folder")
 
 
-def write_emotion_folder(model: TrainedEmotionModel, folder: Path, facts: Mapping[str, Any]) -> None:
+def write_emotion_folder(
+    model: TrainedEmotionModel, folder: Path, facts: Mapping[str, Any], card: str = ""
+) -> None:
     """Write a model folder. It counts as one once `emotion.json` is there, which is written last, whole.
 
-    Raises DailytalkError as `check_new` does; OSError as the disk does.
+    `card` is the text of its README.md; none is written if it is empty. Raises DailytalkError as `check_new` does;
+    OSError as the disk does.
     """
     from safetensors.numpy import save
 
     check_new(folder)
     weights = {name: np.array(array, order="C") for name, array in model.weights().items()}
     write_bytes(folder / WEIGHTS, save(weights))
+    if card:
+        write_text(folder / README, card)
     about = {"kind": model.kind, "classes": [*model.classes], "temperature": model.temperature}
     about |= {"settings": model.settings(), "facts": dict(facts)}
     write_text(folder / ABOUT, json_document(about))

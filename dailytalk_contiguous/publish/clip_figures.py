@@ -5,7 +5,7 @@ seen (all that train, copies too, each as often as the manifest names it).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,9 +122,10 @@ class CorpusFigures:
         tables: as `core.tables` makes them.
         quality: of its clips, those that were rejected, too; None where nothing was measured.
         unit: `clip`, or `file` in a mix, which may have conversations too.
-        before: seconds by emotion that could train before balancing, if the run records them.
-        target: seconds that every emotion should have: those of the run, or half an hour.
+        before: seconds by emotion (or cell) that could train before balancing, if the run records them.
+        target: seconds that every emotion (or cell) should have: those of the run, or half an hour.
         credits: the sources and their authors.
+        by: the labels that name a cell of the balance, of `core.sampling.CELL_COLUMNS`.
     """
 
     tables: Tables
@@ -133,6 +134,7 @@ class CorpusFigures:
     before: Mapping[str, float] = field(default_factory=dict)
     target: float = 3600 * sampling.LEAST_HOURS
     credits: Sequence[Credit] = ()
+    by: Sequence[str] = sampling.BY_EMOTION
 
     @classmethod
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
@@ -140,16 +142,32 @@ class CorpusFigures:
         balance = record.get("balance") or {}
         minutes, target = balance.get("minutes_before") or {}, balance.get("target_minutes")
         more.setdefault("credits", credits_of(record))
+        by = balance.get("by")
+        if isinstance(by, list) and by and all(name in sampling.CELL_COLUMNS for name in by):
+            more["by"] = by
         return cls(
             before={name: 60 * value for name, value in minutes.items()},
             target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
             **more,
         )
 
+    @property
+    def noun(self) -> str:
+        """What a cell of the balance is called."""
+        return sampling.noun_of(self.by)
+
     def training(self) -> pd.DataFrame:
-        """Seconds of each emotion that train: `recorded` (before balancing left any out), and `seen`."""
-        trains, sums = self._trained(), figures.sums(self.tables, "emotion")
-        recorded = trains["own_seconds"].groupby(trains["emotion"].astype(object).fillna(UNKNOWN)).sum()
+        """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
+        tables, label = self.tables, "emotion"
+        if tuple(self.by) != sampling.BY_EMOTION:
+            columns = [sampling.CELL_COLUMNS[name] for name in self.by]
+            labels = tables.conversations[columns].astype(object).to_dict("records")
+            cells = pd.Series(
+                [sampling.cell_of(row, self.by) for row in labels], tables.conversations.index, object
+            )
+            tables, label = replace(tables, conversations=tables.conversations.assign(cell=cells)), "cell"
+        trains, sums = _trained(tables), figures.sums(tables, label)
+        recorded = trains["own_seconds"].groupby(trains[label].astype(object).fillna(UNKNOWN)).sum()
         names = sorted({*map(str, sums.index), *self.before})
         before = pd.Series(self.before, names, float).fillna(0.0)
         return pd.DataFrame(
@@ -160,26 +178,27 @@ class CorpusFigures:
         )
 
     def disparity(self) -> tuple[float, float]:
-        """How many times the smallest emotion the largest has, as recorded and as seen."""
+        """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
         named = self.training().drop(index=[UNKNOWN, "other"], errors="ignore")
         return sampling.disparity(named["recorded"]), sampling.disparity(named["seen"])
 
     @property
     def is_unbalanced(self) -> bool:
-        """Whether the run could not balance its emotions."""
+        """Whether the run could not balance its emotions (or cells)."""
         return bool(self.before) and self.disparity()[1] > sampling.BALANCED
 
     def shortfalls(self) -> dict[str, float]:
-        """Return the seconds that emotions lack to have the target of recordings that could train."""
-        if self._trained().empty:
+        """Return the seconds that emotions (or cells) lack to have the target of recordings that could train."""
+        if _trained(self.tables).empty:
             return {}
         recorded = self.training()["recorded"].drop(index=[UNKNOWN, "other"], errors="ignore")
         return dict((self.target - recorded)[recorded < self.target])
 
-    def _trained(self) -> pd.DataFrame:
-        """Recorded clips that train."""
-        rows = self.tables.conversations
-        return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
+
+def _trained(tables: Tables) -> pd.DataFrame:
+    """Recorded clips that train."""
+    rows = tables.conversations
+    return rows[rows["clip"] & (rows["split"] == "train") & rows["augmented_from"].isna()]
 
 
 def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigures:
@@ -201,6 +220,6 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
 def findings_of_clips(
     clips: CorpusFigures, run: Mapping[str, Any], limits: FindingLimits = LIMITS
 ) -> list[Finding]:
-    """Return the findings on clips and their labels, with the emotions that have too little to train on."""
-    thin = {emotion: clips.target - lack for emotion, lack in clips.shortfalls().items()}
-    return clip_findings(clips.tables, thin, clips.target, run, limits)
+    """Return the findings on clips and their labels, with the emotions (or cells) that have too little of it."""
+    thin = {cell: clips.target - lack for cell, lack in clips.shortfalls().items()}
+    return clip_findings(clips.tables, thin, clips.target, run, limits, clips.noun)

@@ -93,12 +93,28 @@ class WrittenReport:
     verdict: judging.Verdict | None
 
 
+@dataclass(frozen=True)
+class OtherDataset:
+    """A dataset beside which another is shown. `unusable` rows of it are not in the tables."""
+
+    name: str
+    tables: Tables
+    unusable: int
+
+    @classmethod
+    def of_items(cls, items: Items) -> "OtherDataset":
+        refused: list[Row] = []
+        tables = items.tables(refused)
+        return cls(items.name, tables, len(refused))
+
+
 def write_report(
     where: Path | Version,
     out: Path | None = None,
     shown: int | Sequence[str] = SHOWN,
     limits: FindingLimits = judging.LIMITS,
     reference: ReferenceCorpus | None = None,
+    other: Items | None = None,
     *,
     defaults: Mapping[str, Any],
 ) -> WrittenReport:
@@ -109,7 +125,8 @@ def write_report(
         out: the file; by default `report.html` in the folder.
         shown: how many examples to choose, or the ids of conversations. Clips are always chosen by the page.
         limits: beyond which conversations are remarked on.
-        reference: another corpus to compare the measures of conversations with.
+        reference: another corpus to compare the turn-taking of conversations with.
+        other: conversations or clips to compare labels, lengths and levels with.
         defaults: of `cli.defaults.default_settings`.
 
     Raises DailytalkError if it is empty or can't be read, an id is not in it, or `shown` or `reference` is given
@@ -121,13 +138,16 @@ def write_report(
             raise DailytalkError(f"the page can't be put into {where}", "name a file with --out")
         out = where / REPORT
     items = open_items(where)
-    common: dict[str, Any] = {"run": items.run, "defaults": defaults}
+    common: dict[str, Any] = {"run": items.run, "defaults": defaults, "name": items.name}
+    common["other"] = OtherDataset.of_items(other) if other else None
     if not items.labelled:
         references = [reference] if reference else []
         return _write_conversations(items, out, shown, references, limits, common)
-    if shown != SHOWN or reference:
-        option = "--against" if reference else "--conversations"
-        raise DailytalkError(f"{option} goes with conversations, and these are clips", "leave it out")
+    if shown != SHOWN:
+        raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
+    if reference:
+        what = f"the file {reference.name} has turn-taking alone, and these are clips"
+        raise DailytalkError(what, "name the folder or the version that it is of")
     return _write_clips(items, out, limits, common)
 
 

@@ -371,10 +371,11 @@ def clip_findings(
     wanted: float,
     run: Mapping[str, Any] = {},
     limits: FindingLimits = LIMITS,
+    noun: str = "emotion",
 ) -> list[Finding]:
     """Return the findings on clips and on their labels.
 
-    `thin`: seconds of recordings that could train, of each emotion that has fewer than `wanted`.
+    `thin`: seconds of recordings that could train, of each emotion (or other `noun`) that has fewer than `wanted`.
     """
     found = all_findings(tables, run, limits, unit="clip")
     agreed, rated = figures.heard_as_meant(tables, "emotion", "perceived")
@@ -385,7 +386,7 @@ def clip_findings(
     if thin:
         thinnest = min(thin, key=lambda emotion: thin[emotion])
         what = (
-            f"{counted(len(thin), 'emotion')} of the corpus with under {length_text(wanted)} to train on, down to "
+            f"{counted(len(thin), noun)} of the corpus with under {length_text(wanted)} to train on, down to "
             f"{length_text(thin[thinnest])} of {thinnest}"
         )
         remedy = "add another corpus, or record what it lacks"

@@ -90,6 +90,13 @@ def test_help_all_has_every_option_with_its_whole_sentence(
     assert titles == sorted(set(titles), key=order.index)
 
 
+@pytest.mark.parametrize("name", ["convert", "silences", "split", "transcribe", "reindex"])
+def test_help_of_a_command_with_few_options_shows_them_all(name: str, dailytalk: Command) -> None:
+    lines = dailytalk(name, "--help").out.splitlines()
+    shown = {word.strip(",") for line in lines for word in line.split() if word.startswith("--")}
+    assert {option.opts[0] for option in options_of(name)} <= shown
+
+
 def listed(lines: list[str]) -> list[str]:
     return [match[1] for line in lines if (match := re.match(r"  ([a-z]+) ", line))]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.sampling import Balance, plan_balance
+from dailytalk_contiguous.core.sampling import Balance, cell_of, plan_balance
 
 EMOTIONS = ("happy", "sad", "angry")
 
@@ -17,7 +17,8 @@ Clips = list[dict[str, Any]]
 
 def clip(name: str, emotion: str | None = "sad", seconds: float = 4.0, **columns: Any) -> dict[str, Any]:
     known = {"speaker": "ann", "most": 1}
-    return {"id": name, "emotion": emotion, "seconds": seconds} | known | columns
+    of = {"cell": cell_of({"emotion": emotion}), "emotion": emotion}
+    return {"id": name, "seconds": seconds} | of | known | columns
 
 
 def balance(clips: Clips, *options: Any, **named: Any) -> Balance:
@@ -71,8 +72,27 @@ def test_without_a_target_emotions_become_equal_to_the_smallest_that_has_half_an
     assert (equal.shortfalls, equal.failure()) == ({}, "")
 
 
+def test_combinations_of_labels_share_the_half_hour_of_an_emotion() -> None:
+    minutes = {"happy, short": 60, "happy, long": 20, "sad, short": 16, "sad, long": 4}
+    clips = [
+        clip(f"{cell}/{number}", seconds=60.0, most=4, cell=cell)
+        for cell, count in minutes.items()
+        for number in range(count)
+    ]
+    plan = balance(clips)
+    assert plan.target == 16 * 60.0  # of the smallest that has a quarter of an hour or more
+    assert plan.after == {"happy, short": 960.0, "happy, long": 960.0, "sad, short": 960.0, "sad, long": 960.0}
+
+
+def test_a_clip_without_one_of_the_labels_has_no_cell() -> None:
+    labels = {"emotion": "happy", "style": "whispered", "sentence_type": "interrogative", "length": None}
+    assert cell_of(labels, ["style", "emotion", "type"]) == "whispered, happy, interrogative"
+    assert cell_of(labels, ["emotion", "length"]) is None
+    assert cell_of(labels | {"emotion": "other"}, ["style", "emotion"]) is None
+
+
 def test_a_target_that_can_not_be_reached_says_by_how_much() -> None:
     clips = [clip("a", seconds=60.0, most=2)]
     clips += [clip("b", seconds=30.0, speaker="bea")]
-    lacks = balance(clips, emotions=["sad", "calm"]).shortfalls
+    lacks = balance(clips, cells=["sad", "calm"]).shortfalls
     assert lacks == {"calm": 1800, "sad": pytest.approx(1800 - 90)}  # a repetition is no recording

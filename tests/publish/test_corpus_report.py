@@ -1,5 +1,6 @@
 import base64
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from built_conversations import built_row, write_dataset
+from command import Command
 from finished_corpora import clip_row, corpus_folder
 from reports import tables_of, write_report
 
 from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.schema import LABELLED
+from dailytalk_contiguous.core.utterance import PROSODY
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures
 from dailytalk_contiguous.publish.verdict import LIMITS
 
@@ -45,6 +49,66 @@ def test_hours_recorded_and_seen_are_told_apart() -> None:
     assert (sad["conversations"], sad["copies"], sad["seconds"], sad["seen"]) == (2, 1, 5.0, 2.0)
     training = CorpusFigures(tables).training()
     assert [*training.itertuples(name=None)] == [("happy", 2.0, 6.0), ("sad", 1.0, 2.0), ("unknown", 1.0, 1.0)]
+
+
+def test_balance_of_a_corpus_is_shown_for_the_combinations_that_it_was_balanced_by(tmp_path: Path) -> None:
+    balance = {"by": ["emotion", "type"], "target_minutes": 0.1, "minutes_before": {"happy, declarative": 0.5}}
+    text = page(corpus_folder(tmp_path, rows(), {"balance": balance}))
+    assert "<th>emotion, type</th>" in text
+    assert re.search(r"<td>happy, declarative</td>\s*<td[^>]*>0.5 min</td>", text)
+    assert re.search(r"<td>sad, interrogative</td>\s*<td[^>]*>0.0 min</td>", text)
+    assert "Largest to smallest combination" in text
+
+
+def cells(text: str, title: str) -> dict[str, list[str]]:
+    """The rows of a table of a page by their first cell."""
+    card = next(part for part in text.split("<article")[1:] if f"<h3>{title}</h3>" in part)
+    lines = re.findall(r"<tr>(.*?)</tr>", card, re.DOTALL)
+    rows = [
+        [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<t[dh].*?>(.*?)</t[dh]>", line)] for line in lines
+    ]
+    return {first: others for first, *others in rows}
+
+
+def test_a_corpus_is_shown_beside_another_by_its_labels_lengths_and_levels(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    louder = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.1}}
+    acted = corpus_folder(
+        tmp_path / "acted", [clip_row("a-0", "happy", 3.0, **louder), clip_row("a-1", "sad", 1.0)]
+    )
+    softer = {"prosody": dict.fromkeys(PROSODY, 1.0) | {"rms": 0.01}}
+    real = [clip_row("b-0", "sad", 6.0, style="whispered", tag="calm", **softer)]
+    done = dailytalk("report", acted, "--against", corpus_folder(tmp_path / "real", real))
+    assert done.code == 0
+    text = (acted / "report.html").read_text("utf-8")
+    emotions = cells(text, "Emotion")
+    assert emotions["emotion"] == ["acted", "real"]
+    assert (emotions["sad"], emotions["happy"]) == (["25 %, 1.0 s", "100 %, 6.0 s"], ["75 %, 3.0 s", "0 %, 0.0 s"])
+    assert cells(text, "Style")["whispered"] == ["0 %, 0.0 s", "100 %, 6.0 s"]
+    assert cells(text, "Style tag")["calm"] == ["–", "100 %, 6.0 s"]
+    assert "not known of acted" in text
+    assert cells(text, "Length of utterances")["long"] == ["0 %, 0.0 s", "100 %, 6.0 s"]
+    measures = cells(text, "Measures (mean ± deviation)")
+    assert measures["level of speech (dBFS)"] == ["−10.0 ± 10.0", "−40.0 ± 0.0"]
+    assert measures["length (s)"] == ["2.00 ± 1.00", "6.00 ± 0.00"]
+
+
+def test_conversations_and_a_corpus_are_shown_beside_each_other_either_way(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    corpus = corpus_folder(tmp_path / "acted", rows())
+    work = write_dataset(tmp_path / "talks", [built_row()])
+    for source, against in ((corpus, work), (work, corpus)):
+        done = dailytalk("report", source, "--against", against, "--out", tmp_path / "page.html")
+        assert (done.code, done.err) == (0, "")
+        text = (tmp_path / "page.html").read_text("utf-8")
+        assert cells(text, "Style tag")["style tag"] == [source.name, against.name]
+        assert f"<h2>Beside {against.name}</h2>" in text
+    stats = tmp_path / "corpus-stats.json"
+    stats.write_text(json.dumps(figures.corpus_stats(tables_of(built_row()))))
+    done = dailytalk("report", corpus, "--against", stats)
+    assert (done.code, "has turn-taking alone, and these are clips" in done.err) == (1, True)
 
 
 def test_twenty_samples_are_spread_over_emotions_and_can_be_heard(tmp_path: Path) -> None:

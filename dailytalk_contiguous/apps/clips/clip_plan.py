@@ -37,11 +37,14 @@ from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
 from dailytalk_contiguous.core.sampling import (
+    BY_EMOTION,
+    CELL_COLUMNS,
     HELD_OUT,
     MOST_WEIGHT,
     WAYS,
     Balance,
     CorpusSplit,
+    cell_of,
     order_key,
     plan_balance,
     split_corpus,
@@ -182,9 +185,17 @@ class ClipPlan:
         "Give emotions equal minutes: leave clips out, list or copy (--augment) others again.",
         panel="balance",
     )
+    balance_by: tuple[str, ...] = setting(
+        (),
+        "What has equal minutes: {choices}, or combinations by comma; implies --balance.",
+        panel="balance",
+        choices=tuple(CELL_COLUMNS),
+        metavar="NAME,…",
+        shown=", ".join(BY_EMOTION),
+    )
     target_minutes: float | None = setting(
         None,
-        "Minutes of each emotion; with it --balance is implied.",
+        "Minutes of each emotion (or combination of --balance-by); implies --balance.",
         panel="balance",
         metavar="N",
         least=0.01,
@@ -202,8 +213,17 @@ class ClipPlan:
         check_values(self)
 
     @property
+    def is_balanced(self) -> bool:
+        return bool(self.balance or self.balance_by or self.target_minutes)
+
+    @property
+    def cells_by(self) -> tuple[str, ...]:
+        """The labels that name a cell, each once."""
+        return tuple(dict.fromkeys(self.balance_by)) or BY_EMOTION
+
+    @property
     def most_copies(self) -> int:
-        return self.copies or (MOST_COPIES if self.balance or self.target_minutes else 1)
+        return self.copies or (MOST_COPIES if self.is_balanced else 1)
 
     def affect(self, stages: Iterable[Stage]) -> str:
         """The name of the model that rates affect where people did not; empty for none."""
@@ -240,7 +260,7 @@ QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 #: Columns of a row to finish that hold its sound and words, and no annotation.
 _WORK = {
     **{name: SOURCE[name] for name in ("audio", "duration")},
-    **{name: MeasureQuality.adds[name] for name in ("heard",)},
+    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
     **{name: TimeWords.adds[name] for name in ("words", "word_source")},
 }
 
@@ -319,6 +339,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         return planned
     columns = ("id", "speaker", "sentence", "emotion", "official_split")
     table = pd.DataFrame([{name: row[name] for name in columns} for row in clips], dtype=object)
+    table["cell"] = pd.Series([cell_of(row, wanted.cells_by) for row in clips], dtype=object)
     table["seconds"] = list(map(seconds_of, clips))
     planned.split = split_corpus(table, split, wanted.seed)
     side = planned.split.side
@@ -332,19 +353,18 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             refused.update(no_kinds)
     planned.refused = dict(refused)
     times: dict[str, int] = {}
-    if wanted.balance or wanted.target_minutes:
+    if wanted.is_balanced:
         table["most"] = [1 + len(copies.get(row["id"], ())) if augment else MOST_WEIGHT for row in clips]
         train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
         hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
-        emotions = {row["emotion"] for row in clips} - {None, "other"}
-        planned.balance = plan_balance(train, hours, wanted.seed, emotions)
+        planned.balance = plan_balance(train, hours, wanted.seed, table["cell"].dropna())
         times = planned.balance.times
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
         name = row["id"]
         own_copies, seen = copies.get(name, []), times.get(name, 1)
         if not seen:
-            reason = f"there is more of {row['emotion']} than wanted"
+            reason = f"there is more of {cell_of(row, wanted.cells_by)} than wanted"
             planned.rejects.append(Reject(name, BALANCE, reason, "give a higher --target-minutes"))
             continue
         if name in times:

@@ -25,6 +25,7 @@ from dailytalk_contiguous.apps.clips.clip_plan import (
     filter_clips,
     plan_clips,
 )
+from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core import figures
@@ -32,6 +33,7 @@ from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.sampling import noun_of
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
@@ -172,7 +174,8 @@ class CorpusSpec(Spec):
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)
         write_text(out / work_folder.REJECTS, "".join(json_text(reject.as_dict()) for reject in self.rejects))
-        counts, hours = _counted(out, paths)
+        condition = find_stage(Condition, self.finishing)
+        counts, hours = _counted(out, paths, condition.reduce_noise_under if condition else None)
         made = (*self.measuring, *filter(None, [self.wanted.emotion]), *self.finishing)
         record = {
             **self.about,
@@ -200,8 +203,9 @@ class CorpusSpec(Spec):
             and {name: value for name, value in planned.split._asdict().items() if name != "side"},
             "balance": balance
             and {
+                "by": list(self.wanted.cells_by),
                 "target_minutes": round(balance.target / 60, 3),
-                "failure": balance.failure(),
+                "failure": balance.failure(noun_of(self.wanted.cells_by)),
                 "minutes_before": _minutes(balance.before),
                 "minutes_after": _minutes(balance.after),
                 "minutes_lacking": _minutes(balance.shortfalls),
@@ -229,14 +233,24 @@ def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
-def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _counted(
+    out: Path, paths: Sequence[Path], reduce_noise_under: float | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Counts and hours of all clips; their tables are written meanwhile."""
-    without_text = 0
+    without_text = noise_reduced = noisy = 0
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
                 maker.add(row)
-                without_text += row["utterances"][0]["text"] is None and row["labels"]["augmented_from"] is None
+                labels = row["labels"]
+                if labels["augmented_from"] is not None:
+                    continue
+                without_text += row["utterances"][0]["text"] is None
+                ratio_db = labels["quality"]["snr_db"]
+                if labels["conditioning"]["noise_reduced_db"] is not None:
+                    noise_reduced += 1
+                elif reduce_noise_under is not None and ratio_db is not None and ratio_db < reduce_noise_under:
+                    noisy += 1
     made = maker.tables()
     heard = ("emotion_class",) if made.utterances["emotion_model"].notna().any() else ()
     numbers = {}
@@ -249,6 +263,8 @@ def _counted(out: Path, paths: Sequence[Path]) -> tuple[dict[str, Any], dict[str
     seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
     counts: dict[str, Any] = {"clips": int(whole["conversations"]), "copies": int(whole["copies"])}
     counts["without_text"] = without_text
+    if reduce_noise_under is not None:
+        counts |= {"noise_reduced": noise_reduced, "noise_not_reduced": noisy}
     counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
     hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
     return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}

@@ -8,6 +8,7 @@ requested.
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,10 +16,14 @@ import numpy as np
 import soxr
 from datasets import Features, List
 
+from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
+from dailytalk_contiguous.core.quality import MARGIN, snr_db
 from dailytalk_contiguous.core.schema import AUDIO, CONDITIONING, SECONDS, Row
+from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
@@ -38,6 +43,8 @@ PROMPT_GAP = 0.2
 #: RMS of the white noise on a silent side.
 ROOM_TONE = np.float32(10 ** (-70 / 20))
 
+_NOISEREDUCE = Licence("MIT", "https://github.com/timsainb/noisereduce")
+
 
 class Cut(NamedTuple):
     """The clip at `RATE`: its levelled samples, the source's samples before them, and the changes."""
@@ -46,6 +53,7 @@ class Cut(NamedTuple):
     lead: Samples
     trim_start: float
     trim_end: float
+    noise_reduced_db: float | None
 
 
 @dataclass(frozen=True)
@@ -58,27 +66,49 @@ class Condition(Stage):
     `loudness_lufs_after` (the left channel as a mono signal) and `true_peak_dbtp_after` are those of the clip; the
     prompt is levelled alike. An offset of the source stays (`MeasureQuality` measures it).
 
+    Under `reduce_noise_under` dB of signal to noise, the noise of a clip (or prompt) is reduced a little. Then
+    `noise_reduced_db` says by how much its quiet stretches became softer; null if noise was not reduced.
+
     Raises BadInput for a clip (or prompt) that can't be read, has differing channels, holds no sound, or is too
     soft to have a loudness.
     """
 
-    VERSION: ClassVar[int] = 3
+    reduce_noise_under: float | None = setting(
+        None,
+        "Reduce the noise of clips under this signal-to-noise ratio.",
+        panel="quality",
+        metavar="DB",
+        shown="never",
+    )
+
+    VERSION: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("id", "audio")
-    uses: ClassVar[tuple[str, ...]] = ("heard", "prompt", "words")
+    uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt", "words")
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD), **CONDITIONING})
 
+    def preflight(self, fetch: bool = True) -> None:
+        if self.reduce_noise_under is not None:
+            voice_effects.noisereduce_version()
+
     def models(self) -> dict[str, str]:
-        return {"speech_activity": speech_activity.NAME}
+        used = {"speech_activity": speech_activity.NAME}
+        if self.reduce_noise_under is not None:
+            used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL} {voice_effects.noisereduce_version()}"
+        return used
+
+    @property
+    def licences(self) -> dict[str, Licence]:
+        return {"noise_reduction": _NOISEREDUCE}
 
     def row(self, row: Row) -> Row:
         heard = row.get("heard")
         sounds = None if heard is None else [(span["start"], span["end"]) for span in heard]
-        cut = _cut(row["audio"], sounds)
+        cut = self._cut(row["audio"], sounds, row.get("snr_db"))
         nothing = prompt = np.zeros(0, np.float32)
         if row.get("prompt"):
             try:
-                prompt = _cut(row["prompt"]).levelled.samples
+                prompt = self._cut(row["prompt"]).levelled.samples
             except BadInput as error:
                 raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
         start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
@@ -98,26 +128,49 @@ class Condition(Stage):
             "trim_start": cut.trim_start,
             "trim_end": cut.trim_end,
             "gain_db": cut.levelled.gain_db,
+            "noise_reduced_db": cut.noise_reduced_db,
             "loudness_lufs_after": cut.levelled.lufs,
             "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
         }
 
+    def _cut(self, audio: dict[str, Any], sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
+        """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
+        clip = read_clip(audio)
+        if sounds is None:
+            heard = hear(clip.samples, clip.sample_rate)
+            sounds = heard.sounds
+            ratio_db = snr_db(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
+        if not sounds:
+            raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
+        samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
+        reduced_db = None
+        if self.reduce_noise_under is not None and ratio_db is not None and ratio_db < self.reduce_noise_under:
+            samples, reduced_db = _denoised(samples, sounds)
+        first = max(0, round((sounds[0][0] - KEEP) * RATE))
+        last = min(len(samples), round((sounds[-1][1] + KEEP) * RATE))
+        adjusted = levelled(samples[first:last], RATE, TARGET_LUFS, CEILING_DBTP)
+        if adjusted is None:
+            reason = "it is too soft to have a loudness (under -70 LUFS)"
+            raise BadInput(reason, "record it louder, or leave it out")
+        lead = samples[:first] * np.float32(10 ** (adjusted.gain_db / 20))
+        return Cut(adjusted, lead, first / RATE, (len(samples) - last) / RATE, reduced_db)
 
-def _cut(audio: dict[str, Any], sounds: SpanList | None = None) -> Cut:
-    """A clip without its silent edges; what `MeasureQuality` has not found is measured here."""
-    clip = read_clip(audio)
-    if sounds is None:
-        sounds = hear(clip.samples, clip.sample_rate).sounds
-    if not sounds:
-        raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
-    samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
-    first = max(0, round((sounds[0][0] - KEEP) * RATE))
-    last = min(len(samples), round((sounds[-1][1] + KEEP) * RATE))
-    adjusted = levelled(samples[first:last], RATE, TARGET_LUFS, CEILING_DBTP)
-    if adjusted is None:
-        raise BadInput("it is too soft to have a loudness (under -70 LUFS)", "record it louder, or leave it out")
-    gain = np.float32(10 ** (adjusted.gain_db / 20))
-    return Cut(adjusted, samples[:first] * gain, first / RATE, (len(samples) - last) / RATE)
+
+def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
+    """Samples at `RATE` with less noise, and by how many dB the quiet stretches became softer.
+
+    Noise is learned from the quiet stretches. Where they are too short, or digital silence, nothing changes.
+    """
+    quiet = np.ones(len(samples), bool)
+    for start, end in sounds:
+        quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False
+    noise = samples[quiet]
+    if len(noise) < voice_effects.LEAST_NOISE * RATE or not noise.any():
+        return samples, None
+    reduced = voice_effects.reduce_noise(samples, noise, RATE)
+    before = float(np.mean(np.square(noise, dtype=np.float64)))
+    after = float(np.mean(np.square(reduced[quiet], dtype=np.float64)))
+    return reduced, 10 * math.log10(before / after)
 
 
 def _tone(name: str, side: str, count: int) -> Samples:

@@ -247,6 +247,7 @@ def convert(
             files.remove_unfinished(folder)
         tasks = zip(recordings, names, strict=True)
         results = [*steps("recordings converted", side_by_side(tried, tasks, cores()), len(names))]
+        usable = [name for name, result in zip(names, results, strict=True) if not isinstance(result, Reject)]
         rejects = [result for result in results if isinstance(result, Reject)]
         others = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
         files.write_lines(out / REJECTS, map(files.json_text, [*others, *map(Reject.as_dict, rejects)]))
@@ -259,5 +260,10 @@ def convert(
         f"{counted(made, 'file')} ({length_text(sum(lengths))}) made{before} in {as_text(out)}",
         exit_code(made + done_before, len(rejects)),
         rejected=rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}"),
-        next=to_run("tag", out, "--out", "DIR") if made + done_before else "",
+        next=to_run("tag" if _is_call(out / usable[0]) else "split", out, "--out", "DIR") if usable else "",
     )
+
+
+def _is_call(file: Path) -> bool:
+    """Whether a recording may have two speakers, one on each channel; a reading has one."""
+    return audio.read_header({"bytes": None, "path": audio.to_uri(file.absolute())}).channels > 1

@@ -11,6 +11,7 @@ from typing import Any
 from dailytalk_contiguous.apps.clips import clip_run as clips
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_plan import ClipPlan, corpus_pipeline
+from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.apps.clips.corpora import registry
 from dailytalk_contiguous.apps.clips.corpora.downloads import fetch_all
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
@@ -23,6 +24,7 @@ from dailytalk_contiguous.core.outcome import Figures, Outcome, Rejected, exit_c
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
+from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import RunOutcome, intended, run
@@ -35,6 +37,9 @@ from dailytalk_contiguous.store.hub import parse_reference
 
 #: Endings of the files that a corpus on the Hub is made of, beside its recordings: archives, tables and texts.
 BESIDE = frozenset({".zip", ".csv", ".json", ".txt"})
+
+#: Emotions, or combinations of `--balance-by`, whose lack of recordings has a line: those that lack the most.
+MOST_LACKING = 10
 
 #: The options of `corpus` that are settings of its stages and of its plan.
 CLIP_SETTINGS = cli_options.setting_options(
@@ -63,7 +68,7 @@ def corpus(
     accept_licence: bool = option(
         False, Panel.INPUT, "With --download: you take the licence that is shown.", "--accept-licence"
     ),
-    profile: str = cli_options.profile_option(),
+    profile: str = cli_options.profile_option("", STANDARD),
     text_conditions: bool = option(False, Panel.RESULT, TEXT_CONDITIONS.about, "--text-conditions"),
     dry_run: bool = engine_options.DRY_RUN,
     workers: int | None = engine_options.WORKERS,
@@ -76,8 +81,9 @@ def corpus(
     """Import a published emotion corpus as clips to train on.
 
     Its clips are measured, filtered, conditioned, split, balanced, copied and described, in --out: data/ for
-    trainers, clips/ (Parquet), rejects.jsonl. With --asr-model none the words of a known text are spread over its
-    clip; with --affect-model none the ratings are those that people gave.
+    trainers, clips/ (Parquet), rejects.jsonl. If every text is given and neither --profile nor --asr-model is, no
+    recogniser is used: an aligner times the words, or they are spread over their clip, as with --asr-model none.
+    With --affect-model none the ratings are those that people gave.
 
     Finished work is never done again: run the same command after a stop, a crash, or a change of settings.
     """
@@ -95,7 +101,6 @@ def corpus(
     if not folder.exists() and (reference := parse_reference(source)):
         repository = open_repository(reference, HubChoice())
         folder, hub = fetch_tree(repository, {*corpus.suffixes, *BESIDE}), repository.about()
-    stages, clip_plan = corpus_pipeline(profile, **settings)
     work = open_work(out)
     run_options = replace(
         clips.OPTIONS,
@@ -106,8 +111,11 @@ def corpus(
         address=address,
         work=work,
     )
-    read = clips.read_corpus(name, folder, work.folder, clip_plan.agreed_only)
-    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile}}
+    read = clips.read_corpus(name, folder, work.folder, settings.get("agreed_only", False))
+    if not profile and "asr_model" not in settings and all(row["text"] for row in read.rows):
+        settings["asr_model"] = NO_MODEL
+    stages, clip_plan = corpus_pipeline(profile or STANDARD, **settings)
+    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile or STANDARD}}
     about |= {"source": hub} if hub else {}
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
     if dry_run:
@@ -172,6 +180,15 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
             "a model of speech needs words (--asr-model)"
         )
+    by_source = counts["by_word_source"]
+    if by_source.get(PROPORTIONAL) and "recogniser" not in record["models"]:
+        share = f"{by_source[PROPORTIONAL]:,} of {counted(sum(by_source.values()), 'word')}"
+        lines.append(f"no aligner placed {share}, which share the voiced time: --asr-model medium would")
+    if "noise_reduced" in counts:
+        noise = f"noise reduced in {counted(counts['noise_reduced'], 'clip')}"
+        if left := counts["noise_not_reduced"]:
+            noise += f"; {left:,} under the limit have too little silence to learn their noise from"
+        lines.append(noise)
     if split:
         by = "the corpus's own split" if split["by"] == "official" else split["by"]
         lines.append(f"{split['share']:.0%} for validation, split by {by}")
@@ -182,10 +199,15 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
         smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
         equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
         lines.append(f"{balance['failure']}, with {most} at most{equal}")
+    lacking = balance.get("minutes_lacking", {})
+    worst = sorted(lacking, key=lambda cell: -lacking[cell])[:MOST_LACKING]
     lines += [
-        f"{emotion} lacks {minutes:.1f} minutes of recordings: record more of it, or add another corpus"
-        for emotion, minutes in balance.get("minutes_lacking", {}).items()
+        f"{cell} lacks {lacking[cell]:.1f} minutes of recordings: record more of it, or add another corpus"
+        for cell in lacking
+        if cell in worst
     ]
+    if len(lacking) > MOST_LACKING:
+        lines.append(f"… {len(lacking) - MOST_LACKING:,} more lack recordings: minutes_lacking in run.json")
     if counts["without_prompt"]:
         alone = counted(counts["without_prompt"], "clip")
         lines.append(f"{alone} without a prompt: no neutral line of another speaker")

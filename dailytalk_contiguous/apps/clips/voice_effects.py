@@ -1,14 +1,18 @@
-"""Changes of a recorded voice: pitch and pace by Praat.
+"""Changes of a recorded voice: pitch and pace by Praat, and light noise reduction by noisereduce.
 
 Pitch and pace change by PSOLA (Moulines and Charpentier 1990), as in Praat. Periods of the voice are moved nearer
 or further apart, each with the sound of the vocal tract as it is, so the formants stay: measured on synthetic
 vowels, ±2 semitones move them by less than 3 %, except the first of a close vowel (18 of 300 Hz). Rubber Band,
 with its "preserve formants", moved the first by up to 14 %, and Signalsmith Stretch all of them by the whole
 shift. The library, Praat in a wheel (praat-parselmouth, GPL-3), is an extra and loaded when it is first needed.
+
+Noise reduction is spectral gating (noisereduce, MIT, without weights), also an extra. It is held back: a
+performance with a little noise is worth more than one with the warble of a gate.
 """
 
 import importlib
 import importlib.metadata
+import math
 import threading
 from typing import Any
 
@@ -20,6 +24,25 @@ from dailytalk_contiguous.core.pitch import F0_MAX, F0_MIN
 
 PRAAT_WHEEL = "praat-parselmouth"
 PRAAT_REMEDY = 'pip install "dailytalk-contiguous[augment]"'
+
+NOISEREDUCE_WHEEL = "noisereduce"
+NOISEREDUCE_REMEDY = 'pip install "dailytalk-contiguous[denoise]"'
+
+#: dB that noise reduction takes off at most, at any frequency.
+MOST_REDUCED_DB = 10.0
+
+#: Seconds of noise from which a spectrum can be learned (a few windows).
+LEAST_NOISE = 0.1
+
+#: Seconds of a window of the gate, as noisereduce advises for speech.
+GATE_WINDOW = 0.04
+
+#: Seconds of silence around a clip, for the windows at its edges.
+GATE_PADDING = 0.1
+
+#: Hz over which the gate is smoothed. The library's 500 Hz takes harmonics down with the noise between them: on a
+#: line of the bundled conversations 29 dB over white noise it left more error than it took, 100 Hz takes 3 dB off.
+GATE_SMOOTHING_HZ = 100
 
 #: Seconds between two looks at the pitch, Praat's own default.
 STEP = 0.01
@@ -79,3 +102,33 @@ def _resynthesised(
         ) from None
     # Praat may end a sample early or late.
     return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
+
+
+def noisereduce_version() -> str:
+    """The version of the library. Raises DailytalkError where it is not installed."""
+    try:
+        return importlib.metadata.version(NOISEREDUCE_WHEEL)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise DailytalkError("the library for noise reduction is not installed", NOISEREDUCE_REMEDY) from error
+
+
+def reduce_noise(samples: Samples, noise: Samples, sample_rate: int) -> Samples:
+    """One channel, float32, shape (n,), with what is like `noise` softer by up to `MOST_REDUCED_DB`.
+
+    `noise` is a part without speech, of at least `LEAST_NOISE` seconds. Raises DailytalkError where the library is
+    not installed.
+    """
+    noisereduce_version()
+    library: Any = importlib.import_module(NOISEREDUCE_WHEEL)
+    reduced = library.reduce_noise(
+        samples,
+        sample_rate,
+        stationary=True,
+        y_noise=noise,
+        prop_decrease=1 - 10 ** (-MOST_REDUCED_DB / 20),
+        n_fft=2 ** math.ceil(math.log2(GATE_WINDOW * sample_rate)),
+        freq_mask_smooth_hz=GATE_SMOOTHING_HZ,
+        chunk_size=max(len(samples), len(noise)),  # one chunk: the library writes several to a file
+        padding=round(GATE_PADDING * sample_rate),
+    )
+    return np.asarray(reduced, np.float32)

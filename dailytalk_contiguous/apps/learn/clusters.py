@@ -25,7 +25,7 @@ from dailytalk_contiguous.core.contours import (
     median_f0,
     relative_f0,
 )
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.codebook import (
@@ -196,14 +196,17 @@ class ClusteringPipeline:
         Args:
             features_collation: normalised contours, shape (frames, 6).
             clustering_model_dir: the folder; None writes nothing.
-            reduced_dims: columns that k-means sees; None for the weighted features themselves. A centre is the
-                mean of its frames' features in either case.
+            reduced_dims: columns that k-means sees, 1 to 6; None for the weighted features themselves. A centre is
+                the mean of its frames' features in either case.
             dim_reducer_method: `pca`, or `umap` (umap-learn, extra `umap`).
             max_iter: Lloyd's steps.
 
-        Raises DailytalkError for fewer (different) voiced frames than clusters, and for no frames of contours.
+        Raises DailytalkError for fewer (different) voiced frames than clusters, for no frames of contours, and if
+        an extra is missing; BadValue for other `reduced_dims` and methods.
         """
         check_installed("sklearn", "tokens")
+        if reduced_dims is not None:
+            _check_reducer(reduced_dims, dim_reducer_method)
         from sklearn.cluster import KMeans
         from threadpoolctl import threadpool_limits
 
@@ -226,8 +229,7 @@ class ClusteringPipeline:
         )
         columns = codebook.weighted(sample).astype(np.float64)
         if reduced_dims is not None:
-            reducer = _REDUCERS[one_of("dim_reducer_method", dim_reducer_method, _REDUCERS)]
-            columns = reducer(reduced_dims, self.seed).fit_transform(columns)
+            columns = _REDUCERS[dim_reducer_method](reduced_dims, self.seed).fit_transform(columns)
         kmeans = KMeans(n_centres, n_init=1, max_iter=max_iter, random_state=self.seed, tol=1e-5)
         with threadpool_limits(1):  # threads add in the order in which they end
             nearest = kmeans.fit_predict(columns)
@@ -309,3 +311,14 @@ def _umap(dimensions: int, seed: int) -> Any:
 
 
 _REDUCERS: Mapping[str, Callable[[int, int], Any]] = {"pca": _pca, "umap": _umap}
+
+
+def _check_reducer(dimensions: int, method: str) -> None:
+    """Raise BadValue for a method or a number of columns that can't be; DailytalkError if a library is missing."""
+    if one_of("dim_reducer_method", method, _REDUCERS) == "umap":
+        check_installed("umap", "umap")
+    if not 1 <= dimensions <= len(CONTOURS):
+        raise BadValue(
+            f"reduced_dims can't be {dimensions}: a frame has {len(CONTOURS)} features",
+            f"give 1 to {len(CONTOURS)}, or None for the features themselves",
+        )

@@ -6,17 +6,31 @@ from pathlib import Path
 from typing import Any
 
 from dailytalk_contiguous.apps.learn import emotion_evaluate_command as emotion_evaluate
-from dailytalk_contiguous.apps.learn.emotion_evaluation import evaluate_speakers, left_out_sentences
+from dailytalk_contiguous.apps.learn.emotion_evaluation import (
+    EmotionEvaluation,
+    evaluate_model,
+    evaluate_speakers,
+    left_out_sentences,
+)
 from dailytalk_contiguous.apps.learn.emotion_examples import EmotionExamples
 from dailytalk_contiguous.apps.learn.emotion_settings import NetworkSettings
 from dailytalk_contiguous.apps.learn.emotion_training import fit_emotion, training_facts
+from dailytalk_contiguous.apps.learn.folds import check_installed
+from dailytalk_contiguous.apps.learn.model_cards import (
+    TrainingSource,
+    emotion_card,
+    known_licences,
+    repositories_of,
+    without_licence,
+)
 from dailytalk_contiguous.apps.learn.moods import Mood, RecordingMoods, mood_sentence, moods_of, row_of
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
@@ -29,10 +43,18 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
+from dailytalk_contiguous.store.files import replacing
+from dailytalk_contiguous.store.owned_folder import made_from, write_sound
 
 TRAIN_EMOTION_SETTINGS = cli_options.setting_options(NetworkSettings())
 
 LISTEN = cli_options.time_of({})
+
+#: The corpus that `dailytalk corpus clips` makes of anybody's recordings: no dataset that others know by its name.
+OWN_CLIPS = "clips"
+
+#: What is in the header of the files of `--say-to`, by which they are known and may be replaced.
+SPOKEN_MOOD = "mood"
 
 #: The note beside every emotion.
 NO_DIAGNOSIS = "emotion is a guess from sound, and no diagnosis"
@@ -46,6 +68,7 @@ def emotion_train(
     save_spectrograms: Path | None = option(
         None, Panel.RARE, "Write train/CLASS/NAME.png and validation/…, of other speakers, too.", metavar="DIR"
     ),
+    source_licence: str = cli_options.SOURCE_LICENCE,
     device: str = cli_options.DEVICE_OPTION,
     **options: Any,
 ) -> Outcome:
@@ -54,7 +77,7 @@ def emotion_train(
     linear takes a minute, needs the extra tokens, and says how well it does on speakers that it has not heard.
     spectrogram and audio are networks and need the extra train: run the same command after a stop, and they go on.
     All are calibrated on speakers that a part of the training leaves out. Emotion is a guess from sound, and no
-    diagnosis.
+    diagnosis. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     one_of("--kind", kind, emotion_folder.EMOTION_KINDS)
@@ -84,24 +107,50 @@ def emotion_train(
         )
         notes.append(f"{counted(pictures, 'spectrogram')} in {as_text(save_spectrograms)}")
     model = fit(examples, None if kind == "linear" else out / emotion_folder.CHECKPOINTS)
-    facts = training_facts(examples) | {"trained_with": settings_of(settings)}
-    if kind == "linear":
-        try:
+    facts = training_facts(examples) | {"trained_with": settings_of(settings), "datasets": repositories_of(inputs)}
+    try:
+        if kind == "linear":
+            tested = "speakers that it had not heard"
             evaluation = evaluate_speakers(fit, examples, seed=settings.seed)
-            facts["evaluation"] = evaluation.as_dict()
-            notes.append(f"speakers that it had not heard: {emotion_evaluate.figures_sentence(evaluation)}")
-        except BadInput as problem:
-            notes.append(f"not tested: {problem.reason}")
-    emotion_folder.write_emotion_folder(model, out, facts)
+        else:
+            tested = "speakers that its training held out"
+            evaluation = _evaluate_held_out(model, examples, settings)
+        facts["evaluation"] = evaluation.as_dict()
+        notes.append(f"{tested}: {emotion_evaluate.figures_sentence(evaluation)}")
+    except DailytalkError as problem:
+        facts["not_tested"] = problem.reason
+        notes.append(f"not tested: {problem.reason}")
+    sources = [
+        TrainingSource(
+            corpus or "not named",
+            known_licences(known["licences"], source_licence),
+            f"{counted(known['utterances'], 'utterance')} of {counted(known['speakers'], 'speaker')}",
+            is_dataset=corpus not in ("", OWN_CLIPS),
+        )
+        for corpus, known in facts["by_corpus"].items()
+    ]
+    notes += filter(None, [without_licence(sources)])
+    emotion_folder.write_emotion_folder(model, out, facts, emotion_card(out.name, model, facts, sources, settings))
     shutil.rmtree(out / emotion_folder.CHECKPOINTS, ignore_errors=True)
-    known = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
+    record = {"out": as_text(out), "kind": kind, "classes": [*model.classes], "temperature": model.temperature}
     return Outcome(
-        known | facts | {"notes": notes},
+        record | facts | {"notes": notes},
         f"{kind}: {counted(len(examples), 'utterance')} of {counted(facts['speakers'], 'speaker')}, "
         f"{len(model.classes)} classes, temperature {model.temperature:.2f}, in {as_text(out)}",
         details=[f"note: {sentence}" for sentence in notes],
         next=to_run("emotion", "predict", "FILE", "--model", out),
     )
+
+
+def _evaluate_held_out(
+    model: TrainedEmotionModel, examples: EmotionExamples, settings: NetworkSettings
+) -> EmotionEvaluation:
+    """Test a network on the speakers that its training held out. Raises DailytalkError without scikit-learn."""
+    from dailytalk_contiguous.apps.learn.emotion_networks_training import held_out  # which imports PyTorch
+
+    check_installed("sklearn", "tokens")
+    _, valid = held_out(examples, settings.valid_share, settings.seed)
+    return evaluate_model(model, examples.take(valid), known="its training held these speakers out")
 
 
 def emotion_predict(
@@ -126,6 +175,9 @@ def emotion_predict(
         show_default="10s",
     ),
     say_mood: bool = option(False, Panel.VOICE, "Say aloud how it sounds.", "--say"),
+    say_to: Path | None = option(
+        None, Panel.VOICE, "Say it into a file, without a loudspeaker.", metavar="FILE.wav", dir_okay=False
+    ),
     device: str = cli_options.DEVICE_OPTION,
 ) -> Outcome:
     """Say which emotion a voice sounds like, and how sure.
@@ -137,12 +189,13 @@ def emotion_predict(
             "recordings and the microphone are not heard together" if mic else "there is nothing to listen to",
             "leave one of both out" if mic else "name recordings, or pass --mic",
         )
-    voice = None
     if say_mood:
         from dailytalk_contiguous.models.sound_card import check_loudspeaker
 
         check_loudspeaker()
-        voice = _voice()
+    if say_to is not None:
+        _check_spoken_file(say_to)
+    voice = _voice() if say_mood or say_to is not None else None
     resolved = resolve_device(device)
     classify = ClassifyEmotion(model, emotion_confidence, resolved)
     classifier = emotion_models.load_emotion_model(model, resolved)
@@ -168,11 +221,15 @@ def emotion_predict(
     show.say_left_out(left_out)
     sentences = [sentence for recording in heard for sentence in _spoken_moods(recording)]
     if voice is not None and sentences:
-        from dailytalk_contiguous.models.sound_card import play_sound
-
         spoken = synthesise(voice, Line(" ".join(sentences), "", "en", 0))
-        sys.stdout.flush()
-        play_sound(spoken.samples, spoken.sample_rate)
+        if say_to is not None:
+            with replacing(say_to) as file:
+                write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_MOOD)
+        if say_mood:
+            from dailytalk_contiguous.models.sound_card import play_sound
+
+            sys.stdout.flush()
+            play_sound(spoken.samples, spoken.sample_rate)
     record = {
         "model": classifier.name,
         "affect_model": affect_model,
@@ -189,6 +246,7 @@ def emotion_predict(
         ],
         "rejects": [reject.as_dict() for reject in rejects],
         "said": sentences,
+        "said_to": as_text(say_to) if say_to is not None and sentences else None,
         "note": NO_DIAGNOSIS,
     }
     details = [detail for recording in heard for detail in _of_recording(recording)]
@@ -196,7 +254,7 @@ def emotion_predict(
         record,
         f"{counted(len(heard), 'recording')} heard" if heard else "no recording could be heard",
         exit_code(len(heard), len(rejects)),
-        [*details, f"note: {NO_DIAGNOSIS}"],
+        [*details, *([f"said in {record['said_to']}"] if record["said_to"] else []), f"note: {NO_DIAGNOSIS}"],
         rejected_of(rejects),
     )
 
@@ -235,6 +293,14 @@ def _spoken_moods(recording: RecordingMoods) -> list[str]:
     if len(sentences) == 1:
         return [*sentences.values()]
     return [f"On the {speaker}: {sentence}" for speaker, sentence in sentences.items()]
+
+
+def _check_spoken_file(file: Path) -> None:
+    """Raise BadValue for a file that is no WAV, or is there already and holds something else than a mood."""
+    if file.suffix.lower() != ".wav":
+        raise BadValue(f"--say-to can't be {as_text(file)!r}", "name a file that ends in .wav")
+    if file.exists() and made_from(file.parent, file.name) != SPOKEN_MOOD:
+        raise BadValue(f"--say-to can't be {as_text(file)!r}, which is there already", "name a new file")
 
 
 def _voice() -> Synthesiser:

@@ -25,6 +25,7 @@ from dailytalk_contiguous.models.contracts import EmotionModel
 from dailytalk_contiguous.models.devices import resolve_device
 from dailytalk_contiguous.models.emotion_folder import EMOTION_KINDS
 from dailytalk_contiguous.models.emotion_models import emotion_facts, load_emotion_model
+from dailytalk_contiguous.models.licences import licence_of
 
 INPUTS = argument("INPUT", "Folders of dailytalk corpus, mixes, OWNER/NAME@TAG of clips on the Hub.")
 FOLDS_OPTION = option(
@@ -112,7 +113,9 @@ def emotion_evaluate(
     tested = None if model is None else load_emotion_model(model, resolved)
     examples = examples_asked(inputs, tested, **asked)
     if tested is not None:
-        evaluation = evaluate_model(tested, examples, emotion_facts(str(model)).get("corpora", ()))
+        is_bundled = model == VOICE_LINEAR
+        known = f"it was {licence_of(VOICE_LINEAR).note}, and has heard nobody else" if is_bundled else ""
+        evaluation = evaluate_model(tested, examples, emotion_facts(str(model)).get("corpora", ()), known)
     else:
 
         def fit(known: EmotionExamples) -> EmotionModel:

@@ -94,22 +94,28 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
 
 
 def evaluate_model(
-    model: EmotionModel, examples: EmotionExamples, trained_on: Collection[str] = ()
+    model: EmotionModel, examples: EmotionExamples, trained_on: Collection[str] = (), known: str = ""
 ) -> EmotionEvaluation:
     """Test a classifier that was trained before on all examples except altered copies.
 
     Args:
         trained_on: names of corpora in its training, as far as they are known.
+        known: a sentence on the speakers that it has heard, of a model whose training is known otherwise.
 
     Raises BadValue if it doesn't know one of their classes.
     """
     for name in examples.classes:
         one_of(f"a class of {model.name}", name, model.classes)
     tested = examples.take(~examples.copies)
-    notes = ["what it was trained on is not known, and it may have heard these speakers"]
-    if trained_on:
-        heard = sorted({*trained_on} & {*examples.corpora.tolist()})
-        notes = [f"it was trained on {', '.join(heard)}, and may have heard these speakers"] if heard else []
+    heard = sorted({*trained_on} & {*examples.corpora.tolist()})
+    if known:
+        notes = [known]
+    elif heard:
+        notes = [f"it was trained on {', '.join(heard)}, and may have heard these speakers"]
+    elif trained_on:
+        notes = []
+    else:
+        notes = ["what it was trained on is not known, and it may have heard these speakers"]
     return _evaluated(model.name, model.classes, tested, guesses_of(model, tested), notes)
 
 

@@ -27,12 +27,16 @@ from dailytalk_contiguous.models.emotion_folder import why_unheard
 from dailytalk_contiguous.models.linear_emotion import Numbers, measure_voice
 from dailytalk_contiguous.publish.items import FiledItems, ItemSound
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.stages.transcribe import UNDETERMINED
 
 #: Seconds; a longer utterance is left out: it is no utterance, and would take much memory.
 LONGEST_SECONDS = 120.0
 
 #: Columns that are read beside the sound.
-_READ = ("conversation_id", "duration", "source_duration", "utterances", "alignments", "sounds", "labels", "split")
+_READ = (
+    *("conversation_id", "duration", "source_duration", "language"),
+    *("utterances", "alignments", "sounds", "labels", "split"),
+)
 
 
 class Sounds:
@@ -78,6 +82,8 @@ class EmotionExamples:
         copies: whether each is an altered copy of another: to train on, not to test on.
         numbers: of their sounds in `sounds`.
         left_out: number of omitted utterances, by reason.
+        licences: of the utterances of each corpus that was read; None where it is not known.
+        languages: of what was read, as far as they are known.
     """
 
     classes: tuple[str, ...]
@@ -90,6 +96,8 @@ class EmotionExamples:
     numbers: NDArray[np.intp]
     sounds: Sounds = field(repr=False)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    licences: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    languages: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -156,6 +164,9 @@ def read_examples(
             "name a corpus with labels, or other classes",
         )
     rows = [*facts.values()]
+    licences: dict[str, dict[str | None, None]] = {}
+    for row in rows:
+        licences.setdefault(row["corpus"], {})[row["licence"]] = None
     names = tuple(sorted({*(classes or ()), *(row["emotion"] for row in rows)}))
     return EmotionExamples(
         names,
@@ -168,6 +179,8 @@ def read_examples(
         numbers=np.arange(len(rows)),
         sounds=sounds,
         left_out=dict(left_out.most_common()),
+        licences={corpus: tuple(known) for corpus, known in licences.items()},
+        languages=tuple(sorted({row["language"] for row in rows} - {None, UNDETERMINED})),
     )
 
 
@@ -192,6 +205,8 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
         "corpus": corpus,
         "speaker": utterance["speaker"] or f"{corpus}/?",
         "emotion": emotion,
+        "licence": labels.get("licence"),
+        "language": utterance["language"] or row["language"],
         "source": labels.get("augmented_from", ""),
     }
 

@@ -153,6 +153,19 @@ def _regression(
     return weights, bias
 
 
+def _facts_by_corpus(examples: EmotionExamples) -> dict[str, dict[str, Any]]:
+    """Of each corpus how many utterances and speakers it has, and its licences (null where one is not known)."""
+    facts: dict[str, dict[str, Any]] = {}
+    for corpus in sorted({*examples.corpora.tolist()}):
+        speakers = examples.speakers[examples.corpora == corpus]
+        facts[corpus] = {
+            "utterances": len(speakers),
+            "speakers": len(np.unique(speakers)),
+            "licences": list(examples.licences.get(corpus, (None,))),
+        }
+    return facts
+
+
 def training_facts(examples: EmotionExamples) -> dict[str, Any]:
     """Facts on a training for its model folder, as JSON."""
     counts = np.bincount(examples.labels, minlength=len(examples.classes)).tolist()
@@ -161,5 +174,7 @@ def training_facts(examples: EmotionExamples) -> dict[str, Any]:
         "speakers": len(np.unique(examples.speakers)),
         "by_class": dict(zip(examples.classes, counts, strict=True)),
         "corpora": sorted({*examples.corpora.tolist()}),
+        "by_corpus": _facts_by_corpus(examples),
+        "languages": list(examples.languages),
         "left_out": dict(examples.left_out),
     }

@@ -10,16 +10,25 @@ from typing import Any
 import numpy as np
 
 from dailytalk_contiguous.apps.learn.embeddings import EMBEDDINGS, spoken_rows, write_embeddings
-from dailytalk_contiguous.apps.learn.masked_tokens import TrainingSettings, train_encoder
-from dailytalk_contiguous.apps.learn.token_rows import clusters_of
+from dailytalk_contiguous.apps.learn.masked_tokens import RECORD, TrainingSettings, train_encoder
+from dailytalk_contiguous.apps.learn.model_cards import (
+    TrainingSource,
+    encoder_card,
+    known_licences,
+    without_licence,
+)
+from dailytalk_contiguous.apps.learn.token_rows import clusters_of, token_rows
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option
-from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.documents import as_text, read_json
 from dailytalk_contiguous.core.outcome import Outcome, to_run
 from dailytalk_contiguous.core.settings import chosen_for
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models import prosodic_encoder
 from dailytalk_contiguous.models.devices import resolve_device
+from dailytalk_contiguous.store.files import write_text
+from dailytalk_contiguous.store.owned_folder import README
+from dailytalk_contiguous.store.work_folder import read_run
 
 TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 
@@ -28,12 +37,13 @@ TRAIN_SETTINGS = cli_options.setting_options(TrainingSettings())
 def train(
     folders: list[Path] = argument("DIR", "What dailytalk tokens encode has written; one or several."),
     out: Path = cli_options.out_option(),
+    source_licence: str = cli_options.SOURCE_LICENCE,
     **options: Any,
 ) -> Outcome:
     """Train an encoder to predict masked frames.
 
     It gives an embedding of how an utterance is said. After a stop, the same command goes on from the last
-    checkpoint.
+    checkpoint. The folder has a card, README.md, and can be published as it is: hf upload OWNER/NAME DIR.
     """
     cli_options.on_this_machine("--out", out)
     settings = TrainingSettings(**chosen_for(TrainingSettings, cli_options.chosen(options, TRAIN_SETTINGS)))
@@ -48,12 +58,27 @@ def train(
     ]
     if perplexity >= unigram:
         details.append("warning: it has learned nothing: train for longer, or on more speech")
+    sources = [_source_of(folder, source_licence) for folder in folders]
+    write_text(out / README, encoder_card(out.name, read_json(out / RECORD), sources))
+    if note := without_licence(sources):
+        details.append(f"note: {note}")
     return Outcome(
         done._asdict() | {"out": as_text(out), "perplexity": perplexity},
         f"an encoder in {as_text(out)}",
         details=details,
         next=to_run("tokens", "embed", folders[0], "--encoder", out, "--out", "DIR"),
     )
+
+
+def _source_of(folder: Path, other_licence: str) -> TrainingSource:
+    """A folder of tokens as a source on a card: the dataset of its recordings, if it is known, or the folder."""
+    rows = [*token_rows(folder)]
+    seconds = sum(row["end"] - row["start"] for row in rows)
+    source = (read_run(folder) or {}).get("source") or {}
+    repository, licence = source.get("repository"), source.get("licence")
+    amount = f"{counted(len(rows), 'utterance')}, {length_text(seconds)}"
+    name = str(repository or folder.resolve().name)
+    return TrainingSource(name, known_licences([licence], other_licence), amount, is_dataset=bool(repository))
 
 
 def embed(

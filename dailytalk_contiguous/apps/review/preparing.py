@@ -89,8 +89,9 @@ STEPS = (
     Step(
         "split",
         "Cuts the recordings into pieces at their silences. The recordings stay as they are, and nothing is left "
-        "out: what can't be used is in “Non Usable”, with the reason.",
-        ("silence", "min", "max", "below"),
+        "out: what can't be used is in “Non Usable”, with the reason. With a number of words, a recogniser hears "
+        "each piece, and its first words come into its name.",
+        ("silence", "min", "max", "below", "words", "profile", "asr_model", "language"),
         cuts=True,
     ),
     Step(

@@ -22,9 +22,10 @@ def reindex(
 ) -> Outcome:
     """Number recordings without gaps, also in files that name them.
 
-    NAME_000007.wav (or Audio001.wav), each NAME from 1. Files beside them (NAME_000007.json, .txt, .TextGrid)
-    follow, and in DIR and the folder above it whisper.json, manifest.jsonl, transcript.jsonl and tables. A copy
-    with the new names (hard links to the audio) takes the place of DIR, which stays in .dailytalk-reindex.
+    NAME_000007.wav, NAME_000007-so-we-went.wav or Audio001.wav, each NAME from 1. Files beside them
+    (NAME_000007.json, .txt, .TextGrid) follow, and in DIR and the folder above it whisper.json, manifest.jsonl,
+    transcript.jsonl and tables. A copy with the new names (hard links to the audio) takes the place of DIR, which
+    stays in .dailytalk-reindex.
     """
     if undo:
         backup = undo_reindex(folder, dry_run)

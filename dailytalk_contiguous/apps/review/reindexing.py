@@ -1,5 +1,6 @@
 """Numbered recordings (`NAME_000007.wav`, `Audio001.wav`) renumbered without gaps, with all references.
 
+Words may follow the number, as `dailytalk split --words` writes them (`NAME_000007-so-we-went.wav`); they stay.
 The folder is copied with the new names, audio as hard links where the file system has them, and the copy takes the
 place of the folder, which stays as the backup. So readers see the old names or the new ones, and never a mixture.
 Discarded files, and names that are mentioned and whose files are missing, are numbered after the others: no file
@@ -12,7 +13,7 @@ import posixpath
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +42,15 @@ _ENDS = r'"|,\t\r\n'
 #: Bytes of a document that is read.
 LARGEST_DOCUMENT = 1 << 30
 
-#: The text before a number, and the number. In `talk_000007-route-66`, 66 is of a title and numbers nothing.
-_NUMBERED = re.compile(r"(?!.*_[0-9]{6,}-(?!.*_[0-9]{6,}\Z))(.+?)([0-9]{1,18})", re.DOTALL)
+#: The fewest digits of a number that has words behind it.
+_WORDED_DIGITS = 6
+
+#: The text before a number, the number, and words: `-so-we-went`, `_words_behind`. Two leading zeros tell the
+#: number from a date. A name that ends in a number has that one: of `call_000003-again_000012` it is 12.
+_WORDED = re.compile(rf"(?!.*_[0-9]{{6,}}\Z)(.+_)(00[0-9]{{4,16}})((?:-|_(?=.*[^\W\d_]))[^{_ENDS}./]+)", re.DOTALL)
+
+#: The text before a number, and the number. In `talk_123456-route-66`, 66 is of a title and numbers nothing.
+_NUMBERED = re.compile(r"(?!.*_[0-9]{6,}-(?!.*_[0-9]{6,}\Z))(.+?)([0-9]{1,18})()", re.DOTALL)
 
 
 @dataclass
@@ -70,11 +78,12 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
     """Number the recordings of a folder without gaps, by number, from 1 (0 where the first one is 0).
 
     Each folder in it, and each beginning of names in that, is a series of its own. Files beside them of the same
-    name, and transcripts, manifests and tables that name them, here or in the folder above, follow.
+    name, and transcripts, manifests and tables that name them, here or in the folder above, follow. Recordings of
+    one number that their words tell apart (`_left`, `_right`) get one number again.
 
     Args:
         folder: of the recordings.
-        digits: of a number; as many as it had if None.
+        digits: of a number; as many as it had if None. Numbers with words behind them have six or more.
         dry_run: rename nothing.
 
     Raises:
@@ -193,15 +202,16 @@ def _copy(source: Path, target: Path) -> None:
 
 
 class _Item(NamedTuple):
-    """A numbered recording: its folder, and the parts of its name."""
+    """A numbered recording: its folder, and the parts of its name; `words` has its hyphen, and may be empty."""
 
     folder: str
     prefix: str
     digits: str
+    words: str
 
     @property
     def path(self) -> str:
-        return posixpath.join(self.folder, self.prefix + self.digits)
+        return posixpath.join(self.folder, self.prefix + self.digits + self.words)
 
     @property
     def is_discarded(self) -> bool:
@@ -221,8 +231,27 @@ class _Item(NamedTuple):
 def _item(path: str) -> _Item | None:
     """The item of a path without an ending; None without a number."""
     folder, stem = posixpath.split(path)
-    match = _NUMBERED.fullmatch(stem)
-    return _Item(folder, match[1], match[2]) if match else None
+    match = _WORDED.fullmatch(stem) or _NUMBERED.fullmatch(stem)
+    return _Item(folder, match[1], match[2], match[3]) if match else None
+
+
+def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
+    """Yield the items of a series, in its order, with their new numbers.
+
+    Items of one number share the new one if their words differ. A discarded item never shares that of another.
+    """
+    following = min(1, int(items[0].digits))
+    shared: dict[tuple[bool, int], int] = {}
+    words: set[tuple[int, str]] = set()
+    for item in items:
+        number = shared.get((item.is_discarded, int(item.digits)), following)
+        if (number, item.words) in words:
+            number = following
+        if number == following:
+            following += 1
+        shared[item.is_discarded, int(item.digits)] = number
+        words.add((number, item.words))
+        yield item, number
 
 
 class _Contents:
@@ -256,7 +285,9 @@ class _Contents:
         prefixes = {form for _, prefix in self.series for form in (prefix, json.dumps(prefix)[1:-1])}
         starts = "|".join(map(re.escape, prefixes)) or "(?!)"
         #: The folder of a name, the name, and before what it ends: an ending, or the number of a line.
-        self._names = re.compile(rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}})(?![^{_ENDS}./])")
+        self._names = re.compile(
+            rf"(?<![^{_ENDS}])((?:[^{_ENDS}]*/)?)((?:{starts})[0-9]{{1,18}}(?:[-_][^{_ENDS}./]+)?)(?![^{_ENDS}./])"
+        )
         self.documents = {path: text for path in self.files if (text := self._read(path, root))}
         for name in sorted(os.listdir(self.top)):
             with suppress(BadInput):  # another program's, such as a link in a home folder
@@ -291,13 +322,16 @@ class _Contents:
         for name, items in series.items():  # of 08, 09, 10 two digits, of 8, 9, 10 one
             padded = [len(item.digits) for item in items if item.digits.startswith("0") and len(item.digits) > 1]
             widths[name] = digits or max(padded, default=min(len(item.digits) for item in items))
+            if any(item.words for item in items):
+                widths[name] = max(widths[name], _WORDED_DIGITS)
         for item in sorted(self._missing(), key=lambda item: item.rank):
             series[item.series].append(item)
-        return {
-            item.path: f"{item.prefix}{number:0{widths[name]}d}"
-            for name, items in series.items()
-            for number, item in enumerate(items, min(1, int(items[0].digits)))
-        }
+        names: dict[str, str] = {}
+        for name, items in series.items():
+            for item, number in _without_gaps(items):
+                width = max(widths[name], _WORDED_DIGITS if item.words else 0)
+                names[item.path] = f"{item.prefix}{number:0{width}d}{item.words}"
+        return names
 
     def _missing(self) -> set[_Item]:
         """Items of existing series that have no recording: of files of other kinds, and of names in documents."""
@@ -356,6 +390,8 @@ class _Contents:
                 "write the folder before the names in it, or move it away",
             )
         item = namesakes[0] if namesakes else _item(path)
+        if item and not namesakes and any(map(str.isspace, item.words)):
+            return None  # a sentence that begins with a name, since no recording is called so
         if item is None or item.series in self.series:
             return item
         folders = [of for of, prefix in self.series if prefix == item.prefix]

@@ -43,6 +43,25 @@ def test_any_rate_and_level_become_24_khz_stereo_at_one_loudness(rate: int, leve
     assert true_peak_dbtp(left, OUT) <= -1.0
     assert true_peak_dbtp(left, OUT) == pytest.approx(row["true_peak_dbtp_after"], abs=0.05)
     assert dbfs(right) == pytest.approx(-70.0, abs=0.5)
+    assert row["noise_reduced_db"] is None
+
+
+@pytest.mark.needs("noisereduce")
+def test_noise_is_reduced_in_clips_under_the_limit_alone_and_the_row_says_by_how_much() -> None:
+    loud, soft = (np.random.default_rng(3).standard_normal(len(line())) * 10 ** (db / 20) for db in (-36, -60))
+    batch = clips(line() + loud.astype(np.float32), line() + soft.astype(np.float32))
+    noisy, clean = conditioned(batch, reduce_noise_under=25.0)
+    noisy_before, clean_before = conditioned(batch)
+    assert 5 < noisy["noise_reduced_db"] <= 11
+    assert clean == clean_before
+    assert noisy_before["noise_reduced_db"] is None
+    assert noisy["loudness_lufs_after"] == pytest.approx(-23, abs=0.5)
+    source = soxr.resample(line(), RATE, OUT)[round(noisy["trim_start"] * OUT) :]
+    likeness = [
+        np.corrcoef(left, source[: len(left)])[0, 1] for left, _ in (stereo(noisy).T, stereo(noisy_before).T)
+    ]
+    assert likeness[0] > likeness[1]
+    assert conditioned(batch, reduce_noise_under=25.0) == [noisy, clean]
 
 
 @pytest.mark.parametrize("edge", [0.3, 1.0])

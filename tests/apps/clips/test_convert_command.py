@@ -161,3 +161,12 @@ def test_rejects_of_other_stages_stay(tmp_path: Path, dailytalk: Command) -> Non
     (tmp_path / "out/rejects.jsonl").write_text(json.dumps(other) + "\n")
     assert dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out").code == 0
     assert read_lines(tmp_path / "out/rejects.jsonl") == [other]
+
+
+@pytest.mark.parametrize(("channels", "command"), [(1, "split"), (2, "tag")])
+def test_a_reading_is_split_next_and_a_call_is_tagged(
+    tmp_path: Path, dailytalk: Command, channels: int, command: str
+) -> None:
+    save(tmp_path / "in/a.wav", tones(2.0, 16000)[:, :channels])
+    done = dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out")
+    assert done.out.splitlines()[-1] == f"next: dailytalk {command} {tmp_path / 'out'} --out DIR"

@@ -1,13 +1,17 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from command import Command
 from corpus_trees import put
 from spoken_corpora import crema_d, rows_of, run, spoken
 
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
+from dailytalk_contiguous.apps.clips.corpora import registry
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -76,6 +80,40 @@ def test_corpus_without_texts_keeps_clips_with_all_that_needs_no_text(tmp_path: 
     assert (annotation["alignments"], annotation["emotion"]) == ([], "angry")
 
 
+def test_a_corpus_whose_texts_are_all_given_needs_no_recogniser(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    """Unless a profile or a recogniser is named: then it helps the aligner."""
+    command = ("corpus", "crema_d", source, "--affect-model", "none", "--out")
+    done = dailytalk(*command, tmp_path / "out")
+    assert (done.code, done.err.count("to be downloaded")) == (0, 0)
+    record = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert "recogniser" not in record["models"]
+    assert record["counts"]["by_word_source"]
+    assert dailytalk(*command, tmp_path / "named", "--profile", "embedded").code == 0
+    assert json.loads((tmp_path / "named/run.json").read_text("utf-8"))["models"]["recogniser"]["name"] == "base"
+
+
+def test_an_own_corpus_with_texts_in_its_names_needs_no_recogniser(
+    tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA})  # one of another test has no place in it
+    own = tmp_path / "own.py"
+    own.write_text(
+        "from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus\n"
+        'ABOUT = About("Diary", "A diary", "https://example.org", "CC0-1.0", "Author (2026)")\n'
+        'TEXTS = {"1": {"text": "Wo ist das?"}, "2": {"text": "Where should we go?"}}\n'
+        'CORPUS = Corpus("diary", ABOUT, r"(?P<who>\\w+)-(?P<line>\\d)", "ann-1.wav", {"line": TEXTS},\n'
+        '    columns={"speaker": "diary/{who}"})\n'
+    )
+    source = put(tmp_path / "in", {f"{who}-{line}.wav": spoken(line) for who in ("ann", "bob") for line in (1, 2)})
+    done = dailytalk("corpus", own, source, "--affect-model", "none", "--out", tmp_path / "out")
+    assert (done.code, done.err.count("to be downloaded")) == (0, 0)
+    assert "which share the voiced time: --asr-model medium would" in done.out  # it names no language
+    texts = {row["utterances"][0]["text"] for row in rows_of(tmp_path / "out").values()}
+    assert texts == {"Wo ist das?", "Where should we go?"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -92,3 +130,38 @@ def test_what_cannot_be_done_is_one_sentence(
     done = dailytalk("corpus", name, source, "--out", tmp_path / "out", "--profile", "embedded", *options)
     assert (done.code in (1, 2), done.err.count("\n")) == (True, 1)
     assert sentence in done.err
+
+
+def noisy(source: Path, root: Path) -> Path:
+    """The clips of a corpus; of those by actor 1001 speech is about 15 dB over the noise."""
+    root = shutil.copytree(source, root)
+    for path in root.rglob("1001_*.wav"):
+        samples, rate = soundfile.read(path, dtype="float32")
+        noise = np.random.default_rng(1).standard_normal(len(samples)) * np.sqrt(np.mean(samples**2) / 20)
+        soundfile.write(path, samples + noise, rate)
+    return root
+
+
+@pytest.mark.needs("noisereduce")
+def test_noise_is_reduced_where_the_recording_needs_it(source: Path, tmp_path: Path, dailytalk: Command) -> None:
+    options = ("--out", tmp_path / "out", *PLAIN, "--reduce-noise-under", "20")
+    done = dailytalk("corpus", "crema_d", noisy(source, tmp_path / "in"), *options)
+    assert done.code == 0
+    labels = {name: row["labels"] for name, row in rows_of(tmp_path / "out").items()}
+    reduced = {name for name, label in labels.items() if label["conditioning"]["noise_reduced_db"] is not None}
+    assert reduced == {name for name in labels if "/1001_" in name}
+    assert all(10 < labels[name]["quality"]["snr_db"] < 20 for name in reduced)  # of the recording as it came
+    record = json.loads((tmp_path / "out/run.json").read_text("utf-8"))
+    assert record["settings"]["reduce_noise_under"] == 20
+    assert record["models"]["noise_reduction"]["licence"] == "MIT"
+    assert "noise reduced in 3 clips\n" in done.out
+
+
+@pytest.mark.needs("no noisereduce")
+def test_without_the_library_noise_reduction_says_what_to_install(
+    source: Path, tmp_path: Path, dailytalk: Command
+) -> None:
+    options = ("--out", tmp_path / "out", *PLAIN, "--reduce-noise-under", "20")
+    done = dailytalk("corpus", "crema_d", source, *options)
+    assert (done.code, 'pip install "dailytalk-contiguous[denoise]"' in done.err) == (1, True)
+    assert not (tmp_path / "out/measured").exists()

@@ -1,4 +1,5 @@
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,6 +70,37 @@ def test_plan_loses_nothing_and_knows_no_order(
     shuffled = list(rows)
     chance.shuffle(shuffled)
     assert plan(shuffled, **chosen) == planned
+
+
+def test_minutes_are_equal_for_the_combinations_that_are_named() -> None:
+    rows = described(
+        *(
+            clip(
+                f"c/{speaker}-{number}",
+                f"s{speaker}",
+                emotion=("happy", "sad")[number % 2],
+                text_raw="Are you coming?" if number % 5 == 0 else "I am coming.",
+            )
+            for speaker in range(6)
+            for number in range(20)
+        )
+    )
+    planned = plan(rows, balance_by=("emotion", "type"), target_minutes=0.1)
+    assert planned.balance is not None
+    cells = {f"{emotion}, {kind}" for emotion in ("happy", "sad") for kind in ("declarative", "interrogative")}
+    assert {*planned.balance.after} == cells
+    assert all(abs(seconds - 6.0) <= 1.0 for seconds in planned.balance.after.values())
+    seen = Counter[str]()
+    for row in planned.rows:
+        labels = row["labels"]
+        if row["split"] == "train":
+            seen[f"{labels['emotion']}, {labels['sentence_type']}"] += labels["weight"]
+    assert max(seen.values()) - min(seen.values()) <= 1
+    reasons = {reject.reason for reject in planned.rejects}
+    assert "there is more of happy, declarative than wanted" in reasons
+    by_emotion = plan(rows, balance=True, target_minutes=0.1).balance
+    assert by_emotion is not None
+    assert {*by_emotion.after} == {"happy", "sad"}
 
 
 def test_clips_of_an_official_test_set_are_rejected_and_only_by_the_official_split() -> None:

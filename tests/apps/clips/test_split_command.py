@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from audio_files import EXAMPLES, encode, room_tone, tones
-from command import Command, start_held_before
+from command import EMBEDDED, Command, start_held_before
 
 from dailytalk_contiguous.apps.clips.split_command import MANIFEST, NON_USABLE, USABLE
 
@@ -192,3 +192,49 @@ def test_suggested_silence_gives_the_pieces_that_were_promised(dailytalk: Comman
     dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--max", "8", "--silence", silence)
     lines = manifest(tmp_path / "out")
     assert (len(lines), sum(line["usable"] for line in lines)) == (promised["pieces"], promised["usable"])
+
+
+def words_in_names(out: Path) -> dict[str, str]:
+    """The number of each usable piece, and the words in its name."""
+    names = [Path(line["file"]).stem for line in manifest(out) if line["usable"]]
+    return {name.partition("-")[0]: name.partition("-")[2] for name in names}
+
+
+def test_the_first_words_of_a_piece_are_in_its_name(dailytalk: Command, tmp_path: Path) -> None:
+    """Numbers and folders are those of a split without words."""
+    source, out = EXAMPLES.parent / "readings", tmp_path / "out"
+    assert dailytalk("split", source, "--out", tmp_path / "plain").code == 0
+    done = dailytalk("split", source, "--out", out, "--words", "3", *EMBEDDED)
+    assert (done.code, done.err) == (0, "")
+    assert {line["file"] for line in manifest(out)} == files_in(out)
+    words = words_in_names(out)
+    said = {2: "Peter-I-can-t", 4: "So-tell-me", 5: "Well-it-is", 10: "Okay", 14: "Yes-my-friend"}
+    assert {number: words[f"reading_{number:06d}"] for number in said} == said
+    assert min(map(len, words.values())) > 0
+    plain = [line["file"].removesuffix(".wav") for line in manifest(tmp_path / "plain")]
+    assert [re.sub("-.*", "", line["file"]).removesuffix(".wav") for line in manifest(out)] == plain
+
+
+def test_words_are_heard_once_and_a_run_that_was_stopped_keeps_them(dailytalk: Command, tmp_path: Path) -> None:
+    source, out = EXAMPLES / "old_friends.flac", tmp_path / "out"
+    arguments = ("split", source, "--out", out, "--words", "2", *EMBEDDED)
+    assert dailytalk(*arguments).code == 0
+    before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    assert "nothing to do: all pieces are there" in dailytalk(*arguments).out
+    (out / MANIFEST).unlink()  # as if it had been stopped before the end
+    assert dailytalk(*arguments).code == 0
+    assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == before
+    assert {line["file"] for line in manifest(out)} == files_in(out)
+    lost = next(name for name in before if "-" in name)
+    (out / lost).unlink()
+    (out / MANIFEST).unlink()
+    assert dailytalk(*arguments).code == 0
+    assert {*files_in(out)} == {*before}
+    assert dailytalk("split", source, "--out", out).code == 0  # without words: no file of the other run is left
+    assert [name for name in files_in(out) if "-" in Path(name).name] == []
+
+
+def test_a_recogniser_without_a_number_of_words_is_refused(dailytalk: Command, tmp_path: Path) -> None:
+    done = dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--model", "base")
+    assert (done.code, "--asr-model needs --words: say how many words" in done.err) == (2, True)
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Clusters of contours: the file of frames outlives what stops it, and a codebook depends on its frames alone."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,24 @@ def test_reduced_frames_are_clustered_and_come_back_from_the_folder(tmp_path: Pa
     assert again.centres.shape == (19, 6)
     assert again.name == codebook.name
     np.testing.assert_array_equal(again.assign(whole)[0], codebook.assign(whole)[0])
+
+
+@pytest.mark.parametrize(("dimensions", "method"), [(50, "pca"), (7, "umap"), (0, "pca")])
+def test_more_columns_than_a_frame_has_features_are_one_sentence(dimensions: int, method: str) -> None:
+    if method == "umap":
+        pytest.importorskip("umap")
+    with pytest.raises(
+        DailytalkError, match=rf"reduced_dims can't be {dimensions}: a frame has 6 features.* 1 to 6"
+    ):
+        ClusteringPipeline(20).train(frames(5000), None, dimensions, method)
+
+
+def test_a_reducer_whose_library_is_missing_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "umap", None)  # as Python has it for what can't be imported
+    with pytest.raises(DailytalkError, match=r"umap is not installed: pip install 'dailytalk-contiguous\[umap\]'"):
+        ClusteringPipeline(20).train(frames(5000), None, 3, "umap")
+    with pytest.raises(DailytalkError, match="dim_reducer_method can't be 'tsne': give pca, umap"):
+        ClusteringPipeline(20).train(frames(5000), None, 3, "tsne")
 
 
 def test_a_column_counts_by_its_weight_which_is_stored(tmp_path: Path) -> None:

@@ -1,24 +1,30 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+import soxr
 from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
 from finished_corpora import clip_row, corpus_folder
+from huggingface_hub import ModelCard
 from recordings import excerpt, save
 
 from dailytalk_contiguous.apps.learn.moods import mood_sentence
 from dailytalk_contiguous.core.emotions import SIX, UNSURE
+from dailytalk_contiguous.models.emotion_models import load_emotion_model
+from dailytalk_contiguous.models.whisper import load_whisper
 
 
-def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2) -> Path:
+def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2, **labels: str) -> Path:
     """A folder of `dailytalk corpus` with made-up voices in six manners."""
     rows = []
     for number, (sound, manner, speaker) in enumerate(zip(*drawn_voices(speakers, each, seed), strict=True)):
         clip = {"audio": {"bytes": wav_bytes(sound, 16000), "path": None}, "speaker": f"acted/{speaker}"}
-        clip |= {"sample_rate": 16000, "duration": len(sound) / 16000}
+        clip |= {"sample_rate": 16000, "duration": len(sound) / 16000} | labels
         rows.append(clip_row(f"{speaker}-{number}", manner, len(sound) / 16000, **clip))
     return corpus_folder(folder, rows)
 
@@ -32,6 +38,19 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     assert told["evaluation"]["recall"] > 0.5
     assert json.loads((mood / "emotion.json").read_text())["facts"]["corpora"] == ["acted"]
 
+    card = ModelCard.load(mood / "README.md")  # as the Hub reads it
+    assert (card.data.pipeline_tag, card.data.datasets, card.data.license) == (
+        "audio-classification",
+        ["acted"],
+        "cc-by-4.0",
+    )
+    measured = {result.metric_type: result.metric_value for result in card.data.eval_results}
+    assert measured["recall"] == pytest.approx(told["evaluation"]["recall"], abs=1e-4)
+    assert "| acted | CC-BY-4.0 | 48 utterances of 4 speakers |" in card.text
+    assert f"| accuracy | {told['evaluation']['accuracy']:.1%} |" in card.text
+    assert "no diagnosis" in card.text
+    assert load_emotion_model(str(mood)).classes == SIX  # the card is no part of the model
+
     again = dailytalk("emotion train", acted, "--out", mood)
     assert again.code == 1
     assert "holds a model already" in again.err
@@ -42,6 +61,17 @@ def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None
     told = json.loads(done.out)
     assert told["model"] == "mood"
     assert {*told["recordings"][0]["utterances"][0]["probabilities"]} == {*SIX}
+
+
+def test_a_card_names_no_licence_where_that_of_the_data_is_not_known(dailytalk: Command, tmp_path: Path) -> None:
+    acted = corpus(tmp_path / "acted", 4, licence="unknown")
+    done = dailytalk("emotion train", acted, "--out", tmp_path / "mood")
+    assert "names no licence, for that of acted is not known: pass --source-licence" in done.out
+    assert ModelCard.load(tmp_path / "mood/README.md").data.license is None
+    done = dailytalk("emotion train", acted, "--out", tmp_path / "other", "--source-licence", "CC-BY-NC-ND-4.0")
+    assert "--source-licence" not in done.out
+    card = ModelCard.load(tmp_path / "other/README.md")
+    assert (card.data.license, card.data.license_name) == ("other", "CC-BY-NC-ND-4.0")
 
 
 def test_one_speaker_is_no_training(dailytalk: Command, tmp_path: Path) -> None:
@@ -83,6 +113,24 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
     told = json.loads(done.out)
     assert told["recordings"][0]["utterances"] == []
     assert told["said"] == ["I heard nobody speak."]
+
+
+def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, tmp_path: Path) -> None:
+    call, spoken = save(tmp_path / "call.wav", excerpt(seconds=8)), tmp_path / "out/mood.wav"
+    arguments = ("emotion predict", call, "--device", "cpu", "--say-to", spoken)
+    done = dailytalk(*arguments, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["said_to"] == str(spoken)
+    samples, rate = soundfile.read(spoken)
+    assert 1 < len(samples) / rate < 30
+    heard = load_whisper("tiny.en", "cpu").transcribe([soxr.resample(samples, rate, 16000)], ["en"])
+    words = re.findall("[a-z]+", "".join(word.text for word in heard[0].words).lower())
+    assert {*re.findall("[a-z]+", " ".join(told["said"]).lower())} & {*words} >= {"sound", "the", "on"}
+    assert dailytalk(*arguments).code == 0  # a file of its own is replaced
+    done = dailytalk("emotion predict", call, "--say-to", call)
+    assert (done.code, "which is there already: name a new file" in done.err) == (2, True)
+    assert dailytalk("emotion predict", call, "--say-to", tmp_path / "mood.mp3").code == 2
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,9 @@ def test_a_model_is_tested_on_all(folder: Path, dailytalk: Command) -> None:
     words = ("emotion evaluate", folder, "--classes", "happy,sad", "--json")
     told = json.loads(dailytalk(*words, "--model", "voice-linear").out)
     assert (told["model"], told["utterances"]) == ("voice-linear", 36)
+    known = "trained on the Berlin Database of Emotional Speech (Burkhardt et al. 2005), ten German actors"
+    assert f"it was {known}, and has heard nobody else" in told["notes"]
+    assert "may have heard" not in str(told["notes"])
 
 
 def test_what_can_not_be_evaluated_is_one_sentence(folder: Path, tmp_path: Path, dailytalk: Command) -> None:

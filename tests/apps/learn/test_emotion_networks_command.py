@@ -6,6 +6,7 @@ from audio_files import wav_bytes
 from command import Command
 from emotional_voices import drawn_voices
 from finished_corpora import clip_row, corpus_folder
+from huggingface_hub import ModelCard
 from recordings import excerpt, save
 from tiny_speech_models import make_speech_model
 
@@ -43,9 +44,13 @@ def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> No
     )
     assert done.code == 0, done.err
     assert {path.name for path in (tmp_path / "heard").iterdir()} == {
+        "README.md",
         "emotion.json",
         "model.safetensors",
     }
+    card = ModelCard.load(tmp_path / "heard/README.md")
+    assert {result.metric_type for result in card.data.eval_results} >= {"recall", "accuracy"}
+    assert "They also chose the epoch" in card.text
     call = save(tmp_path / "call.wav", excerpt(seconds=4))
     for model in ("small", "heard"):
         done = dailytalk("emotion predict", call, "--model", tmp_path / model, "--device", "cpu", "--json")

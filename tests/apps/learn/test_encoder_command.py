@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from command import Command
+from huggingface_hub import ModelCard
 
 from dailytalk_contiguous import ProsodicSequenceEncoder, token_rows
 from dailytalk_contiguous.models.prosodic_encoder import SIZES
@@ -40,6 +41,13 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
     assert told["perplexity"] == pytest.approx(math.exp(told["valid_loss"]))
     assert "step 4 of 4" in done.err
 
+    card = ModelCard.load(tmp_path / "encoder/README.md")  # as the Hub reads it
+    assert (card.data.pipeline_tag, card.data.license, card.data.datasets) == ("feature-extraction", None, None)
+    assert card.data.eval_results[0].metric_value == pytest.approx(told["perplexity"], abs=1e-4)
+    assert f"`{next(token_rows(encoded))['prosody_model']}` alone" in card.text
+    n_utterances = len([*token_rows(encoded)])
+    assert f"| tokens | not known | {n_utterances} utterances," in card.text
+
     again = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK)
     assert "holds an encoder already" in again.err
 
@@ -58,7 +66,10 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
 def test_an_encoder_that_has_learned_nothing_is_warned_of(
     dailytalk: Command, encoded: Path, tmp_path: Path
 ) -> None:
-    train = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK)
+    options = ("--source-licence", "CC0-1.0")
+    train = dailytalk("tokens train", encoded, "--out", tmp_path / "encoder", *QUICK, *options)
+    card = ModelCard.load(tmp_path / "encoder/README.md")
+    assert (card.data.license, "**It has learned nothing**" in card.text) == ("cc0-1.0", True)
     result = json.loads((tmp_path / "encoder/training.json").read_text())["result"]
     assert result["valid_loss"] > result["unigram_loss"] > 0  # after four steps
     assert "warning: it has learned nothing" in train.out

@@ -1,13 +1,15 @@
 """The usage guide of prosodic tokens, as people type it: contours, codebook, tokens, embeddings."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from audio_files import example
+from audio_files import ROOT, example
 
+import dailytalk_contiguous
 from dailytalk_contiguous import (
     ArrayClass,
     BadInput,
@@ -90,6 +92,25 @@ def test_the_usage_guide_runs_line_by_line(tmp_path: Path) -> None:
         assert model(x, lengths=None, training=False).shape == (1, 64)
     with pytest.raises(DailytalkError, match=r"mask_prob is 1\.5"):
         model.update_mask_prob(1.5)
+
+
+def test_the_loop_over_files_of_the_guide_takes_stereo_and_mono_files(tmp_path: Path) -> None:
+    """The code of docs/tokens.md, as it stands there."""
+    talk = example("old_friends")[: 20 * 16000]
+    soundfile.write(tmp_path / "mono.wav", talk[:, 0], 16000)
+    soundfile.write(tmp_path / "stereo.flac", talk, 44100)
+    text = (ROOT / "docs/tokens.md").read_text("utf-8")
+    code = next(
+        block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "for path in paths" in block
+    )
+    code = code.replace('"codebook"', repr(str(tmp_path / "codebook")))
+    names = {name: getattr(dailytalk_contiguous, name) for name in dailytalk_contiguous.__all__}
+    exec(code, names | {"np": np, "paths": sorted(tmp_path.glob("*.*"))})
+    assert ProsodicClusterSequences(tmp_path / "codebook").codebook.n_clusters == 120
+    mean = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac", loader="librosa")
+    both = ProsodicFeatureExtractor().load_audio(tmp_path / "stereo.flac")
+    assert (mean.ndim, both.ndim) == (1, 2)
+    np.testing.assert_allclose(mean, both.mean(axis=0), atol=1e-3)
 
 
 def test_cuda_that_is_not_here_is_known_before_anything_is_computed() -> None:

@@ -36,11 +36,59 @@ def clips(*numbers: int, name: str = "ann", folder: str = "") -> dict[str, str]:
     return {f"{folder}{name}_{number:06d}.wav": f"{name}{number}" for number in numbers}
 
 
-def test_a_number_of_a_title_is_kept(tmp_path: Path) -> None:
-    files = dict.fromkeys(("talk_000003-route-66.wav", "call_20240115-a_000004.wav"), "sound")
-    done = reindex_folder(make(tmp_path, files))
-    assert [*tree(tmp_path)] == ["call_20240115-a_000001.wav", "talk_000003-route-66.wav"]
-    assert done.unnamed == ["talk_000003-route-66.wav"]
+def test_a_number_of_a_title_and_a_date_are_kept(tmp_path: Path) -> None:
+    kept = ["call_010324_anna.wav", "call_20240115-so.wav", "talk_123456-route-66.wav"]
+    numbered = {
+        "talk_000003-route-66.wav": "talk_000001-route-66.wav",
+        "talk_000009_take_2.wav": "talk_000002_take_2.wav",
+        "call_20240115-a_000004.wav": "call_20240115-a_000001.wav",
+        "call_000005-again_000012.wav": "call_000005-again_000001.wav",
+    }
+    done = reindex_folder(make(tmp_path, {name: name for name in (*kept, *numbered)}))
+    assert tree(tmp_path) == {name: name for name in kept} | {new: old for old, new in numbered.items()}
+    assert done.unnamed == kept
+
+
+def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_path: Path) -> None:
+    """Also in documents that name them, and undone to the byte."""
+    new = {
+        "ann_000007-so-we-went": "ann_000001-so-we-went",
+        "ann_000009": "ann_000002",
+        "ann_000012_words_behind": "ann_000003_words_behind",
+        "ann_000040-Übermut-1984": "ann_000004-Übermut-1984",
+    }
+    files = {f"Usable/{name}.wav": f"sound of {name}" for name in new}
+    files["Usable/ann_000007-so-we-went.TextGrid"] = "grid"
+    files["Usable/whisper.json"] = json.dumps({f"{name}.wav": {"text": f"{name} is read"} for name in new})
+    files["Usable/train.txt"] = "ann_000012_words_behind.wav|ann_000012_words_behind is read\n"
+    files["manifest.jsonl"] = "".join(json.dumps({"file": name}) + "\n" for name in files if name.endswith(".wav"))
+    done = reindex_folder(make(tmp_path, files) / "Usable")
+    after = tree(tmp_path)
+    assert {name: text for name, text in after.items() if name.endswith(".wav")} == {
+        f"Usable/{name}.wav": f"sound of {old}" for old, name in new.items()
+    }
+    assert after["Usable/ann_000001-so-we-went.TextGrid"] == "grid"
+    assert json.loads(after["Usable/whisper.json"]) == {
+        f"{name}.wav": {"text": f"{old} is read"} for old, name in new.items()
+    }
+    assert after["Usable/train.txt"] == "ann_000003_words_behind.wav|ann_000012_words_behind is read\n"
+    lines = [json.loads(line)["file"] for line in after["manifest.jsonl"].splitlines()]
+    assert lines == [f"Usable/{name}.wav" for name in new.values()]
+    assert done.unnamed == []
+    assert reindex_folder(tmp_path / "Usable", digits=3).names == {}  # with fewer they would be no numbers
+    undo_reindex(tmp_path / "Usable")
+    assert tree(tmp_path) == files
+
+
+def test_recordings_of_one_number_that_words_tell_apart_keep_one_number(tmp_path: Path) -> None:
+    files = ["call_000003_left.wav", "call_000003_right.wav", "call_000008_left.wav", "call_000008.txt"]
+    reindex_folder(make(tmp_path, {name: f"was {name}" for name in files}))
+    assert tree(tmp_path) == {
+        "call_000001_left.wav": "was call_000003_left.wav",
+        "call_000001_right.wav": "was call_000003_right.wav",
+        "call_000002.txt": "was call_000008.txt",
+        "call_000002_left.wav": "was call_000008_left.wav",
+    }
 
 
 def test_gaps_are_closed_for_each_name_and_files_beside_follow(tmp_path: Path) -> None:
@@ -175,6 +223,33 @@ def test_links_out_are_renamed_and_never_followed(tmp_path: Path) -> None:
 
 
 NUMBERS = st.lists(st.integers(0, 40), min_size=1, max_size=6, unique=True)
+WORDS = st.sampled_from(["", "-so-we", "_words_behind", "-1984"])
+
+
+@given(
+    items=st.lists(st.tuples(st.integers(0, 9), WORDS), min_size=1, unique=True),
+    mentioned=st.lists(st.tuples(st.integers(0, 9), WORDS), unique=True),
+)
+def test_no_recording_with_words_loses_its_name_or_its_text_to_another(
+    tmp_path_factory: pytest.TempPathFactory, items: list[tuple[int, str]], mentioned: list[tuple[int, str]]
+) -> None:
+    root = tmp_path_factory.mktemp("words") / "in"
+    files = {f"ann_{number:06d}{words}.wav": f"{number}{words}" for number, words in items}
+    texts = {f"ann_{number:06d}{words}.wav": f"{number}{words}" for number, words in mentioned} | files
+    before = tree(make(root, files | {"whisper.json": json.dumps(texts)}))
+    reindex_folder(root)
+    after = tree(root)
+    named = json.loads(after.pop("whisper.json"))
+    assert sorted(after.values()) == sorted(files.values())
+    assert sorted(named.values()) == sorted(texts.values())
+    assert {name: named[name] for name in after} == after
+    numbers = sorted({int(name[4:10]) for name in after})
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert reindex_folder(root).files == 0
+    if before != tree(root):
+        undo_reindex(root)
+    assert tree(root) == before
+    shutil.rmtree(root.parent)
 
 
 @given(

@@ -87,6 +87,24 @@ def test_a_folder_of_recordings_is_led_to_its_review_and_goes_on_after_a_restart
         assert "where should we go" in page.page.locator("#dialogue").inner_text()
 
 
+@needs_playwright
+def test_first_words_are_put_into_the_names_where_a_number_of_them_is_chosen(
+    browser: Any, recordings: Path
+) -> None:
+    with served(recordings) as server, visit(browser, server.address) as page:
+        page.wait("document.documentElement.dataset.ready === 'yes'")
+        page.page.fill("#split-words", "2")
+        page.page.select_option("#split-profile", "embedded")
+        page.page.select_option("#split-asr_model", "tiny.en")
+        page.page.get_by_role("button", name="Split", exact=True).click()
+        page.wait("document.querySelector('#status-split').className === 'done'")
+        assert (page.violations(), page.complaints) == ([], [])
+    assert {path.name for path in (recordings / "pieces/Usable").glob("*.wav")} == {
+        "talk_000001-so-tell.wav",
+        "talk_000002-so-tell.wav",
+    }
+
+
 def test_a_request_chooses_a_step_and_values_and_nothing_else(server: Server, recordings: Path) -> None:
     for body in (
         {"step": "push"},

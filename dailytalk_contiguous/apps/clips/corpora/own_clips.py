@@ -34,7 +34,8 @@ _PLAIN_NAMES = frozenset(
     {"audio", "chunk", "clip", "file", "output", "part", "recording", "segment", "utt", "wav"}
 )
 
-_NUMBERED = re.compile(r"(.+?)_\d{3,}(?:_.*)?", re.DOTALL)
+#: A numbered name: what it begins with, the number, and words that may follow.
+_NUMBERED = re.compile(r"(.+?)_\d{3,}(?:[-_].*)?", re.DOTALL)
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
