@@ -9,6 +9,7 @@ person finds a piece in a list of files.
 """
 
 import hashlib
+import logging
 import re
 import time
 import unicodedata
@@ -48,6 +49,8 @@ from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS, Transcribe
 from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, write_sound
 from dailytalk_contiguous.store.work_folder import REJECTS
+
+log = logging.getLogger(__name__)
 
 Measure = TypeVar("Measure")
 
@@ -141,11 +144,15 @@ class FirstWords:
                 "conversation_id": [row["conversation_id"]] * len(indices),
                 "channel": [MIX] * len(indices),  # of one side, short pieces share a window of the recogniser
             }
-            result = transcribe(batch)
+            result, problems = transcribe.attempt(batch)
+            for position, problem in problems.items():
+                piece = f"{row['conversation_id']}, piece {indices[position] + 1}"
+                log.warning("%s has no words in its name: %s", piece, problem.reason)
             for index, recognised in zip(indices, result["words"], strict=True):
-                words[index] = [word["word"] for word in recognised[: self.count]]
-            if transcribe.language == "auto":
-                transcribe = replace(transcribe, language=result["language"][0])
+                words[index] = [word["word"] for word in (recognised or [])[: self.count]]
+            detected = next(filter(None, result["language"]), None)
+            if transcribe.language == "auto" and detected:
+                transcribe = replace(transcribe, language=detected)
         return words
 
 
