@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -54,3 +55,15 @@ def test_commands_that_give_the_measures_are_there_with_their_options() -> None:
     for script, options in commands:
         code = (ROOT / script).read_text(encoding="utf-8")
         assert [option for option in re.findall(r"--[a-z-]+", options) if f'"{option}"' not in code] == [], script
+
+
+def test_python_that_cant_be_started_is_said_to_be_that(tmp_path: Path) -> None:
+    broken = tmp_path / "python3"
+    broken.write_text("#!/usr/bin/env no-such-shell\n", encoding="utf-8")
+    broken.chmod(0o755)
+    command = ["make", "install", f"PYTHON={broken}", f"VENV={tmp_path / 'venv'}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert f"{broken} can't be started" in done.stdout
+    assert "3.11" not in done.stdout
+    assert not (tmp_path / "venv").exists()
