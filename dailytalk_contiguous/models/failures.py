@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, lacks_memory
 from dailytalk_contiguous.core.interrupts import check_interrupt
 
@@ -67,7 +66,7 @@ def failure_text(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, DailytalkError | OSError | ImportError) or lacks_memory(error):
         return None
-    message = as_text(str(error))
+    message = str(error).encode("utf-8", "backslashreplace").decode()
     if any(word in message.lower() for word in _OF_GPU):
         return None
     return f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"

@@ -109,7 +109,7 @@ def tagged_lines(
 
 
 #: Raised whenever the files that a run leaves beside its shards change, so that the next run writes them again.
-OUTPUTS_VERSION = 4
+OUTPUTS_VERSION = 5
 
 
 def write_results(
