@@ -231,8 +231,26 @@ class Session:
             return {"kept": as_text(kept.name)}
 
     def discard_range(self, first: int, last: int) -> list[Json]:
-        """Discard the items with a number in their names from `first` to `last`, both included."""
-        return self.discard([name for name in self._listed if first <= number_in(name) <= last])
+        """Discard the items with a number in their names from `first` to `last`, both included.
+
+        Raises BadInput for a range that discards nothing.
+        """
+        if first > last:
+            raise BadInput(
+                f"the range ends at {last}, before it begins at {first}", "write the smaller number first"
+            )
+        numbers = {name: number_in(name) for name in self._listed}
+        known = sorted({number for number in numbers.values() if number >= 0})
+        if not known:
+            raise BadInput("no name here has a number", "discard items one by one")
+        names = [name for name, number in numbers.items() if first <= number <= last]
+        asked = f"the number {first}" if first == last else f"a number from {first} to {last}"
+        if not names:
+            raise BadInput(f"no name here has {asked}", f"the numbers here go from {known[0]} to {known[-1]}")
+        discarded = self.discard(names)
+        if not discarded:
+            raise BadInput(f"everything with {asked} is discarded already", "choose another range")
+        return discarded
 
     def restore(self, names: Sequence[str]) -> list[Json]:
         """Bring discarded items back, and return those that were."""
