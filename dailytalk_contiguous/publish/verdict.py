@@ -272,6 +272,17 @@ LIMITS: FindingLimits = {
     "unheard-emotion": 0.5,
 }
 
+#: Where the limits are from that are not those of bounds.
+LIMIT_SOURCES = {
+    "same-gaps": "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)",
+    "few-hours-of-voice": "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
+    "that this is enough",
+    "few-hours-of-language": "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
+    "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
+    "lost-hours": "a choice",
+    "unheard-emotion": "a choice",
+}
+
 
 def bounds_of(limits: FindingLimits) -> Iterator[Bound]:
     """The bounds of conversations, with these limits."""
@@ -445,8 +456,8 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
     within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
     if flat := [*within.index[within]]:
-        what = f"affect differs by less than its model can tell in {counted(len(flat), 'conversation')}, such as "
-        what += f"{flat[0]}: LOW and HIGH are thirds of nothing there"
+        what = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
+        what += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
         yield advice("flat-affect", ".", what, remedy, "note")
 
@@ -577,17 +588,22 @@ def _of_speakers(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 
 def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
-    """Hours that others needed for a voice in English, and for another language."""
+    """Fewer hours of a voice, or of a language except English, than fine-tunings are known to have worked with."""
     few = limits["few-hours-of-voice"] or 0.0
     for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
         if hours < few:
-            what = f"{hours:.2f} h with the voice {voice} (others needed {few:g} h for one in English)"
+            what = (
+                f"{hours:.2f} h with the voice {voice}, under {few:g} h: moshi-finetune's English example has 20 h"
+            )
             remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
             yield advice("few-hours-of-voice", ".", what, remedy, "note")
     few = limits["few-hours-of-language"] or 0.0
     for language, hours in sorted(figures.hours_of(tables, "language").items()):
         if language != "en" and hours < few:
-            what = f"{hours:.2f} h of {language} (others needed {few:g} h and more for a new language)"
+            what = (
+                f"{hours:.2f} h of {language}, under {few:g} h: J-Moshi learnt Japanese from 344 h of dialogues, "
+            )
+            what += "after pretraining on 69,000 h"
             remedy = "add recordings, or start from a model that speaks it"
             yield advice("few-hours-of-language", ".", what, remedy, "note")
 

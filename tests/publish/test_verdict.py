@@ -99,7 +99,7 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
 
     rows = [rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")]
     (flat,) = [finding for finding in all_findings(tables_from(rows)) if finding.kind == "flat-affect"]
-    assert "in 1 conversation, such as flat: LOW and HIGH" in flat.what
+    assert "in 1 conversation, such as flat: LOW, MID and HIGH" in flat.what
 
 
 def test_hours_are_held_against_what_others_needed():
