@@ -130,7 +130,8 @@ BOUNDS = (
         "telephone",
         "bandwidth",
         "have a side that ends below {}, as a telephone does",
-        "keep them only if the model is to hear telephones",
+        "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none to "
+        "dailytalk check and report",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         low=6500.0,
     ),

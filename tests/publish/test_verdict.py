@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
-from command import EMBEDDED
+from command import EMBEDDED, Command
 from huggingface_hub import hf_hub_download
 from reports import write_report
 from rich_conversations import rich_row
@@ -224,6 +224,19 @@ def changed(**changes):
 
 def shortened(ratio):
     return [one | {"source_end": one["start"] + (one["end"] - one["start"]) / ratio} for one in changed()]
+
+
+def test_telephone_data_is_said_to_be_good_with_the_limit_that_the_finding_names(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    work = write_dataset(tmp_path / "work", [talk(name, sides=sides(bandwidth_hz=3600.0)) for name in "ab"])
+    judged = dailytalk("check", work)
+    assert judged.out.splitlines()[-1].startswith(
+        "doubtful: 2 of 2 conversations have a side that ends below 6.5 kHz"
+    )
+    option = re.search(r"--limit (\S+)", judged.out)
+    assert option is not None
+    assert dailytalk("check", work, "--limit", option[1]).out.splitlines()[-2].startswith("good")
 
 
 ALONE = [one for one in changed() if one["channel"] == "left"]
