@@ -108,7 +108,7 @@ _SIZES = ("conversations", "files", "utterances", "words", "hours")
 def _size(name: str, value: Any) -> str:
     """A size in words; of one for each set, their sum and the sizes of the sets: `4 files (train 3, eval 1)`."""
     if not isinstance(value, dict):
-        return f"{_figure(name, value)} {name}"
+        return f"{_figure(name, value)} {name.removesuffix('s') if value == 1 else name}"
     return f"{_figure(name, sum(value.values()))} {name} ({_figure(name, value)})"
 
 

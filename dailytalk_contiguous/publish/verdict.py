@@ -104,7 +104,7 @@ BOUNDS = (
     Bound(
         "unheard-words",
         "unheard_words",
-        "have over {} of their words where nothing is heard",
+        "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
         high=0.05,
@@ -121,7 +121,7 @@ BOUNDS = (
     Bound(
         "without-text",
         "without_text",
-        "have no text for over {} of their speech",
+        "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
         high=0.2,
@@ -485,6 +485,10 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         yield advice("recognised-times", ".", what, remedy, "note")
 
 
+#: The verbs of bounds' clauses, where they are about one conversation.
+_OF_ONE = {"have": "has", "begin": "begins"}
+
+
 def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> Iterator[Finding]:
     """The findings of what is beyond a bound."""
     for bound in bounds_of(limits):
@@ -507,6 +511,9 @@ def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> I
         )
         name, way = worst["conversation_id"].iloc[0], "up to" if bound.low is None else "down to"
         clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
+        if len(beyond) == 1:
+            verb, _, rest = clause.partition(" ")
+            clause = f"{_OF_ONE[verb]} {rest}"
         furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
         what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
         severity = bound.severity

@@ -246,7 +246,7 @@ LOST = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds
 #: What is planted, the kind that finds it, what it says of the data, and a part of the sentence.
 PLANTED = [
     ({"utterances": changed(confidence=0.5)}, "low-confidence", "bad", "less than 0.6 sure, down to 0.50 in a"),
-    ({"sides": sides(unheard_words=2)}, "unheard-words", "bad", "over 5 % of their words where nothing is heard"),
+    ({"sides": sides(unheard_words=2)}, "unheard-words", "bad", "over 5 % of the words where nothing is heard"),
     ({"sides": sides(bandwidth_hz=3600.0)}, "telephone", "doubtful", "ends below 6.5 kHz, as a telephone does"),
     (
         {"sides": sides(level_dbfs=-32.5)},
