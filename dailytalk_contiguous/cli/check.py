@@ -1,5 +1,6 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -10,7 +11,7 @@ from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
-from dailytalk_contiguous.core.wording import counted, three_digits
+from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.checking import check_folder as run_check
 from dailytalk_contiguous.publish.checking import check_version
 from dailytalk_contiguous.publish.findings import FindingLimits
@@ -117,3 +118,13 @@ def _figure(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {_figure(name, part)}" for key, part in value.items())
     return three_digits(value) if name.startswith("hours") and is_number(value) else str(value)
+
+
+def three_digits(value: float) -> str:
+    """A figure with three digits, and all digits before its point.
+
+    >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
+    ('0.119', '0.0000200', '12.3', '1,234')
+    """
+    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{n_decimals}f}"

@@ -1,6 +1,5 @@
 """Words for people that every room needs: a number with its noun, a length, a kind of reason, a portable name."""
 
-import math
 import re
 
 #: A measure beside its limit, as in `7.2 dB (at least 10.0 dB)`: the limit, the same for all, makes the kind.
@@ -41,16 +40,6 @@ def length_text(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
-
-
-def three_digits(value: float) -> str:
-    """A figure with three digits, and all digits before its point.
-
-    >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
-    ('0.119', '0.0000200', '12.3', '1,234')
-    """
-    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return f"{value:,.{n_decimals}f}"
 
 
 def money(dollars: float) -> str:
