@@ -21,12 +21,17 @@ endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo workbench tokens converse hub test test-bare test-programs test-nightly test-mutants check audit format install clean
+.PHONY: demo pictures workbench tokens converse hub test test-bare test-programs test-nightly test-mutants check audit format install clean
 
 demo: install
 	$(BIN)/dailytalk demo examples/conversations --out $(DEMO_OUT) --source-licence CC0-1.0
 	$(BIN)/dailytalk check $(DEMO_OUT)-moshi
 	$(BIN)/python benchmarks/real.py --built $(DEMO_OUT)
+
+# All pictures of docs, from the demo of today, and what they say, which a test compares with the pages.
+pictures: demo
+	$(BIN)/dailytalk retime $(DEMO_OUT) --out $(DEMO_OUT)-retimed --variants 2
+	$(BIN)/python docs/pictures.py $(DEMO_OUT) docs $(DEMO_OUT)-retimed
 
 # A reading by one speaker, cut, transcribed, and opened in the browser; serves until Ctrl-C.
 workbench: install

@@ -11,7 +11,7 @@ from typer import Context
 
 from dailytalk_contiguous.cli.main import COMMANDS, LISTED, command_of
 from dailytalk_contiguous.cli.terminal import Panel
-from dailytalk_contiguous.publish.verdict import BOUNDS, LIMITS
+from dailytalk_contiguous.publish.verdict import BOUNDS, LIMIT_SOURCES, LIMITS
 
 PAGE = Path(__file__).parents[1] / "docs" / "options.md"
 
@@ -56,10 +56,10 @@ def limits() -> str:
     lines += ["| finding | of | limit | source |", "|---|---|---|---|"]
     bounds = {bound.name: bound for bound in BOUNDS}
     for name, limit in LIMITS.items():
-        of, source = (
-            (bounds[name].figure, bounds[name].source) if name in bounds else ("all", "see `publish.verdict`")
-        )
-        lines.append(f"| `{name}` | `{of}` | {limit:g} | {source} |")
+        measure, source = "all", LIMIT_SOURCES.get(name, "")
+        if name in bounds:
+            measure, source = bounds[name].figure, bounds[name].source
+        lines.append(f"| `{name}` | `{measure}` | {limit:g} | {source} |")
     return "\n".join(lines) + "\n"
 
 

@@ -36,7 +36,9 @@ from command_settings import add_settings
 
 from dailytalk_contiguous import DailytalkError
 from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS
-from dailytalk_contiguous.cli.terminal import guarded
+from dailytalk_contiguous.cli.terminal import guarded, show_outcome
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code
 from dailytalk_contiguous.core.timeline import MODES
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.outputs import wav_path
@@ -44,7 +46,7 @@ from dailytalk_contiguous.run.run import RunOptions, run
 from dailytalk_contiguous.run.speaking import SpeakSpec, SynthesisInput, read_synthesis_input
 from dailytalk_contiguous.store.files import write_bytes, write_text
 from dailytalk_contiguous.store.owned_folder import made_from
-from dailytalk_contiguous.store.work_folder import AUDIO, BESIDE, SHIFTED
+from dailytalk_contiguous.store.work_folder import AUDIO, BESIDE, REJECTS, SHIFTED, rejects_in
 
 #: Folder in `--output-dir` that holds what a later run goes on from.
 WORK = BESIDE[0]
@@ -89,7 +91,9 @@ def main() -> int:
         **{name: value for name, value in vars(chosen).items() if name in SPEAK_SETTINGS},
     )
     folder: Path = chosen.output_dir
-    script = read_synthesis_input(folder, chosen.transcript, folder)
+    script = read_synthesis_input(
+        folder, chosen.transcript, folder, remedy="put it there: recordings are read from --output-dir"
+    )
     refuse_others(script, folder)
     outcome = run(
         SpeakSpec(script, folder / WORK, stages, {"command": "generate_tts.py"}),
@@ -97,10 +101,11 @@ def main() -> int:
     )
     hand_out(script, folder, chosen.output_transcript or folder / SHIFTED)
     counts = outcome.counts
-    print(f"{counts.get('spoken', 0)} utterances of {counts.get('conversations', 0)} conversations resynthesised")
-    if counts["rejects"]:
-        print(f"{counts['rejects']} rejected: {folder / WORK / 'rejects.jsonl'}", file=sys.stderr)
-    return 1 if not counts.get("conversations") else 3 if counts["rejects"] else 0
+    n_conversations, n_rejects = counts.get("conversations", 0), counts["rejects"]
+    headline = f"{counts.get('spoken', 0)} utterances of {n_conversations} conversations resynthesised"
+    rejected = Rejected(f"{n_rejects:,}", rejects_in(folder / WORK), f"in {as_text(folder / WORK / REJECTS)}")
+    code = exit_code(n_conversations, n_rejects)
+    return show_outcome(Outcome(None, headline, code, rejected=(rejected,) if n_rejects else ()))
 
 
 def results(script: SynthesisInput, folder: Path) -> list[tuple[Path, Path]]:

@@ -1,10 +1,10 @@
 """Draw a conversation as README shows it: as it was recorded, and below it as it was rebuilt.
 
-`make demo`, then `python docs/picture.py out/demo examples/conversations/bicycle_repair.flac
-docs/conversation.png`. With a folder of variants (`dailytalk retime`) after these, it is the conversation as it
-was rebuilt, and two variants of it: `docs/retimed.png`. All have one axis of time. Speech of each side has its
-colour, and time in which both speak is dark; over the left side are its style tags, where they fit. The ground is
-white, so that it is legible in dark mode, too, and its lettering is large enough for 400 px.
+`docs/pictures.py` draws that of the demo; `python docs/picture.py WORK RECORDING OUT.png` draws any other. With a
+folder of variants (`dailytalk retime`) after these, it is the conversation as it was rebuilt, and two variants of
+it. All have one axis of time. Speech of each side has its colour, and time in which both speak is dark; over the
+left side are its style tags, where they fit. The ground is white, so that it is legible in dark mode, too, and its
+lettering is large enough for 400 px.
 """
 
 import io
@@ -34,8 +34,8 @@ SIZE, DPI = (6.0, 3.9), 200
 #: Heights of the middles of both sides, and of a waveform.
 MIDDLES, HALF = {"left": 1.0, "right": 0.0}, 0.42
 
-#: Seconds that a letter of a tag takes.
-LETTER = 0.3
+#: Seconds between two tags.
+BETWEEN_TAGS = 0.3
 
 
 def envelope(channel: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -61,9 +61,9 @@ def draw(axes: Axes, samples: Samples, utterances: Sequence[Mapping[str, Any]], 
         for _, other_start, other_end in (turn for turn in turns if turn[0] == "right"):
             if (first := max(start, other_start)) < (last := min(end, other_end)):
                 axes.fill_between((first, last), 0.44, 0.56, color=INK, linewidth=0)
+    axes.set(xlim=(0, SECONDS), ylim=(-0.5, 1.78 if not edge else 1.5))
     if not edge:
         tags(axes, [turn for turn in utterances if turn["channel"] == "left" and turn["tag"]])
-    axes.set(xlim=(0, SECONDS), ylim=(-0.5, 1.78 if not edge else 1.5))
     axes.set_yticks(list(MIDDLES.values()), list(MIDDLES))
     for label, channel in zip(axes.get_yticklabels(), MIDDLES, strict=True):
         label.set_color(COLOURS[channel])
@@ -80,16 +80,23 @@ def tags(axes: Axes, turns: Sequence[Mapping[str, Any]]) -> None:
     """The tags of turns at their starts; one that would cover the one before it is left out."""
     free = 0.0
     for turn in turns:
-        end = turn["start"] + LETTER * (len(turn["tag"]) + 2)
-        if turn["start"] >= free and end < SECONDS:
-            axes.text(turn["start"], 1.48, f"({turn['tag']})", color=COLOURS["left"], style="italic", fontsize=9.5)
-            free = end
+        tag = axes.text(
+            turn["start"], 1.48, f"({turn['tag']})", color=COLOURS["left"], style="italic", fontsize=9.5
+        )
+        end = tag.get_window_extent().transformed(axes.transData.inverted()).x1
+        if turn["start"] < free or end > SECONDS:
+            tag.remove()
+        else:
+            free = end + BETWEEN_TAGS
 
 
-def main(work: str, recording: str, out: str, retimed: str = "") -> None:
-    """Draw the conversation of a recording that a work folder holds, or that and its variants in another."""
-    name = Path(recording).stem
-    recorded = read_at({"bytes": Path(recording).read_bytes(), "path": None}, RATE, 0.0, SECONDS)
+def draw_conversation(work: str, recording: Path, out: Path, retimed: str = "") -> dict[str, list[str]]:
+    """Draw the conversation of a recording that a work folder holds, or that and its variants in another.
+
+    Returns the texts in the picture: `labels`, which are the same for all data, and the tags as `texts`.
+    """
+    name = recording.stem
+    recorded = read_at({"bytes": recording.read_bytes(), "path": None}, RATE, 0.0, SECONDS)
     (rebuilt, utterances), *_ = strips_of(work, name)
     if retimed:
         variants = strips_of(retimed, f"{name}.retimed-1", f"{name}.retimed-2")
@@ -113,6 +120,10 @@ def main(work: str, recording: str, out: str, retimed: str = "") -> None:
     figure.savefig(file, format="png", dpi=DPI)
     # A palette, since the picture has eight colours and their blends: half the bytes.
     Image.open(file).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
+    labels = [axes[-1].get_xlabel()]
+    for each in axes:
+        labels += [each.get_title(loc="left"), *(label.get_text() for label in each.get_yticklabels())]
+    return {"labels": labels, "texts": [text.get_text() for each in axes for text in each.texts]}
 
 
 def strips_of(folder: str, *names: str) -> list[tuple[Samples, list[Mapping[str, Any]]]]:
@@ -126,4 +137,4 @@ def strips_of(folder: str, *names: str) -> list[tuple[Samples, list[Mapping[str,
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    draw_conversation(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

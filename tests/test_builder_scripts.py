@@ -113,6 +113,20 @@ def test_each_row_has_a_tag_that_follows_from_the_buckets_beside_it(
         assert line["rule"].startswith(f"seed grid: {cell}")
 
 
+def test_a_recording_that_is_missing_is_named_on_the_screen_with_what_helps(
+    tmp_path: Path, generate_tts: BuilderScript
+) -> None:
+    calls, transcript = recordings_and_transcript(tmp_path)
+    aside = (calls / "second.wav").rename(tmp_path / "second.wav")
+    done = generate_tts("--transcript", transcript, "--output-dir", calls)
+    assert done.code == 3
+    assert "its recording 'second.wav' is not in" in done.out
+    assert "recordings are read from --output-dir" in done.out
+    assert "--recordings" not in done.out + done.err
+    aside.rename(calls / "second.wav")
+    assert generate_tts("--transcript", transcript, "--output-dir", calls).code == 0
+
+
 def test_transcript_that_was_edited_is_not_written_over(tmp_path: Path, process_all: BuilderScript) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=4.0))
     process_all(*arguments(tmp_path))

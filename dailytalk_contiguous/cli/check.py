@@ -1,11 +1,13 @@
 """`dailytalk check`, and the limits by which it and `dailytalk report` judge."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps, verbose
+from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, to_run
 from dailytalk_contiguous.core.settings import one_of
@@ -73,13 +75,14 @@ def check(
         )
     size: Any = facts.get("conversations", facts.get("files", 0))
     verdict = verdict_of(findings, sum(size.values()) if isinstance(size, dict) else int(size))
-    details = [f"{facts['kind']}: {', '.join(f'{facts[name]} {name}' for name in _SIZES if name in facts)}"]
+    sizes = [_size(name, facts[name]) for name in _SIZES if name in facts]
+    details = [f"{facts['kind']}: {', '.join(sizes)}"]
     others = [
         (fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in facts.get("measures", ())
     ]
     beside = [Figures(("measure", "side", "here", "is", "there", "corpus"), others)] if others else []
     if verbose():
-        details = [f"{name} {value}" for name, value in facts.items() if name != "measures"]
+        details = [f"{name} {_figure(name, value)}" for name, value in facts.items() if name != "measures"]
     findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
     for finding in findings_shown:
         level = "error" if finding.level == "error" else finding.severity
@@ -101,3 +104,27 @@ def check(
 
 
 _SIZES = ("conversations", "files", "utterances", "words", "hours")
+
+
+def _size(name: str, value: Any) -> str:
+    """A size in words; of one for each set, their sum and the sizes of the sets: `4 files (train 3, eval 1)`."""
+    if not isinstance(value, dict):
+        return f"{_figure(name, value)} {name.removesuffix('s') if value == 1 else name}"
+    return f"{_figure(name, sum(value.values()))} {name} ({_figure(name, value)})"
+
+
+def _figure(name: str, value: Any) -> str:
+    """A fact in words: hours have three digits, and what is counted for each of several has their names."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_figure(name, part)}" for key, part in value.items())
+    return three_digits(value) if name.startswith("hours") and is_number(value) else str(value)
+
+
+def three_digits(value: float) -> str:
+    """A figure with three digits, and all digits before its point.
+
+    >>> three_digits(0.1189311), three_digits(0.00002), three_digits(12.34567), three_digits(1234.5)
+    ('0.119', '0.0000200', '12.3', '1,234')
+    """
+    n_decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{n_decimals}f}"

@@ -79,7 +79,7 @@ def export(
     about = partial(readme, out.absolute().name, run=run, defaults=default_settings())
     done = write_export(selection.rows, out, layout, sides=selection.sides, readme=about, **settings)
     parts = [f"{counted(n, layout.unit)} of {side}" for side, n in done.files.items()]
-    parts += [] if done.disjoint else ["some of the same speakers on both sides"]
+    parts += [] if done.disjoint else ["some speakers are in both sets"]
     parts += [f"the {count} of {name} left out" for name, count in selection.left_out.items()]
     check_it = to_run("check", out, *(("--format", format) if is_own_file(format) else ()))
     return Outcome(

@@ -83,7 +83,9 @@ def speak(
     if voice and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = recordings_of(recordings, tagged)
-    script = speaking.read_synthesis_input(tagged, recordings=recordings, shard_seconds=60 * shard_minutes)
+    script = speaking.read_synthesis_input(
+        tagged, recordings=recordings, shard_seconds=60 * shard_minutes, remedy=FIND_RECORDING
+    )
     run_options = RunOptions(
         workers or 0, prune=prune, force=force, runner=runner, address=address, work=work, inputs=mirrors
     )
@@ -96,6 +98,13 @@ def speak(
     show.write_readme(work.folder, (out or folder).absolute().name, done.run.done)
     work.settle(OF_SPEAK)
     return speak_outcome(done, work.folder)
+
+
+#: What to do about a recording that is gone.
+FIND_RECORDING = (
+    "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
+    "dailytalk tag again where it is"
+)
 
 
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:

@@ -43,7 +43,7 @@ def _line(run: Run, at: datetime) -> str:
         run.progress(at),
         f"{run.rejects:,} rejected" if run.rejects else "",
         f"last event {length_text(run.age(at))} ago",
-        run.reason,
+        run.reason if run.reason != run.state else "",
     ]
     shard = "/".join(map(str, run.shard))
     where = f"{run.kind} {shard} on {run.host}, process {run.pid}"

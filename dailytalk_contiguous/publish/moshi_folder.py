@@ -169,8 +169,8 @@ data:
 {trainer.model}
 # The length near the README's {trainer.window} that pads these files least: padding is not learned from.
 duration_sec: {duration_sec}
-# {trainer.batch}, or as many windows as the smaller side has: from fewer the trainer makes no batch at all.
-# On N GPUs each side needs N times as many windows.
+# {trainer.batch}, or as many windows as the smaller set has, training or evaluation: a set with fewer windows
+# than this gives the trainer no batch at all. On N GPUs both sets need N times as many.
 batch_size: {batch_size}
 max_steps: {trainer.steps}
 gradient_checkpointing: true

@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from dailytalk_contiguous.core import figures, licensing, scorecard
 from dailytalk_contiguous.core.turns import TURN_MEASURES
@@ -87,6 +87,15 @@ def escaped(value: object) -> Markup:
     return Markup(_SYNTAX.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
+def with_code(value: object) -> Markup:
+    """Return a text as HTML in which options of a command line are code, which breaks over no line.
+
+    >>> with_code("tag with --rules careful")
+    Markup('tag with <code>--rules</code> careful')
+    """
+    return Markup(re.sub(r"(?<![\w-])--[a-z][a-z-]*", r"<code>\g<0></code>", str(escape(str(value)))))
+
+
 def asset(name: str, package: str = __package__) -> Markup:
     """Return the text of a file beside the templates, to be put into one as it is."""
     return Markup(files(package).joinpath("assets", name).read_text(encoding="utf-8"))
@@ -107,6 +116,7 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
         finalize=escaped if markdown else None,
     )
     made.filters |= {
+        "code": with_code,
         "counted": counted,
         "digest": lambda script: base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "lasting": length_text,

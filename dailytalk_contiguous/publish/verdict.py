@@ -104,7 +104,7 @@ BOUNDS = (
     Bound(
         "unheard-words",
         "unheard_words",
-        "have over {} of their words where nothing is heard",
+        "have over {} of the words where nothing is heard",
         "transcribe them again, or give transcripts whose times are better",
         "a choice: a single one is mostly mumbled or made up, more are timed wrong altogether",
         high=0.05,
@@ -121,7 +121,7 @@ BOUNDS = (
     Bound(
         "without-text",
         "without_text",
-        "have no text for over {} of their speech",
+        "have no text for over {} of the speech",
         "transcribe them with a better recogniser, or leave them out",
         "a choice: a model is trained on speech that it has no words for",
         high=0.2,
@@ -130,7 +130,8 @@ BOUNDS = (
         "telephone",
         "bandwidth",
         "have a side that ends below {}, as a telephone does",
-        "keep them only if the model is to hear telephones",
+        "leave them out, or, for a model that is to hear telephones, pass --limit telephone=none to "
+        "dailytalk check and report",
         "telephone speech ends at 3.4 to 4 kHz, what was recorded at 16 kHz at 7 to 8",
         low=6500.0,
     ),
@@ -270,6 +271,17 @@ LIMITS: FindingLimits = {
     "few-hours-of-language": 400.0,
     "lost-hours": 0.1,
     "unheard-emotion": 0.5,
+}
+
+#: Where the limits are from that are not those of bounds.
+LIMIT_SOURCES = {
+    "same-gaps": "a choice; in three corpora 70 to 82 % of the gaps spread up to 0.5 s (Heldner & Edlund 2010)",
+    "few-hours-of-voice": "the English example of moshi-finetune, DailyTalkContiguous, has 20 h; its authors say "
+    "that this is enough",
+    "few-hours-of-language": "a choice above the 344 h of Japanese dialogues on which J-Moshi was fine-tuned, "
+    "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
+    "lost-hours": "a choice",
+    "unheard-emotion": "a choice",
 }
 
 
@@ -446,8 +458,8 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
     within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
     if flat := [*within.index[within]]:
-        what = f"affect differs by less than its model can tell in {counted(len(flat), 'conversation')}, such as "
-        what += f"{flat[0]}: LOW and HIGH are thirds of nothing there"
+        what = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
+        what += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
         yield advice("flat-affect", ".", what, remedy, "note")
 
@@ -474,6 +486,10 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         yield advice("recognised-times", ".", what, remedy, "note")
 
 
+#: The verbs of bounds' clauses, where they are about one conversation.
+_OF_ONE = {"have": "has", "begin": "begins"}
+
+
 def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> Iterator[Finding]:
     """The findings of what is beyond a bound."""
     for bound in bounds_of(limits):
@@ -496,6 +512,9 @@ def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> I
         )
         name, way = worst["conversation_id"].iloc[0], "up to" if bound.low is None else "down to"
         clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
+        if len(beyond) == 1:
+            verb, _, rest = clause.partition(" ")
+            clause = f"{_OF_ONE[verb]} {rest}"
         furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
         what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
         severity = bound.severity
@@ -584,17 +603,22 @@ def _of_speakers(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 
 
 def _of_hours(tables: Tables, rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
-    """Hours that others needed for a voice in English, and for another language."""
+    """Fewer hours of a voice, or of a language except English, than fine-tunings are known to have worked with."""
     few = limits["few-hours-of-voice"] or 0.0
     for voice, hours in sorted(figures.hours_of(tables, "voices").items()):
         if hours < few:
-            what = f"{hours:.2f} h with the voice {voice} (others needed {few:g} h for one in English)"
+            what = (
+                f"{hours:.2f} h with the voice {voice}, under {few:g} h: moshi-finetune's English example has 20 h"
+            )
             remedy = "talk more with it" if rows["talk"].all() else "re-voice more conversations with it"
             yield advice("few-hours-of-voice", ".", what, remedy, "note")
     few = limits["few-hours-of-language"] or 0.0
     for language, hours in sorted(figures.hours_of(tables, "language").items()):
         if language != "en" and hours < few:
-            what = f"{hours:.2f} h of {language} (others needed {few:g} h and more for a new language)"
+            what = (
+                f"{hours:.2f} h of {language}, under {few:g} h: J-Moshi learnt Japanese from 344 h of dialogues, "
+            )
+            what += "after pretraining on 69,000 h"
             remedy = "add recordings, or start from a model that speaks it"
             yield advice("few-hours-of-language", ".", what, remedy, "note")
 

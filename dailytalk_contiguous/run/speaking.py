@@ -23,7 +23,7 @@ from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss, speak_stage_of
 from dailytalk_contiguous.shards import compress_row, expand_row, group
-from dailytalk_contiguous.sources.transcribed import transcribed
+from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import script_row
@@ -65,8 +65,16 @@ def read_synthesis_input(
     transcript: Path | None = None,
     recordings: Path | None = None,
     shard_seconds: float = 600.0,
+    remedy: str = PUT_BACK,
 ) -> SynthesisInput:
     """Read the transcript of a work folder, or another one.
+
+    Args:
+        folder: the work folder, with the shards that `tag` wrote, if there are any.
+        transcript: another one than that of the folder.
+        recordings: the folder in which recordings are that are not where they were tagged.
+        shard_seconds: of audio in a shard.
+        remedy: what to do about a recording that is gone.
 
     Raises DailytalkError if it is empty.
     """
@@ -74,7 +82,8 @@ def read_synthesis_input(
     path = transcript or inside(folder, work_folder.TRANSCRIPT)
     run = (work_folder.read_run(folder) or {}) if transcript is None else {}
     fields = published(run.get("fields") or (), work_folder.RUN)
-    conversations = transcribed(path, folder / work_folder.TAGGED, recordings, rejects, (*FIELDS, *fields))
+    tagged = folder / work_folder.TAGGED
+    conversations = transcribed(path, tagged, recordings, rejects, (*FIELDS, *fields), remedy)
     rows: list[Row] = [compress_row(row) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")

@@ -76,6 +76,9 @@ BASE = (
 
 TAG_AGAIN = "run dailytalk tag again"
 
+#: What to do about a recording that is gone, where no option names another folder of recordings.
+PUT_BACK = "put it back, or run dailytalk tag again where it is"
+
 
 class _Sound(TypedDict, total=False):
     path: str | None
@@ -137,11 +140,11 @@ def refuse_outside(name: str) -> None:
         raise ValueError(f"{name!r} leads out of the folder")
 
 
-def at_hand(base: Row, recordings: Path | None) -> Row:
+def at_hand(base: Row, recordings: Path | None, remedy: str = PUT_BACK) -> Row:
     """The row of a shard with the present path of its recording: the tagged one, or one in the folder of
     recordings.
 
-    Raises BadInput if it is in neither place, can't be read, or is not the one that was tagged.
+    Raises BadInput if it is in neither place (with this remedy), can't be read, or is not the one that was tagged.
     """
     tagged_uri = (base.get("audio") or {}).get("path") or ""
     tagged = from_uri(tagged_uri)
@@ -158,11 +161,7 @@ def at_hand(base: Row, recordings: Path | None) -> Row:
             if _identity(path) == base.get("audio_identity"):
                 return base | {"audio": {"bytes": None, "path": to_uri(path.absolute())}}
     if not present:
-        raise BadInput(
-            f"its recording {tagged_uri!r} is gone",
-            "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
-            "dailytalk tag again where it is",
-        )
+        raise BadInput(f"its recording {tagged_uri!r} is gone", remedy)
     raise BadInput(
         f"the recording {to_uri(present[0].absolute())!r} is not the one that was tagged",
         "run dailytalk tag again, or put the old recording back",
@@ -180,15 +179,15 @@ def some_gone(tagged: Path) -> bool:
     return not all(from_uri(uri).is_file() for uri in uris)  # "" is the folder that we are in, and no file
 
 
-def from_recording(line: Mapping[str, object], recordings: Path | None) -> Row:
-    """The row that a shard would have, for a transcript without shards. Raises BadInput."""
+def from_recording(line: Mapping[str, object], recordings: Path | None, remedy: str = PUT_BACK) -> Row:
+    """The row that a shard would have, for a transcript without shards.
+
+    Raises BadInput, with this remedy if the recording is not in its folder.
+    """
     audio_file = str(line["audio_file"])
     path = _lying_at(inside(recordings or Path(), audio_file))
     if not path.is_file():
-        raise BadInput(
-            f"its recording {audio_file!r} is not in {str(recordings or Path())!r}",
-            "name the folder of recordings with --recordings",
-        )
+        raise BadInput(f"its recording {audio_file!r} is not in {str(recordings or Path())!r}", remedy)
     audio = {"bytes": None, "path": to_uri(path.absolute())}
     info = read_header(audio)
     return {
@@ -256,6 +255,7 @@ def transcribed(
     recordings: Path | None,
     rejects: list[Reject],
     fields: Sequence[Field] = FIELDS,
+    remedy: str = PUT_BACK,
 ) -> Iterator[Row]:
     """Yield a row of `script_row` for each conversation, in order; unusable ones go to `rejects`.
 
@@ -268,6 +268,7 @@ def transcribed(
         recordings: the folder of recordings, for a transcript without shards.
         rejects: filled on the way.
         fields: those of a line.
+        remedy: what to do about a recording that is gone.
 
     Raises DailytalkError if there is no transcript.
     """
@@ -292,7 +293,10 @@ def transcribed(
             rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
             continue
         try:
-            base = at_hand(expand_row(row), recordings) if row else from_recording(lines[0], recordings)
+            if row:
+                base = at_hand(expand_row(row), recordings, remedy)
+            else:
+                base = from_recording(lines[0], recordings, remedy)
             yield _row(name, lines, base, rejects, fields)
         except BadInput as error:
             rejects.append(Reject(name, "transcript", error.reason, error.remedy))

@@ -1,10 +1,22 @@
-"""`dailytalk demo`: without an argument, the whole chain and its page."""
+"""`dailytalk demo`: without an argument, the whole chain and its page, which the pictures of docs show."""
 
+import hashlib
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from command import Command
+from audio_files import ROOT
+from browser import needs_playwright
+from command import PROGRAM, Command
+
+DOCS = ROOT / "docs"
+
+#: By the name of each picture of docs, what it says.
+PICTURES: dict[str, Any] = json.loads((DOCS / "pictures.json").read_text(encoding="utf-8"))
 
 
 def test_demo_builds_checks_exports_and_reports_half_a_minute(
@@ -28,3 +40,50 @@ def test_demo_takes_recordings_of_ones_own_and_says_what_failed(dailytalk: Comma
     done = dailytalk("demo", tmp_path / "empty", "--out", tmp_path / "out")
     assert done.code == 1
     assert "there are no recordings in" in done.err
+
+
+# The pictures of docs.
+
+
+def run(folder: Path, *command: Any) -> None:
+    subprocess.run([*map(str, command)], check=True, cwd=folder, stdout=subprocess.DEVNULL)
+
+
+def pictures_of(folder: Path, *retimed: str) -> dict[str, Any]:
+    """What the pictures of the work folder `demo` in a folder say, made as `make pictures` does."""
+    (folder / "docs").mkdir()
+    run(folder, sys.executable, DOCS / "pictures.py", "demo", "docs", *retimed)
+    made: dict[str, Any] = json.loads((folder / "docs/pictures.json").read_text(encoding="utf-8"))
+    return made
+
+
+def test_every_picture_of_docs_was_made_with_the_note_on_what_it_says() -> None:
+    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    shown = {
+        name for page in pages for name in re.findall(r"\]\((?:docs/)?([\w-]+\.png)\)", page.read_text("utf-8"))
+    }
+    assert shown == {path.name for path in DOCS.glob("*.png")} == {*PICTURES}
+    made = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in DOCS.glob("*.png")}
+    assert made == {name: note["sha256"] for name, note in PICTURES.items()}
+
+
+@needs_playwright
+def test_labels_in_the_pictures_of_docs_are_those_of_the_pages(tmp_path: Path) -> None:
+    run(tmp_path, *PROGRAM, "demo")  # half a minute of the demo in the pictures: only its data are others
+    for name, made in pictures_of(tmp_path).items():
+        assert made["labels"] == PICTURES[name]["labels"], f"{name} is older than its page: make pictures"
+
+
+@needs_playwright
+@pytest.mark.nightly
+def test_pictures_of_docs_say_what_the_pages_say(tmp_path: Path) -> None:
+    source = ROOT / "examples/conversations"
+    run(tmp_path, *PROGRAM, "demo", source, "--source-licence", "CC0-1.0")
+    run(tmp_path, *PROGRAM, "retime", "demo", "--out", "retimed", "--variants", 2)
+    made = pictures_of(tmp_path, "retimed")
+
+    def said(notes: dict[str, Any]) -> dict[str, list[str]]:
+        """Texts without their figures, of which the last digits differ between processors."""
+        return {name: [re.sub(r"\d[\d.:]*", "#", text) for text in note["texts"]] for name, note in notes.items()}
+
+    assert said(made) == said(PICTURES)

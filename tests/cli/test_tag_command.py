@@ -259,6 +259,7 @@ def test_run_that_was_stopped_goes_on_where_it_was_and_ends_the_same(
         told = err.splitlines()
         assert told[-1] == "dailytalk: stopped. What is finished is kept; run the same command again to go on."
         assert [" of 4 shards" in line for line in told[:-1]] == [True, True]
+        assert dailytalk("status", tmp_path / "out").out.splitlines()[0].count("stopped") == 1
     assert not (tmp_path / "out/transcript.jsonl").exists()
     loaded = load_dataset(
         "parquet", data_dir=str(tmp_path / "out/tagged"), split="train", cache_dir=str(tmp_path / "cache")

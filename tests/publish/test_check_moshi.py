@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 from built_conversations import LINES, built_row, stereo
+from command import Command
 from finished_corpora import clip_row, corpus_folder
 
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -55,6 +56,12 @@ def kinds(folder: Path, level: str = "error") -> list[str]:
     findings, _ = check_folder(folder)
     assert all(finding.what and finding.remedy and finding.file for finding in findings)
     return [one.kind for one in findings if one.level == level and one.kind not in HOURS]
+
+
+def test_sizes_are_told_for_each_set_and_hours_with_three_digits(data: Path, dailytalk: Command) -> None:
+    first = dailytalk("check", data).out.splitlines()[0]
+    assert first == "moshi: 4 files (train 3, eval 1), 36 words, 0.00667 hours (train 0.00500, eval 0.00167)"
+    assert "hours train 0.00500, eval 0.00167" in dailytalk("check", data, "-v").out.splitlines()
 
 
 def wav(folder: Path) -> Path:

@@ -171,4 +171,4 @@ def test_verdict_on_a_corpus_names_labels_that_raters_did_not_hear_and_thin_emot
     written = write_report(corpus_folder(tmp_path / "c", noisy), limits=limits)
     assert written.verdict is not None
     assert written.verdict.level == "doubtful"
-    assert "1 of 6 clips have a side with less than 10 dB" in written.path.read_text(encoding="utf-8")
+    assert "1 of 6 clips has a side with less than 10 dB" in written.path.read_text(encoding="utf-8")

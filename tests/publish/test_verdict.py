@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from audio_files import EXAMPLES, REAL_CALLS, example
 from built_conversations import built_row, write_dataset
-from command import EMBEDDED
+from command import EMBEDDED, Command
 from huggingface_hub import hf_hub_download
 from reports import write_report
 from rich_conversations import rich_row
@@ -99,7 +99,7 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
 
     rows = [rated("flat", 0.001), rated("lively", 0.02), rated("of another", 0.001, "audeering/model")]
     (flat,) = [finding for finding in all_findings(tables_from(rows)) if finding.kind == "flat-affect"]
-    assert "in 1 conversation, such as flat: LOW and HIGH" in flat.what
+    assert "in 1 conversation, such as flat: LOW, MID and HIGH" in flat.what
 
 
 def test_hours_are_held_against_what_others_needed():
@@ -226,6 +226,19 @@ def shortened(ratio):
     return [one | {"source_end": one["start"] + (one["end"] - one["start"]) / ratio} for one in changed()]
 
 
+def test_telephone_data_is_said_to_be_good_with_the_limit_that_the_finding_names(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    work = write_dataset(tmp_path / "work", [talk(name, sides=sides(bandwidth_hz=3600.0)) for name in "ab"])
+    judged = dailytalk("check", work)
+    assert judged.out.splitlines()[-1].startswith(
+        "doubtful: 2 of 2 conversations have a side that ends below 6.5 kHz"
+    )
+    option = re.search(r"--limit (\S+)", judged.out)
+    assert option is not None
+    assert dailytalk("check", work, "--limit", option[1]).out.splitlines()[-2].startswith("good")
+
+
 ALONE = [one for one in changed() if one["channel"] == "left"]
 LATE = [one | {"start": one["start"] + 6, "end": one["end"] + 6} for one in changed()]
 LOST = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds": 202.7}
@@ -233,7 +246,7 @@ LOST = {"conversations": 1, "of_conversations": 2, "seconds": 119.8, "of_seconds
 #: What is planted, the kind that finds it, what it says of the data, and a part of the sentence.
 PLANTED = [
     ({"utterances": changed(confidence=0.5)}, "low-confidence", "bad", "less than 0.6 sure, down to 0.50 in a"),
-    ({"sides": sides(unheard_words=2)}, "unheard-words", "bad", "over 5 % of their words where nothing is heard"),
+    ({"sides": sides(unheard_words=2)}, "unheard-words", "bad", "over 5 % of the words where nothing is heard"),
     ({"sides": sides(bandwidth_hz=3600.0)}, "telephone", "doubtful", "ends below 6.5 kHz, as a telephone does"),
     (
         {"sides": sides(level_dbfs=-32.5)},

@@ -138,9 +138,19 @@ def change_between(lines: Lines, after: Patch) -> EditChange:
 
 
 def replayed(lines: Lines, change: EditChange) -> Lines:
-    """The lines after a change that was made to them."""
-    changed = {**lines, **change.after.get("lines", {})}
-    return {key: line for key, line in changed.items() if line is not None}
+    """The lines after a change. Fields that the change leaves as they are stay as they are in `lines`."""
+    result = dict(lines)
+    for key, after in change.after.get("lines", {}).items():
+        before = change.before["lines"].get(key)
+        if after is None:
+            result.pop(key, None)
+        elif before is None or key not in lines:
+            result[key] = after
+        else:
+            kept = {name: value for name, value in lines[key].items() if name in after or name not in before}
+            edited = {name: after[name] for name in after if name not in before or before[name] != after[name]}
+            result[key] = kept | edited
+    return result
 
 
 #: Fields of a line that people edit: an edit can be undone if they are unchanged since.

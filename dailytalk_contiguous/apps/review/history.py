@@ -22,13 +22,27 @@ from dailytalk_contiguous.store.files import inside, json_text, sync_folder
 HISTORY = ".dailytalk-edits"
 
 
+class _EntryState(TypedDict):
+    """Of an edit: the parts of the item's entry that changed, to the letter (see `layouts.entry_states`)."""
+
+    head: str | None
+    count: documents.Whole
+    at: documents.Whole
+    parts: list[str]
+
+
 class _State(TypedDict, total=False):
-    """Of an edit: its own fields of the item, and the fields of each line that changed; null is no line."""
+    """Of an edit: its own fields of the item, and the fields of each line that changed; null is no line.
+
+    `follows` is the item before this one in the file, where the edit takes this one out of it; null is none.
+    """
 
     lines: dict[str, Any] | None
+    entry: _EntryState | None
     reviewed: bool | None
     reviewed_by: str | None
     discarded: bool | None
+    follows: str | None
 
 
 class _Record(TypedDict):
@@ -113,6 +127,11 @@ class History:
         for record in self.of[item]:
             fields |= {name: value for name, value in record["after"].items() if name in FIELDS}
         return fields
+
+    def follows(self) -> dict[str, str | None]:
+        """Of items that an edit took out of the file, the item that each one followed there; None is none."""
+        states = ((record["item"], record["before"]) for record in self.records)
+        return {item: state["follows"] for item, state in states if "follows" in state}
 
     def append(self, edits: Sequence[NewEdit]) -> list[Record]:
         """Write edits so that they last, all or none, and return their records. Raises OSError."""

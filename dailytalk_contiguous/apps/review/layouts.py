@@ -3,19 +3,26 @@
 `review` owns the file with the lines while it is open: it holds what it has read, and writes the file whole at
 every edit. If another program has written it meanwhile, `ChangedElsewhere` is raised before anything is written,
 and `decide` keeps one of the two states beside the other.
+
+Undoing an edit gives the bytes of before. An edit is known by the `EntryText` of its item before and after it,
+which has all that the lines don't show: fields, order, spacing. The file around the entry is normalised by the
+first edit; once all edits are undone, it is again the file that was read, or that is kept in the backup.
 """
 
+import hashlib
 import itertools
 import json
 import os
 import re
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, NamedTuple, TypedDict
 
-from dailytalk_contiguous.apps.review.edits import Json, Lines, SpokenLine, in_order
+from dailytalk_contiguous.apps.review.edits import EditChange, Json, Lines, SpokenLine, in_order, is_state
 from dailytalk_contiguous.apps.review.sound import SoundStretch, whole_sound
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
 from dailytalk_contiguous.core.documents import (
@@ -54,6 +61,44 @@ class ChangedElsewhere(BadInput):
         )
 
 
+class EntryText(NamedTuple):
+    """The entry of an item, to the letter, as JSON.
+
+    Attributes:
+        head: what it has beside its parts; None if the item has no entry.
+        parts: its lines or segments, in the order of the file.
+    """
+
+    head: str | None
+    parts: list[str]
+
+
+def entry_states(before: EntryText, after: EntryText) -> tuple[Json, Json]:
+    """The states of an entry before and after a change, without the parts that are equal at both ends.
+
+    Each state has the `head`, the `count` of all parts, and the `parts` from the one at index `at` on.
+    """
+    pairs = [*zip(before.parts, after.parts, strict=False)]
+    n_first = next((index for index, (old, new) in enumerate(pairs) if old != new), len(pairs))
+    ends = [*zip(before.parts[n_first:][::-1], after.parts[n_first:][::-1], strict=False)]
+    n_last = next((index for index, (old, new) in enumerate(ends) if old != new), len(ends))
+
+    def state(entry: EntryText) -> Json:
+        count = len(entry.parts)
+        return {"head": entry.head, "count": count, "at": n_first, "parts": entry.parts[n_first : count - n_last]}
+
+    return state(before), state(after)
+
+
+def entry_changed(entry: EntryText, before: Json, after: Json) -> EntryText | None:
+    """An entry in the state `before`, put into the state `after`; None if it is in another state."""
+    first, last = before["at"], before["at"] + len(before["parts"])
+    is_before = entry.head == before["head"] and len(entry.parts) == before["count"]
+    if not is_before or entry.parts[first:last] != before["parts"]:
+        return None
+    return EntryText(after["head"], [*entry.parts[:first], *after["parts"], *entry.parts[last:]])
+
+
 class Editable(ABC):
     """A folder with items, whose lines can be edited.
 
@@ -62,6 +107,7 @@ class Editable(ABC):
         path: the file with the lines of all items.
         why_not: why nothing can be changed; None if it can.
         entries: what the file has of each item; discarding moves it to `gone`.
+        follows: for items that left the file, the item before each in it; None before the first one.
     """
 
     why_not: str | None = None
@@ -69,24 +115,37 @@ class Editable(ABC):
 
     def __init__(self, root: Path, audio: Path, path: Path) -> None:
         self.root, self._audio, self.path = root, audio, path
+        self.follows: dict[str, str | None] = {}
         self.reread()
 
     def reread(self) -> None:
         """Read the file anew. Raises BadInput, and keeps what it has, for a file that can't be read."""
         seen = self.signature()
-        self.entries, self._seen = self._read(), seen
+        self.entries = self._read(self.path)
+        self._seen = seen
+        self._originals: dict[bytes, bytes] | None = None
 
     @abstractmethod
-    def _read(self) -> Json:
-        """The entries of the file."""
+    def _read(self, path: Path) -> Json:
+        """The entries of the file, or of its backup."""
 
     @abstractmethod
     def names(self) -> Sequence[str]:
         """The ids of the items, with the discarded ones, in order."""
 
-    @abstractmethod
+    def predecessors(self) -> dict[str, str | None]:
+        """The item before each one in the file; None before the first one."""
+        names = self.names()
+        return dict(zip(names, [None, *names], strict=False))
+
     def lines(self, name: str) -> Lines:
         """The lines of an item, with times in seconds of the file. Raises BadInput."""
+        key = self._key(name)
+        return self._lines_in(name, self.entries.get(key, self.gone.get(key)))
+
+    @abstractmethod
+    def _lines_in(self, name: str, entry: Any) -> Lines:
+        """The lines of an entry; none if it is None. Raises BadInput."""
 
     @abstractmethod
     def stretch(self, name: str) -> SoundStretch:
@@ -112,29 +171,92 @@ class Editable(ABC):
         """The channels that its lines may be on."""
         return CHANNELS
 
-    def write(self, name: str, lines: Lines) -> None:
-        """Write the file whole, with other lines of an item. Raises OSError and BadInput."""
-        self._save({**self.entries, self._key(name): self._entry(name, lines)})
+    def write(self, name: str, entry: EntryText) -> None:
+        """Write the file whole, with another entry of an item. Raises OSError and BadInput."""
+        key = self._key(name)
+        entries = {**self.entries, key: self._entry_in(entry)}
+        if entry.head is None:
+            del entries[key]
+        self._save(entries if key in self.entries else self._placed(entries))
+
+    def text(self, name: str) -> EntryText:
+        """The entry of an item, as it is in the file."""
+        return self._text_of(self.entries.get(self._key(name)))
+
+    def changed(self, name: str, change: EditChange) -> EntryText | None:
+        """The entry of an item after a change that knows it to the letter.
+
+        None if the change doesn't know it, or if another program has changed the entry since.
+        """
+        before, after = change.before.get("entry"), change.after.get("entry")
+        text = entry_changed(self.text(name), before, after) if before and after else None
+        if text is None:
+            return None
+        try:
+            return text if is_state(self._lines_in(name, self._entry_in(text)), change.after) else None
+        except BadInput:  # a list of edits that somebody else has written
+            return None
+
+    def with_lines(self, name: str, lines: Lines) -> EntryText:
+        """The entry of an item with other lines; what it has of lines that stay as they are is unchanged."""
+        return self._text_of(self._entry(name, lines))
 
     @abstractmethod
     def _entry(self, name: str, lines: Lines) -> Any:
         """The entry of an item with other lines."""
 
     @abstractmethod
+    def _text_of(self, entry: Any) -> EntryText:
+        """The text of an entry; None is no entry."""
+
+    @abstractmethod
+    def _entry_in(self, text: EntryText) -> Any:
+        """The entry of a text; None is no entry. Raises BadInput for one that can't be an entry."""
+
+    @abstractmethod
     def _document(self, entries: Json) -> bytes:
         """The file, with these entries."""
+
+    def _placed(self, entries: Json) -> Json:
+        """Entries in the order of the file."""
+        return entries
+
+    @property
+    def _backup(self) -> Path:
+        """The copy of the file as it was before the first edit; empty if there was none."""
+        return self.path.with_name(f"{self.path.stem}_backup{self.path.suffix}")
 
     def _save(self, entries: Json) -> None:
         """Write the file with these entries, which become `entries`."""
         if entries != self.entries:
-            self._write(self._document(entries))
+            if self._originals is None:
+                self._originals = self._read_originals()
+            document = self._document(entries)
+            original = self._originals.get(hashlib.sha256(document).digest(), document)
+            if original or not document:
+                self._write(original)
+            else:  # no document is empty: there was no file
+                self.path.unlink(missing_ok=True)
+                self._seen = self.signature()
         self.entries = entries
+
+    def _read_originals(self) -> dict[bytes, bytes]:
+        """The backup and the file as it was read, by the digest of what `_document` makes of their entries.
+
+        A file that doesn't exist is empty.
+        """
+        originals: dict[bytes, bytes] = {}
+        for path in (self._backup, self.path) if self._backup.is_file() else (self.path,):
+            data = path.read_bytes() if path.is_file() else b""
+            with suppress(BadInput):  # a backup that somebody has damaged
+                document = self._document(self._read(path) if data else {})
+                originals[hashlib.sha256(document).digest()] = data
+        return originals
 
     def _write(self, data: bytes) -> None:
         """Write the file whole. What it was before the first edit is kept in a backup, and never written again."""
-        backup = self.path.with_name(f"{self.path.stem}_backup{self.path.suffix}")
-        if self.path.is_file() and not os.path.lexists(backup):
-            write_bytes(backup, self.path.read_bytes())
+        if not os.path.lexists(self._backup):
+            write_bytes(self._backup, self.path.read_bytes() if self.path.is_file() else b"")
         write_bytes(self.path, data)
         self._seen = self.signature()
 
@@ -167,7 +289,7 @@ class Editable(ABC):
             self._move_sounds(names, discarded)
             self._save({key: entry for key, entry in self.entries.items() if key not in moved})
         else:
-            self._save(moved | self.entries)
+            self._save(self._placed(moved | self.entries))
             self._move_sounds(names, discarded)
             self._write_gone({key: entry for key, entry in self.gone.items() if key not in moved})
 
@@ -222,25 +344,59 @@ class TaggedLines(Editable):
         self._shard: tuple[Path | None, dict[str, Json]] = (None, {})
         super().__init__(root, root, inside(root, TRANSCRIPT))
 
-    def _read(self) -> Json:
+    def _read(self, path: Path) -> Json:
         entries: dict[str, list[str]] = {}
-        with self.path.open("rb") as file:
+        with path.open("rb") as file:
             for data in file:
                 text = data.decode("utf-8", "surrogateescape").removesuffix("\n") + "\n"
                 entries.setdefault(_conversation_of(text), []).append(text)
         return entries
 
     def names(self) -> Sequence[str]:
-        return [name for name in dict.fromkeys([*self.entries, *self.gone]) if name]
+        return [name for name in self.predecessors() if name]
+
+    def predecessors(self) -> dict[str, str | None]:
+        emptied = [name for name in self.follows if name in self._tagged]
+        names = self._in_file_order([*self.entries, *self.gone, *emptied])
+        return dict(zip(names, [None, *names], strict=False))
+
+    def _in_file_order(self, names: Sequence[str]) -> list[str]:
+        """Names in the order of the file; those that left it come after the name that they followed, or last."""
+        followers: defaultdict[str | None, list[str]] = defaultdict(list)
+        last = []
+        for name in dict.fromkeys(names):
+            if name in self.follows and name not in self.entries:
+                followers[self.follows[name]].append(name)
+            elif name not in self.entries:
+                last.append(name)
+        ordered: list[str] = []
+        waiting = [*reversed([*followers.pop(None, []), *self.entries])]
+        while waiting:
+            name = waiting.pop()
+            ordered.append(name)
+            waiting.extend(reversed(followers.pop(name, [])))
+        return [*ordered, *itertools.chain.from_iterable(followers.values()), *last]
+
+    def _placed(self, entries: Json) -> Json:
+        return {name: entries[name] for name in self.predecessors() if name in entries} | entries
 
     def lines(self, name: str) -> Lines:
-        numbered: Lines = {}
-        for index, text in enumerate(self.entries.get(name) or filter(_conversation_of, self.gone.get(name, ()))):
+        discarded = filter(_conversation_of, self.gone.get(name, ()))
+        return self._lines_in(name, self.entries.get(name) or [*discarded])
+
+    def _lines_in(self, name: str, entry: Any) -> Lines:
+        return {key: line for key, _, line in self._numbered(name, entry)}
+
+    def _numbered(self, name: str, texts: Sequence[str]) -> Iterator[tuple[str, str, SpokenLine]]:
+        """Each line of a transcript by its id, as text and as it is shown; a line may lack an id of its own."""
+        seen = set[str]()
+        for index, text in enumerate(texts):
             line = with_null(json.loads(text))
-            key = line.get("utterance_id")
-            is_id = isinstance(key, str) and key and key not in numbered
-            numbered[key if is_id else f"{name}/{line['channel']}/{index:04d}+"] = line
-        return numbered
+            own = line.get("utterance_id")
+            is_id = isinstance(own, str) and own and own not in seen
+            key = own if is_id else f"{name}/{line['channel']}/{index:04d}+"
+            seen.add(key)
+            yield key, text, line
 
     def stretch(self, name: str) -> SoundStretch:
         if name not in self._tagged:
@@ -265,12 +421,27 @@ class TaggedLines(Editable):
         return tagged_row(self._shard[1].get(name))
 
     def _entry(self, name: str, lines: Lines) -> list[str]:
+        """Lines that stay as they are keep their texts; the others have their fields in the order of the file."""
         fields: Json = next((json.loads(texts[0]) for owner, texts in self.entries.items() if owner and texts), {})
+        before = {key: (text, line) for key, text, line in self._numbered(name, self.entries.get(name, ()))}
         texts = []
         for key, line in in_order(lines):
+            text, shown = before.get(key, ("", {}))
+            if line == shown and line.get("utterance_id") == key:
+                texts.append(text)
+                continue
             ordered = {field: line.get(field) for field in fields if field in line or field in _IN_ALL_LINES}
             texts.append(json_text(ordered | line | {"utterance_id": key}))
         return texts
+
+    def _text_of(self, entry: Any) -> EntryText:
+        """Without the numbers of lines, which follow from the lines before them."""
+        return EntryText("", [_NUMBER.sub('{"segment_id": null', text) for text in entry or ()])
+
+    def _entry_in(self, text: EntryText) -> Any:
+        if not all(part.endswith("\n") and _conversation_of(part) for part in text.parts):
+            raise BadInput("this is no line of a transcript", "put the list of edits back")
+        return text.parts
 
     def _document(self, entries: Json) -> bytes:
         """A transcript whose lines are numbered as they follow one another."""
@@ -314,12 +485,12 @@ class ClipsLines(Editable):
         root = path if path.is_dir() else path.parent
         super().__init__(root, folder.audio, folder.json or root / whisper_json.WHISPER_JSON)
 
-    def _read(self) -> Json:
-        entries = {}
-        if self.path.exists():
-            entries = whisper_json.read_whisper_json(inside(self.root, self.path.name)).entries
-        self._keys = whisper_json.match_names([*entries, *self.gone], self._names).keys
-        return entries
+    def reread(self) -> None:
+        super().reread()
+        self._keys = whisper_json.match_names([*self.entries, *self.gone], self._names).keys
+
+    def _read(self, path: Path) -> Json:
+        return whisper_json.read_whisper_json(inside(self.root, path.name)).entries if path.exists() else {}
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -332,9 +503,8 @@ class ClipsLines(Editable):
     def _key(self, name: str) -> str:
         return self._keys.get(name, name)
 
-    def lines(self, name: str) -> Lines:
-        key = self._key(name)
-        entry = with_null(self.entries.get(key, self.gone.get(key)))
+    def _lines_in(self, name: str, entry: Any) -> Lines:
+        entry = with_null(entry)
         if entry is None:
             return {}
         if problem := whisper_json.entry_problem(self.path.name, name, entry):
@@ -353,6 +523,25 @@ class ClipsLines(Editable):
 
     def _entry(self, name: str, lines: Lines) -> Json:
         return _clip_entry(self.entries.get(self._key(name)), lines)
+
+    def _text_of(self, entry: Any) -> EntryText:
+        if entry is None:
+            return EntryText(None, [])
+        segments = entry.get("segments")
+        if not isinstance(segments, list):
+            return EntryText(json.dumps(entry, sort_keys=True), [])
+        head = json.dumps({**entry, "segments": []}, sort_keys=True)
+        return EntryText(head, [json.dumps(segment, sort_keys=True) for segment in segments])
+
+    def _entry_in(self, text: EntryText) -> Any:
+        if text.head is None:
+            return None
+        entry, *segments = (parse_json(part, self.path.name, nan=True) for part in (text.head, *text.parts))
+        if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
+            entry["segments"] = segments
+        if problem := whisper_json.entry_problem(self.path.name, "", entry):
+            raise problem
+        return entry
 
     def _document(self, entries: Json) -> bytes:
         return whisper_json.whisper_json_text(entries).encode("utf-8", "surrogatepass")
@@ -400,8 +589,11 @@ def _segments(entry: Json) -> dict[str, Json]:
     """The segments of an entry by their ids, which may be missing or double."""
     segments: dict[str, Json] = {}
     for index, segment in enumerate(entry.get("segments") or ()):
-        key = str(segment["id"] if isinstance(segment.get("id"), int) else index)
-        segments[f"{key}+{index}" if key in segments else key] = segment
+        own = segment.get("id")
+        key = str(own if isinstance(own, int | str) else index)
+        while key in segments:
+            key = f"{key}+{index}"
+        segments[key] = segment
     return segments
 
 
@@ -417,23 +609,38 @@ def _clip_line(segment: Json) -> SpokenLine:
 
 
 def _clip_entry(entry: Json | None, lines: Lines) -> Json:
-    old = _segments(entry or {})
-    is_led = not old or any(segment["text"].startswith(" ") for segment in old.values())
+    before = _segments(entry or {})
+    is_led = not before or any(segment["text"].startswith(" ") for segment in before.values())
     segments = []
     for key, line in in_order(lines):
-        before = old.get(key, _NEW_SEGMENT)
-        segment = {**before, **line, "id": int(key) if key.isdecimal() else key}
-        for name in _NO_SEGMENTS - before.keys():
-            segment.pop(name, None)
-        if before["text"].strip() == line["text"]:
-            segment["text"] = before["text"]
-        elif is_led:
-            segment["text"] = f" {line['text']}"
-        if "words" in segment and any(word["word"].startswith(" ") for word in before.get("words") or []):
-            segment["words"] = [{**word, "word": f" {word['word']}"} for word in segment["words"]]
+        segment = _changed_segment(before.get(key), line, is_led)
+        if str(segment.get("id")) != key:
+            segment["id"] = int(key) if key.isdecimal() else key
         segments.append(segment)
-    text = join_words(filter(None, (line["text"].strip() for _, line in in_order(lines))))
-    return {"language": None, **(entry or {}), "text": text, "segments": segments}
+    texts = [str(segment["text"]).strip() for segment in segments]
+    if entry and texts == [str(segment["text"]).strip() for segment in before.values()]:
+        return {**entry, "segments": segments}
+    text = join_words(filter(None, texts))
+    return {**(entry or {"language": None}), "text": text, "segments": segments}
+
+
+def _changed_segment(segment: Json | None, line: SpokenLine, is_led: bool) -> Json:
+    """A segment with the fields of its line that were edited; all others stay as they are in the file.
+
+    Args:
+        segment: as it is in the file; None for a line that has none there.
+        line: as it has to be.
+        is_led: whether texts begin with a space, as Whisper writes them.
+    """
+    shown = _clip_line(with_null(segment)) if segment else SpokenLine()
+    segment = segment or _NEW_SEGMENT
+    own = {name: value for name, value in line.items() if name in segment or name not in _NO_SEGMENTS}
+    changed = {name: value for name, value in own.items() if name not in shown or shown[name] != value}
+    if is_led and "text" in changed:
+        changed["text"] = f" {line['text']}"
+    if "words" in changed and any(word["word"].startswith(" ") for word in segment.get("words") or []):
+        changed["words"] = [{**word, "word": f" {word['word']}"} for word in line["words"]]
+    return {name: value for name, value in segment.items() if name in line or name not in shown} | changed
 
 
 #: A segment with the fields that Whisper writes, and fields of a line that no segment has.
@@ -459,7 +666,7 @@ class Viewed(Editable):
         root = items.folder or Path(items.name)
         super().__init__(root, root, root)
 
-    def _read(self) -> Json:
+    def _read(self, path: Path) -> Json:
         return {row["conversation_id"]: row["duration"] for row in self._items.rows(SMALL) if not row["problem"]}
 
     def names(self) -> Sequence[str]:
@@ -480,11 +687,24 @@ class Viewed(Editable):
         seconds: float | None = self.entries[name]
         return seconds
 
+    def _lines_in(self, name: str, entry: Any) -> Lines:
+        raise self._refusal
+
     def _entry(self, name: str, lines: Lines) -> Json:
-        raise BadInput("nothing can be changed here", self.why_not or "")
+        raise self._refusal
+
+    def _text_of(self, entry: Any) -> EntryText:
+        raise self._refusal
+
+    def _entry_in(self, text: EntryText) -> Any:
+        raise self._refusal
 
     def _document(self, entries: Json) -> bytes:
-        raise BadInput("nothing can be changed here", self.why_not or "")
+        raise self._refusal
+
+    @property
+    def _refusal(self) -> BadInput:
+        return BadInput("nothing can be changed here", self.why_not or "")
 
 
 def lines_of(row: Json) -> Lines:

@@ -23,7 +23,7 @@ from dailytalk_contiguous.apps.review.edits import (
     shown_words,
 )
 from dailytalk_contiguous.apps.review.history import RELOAD, History, NewEdit, why_not_writable
-from dailytalk_contiguous.apps.review.layouts import Editable
+from dailytalk_contiguous.apps.review.layouts import Editable, EntryText, entry_states
 from dailytalk_contiguous.apps.review.listing import summary_of, suspects_of
 from dailytalk_contiguous.apps.review.sound import SoundStretch
 from dailytalk_contiguous.core.audio import read_header
@@ -58,6 +58,7 @@ class Session:
         self.why_not = folder.why_not or why_not_writable(folder.root)
         self.history = History(folder.root)
         self._lock = threading.RLock()
+        self.editable.follows = self.history.follows()
         self._list()
         self._finish()
 
@@ -82,9 +83,9 @@ class Session:
         on, name = (last[0].get("on"), last[0]["item"]) if last else (None, "")
         if self.why_not or on is None or name not in self._listed or self.editable.signature() != on:
             return
-        lines, change = self.lines(name), EditChange(last[0]["before"], last[0]["after"])
-        if is_state(lines, change.before):
-            self._write(name, replayed(lines, change))
+        change = EditChange(last[0]["before"], last[0]["after"])
+        if is_state(self.lines(name), change.before):
+            self._write(name, self._entry_after(name, change))
 
     def _refuse_unknown(self, name: str) -> None:
         if name not in self._listed:
@@ -189,24 +190,33 @@ class Session:
 
     def apply(self, name: str, action: str, change: EditChange, undoes: int | None = None) -> None:
         """Note an action with its change, and write the file with it. Raises as `edit` does."""
-        is_of_lines, on = "lines" in change.before, None
-        if is_of_lines:
-            lines = replayed(self.lines(name), change)
-            self.editable.refuse_changed()
-            on = self.editable.signature()
-        records = self.history.append([NewEdit(self.author, name, action, *change, undoes, on)])
-        if is_of_lines:
-            try:
-                self._write(name, lines)
-            except BaseException:
-                self.history.withdraw(records)
-                raise
-        self._listed[name] |= self._fields(name)
+        if "lines" not in change.before:
+            self.history.append([NewEdit(self.author, name, action, *change, undoes)])
+            self._listed[name] |= self._fields(name)
+            return
+        entry = self._entry_after(name, change)
+        self.editable.refuse_changed()
+        on = self.editable.signature()
+        entry_before, entry_after = entry_states(self.editable.text(name), entry)
+        before, after = change.before | {"entry": entry_before}, change.after | {"entry": entry_after}
+        if not entry.parts:
+            before["follows"] = self._leaving([name])[name]
+        records = self.history.append([NewEdit(self.author, name, action, before, after, undoes, on)])
+        try:
+            self._write(name, entry)
+        except BaseException:
+            self.history.withdraw(records)
+            raise
 
-    def _write(self, name: str, lines: Lines) -> None:
-        self.editable.write(name, lines)
-        self._held[name] = lines
-        self._listed[name] = self._entry(name, lines)
+    def _entry_after(self, name: str, change: EditChange) -> EntryText:
+        """The entry of an item after a change of its lines: to the letter, where the change knows it."""
+        known = self.editable.changed(name, change)
+        return known or self.editable.with_lines(name, replayed(self.lines(name), change))
+
+    def _write(self, name: str, entry: EntryText) -> None:
+        self.editable.write(name, entry)
+        self._held[name] = self.editable.lines(name)
+        self._listed[name] = self._entry(name, self._held[name])
 
     def decide(self, mine: bool) -> Json:
         """Take over the state of a file that another program has written, or keep ours; `kept` is the other one.
@@ -221,8 +231,26 @@ class Session:
             return {"kept": as_text(kept.name)}
 
     def discard_range(self, first: int, last: int) -> list[Json]:
-        """Discard the items with a number in their names from `first` to `last`, both included."""
-        return self.discard([name for name in self._listed if first <= number_in(name) <= last])
+        """Discard the items with a number in their names from `first` to `last`, both included.
+
+        Raises BadInput for a range that discards nothing.
+        """
+        if first > last:
+            raise BadInput(
+                f"the range ends at {last}, before it begins at {first}", "write the smaller number first"
+            )
+        numbers = {name: number_in(name) for name in self._listed}
+        known = sorted({number for number in numbers.values() if number >= 0})
+        if not known:
+            raise BadInput("no name here has a number", "discard items one by one")
+        names = [name for name, number in numbers.items() if first <= number <= last]
+        asked = f"the number {first}" if first == last else f"a number from {first} to {last}"
+        if not names:
+            raise BadInput(f"no name here has {asked}", f"the numbers here go from {known[0]} to {known[-1]}")
+        discarded = self.discard(names)
+        if not discarded:
+            raise BadInput(f"everything with {asked} is discarded already", "choose another range")
+        return discarded
 
     def restore(self, names: Sequence[str]) -> list[Json]:
         """Bring discarded items back, and return those that were."""
@@ -236,13 +264,24 @@ class Session:
             moved = [name for name in dict.fromkeys(names) if self.editable.is_discarded(name) != discarded]
             if moved:
                 self.editable.refuse_changed()
+                befores: dict[str, Json] = {name: {"discarded": not discarded} for name in moved}
+                if discarded:
+                    for name, predecessor in self._leaving(moved).items():
+                        befores[name]["follows"] = predecessor
                 self.editable.discard(moved, discarded)
-                change = {"discarded": not discarded}, {"discarded": discarded}
                 action = "discard" if discarded else "restore"
-                self.history.append([NewEdit(self.author, name, action, *change) for name in moved])
+                after = {"discarded": discarded}
+                self.history.append([NewEdit(self.author, name, action, befores[name], after) for name in moved])
                 for name in moved:
                     self._listed[name] |= self._fields(name)
             return [self._listed[name] for name in moved]
+
+    def _leaving(self, names: Sequence[str]) -> dict[str, str | None]:
+        """The item before each one in the file; the folder keeps that of items that leave the file."""
+        predecessors = self.editable.predecessors()
+        follows = {name: predecessors[name] for name in names}
+        self.editable.follows |= follows
+        return follows
 
 
 def number_in(name: str) -> int:

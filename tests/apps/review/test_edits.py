@@ -68,8 +68,8 @@ def calls(draw: st.DrawFn) -> Lines:
 
 
 @st.composite
-def actions(draw: st.DrawFn, lines: Lines) -> dict[str, Any]:
-    times = st.integers(-10, 210).map(lambda tenths: tenths / 10)
+def actions(draw: st.DrawFn, lines: Lines, seconds: float = SECONDS) -> dict[str, Any]:
+    times = st.integers(-10, round(10 * seconds) + 10).map(lambda tenths: tenths / 10)
     key = st.sampled_from([*lines, "nowhere"]) if lines else st.just("nowhere")
     index = st.integers(-1, 8)
     kind = draw(

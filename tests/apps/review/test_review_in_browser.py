@@ -232,6 +232,64 @@ def test_what_was_discarded_comes_back_after_a_reload_and_a_row_that_is_missing_
         page.wait(f"{said}.includes('no item talk-0099')")
 
 
+def test_items_are_gone_through_by_buttons_and_each_begins_at_its_start(browser: Any, tmp_path: Path) -> None:
+    names = ("one", "two", "three")
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 12)) for name in names])
+
+    def at_start(page: Visit) -> None:
+        shown = "document.querySelector('#clock').textContent"
+        seconds = page.page.evaluate("document.querySelector('#facts').textContent").split(" ")[0]
+        page.wait(f"{shown} === '0:00.00 / {seconds}'")
+        assert value(page, "position") == "0"
+        assert page.page.locator("#play").inner_text().startswith("Play")
+
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "one")
+        at_start(page)
+        back, on = page.page.locator("#previous-item"), page.page.locator("#next-item")
+        assert (back.is_disabled(), on.is_disabled()) == (True, False)
+        on.click()
+        opened(page, "two")
+        on.click()
+        opened(page, "three")
+        assert (back.is_disabled(), on.is_disabled()) == (False, True)
+        back.click()
+        opened(page, "two")
+        page.page.locator("#play").click()  # which is playing the line
+        page.page.locator("#discard").click()
+        opened(page, "three")
+        at_start(page)
+        page.page.keyboard.press("b")
+        opened(page, "two")
+        at_start(page)
+        assert page.complaints == []
+
+
+def test_a_range_that_discards_nothing_says_why(browser: Any, tmp_path: Path) -> None:
+    names = ("clip_001", "clip_002", "clip_012")
+    work = work_folder(tmp_path, [(name, "recording", 0.0, dialogue(name, 6.0, 12)) for name in names])
+    with served(work) as server, visit(browser, server.address) as page:
+        opened(page, "clip_001")
+        page.page.keyboard.press("Shift+D")
+
+        def answered(first: str, last: str, said: str) -> None:
+            page.page.locator("#first").fill(first)
+            page.page.locator("#last").fill(last)
+            page.page.locator("#range button").click()
+            page.wait(f"document.querySelector('#discard-result').textContent.includes({said!r})")
+
+        answered("12", "3", "The range ends at 3, before it begins at 12")
+        answered("1234567", "", "No name here has the number 1234567: the numbers here go from 1 to 12")
+        answered("3", "11", "No name here has a number from 3 to 11")
+        answered("one", "2", "“one” is no number")
+        answered("-1", "", "“-1” is no number")
+        answered("9" * 20, "", "too many digits")
+        answered("", "", "Write the first number")
+        assert not (work / JOURNAL).exists()
+        answered("2", "12", "2 items discarded.")
+        answered("2", "12", "is discarded already")
+
+
 def test_the_list_is_filtered_by_the_emotion_that_was_heard(browser: Any, tmp_path: Path) -> None:
     items = []
     for name, heard in (("calm-talk", "neutral"), ("sad-talk", "sad"), ("plain-talk", None)):

@@ -152,6 +152,8 @@ export class List {
     if (row) $("items").setAttribute("aria-activedescendant", row.id);
     else $("items").removeAttribute("aria-activedescendant");
     if (document.activeElement !== $("row")) $("row").value = place < 0 ? "" : place + 1;
+    $("previous-item").disabled = this.neighbour(-1) === null;
+    $("next-item").disabled = this.neighbour(1) === null;
   }
 
   row(item, place) {

@@ -4,7 +4,7 @@
 import { Refused, get, post } from "./api.js";
 import { Editor } from "./editor.js";
 import { List } from "./list.js";
-import { $, announce, clamp, clock, counted, kept, make, options, press, say, tidy } from "./page.js";
+import { $, announce, clamp, clock, counted, kept, make, options, press, say, sentence, tidy } from "./page.js";
 import * as panels from "./panels.js";
 import { Saver } from "./saving.js";
 import { Sound } from "./sound.js";
@@ -21,7 +21,7 @@ let before = 0; // the head as it was last drawn
 
 const notice = (text) => {
   $("notice").hidden = !text;
-  say($("notice"), text.charAt(0).toUpperCase() + text.slice(1));
+  say($("notice"), sentence(text));
 };
 /** What is to be said of the item or the folder as long as there is nothing newer to say. */
 const standing = () => notice(item?.why_silent || session.why_not || "");
@@ -151,6 +151,7 @@ const show = (newer) => {
   document.title = `${item.id} · ${session.title}`;
   say($("facts"), `${clock(item.duration, 1)} · ${counted(item.lines.length, "line")}`);
   $("position").max = item.duration;
+  moved();
   press($("reviewed"), item.reviewed);
   $("discard").hidden = item.discarded;
   $("restore").hidden = !item.discarded;

@@ -24,6 +24,9 @@ export const clock = (exact, digits = 0) => {
 
 export const percent = (share) => `${Math.round(100 * share)} %`;
 
+/** A message of the server as a sentence: its first letter is a capital. */
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const counted = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** What this page keeps in the browser. A browser that keeps nothing is no obstacle. */

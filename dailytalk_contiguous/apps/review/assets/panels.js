@@ -1,6 +1,6 @@
 // The dialogs: keys, a file that was changed, the whole text, discarding a range.
 
-import { $, counted, make, say } from "./page.js";
+import { $, counted, make, say, sentence } from "./page.js";
 
 const open = (id) => { if (!$(id).open) $(id).showModal(); };
 
@@ -49,16 +49,24 @@ export const whole = (item, save) => {
   box.focus();
 };
 
+/** The number that was typed. Throws an Error with a sentence for anything else. */
+const typedNumber = (text) => {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
+  if (/^\d+$/.test(text)) throw new Error(`${text} has too many digits: write at most 15.`);
+  throw new Error(text ? `“${text}” is no number: write digits alone, such as 12.` : "Write the first number of the range.");
+};
+
 /** Discard a range, by the numbers in the names; `run` resolves to how many were. */
 export const discard = (run) => {
   say($("discard-result"), "");
   $("range").onsubmit = async (event) => {
     event.preventDefault();
-    const first = $("first").valueAsNumber;
     try {
-      const count = await run({ first, last: $("last").value ? $("last").valueAsNumber : first });
+      const [first, last] = [$("first").value.trim(), $("last").value.trim()];
+      const count = await run({ first: typedNumber(first), last: typedNumber(last || first) });
       say($("discard-result"), `${counted(count, "item")} discarded.`);
-    } catch (error) { say($("discard-result"), error.message); }
+    } catch (error) { say($("discard-result"), sentence(error.message)); }
   };
   open("dialog-discard");
 };

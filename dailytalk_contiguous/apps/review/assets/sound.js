@@ -5,7 +5,7 @@ import { address } from "./api.js";
 
 export class Sound {
   constructor(element, { onMove, onState, onTrouble }) {
-    Object.assign(this, { element, onMove, onTrouble, part: null, id: null });
+    Object.assign(this, { element, onMove, onState, onTrouble, part: null, id: null });
     for (const kind of ["play", "pause", "ended"]) element.addEventListener(kind, () => { onState(); onMove(); });
     element.addEventListener("play", () => this.frame());
     element.addEventListener("timeupdate", () => this.check()); // a page in the background has no frames
@@ -16,6 +16,7 @@ export class Sound {
     this.element.pause();
     Object.assign(this, { part: null, id });
     this.element.src = address("api/sound", { id });
+    this.onState(); // a new source takes the place of the event of the pause
   }
 
   get playing() { return !this.element.paused && !this.element.ended; }
