@@ -143,7 +143,8 @@ def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak |
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
-    record = done.record or {}
+    record = done.record
+    assert record is not None  # `run` raises where shards are missing: no other host makes some
     counts, money = done.counts, record["money"]
     details = [show.work_done(done)]
     if mean := record.get("mean"):

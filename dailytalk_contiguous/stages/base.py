@@ -39,6 +39,7 @@ from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checked_fields
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
+from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
@@ -92,6 +93,8 @@ class Stage:
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
+        only_named: roles of `models` whose models are names alone. Any other may be a folder of this machine,
+            whose files are then part of the digest.
         batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
             binaries must stay under 2 GB.
     """
@@ -105,6 +108,7 @@ class Stage:
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
     retried: ClassVar[bool] = False
+    only_named: ClassVar[frozenset[str]] = frozenset({"speech_activity"})
     batch_rows: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
@@ -210,7 +214,8 @@ class Stage:
         kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Stage) and kind is not Stage]
         parts = [type(self).__qualname__, settings_text(self)]
         parts += [code_version(kind, kind.VERSION) for kind in kinds]
-        parts += [model_digest(model) for model in self.models().values()]
+        for role, model in self.models().items():
+            parts.append(model if role in self.only_named else model_digest(model))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
@@ -458,13 +463,19 @@ def settings_text(stage: Stage) -> str:
 
 
 def model_digest(model: str) -> str:
-    """Digest of the files of a model that is a local folder; of its name otherwise."""
+    """Digest of the files of a model that is a local folder; the name itself otherwise.
+
+    No model has an empty name. A work folder inside the model's folder is left out: the run itself writes there.
+    """
     folder = Path(model)
-    if not folder.is_dir():
+    if not model or not folder.is_dir():  # Path("") is the working directory
         return model
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
-    files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
-    stamps = [
-        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files
-    ]
+    files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
+    results = {path.parent for path in files if path.name == RUN} - {folder}
+    stamps = []
+    for path in sorted(files):
+        if path.parent not in results:
+            stat = path.stat()
+            stamps.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
