@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, say
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.interrupts import STOPPED
+from dailytalk_contiguous.core.own_file import refuse_in_import
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -172,6 +173,7 @@ def _options(
 
 def run_command() -> NoReturn:
     """Run the command that `sys.argv` names, and print an expected error as one sentence."""
+    refuse_in_import("runs the command dailytalk")
     # The recogniser's and the tokenizer's own warnings about threads and forks mean nothing here.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

@@ -13,6 +13,7 @@ from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
 from dailytalk_contiguous.cli.terminal import JSON, as_json, guarded, show_outcome
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.build import run_recipe
 from dailytalk_contiguous.stages.base import Stage
@@ -34,6 +35,7 @@ def main(
         source: the input of a recipe for one dataset; else the first argument.
         source_licence: of that input.
     """
+    refuse_in_import("starts a recipe")
     parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
     if source is None:
         parser.add_argument("input", help="a recording, a folder of them, or a dataset on the Hub")

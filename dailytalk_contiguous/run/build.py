@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
@@ -57,8 +58,10 @@ def run_recipe(
         progress, planned: called with what is done, and with what is to be done.
 
     Raises:
-        DailytalkError: a half lacks a stage that it needs, or for whatever `tag` and `speak` raise it.
+        DailytalkError: a half lacks a stage that it needs, for whatever `tag` and `speak` raise it, and while a
+            command imports the file that calls it.
     """
+    refuse_in_import("calls run_recipe")
     folder = Path(out)
     stages = (*tagging, *speaking)
     cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)

@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
@@ -368,8 +369,10 @@ def run(
             before it is done.
 
     Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written,
-    while another run works in the folder, and for shards that something has removed before the end.
+    while another run works in the folder, for shards that something has removed before the end, and while a
+    person's file is being imported.
     """
+    refuse_in_import(f"starts `{spec.kind}`")
     started, told, work, budget = time.perf_counter(), -TELL_SECONDS, options.work, spec.budget
     spec.check(options)
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)

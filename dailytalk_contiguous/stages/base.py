@@ -23,7 +23,7 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import code_version
+from dailytalk_contiguous.core.own_file import code_version, refuse_in_import
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -239,8 +239,10 @@ class Stage:
         >>> PerUtterance(Punctuate()).map(Dataset.from_list([call]))[0]["tagged_text"]
         ["(excited) It's been a while!"]
 
-        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset.
+        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset, and
+        while a command imports the file that calls it.
         """
+        refuse_in_import(f"runs {self.name}")
         decoded, dataset = dataset, undecoded(dataset)
         features = decoded.features or decoded._resolve_features().features
         missing = [name for name in self.needs if name not in features]
