@@ -8,6 +8,7 @@ import ast
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
@@ -78,7 +79,9 @@ class OneCommand(TyperCommand):
         panels: dict[str, list[Any]] = {"Arguments": []} | {panel.value: [] for panel in Panel}
         for parameter in self.get_params(ctx):
             panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
-            panels[panel].append(parameter.get_help_record(ctx))
+            panels.setdefault(panel, []).append(
+                parameter.get_help_record(ctx)
+            )  # own files have panels of their own
         for panel, records in panels.items():
             if records and ("--help-all" in sys.argv or panel not in SELDOM):
                 with formatter.section(panel):
@@ -111,14 +114,21 @@ class Commands(TyperGroup):
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
             return name, kind(name=name, help=GROUPS[name], no_args_is_help=True, rich_markup_mode=None), rest
-        return name, command_of(f"{self.first}{name}"), rest
+        return name, command_of(f"{self.first}{name}", rest), rest
 
 
-def command_of(name: str) -> TyperCommand:
-    """Return a command with all its options; imports its module."""
+def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
+    """Return a command with all its options; imports its module.
+
+    `words`: of its command line. The settings of a person's own files that these name are options, too.
+    """
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     function = next(getattr(module, own) for own in _functions(name) if hasattr(module, own))
+    if hasattr(function, "own_files"):
+        from dailytalk_contiguous.cli.options import with_own_options  # here: other commands load nothing for it
+
+        function = with_own_options(function, name, words)
     alone.command(name.rpartition(" ")[2], cls=OneCommand, help=function.__doc__)(printing(function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)

@@ -41,7 +41,7 @@ SPEAK_SETTINGS = cli_options.setting_options(
 )
 
 
-@cli_options.with_options(SPEAK_SETTINGS)
+@cli_options.with_options(SPEAK_SETTINGS, cli_options.VOICE_FILES)
 def speak(
     folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
     out: Path | None = engine_options.work_option(None, show_default="DIR"),
@@ -78,7 +78,7 @@ def speak(
         settings = _voice_of(work.folder, settings) | settings
         of_tag = (work_folder.read_run(tagged) or {}).get("settings") or {}
         profile = of_tag["profile"] if of_tag.get("profile") in PROFILES else STANDARD
-    stages = speak_stages(profile, verify, **settings)
+    stages = speak_stages(profile, verify, **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, stages)
     voice = speak_stage_of(stages)
     if voice and not engine_named(voice.engine).tags:
@@ -97,6 +97,12 @@ def speak(
     show.write_readme(work.folder, (out or folder).absolute().name, done.run.done)
     work.settle(OF_SPEAK)
     return speak_outcome(done, work.folder)
+
+
+def own_of_voice(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen settings of the person's own voice that `settings` name; none without one."""
+    file = settings.get("tts", "")
+    return cli_options.own_of(options, engine_named(file).options) if is_own_file(file) else {}
 
 
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
@@ -174,8 +180,8 @@ def build(**options: Any) -> Outcome:
     It has the options of both, except --shard: hosts that tag parts have to end before one speaks.
     """
     # Before hours of tagging, not after them.
-    profile = options["profile"]
-    stages = speak_stages(profile, options["verify"], **cli_options.chosen(options, SPEAK_SETTINGS))
+    profile, settings = options["profile"], cli_options.chosen(options, SPEAK_SETTINGS)
+    stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     voice = speak_stage_of(stages)
     if not voice:
         options |= without_affect(options)
@@ -202,7 +208,7 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, *show.stages_to_run(stages)]
         return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
+    spoken = {name: options[name] for name in (*inspect.signature(speak).parameters, "own") if name in options}
     done: Outcome = speak(folder=options["out"], **spoken | {"out": None})
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
@@ -225,7 +231,10 @@ def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-cli_options.with_options({name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")})(build)
+cli_options.with_options(
+    {name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")},
+    {**cli_options.STAGE_FILES, **cli_options.VOICE_FILES},
+)(build)
 
 
 def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:

@@ -53,6 +53,22 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     return value
 
 
+def is_own_module(name: str) -> bool:
+    """Return whether a module is that of a person's own file."""
+    return name.startswith(_PREFIX)
+
+
+def instance_of(module: str, qualified_name: str) -> Any:
+    """Return an empty instance of a class in a person's own file, which a pickle then fills.
+
+    Raises ModuleNotFoundError where the file is not on this machine.
+    """
+    kind: Any = import_module(module)
+    for name in qualified_name.split("."):
+        kind = getattr(kind, name)
+    return object.__new__(kind)
+
+
 def refuse_in_import(what: str) -> None:
     """Raise DailytalkError if a person's file is being imported: that must neither run nor write anything.
 
@@ -79,16 +95,19 @@ def _module_name(path: Path) -> str:
 
 
 class _OwnFile(SourceLoader):
-    """Loads the module of a file. Nothing compiled is written beside it."""
+    """Loads the module of a file, whose content it keeps. Nothing compiled is written beside the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.content = b""
 
     def get_filename(self, fullname: str) -> str:
         return str(self.path)
 
     def get_data(self, path: str | bytes | os.PathLike[Any]) -> bytes:
-        return Path(os.fsdecode(path)).read_bytes()
+        if not self.content:  # what was imported; a traceback asks again, and the file may have changed
+            self.content = Path(os.fsdecode(path)).read_bytes()
+        return self.content
 
     def exec_module(self, module: ModuleType) -> None:
         folder = str(self.path.parent)
@@ -104,7 +123,7 @@ class _OwnFiles(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith(_PREFIX):
+        if not is_own_module(fullname):
             return None
         named = Path(os.fsdecode(unquote_to_bytes(fullname.removeprefix(_PREFIX))))
         for file in (named, *(Path(folder) / named.name for folder in sys.path)):
@@ -120,12 +139,16 @@ sys.meta_path.append(_OwnFiles())
 def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:
     """What stands for the code of a class or function: its `version` if it is part of this package.
 
-    That of a person's own is the content of its file (of the definition itself in a notebook), so that an edit
-    counts without a number.
+    That of a person's own is the content of its file as it was imported (of the definition itself in a notebook),
+    so that an edit counts without a number.
     """
     if definition.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return str(version)
     from datasets.fingerprint import Hasher  # here, for most that use this module have no stage
 
-    file = Path(getattr(sys.modules[definition.__module__], "__file__", None) or "")
+    module = sys.modules[definition.__module__]
+    loader = getattr(module, "__loader__", None)
+    if isinstance(loader, _OwnFile):
+        return str(Hasher.hash(loader.content))
+    file = Path(getattr(module, "__file__", None) or "")
     return str(Hasher.hash(file.read_bytes() if file.is_file() else definition))

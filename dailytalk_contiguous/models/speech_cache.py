@@ -59,7 +59,7 @@ def cache_key(
         "engine": synthesiser.engine,
         "model": synthesiser.model,
         "voice": synthesiser.voice,
-        "settings": synthesiser.settings(),
+        "settings": {**synthesiser.settings(), **getattr(synthesiser, "other_options", {})},
         "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
         "text": line.text,
         "tag": line.tag,

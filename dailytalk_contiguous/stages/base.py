@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
@@ -23,7 +23,13 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import code_version, refuse_in_import
+from dailytalk_contiguous.core.own_file import (
+    code_version,
+    instance_of,
+    is_own_file,
+    is_own_module,
+    refuse_in_import,
+)
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -113,6 +119,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_values(self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a stage of a person's own file by its module's name, so that any process can load it."""
+        kind = type(self)
+        if not is_own_module(kind.__module__):
+            return super().__reduce_ex__(protocol)
+        return instance_of, (kind.__module__, kind.__qualname__), vars(self)
 
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
@@ -455,12 +468,18 @@ def regroup(flat: Batch, counts: list[int]) -> Batch:
 
 
 def settings_text(stage: Stage) -> str:
-    """The settings of a stage that decide what it computes, as canonical JSON."""
-    settings = {
-        field.name: getattr(stage, field.name)
-        for field in dataclasses.fields(stage)  # type: ignore[arg-type]
-        if not field.metadata.get("execution")
-    }
+    """The settings of a stage that decide what it computes, as canonical JSON.
+
+    A person's own file is `FILE.py` in it, wherever it is: its content is a part of the digest of its own.
+    """
+    settings = {}
+    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
+        if field.metadata.get("execution"):
+            continue
+        value = getattr(stage, field.name)
+        known = field.metadata.get("setting")
+        names_file = known is not None and known.own and is_own_file(value)
+        settings[field.name] = "FILE.py" if names_file else value
     return json.dumps(settings, sort_keys=True, default=repr)
 
 

@@ -1,16 +1,24 @@
-"""Files of one's own, as commands import them: nothing runs or is written meanwhile."""
+"""Files of one's own, as commands import them: each as itself, and nothing runs or is written meanwhile."""
 
 import hashlib
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from audio_files import ROOT
-from command import EMBEDDED, Command
+from clips import line
+from command import EMBEDDED, Command, start
 from from_apps import from_app
-from recordings import excerpt, save
+from own_stages import OWN_STAGE
+from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import run_recipe, tag_stages
+from dailytalk_contiguous.cli.options import load_stages
+from dailytalk_contiguous.publish.opening import open_items
 
 OWN = ROOT / "examples/own"
 
@@ -107,3 +115,130 @@ def test_file_that_ends_python_when_it_is_imported_is_refused(here: Path, dailyt
     done = dailytalk("speak", "work", "--tts", "voice.py")
     assert done.code == 1
     assert "can't be imported (SystemExit: 0)" in done.err
+
+
+#: Files with the names of modules of Python, and two with one name. They are not in the working directory, which
+#: `python -m` searches first.
+FILES = {
+    "first/own.py": OWN_STAGE,
+    "second/own.py": OWN_STAGE.replace("n_words", "n_long").replace("letters=4", "letters=6"),
+    "third/own.py": (OWN / "column.py").read_text(encoding="utf-8"),
+    "fourth/queue.py": (OWN / "synthesiser.py").read_text(encoding="utf-8"),
+    "fourth/json.py": (OWN / "aligner.py").read_text(encoding="utf-8"),
+    "first/copy.py": (OWN / "export.py").read_text(encoding="utf-8"),
+    "second/copy.py": (OWN / "export.py").read_text(encoding="utf-8").replace("lines.jsonl", "other.jsonl"),
+    "first/string.py": (OWN / "corpus.py").read_text(encoding="utf-8"),
+    "second/string.py": (OWN / "corpus.py").read_text(encoding="utf-8").replace("diary", "notes"),
+}
+
+
+def write_files(folder: Path) -> None:
+    for name, code in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(code, encoding="utf-8")
+
+
+def own_options(folder: str = "") -> tuple[str, ...]:
+    """Files of three stages, a voice and an aligner, in a folder."""
+    stages = [("--stage", f"{folder}{name}/own.py") for name in ("first", "second", "third")]
+    return (
+        *(word for pair in stages for word in pair),
+        "--tts",
+        f"{folder}fourth/queue.py",
+        "--aligner",
+        f"{folder}fourth/json.py",
+    )
+
+
+@pytest.mark.parametrize(
+    "engine", [(), ("--workers", "2"), pytest.param(("--runner", "ray"), marks=pytest.mark.needs("ray"))]
+)
+def test_files_with_the_names_of_others_are_loaded_as_themselves_by_every_engine(
+    engine: tuple[str, ...], here: Path
+) -> None:
+    write_files(here)
+    process = start(
+        "build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", *own_options(), *engine
+    )
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    lines = read_lines(here / "built/transcript_shifted.jsonl")
+    for letters, name in ((4, "n_words"), (6, "n_long")):
+        counted = [sum(len(word) >= letters for word in line["text"].split()) for line in lines]
+        assert [line[name] for line in lines] == counted
+    assert {line["opened_by"] for line in lines} == {"left"}
+    spoken = [line["synthesis"]["engine"] for line in lines if line["status"] == "spoken"]
+    assert {*spoken} == {"tones"}
+    (row,) = open_items(here / "built").rows()
+    assert {word["source"] for word in row["alignments"] if word["speaker"] == "left"} == {"aligned-evenly"}
+
+
+def test_two_exports_and_two_corpora_with_one_name_are_loaded_as_themselves(
+    here: Path, dailytalk: Command
+) -> None:
+    write_files(here)
+    built = ("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", "--revoice", "none")
+    assert dailytalk(*built).code == 0
+    for name, manifest in (("first", "lines.jsonl"), ("second", "other.jsonl")):
+        export = dailytalk("export", "built", "--format", f"{name}/copy.py", "--out", f"{name}/lines")
+        assert export.code == 0, export.err
+        assert (here / name / "lines" / manifest).is_file()
+    save(here / "diary/ann-ang-1.wav", line(channel="left"))
+    for name, corpus in (("first", "diary"), ("second", "notes")):
+        clips = (
+            "--profile",
+            "embedded",
+            "--asr-model",
+            "none",
+            "--affect-model",
+            "none",
+            "--out",
+            f"{name}/clips",
+        )
+        done = dailytalk("corpus", f"{name}/string.py", "diary", *clips)
+        assert done.code == 0, done.err
+        (clip,) = open_items(here / name / "clips").rows()
+        assert clip["labels"]["speaker"] == f"{corpus}/ann"
+
+
+def test_file_that_was_moved_makes_nothing_new(here: Path, dailytalk: Command) -> None:
+    write_files(here)
+    build = ("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none")
+    assert dailytalk(*build, *own_options()).code == 0
+    moved = here / "elsewhere"
+    write_files(moved)
+    for name in FILES:
+        (here / name).unlink()
+    again = dailytalk(*build, *own_options("elsewhere/"))
+    assert again.code == 0, again.err
+    assert "nothing to do" in again.err + again.out
+    assert "made" not in again.err + again.out
+
+
+def test_stage_of_an_own_file_can_be_pickled_for_any_process_and_machine(here: Path) -> None:
+    write_files(here)
+    stages = load_stages([here / "first/own.py", here / "third/own.py"])
+    assert [stage.name for stage in pickle.loads(pickle.dumps(stages))] == ["CountWords", "Opening"]
+    (here / "stage.pickle").write_bytes(pickle.dumps(stages[1]))
+    code = "import pickle; print(pickle.load(open('stage.pickle', 'rb')).digest)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == stages[1].digest
+    # On another machine the file may be in a folder of PYTHONPATH.
+    (here / "third").rename(here / "nodes")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here / "nodes"), os.environ["PYTHONPATH"]])}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == stages[1].digest
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "third/own.py' is not here, and own.py in no folder of PYTHONPATH" in done.stderr
+
+
+def test_module_beside_an_own_file_is_found_and_hides_none_of_python(here: Path, dailytalk: Command) -> None:
+    (here / "own/helper.py").write_text("LETTERS = 2\n", encoding="utf-8")
+    (here / "own/ast.py").write_text("raise RuntimeError('this is not the module of Python')\n", encoding="utf-8")
+    code = "import ast\nimport importlib\nfrom helper import LETTERS\nimportlib.reload(ast)\n"
+    (here / "own/counts.py").write_text(code + OWN_STAGE.replace("letters=4", "letters=LETTERS"), encoding="utf-8")
+    done = dailytalk(
+        "tag", "calls", "--out", "new", *EMBEDDED, "--affect-model", "none", "--stage", "own/counts.py"
+    )
+    assert done.code == 0, done.err
