@@ -21,7 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, say
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.interrupts import STOPPED
-from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.core.own_file import is_own_file, refuse_in_import
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -125,7 +125,7 @@ def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     function = next(getattr(module, own) for own in _functions(name) if hasattr(module, own))
-    if hasattr(function, "own_files"):
+    if hasattr(function, "own_files") and any(is_own_file(word) for word in words):
         from dailytalk_contiguous.cli.options import with_own_options  # here: other commands load nothing for it
 
         function = with_own_options(function, name, words)

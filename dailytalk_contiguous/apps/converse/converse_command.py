@@ -76,7 +76,8 @@ def converse(
     settings = settings.of(profile)
     if is_own_file(settings.tts):
         defaults = engine_named(settings.tts).options
-        (of_voice,) = with_settings((defaults,), cli_options.own_of(options, defaults))
+        shared = cli_options.chosen(options, CONVERSE_SETTINGS)
+        (of_voice,) = with_settings((defaults,), shared | cli_options.own_of(options, defaults))
         settings = replace(settings, options=of_voice)
     console = Console(stderr=as_json())
     instructions = talk_setup.read_instructions(system)
