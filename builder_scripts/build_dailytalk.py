@@ -1,6 +1,7 @@
 """DailyTalkContiguous from the Hub as expressive conversations: its words stay, its left voice is resynthesised.
 
-Its transcripts give the words, so that the recogniser only hears what they leave out. It needs FISH_API_KEY.
+Its transcripts give the words, so that the recogniser only hears what they leave out. The environment must have
+FISH_API_KEY, and FISH_AUDIO_REFERENCE_ID for the voice (or give Speak a voice).
 
     python builder_scripts/build_dailytalk.py work
 """

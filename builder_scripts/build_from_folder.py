@@ -1,6 +1,7 @@
 """Stereo recordings, one speaker a channel, into finished conversations: what `dailytalk build` does, in one list.
 
-Copy this file and change the list. It needs FISH_API_KEY; models are downloaded once.
+Copy this file and change the list. The environment must have FISH_API_KEY, and FISH_AUDIO_REFERENCE_ID for the
+voice (or give Speak a voice). Models are downloaded once.
 
     python builder_scripts/build_from_folder.py calls work
 """

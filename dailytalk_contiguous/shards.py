@@ -12,8 +12,9 @@ import pickle
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets import Features
 
@@ -73,6 +74,9 @@ LAYOUT = 3
 _GROUP_BYTES = 1_000_000
 
 _DAMAGED = "delete it and run the command that wrote it again"
+
+#: The names that `shard_path` gives.
+_NAMES = "shard-????????????????-????????????????*.parquet"
 
 #: What ends the name of a shard that the next run tries again: some of its conversations were rejected for a
 #: reason that may pass.
@@ -197,6 +201,38 @@ def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
     return {name: (path, entry) for path in shard_files(folder) for name, entry in read_entries(path).items()}
 
 
+class CurrentShards(NamedTuple):
+    """The files of a folder with rows that count, in their order, and the rows that don't.
+
+    `replaced` has the ids of conversations by file: a newer file has these rows, too.
+    """
+
+    files: list[Path]
+    replaced: dict[Path, set[str]]
+
+
+def current_shards(paths: Sequence[Path]) -> CurrentShards:
+    """Choose among shards that may hold the same conversations: the newest row of each counts.
+
+    A run that was stopped leaves the shards of the run before it beside its own. Files that are not named like
+    shards are taken as they are.
+    """
+    times = {path: path.stat().st_mtime_ns for path in paths if fnmatch(path.name, _NAMES)}
+    newest_first = sorted(times, key=lambda path: (times[path], path.name), reverse=True)
+    files = [*paths]
+    replaced: dict[Path, set[str]] = {}
+    counted: set[str] = set()
+    for path in newest_first:
+        ids = {name for name, entry in read_entries(path).items() if not entry.reject}
+        again = ids & counted
+        if again:
+            replaced[path] = again
+            if again == ids:
+                files.remove(path)
+        counted |= ids
+    return CurrentShards(files, replaced)
+
+
 def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
     """The rows of a shard by conversation id, with those of `columns` that it has.
 
@@ -222,7 +258,7 @@ def read_whole(path: Path, columns: Features) -> Shard | None:
 def drop_stale(folder: Path, paths: Iterable[Path]) -> None:
     """Remove shards that are not among `paths`, the result, and what killed runs left half written."""
     wanted = {*paths}
-    for path in folder.glob("shard-????????????????-????????????????*.parquet"):  # as `shard_path` names them
+    for path in folder.glob(_NAMES):
         if path not in wanted:
             path.unlink(missing_ok=True)  # another host may clear the same folder
     for path in folder.glob(".shard-*.tmp"):

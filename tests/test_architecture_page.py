@@ -57,7 +57,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         for name, code in EXAMPLES.items():
             (folder / f"example_of_a_{name}.py").write_text(code, encoding="utf-8")
             modules[name] = importlib.import_module(f"example_of_a_{name}")
-        runpy.run_path(str(folder / "example_of_a_stage.py"), run_name="__main__")
+        for name in ("synthesiser", "stage"):
+            runpy.run_path(str(folder / f"example_of_a_{name}.py"), run_name="__main__")
         write_export(open_items("work").rows(), Path("lines"), modules["export"].FORMAT)
     yield Ran(folder, modules)
     for name in EXAMPLES:
@@ -120,7 +121,8 @@ def test_export_of_the_page_names_every_file_that_it_wrote(ran: Ran) -> None:
 
 
 def test_section_of_the_page_is_a_table(ran: Ran) -> None:
-    assert '<td>en</td><td class="number">1</td>' in ran.modules["section"].page
+    (section,) = ran.modules["section"].languages(ran.folder / "work")
+    assert '<td>en</td><td class="number">1</td>' in section.html
 
 
 def test_rooms_of_the_page_are_those_whose_imports_are_checked() -> None:

@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 import pytest
 from audio_files import ROOT
+from command import BuilderScript
 from datasets import Features, Value
 from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
+from dailytalk_contiguous.cli.recipe import RecipeWording
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -106,3 +108,33 @@ def test_stage_of_utterances_may_be_fitted_to_the_utterances_of_all_conversation
     marked = [longer for row in rows for longer in row["longer"]]
     assert marked == [length > sum(lengths) / len(lengths) for length in lengths]
     assert {*marked} == {False, True}
+
+
+def test_recipe_without_voice_and_key_says_so_before_it_tags(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("FISH_API_KEY", "FISH_AUDIO_REFERENCE_ID", "FISH_AUDIO_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    script = FOLDER / "build_from_folder.py"
+    save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
+    done = BuilderScript(script, monkeypatch, capfd)(tmp_path / "in", tmp_path / "out")
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert not (tmp_path / "out").exists()
+    head = script.read_text(encoding="utf-8").split('"""')[1]
+    for named in ("FISH_API_KEY", "FISH_AUDIO_REFERENCE_ID"):
+        assert named in done.err
+        assert named in head
+    assert 'voice="ID" in Speak' in done.err
+    assert "--" not in done.err
+
+
+def test_remedies_name_what_a_recipe_has_and_no_other_option() -> None:
+    tagging, speaking = lists("build_from_folder")
+    wording = RecipeWording([*tagging, *speaking])
+    assert wording.remedy("pass --asr-model with a size such as base") == (
+        "pass model in Transcribe and recogniser in Align with a size such as base"
+    )
+    assert wording.remedy("run it with fewer --workers") == "run it with fewer --workers"
+    assert wording.remedy("pass --prune, or choose another folder") == "choose another folder"
+    assert wording.remedy("pass --revoice none") == "change the list of the recipe"
+    assert wording.remedy("pass --rules careful") == 'pass rules="careful" in Tag'

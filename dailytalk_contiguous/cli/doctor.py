@@ -1,28 +1,65 @@
-"""`dailytalk doctor`: installed packages, cached models, and the needs of each profile."""
+"""`dailytalk doctor`: installed packages, cached models, the needs of each profile; or one synthesiser."""
 
+import inspect
 import platform
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions, version
+from pathlib import Path
 from typing import Any
 
+from dailytalk_contiguous.cli.terminal import Panel, option
+from dailytalk_contiguous.cli.voice_trial import try_voice
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
 from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
-from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
 from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 
-def doctor() -> Outcome:
+def doctor(
+    tts: str = option(
+        "",
+        Panel.VOICE,
+        "Say a line with this synthesiser, or your own FILE.py, and judge what comes.",
+        metavar="NAME|FILE.py",
+        show_default="none",
+    ),
+    tts_model: str = option("", Panel.VOICE, TTS_MODEL.about, metavar="NAME", show_default=TTS_MODEL.shown),
+    voice: str = option("", Panel.VOICE, "Its voice.", metavar="NAME", show_default=TTS_MODEL.shown),
+    out: Path | None = option(
+        None, Panel.INPUT, "File for what it says.", metavar="FILE.wav", dir_okay=False, show_default="none"
+    ),
+    **options: Any,
+) -> Outcome:
     """Say what this machine has, and what each profile needs.
 
-    It looks for packages, a GPU and model weights.
+    It looks for packages, a GPU and model weights. With --tts it says one line with that synthesiser instead, if
+    that costs nothing, and what is wrong with it. It writes nothing except --out.
     """
-    report = examine()
+    if tts:
+        return try_voice(tts, tts_model, voice, out, options.get("own", {}))
+    if tts_model or voice or out:
+        raise BadValue("--tts-model, --voice and --out go with --tts", "name a synthesiser with --tts")
+    return doctor_outcome(examine())
+
+
+def _voice_in(file: str) -> Sequence[Any]:
+    return [engine_named(file).options]
+
+
+# What `with_options` of `cli.options` does; that module would take a second to import.
+_parameters = [known for known in inspect.signature(doctor).parameters.values() if known.kind != known.VAR_KEYWORD]
+doctor.__signature__ = inspect.Signature(_parameters)  # type: ignore[attr-defined]
+doctor.own_files = {"tts": _voice_in}  # type: ignore[attr-defined]
+
+
+def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
         *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),

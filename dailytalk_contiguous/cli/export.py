@@ -14,7 +14,7 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.core.settings import one_of
+from dailytalk_contiguous.core.settings import chosen_for, one_of
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.annotation_formats import annotated_rows, open_annotation
 from dailytalk_contiguous.publish.exports import TWO_LISTS, ExportFormat, ExportSettings, write_export
@@ -33,7 +33,7 @@ SIDES = {"train": "train", "validation": "eval"}
 EXPORT_SETTINGS = cli_options.setting_options(ExportSettings(), *(layout.settings for layout in FORMATS.values()))
 
 
-@cli_options.with_options(EXPORT_SETTINGS)
+@cli_options.with_options(EXPORT_SETTINGS, {"format": lambda file: [format_named(file).settings]})
 def export(
     source: str = argument(
         "DIR|OWNER/NAME",
@@ -56,6 +56,7 @@ def export(
     """
     layout = format_named(format)
     settings = cli_options.chosen(options, EXPORT_SETTINGS)
+    settings |= chosen_for(type(layout.settings), options.get("own", {}))
     cli_options.on_this_machine("--out", out)
     rows = layout.source(Path(source))
     if split and (rows or layout.sides == TWO_LISTS):

@@ -8,6 +8,7 @@ import ast
 import gc
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from itertools import pairwise
@@ -20,6 +21,7 @@ from typer.core import TyperCommand, TyperGroup
 from dailytalk_contiguous.cli.terminal import JSON, VERBOSE, Panel, guarded, option, printing, quiet_libraries, say
 from dailytalk_contiguous.core.apps import additions
 from dailytalk_contiguous.core.interrupts import STOPPED
+from dailytalk_contiguous.core.own_file import is_own_file, refuse_in_import
 
 #: The commands by what a person wants, in the order in which they are listed, and the module of each: of the core,
 #: in `cli`, and what the apps add. Those of two words are listed under the first.
@@ -81,7 +83,8 @@ class OneCommand(TyperCommand):
         parameters = self.get_params(ctx)
         for parameter in parameters:
             panel = getattr(parameter, "rich_help_panel", None) or "Arguments"
-            panels[panel].append(parameter.get_help_record(ctx))
+            of_panel = panels.setdefault(panel, [])  # own files have panels of their own
+            of_panel.append(parameter.get_help_record(ctx))
         shows_all = "--help-all" in sys.argv or len(parameters) <= ON_ONE_SCREEN
         for panel, records in panels.items():
             if records and (shows_all or panel not in SELDOM):
@@ -115,14 +118,21 @@ class Commands(TyperGroup):
         if name in GROUPS and not self.first:
             kind = type("CommandsOfTwoWords", (Commands,), {"first": f"{name} "})
             return name, kind(name=name, help=GROUPS[name], no_args_is_help=True, rich_markup_mode=None), rest
-        return name, command_of(f"{self.first}{name}"), rest
+        return name, command_of(f"{self.first}{name}", rest), rest
 
 
-def command_of(name: str) -> TyperCommand:
-    """Return a command with all its options; imports its module."""
+def command_of(name: str, words: Sequence[str] = ()) -> TyperCommand:
+    """Return a command with all its options; imports its module.
+
+    `words`: of its command line. The settings of a person's own files that these name are options, too.
+    """
     module = import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     function = next(getattr(module, own) for own in _functions(name) if hasattr(module, own))
+    if hasattr(function, "own_files") and any(is_own_file(word) for word in words):
+        from dailytalk_contiguous.cli.options import with_own_options  # here: other commands load nothing for it
+
+        function = with_own_options(function, name, words)
     alone.command(name.rpartition(" ")[2], cls=OneCommand, help=function.__doc__)(printing(function))
     command = typer.main.get_command(alone)
     assert isinstance(command, TyperCommand)
@@ -177,6 +187,7 @@ def _options(
 
 def run_command() -> NoReturn:
     """Run the command that `sys.argv` names, and print an expected error as one sentence."""
+    refuse_in_import("runs the command dailytalk")
     quiet_libraries()
     words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
     if name := next((word for word in words if word in COMMANDS), None):

@@ -2,15 +2,19 @@
 
 import inspect
 import re
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import wraps
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeAlias, get_type_hints
 
 import typer
 
 from dailytalk_contiguous.cli.terminal import Panel, option
+from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError
-from dailytalk_contiguous.core.own_file import from_own_file
+from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
 from dailytalk_contiguous.core.settings import SEED, PlacedSetting, Setting, check_value, settings_in
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.sources.addresses import is_address
@@ -27,6 +31,15 @@ TIME = "TIME"
 
 #: Types of settings that are numbers, and the number that is read for each.
 _NUMBERS: dict[Any, Callable[[str], Any]] = {int: int, int | None: int, float: float, float | None: float}
+
+#: Types of settings that an option can set. A person's own settings of any other type are set in the file.
+_READABLE = (*_NUMBERS, bool, str, str | None, tuple[str, ...], tuple[tuple[str, str], ...])
+
+#: Names of options that every command has.
+_EVERYWHERE = ("help", "help_all", "json", "verbose", "insecure", "version")
+
+#: Returns the dataclasses whose fields are the settings of a person's own file.
+HoldersOf: TypeAlias = Callable[[str], Sequence[Any]]
 
 
 def time_of(words: Mapping[str, Any], needs_unit: bool = True) -> Callable[[Any], Any]:
@@ -90,9 +103,30 @@ def load_stages(files: Iterable[Path]) -> Stages:
     stages = tuple(
         stage for file in files for stage in from_own_file("--stage", file, "STAGES", tuple | list, example)
     )
-    if not all(isinstance(getattr(stage, "stage", stage), Stage) for stage in stages):
-        raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+    for stage in stages:
+        inner = getattr(stage, "stage", stage)
+        if not isinstance(inner, Stage):
+            raise DailytalkError("--stage lists what is no stage", f"end it with {example}")
+        if not is_dataclass(inner):
+            raise DailytalkError(
+                f"the stage {inner.name} is no dataclass", "write @dataclass(frozen=True) above it"
+            )
     return stages
+
+
+def _stages_in(file: str) -> Stages:
+    return load_stages([Path(file)])
+
+
+def _voice_in(file: str) -> Sequence[Any]:
+    from dailytalk_contiguous.models.engines import engine_named  # here: not every command has a voice
+
+    return [engine_named(file).options]
+
+
+#: Options that name a person's own file, and what reads the file's settings.
+STAGE_FILES: Mapping[str, HoldersOf] = {"stage": _stages_in}
+VOICE_FILES: Mapping[str, HoldersOf] = {"tts": _voice_in}
 
 
 def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, inspect.Parameter]:
@@ -107,12 +141,23 @@ def setting_options(*holders: Any, without: Container[str] = ()) -> dict[str, in
     return parameters
 
 
-def _parameter(placed: PlacedSetting) -> inspect.Parameter:
+def _hint_of(placed: PlacedSetting) -> Any:
+    """The type of a setting; of one whose annotation can't be read that of its default."""
+    try:
+        return get_type_hints(placed.kind)[placed.name]
+    except (NameError, TypeError):
+        return type(placed.value)
+
+
+def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Parameter:
+    """The option of a setting, in the setting's own panel unless another is given."""
     setting, value, flag = placed.setting, placed.value, "--" + placed.option.replace("_", "-")
-    panel, hint = Panel[setting.panel.upper()], get_type_hints(placed.kind)[placed.name]
+    panel, hint = panel or Panel[setting.panel.upper()], _hint_of(placed)
     about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
     kind: Any = Any
-    if hint is bool:
+    if hint is bool and value is True:
+        kind, default = bool, option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
+    elif hint is bool:
         kind, default = bool, option(False, panel, about, flag)
     elif hint == tuple[tuple[str, str], ...]:
         kind = list[Any]
@@ -131,8 +176,14 @@ def _parameter(placed: PlacedSetting) -> inspect.Parameter:
     return inspect.Parameter(placed.option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`."""
+def with_options(
+    settings: Mapping[str, inspect.Parameter], files: Mapping[str, HoldersOf] = {}
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate a command with an option for each setting (see `setting_options`), in place of its `**options`.
+
+    `files`: by the options that may name a person's own file, what returns the dataclasses of its settings. Such a
+    file adds options to the command (`with_own_options`), whose values are the command's option `own`.
+    """
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         own = inspect.signature(command, eval_str=True).parameters
@@ -140,9 +191,109 @@ def with_options(settings: Mapping[str, inspect.Parameter]) -> Callable[[Callabl
         keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters.values()]
         command.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
         command.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+        command.own_files = files  # type: ignore[attr-defined]
         return command
 
     return add
+
+
+def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str]) -> Callable[..., Any]:
+    """Return a command that also has the settings of the own files that its command line names as options.
+
+    Args:
+        command: decorated by `with_options`; one that takes no own file is returned as it is.
+        name: of the command, for messages. words: its command line, after the name.
+
+    Raises DailytalkError as `from_own_file` does, and for a setting that has the name of another option.
+    """
+    files: Mapping[str, HoldersOf] = getattr(command, "own_files", {})
+    parameters = dict(inspect.signature(command).parameters)
+    added: dict[str, inspect.Parameter] = {}
+    file_of: dict[str, str] = {}
+    for option_name, file in _named_files(words, files):
+        for parameter in _own_parameters(file, files[option_name](file)):
+            known = parameters.get(parameter.name)
+            if known is not None or parameter.name in _EVERYWHERE:
+                _refuse_clash(parameter, known, file, name)
+            elif parameter.default.default is True and f"no_{parameter.name}" in parameters:
+                _refuse_clash(parameter, parameters[f"no_{parameter.name}"], file, name)
+            elif parameter.name in added:
+                added[parameter.name] = _ambiguous(parameter, file_of[parameter.name], file)
+            else:
+                added[parameter.name], file_of[parameter.name] = parameter, file
+    if not added:
+        return command
+
+    @wraps(command)
+    def run(**values: Any) -> Any:
+        own = {}
+        for option_name, parameter in added.items():
+            value = values.pop(option_name)
+            if value is not NOT_GIVEN and value != parameter.default.default:
+                own[option_name] = tuple(value) if isinstance(value, list) else value
+        return command(**values, own=own)
+
+    return with_options(parameters | added)(run)
+
+
+def _named_files(words: Sequence[str], options: Container[str]) -> Iterator[tuple[str, str]]:
+    """Each option of `options` that names a person's own file in a command line, and the file, once each."""
+    named: set[tuple[str, str]] = set()
+    for word, following in pairwise([*words, ""]):
+        flag, is_joined, value = word.partition("=")
+        name = flag.removeprefix("--").replace("-", "_")
+        file = value if is_joined else following
+        if flag.startswith("--") and name in options and is_own_file(file) and (name, file) not in named:
+            named.add((name, file))
+            yield name, file
+
+
+def _own_parameters(file: str, holders: Iterable[Any]) -> Iterator[inspect.Parameter]:
+    """An option for each setting of a person's own file whose value can be given as text."""
+    options: set[str] = set()
+    for placed in settings_in(*holders):
+        if placed.option not in options and _hint_of(placed) in _READABLE:
+            options.add(placed.option)
+            parameter = _parameter(placed, Panel.RARE)
+            parameter.default.rich_help_panel = f"Settings of {Path(file).name}"
+            yield parameter
+
+
+def _refuse_clash(parameter: inspect.Parameter, known: inspect.Parameter | None, file: str, command: str) -> None:
+    """Raise DailytalkError unless the setting is the one that the command's option sets."""
+    about = getattr(getattr(known, "default", None), "help", None)
+    own = parameter.default
+    if own.help == about:
+        return  # a setting that several stages share, such as `DEVICE`
+    flag = "--" + parameter.name.replace("_", "-")
+    what = f" ({about.rstrip('.')})" if about else ""
+    raise DailytalkError(
+        f"the setting {parameter.name} of {as_text(file)!r} ({own.help.rstrip('.')}) can't be the option {flag}: "
+        f"`dailytalk {command}` has another option of that name{what}",
+        'rename it, or give its option another name: setting(…, option="…")',
+    )
+
+
+def _ambiguous(parameter: inspect.Parameter, first: str, second: str) -> inspect.Parameter:
+    """The option of a setting that two files have: who gives it a value is told to rename one."""
+    flag = "--" + parameter.name.replace("_", "-")
+    reason = f"{as_text(first)!r} and {as_text(second)!r} have a setting {parameter.name} each"
+
+    def refuse(text: Any) -> Any:
+        if text is NOT_GIVEN:
+            return text
+        raise DailytalkError(f"{flag} can't be set: {reason}", "give one of them another name")
+
+    about = f"Can't be set: {reason}."
+    default = option(NOT_GIVEN, Panel.RARE, about, metavar="NAME", parser=refuse, show_default=False)
+    default.rich_help_panel = parameter.default.rich_help_panel
+    return parameter.replace(default=default, annotation=Any)
+
+
+def own_of(options: Mapping[str, Any], *holders: Any) -> dict[str, Any]:
+    """The chosen values of own files that are settings of `holders`, by the names of the options."""
+    known = {placed.option for placed in settings_in(*holders)}
+    return {name: value for name, value in options.get("own", {}).items() if name in known}
 
 
 def chosen(options: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:

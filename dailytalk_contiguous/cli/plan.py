@@ -13,8 +13,15 @@ from typing import Any
 
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.engine_options import folder_config, hub_choice
-from dailytalk_contiguous.cli.options import SEED_OPTION, chosen, size_text, with_options
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, speak
+from dailytalk_contiguous.cli.options import (
+    SEED_OPTION,
+    STAGE_FILES,
+    VOICE_FILES,
+    chosen,
+    size_text,
+    with_options,
+)
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -65,7 +72,8 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
         "verify": inspect.signature(speak).parameters["verify"],
         **{name: parameter for name, parameter in SPEAK_SETTINGS.items() if name not in _NOT_OF_SPEAK},
         **TAG_SETTINGS,
-    }
+    },
+    {**STAGE_FILES, **VOICE_FILES},
 )
 def plan(
     with_speak: bool = option(False, Panel.RUN, "Plan dailytalk speak too.", "--speak"),
@@ -85,7 +93,8 @@ def plan(
     spoken: Stages = ()
     of_speak = chosen(options, SPEAK_SETTINGS.keys() - TAG_SETTINGS.keys())
     if with_speak or of_speak or options["verify"]:
-        spoken = speak_stages(profile, options["verify"], **chosen(options, SPEAK_SETTINGS))
+        settings = chosen(options, SPEAK_SETTINGS)
+        spoken = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, (*stages, *spoken))
     inputs, _ = fetch_inputs(options["inputs"])
     with tempfile.TemporaryDirectory(prefix="dailytalk-plan-") as folder:

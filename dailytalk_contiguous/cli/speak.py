@@ -41,7 +41,7 @@ SPEAK_SETTINGS = cli_options.setting_options(
 )
 
 
-@cli_options.with_options(SPEAK_SETTINGS)
+@cli_options.with_options(SPEAK_SETTINGS, cli_options.VOICE_FILES)
 def speak(
     folder: Path = terminal.argument("DIR", "Work folder of dailytalk tag."),
     out: Path | None = engine_options.work_option(None, show_default="DIR"),
@@ -77,7 +77,7 @@ def speak(
     if not profile:
         settings = _voice_of(work.folder, settings) | settings
         profile = _profile_of(tagged)
-    stages = speak_stages(profile, verify, **settings)
+    stages = speak_stages(profile, verify, **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, stages)
     voice = speak_stage_of(stages)
     if voice and not engine_named(voice.engine).tags:
@@ -105,6 +105,12 @@ FIND_RECORDING = (
     "put it back, name its folder (that of both files, if each speaker has one) with --recordings, or run "
     "dailytalk tag again where it is"
 )
+
+
+def own_of_voice(settings: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen settings of the person's own voice that `settings` name; none without one."""
+    file = settings.get("tts", "")
+    return cli_options.own_of(options, engine_named(file).options) if is_own_file(file) else {}
 
 
 def recordings_of(recordings: Path | None, folder: Path) -> tuple[Path | None, tuple[Mirror, ...]]:
@@ -151,7 +157,8 @@ def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak |
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
-    record = done.record or {}
+    record = done.record
+    assert record is not None  # `run` raises where shards are missing: no other host makes some
     counts, money = done.counts, record["money"]
     details = [show.work_done(done)]
     if mean := record.get("mean"):
@@ -186,8 +193,8 @@ def build(**options: Any) -> Outcome:
     It has the options of both, except --shard: hosts that tag parts have to end before one speaks.
     """
     # Before hours of tagging, not after them.
-    profile = options["profile"]
-    stages = speak_stages(profile, options["verify"], **cli_options.chosen(options, SPEAK_SETTINGS))
+    profile, settings = options["profile"], cli_options.chosen(options, SPEAK_SETTINGS)
+    stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     voice = speak_stage_of(stages)
     if not voice:
         options |= without_affect(options)
@@ -214,7 +221,7 @@ def build(**options: Any) -> Outcome:
         details = [*tagged.details, *show.stages_to_run(stages)]
         return replace(tagged, details=details, error=preflight_error(stages))
     terminal.show_outcome(replace(tagged, next=""), stderr=True)
-    spoken = {name: options[name] for name in inspect.signature(speak).parameters if name in options}
+    spoken = {name: options[name] for name in (*inspect.signature(speak).parameters, "own") if name in options}
     done: Outcome = speak(folder=options["out"], **spoken | {"out": None})
     return replace(done, code=done.code or tagged.code)  # what tag rejected is rejected
 
@@ -237,7 +244,10 @@ def without_affect(options: Mapping[str, Any]) -> dict[str, Any]:
 #: Parameters of `speak` that `tag` does not have.
 _OF_SPEAK = {*inspect.signature(speak).parameters} - {*inspect.signature(tag).parameters}
 _BOTH = dict(inspect.signature(speak).parameters) | dict(inspect.signature(tag).parameters)
-cli_options.with_options({name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")})(build)
+cli_options.with_options(
+    {name: _BOTH[name] for name in _BOTH if name not in ("folder", "shard")},
+    {**cli_options.STAGE_FILES, **cli_options.VOICE_FILES},
+)(build)
 
 
 def _profile_of(folder: Path) -> str:

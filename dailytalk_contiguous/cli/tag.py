@@ -8,6 +8,7 @@ from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, say, shown_steps
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, tag_stages
@@ -31,7 +32,7 @@ TAG_SETTINGS = cli_options.setting_options(
 )
 
 
-@cli_options.with_options(TAG_SETTINGS)
+@cli_options.with_options(TAG_SETTINGS, cli_options.STAGE_FILES)
 def tag(
     inputs: list[str] = argument(
         "INPUT", "Recordings, folders of them (s3:// too), or a dataset on the Hub: OWNER/NAME@TAG."
@@ -162,7 +163,9 @@ def tag(
 def stages_of(options: Mapping[str, Any]) -> Stages:
     """Return the stages of the options of `tag`, a person's own last."""
     settings = cli_options.chosen(options, TAG_SETTINGS)
-    return (*tag_stages(options["profile"], **settings), *cli_options.load_stages(options["stage"] or ()))
+    own = cli_options.load_stages(options["stage"] or ())
+    chosen = settings | cli_options.own_of(options, *own)
+    return (*tag_stages(options["profile"], **settings), *with_settings(own, chosen))
 
 
 def say_what_is_fetched(repository: "Repository") -> None:

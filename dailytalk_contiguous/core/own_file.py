@@ -1,14 +1,30 @@
-"""Python files of the user with stages, a synthesiser, an export or a corpus, named on the command line."""
+"""Python files of the user with stages, a synthesiser, an export or a corpus, named on the command line.
+
+A file becomes a module whose name is its path. So two files with one name are two modules, and none takes the name
+of another module. What a file defines can be pickled: every process that imports this package finds the module.
+"""
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
+from importlib.abc import MetaPathFinder, SourceLoader
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
 from pathlib import Path
-from types import UnionType
+from types import ModuleType, UnionType
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from dailytalk_contiguous.core.errors import DailytalkError
+
+#: What the names of these modules begin with. The rest is the path, without its dots, which would name packages.
+_PREFIX = "own:"
+
+#: The file that is being imported; empty outside of an import.
+_importing: ContextVar[str] = ContextVar("importing", default="")
 
 
 def is_own_file(name: str) -> bool:
@@ -19,20 +35,16 @@ def is_own_file(name: str) -> bool:
 def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType, example: str) -> Any:
     """The value of `name`, of a `kind`, that a file defines.
 
-    The file is imported by its name, so that worker processes find it too.
-
-    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, or has no such
-    value; `example` is how to define it.
+    Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, starts a run, or
+    has no such value; `example` is how to define it.
     """
     path, shown = Path(file).absolute(), f"{flag} {str(file)!r}"
-    folder = str(path.parent)
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH"))))
     try:
-        path.stat()  # where it is missing, another module may have its name
-        module = import_module(path.stem)
-    except Exception as error:  # whatever the file does
+        path.stat()
+        module = import_module(_module_name(path))
+    except DailytalkError as error:
+        raise DailytalkError(f"{shown} can't be imported ({error.reason})", error.remedy) from error
+    except (Exception, SystemExit) as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
         raise DailytalkError(reason, "mend it, and run it with python first") from error
     value = getattr(module, name, None)
@@ -41,15 +53,102 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     return value
 
 
+def is_own_module(name: str) -> bool:
+    """Return whether a module is that of a person's own file."""
+    return name.startswith(_PREFIX)
+
+
+def instance_of(module: str, qualified_name: str) -> Any:
+    """Return an empty instance of a class in a person's own file, which a pickle then fills.
+
+    Raises ModuleNotFoundError where the file is not on this machine.
+    """
+    kind: Any = import_module(module)
+    for name in qualified_name.split("."):
+        kind = getattr(kind, name)
+    return object.__new__(kind)
+
+
+def refuse_in_import(what: str) -> None:
+    """Raise DailytalkError if a person's file is being imported: that must neither run nor write anything.
+
+    `what` is what it would do, for the message.
+    """
+    if file := _importing.get():
+        raise DailytalkError(
+            f"{Path(file).name} {what} while it is imported",
+            'put what the file runs below `if __name__ == "__main__":`',
+        )
+
+
+@contextmanager
+def _imported(file: str) -> Iterator[None]:
+    token = _importing.set(file)
+    try:
+        yield
+    finally:
+        _importing.reset(token)
+
+
+def _module_name(path: Path) -> str:
+    return _PREFIX + quote(os.fsencode(path)).replace(".", "%2E")
+
+
+class _OwnFile(SourceLoader):
+    """Loads the module of a file, whose content it keeps. Nothing compiled is written beside the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.content = b""
+
+    def get_filename(self, fullname: str) -> str:
+        return str(self.path)
+
+    def get_data(self, path: str | bytes | os.PathLike[Any]) -> bytes:
+        if not self.content:  # what was imported; a traceback asks again, and the file may have changed
+            self.content = Path(os.fsdecode(path)).read_bytes()
+        return self.content
+
+    def exec_module(self, module: ModuleType) -> None:
+        folder = str(self.path.parent)
+        if folder not in sys.path:
+            sys.path.append(folder)  # for modules beside it; last, so that these hide none of Python's
+        with _imported(str(self.path)):
+            super().exec_module(module)
+
+
+class _OwnFiles(MetaPathFinder):
+    """Finds the modules of people's files: by their paths, or on another machine in a folder of PYTHONPATH."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not is_own_module(fullname):
+            return None
+        named = Path(os.fsdecode(unquote_to_bytes(fullname.removeprefix(_PREFIX))))
+        for file in (named, *(Path(folder) / named.name for folder in sys.path)):
+            if file.is_file():
+                return spec_from_loader(fullname, _OwnFile(file))
+        reason = f"{str(named)!r} is not here, and {named.name} in no folder of PYTHONPATH"
+        raise ModuleNotFoundError(reason, name=fullname)
+
+
+sys.meta_path.append(_OwnFiles())
+
+
 def code_version(definition: type | Callable[..., Any], version: int = 1) -> str:
     """What stands for the code of a class or function: its `version` if it is part of this package.
 
-    That of a person's own is the content of its file (of the definition itself in a notebook), so that an edit
-    counts without a number.
+    That of a person's own is the content of its file as it was imported (of the definition itself in a notebook),
+    so that an edit counts without a number.
     """
     if definition.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return str(version)
     from datasets.fingerprint import Hasher  # here, for most that use this module have no stage
 
-    file = Path(getattr(sys.modules[definition.__module__], "__file__", None) or "")
+    module = sys.modules[definition.__module__]
+    loader = getattr(module, "__loader__", None)
+    if isinstance(loader, _OwnFile):
+        return str(Hasher.hash(loader.content))
+    file = Path(getattr(module, "__file__", None) or "")
     return str(Hasher.hash(file.read_bytes() if file.is_file() else definition))

@@ -181,8 +181,10 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
     for attribute in fields(holder):  # type: ignore[arg-type]
         value = getattr(holder, attribute.name)
         if _is_listed(attribute) and is_dataclass(value):
-            changed[attribute.name] = _with(value, options)
-    return replace(holder, **changed)  # type: ignore[type-var]
+            inner = _with(value, options)
+            if inner is not value:
+                changed[attribute.name] = inner
+    return replace(holder, **changed) if changed else holder  # type: ignore[type-var]
 
 
 def check_known(options: Mapping[str, Any], *holders: Any) -> None:

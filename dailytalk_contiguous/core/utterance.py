@@ -138,6 +138,10 @@ class Field:
     write: Callable[[Any], Any] | None = None
     read: Callable[[Any], Any] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes alone: what is computed from them, such as `kind`, may not be picklable."""
+        return {attribute.name: getattr(self, attribute.name) for attribute in dataclasses.fields(self)}
+
     @cached_property
     def path(self) -> tuple[str, ...]:
         return tuple((self.key or self.name).split("."))

@@ -89,6 +89,8 @@ class Synthesiser(Protocol):
         deterministic: whether the same line and take always give the same samples, so that nothing is paid for.
         licence: of its voice, where that is not the one of its `Engine`.
         version: of a program of this machine in this package: raised whenever it says a line otherwise.
+        other_options: values of `Engine.options` that `settings` does not name, by their options; set when it is
+            loaded.
     """
 
     engine: str = ""
@@ -98,6 +100,7 @@ class Synthesiser(Protocol):
     concurrency: int = 1
     deterministic: bool = False
     version: int = 1
+    other_options: Mapping[str, object] = {}
 
     @property
     def licence(self) -> Licence | None:

@@ -7,9 +7,11 @@ of what it spoke (`stages.synthesis.Speak.digest`), and that of no other engine.
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
-from dailytalk_contiguous.core.settings import Setting, one_of
+from dailytalk_contiguous.core.settings import Setting, one_of, settings_in
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import synthesisers
 from dailytalk_contiguous.models.contracts import (
@@ -62,7 +64,6 @@ TTS_MODEL = Setting(
 )
 
 
-@lru_cache(maxsize=None)
 def engine_named(name: str) -> Engine:
     """An engine of this package, or that of a person's own file (`my_voice.py`).
 
@@ -72,6 +73,11 @@ def engine_named(name: str) -> Engine:
         engine: Engine = from_own_file("--tts", name, "ENGINE", Engine, "ENGINE = Engine(...)")
         if engine.name in ENGINES:
             raise DailytalkError(f"--tts {name!r}: there is an engine {engine.name!r}", "give it another name")
+        if not is_dataclass(engine.options) or isinstance(engine.options, type):
+            raise DailytalkError(
+                f"--tts {name!r}: the options of its ENGINE are no dataclass with values",
+                "define a class with @dataclass(frozen=True), and give options=Options()",
+            )
         return engine
     loaded: Engine = import_module(f"{synthesisers.__name__}.{one_of('--tts', name, ENGINES)}").ENGINE
     return loaded
@@ -98,8 +104,19 @@ def load_synthesiser(name: str, chosen: VoiceSettings) -> Synthesiser:
             if not getattr(synthesiser, attribute):
                 setattr(synthesiser, attribute, value)
         if is_own_file(name):
-            json.dumps(synthesiser.settings(), allow_nan=False)
+            synthesiser.other_options = _unnamed_options(synthesiser, options)
+            json.dumps({**synthesiser.settings(), **synthesiser.other_options}, allow_nan=False)
     return synthesiser
+
+
+def _unnamed_options(synthesiser: Synthesiser, options: Any) -> dict[str, object]:
+    """The options of an engine, by name, that its synthesiser does not name among its settings."""
+    named = synthesiser.settings()
+    return {
+        placed.option: placed.value
+        for placed in settings_in(options)
+        if not placed.execution and placed.option not in named and placed.name not in named
+    }
 
 
 @contextmanager

@@ -34,7 +34,8 @@ LONGEST_RETRY_AFTER = 300.0
 #
 # Only 429, 5xx, timeouts, resets and answers that break off are retried; everything else would fail again, at
 # a price. After an answer that a person must act on (400, 401, 402, 403, 404), or several lines in a row without
-# any, no thread begins another request. The price of a request is reserved before it is sent. Errors have our own
+# any, no thread begins another request. Until an address has answered with 200, one request at a time goes there,
+# so that such an answer is met once. The price of a request is reserved before it is sent. Errors have our own
 # words and are raised outside of `except`: an exception of `requests` holds the request, and with it the token.
 #
 # An answer that comes as a stream of events goes the same way. Once a part of it was delivered it is not asked for
@@ -197,6 +198,9 @@ class Client:
         self._idle: list[_Connection] = []
         self._process = os.getpid()
         self._lock = threading.Lock()
+        self._turn = threading.Condition()
+        self._asked_alone: set[str] = set()  # addresses that one thread asks while others wait for its answer
+        self._open: set[str] = set()  # addresses that any number of threads may ask at a time
         self._reached = False
         self._unanswered = 0
         self._unusable: int | None = 0  # how many answers; None once there was a good one
@@ -419,8 +423,9 @@ class Client:
         Raises _Trouble in place of what `requests` does, there too, and NotServed.
         """
         status = 0
+        address = str(request.url)
         try:
-            with self._places, self._connection() as connection:
+            with self._places, self._connection() as connection, self._first_alone(address):
                 request.auth = self._token
                 prepared = connection.session.prepare_request(request)
                 while not self._stop and (wait := self._paused_until - self._clock()) > 0:
@@ -439,6 +444,7 @@ class Client:
                 ):
                     self._reached, status = True, response.status_code
                     if status == 200:
+                        self._let_all(address)
                         yield response, until
                         return
                     if status in absent:
@@ -456,7 +462,36 @@ class Client:
             trouble.paid = status == 200
             raise
         except (requests.RequestException, HTTPError) as error:
+            self._let_all(address)  # what is silent refuses nothing
             raise self._connection_trouble(error, paid=status == 200) from None
+
+    @contextmanager
+    def _first_alone(self, address: str) -> Iterator[None]:
+        """Wait until an address may be asked: one request at a time, until it has answered one with 200.
+
+        So a refusal of what all requests have in common (the voice, the model, the token) meets one of them, and
+        not as many as are sent at a time.
+        """
+        with self._turn:
+            while address in self._asked_alone and address not in self._open and not self._stop:
+                interrupts.check_interrupt()
+                self._turn.wait(0.1)
+            is_alone = address not in self._open
+            if is_alone:
+                self._asked_alone.add(address)
+        try:
+            yield
+        finally:
+            if is_alone:
+                with self._turn:
+                    self._asked_alone.discard(address)
+                    self._turn.notify_all()
+
+    def _let_all(self, address: str) -> None:
+        """Let any number of threads ask an address at a time."""
+        with self._turn:
+            self._open.add(address)
+            self._turn.notify_all()
 
     def _parts(self, response: requests.Response, until: float, most: int) -> Iterator[bytes]:
         """The bytes of an answer as they come, unpacked, `most` in all. Raises _Trouble for more, and after

@@ -60,7 +60,7 @@ def cache_key(
         "model": synthesiser.model,
         "voice": synthesiser.voice,
         **({"server": synthesiser.served_by} if synthesiser.server else {}),
-        "settings": synthesiser.settings(),
+        "settings": {**synthesiser.settings(), **getattr(synthesiser, "other_options", {})},
         "samples": [[hashlib.sha256(sample.wav).hexdigest(), sample.text] for sample in samples],
         "text": line.text,
         "tag": line.tag,

@@ -37,6 +37,7 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.version import MANIFEST, Version
+from dailytalk_contiguous.shards import current_shards
 from dailytalk_contiguous.store.files import inside
 from dailytalk_contiguous.store.parquet import ParquetReader, open_parquet
 from dailytalk_contiguous.store.work_folder import (
@@ -255,9 +256,15 @@ class Items(ABC):
 
     def measures(self) -> Iterator[Row]:
         """Yield `conversation_id`, `duration` and measures (`core.quality`) of all measured clips, kept or not."""
-        for path in clip_shards(self.folder / MEASURED) if self.folder else ():
+        if self.folder is None:
+            return
+        shards = current_shards(clip_shards(self.folder / MEASURED))
+        for path in shards.files:
+            replaced = shards.replaced.get(path, ())
             with open_parquet(path, _CORPUS_AGAIN) as opened:
-                yield from opened.rows(["conversation_id", "duration", *NAMES])
+                for row in opened.rows(["conversation_id", "duration", *NAMES]):
+                    if row.get("conversation_id") not in replaced:
+                        yield row
 
     def splits(self) -> dict[str, str]:
         """Return the splits by id, of rows that have one; no other column is read."""
@@ -376,19 +383,29 @@ class FiledItems(Items):
 
 
 class Shards(FiledItems):
-    """A work folder of finished conversations or clips, or a folder of shards of conversations."""
+    """A work folder of finished conversations or clips, or a folder of shards of conversations.
+
+    Attributes:
+        replaced: ids by file: conversations of which a newer shard has the row that counts.
+    """
 
     where: Path
     files: Sequence[Path]
 
     def __init__(self, folder: Path, labelled: bool) -> None:
         super().__init__(folder)
-        self.files = clip_shards(folder / CLIPS) if labelled else _shards(folder)
+        self.files, self.replaced = current_shards(clip_shards(folder / CLIPS) if labelled else _shards(folder))
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
         if labelled:  # clips have no provenance of their own
             version, models = self.run.get("version"), self.run.get("models") or {}
             tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
             self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
+
+    def rows_of(self, file: Path | str, columns: Collection[str] | None = None) -> Iterator[tuple[Place, Row]]:
+        replaced = self.replaced.get(Path(file), ())
+        for place, row in super().rows_of(file, columns):
+            if row["conversation_id"] not in replaced:
+                yield place, row
 
     @contextmanager
     def _opened(self, file: Path | str, columns: Collection[str] | None) -> Iterator[ParquetReader]:

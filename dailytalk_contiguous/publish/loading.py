@@ -70,9 +70,10 @@ def load(
     Returns a Dataset or IterableDataset for a split, a dict of them otherwise, as `load_dataset` does.
 
     Raises DailytalkError: there is no such dataset, version, config or column, it may not be read, a file differs
-    from the manifest or is damaged, or `state` comes without a fixed version or a stream of one split. Raises
-    ValueError of `datasets`, or KeyError for clips: there is no such split. A stream reads its files later: damage
-    in them, or a column that they lack, is an error of `datasets` or Arrow then.
+    from the manifest or is damaged, a stopped run left a file of which only some rows count, or `state` comes
+    without a fixed version or a stream of one split. Raises ValueError of `datasets`, or KeyError for clips: there
+    is no such split. A stream reads its files later: damage in them, or a column that they lack, is an error of
+    `datasets` or Arrow then.
     """
     if isinstance(where, Path) or (isinstance(where, str) and Path(where).is_dir()):
         if revision is not None:
@@ -92,6 +93,7 @@ def load(
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
 
         items = finished_items(version.where)
+        _refuse_halves(items)
         configs = {schema.CONFIGS[0]: ["train"]}
     if config == schema.CONFIGS[0] and config not in configs and DEFAULT in configs:
         own = version.features(DEFAULT) or {}
@@ -128,6 +130,16 @@ def load(
     if state is not None:
         data.load_state_dict(dict(state))
     return data
+
+
+def _refuse_halves(items: Shards) -> None:
+    """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
+    for file in items.files:
+        if replaced := items.replaced.get(file):
+            raise DailytalkError(
+                f"the conversation {min(replaced)!r} is in {file} and in a newer shard: a run was stopped here",
+                "run the same command again, which removes the older one",
+            )
 
 
 def _paths(paths: Iterable[Path]) -> list[str]:

@@ -6,11 +6,13 @@ may cost) is read from its stages, so that nothing is stated twice.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, run
+from dailytalk_contiguous.core.own_file import refuse_in_import
+from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -57,8 +59,10 @@ def run_recipe(
         progress, planned: called with what is done, and with what is to be done.
 
     Raises:
-        DailytalkError: a half lacks a stage that it needs, or for whatever `tag` and `speak` raise it.
+        DailytalkError: a half lacks a stage that it needs, for whatever `tag` and `speak` raise it, and while a
+            command imports the file that calls it.
     """
+    refuse_in_import("calls run_recipe")
     folder = Path(out)
     stages = (*tagging, *speaking)
     cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)
@@ -76,7 +80,12 @@ def run_recipe(
     config = FolderConfig(channel=segment.channel, language=language_of(tagging))
     recordings = find(sources, folder, config, licence=source_licence)
     about = {"command": "a recipe", "settings": {"recipe": [stage.name for stage in tagging]}}
-    tagged = run(TagSpec(recordings, folder, tagging, about), options, progress, planned)
+    to_tag = TagSpec(recordings, folder, tagging, about)
+    with closing(to_tag.passes(options)) as passes:
+        if next(passes).plan().tasks:  # before hours of tagging, not after them
+            preflight(speaking, options, fetch=False)  # a missing token before any download
+            preflight(speaking, options)
+    tagged = run(to_tag, options, progress, planned)
     if not speaking or not tagged.n_conversations:
         return Built(tagged, None, recordings.left_out)
     script = read_synthesis_input(folder)

@@ -11,7 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelMissing, Reject
 from dailytalk_contiguous.core.machine import side_by_side
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
@@ -224,11 +225,18 @@ class Pass:
     halfway: tuple[Path, int] | None = None
     keeps_finished: bool = False
 
+    @cached_property
+    def made_by(self) -> str:
+        """The digest of the stages as they are when the pass is planned.
+
+        It names the shards, so it must not change meanwhile: somebody may edit the file of a model.
+        """
+        return stages_digest(self.stages)
+
     @property
     def paths(self) -> list[Path]:
         """The files of the shards, once they are made."""
-        made_by = stages_digest(self.stages)
-        return [made_path(shard_path(self.folder, rows, made_by)) for rows in self.groups]
+        return [made_path(shard_path(self.folder, rows, self.made_by)) for rows in self.groups]
 
     @property
     def entries(self) -> list[tuple[str, Entry]]:
@@ -245,16 +253,16 @@ class Pass:
         For host i of N: every N-th shard, by its place among all.
         """
         there = {path.name for path in shard_files(self.folder)}
-        made_by, tasks, first = stages_digest(self.stages), list[Task](), len(self.stages)
+        tasks, first = list[Task](), len(self.stages)
         n_halfway = self.halfway[1] if self.halfway else 0
-        paths = [shard_path(self.folder, rows, made_by) for rows in self.groups]
+        paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
         for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
             if path.name not in there and number % shard[1] == shard[0] - 1:
                 first = min(first, n_halfway if halfway and halfway.exists() else 0)
                 tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
         return RunPlan(paths, tasks, first)
 
-    @property
+    @cached_property
     def _halfway(self) -> Sequence[Path | None]:
         """The files that keep the rows of each shard halfway, if any do."""
         if not self.halfway:
@@ -378,9 +386,11 @@ def run(
         progress: called with every stage of every batch. planned: called with what is left to do of each pass,
             before it is done.
 
-    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written, and
-    while another run works in the folder.
+    Raises DailytalkError for what `Spec.check` refuses, for stages that can't run, if nothing can be written,
+    while another run works in the folder, for shards that something has removed before the end, and while a
+    person's file is being imported.
     """
+    refuse_in_import(f"starts `{spec.kind}`")
     started, told, work, budget = time.perf_counter(), -TELL_SECONDS, options.work, spec.budget
     spec.check(options)
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
@@ -411,6 +421,12 @@ def run(
                 if work:
                     work.gather()  # what other hosts have made of this plan meanwhile
             outcome.n_missing = sum(not path.exists() for path in step.paths)
+            if outcome.n_missing and options.shard == (1, 1):  # no other host makes them
+                raise DailytalkError(
+                    f"{counted(outcome.n_missing, 'shard')} of {len(step.paths):,} in {as_text(step.folder)!r} "
+                    "disappeared during the run",
+                    "let nothing remove files there, and run the same command again: finished shards are kept",
+                )
             if outcome.n_missing:
                 break
             for folder, paths in step.results().items():

@@ -14,7 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, SupportsIndex, TypeAlias, TypeVar
 
 import pyarrow as pa
 from datasets import Audio, Dataset, Features, IterableDataset, List
@@ -23,7 +23,13 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.licensing import Licence
-from dailytalk_contiguous.core.own_file import code_version
+from dailytalk_contiguous.core.own_file import (
+    code_version,
+    instance_of,
+    is_own_file,
+    is_own_module,
+    refuse_in_import,
+)
 from dailytalk_contiguous.core.schema import (
     CHANNELS,
     CONVERSATION_COLUMNS,
@@ -41,6 +47,7 @@ from dailytalk_contiguous.core.utterance import UTTERANCE, Column, Field, checke
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.devices import DEVICES
 from dailytalk_contiguous.models.failures import each_that_works, failure_text, record
+from dailytalk_contiguous.store.work_folder import RUN
 
 AnyDataset = TypeVar("AnyDataset", Dataset, IterableDataset)
 _Kind = TypeVar("_Kind", bound="Stage")
@@ -97,6 +104,8 @@ class Stage:
         refuses: whether it may meet a row that it can't use. `map` then adds the columns of `core.schema.PROBLEM`:
             such a row keeps its place, with null in what this and all further stages add.
         retried: whether the rows that it refuses may be fine in another run (a server may answer by then).
+        only_named: roles of `models` whose models are names alone. Any other may be a folder of this machine,
+            whose files are then part of the digest.
         batch_rows: rows a batch in `map` (one of a stream, for a stage that takes its rows one by one). A batch of
             binaries must stay under 2 GB.
     """
@@ -111,10 +120,18 @@ class Stage:
     prepares: ClassVar[bool] = False
     refuses: ClassVar[bool] = False
     retried: ClassVar[bool] = False
+    only_named: ClassVar[frozenset[str]] = frozenset({"speech_activity"})
     batch_rows: ClassVar[int] = 64
 
     def __post_init__(self) -> None:
         check_values(self)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle a stage of a person's own file by its module's name, so that any process can load it."""
+        kind = type(self)
+        if not is_own_module(kind.__module__):
+            return super().__reduce_ex__(protocol)
+        return instance_of, (kind.__module__, kind.__qualname__), vars(self)
 
     def row(self, row: Row) -> Row:
         """Return the columns of `adds` for one row that holds `needs`. Raises BadInput for one that can't be used.
@@ -247,7 +264,8 @@ class Stage:
         kinds = [kind for kind in type(self).__mro__ if issubclass(kind, Stage) and kind is not Stage]
         parts = [type(self).__qualname__, settings_text(self)]
         parts += [code_version(kind, kind.VERSION) for kind in kinds]
-        parts += [model_digest(model) for model in self.models().values()]
+        for role, model in self.models().items():
+            parts.append(model if role in self.only_named else model_digest(model))
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def map(self, dataset: AnyDataset, **options: Any) -> AnyDataset:
@@ -271,8 +289,10 @@ class Stage:
         >>> PerUtterance(Punctuate()).map(Dataset.from_list([call]))[0]["tagged_text"]
         ["(excited) It's been a while!"]
 
-        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset.
+        Raises ValueError, with their names, for missing columns, and DailytalkError for what is no dataset, and
+        while a command imports the file that calls it.
         """
+        refuse_in_import(f"runs {self.name}")
         decoded, dataset = dataset, undecoded(dataset)
         features = decoded.features or decoded._resolve_features().features
         missing = [name for name in self.needs if name not in features]
@@ -527,23 +547,35 @@ def regroup(flat: Batch, counts: list[int]) -> Batch:
 
 
 def settings_text(stage: Stage) -> str:
-    """The settings of a stage that decide what it computes, as canonical JSON."""
-    settings = {
-        field.name: getattr(stage, field.name)
-        for field in dataclasses.fields(stage)  # type: ignore[arg-type]
-        if not field.metadata.get("execution")
-    }
+    """The settings of a stage that decide what it computes, as canonical JSON.
+
+    A person's own file is `FILE.py` in it, wherever it is: its content is a part of the digest of its own.
+    """
+    settings = {}
+    for field in dataclasses.fields(stage):  # type: ignore[arg-type]
+        if field.metadata.get("execution"):
+            continue
+        value = getattr(stage, field.name)
+        known = field.metadata.get("setting")
+        names_file = known is not None and known.own and is_own_file(value)
+        settings[field.name] = "FILE.py" if names_file else value
     return json.dumps(settings, sort_keys=True, default=repr)
 
 
 def model_digest(model: str) -> str:
-    """Digest of the files of a model that is a local folder; of its name otherwise."""
+    """Digest of the files of a model that is a local folder; the name itself otherwise.
+
+    No model has an empty name. A work folder inside the model's folder is left out: the run itself writes there.
+    """
     folder = Path(model)
-    if not folder.is_dir():
+    if not model or not folder.is_dir():  # Path("") is the working directory
         return model
     # Not deeper: a model has no depths, and a folder named by mistake may hold a whole disk.
-    files = sorted(path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file())
-    stamps = [
-        (path.relative_to(folder).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files
-    ]
+    files = [path for pattern in ("*", "*/*") for path in folder.glob(pattern) if path.is_file()]
+    results = {path.parent for path in files if path.name == RUN} - {folder}
+    stamps = []
+    for path in sorted(files):
+        if path.parent not in results:
+            stat = path.stat()
+            stamps.append((path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
     return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

@@ -235,6 +235,7 @@ class Speak(Stage):
             "tag_said": Value("bool"),
         }
     )
+    only_named: ClassVar[frozenset[str]] = frozenset({"synthesiser"})  # ENGINE/MODEL; see `digest`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -278,7 +279,9 @@ class Speak(Stage):
         """The digest of every stage, of the engine's code and model, and of the environment's voice and server."""
         engine, synthesiser = engine_named(self.engine), self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
-        parts.append(model_digest(synthesiser.model))
+        # Only an engine of one's own may load a folder; any other model is a name, whatever folder has it, too.
+        may_be_folder = is_own_file(self.engine) and not synthesiser.server
+        parts.append(model_digest(synthesiser.model) if may_be_folder else synthesiser.model)
         parts += [synthesiser.voice, synthesiser.served_by]
         said_by = json.dumps([*parts, synthesiser.settings()], sort_keys=True)
         return hashlib.sha256(said_by.encode()).hexdigest()[:20]

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from dailytalk_contiguous.core.documents import as_text, quoted
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.own_file import refuse_in_import
 
 # Writing files so that a reader, or the next run after a power cut, sees the old one or the new one, whole.
 
@@ -102,18 +103,23 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text whole, as UTF-8."""
+    """Write a text whole, as UTF-8. Raises as `write_lines`."""
     write_lines(path, [text])
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes whole, as `replacing` does."""
+    """Write bytes whole, as `replacing` does. Raises DailytalkError while a person's file is being imported."""
+    refuse_in_import("writes a file")
     with replacing(path) as file:
         file.write(data)
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write pieces of text whole, one after another as they come, as UTF-8."""
+    """Write pieces of text whole, one after another as they come, as UTF-8.
+
+    Raises DailytalkError while a person's file is being imported.
+    """
+    refuse_in_import("writes a file")
     with replacing(path) as file:
         file.writelines(line.encode("utf-8") for line in lines)
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.store import files
 
 #: Name of the record, and its first line. It begins with a dot and ends in nothing that a trainer reads. A folder
@@ -114,10 +115,12 @@ class OwnedFolder:
         manifests: names that mark the export as complete; removed at the start, written last.
 
     Raises:
-        DailytalkError: the folder holds files that no export of this kind wrote, or is a file.
+        DailytalkError: the folder holds files that no export of this kind wrote, or is a file; or a person's file
+            is being imported.
     """
 
     def __init__(self, root: Path, kind: str, manifests: Sequence[str]) -> None:
+        refuse_in_import(f"writes a folder of {kind}")
         self.root = root
         self._title = f"{_TITLE} {kind}"
         self._written: dict[str, None] = {}

@@ -19,6 +19,7 @@ from datasets import Features
 
 from dailytalk_contiguous.core.documents import shown
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import Row, wrong_type
 from dailytalk_contiguous.store.files import Disk, replacing
 
@@ -181,8 +182,10 @@ def writing_tables(path: Path, schema: pa.Schema, **options: Any) -> Iterator[Ca
     """Write a file so that it is either there, whole and on disk, or not at all.
 
     Yields what writes a table as a row group of at most a million rows. `options` are those of
-    `pyarrow.parquet.ParquetWriter`. Raises OSError as the disk does, and any error that the block raises.
+    `pyarrow.parquet.ParquetWriter`. Raises OSError as the disk does, any error that the block raises, and
+    DailytalkError while a person's file is being imported.
     """
+    refuse_in_import("writes a file")
     options = {"compression": "zstd"} | options
     with replacing(path) as file, Disk(file) as disk, pq.ParquetWriter(disk, schema, **options) as writer:
         yield writer.write_table

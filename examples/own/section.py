@@ -14,4 +14,5 @@ def languages(folder: Path) -> list[Section]:
     return [Section("languages", "Languages", rendered("cards.html", cards=[table]))]
 
 
-page = languages(Path("work"))[0].html
+if __name__ == "__main__":
+    print(languages(Path("work"))[0].html)

@@ -1,4 +1,4 @@
-"""A voice of tones, and a recipe that speaks with it."""
+"""A voice of tones: `dailytalk speak work --tts synthesiser.py`. Run with python it is a recipe, too."""
 
 import numpy as np
 
@@ -16,5 +16,6 @@ class Tones(Synthesiser):
 
 
 ENGINE = Engine("tones", Tones, Licence("CC0-1.0", ""), voice="low")
-SPEAKING = speak_stages("embedded", tts=__file__)
-run_recipe("calls", "work", tag_stages("embedded", language="en"), SPEAKING)
+
+if __name__ == "__main__":
+    run_recipe("calls", "work", tag_stages("embedded", language="en"), speak_stages("embedded", tts=__file__))

@@ -1,8 +1,16 @@
+"""What `doctor` says of this machine, and of a synthesiser."""
+
+import json
 from pathlib import Path
 
 import pytest
+import soundfile
 from command import Command
 from huggingface_hub import constants
+from tts_server import TOKEN, TtsServer
+
+from dailytalk_contiguous.models.contracts import Line, SynthesisFailed, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 
 
 def test_doctor_names_packages_models_and_what_each_profile_needs(
@@ -21,3 +29,110 @@ def test_doctor_names_packages_models_and_what_each_profile_needs(
         "synthesiser: piper",
     ):
         assert told in done.out
+
+
+#: A voice that says a line as Piper does, more or less loudly.
+HUM = """
+from dataclasses import dataclass
+
+from dailytalk_contiguous import Engine, Licence, Synthesiser, setting
+from dailytalk_contiguous.models.contracts import VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser
+
+
+@dataclass(frozen=True)
+class Options:
+    gain: float = setting(1.0, "How loud it is.", least=0.0)
+
+
+class Hum(Synthesiser):
+    deterministic = True
+
+    def __init__(self, chosen):
+        self.gain = chosen.options.gain
+
+    def speak(self, line, *_):
+        said = load_synthesiser("piper", VoiceSettings("", "")).speak(line)
+        return said._replace(samples=said.samples * self.gain)
+
+
+ENGINE = Engine("hum", Hum, Licence("CC0-1.0", ""), voice="joe", options=Options())
+"""
+
+#: What its last line may do instead, and what `doctor` says of it.
+FAILS = {
+    "raise RuntimeError('no microphone')": "hum failed (RuntimeError: no microphone): mend line 22 of hum.py",
+    "return said._replace(samples=0 * said.samples)": "it is silence",
+    "return said._replace(samples=said.samples.astype('int16'))": "mend what `speak` returns in hum.py",
+    "return said._replace(samples=said.samples * 0 + np.sin(np.arange(len(said.samples)) / 9).astype('f') / 9)": (
+        "no speech is found in it"
+    ),
+    "return said._replace(samples=said.samples + np.random.rand(len(said.samples)).astype('f') / 1000)": (
+        "it calls itself deterministic, and said the line in another way"
+    ),
+}
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the voice `hum.py`."""
+    (tmp_path / "hum.py").write_text(HUM, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_doctor_says_a_line_with_a_voice_and_writes_what_it_is_asked_to_alone(
+    here: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("doctor", "--tts", "hum.py", "--gain", "0.5")
+    assert (done.code, done.err) == (0, "")
+    assert "it speaks" in done.out
+    assert "next: dailytalk speak DIR --tts hum.py" in done.out
+    assert {path.name for path in here.iterdir()} <= {"hum.py", "cache"}
+    assert not (here / "cache/speech").exists()
+    assert dailytalk("doctor", "--tts", "hum.py", "--out", "said.wav").code == 0
+    assert soundfile.info(here / "said.wav").duration > 1
+    record = json.loads(dailytalk("doctor", "--tts", "piper", "--json").out)
+    assert (record["engine"], record["same_again"], record["words"]) == ("piper", True, 7)
+
+
+@pytest.mark.parametrize("wrong", FAILS)
+def test_doctor_says_what_is_wrong_with_a_voice(wrong: str, here: Path, dailytalk: Command) -> None:
+    code = HUM.replace("return said._replace(samples=said.samples * self.gain)", wrong)
+    (here / "hum.py").write_text(f"import numpy as np{code}", encoding="utf-8")
+    done = dailytalk("doctor", "--tts", "hum.py")
+    assert done.code == 1
+    assert FAILS[wrong] in done.out + done.err
+
+
+def test_doctor_says_which_line_of_a_file_fails_before_it_speaks(here: Path, dailytalk: Command) -> None:
+    code = HUM.replace("self.gain = chosen.options.gain", "raise OSError('no card')")
+    (here / "hum.py").write_text(code, encoding="utf-8")
+    done = dailytalk("doctor", "--tts", "hum.py")
+    assert done.code == 1
+    assert "the synthesiser hum can't be used (OSError: no card): mend line 18 of hum.py" in done.err
+
+
+def test_doctor_buys_nothing(dailytalk: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TtsServer() as server:
+        monkeypatch.setenv("FISH_API_KEY", TOKEN)
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
+        monkeypatch.setenv("FISH_AUDIO_USD_PER_MILLION_BYTES", "15")
+        done = dailytalk("doctor", "--tts", "fish", "--voice", "any")
+    assert (done.code, len(server.asked)) == (1, 0)
+    assert "a line would cost" in done.err
+
+
+def test_options_of_a_voice_go_with_one(dailytalk: Command) -> None:
+    done = dailytalk("doctor", "--voice", "joe")
+    assert (done.code, "go with --tts" in done.err) == (2, True)
+
+
+def test_command_that_the_error_of_a_voice_names_exists(here: Path, dailytalk: Command) -> None:
+    code = HUM.replace("return said._replace(samples=said.samples * self.gain)", "raise RuntimeError('no')")
+    (here / "hum.py").write_text(code, encoding="utf-8")
+    with pytest.raises(SynthesisFailed) as failed:
+        synthesise(load_synthesiser("hum.py", VoiceSettings("", "")), Line("Hello.", "", "en", 0))
+    command = failed.value.remedy.partition("dailytalk ")[2].partition(" says")[0]
+    done = dailytalk(*command.replace("FILE.py", "hum.py").split())
+    assert (done.code, "mend line" in done.err) == (1, True)

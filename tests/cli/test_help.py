@@ -23,6 +23,7 @@ DIFFERENT = {
     "--valid-share": "of the time of a dataset, of its utterances, or of its speakers",
     "--variants": "of speak takes of one text, of retime variants of a conversation",
     "--workers": "probe takes the cores, for it loads no model",
+    "--tts": "doctor says one line with it, and has none by default",
     "--voice": "converse has voices by gender and asks for consent; speak may clone who speaks",
     # Another default suits the command.
     "--affect-model": "emotion predict has no profile",

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import pickle
 from typing import Any
 
 import pytest
@@ -76,6 +77,14 @@ def test_nan_of_the_older_tool_is_nothing_and_infinity_is_refused(change: dict[s
     named = {"n_words": Field("n_words", Value("int32"))}  # which is not required here
     fields = [named.get(field.name, field) for field in (*FIELDS, *OWN)]
     assert (line_problem(LINE | change, fields) is None) == is_taken
+
+
+def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> None:
+    field = Field("n_words", Value("int32"))
+    assert field.kind
+    again = pickle.loads(pickle.dumps(field))
+    assert described([again]) == described([field])
+    assert again.kind == field.kind
 
 
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:

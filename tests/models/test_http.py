@@ -116,6 +116,26 @@ def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
         assert len(server.asked) == asked
 
 
+@pytest.mark.parametrize("status", ["400", "401", "402", "403", "404"])
+def test_refusal_of_the_first_line_is_asked_for_once_however_many_threads_ask(status: str) -> None:
+    with TtsServer(latency=0.05) as server, ThreadPoolExecutor(8) as pool:
+        server.plan = [status] * 50
+        service = client(server.url)
+        refused = [pool.submit(ask, service) for _ in range(20)]
+        assert all(status in str(future.exception()) for future in refused)
+        assert len(server.asked) == 1
+
+
+def test_lines_are_asked_side_by_side_once_one_was_answered() -> None:
+    with TtsServer() as server, ThreadPoolExecutor(4) as pool:
+        service = client(server.url)
+        server.plan = ["503", "429"]  # which may pass, and tell nothing
+        assert ask(service)
+        server.before_answer = threading.Barrier(4, timeout=20).wait
+        assert all(future.result() for future in [pool.submit(ask, service) for _ in range(8)])
+        assert server.busiest == 4
+
+
 def test_lines_in_a_row_without_an_answer_stop_the_run_and_name_the_address() -> None:
     with TtsServer(faults={"500": 1.0}) as server:
         service = client(server.url, tries=2)

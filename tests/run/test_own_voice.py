@@ -15,8 +15,11 @@ from huggingface_hub import hf_hub_download
 from own_stages import own_file
 from recordings import excerpt, save
 
+from dailytalk_contiguous import load
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
+from dailytalk_contiguous.stages.base import model_digest
+from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.store.work_folder import read_run
 
 pytest_plugins = ["hub.hub_fixtures"]
@@ -173,6 +176,94 @@ def test_voice_of_the_page_speaks_with_a_model_of_transformers(
         lengths.append(len(said.samples))
     assert lengths[0] > lengths[1] > 0  # it says noise, for want of training, at the rate that was chosen
     assert engine_named(str(voice)).licence.licence == "CC-BY-NC-4.0"
+
+
+#: The least that a voice of one's own may be: it has no model, and no settings.
+HUM = """
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dailytalk_contiguous import Engine, Licence, Spoken, Synthesiser
+
+
+class Hum(Synthesiser):
+    deterministic = True
+
+    def speak(self, line, *_):
+        for shard in Path(os.environ.get("HUM_REMOVES", "/nowhere")).glob("shard-*.parquet"):
+            shard.unlink()
+        return Spoken(np.float32(np.sin(0.06 * np.arange(1680 * len(line.text))) / 10), 24000, None, 0.0)
+
+
+ENGINE = Engine("hum", lambda chosen: Hum(), Licence("CC0-1.0", ""), voice="low")
+"""
+
+
+def test_own_voice_without_a_model_speaks_beside_its_work_folder(
+    own_voice: Callable[[str], Path], tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice = own_voice(HUM)
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "in/call.wav", excerpt(seconds=5.8))
+    kept = dailytalk("build", "in", "--out", "work", *EMBEDDED, "--revoice", "none")
+    assert kept.code == 0, kept.err
+    spoken = dailytalk("speak", "work", "--tts", voice)
+    assert spoken.code == 0, spoken.err
+    assert spoken_by(tmp_path / "work") == {("hum", "low")}
+    assert len(load("work", split="train")) == 1
+    (tmp_path / "another file").touch()
+    assert "nothing to do" in dailytalk("speak", "work", "--tts", voice).out
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "nothing to do" in dailytalk("speak", tmp_path / "work", "--tts", voice).out
+
+
+def test_digest_knows_no_folder_that_has_the_name_of_a_served_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.chdir(tmp_path)
+    stage = Speak("openai", "kokoro")
+    before = stage.digest
+    (tmp_path / "openai/kokoro").mkdir(parents=True)
+    (tmp_path / "kokoro").mkdir()
+    for name in ("openai/kokoro/notes", "kokoro/notes"):
+        (tmp_path / name).touch()
+    assert stage.digest == before
+
+
+def test_digest_of_a_model_leaves_out_the_work_folder_inside_it(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights/model.bin").write_bytes(b"1")
+    before = model_digest(str(tmp_path))
+    (tmp_path / "work").mkdir()
+    for name in ("run.json", "transcript.jsonl"):
+        (tmp_path / "work" / name).touch()
+    assert model_digest(str(tmp_path)) == before
+    (tmp_path / "weights/model.bin").write_bytes(b"12")
+    assert model_digest(str(tmp_path)) != before
+
+
+def test_shards_that_disappear_during_a_run_end_it_in_a_sentence(
+    own_voice: Callable[[str], Path], tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("weekend_trip", "burnt_dinner", "old_friends"):
+        save(tmp_path / f"in/{name}.wav", excerpt(name, seconds=9.0))
+    work = tmp_path / "work"
+    assert dailytalk("tag", tmp_path / "in", "--out", work, *EMBEDDED).code == 0
+    monkeypatch.setenv("HUM_REMOVES", str(work / "dataset"))
+    speak = ("speak", work, "--tts", own_voice(HUM), "--shard-minutes", "0.1")  # a shard for each
+    done = dailytalk(*speak)
+    assert done.code == 1, done.err
+    assert re.search(
+        r"dailytalk: \d shards? of \d in .*/dataset' disappeared during the run: let nothing", done.err
+    )
+    monkeypatch.delenv("HUM_REMOVES")
+    assert dailytalk(*speak).code == 0
+    assert len(load(work, split="train")) == 3
 
 
 def tiny_vits(folder: Path) -> Path:

@@ -88,6 +88,22 @@ def test_another_server_with_the_same_model_and_voice_is_asked_itself(
     assert digests[0] != digests[1]
 
 
+@pytest.mark.parametrize("status", ["400", "401", "402", "403", "404"])
+@pytest.mark.parametrize("engine", ["openai", "fish"])
+def test_refusal_that_somebody_must_mend_is_met_by_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: str, engine: str
+) -> None:
+    with TtsServer(latency=0.05, faults={status: 1.0}, token="") as server:
+        own_server(monkeypatch, server)
+        monkeypatch.setenv("FISH_AUDIO_BASE_URL", server.url)
+        speaks = stage(tmp_path, engine=engine, voice="a", concurrency=5)
+        with pytest.raises(DailytalkError, match=status):
+            speaks(batch(*(f"Line {number} is long enough." for number in range(30))))
+    spoken = [asked.body.get("input", asked.body.get("text")) for asked in server.asked]
+    assert len({*spoken}) == 1  # Fish has two paths, which a server may lack
+    assert len(spoken) <= 2
+
+
 def takes(done: Batch) -> list[int]:
     return [told["take"] for told in done["synthesis"]]
 

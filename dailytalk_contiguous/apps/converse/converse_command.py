@@ -1,6 +1,7 @@
 """`dailytalk converse`: a spoken conversation with recognised emotion, kept as training data."""
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from dailytalk_contiguous.cli.terminal import Console, Panel, as_json, opened, o
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, to_run
+from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import length_text
+from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import EMBEDDED
 
 CONVERSE_SETTINGS = cli_options.setting_options(TalkSettings())
 
 
-@cli_options.with_options(CONVERSE_SETTINGS)
+@cli_options.with_options(CONVERSE_SETTINGS, cli_options.VOICE_FILES)
 def converse(
     profile: str = cli_options.profile_option(EMBEDDED),
     input: list[Path] | None = option(
@@ -71,6 +74,11 @@ def converse(
         )
     (settings,) = with_settings((TalkSettings(),), cli_options.chosen(options, CONVERSE_SETTINGS))
     settings = settings.of(profile)
+    if is_own_file(settings.tts):
+        defaults = engine_named(settings.tts).options
+        shared = cli_options.chosen(options, CONVERSE_SETTINGS)
+        (of_voice,) = with_settings((defaults,), shared | cli_options.own_of(options, defaults))
+        settings = replace(settings, options=of_voice)
     console = Console(stderr=as_json())
     instructions = talk_setup.read_instructions(system)
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.apps.learn.folds import check_installed
-from dailytalk_contiguous.apps.learn.token_rows import contour_rows_of, contour_shards
+from dailytalk_contiguous.apps.learn.token_rows import contour_rows
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.contours import (
     CONTOURS,
@@ -107,17 +107,16 @@ def gather_frames(folder: Path, speaker_relative: bool = False) -> ArrayClass:
 
     Raises DailytalkError for a folder without contours, BadInput for damaged ones.
     """
-    shards = contour_shards(folder)
+    rows_of_folder = contour_rows(folder)
     frames = ArrayClass(path=folder / ("frames_relative.npy" if speaker_relative else "frames.npy"))
     channel = itemgetter("channel")
-    for shard in shards:
-        for _, rows in groupby(contour_rows_of(shard), itemgetter("conversation_id")):
-            interrupts.check_interrupt()
-            for _, utterances in groupby(sorted(rows, key=channel), channel):
-                spoken = np.concatenate([as_features(row["contours"]) for row in utterances])
-                reference = median_f0(spoken)
-                relative = speaker_relative and reference > 0
-                frames.add_batch(relative_f0(spoken, reference) if relative else spoken)
+    for _, rows in groupby(rows_of_folder, itemgetter("conversation_id")):
+        interrupts.check_interrupt()
+        for _, utterances in groupby(sorted(rows, key=channel), channel):
+            spoken = np.concatenate([as_features(row["contours"]) for row in utterances])
+            reference = median_f0(spoken)
+            relative = speaker_relative and reference > 0
+            frames.add_batch(relative_f0(spoken, reference) if relative else spoken)
     return frames
 
 

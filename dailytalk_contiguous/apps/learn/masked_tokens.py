@@ -15,6 +15,7 @@ from dailytalk_contiguous.apps.learn import training
 from dailytalk_contiguous.apps.learn.folds import check_installed
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.settings import SEED, check_values, setting
 from dailytalk_contiguous.models.affect import fast_precisions
 from dailytalk_contiguous.models.devices import DEVICES, resolve_device
@@ -97,6 +98,7 @@ def train_encoder(
         DailytalkError: fewer than two sequences, a folder of something else or of a finished training, or the
             extra `train` is missing.
     """
+    refuse_in_import("trains an encoder")
     check_installed("accelerate", "train")
     settings = settings or TrainingSettings()
     arrays = [

@@ -22,6 +22,7 @@ from dailytalk_contiguous.publish.items import clip_shards
 from dailytalk_contiguous.run.outputs import models_of, stage_record, today
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec
 from dailytalk_contiguous.run.tagging import find, refuse_to_lose
+from dailytalk_contiguous.shards import CurrentShards, current_shards
 from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 from dailytalk_contiguous.stages.base import PerUtterance
@@ -114,46 +115,58 @@ def token_rows(folder: str | Path) -> Iterator[Row]:
 
     Raises DailytalkError for a folder without tokens, and BadInput for a damaged file or a token out of range.
     """
-    folder = Path(folder)
-    for path in _shards_of(folder, "encode", (TOKEN_SHARDS, TAGGED, "")):
-        for row in _utterances(path, TokeniseProsody.adds):
-            check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), f"{path.name}: {row['id']}")
-            yield row
+    shards = _shards_of(Path(folder), "encode", (TOKEN_SHARDS, TAGGED, ""))
+    for row in _utterances(shards, TokeniseProsody.adds):
+        place = f"{row.pop('shard')}: {row['id']}"
+        check_tokens(row["prosody_tokens"], clusters_of(row["prosody_model"]), place)
+        yield row
 
 
-def contour_shards(folder: Path) -> list[Path]:
+def contour_shards(folder: Path) -> CurrentShards:
     """The shards of a folder of `dailytalk tokens extract`, by name. Raises DailytalkError if there are none."""
     return _shards_of(folder, "extract", (CONTOUR_SHARDS,))
 
 
-def _shards_of(folder: Path, command: str, places: Sequence[str]) -> list[Path]:
+def contour_rows(folder: Path) -> Iterator[Row]:
+    """The utterances of a folder of `dailytalk tokens extract`, in the order of its shards.
+
+    Their rows are as those of `token_rows`, with `contours` in place of tokens, and the name of their `shard`.
+
+    Raises DailytalkError for a folder without contours, and BadInput for a damaged file.
+    """
+    return _utterances(contour_shards(folder), ExtractContours.adds)
+
+
+def _shards_of(folder: Path, command: str, places: Sequence[str]) -> CurrentShards:
     """The shards in the first of these places that has any."""
     for place in places:
         if paths := clip_shards(folder / place):
-            return paths
+            return current_shards(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
     raise DailytalkError(reason, "name its folder, or run it first")
 
 
-def contour_rows_of(path: Path) -> Iterator[Row]:
-    """The utterances of a shard of contours: rows as of `token_rows`, with `contours` in place of tokens."""
-    return _utterances(path, ExtractContours.adds)
-
-
-def _utterances(path: Path, added: Iterable[str]) -> Iterator[Row]:
+def _utterances(shards: CurrentShards, added: Iterable[str]) -> Iterator[Row]:
     adds = TokeniseProsody.adds | ExtractContours.adds
     needed = Features({**_NEEDED, **{name: List(adds[name]) for name in added}})
-    with open_parquet(path, _AGAIN) as file:
-        file.check(Features({**needed, **_MAY_LACK}), needed)
-        names = file.schema.names
-        for row in file.rows([name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]):
-            columns = {name: values for name, values in row.items() if isinstance(values, list)}
-            if len({*map(len, columns.values())}) > 1 or not columns.keys() >= {*added}:
-                raise BadInput(f"{path.name}: {row['conversation_id']} has columns of several lengths", _AGAIN)
-            for values in zip(*columns.values(), strict=True):
-                of = dict.fromkeys(_MAY_LACK) | row | dict(zip(columns, values, strict=True))
-                texts = [of.pop(name) for name in ("text", "text_raw", "given_text")]
-                yield of | {"id": of.pop("utterance_id"), "text": next(filter(None, texts), None)}
+    for path in shards.files:
+        with open_parquet(path, _AGAIN) as file:
+            file.check(Features({**needed, **_MAY_LACK}), needed)
+            names = file.schema.names
+            for row in file.rows([name for name in ("conversation_id", *needed, *_MAY_LACK) if name in names]):
+                if row["conversation_id"] not in shards.replaced.get(path, ()):
+                    yield from _utterances_of(path.name, row, added)
+
+
+def _utterances_of(shard: str, row: Row, added: Iterable[str]) -> Iterator[Row]:
+    columns = {name: values for name, values in row.items() if isinstance(values, list)}
+    if len({*map(len, columns.values())}) > 1 or not columns.keys() >= {*added}:
+        raise BadInput(f"{shard}: {row['conversation_id']} has columns of several lengths", _AGAIN)
+    for values in zip(*columns.values(), strict=True):
+        utterance = dict.fromkeys(_MAY_LACK) | row | dict(zip(columns, values, strict=True))
+        texts = [utterance.pop(name) for name in ("text", "text_raw", "given_text")]
+        identity = utterance.pop("utterance_id")
+        yield utterance | {"id": identity, "text": next(filter(None, texts), None), "shard": shard}
 
 
 def clusters_of(model: str | None) -> int:

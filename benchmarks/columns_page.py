@@ -1,0 +1,182 @@
+"""The columns that a stage of one's own may ask for, as docs/columns.md.
+
+`python benchmarks/columns_page.py` writes the page. Names, types and origins are those of the stages; what a
+column means is what the table of fields says, or else `MEANINGS`. A test compares both.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.emotions import VOICE_LINEAR
+from dailytalk_contiguous.core.schema import COLUMNS, CONVERSATION_COLUMNS, SOURCE
+from dailytalk_contiguous.core.utterance import FIELDS
+from dailytalk_contiguous.pipelines.to_text import tag_stages
+from dailytalk_contiguous.stages.base import Stages
+from dailytalk_contiguous.stages.join_sentences import JoinSentences
+
+PAGE = Path(__file__).parents[1] / "docs" / "columns.md"
+
+HEAD = """# Columns for a stage of your own
+
+`python benchmarks/columns_page.py` writes this page from the stages. `dailytalk tag --stage FILE.py` runs your
+stage after those of the package, so it may ask for every column here, by its name in `needs`, or in `uses` if the
+stage can do without it. It may also ask for columns of your own stages before it.
+[extending.md](extending.md#add-a-stage) shows a stage.
+
+Types are those of Python. Any value may be None, and an unknown number None or NaN. Times are seconds of the
+conversation, which begins at `offset` seconds of its recording.
+"""
+
+UTTERANCES = """## One value an utterance
+
+A stage in `PerUtterance` gets a flat list: a value for each utterance of all conversations in the batch. Any other
+stage gets a list of such lists, one for each conversation, in the order of `start`.
+"""
+
+CONVERSATIONS = """## One value a conversation
+
+A stage in `PerUtterance` can ask for those marked with \\*, and gets the conversation's value for each of its
+utterances.
+"""
+
+#: Unit or range, and meaning, of columns that are no fields of a transcript, or mean something else there.
+MEANINGS: dict[str, tuple[str, str]] = {
+    "recording_id": ("", "the recording, which may be cut into several conversations"),
+    "audio": ("", "where the recording is: `path` is a file:// address; `read_pcm` (`core/audio.py`) decodes it"),
+    "audio_identity": ("", "digest of the recording's size and of 192 KiB of its bytes"),
+    "offset": ("seconds of the recording", "where the conversation begins"),
+    "duration": ("seconds", "how long the conversation is"),
+    "sample_rate": ("Hz", "of the recording"),
+    "channels": ("", "how many the recording has"),
+    "given": ("seconds", "the transcript that came with the recording, one cue after another"),
+    "given_language": ("ISO 639-1", "of that transcript; `en,es` for left and right"),
+    "transcripts": ("", "the files of that transcript"),
+    "input_digest": ("", "digest of the recording and its transcript"),
+    "problem": ("", "None: what can't be used does not reach a stage"),
+    "remedy": ("", "None, as `problem`"),
+    "channel": ("`left`, `right`, `mix`", "the side of the recording that speaks"),
+    "start": ("seconds", "where speech begins"),
+    "end": ("seconds", "where it ends"),
+    "start_trim": ("seconds", "from `start` to where it sounds; below 0 it sounds before"),
+    "end_trim": ("seconds", "from where it last sounds to `end`"),
+    "run": ("", "pieces that were cut from one run of speech have the same number"),
+    "speech_seconds": ("seconds", "of the utterance that are speech"),
+    "speech": (
+        "16 kHz, mono",
+        "its sound as little-endian 16-bit samples; `pcm_to_float` (`core/audio.py`) makes float32 in [-1, 1) of "
+        "them, shape (n,)",
+    ),
+    "sides": ("", "measures of each channel that was listened to ([fields](../dataset_card/fields.md))"),
+    "notes": ("", "a silent or clipped channel, leaked speech that was left out"),
+    "rejected": ("", "utterances under `--min-duration`"),
+    "given_text": ("", "the part of the transcript that the utterance got; None without one"),
+    "given_words": ("seconds, [0, 1]", "its words with their times; None without a transcript"),
+    "unmatched": ("", "parts of the transcript that are near no utterance"),
+    "words": ("seconds, [0, 1]", "in order, inside the utterance, each longer than 0 s"),
+    "avg_logprob": ("", "mean log probability of the recognised words"),
+    "no_speech_prob": ("[0, 1]", "the recogniser's probability that nothing is said"),
+    "recogniser": ("", "the recogniser's name; `given` for a transcript by people"),
+    "question": ("", "whether it asks, by its mark, or by its first words if the recogniser writes no marks"),
+    "text_reason": ("", "why `text_raw` is empty; None where it is not"),
+    "tagged_text": ("", "`(tag) text`; None where `text` is empty"),
+    "joined": ("", "the ids of the parts that a pause had torn from one sentence; empty for most"),
+    "f0_mean": ("Hz", "pitch by pYIN, 65–500 Hz; NaN below 5 voiced frames"),
+    "f0_std": ("Hz", "its standard deviation; NaN as `f0_mean`"),
+    "affect_model": ("", "the model that rated valence, arousal and dominance; None without one"),
+    "valence": ("[0, 1]", "by `affect_model`; NaN without one"),
+    "arousal": ("[0, 1]", "by `affect_model`; NaN without one"),
+    "dominance": ("[0, 1]", "by `affect_model`; NaN without one"),
+    "emotion_class": ("", "the class that a classifier hears; `unsure`, or None where nothing can be said"),
+    "emotion_probabilities": ("[0, 1]", "of all classes, sum 1; empty where nothing can be said"),
+    "emotion_model": ("", "the classifier"),
+    "prosody_tokens": ("0 to 119", "how it sounds, a token every 16 ms ([tokens](tokens.md))"),
+    "prosody_runs": ("", "the same in run-length form"),
+    "prosody_words": ("seconds, semitones, ratio, dB", "tokens and prosody of each word"),
+    "prosody_model": ("", "the name of the codebook"),
+    "rms_gain_db": ("dB", "`rms` against the speaker's own median in the conversation"),
+    "f0_ratio": ("ratio", "`f0_mean` against that median"),
+    "rate_ratio": ("ratio", "`speech_rate` against that median"),
+}
+
+#: Columns that are there with an option only.
+WITH_OPTION = {"ClassifyEmotion": "--emotion", "TokeniseProsody": "--prosodic-tokens"}
+
+#: Types of Python by those of Arrow.
+PYTHON_TYPES = {"string": "str", "binary": "bytes", "bool": "bool"}
+
+
+class StageColumn(NamedTuple):
+    """A column: its name, its type, the stage that adds it, and whether it is in no file."""
+
+    name: str
+    feature: Any
+    stage: str
+    is_transient: bool
+
+
+def type_text(feature: Any) -> str:
+    """A type of Python in words: `str`, `list of {word: str, start: float}`."""
+    if isinstance(feature, List):
+        return f"list of {type_text(feature.feature)}"
+    if isinstance(feature, dict):
+        return f"{{{', '.join(f'{name}: {type_text(part)}' for name, part in feature.items())}}}"
+    assert isinstance(feature, Value)
+    number = "int" if feature.dtype.startswith("int") else "float"
+    return PYTHON_TYPES.get(feature.dtype, number)
+
+
+def columns(stages: Stages) -> Iterator[StageColumn]:
+    """Each column of the rows once, in the order in which they are added."""
+    names: set[str] = set()
+    added: list[tuple[str, Features, tuple[str, ...]]] = [("the source", SOURCE, ())]
+    added += [(stage.name, stage.adds, stage.transient) for stage in stages]
+    for stage, features, transient in added:
+        for name, feature in features.items():
+            if name not in names:
+                names.add(name)
+                yield StageColumn(name, feature, stage, name in transient)
+
+
+def meanings() -> dict[str, tuple[str, str]]:
+    """The unit and the meaning of each column that has them, by its name."""
+    return {field.name: (field.unit, field.about) for field in (*FIELDS, *COLUMNS)} | MEANINGS
+
+
+def line(column: StageColumn, feature: Any, mark: str = "") -> str:
+    unit, about = meanings()[column.name]
+    if option := WITH_OPTION.get(column.stage):
+        about += f"; with `{option}`"
+    if column.is_transient:
+        about += "; during a run alone, in no file"
+    name = f"`{column.name}` {mark}".strip()
+    return f"| {name} | {type_text(feature)} | {unit} | {about} | {column.stage} |"
+
+
+def of_utterances(stages: Stages) -> set[str]:
+    """The columns with one value an utterance: what `JoinSentences` joins, and what is added after it."""
+    after = itertools.dropwhile(lambda stage: not isinstance(stage, JoinSentences), stages)
+    return {name for stage in after for name in stage.adds}
+
+
+def page() -> str:
+    stages = tag_stages("embedded", emotion=VOICE_LINEAR, prosodic_tokens="bundled", device="cpu")
+    head = ["| column | type | unit, range | what it is | added by |", "|---|---|---|---|---|"]
+    utterances, conversations, flat = [*head], [*head], of_utterances(stages)
+    for column in columns(stages):
+        if column.name in flat:
+            utterances.append(line(column, column.feature.feature))
+        else:
+            conversations.append(
+                line(column, column.feature, r"\*" if column.name in CONVERSATION_COLUMNS else "")
+            )
+    parts = [HEAD, UTTERANCES, *utterances, "", CONVERSATIONS, *conversations]
+    return "\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    print(PAGE)

@@ -1,0 +1,138 @@
+"""One line said by a synthesiser, mostly a person's own, and a judgement of what came."""
+
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
+from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
+from dailytalk_contiguous.core.own_file import is_own_file
+from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.word_times import split_words
+from dailytalk_contiguous.models.contracts import Engine, Line, Spoken, Synthesiser, SynthesisFailed, VoiceSettings
+from dailytalk_contiguous.models.engines import (
+    engine_named,
+    load_synthesiser,
+    one_sentence,
+    speaker_text,
+    synthesise,
+)
+from dailytalk_contiguous.models.speech_activity import hear
+from dailytalk_contiguous.store.files import write_bytes
+
+#: What is said, with a style tag if the synthesiser takes any.
+TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
+
+#: Largest sample under which sound is silence: -60 dBFS.
+SILENT = 0.001
+
+
+def try_voice(
+    name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, Any] = {}
+) -> Outcome:
+    """Say a line twice with a synthesiser, if that costs nothing, and judge it.
+
+    Args:
+        name: of an engine, or a person's own file. model, voice: empty for the engine's.
+        out: file for the sound, WAV; None for none.
+        own: settings of the file, by their options.
+
+    Raises DailytalkError for a name or a file that is no engine.
+    """
+    engine = engine_named(name)
+    line = TRIAL if engine.tags else TRIAL._replace(tag="")
+    (options,) = with_settings((engine.options,), own)
+    details: list[str | Judgement] = []
+    record: dict[str, Any] = {"engine": engine.name}
+    try:
+        synthesiser = load_synthesiser(name, VoiceSettings(model, voice, options=options))
+        details += _about(engine, synthesiser)
+        record |= {"model": synthesiser.model, "voice": synthesiser.voice}
+        with one_sentence(engine.name):
+            synthesiser.preflight()
+            missing = synthesiser.lacking()
+            costs = synthesiser.price([line])
+        if missing:
+            reason = f"{missing[0].name} is not on this machine"
+            raise DailytalkError(reason, "the first run with this voice downloads it")
+        if costs:
+            reason = f"a line would cost {costs:.6f} USD, so none was said"
+            raise DailytalkError(reason, "try it with dailytalk speak")
+        spoken = synthesise(synthesiser, line)
+        again = synthesise(synthesiser, line)
+    except DailytalkError as error:
+        mended = _with_place(error, name) if is_own_file(name) else error
+        return Outcome(record, Judgement("nothing was said", False), 1, details, error=mended)
+    record |= _measures(spoken, again)
+    faults = _faults(record, synthesiser)
+    details.append(f"  said {line.text!r}: {record['seconds']:.2f} s at {spoken.sample_rate:,} Hz")
+    details.append(_words_text(spoken, line))
+    details += [Judgement(f"  {fault}", False) for fault in faults]
+    if out is not None:
+        write_bytes(out, encoded_sound(to_pcm(spoken.samples), spoken.sample_rate, "WAV"))
+        details.append(f"  in {out}")
+    headline = "it speaks, with faults" if faults else "it speaks"
+    next_command = "" if faults else to_run("speak", "DIR", "--tts", name)
+    return Outcome(record, Judgement(headline, not faults), 1 if faults else 0, details, next=next_command)
+
+
+def _about(engine: Engine, synthesiser: Synthesiser) -> list[str | Judgement]:
+    voice = f", voice {synthesiser.voice}" if synthesiser.voice else ""
+    tags = (
+        f"those of {engine.tag_list(synthesiser.model)}" if engine.tags else "none; lines are said without theirs"
+    )
+    licence = synthesiser.licence or engine.licence
+    return [
+        f"{speaker_text(synthesiser)}{voice}; price: {engine.price}; licence: {licence.licence}",
+        f"  style tags: {tags}",
+        f"  the voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
+    ]
+
+
+def _measures(spoken: Spoken, again: Spoken) -> dict[str, Any]:
+    """Seconds of sound and of speech, the largest sample, how many words have times, whether both are alike."""
+    speech = hear(spoken.samples, spoken.sample_rate).speech
+    return {
+        "sample_rate": spoken.sample_rate,
+        "seconds": round(len(spoken.samples) / spoken.sample_rate, 3),
+        "speech_seconds": round(sum(end - start for start, end in speech), 3),
+        "peak": round(float(np.abs(spoken.samples).max()), 4),
+        "words": None if spoken.words is None else len(spoken.words),
+        "same_again": np.array_equal(spoken.samples, again.samples),
+    }
+
+
+def _faults(record: Mapping[str, Any], synthesiser: Synthesiser) -> list[str]:
+    faults = []
+    if record["peak"] < SILENT:
+        faults.append("it is silence")
+    elif not record["speech_seconds"]:
+        faults.append("no speech is found in it: it is noise, or a tone")
+    if record["peak"] > 1:
+        faults.append(f"its largest sample is {record['peak']:.2f}, over 1: what is over is limited")
+    if synthesiser.deterministic and not record["same_again"]:
+        faults.append("it calls itself deterministic, and said the line in another way")
+    return faults
+
+
+def _words_text(spoken: Spoken, line: Line) -> str:
+    words = split_words(line.text)
+    if spoken.words is None:
+        return f"  word times: none, so all {len(words)} words are aligned"
+    is_whole = [word.text for word in spoken.words] == words
+    return f"  word times: {len(spoken.words)} of {len(words)} words{'' if is_whole else ', so all are aligned'}"
+
+
+def _with_place(error: DailytalkError, file: str) -> DailytalkError:
+    """The error of a person's own file, with the line of the file that raised it, if one did."""
+    if error.__cause__ is not None:
+        frames = traceback.extract_tb(error.__cause__.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(Path(file).absolute())]
+        return DailytalkError(error.reason, f"mend line {lines[-1]} of {file}" if lines else f"mend {file}")
+    if isinstance(error, SynthesisFailed):
+        return DailytalkError(error.reason, f"mend what `speak` returns in {file}")
+    return error

@@ -1,0 +1,244 @@
+"""Files of one's own, as commands import them: each as itself, and nothing runs or is written meanwhile."""
+
+import hashlib
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from audio_files import ROOT
+from clips import line
+from command import EMBEDDED, Command, start
+from from_apps import from_app
+from own_stages import OWN_STAGE
+from recordings import excerpt, read_lines, save
+
+from dailytalk_contiguous import run_recipe, tag_stages
+from dailytalk_contiguous.cli.options import load_stages
+from dailytalk_contiguous.publish.opening import open_items
+
+OWN = ROOT / "examples/own"
+
+#: What a file of one's own may do when it is imported, and how the message names it.
+RUNNING = {
+    "run_recipe('calls', 'work', tag_stages('embedded', language='en'))": "calls run_recipe",
+    "main('', tag_stages('embedded', language='en'))": "starts a recipe",
+    "run_command()": "runs the command dailytalk",
+    "write_export(open_items('work').rows(), Path('moshi'), MOSHI)": "writes a folder of moshi",
+    "Punctuate().map(Dataset.from_dict({'text_raw': ['yes'], 'tag': ['calm']}))": "runs Punctuate",
+    "write_text(Path('work/notes.txt'), 'imported')": "writes a file",
+}
+
+IMPORTS = """
+from pathlib import Path
+
+from datasets import Dataset
+
+from dailytalk_contiguous import Punctuate, run_recipe, tag_stages
+from dailytalk_contiguous.cli.main import run_command
+from dailytalk_contiguous.cli.recipe import main
+from dailytalk_contiguous.publish.exports import write_export
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.store.files import write_text
+
+"""
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The SHA-256 of every file below a folder, and the folders, by their paths."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `calls` and `work`, which is tagged."""
+    folder = tmp_path_factory.mktemp("tagged")
+    save(folder / "calls/call.wav", excerpt(seconds=5.8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        run_recipe("calls", "work", tag_stages("embedded", language="en", affect_model="none"))
+    return folder
+
+
+@pytest.fixture
+def here(tagged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `tagged`, as the working directory."""
+    folder = shutil.copytree(tagged, tmp_path / "here")
+    shutil.copytree(OWN, folder / "own", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.chdir(folder)
+    registry = from_app("clips.corpora.registry")
+    monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("speak", "work", "--tts", "own/synthesiser.py", "--dry-run"),
+        ("speak", "work", "--tts", "own/synthesiser.py", "--aligner", "own/aligner.py", "--dry-run"),
+        ("tag", "calls", "--out", "work", *EMBEDDED, "--stage", "own/column.py", "--dry-run"),
+        ("tag", "calls", "--out", "new", *EMBEDDED, "--stage", "own/column.py", "--dry-run"),
+        ("build", "calls", "--out", "new", *EMBEDDED, "--tts", "own/synthesiser.py", "--dry-run"),
+        ("corpus", "own/corpus.py", "calls", "--out", "clips", "--profile", "embedded", "--dry-run"),
+    ],
+)
+def test_dry_run_with_own_files_writes_nothing(command: tuple[str, ...], here: Path, dailytalk: Command) -> None:
+    before = digests(here)
+    done = dailytalk(*command)
+    assert done.code in (0, 3), done.err
+    assert digests(here) == before
+
+
+@pytest.mark.parametrize("call", RUNNING)
+def test_file_that_runs_or_writes_when_it_is_imported_is_refused(
+    call: str, here: Path, dailytalk: Command
+) -> None:
+    code = (OWN / "synthesiser.py").read_text(encoding="utf-8").partition("if __name__")[0]
+    (here / "voice.py").write_text(f"{code}{IMPORTS}{call}\n", encoding="utf-8")
+    before = digests(here)
+    done = dailytalk("speak", "work", "--tts", "voice.py", "--dry-run")
+    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert f"voice.py' can't be imported (voice.py {RUNNING[call]} while it is imported): " in done.err
+    assert 'below `if __name__ == "__main__":`' in done.err
+    assert digests(here) == before
+
+
+def test_file_that_ends_python_when_it_is_imported_is_refused(here: Path, dailytalk: Command) -> None:
+    (here / "voice.py").write_text("raise SystemExit(0)\n", encoding="utf-8")
+    done = dailytalk("speak", "work", "--tts", "voice.py")
+    assert done.code == 1
+    assert "can't be imported (SystemExit: 0)" in done.err
+
+
+#: Files with the names of modules of Python, and two with one name. They are not in the working directory, which
+#: `python -m` searches first.
+FILES = {
+    "first/own.py": OWN_STAGE,
+    "second/own.py": OWN_STAGE.replace("n_words", "n_long").replace("letters=4", "letters=6"),
+    "third/own.py": (OWN / "column.py").read_text(encoding="utf-8"),
+    "fourth/queue.py": (OWN / "synthesiser.py").read_text(encoding="utf-8"),
+    "fourth/json.py": (OWN / "aligner.py").read_text(encoding="utf-8"),
+    "first/copy.py": (OWN / "export.py").read_text(encoding="utf-8"),
+    "second/copy.py": (OWN / "export.py").read_text(encoding="utf-8").replace("lines.jsonl", "other.jsonl"),
+    "first/string.py": (OWN / "corpus.py").read_text(encoding="utf-8"),
+    "second/string.py": (OWN / "corpus.py").read_text(encoding="utf-8").replace("diary", "notes"),
+}
+
+
+def write_files(folder: Path) -> None:
+    for name, code in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(code, encoding="utf-8")
+
+
+def own_options(folder: str = "") -> tuple[str, ...]:
+    """Files of three stages, a voice and an aligner, in a folder."""
+    stages = [("--stage", f"{folder}{name}/own.py") for name in ("first", "second", "third")]
+    return (
+        *(word for pair in stages for word in pair),
+        "--tts",
+        f"{folder}fourth/queue.py",
+        "--aligner",
+        f"{folder}fourth/json.py",
+    )
+
+
+@pytest.mark.parametrize(
+    "engine", [(), ("--workers", "2"), pytest.param(("--runner", "ray"), marks=pytest.mark.needs("ray"))]
+)
+def test_files_with_the_names_of_others_are_loaded_as_themselves_by_every_engine(
+    engine: tuple[str, ...], here: Path
+) -> None:
+    write_files(here)
+    process = start(
+        "build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", *own_options(), *engine
+    )
+    _, err = process.communicate()
+    assert process.returncode == 0, err
+    lines = read_lines(here / "built/transcript_shifted.jsonl")
+    for letters, name in ((4, "n_words"), (6, "n_long")):
+        counted = [sum(len(word) >= letters for word in line["text"].split()) for line in lines]
+        assert [line[name] for line in lines] == counted
+    assert {line["opened_by"] for line in lines} == {"left"}
+    spoken = [line["synthesis"]["engine"] for line in lines if line["status"] == "spoken"]
+    assert {*spoken} == {"tones"}
+    (row,) = open_items(here / "built").rows()
+    assert {word["source"] for word in row["alignments"] if word["speaker"] == "left"} == {"aligned-evenly"}
+
+
+def test_two_exports_and_two_corpora_with_one_name_are_loaded_as_themselves(
+    here: Path, dailytalk: Command
+) -> None:
+    write_files(here)
+    built = ("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none", "--revoice", "none")
+    assert dailytalk(*built).code == 0
+    for name, manifest in (("first", "lines.jsonl"), ("second", "other.jsonl")):
+        export = dailytalk("export", "built", "--format", f"{name}/copy.py", "--out", f"{name}/lines")
+        assert export.code == 0, export.err
+        assert (here / name / "lines" / manifest).is_file()
+    save(here / "diary/ann-ang-1.wav", line(channel="left"))
+    for name, corpus in (("first", "diary"), ("second", "notes")):
+        clips = (
+            "--profile",
+            "embedded",
+            "--asr-model",
+            "none",
+            "--affect-model",
+            "none",
+            "--out",
+            f"{name}/clips",
+        )
+        done = dailytalk("corpus", f"{name}/string.py", "diary", *clips)
+        assert done.code == 0, done.err
+        (clip,) = open_items(here / name / "clips").rows()
+        assert clip["labels"]["speaker"] == f"{corpus}/ann"
+
+
+def test_file_that_was_moved_makes_nothing_new(here: Path, dailytalk: Command) -> None:
+    write_files(here)
+    build = ("build", "calls", "--out", "built", *EMBEDDED, "--affect-model", "none")
+    assert dailytalk(*build, *own_options()).code == 0
+    moved = here / "elsewhere"
+    write_files(moved)
+    for name in FILES:
+        (here / name).unlink()
+    again = dailytalk(*build, *own_options("elsewhere/"))
+    assert again.code == 0, again.err
+    assert "nothing to do" in again.err + again.out
+    assert "made" not in again.err + again.out
+
+
+def test_stage_of_an_own_file_can_be_pickled_for_any_process_and_machine(here: Path) -> None:
+    write_files(here)
+    stages = load_stages([here / "first/own.py", here / "third/own.py"])
+    assert [stage.name for stage in pickle.loads(pickle.dumps(stages))] == ["CountWords", "Opening"]
+    (here / "stage.pickle").write_bytes(pickle.dumps(stages[1]))
+    code = "import pickle; print(pickle.load(open('stage.pickle', 'rb')).digest)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == stages[1].digest
+    # On another machine the file may be in a folder of PYTHONPATH.
+    (here / "third").rename(here / "nodes")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here / "nodes"), os.environ["PYTHONPATH"]])}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == stages[1].digest
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "third/own.py' is not here, and own.py in no folder of PYTHONPATH" in done.stderr
+
+
+def test_module_beside_an_own_file_is_found_and_hides_none_of_python(here: Path, dailytalk: Command) -> None:
+    (here / "own/helper.py").write_text("LETTERS = 2\n", encoding="utf-8")
+    (here / "own/ast.py").write_text("raise RuntimeError('this is not the module of Python')\n", encoding="utf-8")
+    code = "import ast\nimport importlib\nfrom helper import LETTERS\nimportlib.reload(ast)\n"
+    (here / "own/counts.py").write_text(code + OWN_STAGE.replace("letters=4", "letters=LETTERS"), encoding="utf-8")
+    done = dailytalk(
+        "tag", "calls", "--out", "new", *EMBEDDED, "--affect-model", "none", "--stage", "own/counts.py"
+    )
+    assert done.code == 0, done.err

@@ -1,0 +1,115 @@
+"""A stopped run leaves shards of the run before it beside its own: the newest row of each conversation counts."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from built_conversations import built_row
+from command import Command
+from datasets import Features
+from finished_corpora import clip_row, corpus_folder, measures
+from hub.server import HubServer
+
+from dailytalk_contiguous import DailytalkError, load
+from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.schema import BUILT, SECONDS, STRING
+from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.shards import Entry, Shard, shard_path, write_shard
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+
+def write(work: Path, made_by: str, *rows: dict[str, Any]) -> Path:
+    """A shard of these rows, made by other stages than any that was written before, and newer than these."""
+    folder = work / "dataset"
+    folder.mkdir(parents=True, exist_ok=True)
+    n_before = len(list(folder.iterdir()))
+    path = shard_path(folder, [row | {"input_digest": ""} for row in rows], made_by)
+    entries = {row["conversation_id"]: Entry(row["recording_id"], row["duration"]) for row in rows}
+    write_shard(path, Shard(list(rows), entries), BUILT)
+    os.utime(path, (1e9 + n_before, 1e9 + n_before))
+    return path
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> Path:
+    """Three conversations of 6 s, of which the second run had made one, of 7 s, when it was stopped."""
+    work = tmp_path / "work"
+    write(work, "first", built_row("a"))
+    write(work, "first", built_row("b"))
+    write(work, "first", built_row("c"))
+    write(work, "second", built_row("a", seconds=7.0))
+    return work
+
+
+@pytest.fixture
+def halved(tmp_path: Path) -> Path:
+    """As `stopped`, where the first run had two of them in one shard."""
+    work = tmp_path / "halved"
+    write(work, "first", built_row("a"), built_row("b"))
+    write(work, "first", built_row("c"))
+    write(work, "second", built_row("a", seconds=7.0))
+    return work
+
+
+@pytest.mark.parametrize("name", ["stopped", "halved"])
+def test_reader_sees_each_conversation_once(name: str, request: pytest.FixtureRequest) -> None:
+    items = open_items(request.getfixturevalue(name))
+    lengths = {row["conversation_id"]: row["duration"] for row in items.rows(["conversation_id", "duration"])}
+    assert lengths == {"a": 7.0, "b": 6.0, "c": 6.0}
+    assert len(list(items.rows(["conversation_id"]))) == 3
+    assert items.row("a")["duration"] == 7.0
+    assert items.tables().conversations["duration"].sum() == 19.0
+
+
+@pytest.mark.parametrize("name", ["stopped", "halved"])
+@pytest.mark.usefixtures("hub")
+def test_commands_take_each_conversation_once(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path, dailytalk: Command, hub: HubServer
+) -> None:
+    work = request.getfixturevalue(name)
+    findings, facts = check_folder(work)
+    assert (facts["conversations"], facts["hours"]) == (3, round(19 / 3600, 7))
+    assert "duplicate" not in {finding.kind for finding in findings}
+    exported = dailytalk("export", work, "--out", tmp_path / "moshi", "--eval-share", "0.3")
+    assert exported.code == 0, exported.err
+    assert len(list((tmp_path / "moshi").rglob("*.wav"))) == 3
+    pushed = dailytalk("push", work, "tester/calls", "--create", "--tag", "v1.0.0")
+    assert pushed.code == 0, pushed.err
+    published = [row["duration"] for part in load("tester/calls@v1.0.0").values() for row in part]
+    assert sorted(published) == [6.0, 6.0, 7.0]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_load_gives_each_conversation_once(stopped: Path, streaming: bool) -> None:
+    rows = load(stopped, split="train", streaming=streaming)
+    assert {row["conversation_id"]: row["duration"] for row in rows} == {"a": 7.0, "b": 6.0, "c": 6.0}
+    assert len(list(rows)) == 3
+
+
+def test_load_refuses_a_file_of_which_one_row_counts(halved: Path) -> None:
+    with pytest.raises(DailytalkError, match=r"'a' is in .*\.parquet and in a newer shard: a run was stopped"):
+        load(halved, split="train")
+
+
+def test_conversation_counts_until_another_takes_its_place(tmp_path: Path) -> None:
+    first = write(tmp_path, "first", built_row("a"))
+    rejected = shard_path(first.parent, [built_row("a") | {"input_digest": ""}], "second")
+    entry = Entry("a", 6.0, Reject("a", "Speak", "the voice is gone", "run it again"))
+    write_shard(rejected, Shard([], {"a": entry}), BUILT)
+    assert [row["conversation_id"] for row in open_items(tmp_path).rows()] == ["a"]
+
+
+def test_measures_of_a_clip_count_once(tmp_path: Path) -> None:
+    folder = corpus_folder(tmp_path, [clip_row("s1-0", split="train")])
+    columns = Features({"conversation_id": STRING} | dict.fromkeys(["duration", *NAMES], SECONDS))
+    (folder / "measured").mkdir(exist_ok=True)
+    for number, made_by in enumerate(("first", "second")):
+        path = shard_path(folder / "measured", [{"conversation_id": "s1-0", "input_digest": ""}], made_by)
+        row = {"conversation_id": "s1-0"} | measures(snr_db=10.0 * number)
+        write_shard(path, Shard([row], {"s1-0": Entry("s1-0", 2.0)}), columns)
+        os.utime(path, (1e9 + number, 1e9 + number))
+    assert [row["snr_db"] for row in open_items(folder).measures()] == [10.0]
