@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.schema import COLUMNS, CONVERSATION_COLUMNS, SOURCE
+from dailytalk_contiguous.core.schema import COLUMNS, CONVERSATION_COLUMNS, MODEL_FAILURES, SOURCE
 from dailytalk_contiguous.core.utterance import FIELDS
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.stages.base import Stages
@@ -159,7 +159,7 @@ def line(column: StageColumn, feature: Any, mark: str = "") -> str:
 def of_utterances(stages: Stages) -> set[str]:
     """The columns with one value an utterance: what `JoinSentences` joins, and what is added after it."""
     after = itertools.dropwhile(lambda stage: not isinstance(stage, JoinSentences), stages)
-    return {name for stage in after for name in stage.adds}
+    return {name for stage in after for name in stage.adds} - MODEL_FAILURES.keys()
 
 
 def page() -> str:

@@ -226,7 +226,8 @@ def test_stage_of_an_own_file_can_be_pickled_for_any_process_and_machine(here: P
     assert done.stdout.strip() == stages[1].digest
     # On another machine the file may be in a folder of PYTHONPATH.
     (here / "third").rename(here / "nodes")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(here / "nodes"), os.environ["PYTHONPATH"]])}
+    others = os.environ.get("PYTHONPATH", "")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(here / "nodes"), others]))}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.strip() == stages[1].digest
     done = subprocess.run(command, capture_output=True, text=True)
