@@ -26,12 +26,12 @@ OPENED = """
 import json, sys
 from dailytalk_contiguous.cli import main
 from dailytalk_contiguous.cli.defaults import default_settings
-from dailytalk_contiguous.cli.doctor import doctor
+from dailytalk_contiguous.cli.doctor import doctor_outcome, examine
 from dailytalk_contiguous.publish.formats import FORMATS
 for name, module in main.COMMANDS.items():
     if module.startswith(tuple(sys.argv[1:])):
         main.command_of(name)
-code = doctor().code
+code = doctor_outcome(examine()).code
 print(json.dumps([main.__file__, sorted(main.COMMANDS), sorted(FORMATS), len(default_settings()), code]))
 """
 
