@@ -660,14 +660,20 @@ def losses(run: Mapping[str, Any]) -> dict[str, Any]:
     `recordings`: those that can't be used, which are none of these conversations. A conversation that tagging
     rejected is not spoken, so that no second is counted twice.
     """
-    halves = [half.get("rejected") or {} for half in (run, run.get("speak") or {})]
+    by_command = {"tag": run.get("rejected") or {}, "speak": (run.get("speak") or {}).get("rejected") or {}}
+    halves = [*by_command.values()]
     whole = next((half for half in halves if half.get("of_seconds")), {})
     reasons = sum((Counter(half.get("reasons") or {}) for half in halves), Counter())
+    remedies = {}
+    for command, half in by_command.items():
+        for kind, remedy in (half.get("remedies") or {}).items():
+            names_option = "--" in remedy
+            remedies[kind] = f"{remedy} (options of dailytalk {command})" if names_option else remedy
     return {
         **{name: sum(half.get(name) or 0 for half in halves) for name in ("conversations", "seconds")},
         **{name: whole.get(name) or 0 for name in ("of_conversations", "of_seconds")},
         "reasons": dict(reasons.most_common()),
-        "remedies": {kind: what for half in halves for kind, what in (half.get("remedies") or {}).items()},
+        "remedies": remedies,
         "recordings": (run.get("counts") or {}).get("recordings_rejected") or 0,
     }
 

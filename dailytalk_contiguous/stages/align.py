@@ -17,7 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import Reject
-from dailytalk_contiguous.core.own_file import code_version
+from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
@@ -45,7 +45,7 @@ from dailytalk_contiguous.models.alignment import (
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.failures import ModelFailed, each_that_works, failing_softly
 from dailytalk_contiguous.models.whisper import RecogniserInput, load_whisper
-from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP
+from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, REVOICE_OR_KEEP, model_digest
 from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 
 #: Median probability, by Whisper, of the words of a line under which the voice has said something else. Of 84
@@ -64,6 +64,7 @@ class AligningStage(WhisperStage):
 
     aligner: str
     device: str
+    only_named: ClassVar[frozenset[str]] = WhisperStage.only_named | {"aligner"}  # see `digest`
 
     def preflight(self, fetch: bool = True) -> None:
         super().preflight(fetch)
@@ -85,6 +86,9 @@ class AligningStage(WhisperStage):
         # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
         names = ALIGNERS if self.aligner == AUTO else [self.aligner] * (self.aligner != NO_ALIGNER)
         code = [code_version(aligner_named(name).load, aligner_named(name).version) for name in names]
+        # Only an aligner of one's own may load a folder; any other model is a name, whatever folder has it, too.
+        if is_own_file(self.aligner):
+            code.append(model_digest(aligner_named(self.aligner).model))
         return hashlib.sha256("\0".join([super().digest, *code]).encode()).hexdigest()[:20]
 
     def place(

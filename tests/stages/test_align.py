@@ -185,6 +185,16 @@ def test_an_aligner_of_one_s_own_is_a_file(tmp_path: Path, monkeypatch: pytest.M
     assert "other words" in failure["reason"]
 
 
+def test_digest_knows_no_folder_that_has_the_name_of_an_aligner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = Align(aligner="pocketsphinx").digest
+    (tmp_path / "pocketsphinx").mkdir()
+    (tmp_path / "pocketsphinx/notes").touch()
+    assert Align(aligner="pocketsphinx").digest == before
+
+
 def test_revoice_right_makes_that_speaker_left() -> None:
     first = utterance("right", (5.0, 7.0), "Hi", status="spoken", spoken=to_pcm(voice(2.0, RATE, 1)).tobytes())
     second = utterance("left", (8.0, 9.0), "Hi", status="kept", words=[word("hi", 7.1, 7.5)])
