@@ -35,7 +35,7 @@ SIZE, DPI = (6.0, 3.9), 200
 MIDDLES, HALF = {"left": 1.0, "right": 0.0}, 0.42
 
 #: Seconds between two tags.
-BETWEEN_TAGS = 0.3
+BETWEEN_TAGS = 0.2
 
 
 def envelope(channel: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -80,9 +80,7 @@ def tags(axes: Axes, turns: Sequence[Mapping[str, Any]]) -> None:
     """The tags of turns at their starts; one that would cover the one before it is left out."""
     free = 0.0
     for turn in turns:
-        tag = axes.text(
-            turn["start"], 1.48, f"({turn['tag']})", color=COLOURS["left"], style="italic", fontsize=9.5
-        )
+        tag = axes.text(turn["start"], 1.48, f"({turn['tag']})", color=COLOURS["left"], style="italic", fontsize=8)
         end = tag.get_window_extent().transformed(axes.transData.inverted()).x1
         if turn["start"] < free or end > SECONDS:
             tag.remove()
