@@ -3,9 +3,12 @@
 `shard-NAME-KEY.parquet`: NAME is a hash of the conversations in it, KEY of their inputs and of the stages that
 made it. A file is written under another name and renamed, so that a shard that exists is done, and nothing else
 says so. Its rejects are in it, so that no crash can separate them from its rows.
+
+A run that was stopped leaves the shards of the run before it beside its own. Of a conversation in several shards
+the row of the highest generation counts. A shard has its generation in it, since its time of modification changes
+with a copy, or in a store.
 """
 
-import contextlib
 import hashlib
 import json
 import pickle
@@ -68,7 +71,7 @@ def expand_row(row: Mapping[str, Any]) -> Row:
 
 #: The key of our record in a Parquet file's metadata, and the version of its layout.
 METADATA_KEY = b"dailytalk_contiguous"
-LAYOUT = 3
+LAYOUT = 4
 
 #: Bytes of encoded audio of a row group: a conversation has one to itself, clips share them.
 _GROUP_BYTES = 1_000_000
@@ -102,10 +105,15 @@ class Entry:
 
 @dataclass
 class Shard:
-    """The finished rows, and an entry for each conversation that went in, by its id."""
+    """The finished rows, and an entry for each conversation that went in, by its id.
+
+    `generation`: one more than that of any shard with the same conversations that was there before it; 0 if there
+    was none.
+    """
 
     rows: list[Row] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
+    generation: int = 0
 
 
 def group(rows: Iterable[Row], seconds: float) -> Iterator[list[Row]]:
@@ -150,12 +158,8 @@ def made_path(path: Path) -> Path:
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The files in a folder that are called like shards, the oldest first, so that the newest counts."""
-    times = {}
-    for path in folder.glob("shard-*.parquet"):
-        with contextlib.suppress(FileNotFoundError):  # another host may clear the same folder
-            times[path] = path.stat().st_mtime_ns, path.name
-    return sorted(times, key=times.__getitem__)
+    """The files in a folder that are called like shards, by name."""
+    return sorted(folder.glob("shard-*.parquet"))
 
 
 def write_shard(path: Path, shard: Shard, features: Features) -> None:
@@ -166,7 +170,7 @@ def write_shard(path: Path, shard: Shard, features: Features) -> None:
         if (sound := (row.get("audio") or {}).get("bytes"))
     }
     entries = {name: asdict(replace(entry, audio=sounds.get(name, ""))) for name, entry in shard.entries.items()}
-    record = {"layout": LAYOUT, "entries": entries}
+    record = {"layout": LAYOUT, "generation": shard.generation, "entries": entries}
     metadata = {METADATA_KEY: json.dumps(record).encode()}
     write_parquet(path, features, row_groups(shard.rows, _GROUP_BYTES), metadata)
 
@@ -186,8 +190,8 @@ def read_shard(path: Path) -> Shard | None:
             name: Entry(**{**entry, "reject": Reject(**entry["reject"]) if entry["reject"] else None})
             for name, entry in record["entries"].items()
         }
-        return Shard([], entries) if record["layout"] == LAYOUT else None
-    except (BadInput, KeyError, TypeError, AttributeError):  # somebody else's, or of another version
+        return Shard([], entries, int(record["generation"])) if record["layout"] == LAYOUT else None
+    except (BadInput, KeyError, TypeError, ValueError, AttributeError):  # somebody else's, or of another version
         return None
 
 
@@ -196,9 +200,16 @@ def read_entries(path: Path) -> dict[str, Entry]:
     return (read_shard(path) or Shard()).entries
 
 
+def by_generation(paths: Iterable[Path]) -> list[tuple[Path, Shard]]:
+    """The shards of these files without their rows, the oldest generation first; empty ones for files not ours."""
+    read = [(path, read_shard(path) or Shard()) for path in paths]
+    return sorted(read, key=lambda pair: (pair[1].generation, pair[0].name))
+
+
 def entries_in(folder: Path) -> dict[str, tuple[Path, Entry]]:
-    """Every conversation in the shards of a folder, with its shard; for one in several shards, the newest."""
-    return {name: (path, entry) for path in shard_files(folder) for name, entry in read_entries(path).items()}
+    """Every conversation in the shards of a folder, with the last shard that has it."""
+    shards = by_generation(shard_files(folder))
+    return {name: (path, entry) for path, shard in shards for name, entry in shard.entries.items()}
 
 
 class CurrentShards(NamedTuple):
@@ -212,18 +223,15 @@ class CurrentShards(NamedTuple):
 
 
 def current_shards(paths: Sequence[Path]) -> CurrentShards:
-    """Choose among shards that may hold the same conversations: the newest row of each counts.
+    """Choose among shards that may hold the same conversations: the row of the highest generation counts.
 
-    A run that was stopped leaves the shards of the run before it beside its own. Files that are not named like
-    shards are taken as they are.
+    Files that are not named like shards are taken as they are.
     """
-    times = {path: path.stat().st_mtime_ns for path in paths if fnmatch(path.name, _NAMES)}
-    newest_first = sorted(times, key=lambda path: (times[path], path.name), reverse=True)
     files = [*paths]
     replaced: dict[Path, set[str]] = {}
     counted: set[str] = set()
-    for path in newest_first:
-        ids = {name for name, entry in read_entries(path).items() if not entry.reject}
+    for path, shard in reversed(by_generation(path for path in paths if fnmatch(path.name, _NAMES))):
+        ids = {name for name, entry in shard.entries.items() if not entry.reject}
         again = ids & counted
         if again:
             replaced[path] = again
@@ -244,6 +252,21 @@ def read_rows(path: Path, columns: Collection[str]) -> dict[str, Row]:
         typed = columns if isinstance(columns, Features) else {}
         file.check(Features({"conversation_id": STRING, **typed}), ["conversation_id"])
         return {row["conversation_id"]: row for row in file.rows(dict.fromkeys(wanted))}
+
+
+def separate_rows(path: Path, names: Collection[str]) -> None:
+    """Replace a shard by one that has the rows of these conversations alone, in their order."""
+    shard = read_shard(path) or Shard()
+    if {name for name, entry in shard.entries.items() if not entry.reject} == {*names}:
+        return
+    with open_parquet(path, _DAMAGED) as file:
+        features = Features.from_arrow_schema(file.schema)
+    rows_by_id = read_rows(path, features)
+    kept = [name for name in shard.entries if name in {*names}]
+    entries = {name: shard.entries[name] for name in kept}
+    separate = path.with_name(f"shard-{_hash(*kept)}-{_hash(path.stem)}.parquet")
+    write_shard(separate, Shard([rows_by_id[name] for name in kept], entries, shard.generation), features)
+    path.unlink(missing_ok=True)  # another host may do the same
 
 
 def read_whole(path: Path, columns: Features) -> Shard | None:

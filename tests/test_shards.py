@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,15 @@ def test_shard_that_is_damaged_inside_is_one_sentence(tmp_path: Path, damage: st
         read_rows(path, FEATURES)
 
 
-def test_conversation_in_two_shards_is_taken_from_the_newer(tmp_path: Path) -> None:
-    for name, when in (("shard-b.parquet", 100), ("shard-a.parquet", 200)):
-        write_shard(tmp_path / name, shard("x"), FEATURES)
-        os.utime(tmp_path / name, (when, when))
-    assert entries_in(tmp_path)["x"][0].name == "shard-a.parquet"
+@pytest.mark.parametrize("seconds_later", [-100, 0, 100])
+def test_conversation_in_two_shards_is_taken_from_the_later_generation(tmp_path: Path, seconds_later: int) -> None:
+    older = tmp_path / "shard-b.parquet"
+    newer = tmp_path / "shard-a.parquet"
+    write_shard(older, shard("x"), FEATURES)
+    write_shard(newer, replace(shard("x"), generation=1), FEATURES)
+    os.utime(older, (1000, 1000))
+    os.utime(newer, (1000 + seconds_later, 1000 + seconds_later))  # a copy has any time
+    assert entries_in(tmp_path)["x"][0] == newer
 
 
 def test_shards_that_are_not_wanted_go_and_files_of_others_stay(tmp_path: Path) -> None:

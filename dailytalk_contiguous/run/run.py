@@ -10,7 +10,7 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,11 +40,13 @@ from dailytalk_contiguous.run.shard import (
 )
 from dailytalk_contiguous.shards import (
     Entry,
+    by_generation,
     drop_stale,
     expand_row,
     made_path,
     read_entries,
     read_rows,
+    separate_rows,
     shard_files,
     shard_path,
 )
@@ -253,14 +255,27 @@ class Pass:
         For host i of N: every N-th shard, by its place among all.
         """
         there = {path.name for path in shard_files(self.folder)}
-        tasks, first = list[Task](), len(self.stages)
+        tasks = list[Task]()
+        first_stage = len(self.stages)
         n_halfway = self.halfway[1] if self.halfway else 0
         paths = [shard_path(self.folder, rows, self.made_by) for rows in self.groups]
         for number, (path, halfway, rows) in enumerate(zip(paths, self._halfway, self.groups, strict=True)):
             if path.name not in there and number % shard[1] == shard[0] - 1:
-                first = min(first, n_halfway if halfway and halfway.exists() else 0)
+                first_stage = min(first_stage, n_halfway if halfway and halfway.exists() else 0)
                 tasks.append(Task(path, rows, self.columns, self.keeps, halfway, n_halfway))
-        return RunPlan(paths, tasks, first)
+        return RunPlan(paths, self._after_others(tasks), first_stage)
+
+    def _after_others(self, tasks: list[Task]) -> list[Task]:
+        """These tasks, whose shards come after those of earlier runs that hold the same conversations."""
+        results = {*self.paths}
+        generations: dict[str, int] = {}
+        others = [path for path in shard_files(self.folder) if path not in results] if tasks else []
+        for _, shard in by_generation(others):
+            generations |= dict.fromkeys(shard.entries, shard.generation)  # the highest is the last
+        return [
+            replace(task, generation=1 + max(generations.get(row["conversation_id"], -1) for row in task.rows))
+            for task in tasks
+        ]
 
     @cached_property
     def _halfway(self) -> Sequence[Path | None]:
@@ -282,14 +297,24 @@ class Pass:
         rejected = {name for name, entry in self.entries if entry.reject}
         if not rejected:
             return {}
-        paths = {*self.paths}
+        results = {*self.paths}
         return {
             name: path
-            for path in shard_files(self.folder)  # the oldest first, so that the newest counts
-            if path not in paths
-            for name, entry in read_entries(path).items()
+            for path, shard in by_generation(path for path in shard_files(self.folder) if path not in results)
+            for name, entry in shard.entries.items()
             if name in rejected and not entry.reject
         }
+
+    def separate_earlier(self) -> None:
+        """Give the rows of `earlier` shards of their own.
+
+        No other row of their shards counts, and `datasets` reads whole files.
+        """
+        names_in: dict[Path, list[str]] = {}
+        for name, path in self.earlier().items():
+            names_in.setdefault(path, []).append(name)
+        for path, names in names_in.items():
+            separate_rows(path, names)
 
     def results(self) -> dict[Path, list[Path]]:
         """The files that belong to the result, by folder; all others of these folders may go."""
@@ -429,6 +454,8 @@ def run(
                 )
             if outcome.n_missing:
                 break
+            if spec.drops:
+                step.separate_earlier()
             for folder, paths in step.results().items():
                 results.setdefault(folder, set()).update(paths)
         else:

@@ -51,6 +51,7 @@ class Task:
         keeps: the columns of the shard; None for all (`features_of`).
         halfway: the file that keeps the rows after the first `n_halfway` stages: where it exists, the others go on
             from it. None for no such file.
+        generation: of the shard (`shards.Shard`).
     """
 
     path: Path
@@ -59,6 +60,7 @@ class Task:
     keeps: Features | None = None
     halfway: Path | None = None
     n_halfway: int = 0
+    generation: int = 0
 
     @property
     def seconds(self) -> float:
@@ -159,6 +161,7 @@ class ShardJob:
         retried = {stage.name for stage in self.stages if stage.retried}
         is_held = any(reject.stage in retried for reject in rejects)
         path = shards.held_path(task.path) if is_held else task.path
+        made.generation = task.generation
         shards.write_shard(path, made, keeps)
         if not is_held:
             shards.held_path(task.path).unlink(missing_ok=True)
@@ -174,7 +177,8 @@ class ShardJob:
         task, stages = self.task, self.stages[: self.task.n_halfway]
         columns = features_of(stages)
         if (known := shards.read_whole(path, columns)) is None:
-            replace(self, task=replace(task, path=path, keeps=None, halfway=None), stages=stages).finish()
+            first_half = replace(task, path=path, keeps=None, halfway=None, generation=0)
+            replace(self, task=first_half, stages=stages).finish()
             known = shards.read_whole(path, columns) or shards.Shard()
         self._ready = None
         made = {name for stage in stages for name in stage.adds}

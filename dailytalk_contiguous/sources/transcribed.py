@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.utterance import (
     value_problem,
 )
 from dailytalk_contiguous.shards import (
+    by_generation,
     compress,
     compress_row,
     expand,
@@ -343,9 +344,8 @@ def _tagged_rows(
     """The rows of the shards, compressed, and why others can't be used, by conversation id."""
     rows_by_id: dict[str, Row] = {}
     unusable: dict[str, BadInput] = {}
-    for path in shard_files(tagged) if tagged.is_dir() else [tagged]:
-        entries = read_entries(path)
-        if not entries:
+    for path, shard in by_generation(shard_files(tagged) if tagged.is_dir() else [tagged]):
+        if not shard.entries:
             reason = "it is damaged, or no shard that this version wrote"
             rejects.append(Reject(shown(Path(path.name)), "transcript", reason, TAG_AGAIN))
             continue
@@ -354,9 +354,9 @@ def _tagged_rows(
             names = (*BASE, *(column.name for column in columns), "given", "text")
             rows = read_rows(path, names)
         except BadInput as error:
-            unusable |= dict.fromkeys(entries, BadInput(error.reason, TAG_AGAIN))
+            unusable |= dict.fromkeys(shard.entries, BadInput(error.reason, TAG_AGAIN))
             continue
-        for name, entry in entries.items():
+        for name, entry in shard.entries.items():
             try:
                 if not entry.reject:
                     rows_by_id[name] = compress_row(tagged_row(rows.get(name), columns), _OF_PARTS)

@@ -16,21 +16,24 @@ from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.schema import BUILT, SECONDS, STRING
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.opening import local_folder, open_items
 from dailytalk_contiguous.shards import Entry, Shard, shard_path, write_shard
 
 pytest_plugins = ["hub.hub_fixtures"]
 
 
 def write(work: Path, made_by: str, *rows: dict[str, Any]) -> Path:
-    """A shard of these rows, made by other stages than any that was written before, and newer than these."""
+    """A shard of these rows, made by other stages than any that was written before, and of a later generation.
+
+    Its time of modification is earlier than theirs, as a copy may have it.
+    """
     folder = work / "dataset"
     folder.mkdir(parents=True, exist_ok=True)
     n_before = len(list(folder.iterdir()))
     path = shard_path(folder, [row | {"input_digest": ""} for row in rows], made_by)
     entries = {row["conversation_id"]: Entry(row["recording_id"], row["duration"]) for row in rows}
-    write_shard(path, Shard(list(rows), entries), BUILT)
-    os.utime(path, (1e9 + n_before, 1e9 + n_before))
+    write_shard(path, Shard(list(rows), entries, generation=n_before), BUILT)
+    os.utime(path, (1e9 - n_before, 1e9 - n_before))
     return path
 
 
@@ -63,6 +66,16 @@ def test_reader_sees_each_conversation_once(name: str, request: pytest.FixtureRe
     assert len(list(items.rows(["conversation_id"]))) == 3
     assert items.row("a")["duration"] == 7.0
     assert items.tables().conversations["duration"].sum() == 19.0
+
+
+def test_reader_of_a_store_sees_the_same(stopped: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    for number in range(5):  # copies have times of their own, by what the store says of the object
+        for path in (stopped / "dataset").iterdir():
+            os.utime(path, (1e9 + number, 1e9 + number))
+        rows = open_items(local_folder(Path(f"file://{stopped}"))).rows(["conversation_id", "duration"])
+        lengths = {row["conversation_id"]: row["duration"] for row in rows}
+        assert lengths == {"a": 7.0, "b": 6.0, "c": 6.0}
 
 
 @pytest.mark.parametrize("name", ["stopped", "halved"])
@@ -110,6 +123,6 @@ def test_measures_of_a_clip_count_once(tmp_path: Path) -> None:
     for number, made_by in enumerate(("first", "second")):
         path = shard_path(folder / "measured", [{"conversation_id": "s1-0", "input_digest": ""}], made_by)
         row = {"conversation_id": "s1-0"} | measures(snr_db=10.0 * number)
-        write_shard(path, Shard([row], {"s1-0": Entry("s1-0", 2.0)}), columns)
-        os.utime(path, (1e9 + number, 1e9 + number))
+        write_shard(path, Shard([row], {"s1-0": Entry("s1-0", 2.0)}, generation=number), columns)
+        os.utime(path, (1e9 - number, 1e9 - number))
     assert [row["snr_db"] for row in open_items(folder).measures()] == [10.0]

@@ -1,4 +1,5 @@
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from recordings import read_lines, state
 from scripted import SHORT, Stubborn, folder, loopback, say, settings, talk, write_transcript
 from tts_server import TOKEN, TtsServer
 
+from dailytalk_contiguous import load
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.opening import open_items
@@ -71,6 +73,7 @@ def test_a_conversation_that_fails_stays_as_it_was_until_it_is_made_anew(tmp_pat
     now = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
     assert now["first"] == old["first"]
     assert now["second"] != old["second"]
+    assert sorted(load(work, split="train")["conversation_id"]) == ["first", "second"]
     items = open_items(str(work))
     assert sorted(row["conversation_id"] for row in items.rows()) == ["first", "second"]
     assert {said["synthesis"]["cache_key"] for said in items.row("second")["utterances"] if said["synthesis"]} >= {
@@ -83,6 +86,39 @@ def test_a_conversation_that_fails_stays_as_it_was_until_it_is_made_anew(tmp_pat
     assert last.record["of_earlier_runs"] == []
     assert {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)} != now
     assert len(list((work / "dataset").glob("*.parquet"))) == 1
+
+
+def test_what_a_stopped_run_made_anew_counts_whatever_the_times_of_the_files_say(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    work = folder(tmp_path, first=SHORT, second=talk("another", 4))
+    say(work, settings(tmp_path))
+    old = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
+    n_seen = 0
+
+    def stop_at_the_second(stage: str, audio: float, wall: float | None, step: str = "") -> None:
+        nonlocal n_seen
+        n_seen += stage == "Speak" and wall is None and not step
+        if n_seen > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        say(work, settings(tmp_path, temperature=0.1), progress=stop_at_the_second)
+    shards = list((work / "dataset").glob("*.parquet"))
+    assert len(shards) == 3
+    for times in [(1, 2, 3), (3, 2, 1), (2, 3, 1)]:
+        for path, time in zip(shards, times, strict=True):
+            os.utime(path, (time, time))
+        now = {
+            row["conversation_id"]: {
+                said["synthesis"]["cache_key"] for said in row["utterances"] if said["synthesis"]
+            }
+            for row in open_items(str(work)).rows()
+        }
+        is_old = {name: old[name] in keys for name, keys in now.items()}
+        assert sorted(is_old.values()) == [False, True]
+    say(work, settings(tmp_path, temperature=0.1))
+    assert len(list((work / "dataset").glob("*.parquet"))) == 2
 
 
 def spoken_lines(work: Path) -> list[dict[str, Any]]:
