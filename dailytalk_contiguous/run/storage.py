@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.run.events import journals
 from dailytalk_contiguous.sources.addresses import STORE_RECORD, store_address
 from dailytalk_contiguous.sources.remote import Mirror, Remote, is_plain, mirror_of
@@ -96,7 +95,7 @@ def open_work(
     address = store_address(out)
     if address is None:
         return WorkFolder(out)
-    mirror = mirror_of(address, cache_folder() / "work")
+    mirror = mirror_of(address, "work")
     mirror.folder.mkdir(parents=True, exist_ok=True)
     write_text(mirror.folder / STORE_RECORD, address)
     # A journal that this machine has added to is kept: the store has only its beginning.

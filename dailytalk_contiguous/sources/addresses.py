@@ -1,10 +1,12 @@
 """What an input names, recognised without asking anybody: a folder in object storage, a part of a dataset."""
 
+import hashlib
 import re
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.machine import cache_folder
 
 #: What an address begins with. The last two are for tests.
 SCHEMES = ("s3", "gs", "hf", "memory", "file")
@@ -53,12 +55,26 @@ def as_given(text: str) -> str:
     return text
 
 
+def copies_folder(address: str, kind: str) -> Path:
+    """The folder of this machine for the copies of an address; `kind`: "work" folders, or "recordings"."""
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
+    digest = hashlib.sha256(address.encode()).hexdigest()[:12]
+    return (cache_folder() / kind / f"{name}-{digest}").absolute()
+
+
 def copied_from(folder: Path) -> str | None:
-    """The address whose copies a folder of this machine holds; None for any other folder."""
+    """The address of the work folder whose copies a folder of this machine holds; None for any other folder.
+
+    A folder somewhere else that says so is not believed: whoever gave it could have results written to any store.
+    """
     try:
-        return (folder / STORE_RECORD).read_text(encoding="utf-8").strip() or None
+        recorded = (folder / STORE_RECORD).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
         return None
+    address = address_of(recorded)
+    if address is None or folder.resolve() != copies_folder(address, "work").resolve():
+        return None
+    return address
 
 
 def store_address(out: Path) -> str | None:

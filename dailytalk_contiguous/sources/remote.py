@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ import fsspec
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.machine import cache_folder
-from dailytalk_contiguous.sources.addresses import address_of, note_copies
+from dailytalk_contiguous.sources.addresses import address_of, copies_folder, note_copies
 from dailytalk_contiguous.sources.hub_repository import audio_files, companions, made_folders, modified_of
 from dailytalk_contiguous.store.files import replacing
 from dailytalk_contiguous.store.owned_folder import RECORD
@@ -191,10 +189,9 @@ def _stamp(path: Path, remote: Remote) -> None:
     os.utime(path, ns=(_time_of(remote), _time_of(remote)))
 
 
-def mirror_of(address: str, base: Path) -> Mirror:
-    """The mirror of an address, in a separate folder inside `base`."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", PurePosixPath(address).name)[:40]
-    folder = (base / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:12]}").absolute()
+def mirror_of(address: str, kind: str) -> Mirror:
+    """The mirror of an address; `kind`: "work" folders, or "recordings"."""
+    folder = copies_folder(address, kind)
     note_copies(folder, address)
     return Mirror(address, folder)
 
@@ -203,7 +200,7 @@ def input_mirror(address: str) -> tuple[Mirror, str]:
     """The mirror of recordings in a store, and the name of the one that is meant; empty for all. Asks no store."""
     single = PurePosixPath(address).suffix.lower() in AUDIO_SUFFIXES
     folder, _, last = address.rpartition("/") if single else (address, "", "")
-    return mirror_of(folder, cache_folder() / "recordings"), last
+    return mirror_of(folder, "recordings"), last
 
 
 def fetch_inputs(inputs: Iterable[str]) -> tuple[list[str], tuple[Mirror, ...]]:

@@ -1,9 +1,11 @@
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.sources.addresses import address_of, is_address, store_address
+from dailytalk_contiguous.run.storage import open_work
+from dailytalk_contiguous.sources.addresses import STORE_RECORD, address_of, is_address, store_address
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,20 @@ def test_place_on_this_machine_is_no_address(given: str) -> None:
     if not given.startswith("xs3"):
         assert not is_address(given)
         assert store_address(Path(given)) is None
+
+
+def test_only_this_machines_own_copies_stand_for_their_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAILYTALK_CACHE", str(tmp_path / "cache"))
+    address = f"file://{tmp_path}/store/run"
+    copies = open_work(Path(address)).folder
+    assert store_address(copies) == address
+
+    moved = shutil.copytree(copies, tmp_path / "copied")
+    assert store_address(moved) is None
+
+    foreign = tmp_path / "from somebody"
+    foreign.mkdir()
+    (foreign / STORE_RECORD).write_text("s3://somebody/else")
+    assert store_address(foreign) is None
