@@ -2,11 +2,16 @@
 
 A file becomes a module whose name is its path. So two files with one name are two modules, and none takes the name
 of another module. What a file defines can be pickled: every process that imports this package finds the module.
+
+A file may import modules that lie beside it, as it may where Python runs it. These are modules of this kind, too.
+They are found for their neighbours alone, and an edit of one of them is an edit of the file that imports it.
 """
 
+import ast
+import builtins
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -40,10 +45,17 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     """
     path, shown = Path(file).absolute(), f"{flag} {str(file)!r}"
     try:
-        path.stat()
         module = import_module(_module_name(path))
     except DailytalkError as error:
         raise DailytalkError(f"{shown} can't be imported ({error.reason})", error.remedy) from error
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        remedy = "mend it, and run it with python first"
+        if missing and (path.parent / missing).is_dir():
+            remedy = (
+                f"put the package {missing} into a folder of PYTHONPATH: only single files are found beside it"
+            )
+        raise DailytalkError(f"{shown} can't be imported ({error})", remedy) from error
     except (Exception, SystemExit) as error:  # whatever the file does
         reason = f"{shown} can't be imported ({type(error).__name__}: {error!s})"
         raise DailytalkError(reason, "mend it, and run it with python first") from error
@@ -110,11 +122,63 @@ class _OwnFile(SourceLoader):
         return self.content
 
     def exec_module(self, module: ModuleType) -> None:
-        folder = str(self.path.parent)
-        if folder not in sys.path:
-            sys.path.append(folder)  # for modules beside it; last, so that these hide none of Python's
+        folder = self.path.parent
+
+        def import_from(
+            name: str,
+            globals: Mapping[str, object] | None = None,
+            locals: Mapping[str, object] | None = None,
+            fromlist: Sequence[str] = (),
+            level: int = 0,
+        ) -> ModuleType:
+            """`__import__` for the statements of this file."""
+            neighbour = _neighbour(folder, name) if level == 0 else None
+            if neighbour is not None:
+                return import_module(_module_name(neighbour))
+            return builtins.__import__(name, globals, locals, fromlist, level)
+
+        # An import statement looks `__import__` up here, wherever and whenever the file runs it.
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": import_from}
         with _imported(str(self.path)):
             super().exec_module(module)
+
+
+def _neighbour(folder: Path, name: str) -> Path | None:
+    """The file in a folder that a file beside it means by a module's name; one of Python's own is never hidden."""
+    if "." in name or name in sys.stdlib_module_names:
+        return None
+    path = folder / f"{name}.py"
+    return path if path.is_file() else None
+
+
+def _neighbours(path: Path, content: bytes) -> list[Path]:
+    """The files beside a file that its import statements name, in order of their names."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # whoever imports it is told
+        return []
+    names = set[str]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module)
+    neighbours = (_neighbour(path.parent, name) for name in sorted(names))
+    return [neighbour for neighbour in neighbours if neighbour is not None]
+
+
+def _contents(path: Path, content: bytes) -> list[bytes]:
+    """The content of a file and of all files beside it that it imports, directly or not."""
+    contents = {path: content}
+    unread = _neighbours(path, content)
+    while unread:
+        neighbour = unread.pop()
+        if neighbour not in contents:
+            loader = getattr(sys.modules.get(_module_name(neighbour)), "__loader__", None)
+            contents[neighbour] = loader.content if isinstance(loader, _OwnFile) else neighbour.read_bytes()
+            unread += _neighbours(neighbour, contents[neighbour])
+    others = sorted(contents.keys() - {path})
+    return [content, *(contents[other] for other in others)]
 
 
 class _OwnFiles(MetaPathFinder):
@@ -140,7 +204,7 @@ def code_version(definition: type | Callable[..., Any], version: int = 1) -> str
     """What stands for the code of a class or function: its `version` if it is part of this package.
 
     That of a person's own is the content of its file as it was imported (of the definition itself in a notebook),
-    so that an edit counts without a number.
+    and of the files beside it that it imports, so that an edit counts without a number.
     """
     if definition.__module__.partition(".")[0] == __name__.partition(".")[0]:
         return str(version)
@@ -149,6 +213,9 @@ def code_version(definition: type | Callable[..., Any], version: int = 1) -> str
     module = sys.modules[definition.__module__]
     loader = getattr(module, "__loader__", None)
     if isinstance(loader, _OwnFile):
-        return str(Hasher.hash(loader.content))
+        return str(Hasher.hash(_contents(loader.path, loader.content)))
     file = Path(getattr(module, "__file__", None) or "")
-    return str(Hasher.hash(file.read_bytes() if file.is_file() else definition))
+    if not file.is_file():
+        return str(Hasher.hash(definition))
+    is_in_package = "." in definition.__module__
+    return str(Hasher.hash(file.read_bytes() if is_in_package else _contents(file, file.read_bytes())))

@@ -6,7 +6,6 @@ Other errors say something about the machine or the settings (memory, a GPU, a f
 They end the run, since the next utterance would fail for the same reason.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -34,21 +33,29 @@ class ModelFailed(Exception):
 
 
 class _Record:
-    """How often each model of this process has failed, and which of them have ever worked."""
+    """The utterances on which each model has failed, and the models that have worked, in a run of this process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._n_failed = Counter[str]()
-        self._has_worked = set[str]()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew, as each run does."""
+        self._failed: dict[str, set[Hashable]] = {}
+        self._has_worked: set[str] = set()
 
     def worked(self, model: str) -> None:
         self._has_worked.add(model)
 
-    def failed(self, model: str, reason: str, n_utterances: int = 1) -> None:
-        """Count failures. Raises DailytalkError for a model that has failed on everything so far."""
+    def failed(self, model: str, reason: str, utterance: Hashable = None) -> None:
+        """Count a failure. Raises DailytalkError for a model that has failed on everything so far.
+
+        `utterance`: what tells it from all others, where it may be counted again; None where it comes once.
+        """
         with self._lock:
-            self._n_failed[model] += n_utterances
-            n_failed = self._n_failed[model]
+            failed = self._failed.setdefault(model, set())
+            failed.add(object() if utterance is None else utterance)
+            n_failed = len(failed)
         if n_failed >= FAILED_FROM_THE_START and model not in self._has_worked:
             raise DailytalkError(
                 f"{model} has failed on each of its first {n_failed} utterances (the last: {reason})",
@@ -73,15 +80,20 @@ def failure_text(error: Exception) -> str | None:
 
 
 @contextmanager
-def failing_softly(model: str) -> Iterator[None]:
-    """Raise ModelFailed in place of an error that a model raises on its input; `model` is its name."""
+def failing_softly(model: str, utterance: Hashable = None) -> Iterator[None]:
+    """Raise ModelFailed in place of an error that a model raises on its input.
+
+    Args:
+        model: its name.
+        utterance: what tells the utterance from all others, where the model may be called on it again.
+    """
     try:
         yield
     except Exception as error:  # whatever a model raises
         reason = failure_text(error)
         if reason is None:
             raise
-        record.failed(model, reason)
+        record.failed(model, reason, utterance)
         raise ModelFailed(f"{model} failed: {reason}") from error
     record.worked(model)
 

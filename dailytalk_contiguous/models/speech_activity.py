@@ -1,7 +1,8 @@
 """Speech activity by Silero, and the spans of speech and sound in a clip of one speaker."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -25,6 +26,7 @@ from dailytalk_contiguous.core.contours import track_voice
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.spans import find_sounds, merge_gaps, speech_spans
 from dailytalk_contiguous.models.devices import open_onnx
+from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
 # Speech activity: Silero's probability that someone speaks, one value every 32 ms.
 #
@@ -48,6 +50,17 @@ MAX_FRAMES = 512
 
 #: The name and licence that go into a dataset.
 NAME = "silero-vad"
+
+
+@contextmanager
+def refusing(place: str) -> Iterator[None]:
+    """Raise BadInput, which names the place, in place of an error that speech activity raises on its sound."""
+    try:
+        with failing_softly(NAME):
+            yield
+    except ModelFailed as error:
+        reason = f"speech activity of {place} can't be measured ({error})"
+        raise BadInput(reason, "listen to it, and leave it out if there is nothing to hear") from error
 
 
 #: dB of what is above 4.2 kHz against all of a signal, under which it is a telephone's. Of 100 readers, meetings
@@ -256,13 +269,20 @@ def read_clip(audio: dict[str, Any]) -> Clip:
 
 
 def hear(samples: Samples, sample_rate: int) -> Heard:
-    """Find speech and other sounds in one channel, float32 in [-1, 1], shape (n,)."""
+    """Find speech and other sounds in one channel, float32 in [-1, 1], shape (n,).
+
+    Raises BadInput for sound on which speech activity raises an error.
+    """
     analysed = np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
     total = len(samples) / sample_rate
-    probabilities = speech_probabilities(np.pad(analysed, (0, round(SILENCE_AFTER * ANALYSIS_RATE))))
+    with refusing("it"):
+        probabilities = speech_probabilities(np.pad(analysed, (0, round(SILENCE_AFTER * ANALYSIS_RATE))))
     speech = speech_spans(probabilities, total, FRAME_SECONDS, min_speech=MIN_SPEECH, pad=0)
     pcm = to_pcm(analysed)
-    if missed := missed_speech(pcm, find_sounds(pcm, speech)):
+    sounds = find_sounds(pcm, speech)
+    with refusing("it"):
+        missed = missed_speech(pcm, sounds)
+    if missed:
         speech = merge_gaps(sorted([*speech, *missed]), SHORTEST_PAUSE)
     others = [(start, min(end, total)) for start, end in find_sounds(pcm, speech)]
     return Heard(speech, merge_gaps(sorted([*speech, *others]), 0.0))

@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.machine import side_by_side
 from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models import failures
 from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE
 from dailytalk_contiguous.models.devices import device_of, resolve_device
 from dailytalk_contiguous.models.profiles import EMBEDDED, profile_named
@@ -418,6 +419,7 @@ def run(
     refuse_in_import(f"starts `{spec.kind}`")
     started, told, work, budget = time.perf_counter(), -TELL_SECONDS, options.work, spec.budget
     spec.check(options)
+    failures.record.clear()  # what models did in an earlier run of this process says nothing of this one
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
     outcome, results = RunOutcome(journal.run, spec.rejects), dict[Path, set[Path]]()
     with contextlib.ExitStack() as on_exit:

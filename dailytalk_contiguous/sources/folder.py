@@ -33,7 +33,7 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
-from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, speech_probabilities
+from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
 from dailytalk_contiguous.models.text_language import TooFewWords, language_of_texts
 from dailytalk_contiguous.sources.recordings import LeftOut, Recording, find_recordings, identity_of, put_together
 from dailytalk_contiguous.sources.transcripts import (
@@ -111,7 +111,9 @@ def _quietest(audio: dict[str, Any], start: float, end: float) -> tuple[float, f
     quietest frame, and 0."""
     samples = read_pcm(audio, start, end - start)
     # One channel at a time as floats: the whole range may be of minutes, and several searches run side by side.
-    silent = np.all([speech_probabilities(channel) < SILENCE for channel in _channels(samples)], axis=0)
+    with refusing("it"):
+        probabilities = [speech_probabilities(channel) for channel in _channels(samples)]
+    silent = np.all([of_channel < SILENCE for of_channel in probabilities], axis=0)
     if silent.any():
         first, last = max(true_runs(silent).tolist(), key=lambda run: run[1] - run[0])
         middle = min((first + last) / 2 * FRAME_SECONDS, len(samples) / ANALYSIS_RATE)

@@ -102,7 +102,8 @@ class AligningStage(WhisperStage):
         aligner = aligner_of(self.aligner, language, self.device)
         if aligner is None:
             return None
-        with failing_softly(f"the aligner {aligner.name}"):
+        sound = hashlib.sha256(samples.tobytes()).digest()  # the same clip may come again in another batch
+        with failing_softly(f"the aligner {aligner.name}", sound):
             placed = align(aligner, samples, words, language, self.device)
         if placed is None or not is_plausible(placed, samples, heard):
             return None

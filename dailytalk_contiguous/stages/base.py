@@ -167,7 +167,7 @@ class Stage:
             for index, values in enumerate(steps("conversations", every, len(every))):
                 interrupts.check_interrupt()
                 try:
-                    rows.append(self.row(dict(zip(names, values, strict=True))))
+                    rows.append(self._worked_row(dict(zip(names, values, strict=True))))
                 except BadInput as error:
                     rows.append(dict.fromkeys(self.adds))
                     problems[index] = error
@@ -179,41 +179,75 @@ class Stage:
             interrupts.check_interrupt()
             chosen = {name: [batch[name][index] for index in usable] for name in names}
             try:
-                columns = self(chosen)
+                columns, failures = self.working(chosen)
             except BadInput as error:
                 problems[usable[error.row or 0]] = error
                 continue
-            except Exception as error:  # of the stage's model, whatever it is
-                failures = self.failures(chosen, error)
-                for position, failure in failures.items():
-                    problems[usable[position]] = BadInput(failure.reason, failure.remedy)
-                continue
+            for position, failure in failures.items():
+                problems[usable[position]] = failure
             if problems:
                 columns = {name: _with_nulls(values, usable, n_rows) for name, values in columns.items()}
             return columns, problems
         return {name: [None] * n_rows for name in self.adds}, problems
 
-    def failures(self, batch: Batch, error: Exception) -> dict[int, BadInput]:
-        """The utterances of a batch on which the stage's model fails, after it has raised `error` on all of them.
+    def _worked_row(self, row: Row) -> Row:
+        """`row`, with BadInput in place of an error of the stage's model."""
+        try:
+            columns = self.row(row)
+        except Exception as error:  # whatever a model raises
+            reason = failure_text(error) if self.if_model_fails else None
+            if reason is None:
+                raise
+            record.failed(self.name, reason)
+            raise self._failure(reason) from error
+        if self.if_model_fails:
+            record.worked(self.name)
+        return columns
 
-        Each has the reason and the remedy. Raises `error` again if it should end the run: if it is none of a model
-        (`models.failures`), or if the model fails on no smaller part of the batch.
+    def working(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        """`__call__` where the stage's model may fail on some utterances: the columns, with null for these.
+
+        Returns also why, by the utterance's place in the batch. Raises the model's error if that should end the
+        run (`models.failures`), and BadInput as `__call__` does.
         """
-        if not self.if_model_fails or failure_text(error) is None:
-            raise error
+        try:
+            columns = self(batch)
+        except BadInput:
+            raise
+        except Exception as error:  # of the stage's model, whatever it is
+            if not self.if_model_fails or failure_text(error) is None:
+                raise
+            return self._in_parts(batch)
+        if self.if_model_fails:
+            record.worked(self.name)
+        return columns, {}
+
+    def _in_parts(self, batch: Batch) -> tuple[Batch, dict[int, BadInput]]:
+        """`working` for a batch on which the model has failed as a whole."""
         indices = range(len(next(iter(batch.values()))))
 
-        def call(part: Sequence[int]) -> Sequence[None]:
-            self({name: [values[index] for index in part] for name, values in batch.items()})
-            return [None] * len(part)
+        def rows_of(part: Sequence[int]) -> list[Row]:
+            try:
+                columns = self({name: [values[index] for index in part] for name, values in batch.items()})
+            except BadInput as error:
+                raise error.at(part[error.row or 0]) from None
+            return [{name: columns[name][place] for name in self.adds} for place in range(len(part))]
 
-        _, reasons = each_that_works(call, indices, self.name)
-        if not reasons:
-            raise error
-        return {
-            index: BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
-            for index, reason in reasons.items()
-        }
+        rows, reasons = each_that_works(rows_of, indices, self.name)
+        if rows and reasons:
+            # All together again, since a model may compare the utterances of a batch.
+            others = [*rows]
+            try:
+                rows = dict(zip(others, rows_of(others), strict=True))
+            except Exception as error:  # the results of the parts are kept
+                if failure_text(error) is None:
+                    raise
+        nothing: Row = dict.fromkeys(self.adds)
+        columns = {name: [rows.get(index, nothing)[name] for index in indices] for name in self.adds}
+        return columns, {index: self._failure(reason) for index, reason in reasons.items()}
+
+    def _failure(self, reason: str) -> BadInput:
+        return BadInput(f"the model of {self.name} failed on it ({reason})", self.if_model_fails)
 
     def explain_failure(self, columns: Batch, index: int, reason: str) -> None:
         """Write into the columns of a call why utterance `index` has no results, if one of them says so."""
@@ -368,8 +402,8 @@ class PerUtterance(Stage):
     The utterances of the whole batch are laid end to end, the stage is called once, and its columns are split
     again by the number of utterances of each conversation.
 
-    An utterance on which the model of the stage fails (`Stage.if_model_fails`) is given to it without sound, and
-    the column `model_failures` of its conversation says why.
+    An utterance on which the model of the stage fails (`Stage.if_model_fails`) is given to it without sound, or
+    has no results if the stage reads none, and the column `model_failures` of its conversation says why.
     """
 
     VERSION: ClassVar[int] = 2
@@ -409,20 +443,19 @@ class PerUtterance(Stage):
 
     def _called(self, flat: Batch, counts: Sequence[int]) -> tuple[Batch, dict[int, BadInput]]:
         """The columns of the stage for all utterances, and why its model failed on some of them."""
-        failures: dict[int, BadInput] = {}
         try:
-            columns = self.stage(flat)
+            columns, failures = self.stage.working(flat)
         except BadInput as error:  # of an utterance: its conversation is the row that can't be used
             rows = [row for row, count in enumerate(counts) for _ in range(count)]
             raise error.at(rows[error.row or 0]) from None
-        except Exception as error:  # of the stage's model, whatever it is
-            failures = self.stage.failures(flat, error)
-            speech = [b"" if index in failures else pcm for index, pcm in enumerate(flat["speech"])]
-            columns = self.stage({**flat, "speech": speech})
-            for index, failure in failures.items():
-                self.stage.explain_failure(columns, index, failure.reason)
-        if len(failures) < sum(counts):
-            record.worked(self.stage.name)
+        if failures and "speech" in flat:
+            silent = {name: [values[index] for index in failures] for name, values in flat.items()}
+            silent["speech"] = [b""] * len(failures)
+            for name, values in self.stage(silent).items():
+                for index, value in zip(failures, values, strict=True):
+                    columns[name][index] = value
+        for index, failure in failures.items():
+            self.stage.explain_failure(columns, index, failure.reason)
         return columns, failures
 
     def _with_failures(self, batch: Batch, counts: Sequence[int], failures: Mapping[int, BadInput]) -> list[Any]:

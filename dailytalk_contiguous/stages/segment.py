@@ -43,7 +43,6 @@ from dailytalk_contiguous.core.spans import (
     with_onsets,
 )
 from dailytalk_contiguous.models import speech_activity
-from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, MAX_FRAMES, SpeechActivity, is_narrow
 from dailytalk_contiguous.stages.base import Stage, find_stage
 
@@ -247,12 +246,9 @@ class Segment(Stage):
         leak: Leakage | None,
         total: float,
     ) -> FoundSpeech:
-        try:
-            with failing_softly(speech_activity.NAME):
-                probabilities, levels = _listen(pcm)
-        except ModelFailed as error:
-            reason = f"speech activity of the {name} channel can't be measured ({error})"
-            raise BadInput(reason, "listen to it, and leave it out if there is nothing to hear") from error
+        place = f"the {name} channel"
+        with speech_activity.refusing(place):
+            probabilities, levels = _listen(pcm)
         if not len(levels) or float(levels.mean()) < SILENT:
             notes = [f"the {name} channel is silent"]
             return FoundSpeech(name, [], [], [], [], notes, _side(name, meter, [], leak))
@@ -296,7 +292,9 @@ class Segment(Stage):
         if missed:
             spans = sorted([*spans, *missed])
             sounds = uncovered(spans)
-        if shouts := speech_activity.missed_speech(pcm, sounds):
+        with speech_activity.refusing(place):
+            shouts = speech_activity.missed_speech(pcm, sounds)
+        if shouts:
             spans = merge_gaps(sorted([*spans, *shouts]), speech_activity.SHORTEST_PAUSE)
             sounds = uncovered(spans)
         for start, end in (*missed, *shouts):

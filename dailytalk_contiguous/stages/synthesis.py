@@ -408,7 +408,11 @@ class Speak(Stage):
         tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
         while not isinstance(take, NotAnswered):
             cost += take.spoken.cost
-            error_rate, problem = self._judged(synthesiser, utterance, take, voice)
+            try:
+                error_rate, problem = self._judged(synthesiser, utterance, take, voice)
+            except ModelFailed as error:  # another take would not be verified either
+                take = NotAnswered(f"its take can't be verified, because {error}", "choose another --asr-model")
+                break
             if problem is None:
                 good.append(GoodTake(take, error_rate, _delivery(utterance, take, registers)))
             else:
@@ -471,7 +475,8 @@ class Speak(Stage):
         """The word error rate of a take, if somebody listens, and why it can't be used (None: it can).
 
         What was heard is taken from the cache, and the rest never: the same take may be too short in one
-        conversation and right in another.
+        conversation and right in another. Raises ModelFailed where the recogniser fails. No verdict is kept then:
+        the take may be verified another time.
         """
         text = utterance["text"].strip()
         reason = self._incomplete(take, utterance, voice, fades=not synthesiser.deterministic)
@@ -482,11 +487,8 @@ class Speak(Stage):
         if heard is None and reason is None and self.verify:
             # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
             sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, utterance["language"])
-            try:
-                with failing_softly(f"the recogniser {self.verify}"):
-                    (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
-            except ModelFailed as error:  # no verdict is kept: the take may be verified another time
-                return None, f"it can't be verified, because {error}"
+            with failing_softly(f"the recogniser {self.verify}"):
+                (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
             expected = list(filter(None, map(normalise, text.split())))
             recognised = list(filter(None, (normalise(word.text) for word in words)))
             heard, known = compare_words(expected, recognised), False

@@ -243,3 +243,42 @@ def test_module_beside_an_own_file_is_found_and_hides_none_of_python(here: Path,
         "tag", "calls", "--out", "new", *EMBEDDED, "--affect-model", "none", "--stage", "own/counts.py"
     )
     assert done.code == 0, done.err
+
+
+def test_each_own_file_has_its_own_neighbours_and_their_edits_count(here: Path) -> None:
+    """Also of a neighbour that a neighbour imports, and of one that is imported where it is used."""
+    neighbours = {"own": 2, "other": 6}
+    for folder, letters in neighbours.items():
+        (here / folder).mkdir(exist_ok=True)
+        (here / folder / "constants.py").write_text(f"LETTERS = {letters}\n", encoding="utf-8")
+        (here / folder / "helper.py").write_text("from constants import LETTERS\n", encoding="utf-8")
+        code = "def letters():\n    import helper\n    return helper.LETTERS\n\n" + OWN_STAGE
+        code = code.replace("letters=4", "letters=letters()")
+        (here / folder / "counts.py").write_text(code, encoding="utf-8")
+    files = [here / folder / "counts.py" for folder in neighbours]
+    print_digests = (
+        "import sys; from pathlib import Path; from dailytalk_contiguous.cli.options import load_stages\n"
+        "for stage in load_stages([Path(file) for file in sys.argv[1:]]): print(stage.stage.letters, stage.digest)"
+    )
+
+    def loaded() -> list[list[str]]:
+        command = [sys.executable, "-c", print_digests, *map(str, files)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [line.split() for line in done.stdout.splitlines()]
+
+    before = loaded()
+    assert [letters for letters, _ in before] == ["2", "6"]
+    assert loaded() == before
+    (here / "own" / "constants.py").write_text("LETTERS = 2  # of a word\n", encoding="utf-8")
+    after = loaded()
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+def test_package_beside_an_own_file_is_refused_with_what_to_do(here: Path, dailytalk: Command) -> None:
+    (here / "own" / "helpers").mkdir()
+    (here / "own" / "helpers" / "__init__.py").write_text("LETTERS = 2\n", encoding="utf-8")
+    (here / "own" / "counts.py").write_text("from helpers import LETTERS\n" + OWN_STAGE, encoding="utf-8")
+    done = dailytalk("tag", "calls", "--out", "new", *EMBEDDED, "--stage", "own/counts.py")
+    assert done.code == 1
+    assert "put the package helpers into a folder of PYTHONPATH" in done.err

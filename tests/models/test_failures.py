@@ -1,15 +1,15 @@
 """A model that raises an error on one utterance of many costs that utterance alone, and the reject names it."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
 import soxr
 from audio_files import Samples, example
+from breaking import FRAIL, break_method
 from command import EMBEDDED, Command
 from datasets import Dataset, Features, Value
 from own_stages import own_file
@@ -32,31 +32,8 @@ SECONDS = 14.0
 #: Options of `tag` with which no sentence is joined.
 SEPARATE = (*EMBEDDED, "--join-sentences", "0")
 
-#: The utterance on which models fail, and a moment of it.
+#: The utterance on which models fail.
 VICTIM = "call/left/0001"
-MOMENT = 12.0
-
-
-def poison() -> Samples:
-    """A tenth of a second of the victim that no other utterance has."""
-    left = example("bicycle_repair")[:, 0]
-    return pcm_to_float(to_pcm(left[round(MOMENT * 16000) : round((MOMENT + 0.1) * 16000)]))
-
-
-def is_poisoned(sound: Samples) -> bool:
-    return poison().tobytes() in np.asarray(sound, np.float32).tobytes()
-
-
-def break_method(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, sounds_of: Callable[..., Any]) -> None:
-    """Let a method or function raise an error if one of the sounds that it is given is the victim's."""
-    working = getattr(owner, name)
-
-    def breaking(*arguments: Any, **options: Any) -> Any:
-        if any(is_poisoned(sound) for sound in sounds_of(*arguments, **options)):
-            raise RuntimeError("the logarithm of zero")
-        return working(*arguments, **options)
-
-    monkeypatch.setattr(owner, name, breaking)
 
 
 @pytest.fixture
@@ -143,25 +120,6 @@ def test_speech_activity_that_fails_on_a_channel_costs_its_recording_alone(
     assert (reject["id"], reject["stage"]) == ("call", "Segment")
     assert "left channel" in reject["reason"]
     assert "RuntimeError: the logarithm of zero" in reject["reason"]
-
-
-FRAIL = """
-from dailytalk_contiguous.core.word_times import Word
-from dailytalk_contiguous.models.alignment import Aligner
-
-
-def load(device):
-    def align(samples, words, language):
-        if "river" in " ".join(words):
-            {breaks}
-        step = len(samples) / 16000 / len(words)
-        return [Word(word, step * number, step * (number + 1), None) for number, word in enumerate(words)]
-
-    return align
-
-
-ALIGNER = Aligner("frail", load)
-"""
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,21 @@ def test_take_whose_words_are_wrong_is_refused_once_for_all(
     assert left == []
 
 
+def test_take_that_cannot_be_verified_buys_no_other(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*asked: Any) -> Any:
+        raise ValueError("math domain error")
+
+    monkeypatch.setattr(module, "recognise", fail)
+    done = stage(tmp_path, verify="ears", tries=3)(batch(TEXT))
+    assert (done["status"], server.purchases[SENT]) == (["failed"], 1)
+    assert "can't be verified, because the recogniser ears failed: ValueError" in done["unspoken_reason"][0]
+    heard(TEXT, monkeypatch=monkeypatch)
+    assert takes(stage(tmp_path, verify="ears", tries=3)(batch(TEXT))) == [0]
+    assert server.purchases[SENT] == 1
+
+
 def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the_speakers_own(
     tmp_path: Path,
 ) -> None:

@@ -135,6 +135,7 @@ class CorpusSpec(Spec):
         if self.wanted.copies and find_stage(Augment, self.stages) is None:
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         self.rejects = [*read.problems]
+        self.failures = list[Reject]()  # of models, on clips that went on without them
         self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None
 
@@ -152,6 +153,8 @@ class CorpusSpec(Spec):
         described = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
         kept, filtered = filter_clips(described, self.wanted)
         self.rejects += [*step.rejects, *filtered]
+        failed = (row["model_failures"] or () for row in step.rows(["model_failures"]))
+        self.failures = [Reject(**failure) for failures in failed for failure in failures]
         self._clips = plan_clips(kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)
@@ -168,6 +171,7 @@ class CorpusSpec(Spec):
             return None
         self.rejects += [*planned.rejects, *self._finished.rejects]
         self._refuse_loss(planned)
+        self.rejects += self.failures
         paths, out = self._finished.paths, self.out
         before, balance = work_folder.read_run(out) or {}, planned.balance
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)

@@ -15,12 +15,13 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.errors import BadInput
-from dailytalk_contiguous.core.schema import SECONDS, STRING, Batch, Row
+from dailytalk_contiguous.core.errors import BadInput, Reject
+from dailytalk_contiguous.core.schema import MODEL_FAILURES, SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import voiced_spans
 from dailytalk_contiguous.core.utterance import GIVEN, RECOGNISER, WORD
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
+from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip
 from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.align import AligningStage
@@ -64,11 +65,12 @@ class TimeWords(AligningStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
     `word_source` is `aligned-NAME`, `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` if
-    the corpus has no text. All are null for a clip without a text in which no word was recognised.
+    the corpus has no text. All are null for a clip without a text in which no word was recognised. On a clip on
+    which the aligner raises an error the times stay as they were before it, and `model_failures` says why.
     Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
-    VERSION: ClassVar[int] = 3
+    VERSION: ClassVar[int] = 4
     if_model_fails: ClassVar[str] = "leave it out, or choose another --aligner or --asr-model, or none"
 
     recogniser: str = setting("", ASR_MODEL)
@@ -77,8 +79,15 @@ class TimeWords(AligningStage):
     device: str = setting("auto", DEVICE, execution=True)
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
+    uses: ClassVar[tuple[str, ...]] = ("conversation_id",)
     adds: ClassVar[Features] = Features(
-        {"words": List(WORD), "text_raw": STRING, "text_source": STRING, "word_source": STRING}
+        {
+            "words": List(WORD),
+            "text_raw": STRING,
+            "text_source": STRING,
+            "word_source": STRING,
+            **MODEL_FAILURES,
+        }
     )
 
     def __call__(self, batch: Batch) -> Batch:
@@ -86,6 +95,7 @@ class TimeWords(AligningStage):
         rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
             words: list[word_times.Word] = []
+            row: Row
             text, start = batch["text"][index], batch["speech_start"][index]
             if text:
                 words, source = _timed(word_times.split_words(text), heard.get(index, []), speech)
@@ -98,14 +108,21 @@ class TimeWords(AligningStage):
             if row["text_source"]:
                 known = words if row["word_source"] == RECOGNISER else []
                 spelled = [word.text.strip() for word in words]
-                if placed := self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known):
+                try:
+                    placed = self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known)
+                except ModelFailed as error:
+                    placed = None
+                    name = batch["conversation_id"][index] if "conversation_id" in batch else ""
+                    remedy = "its words have other times (see their source); --aligner chooses another"
+                    row["model_failures"] = [Reject(name, self.name, str(error), remedy).as_dict()]
+                if placed is not None:
                     times, row["word_source"] = placed
                     words = [
                         word._replace(start=time.start, end=time.end)
                         for word, time in zip(words, times, strict=True)
                     ]
             rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
-        return {name: [row[name] for row in rows] for name in self.adds}
+        return {name: [row.get(name) for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
         """Recognised words of the clips, in seconds of their `speech`."""

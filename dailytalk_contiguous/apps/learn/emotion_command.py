@@ -218,6 +218,7 @@ def emotion_predict(
             heard.append(moods_of(rows, classify, rate))
         except BadInput as problem:
             rejects.append(Reject(name, "listen", problem.reason, problem.remedy))
+    rejects += [failure for recording in heard for failure in recording.failures]
     show.say_left_out(left_out)
     sentences = [sentence for recording in heard for sentence in _spoken_moods(recording)]
     if voice is not None and sentences:

@@ -12,8 +12,9 @@ import soundfile
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, read_header
 from dailytalk_contiguous.core.emotions import UNSURE, choose_emotion
-from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.stages.segment import Segment
@@ -43,12 +44,16 @@ _SENTENCES: Mapping[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True)
 class RecordingMoods:
-    """The moods of a recording, in order of time, and one of each speaker. `seconds` is its length."""
+    """The moods of a recording, in order of time, and one of each speaker.
+
+    `seconds` is its length. `failures`: utterances without a mood, on which a model raised an error.
+    """
 
     name: str
     seconds: float
     utterances: list[Mood]
     speakers: list[Mood]
+    failures: list[Reject]
 
 
 def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -> RecordingMoods:
@@ -57,7 +62,8 @@ def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -
     Two channels that differ are two speakers, anything else is one voice. Raises BadInput for sound that can't be
     read.
     """
-    utterances = [mood for row in rows for mood in _utterances(row, classify, rate)]
+    failures = list[Reject]()
+    utterances = [mood for row in rows for mood in _utterances(row, classify, rate, failures)]
     speakers = []
     for speaker in dict.fromkeys(mood["speaker"] for mood in utterances):
         spoken = [mood for mood in utterances if mood["speaker"] == speaker and mood["emotion"]]
@@ -71,7 +77,8 @@ def moods_of(rows: Sequence[Row], classify: ClassifyEmotion, rate: RateAffect) -
         emotion = choose_emotion([*means.values()], [*means], classify.confidence)
         speakers.append(_mood(speaker, spoken[0]["start"], spoken[-1]["end"], emotion, means) | affect)
     name = rows[0].get("audio_file") or rows[0]["recording_id"]
-    return RecordingMoods(name, rows[-1]["offset"] + rows[-1]["duration"], utterances, speakers)
+    seconds = rows[-1]["offset"] + rows[-1]["duration"]
+    return RecordingMoods(name, seconds, utterances, speakers, failures)
 
 
 def row_of(name: str, samples: Samples) -> Row:
@@ -83,17 +90,20 @@ def row_of(name: str, samples: Samples) -> Row:
     return {"recording_id": name, "conversation_id": name, "audio": audio, "offset": 0.0, "duration": seconds}
 
 
-def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect) -> Iterator[Mood]:
+def _utterances(row: Row, classify: ClassifyEmotion, rate: RateAffect, failures: list[Reject]) -> Iterator[Mood]:
+    """The moods of a row's utterances. `failures` gets those on which a model raises an error."""
     segments = None
     if read_header(row["audio"]).channels == 2:
         with contextlib.suppress(BadInput):  # the same sound on both
             segments = Segment().row(row)
     segments = segments or Segment(channel=MIX).row(row)
-    speech = segments["speech"]
-    batch = {"speech": speech, "channel": segments["channel"]}
-    batch["conversation_id"] = [row["conversation_id"]] * len(speech)
-    heard = segments | classify(batch) | rate(batch)
-    for place in range(len(speech)):
+    conversation = {"conversation_id": row["conversation_id"]} | segments
+    batch = {name: [value] for name, value in conversation.items()}
+    for stage in (classify, rate):
+        batch |= PerUtterance(stage)(batch)
+    heard = {name: values[0] for name, values in batch.items()}
+    failures += [Reject(**failure) for failure in heard["model_failures"] or ()]
+    for place in range(len(heard["speech"])):
         shares = {share["emotion"]: share["probability"] for share in heard["emotion_probabilities"][place] or ()}
         start, end = (row["offset"] + heard[name][place] for name in ("start", "end"))
         mood = _mood(heard["channel"][place], start, end, heard["emotion_class"][place], shares)
