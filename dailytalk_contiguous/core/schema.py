@@ -306,8 +306,8 @@ COLUMNS = (
     Column(
         "model_failures",
         MODEL_FAILURES["model_failures"],
-        "utterances on which a model raised an error, which went on without its results: the stage, the error and "
-        "what to do about it; null where there are none",
+        "utterances on which a model raised an error, which went on without its results: the stage, the error "
+        "(of a published row its kind alone) and what to do about it; null where there are none",
     ),
 )
 

@@ -6,6 +6,7 @@ Other errors say something about the machine or the settings (memory, a GPU, a f
 They end the run, since the next utterance would fail for the same reason.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -79,6 +80,19 @@ def failure_text(error: Exception) -> str | None:
     return f"{type(error).__name__}: {message[:LONGEST_MESSAGE]}"
 
 
+#: What is said of a failure: what an error's type or the first words of our own text are, and its message.
+_FAILED = re.compile(r"(failed(?: on it)?) \((?P<kind>[^():]+): .*\)", re.DOTALL)
+
+
+def without_message(reason: str) -> str:
+    """A reason without the message of a model's error, which may quote anything: paths, addresses, what was said.
+
+    >>> without_message("the aligner frail failed (KeyError: '/home/ann/a.wav')")
+    'the aligner frail failed (KeyError)'
+    """
+    return _FAILED.sub(r"\1 (\g<kind>)", reason)
+
+
 @contextmanager
 def failing_softly(model: str, utterance: Hashable = None) -> Iterator[None]:
     """Raise ModelFailed in place of an error that a model raises on its input.
@@ -94,7 +108,7 @@ def failing_softly(model: str, utterance: Hashable = None) -> Iterator[None]:
         if reason is None:
             raise
         record.failed(model, reason, utterance)
-        raise ModelFailed(f"{model} failed: {reason}") from error
+        raise ModelFailed(f"{model} failed ({reason})") from error
     record.worked(model)
 
 

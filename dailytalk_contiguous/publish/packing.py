@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.schema import (
 from dailytalk_contiguous.core.steps import step
 from dailytalk_contiguous.core.utterance import FIELDS, heard_utterances
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.models.failures import without_message
 from dailytalk_contiguous.publish.items import SMALL, TOLERANCE, Place, Shards
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.publish.version import DataFile, Packed
@@ -269,11 +270,9 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
     name, rate = row["conversation_id"], row["sample_rate"]
     data = (row["audio"] or {}).get("bytes") or b""
     published = row | _sound(name, data) | {"provenance": provenance(row, run)}
-    published["utterances"] = [
-        utterance
-        if (synthesis := utterance["synthesis"]) is None
-        else utterance | {"synthesis": synthesis | {key: portable(synthesis[key]) for key in ("model", "voice")}}
-        for utterance in row["utterances"] or ()
+    published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
+    published["model_failures"] = row["model_failures"] and [
+        failure | {"reason": without_message(failure["reason"])} for failure in row["model_failures"]
     ]
     rows = {"conversations": [published], "utterances": list[Row](), "interactivity": list[Row]()}
     try:
@@ -294,6 +293,18 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
         reason = problem.reason if isinstance(problem, BadInput) else str(problem)
         raise DailytalkError(f"the audio of {name!r} can't be used ({reason})", _AGAIN) from None
     return rows
+
+
+def _published_utterance(utterance: Row) -> Row:
+    """An utterance without what is private in it: folders of models and voices, messages of models' errors."""
+    published = dict(utterance)
+    if utterance["synthesis"] is not None:
+        names = {key: portable(utterance["synthesis"][key]) for key in ("model", "voice")}
+        published["synthesis"] = utterance["synthesis"] | names
+    for name in ("reason", "text_reason"):
+        if utterance.get(name):
+            published[name] = without_message(utterance[name])
+    return published
 
 
 def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:

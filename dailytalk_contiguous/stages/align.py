@@ -251,7 +251,7 @@ class Align(AligningStage):
         placed, reasons = each_that_works(place, [*untimed], name)
         for index, reason in reasons.items():
             remedy = "its words share its time; choose another --asr-model, or an --aligner"
-            failures.append(Reject(row["utterance_id"][index], self.name, f"{name} failed: {reason}", remedy))
+            failures.append(Reject(row["utterance_id"][index], self.name, f"{name} failed ({reason})", remedy))
         return {
             index: fit(words, len(untimed[index]) / ANALYSIS_RATE)
             for index, words in placed.items()

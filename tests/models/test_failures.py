@@ -210,7 +210,7 @@ def test_recogniser_that_fails_on_one_synthesised_line_costs_its_times_alone(
     shifted = lines_by_id(work, "transcript_shifted.jsonl")
     assert "river" in shifted[reject["id"]]["text"]
     assert reject["stage"] == "Align"
-    assert "the recogniser base failed: RuntimeError" in reject["reason"]
+    assert "the recogniser base failed (RuntimeError" in reject["reason"]
     assert {word["source"] for word in shifted[reject["id"]]["words"]} == {"proportional"}
 
 
@@ -233,7 +233,7 @@ def test_verifier_that_fails_on_one_take_costs_its_line_alone(
     assert done.code == 3
     (reject,) = read_lines(work / "rejects.jsonl")
     assert (reject["id"], reject["stage"]) == (victim["utterance_id"], "Speak")
-    assert "the recogniser base failed: RuntimeError: the logarithm of zero" in reject["reason"]
+    assert "the recogniser base failed (RuntimeError: the logarithm of zero" in reject["reason"]
     spoken = lines_by_id(work, "transcript_shifted.jsonl").values()
     assert sorted(line["status"] for line in spoken if line["channel"] == "left") == ["kept-original", "spoken"]
 

@@ -106,6 +106,24 @@ def test_conversations_come_through_with_their_audio_byte_for_byte(
         }
 
 
+def test_message_of_a_models_error_is_not_published(tmp_path: Path) -> None:
+    """It may quote a path, an address with a key, or what was said. The work folder keeps it."""
+    message = "the model of Transcribe failed on it (OddError: no /home/ann/secret.bin at x.org?key=abc (1))"
+    failure = {"id": "call0/left/0000", "stage": "Transcribe", "reason": message, "remedy": "write its text"}
+    row = rows_of("call0")[0] | {"model_failures": [failure]}
+    row["utterances"][0] |= {"text_reason": message, "reason": f"could not be said: {message}"}
+    work = write_dataset(tmp_path / "work", [row, *rows_of("call1", "call2")])
+    packed = pack_version(work, tmp_path / "new")
+    (published,) = [found for found in table(packed, "conversations") if found["conversation_id"] == "call0"]
+    kind = "the model of Transcribe failed on it (OddError)"
+    assert published["model_failures"] == [failure | {"reason": kind}]
+    assert published["utterances"][0]["text_reason"] == kind
+    assert published["utterances"][0]["reason"] == f"could not be said: {kind}"
+    content = str([table(packed, config) for config in packed.configs])
+    assert "secret" not in content
+    assert "key=abc" not in content
+
+
 def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, rows: list[dict[str, Any]]) -> None:
     found = {row["utterance_id"]: row for row in table(packed, "utterances")}
     assert len(found) == sum(len(row["utterances"]) for row in rows)

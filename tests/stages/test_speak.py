@@ -239,7 +239,7 @@ def test_take_that_cannot_be_verified_buys_no_other(
     monkeypatch.setattr(module, "recognise", fail)
     done = stage(tmp_path, verify="ears", tries=3)(batch(TEXT))
     assert (done["status"], server.purchases[SENT]) == (["failed"], 1)
-    assert "can't be verified, because the recogniser ears failed: ValueError" in done["unspoken_reason"][0]
+    assert "can't be verified, because the recogniser ears failed (ValueError" in done["unspoken_reason"][0]
     heard(TEXT, monkeypatch=monkeypatch)
     assert takes(stage(tmp_path, verify="ears", tries=3)(batch(TEXT))) == [0]
     assert server.purchases[SENT] == 1
