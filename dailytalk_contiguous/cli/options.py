@@ -372,7 +372,7 @@ def profile_option(default: str | None = None, show_default: str | bool = True) 
 AGAINST = option(
     None,
     Panel.INPUT,
-    "What to compare with: a work folder, a version or a corpus-stats.json; for report a corpus or a mix, too.",
+    "Compare with a work folder, a version or a corpus-stats.json; report also takes a corpus or a mix.",
     metavar="DIR|FILE|OWNER/NAME",
 )
 SOURCE_LICENCE = option(

@@ -144,7 +144,7 @@ def say_left_out(passed_over: LeftOut) -> None:
         "passed over, hidden (name one as INPUT to take it)": passed_over.hidden,
         "passed over, made by dailytalk (name one as INPUT to take it)": passed_over.made,
         "with a file for each side": passed_over.paired,
-        "in a language that is unknown, as their transcripts have few words (--language names it)": (
+        "in an unknown language, because their transcripts have few words (--language names it)": (
             passed_over.unclear
         ),
         **{f"beside recordings and not used ({why})": names for why, names in passed_over.unread.items()},

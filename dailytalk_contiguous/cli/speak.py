@@ -171,8 +171,10 @@ def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
         details.append(f"spent {money['spent']:.4f} USD, saved by the cache {money['saved_by_cache']:.4f} USD")
     n_earlier = len(record["of_earlier_runs"])
     if n_earlier:
+        them = "it" if n_earlier == 1 else "them"
         details.append(
-            f"as an earlier run left them, because this one failed: {counted(n_earlier, 'conversation')}"
+            f"{counted(n_earlier, 'conversation')} kept from an earlier run: "
+            f"this run could not resynthesise {them}"
         )
     numbers = ", ".join(f"{name} {counts[name]:,}" for name in _COUNTED if counts.get(name))
     code = exit_code(counts.get("conversations", 0) - n_earlier, counts["rejects"])

@@ -217,17 +217,18 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
             next="once all hosts are done: the same command, without --shard if none writes the transcript",
         )
     counts = record["counts"]
-    numbers = {
-        "with the words of a transcript": counts["utterances_by_recogniser"].get(GIVEN, 0),
-        f"notes on conversations, in {work_folder.RUN}": len(record["notes"]),
-    }
+    details = [show.work_done(done)]
+    if n_given := counts["utterances_by_recogniser"].get(GIVEN):
+        details.append(f"{counted(n_given, 'utterance')} with the words of a transcript")
+    if record["notes"]:
+        details.append(f"{counted(len(record['notes']), 'note')} on conversations, in {work_folder.RUN}")
     spoken = f"{record['hours']['speech'] * 60:.1f} min of speech"
     tagged = f"{counted(counts['conversations'], 'conversation')}, {counted(counts['utterances'], 'utterance')}"
     return Outcome(
         summary,
         f"{tagged}, {spoken} in {out / work_folder.TRANSCRIPT}",
         exit_code(counts["conversations"], counts["rejects"]),
-        [show.work_done(done), *(f"{n:,} {what}" for what, n in numbers.items() if n)],
+        details,
         show.rejected_by(record, out, spoken=False),
         to_run("speak", out) if counts["conversations"] else "",
     )

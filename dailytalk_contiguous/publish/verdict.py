@@ -572,8 +572,9 @@ def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
 def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
     earlier = (run.get("speak") or {}).get("of_earlier_runs") or []
     if earlier:
-        conversations = counted(len(earlier), "conversation")
-        what = f"{conversations} of an earlier run, because the last one could not make them anew: {earlier[0]}"
+        are, them = ("is", "it") if len(earlier) == 1 else ("are", "them")
+        conversations = f"{counted(len(earlier), 'conversation')} {are} from an earlier run"
+        what = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
         remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
         yield advice("of-earlier-run", ".", what, remedy)
     lost, most = losses(run), limits["lost-hours"]

@@ -187,7 +187,7 @@ class ClipPlan:
     )
     balance_by: tuple[str, ...] = setting(
         (),
-        "What has equal minutes: {choices}, or combinations by comma; implies --balance.",
+        "Labels whose combinations get equal minutes: {choices}, by comma; implies --balance.",
         panel="balance",
         choices=tuple(CELL_COLUMNS),
         metavar="NAME,…",

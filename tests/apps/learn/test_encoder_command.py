@@ -44,7 +44,7 @@ def test_tokens_become_an_encoder_and_that_embeddings(dailytalk: Command, encode
     card = ModelCard.load(tmp_path / "encoder/README.md")  # as the Hub reads it
     assert (card.data.pipeline_tag, card.data.license, card.data.datasets) == ("feature-extraction", None, None)
     assert card.data.eval_results[0].metric_value == pytest.approx(told["perplexity"], abs=1e-4)
-    assert f"`{next(token_rows(encoded))['prosody_model']}` alone" in card.text
+    assert f"codebook `{next(token_rows(encoded))['prosody_model']}` only" in card.text
     n_utterances = len([*token_rows(encoded)])
     assert f"| tokens | not known | {n_utterances} utterances," in card.text
 
