@@ -173,3 +173,14 @@ def test_without_the_library_noise_reduction_says_what_to_install(
     done = dailytalk("corpus", "crema_d", source, *options)
     assert (done.code, 'pip install "dailytalk-contiguous[denoise]"' in done.err) == (1, True)
     assert not (tmp_path / "out/measured").exists()
+
+
+def test_file_whose_float_samples_are_integers_is_named(tmp_path: Path, dailytalk: Command) -> None:
+    source = crema_d(tmp_path / "in", actors=(1001, 1002), emotions=("ANG", "NEU"))
+    loud = source / "AudioWAV/1001_DFA_ANG_XX.wav"
+    samples, rate = soundfile.read(loud)
+    soundfile.write(loud, 32768.0 * samples, rate, "FLOAT")
+    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    note = 'note: "AudioWAV/1001_DFA_ANG_XX.wav": its float samples are integers, and were divided by 32,768\n'
+    assert [line for line in done.err.splitlines(keepends=True) if "integers" in line] == [note]
