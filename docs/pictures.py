@@ -1,6 +1,7 @@
 """Make all pictures of docs from the demo of today, and note what each of them says.
 
-`make pictures` runs `python docs/pictures.py out/demo out/demo-retimed docs`. What a picture says is beside it in
+`make pictures` runs `python docs/pictures.py out/demo docs out/demo-retimed`: the work folder, the folder of the
+pictures, and the variants of the work folder, which may be left out. What a picture says is beside it in
 `pictures.json`: its labels, which are the same for all data, and its other texts. tests/cli/test_demo.py compares
 both with what the pages say today, so that no picture grows older than its page.
 
@@ -81,7 +82,13 @@ REVIEWS = [
 
 
 def main(work: str, target: str, retimed: str = "") -> None:
-    """Make the pictures of a work folder, and of its variants if there are any, in a folder, with their notes."""
+    """Make the pictures, with their notes.
+
+    Args:
+        work: the work folder that they show.
+        target: the folder that they are written to.
+        retimed: the folder with variants of the work folder; empty for none.
+    """
     out, notes = Path(target), dict[str, Any]()
     notes["conversation.png"] = draw_conversation(work, RECORDING, out / "conversation.png")
     if retimed:

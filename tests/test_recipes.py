@@ -8,10 +8,12 @@ import pytest
 from audio_files import ROOT
 from command import BuilderScript
 from datasets import Features, Value
+from huggingface_hub import constants
+from huggingface_hub.utils import logging as hub_logging
 from recordings import excerpt, read_lines, save
 
 from dailytalk_contiguous import PerUtterance, Script, Stage, run_recipe
-from dailytalk_contiguous.cli.recipe import RecipeWording
+from dailytalk_contiguous.cli.recipe import option_notes
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
@@ -118,23 +120,56 @@ def test_recipe_without_voice_and_key_says_so_before_it_tags(
     script = FOLDER / "build_from_folder.py"
     save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
     done = BuilderScript(script, monkeypatch, capfd)(tmp_path / "in", tmp_path / "out")
-    assert (done.code, done.err.count("\n")) == (1, 1), done.err
+    assert done.code == 1, done.err
     assert not (tmp_path / "out").exists()
     head = script.read_text(encoding="utf-8").split('"""')[1]
     for named in ("FISH_API_KEY", "FISH_AUDIO_REFERENCE_ID"):
         assert named in done.err
         assert named in head
-    assert 'voice="ID" in Speak' in done.err
-    assert "--" not in done.err
+    sentence, *notes = done.err.splitlines()
+    assert "--voice" in sentence
+    assert "--voice is Speak.voice" in notes
+    assert "--profile is the argument of tag_stages and speak_stages" in notes
 
 
-def test_remedies_name_what_a_recipe_has_and_no_other_option() -> None:
+def test_recipe_says_once_which_fields_of_its_stages_are_the_options_that_a_message_names() -> None:
     tagging, speaking = lists("build_from_folder")
-    wording = RecipeWording([*tagging, *speaking])
-    assert wording.remedy("pass --asr-model with a size such as base") == (
-        "pass model in Transcribe and recogniser in Align with a size such as base"
+    text = "pass --asr-model with a size, or --language; or --prune, or fewer --workers; --language names one"
+    assert option_notes(text, [*tagging, *speaking]) == [
+        "--asr-model is Transcribe.model and Align.recogniser",
+        "--language is Transcribe.language",
+    ]
+    assert option_notes(text, [Script()]) == []
+
+
+def test_recipe_without_weights_and_network_names_the_stages_that_need_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from dailytalk_contiguous import tag_stages\n"
+        "from dailytalk_contiguous.cli.recipe import main\n"
+        'main("Tag.", tag_stages(asr_model="base", language="en"))\n'
     )
-    assert wording.remedy("run it with fewer --workers") == "run it with fewer --workers"
-    assert wording.remedy("pass --prune, or choose another folder") == "choose another folder"
-    assert wording.remedy("pass --revoice none") == "change the list of the recipe"
-    assert wording.remedy("pass --rules careful") == 'pass rules="careful" in Tag'
+    save(tmp_path / "in/call.wav", excerpt(seconds=2.0))
+    done = BuilderScript(recipe, monkeypatch, capfd)(tmp_path / "in", tmp_path / "out")
+    sentence, *notes = done.err.splitlines()[-2:]
+    assert done.code == 1, done.err
+    assert 'tag_stages("embedded")' in sentence
+    assert "--profile" not in sentence
+    assert notes == ["--affect-model is RateAffect.model"]
+
+
+def test_recipe_leaves_the_verbosity_that_a_person_chose_for_the_client_of_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_VERBOSITY", "debug")
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_debug()  # type: ignore[no-untyped-call]
+    try:
+        BuilderScript(FOLDER / "build_from_folder.py", monkeypatch, capfd)(tmp_path / "none", tmp_path / "out")
+        assert hub_logging.get_verbosity() == hub_logging.DEBUG
+    finally:
+        hub_logging.set_verbosity(before)

@@ -49,17 +49,28 @@ def doctor(
     return doctor_outcome(examine())
 
 
-def _voice_in(file: str) -> Sequence[Any]:
+def _settings_of_voice(file: str) -> Sequence[Any]:
+    """The dataclasses whose fields become options of `doctor` where `--tts` names a person's own file."""
     return [engine_named(file).options]
 
 
-# What `with_options` of `cli.options` does; that module would take a second to import.
-_parameters = [known for known in inspect.signature(doctor).parameters.values() if known.kind != known.VAR_KEYWORD]
-doctor.__signature__ = inspect.Signature(_parameters)  # type: ignore[attr-defined]
-doctor.own_files = {"tts": _voice_in}  # type: ignore[attr-defined]
+def _add_own_options() -> None:
+    """Let `doctor` take the settings of a person's own voice as options, which are the `own` of its `**options`.
+
+    The decorator `cli.options.with_options` does the same, but importing its module takes a second, and `doctor`
+    without `--tts` needs nothing of it.
+    """
+    signature = inspect.signature(doctor)
+    parameters = [parameter for parameter in signature.parameters.values() if parameter.name != "options"]
+    doctor.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    doctor.own_files = {"tts": _settings_of_voice}  # type: ignore[attr-defined]
+
+
+_add_own_options()
 
 
 def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
+    """The outcome of `doctor` from what `examine` returns."""
     details: list[str | Judgement] = [
         f"dailytalk-contiguous {report['version']}, Python {report['python']}, {report['cores']} cores",
         *(f"  {name:<16}{installed or 'MISSING'}" for name, installed in report["packages"].items()),
@@ -80,36 +91,38 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
 
 
 def missing_text(missing: Missing, how: str) -> str:
+    """Weights that are not on this machine, their size, and `how` to get them."""
     size = f"{missing.size / 1e9:.1f} GB, " if missing.size else ""
     return f"{missing.name} ({size}{how})"
 
 
+def _profile_needs(name: str) -> dict[str, Any]:
+    """What a profile lacks on this machine, to tag and to speak, and its models by role."""
+    models = PROFILES[name].models
+    how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
+    to_tag = [missing_text(missing, how) for missing in lacking_whisper(models["recogniser"])]
+    affect = models["affect"]
+    if affect != VOICE_LINEAR and not available(affect):
+        to_tag.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
+    to_speak: list[str] = []
+    try:
+        synthesiser = load_synthesiser(models["synthesiser"], VoiceSettings("", ""))
+        synthesiser.preflight()
+        to_speak += [missing_text(missing, how) for missing in synthesiser.lacking()]
+    except DailytalkError as error:
+        to_speak.append(f"{error.reason}: {error.remedy}")
+    is_ready = not to_tag and not to_speak
+    return {"ready": is_ready, "needs": to_tag, "needs_to_speak": to_speak, "models": models}
+
+
 def examine() -> dict[str, Any]:
-    gpu, why_none = "", lacking()
-    if not why_none:
+    """The packages, the GPU and the weights of this machine, and what each profile needs, for `--json`."""
+    gpu = ""
+    why_no_gpu = lacking()
+    if not why_no_gpu:
         import torch
 
         gpu = torch.cuda.get_device_name()
-    profiles: dict[str, Any] = {}
-    for name, profile in PROFILES.items():
-        needs, to_speak = list[str](), list[str]()
-        recogniser, affect = profile.models["recogniser"], profile.models["affect"]
-        how = INSTALL_OFFLINE if name == EMBEDDED else "downloaded at the first run that needs it"
-        needs += [missing_text(missing, how) for missing in lacking_whisper(recogniser)]
-        if affect != VOICE_LINEAR and not available(affect):
-            needs.append(missing_text(Missing(affect, AUDEERING_BYTES), how))
-        try:
-            synthesiser = load_synthesiser(profile.models["synthesiser"], VoiceSettings("", ""))
-            synthesiser.preflight()
-            to_speak += [missing_text(missing, how) for missing in synthesiser.lacking()]
-        except DailytalkError as error:
-            to_speak.append(f"{error.reason}: {error.remedy}")
-        profiles[name] = {
-            "ready": not needs and not to_speak,
-            "needs": needs,
-            "needs_to_speak": to_speak,
-            "models": profile.models,
-        }
     installed = {each.name: each.version for each in distributions()}
     return {
         "version": version("dailytalk-contiguous"),
@@ -117,9 +130,9 @@ def examine() -> dict[str, Any]:
         "cores": cores(),
         "packages": {name: installed.get(name) for name in PACKAGES},
         "gpu": gpu,
-        "no_gpu_because": why_none,
+        "no_gpu_because": why_no_gpu,
         "compute_type": compute_type_of("auto", "auto"),
         "lacks_cublas": bool(gpu) and not cublas(),
         "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
-        "profiles": profiles,
+        "profiles": {name: _profile_needs(name) for name in PROFILES},
     }

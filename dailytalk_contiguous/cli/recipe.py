@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from huggingface_hub.utils import logging as hub_logging
-
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.options import on_this_machine
-from dailytalk_contiguous.cli.terminal import JSON, as_json, guarded, show_outcome
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.cli.terminal import JSON, as_json, guarded, say, show_outcome, with_other_models
+from dailytalk_contiguous.core.errors import DailytalkError, ModelUnreachable
 from dailytalk_contiguous.core.outcome import Outcome, Rejected, exit_code, to_run
 from dailytalk_contiguous.core.own_file import refuse_in_import
-from dailytalk_contiguous.core.settings import PlacedSetting, settings_in
+from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.models.profiles import EMBEDDED
 from dailytalk_contiguous.run.build import run_recipe
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.store.work_folder import REJECTS, rejects_in
@@ -49,8 +48,8 @@ def main(
     parser.add_argument(JSON, action="store_true", help="print the outcome as JSON")
     chosen = parser.parse_args()
 
-    wording = RecipeWording((*tagging, *speaking))
-    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    stages = (*tagging, *speaking)
+    messages: list[str] = []  # all that may name options, which a recipe has as fields of its stages
 
     def command() -> int:
         on_this_machine("the work folder", chosen.out)
@@ -61,15 +60,17 @@ def main(
                     inputs, chosen.out, tagging, speaking, chosen.workers, source_licence, planned=planned
                 )
         except DailytalkError as error:
-            raise type(error)(wording.text(error.reason), wording.remedy(error.remedy)) from error
+            messages.append(str(error))
+            if isinstance(error, ModelUnreachable) and error.in_profile:
+                raise with_other_models(error, _EMBEDDED_STAGES) from error
+            raise
         n_made = sum(half.run.done for half in (built.tagged, built.spoken) if half)
         show.write_readme(chosen.out, chosen.out.absolute().name, n_made)
         show.say_left_out(built.left_out)
         record = (built.spoken or built.tagged).record
         n_conversations = record["counts"]["conversations"] if record else 0
-        rejects = [  # of the source and all stages
-            reject | {"remedy": wording.remedy(reject["remedy"])} for reject in rejects_in(chosen.out)
-        ]
+        rejects = [*rejects_in(chosen.out)]  # of the source and all stages
+        messages.extend(f"{reject['reason']}: {reject['remedy']}" for reject in rejects)
         outcome = Outcome(
             record,
             f"{counted(n_conversations, 'conversation')} in {chosen.out}",
@@ -79,65 +80,31 @@ def main(
         )
         return show_outcome(outcome, as_json())
 
-    sys.exit(guarded(Path(sys.argv[0]).stem, command))
+    code = guarded(Path(sys.argv[0]).stem, command)
+    for note in option_notes(" ".join(messages), stages):
+        say(note)
+    sys.exit(code)
 
 
-#: Options that a recipe's command line has.
-_OPTIONS = ("workers", "json")
+#: What a recipe does in place of `--profile embedded`.
+_EMBEDDED_STAGES = f'take the stages of tag_stages("{EMBEDDED}")'
 
-#: Where a remedy goes on with another thing to do.
-_BETWEEN = re.compile(r"; |, or ")
-
-#: An option in a message, and the word after it, which may be its value.
-_OPTION = re.compile(r"--([a-z][a-z-]*)(?: ([\w.]+))?")
-
-#: Words that are values of options whose choices are not listed.
-_VALUES = ("any", "none", "clone")
+#: An option in a message: `--asr-model`.
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)")
 
 
-class RecipeWording:
-    """Messages of `dailytalk` for a recipe: with fields of its stages in place of options, which it has not.
+def option_notes(text: str, stages: Sequence[Stage]) -> list[str]:
+    """Return a line for each option that a text names and that a recipe has in its stages.
 
-    Args:
-        stages: of the recipe.
+    For the option of a setting: `--language is Transcribe.language`. Options without a field have no line.
     """
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._settings: dict[str, list[PlacedSetting]] = {}
-        for placed in settings_in(*stages):
-            self._settings.setdefault(placed.option.replace("_", "-"), []).append(placed)
-
-    def text(self, text: str) -> str:
-        """A text with fields in place of the options that set them."""
-        return _OPTION.sub(self._field, text)
-
-    def remedy(self, remedy: str) -> str:
-        """What to do about an error, without what is done by an option that no stage has."""
-        possible = []
-        for part in _BETWEEN.split(remedy):
-            if all(self._takes(option, value) for option, value in _OPTION.findall(part)):
-                possible.append(self.text(part))
-        return ", or ".join(possible) or "change the list of the recipe"
-
-    def _takes(self, option: str, word: str) -> bool:
-        """Whether the recipe has an option, and may give it the value that follows in a message."""
-        if option in _OPTIONS:
-            return True
-        choices = [placed.setting.choices for placed in self._settings.get(option, ())]
-        is_any = not self._is_value(option, word) or word.isupper()
-        return bool(choices) and (is_any or all(not known or word in known for known in choices))
-
-    def _is_value(self, option: str, word: str) -> bool:
-        """Whether the word after an option is its value: a name in capitals, a number, or a choice."""
-        choices = {choice for placed in self._settings.get(option, ()) for choice in placed.setting.choices}
-        return word.isupper() or word[:1].isdecimal() or word in {*_VALUES, *choices}
-
-    def _field(self, named: re.Match[str]) -> str:
-        option, word = named[1], named[2] or ""
-        settings = self._settings.get(option)
-        if settings is None:
-            return named[0]
-        is_value = self._is_value(option, word)
-        value = f'="{word}"' if is_value else ""
-        fields = " and ".join(f"{placed.name}{value} in {placed.kind.__name__}" for placed in settings)
-        return fields if is_value else f"{fields} {word}".rstrip()
+    fields = {"profile": ["the argument of tag_stages and speak_stages"]}
+    for placed in settings_in(*stages):
+        option = placed.option.replace("_", "-")
+        fields.setdefault(option, []).append(f"{placed.kind.__name__}.{placed.name}")
+    notes = []
+    for option in dict.fromkeys(_OPTION.findall(text)):
+        if option in fields:
+            names = dict.fromkeys(fields[option])
+            notes.append(f"--{option} is {' and '.join(names)}")
+    return notes

@@ -1,29 +1,31 @@
 """`dailytalk report`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.check import LIMIT, chosen_limits
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
 from dailytalk_contiguous.core.apps import parts
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.documents import as_text
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items, reference_at, version_or_path
-from dailytalk_contiguous.publish.page import SHOWN, write_report
+from dailytalk_contiguous.publish.page import SHOWN, WrittenReport, write_report
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.sources.addresses import store_address
 from dailytalk_contiguous.store.work_folder import STATS
 
 #: Pages of apps in place of the report: dataclasses of settings whose `made` returns an outcome, or None if the
 #: page is not requested.
-_INSTEAD = [(page, cli_options.setting_options(page())) for page in parts("INSTEAD_OF_REPORT")]
+_INSTEAD = [*parts("INSTEAD_OF_REPORT")]
 
 
-@cli_options.with_options({name: of for _, own in _INSTEAD for name, of in own.items()})
+@cli_options.with_options(cli_options.setting_options(*(page() for page in _INSTEAD)))
 def report(
     source: str = argument(
         "DIR|OWNER/NAME", "What build, speak, tag, corpus or mix wrote, or a dataset on the Hub."
@@ -52,45 +54,74 @@ def report(
     cli_options.on_this_machine("--out", out)
     if out is None and store_address(Path(source)):
         raise DailytalkError(f"a report of {source} is written to this machine", "name its file with --out")
+    instead = [kind(**cli_options.chosen(options, cli_options.setting_options(kind()))) for kind in _INSTEAD]
+    is_another_page = any(page != kind() for page, kind in zip(instead, _INSTEAD, strict=True))
+    if is_another_page and (conversations or limit):
+        raise BadValue("--conversations and --limit are of the report alone", "leave them out of this page")
     dataset = version_or_path(source, revision)
-    for page, settings in _INSTEAD:
-        made: Outcome | None = page(**cli_options.chosen(options, settings)).made(dataset, out, against)
+    for page in instead:
+        made: Outcome | None = page.made(dataset, out, against)
         if made is not None:
             return made
-    reference, other = (None, None) if against is None else _compared_with(dataset, against)
     shown = chosen_conversations(conversations or [])
+    limits = chosen_limits(limit)
+    compared = _compared_with(dataset, against)
     from dailytalk_contiguous.cli.defaults import default_settings  # which imports every stage
 
     with shown_steps():
-        limits = chosen_limits(limit)
-        written = write_report(dataset, out, shown, limits, reference, other, defaults=default_settings())
-    record: dict[str, Any] = {"out": str(written.path), "bytes": written.size}
-    record |= {f"{written.unit}s": written.number, "shown": written.shown}
-    contents = f"{len(written.shown)} of {counted(written.number, written.unit)} can be heard"
+        written = write_report(
+            dataset, out, shown, limits, compared.turn_taking, compared.rows, defaults=default_settings()
+        )
+    return _report_outcome(written)
+
+
+def _report_outcome(written: WrittenReport) -> Outcome:
+    file = as_text(written.path)
+    record: dict[str, Any] = {
+        "out": file,
+        "bytes": written.size,
+        f"{written.unit}s": written.number,
+        "shown": written.shown,
+    }
     details: list[str | Judgement] = []
-    if judged := written.verdict:
-        record |= {"verdict": judged.as_dict()}
-        details.append(Judgement(judged.headline, {"good": True, "bad": False}.get(judged.level)))
-    headline = f"report  {record['out']} ({written.size / 1e6:.1f} MB, {contents})"
-    return Outcome(record, headline, details=details, next=f"open {record['out']} in a browser")
+    verdict = written.verdict
+    if verdict is not None:
+        record["verdict"] = verdict.as_dict()
+        is_good = {"good": True, "bad": False}.get(verdict.level)  # None with reservations
+        details.append(Judgement(verdict.headline, is_good))
+    contents = f"{len(written.shown)} of {counted(written.number, written.unit)} can be heard"
+    headline = f"report  {file} ({written.size / 1e6:.1f} MB, {contents})"
+    return Outcome(record, headline, details=details, next=f"open {file} in a browser")
 
 
-def _compared_with(dataset: Path | Version, against: str) -> tuple[ReferenceCorpus | None, Items | None]:
-    """What `--against` names: turn-taking to compare that of conversations with, or rows, if either has clips."""
-    where = version_or_path(against, None)
-    if isinstance(where, Path) and where.is_file():
-        return reference_at(where), None
-    names = where.names if isinstance(where, Version) else [path.name for path in where.glob(STATS)]
-    if STATS in names and not open_items(dataset).labelled:
-        return reference_at(where), None
-    items = open_items(where)
-    if items.labelled or open_items(dataset).labelled:
-        return None, items
-    return reference_at(where), None
+class _Comparison(NamedTuple):
+    """What `--against` names: the turn-taking of a corpus, or rows; one of both at most."""
+
+    turn_taking: ReferenceCorpus | None = None
+    rows: Items | None = None
 
 
-def chosen_conversations(values: list[str]) -> int | list[str]:
+def _compared_with(dataset: Path | Version, against: str | None) -> _Comparison:
+    """The turn-taking of `against` where both have conversations, its rows where either has clips."""
+    if against is None:
+        return _Comparison()
+    other = version_or_path(against, None)
+    if isinstance(other, Path) and other.is_file():
+        return _Comparison(turn_taking=reference_at(other))
+    has_clips = open_items(dataset).labelled
+    has_stats = STATS in other.names if isinstance(other, Version) else (other / STATS).is_file()
+    if has_stats and not has_clips:
+        return _Comparison(turn_taking=reference_at(other))
+    items = open_items(other)
+    if has_clips or items.labelled:
+        return _Comparison(rows=items)
+    return _Comparison(turn_taking=reference_at(other))
+
+
+def chosen_conversations(values: Sequence[str]) -> int | list[str]:
     """Parse `--conversations`: a number by itself is how many, other values are ids."""
     if not values:
         return SHOWN
-    return int(values[0]) if len(values) == 1 and values[0].isdecimal() else values
+    if len(values) == 1 and values[0].isdecimal():
+        return int(values[0])
+    return [*values]

@@ -8,7 +8,7 @@ which may be JSON.
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from dailytalk_contiguous.cli.terminal import SHOWN, Console, say
-from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.audio import scale_note
+from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.outcome import Outcome, Rejected
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.events import Run, log
@@ -156,6 +157,23 @@ def say_left_out(passed_over: LeftOut) -> None:
     for what, names in kinds.items():
         if names:
             say(f"{what}: {first_names(names)}")
+
+
+def say_scaled(recordings: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Print a line for each recording whose samples were scaled as they were read (`core.audio.scale_note`).
+
+    `recordings`: the name of each, and its `{"bytes", "path"}` struct.
+    """
+    scaled: list[tuple[str, str]] = []
+    for name, audio in recordings:
+        with suppress(BadInput, OSError):  # it is among the rejects
+            note = scale_note(audio)
+            if note:
+                scaled.append((name, note))
+    for name, note in scaled[:SHOWN]:
+        say(f"note: {json.dumps(name, ensure_ascii=False)}: {note}")
+    if len(scaled) > SHOWN:
+        say(f"note: the same of {len(scaled) - SHOWN:,} more")
 
 
 def first_names(names: Sequence[str]) -> str:

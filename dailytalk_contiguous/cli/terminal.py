@@ -33,7 +33,7 @@ from rich.text import Text
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadValue, DailytalkError, lacks_memory
+from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelUnreachable, lacks_memory
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
@@ -83,13 +83,30 @@ def as_json() -> bool:
 
 
 def printing(command: Callable[..., Outcome]) -> Callable[..., int]:
-    """Return the command, printing its outcome and returning the exit code."""
+    """Return the command, printing its outcome and returning the exit code.
+
+    Where it can't download a model of its profile, the error names the profile that needs no download.
+    """
 
     @wraps(command)
     def run(**values: Any) -> int:
-        return show_outcome(command(**values), as_json())
+        try:
+            outcome = command(**values)
+        except ModelUnreachable as error:
+            from dailytalk_contiguous.models.profiles import EMBEDDED  # here: the help needs nothing of it
+
+            has_another_profile = values.get("profile", EMBEDDED) != EMBEDDED
+            if error.in_profile and has_another_profile:
+                raise with_other_models(error, f"pass --profile {EMBEDDED}") from error
+            raise
+        return show_outcome(outcome, as_json())
 
     return run
+
+
+def with_other_models(error: ModelUnreachable, how: str) -> ModelUnreachable:
+    """Return the error with a first remedy: `how` to choose the models that need no network."""
+    return ModelUnreachable(error.reason, f"{how}, whose models need no network; or {error.remedy}")
 
 
 #: C0 except tab and newline, DEL and C1; embeddings, overrides and isolates of direction; line and paragraph

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
+from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
-from dailytalk_contiguous.core.settings import with_settings
+from dailytalk_contiguous.core.settings import PlacedSetting, settings_in, with_settings
 from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.models.contracts import Engine, Line, Spoken, Synthesiser, SynthesisFailed, VoiceSettings
 from dailytalk_contiguous.models.engines import (
@@ -22,10 +22,17 @@ from dailytalk_contiguous.models.engines import (
     synthesise,
 )
 from dailytalk_contiguous.models.speech_activity import hear
-from dailytalk_contiguous.store.files import write_bytes
+from dailytalk_contiguous.store.files import replacing
+from dailytalk_contiguous.store.owned_folder import check_sound_file, write_sound
 
 #: What is said, with a style tag if the synthesiser takes any.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
+
+#: What is in the header of the file of `--out`, by which a later trial knows that it may replace the file.
+SPOKEN_TRIAL = "trial"
+
+#: Parts of the names of settings whose values are secrets, and are never printed.
+SECRET_PARTS = frozenset({"key", "token", "secret", "password"})
 
 #: Largest sample under which sound is silence: -60 dBFS.
 SILENT = 0.001
@@ -41,8 +48,11 @@ def try_voice(
         out: file for the sound, WAV; None for none.
         own: settings of the file, by their options.
 
-    Raises DailytalkError for a name or a file that is no engine.
+    Raises DailytalkError for a name or a file that is no engine, and BadValue for an `out` that is there already,
+    unless an earlier trial wrote it.
     """
+    if out is not None:
+        check_sound_file("--out", out, SPOKEN_TRIAL)
     engine = engine_named(name)
     line = TRIAL if engine.tags else TRIAL._replace(tag="")
     (options,) = with_settings((engine.options,), own)
@@ -73,11 +83,42 @@ def try_voice(
     details.append(_words_text(spoken, line))
     details += [Judgement(f"  {fault}", False) for fault in faults]
     if out is not None:
-        write_bytes(out, encoded_sound(to_pcm(spoken.samples), spoken.sample_rate, "WAV"))
+        with replacing(out) as file:
+            write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_TRIAL)
         details.append(f"  in {out}")
     headline = "it speaks, with faults" if faults else "it speaks"
-    next_command = "" if faults else to_run("speak", "DIR", "--tts", name)
+    next_command = ""
+    if not faults:
+        next_command = to_run("speak", "DIR", *_voice_words(name, model, voice, engine, own))
     return Outcome(record, Judgement(headline, not faults), 1 if faults else 0, details, next=next_command)
+
+
+def _voice_words(name: str, model: str, voice: str, engine: Engine, own: Mapping[str, Any]) -> list[str]:
+    """The options of a command line that choose this synthesiser with these settings, except for secrets."""
+    words = ["--tts", name]
+    if model:
+        words += ["--tts-model", model]
+    if voice:
+        words += ["--voice", voice]
+    for placed in settings_in(engine.options):
+        is_secret = not SECRET_PARTS.isdisjoint(placed.option.split("_"))
+        if placed.option in own and not is_secret:
+            words += _setting_words(placed, own[placed.option])
+    return words
+
+
+def _setting_words(placed: PlacedSetting, value: Any) -> list[str]:
+    flag = f"--{placed.option.replace('_', '-')}"
+    if value is True:
+        return [flag]
+    if isinstance(value, tuple):
+        return [word for item in value for word in (flag, str(item))]
+    for word, meant in placed.setting.words.items():
+        if value == meant:
+            return [flag, word]
+    if placed.setting.unit:
+        return [flag, f"{value:g}s"]
+    return [flag, str(value)]
 
 
 def _about(engine: Engine, synthesiser: Synthesiser) -> list[str | Judgement]:

@@ -297,6 +297,12 @@ def _sample_scale(audio: dict[str, Any]) -> float:
     return 1.0 / full_scale
 
 
+def scale_note(audio: dict[str, Any]) -> str:
+    """A sentence for people on a file whose samples are scaled (`sample_scale`); empty for any other file."""
+    scale = sample_scale(audio)
+    return "" if scale == 1.0 else f"its float samples are integers, and were divided by {1 / scale:,.0f}"
+
+
 def blocks(
     audio: dict[str, Any], start: float = 0.0, duration: float | None = None, block_seconds: float = BLOCK_SECONDS
 ) -> Iterator[Samples]:

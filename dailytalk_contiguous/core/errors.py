@@ -56,8 +56,23 @@ class BadValue(DailytalkError):
     """A value that an option or a setting can't have, whatever the input is: wrong usage."""
 
 
+class HubUnreachable(DailytalkError):
+    """The connection to the Hub failed."""
+
+
 class ModelMissing(DailytalkError):
     """A model that the settings name can't be found, reached, or is not what it should be."""
+
+
+class ModelUnreachable(ModelMissing):
+    """A model that would have to be downloaded from the Hub, which can't be reached.
+
+    `in_profile`: whether a profile (`models.profiles`) decides which model it is, so that another one needs none.
+    """
+
+    def __init__(self, reason: str, remedy: str, in_profile: bool = False) -> None:
+        super().__init__(reason, remedy)
+        self.in_profile = in_profile
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Barrier
 
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
-from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import WITHOUT_NETWORK, StoredModel, find_checkpoint
+from dailytalk_contiguous.core.errors import ModelMissing, ModelUnreachable
+from dailytalk_contiguous.models.checkpoints import StoredModel, find_checkpoint
 from dailytalk_contiguous.models.devices import device_of, lacking, thread_count
 
 #: Wagner et al. 2023, "Dawn of the transformer era in speech emotion recognition: closing the valence gap".
@@ -97,10 +97,9 @@ def available(name: str) -> bool:
 
 
 def find_affect_model(name: str) -> StoredModel:
-    """`find_checkpoint`, with what to do without a model."""
+    """`find_checkpoint`, which names the model that needs no download where the Hub can't be reached."""
     try:
         return find_checkpoint(name)
-    except ModelMissing as error:
-        raise ModelMissing(
-            error.reason, f"{WITHOUT_NETWORK}, or --affect-model {VOICE_LINEAR} or none; or {error.remedy}"
-        ) from error
+    except ModelUnreachable as error:
+        remedy = f"pass --affect-model {VOICE_LINEAR}, which needs no download; or {error.remedy}"
+        raise ModelUnreachable(error.reason, remedy, in_profile=True) from None

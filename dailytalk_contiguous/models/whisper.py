@@ -16,7 +16,7 @@ words.
 import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
@@ -27,11 +27,11 @@ import numpy as np
 import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing
+from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
-from dailytalk_contiguous.models.checkpoints import WITHOUT_NETWORK, Missing, hub_files, stored_files
+from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -380,15 +380,34 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             return ""
         try:
             paths = hub_files(name, (*MODEL_FILES, *FURTHER_FILES))
+        except ModelUnreachable as error:
+            other = size_here()
+            remedy = f"pass {other}; or {error.remedy}" if other else f"{error.remedy}; or {_REMEDY}"
+            raise ModelUnreachable(error.reason, remedy, in_profile=True) from None
         except ModelMissing as error:
-            here = "".join(f", or --asr-model {size}, which is here" for size in [*sizes_here()][-1:])
-            raise ModelMissing(error.reason, f"{WITHOUT_NETWORK}{here}; or {error.remedy}; or {_REMEDY}") from None
+            raise ModelMissing(error.reason, f"{error.remedy}; or {_REMEDY}") from None
     if lacking := [file for file in MODEL_FILES if file not in paths]:
         raise ModelMissing(
             f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}",
             f"download it again, or {_REMEDY}",
         )
     return str(paths[MODEL_FILES[0]].parent)
+
+
+def size_here() -> str:
+    """The option for the largest Whisper size on this machine, in words; empty if there is none.
+
+    One that knows all languages is preferred to a larger one that knows English only.
+    """
+    sizes = sizes_here()
+    multilingual = [size for size in sizes if not size.endswith(".en")]
+    if multilingual:
+        return f"--asr-model {_largest(multilingual)}, which is here"
+    return f"--asr-model {_largest(sizes)}, which is here and knows English only" if sizes else ""
+
+
+def _largest(sizes: Iterable[str]) -> str:
+    return max(sizes, key=lambda size: SIZES.get(size, 0))
 
 
 def sizes_here() -> dict[str, Path]:

@@ -486,8 +486,8 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         yield advice("recognised-times", ".", what, remedy, "note")
 
 
-#: The verbs of bounds' clauses, where they are about one conversation.
-_OF_ONE = {"have": "has", "begin": "begins"}
+#: The verb that begins the clause of a bound, by its plural: "2 conversations have …", but "1 conversation has …".
+_SINGULAR_VERBS = {"have": "has", "begin": "begins"}
 
 
 def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> Iterator[Finding]:
@@ -514,7 +514,7 @@ def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> I
         clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
         if len(beyond) == 1:
             verb, _, rest = clause.partition(" ")
-            clause = f"{_OF_ONE[verb]} {rest}"
+            clause = f"{_SINGULAR_VERBS[verb]} {rest}"
         furthest = _figure("{}", bound, worst[bound.figure].iloc[0])
         what = f"{_share(len(beyond), rows, unit)} {clause}, {way} {furthest} in {name}"
         severity = bound.severity

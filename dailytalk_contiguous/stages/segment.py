@@ -183,9 +183,9 @@ class Segment(Stage):
         order = sorted(range(len(kept)), key=lambda index: (kept[index][2].start, kept[index][1]))
         spans = [(kept[index][1], kept[index][2].start, kept[index][2].end) for index in order]
         notes = [note for side in searched for note in side.notes]
-        scale = audio.sample_scale(row["audio"])
-        if scale != 1.0:
-            notes.append(f"its float samples are integers, and were divided by {1 / scale:,.0f}")
+        scale_note = audio.scale_note(row["audio"])
+        if scale_note:
+            notes.append(scale_note)
         by_side = {side.channel: [(span.start, span.end) for span in side.spans] for side in searched}
         if by_side.keys() == {*CHANNELS} and (apart := out_of_step(by_side["left"], by_side["right"])):
             notes.append(f"its sides may not be in step: {apart}")

@@ -10,7 +10,7 @@ from datasets.exceptions import DatasetBuildError, DatasetNotFoundError, Dataset
 from huggingface_hub import constants, errors, get_session, get_token
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
-from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.errors import DailytalkError, HubUnreachable
 from dailytalk_contiguous.core.secrets import refuse_plain_http
 
 # A dataset on the Hub, as people write it: `OWNER/NAME`, `OWNER/NAME@v1.0.0` or
@@ -129,7 +129,8 @@ def hub_error(error: BaseException, what: str, kind: str = "dataset") -> Dailyta
         sentence = f"{host} failed with {status}, or asks to go slower", f"{again} in some minutes"
     elif not (status or isinstance(error, DatasetsError)) and isinstance(error, (_HTTP_ERROR, OSError)):
         reason = f"{what} can't be reached: the connection to {host} failed ({type(error).__name__})"
-        sentence = reason, f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
+        remedy = f"check the network, and HF_ENDPOINT and HF_HUB_OFFLINE if they are set, and {again}"
+        return HubUnreachable(reason, remedy)
     else:
         sentence = f"{host} can't give {what} as a {kind}{message}", "correct what it names, or name another"
     return DailytalkError(*sentence)

@@ -18,8 +18,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import Pcm
-from dailytalk_contiguous.core.documents import read_bytes
-from dailytalk_contiguous.core.errors import BadInput, DailytalkError
+from dailytalk_contiguous.core.documents import as_text, read_bytes
+from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError
 from dailytalk_contiguous.core.own_file import refuse_in_import
 from dailytalk_contiguous.store import files
 
@@ -65,6 +65,17 @@ def made_from(root: Path, name: str | Path) -> str | None:
     except (soundfile.LibsndfileError, OSError, BadInput):
         return None
     return digest if title == MADE_FROM else None
+
+
+def check_sound_file(option: str, file: Path, digest: str) -> None:
+    """Raise BadValue for a file to write that is no WAV, or that is there already.
+
+    A file of an earlier run, which `write_sound` wrote with this `digest`, may be replaced. `option`: `--out`.
+    """
+    if file.suffix.lower() != ".wav":
+        raise BadValue(f"{option} can't be {as_text(file)!r}", "name a file that ends in .wav")
+    if os.path.lexists(file) and made_from(file.parent, file.name) != digest:
+        raise BadValue(f"{option} can't be {as_text(file)!r}, which is there already", "name a new file")
 
 
 def written_before(root: Path) -> list[str]:

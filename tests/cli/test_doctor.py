@@ -92,8 +92,31 @@ def test_doctor_says_a_line_with_a_voice_and_writes_what_it_is_asked_to_alone(
     assert not (here / "cache/speech").exists()
     assert dailytalk("doctor", "--tts", "hum.py", "--out", "said.wav").code == 0
     assert soundfile.info(here / "said.wav").duration > 1
+    assert dailytalk("doctor", "--tts", "hum.py", "--out", "said.wav").code == 0, "a file of its own is replaced"
     record = json.loads(dailytalk("doctor", "--tts", "piper", "--json").out)
     assert (record["engine"], record["same_again"], record["words"]) == ("piper", True, 7)
+
+
+def test_doctor_writes_over_no_file(here: Path, dailytalk: Command) -> None:
+    before = (here / "hum.py").read_bytes()
+    done = dailytalk("doctor", "--tts", "hum.py", "--out", "hum.py")
+    assert (done.code, "name a file that ends in .wav" in done.err) == (2, True)
+    assert (here / "hum.py").read_bytes() == before
+    soundfile.write(here / "mine.wav", [0.0] * 1600, 16000)
+    before = (here / "mine.wav").read_bytes()
+    done = dailytalk("doctor", "--tts", "hum.py", "--out", "mine.wav")
+    assert (done.code, "which is there already: name a new file" in done.err) == (2, True)
+    assert (here / "mine.wav").read_bytes() == before
+
+
+def test_next_command_has_the_voice_that_was_tried_and_no_key(here: Path, dailytalk: Command) -> None:
+    options = '    pause: float = setting(0.0, "How long it waits.", unit="time")\n    api_key: str = ""\n'
+    gain = '    gain: float = setting(1.0, "How loud it is.", least=0.0)\n'
+    (here / "hum.py").write_text(HUM.replace(gain, gain + options), encoding="utf-8")
+    chosen = ("--gain", "0.5", "--pause", "300ms", "--voice", "joe")
+    done = dailytalk("doctor", "--tts", "hum.py", *chosen, "--api-key", "secret")
+    assert done.code == 0, done.err
+    assert "next: dailytalk speak DIR --tts hum.py --voice joe --gain 0.5 --pause 0.3s\n" in done.out
 
 
 @pytest.mark.parametrize("wrong", FAILS)

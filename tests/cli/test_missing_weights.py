@@ -50,7 +50,7 @@ def test_all_that_lacks_is_named_at_once(tmp_path: Path, dailytalk: Command, no_
 
 @pytest.mark.parametrize(
     ("options", "other"),
-    [((), "--asr-model base, which is here"), (("--asr-model", "base"), "--affect-model voice-linear or none")],
+    [((), "--asr-model base, which is here"), (("--asr-model", "base"), "--affect-model voice-linear")],
 )
 def test_first_remedy_for_weights_that_cant_be_fetched_is_the_profile_that_needs_none(
     options: tuple[str, ...], other: str, tmp_path: Path, dailytalk: Command, no_hub: None
@@ -61,6 +61,30 @@ def test_first_remedy_for_weights_that_cant_be_fetched_is_the_profile_that_needs
     assert remedy.startswith("--profile embedded, whose models need no network")
     assert other in remedy
     assert done.err.count("\n") == 2, "and nothing of the Hub's client"
+
+
+def test_profile_is_no_remedy_where_the_hub_is_not_what_is_missing(
+    tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    command = ("tag", calls(tmp_path / "in", "a"), "--out", tmp_path / "out", *STANDARD)
+    done = dailytalk(*command, "--affect-model", "no/such/model")
+    assert (done.code, "is no folder, and no name of a model on the Hub" in done.err) == (1, True)
+    assert "--profile" not in done.err
+    done = dailytalk(*command, "--affect-model", "none", "--asr-model", "no/such/model")
+    assert (done.code, "is no folder, and no name of a model on the Hub" in done.err) == (1, True)
+    assert "--profile" not in done.err
+
+
+def test_profile_is_no_remedy_in_a_command_without_it_nor_where_it_is_chosen(
+    tmp_path: Path, dailytalk: Command, no_hub: None
+) -> None:
+    folder = calls(tmp_path / "in", "a")
+    done = dailytalk("emotion", "predict", folder, "--affect-model", AUDEERING)
+    assert (done.code, "--profile" in done.err) == (1, False)
+    assert "--affect-model voice-linear" in done.err
+    done = dailytalk("tag", folder, "--out", tmp_path / "out", *EMBEDDED, "--asr-model", "medium")
+    assert (done.code, "--profile" in done.err) == (1, False)
+    assert "--asr-model base, which is here" in done.err
 
 
 def test_next_command_after_a_recipe_needs_the_weights_of_the_recipe(

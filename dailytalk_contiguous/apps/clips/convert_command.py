@@ -116,7 +116,7 @@ def convert_recording(
     """
     if recording.leads_out:
         raise BadInput(files.LINK_OUT, files.COPY_IT)
-    source = {"bytes": None, "path": audio.to_uri(recording.path.absolute())}
+    source = _audio_of(recording.path)
     try:
         info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
     except OSError as error:
@@ -140,7 +140,7 @@ def convert_recording(
         else:
             frames = _encode(file, source, form, info.seconds)
         file.flush()
-        written = {"bytes": None, "path": audio.to_uri(Path(file.name).absolute())}
+        written = _audio_of(Path(file.name))
         held = sum(map(len, audio.blocks(written)))
         if held != frames:
             reason = f"what was written of it lasts {held / form.rate:.3f} s, not {frames / form.rate:.3f} s"
@@ -251,6 +251,10 @@ def convert(
         rejects = [result for result in results if isinstance(result, Reject)]
         others = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
         files.write_lines(out / REJECTS, map(files.json_text, [*others, *map(Reject.as_dict, rejects)]))
+    converted = [
+        recording for recording, result in zip(recordings, results, strict=True) if isinstance(result, float)
+    ]
+    show.say_scaled((recording.audio_file, _audio_of(recording.path)) for recording in converted)
     lengths = [result for result in results if isinstance(result, float)]
     made, done_before = len(lengths), results.count(None)
     before = f", {done_before:,} done before" if done_before else ""
@@ -266,4 +270,8 @@ def convert(
 
 def _is_call(file: Path) -> bool:
     """Whether a recording may have two speakers, one on each channel; a reading has one."""
-    return audio.read_header({"bytes": None, "path": audio.to_uri(file.absolute())}).channels > 1
+    return audio.read_header(_audio_of(file)).channels > 1
+
+
+def _audio_of(file: Path) -> dict[str, Any]:
+    return {"bytes": None, "path": audio.to_uri(file.absolute())}

@@ -25,6 +25,7 @@ from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.sampling import MOST_WEIGHT
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.profiles import STANDARD
+from dailytalk_contiguous.models.whisper import WHISPER, size_here
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.publish.moshi_folder import TEXT_CONDITIONS
 from dailytalk_contiguous.run.run import RunOutcome, intended, run
@@ -125,6 +126,7 @@ def corpus(
         return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
+    show.say_scaled((row["audio_file"], row["audio"]) for row in read.rows)
     work.settle(OF_CORPUS if done.record else ())
     return corpus_outcome(spec, done)
 
@@ -183,7 +185,10 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
     by_source = counts["by_word_source"]
     if by_source.get(PROPORTIONAL) and "recogniser" not in record["models"]:
         share = f"{by_source[PROPORTIONAL]:,} of {counted(sum(by_source.values()), 'word')}"
-        lines.append(f"no aligner placed {share}, which share the voiced time: --asr-model medium would")
+        recogniser = size_here() or f"--asr-model {WHISPER}, which is downloaded once"
+        lines.append(
+            f"no aligner timed {share}, which share the voiced time of their clip: to time them, pass {recogniser}"
+        )
     if "noise_reduced" in counts:
         noise = f"noise reduced in {counted(counts['noise_reduced'], 'clip')}"
         if left := counts["noise_not_reduced"]:

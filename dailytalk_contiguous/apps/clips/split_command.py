@@ -386,6 +386,8 @@ def split(
     with nullcontext() if dry_run else files.folder_locked(out), shown_steps():
         made, rejects, n_written = split_recordings(recordings, out, cut, first_words, dry_run)
     wall_seconds = time.perf_counter() - started
+    rows = map(expand_row, recordings.rows)
+    show.say_scaled((row["audio_file"], row["audio"]) for row in rows)
     counts, seconds = made["counts"], made["seconds"]
     record = {
         "dry_run": dry_run,

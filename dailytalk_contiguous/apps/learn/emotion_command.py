@@ -30,7 +30,7 @@ from dailytalk_contiguous.cli.terminal import Panel, argument, option, say
 from dailytalk_contiguous.core import emotions
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.documents import as_text
-from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
+from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.outcome import Figures, Outcome, exit_code, rejected_of, to_run
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import chosen_for, one_of, settings_of
@@ -44,7 +44,7 @@ from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
 from dailytalk_contiguous.stages.rate_affect import RateAffect
 from dailytalk_contiguous.store.files import replacing
-from dailytalk_contiguous.store.owned_folder import made_from, write_sound
+from dailytalk_contiguous.store.owned_folder import check_sound_file, write_sound
 
 TRAIN_EMOTION_SETTINGS = cli_options.setting_options(NetworkSettings())
 
@@ -194,7 +194,7 @@ def emotion_predict(
 
         check_loudspeaker()
     if say_to is not None:
-        _check_spoken_file(say_to)
+        check_sound_file("--say-to", say_to, SPOKEN_MOOD)
     voice = _voice() if say_mood or say_to is not None else None
     resolved = resolve_device(device)
     classify = ClassifyEmotion(model, emotion_confidence, resolved)
@@ -294,14 +294,6 @@ def _spoken_moods(recording: RecordingMoods) -> list[str]:
     if len(sentences) == 1:
         return [*sentences.values()]
     return [f"On the {speaker}: {sentence}" for speaker, sentence in sentences.items()]
-
-
-def _check_spoken_file(file: Path) -> None:
-    """Raise BadValue for a file that is no WAV, or is there already and holds something else than a mood."""
-    if file.suffix.lower() != ".wav":
-        raise BadValue(f"--say-to can't be {as_text(file)!r}", "name a file that ends in .wav")
-    if file.exists() and made_from(file.parent, file.name) != SPOKEN_MOOD:
-        raise BadValue(f"--say-to can't be {as_text(file)!r}, which is there already", "name a new file")
 
 
 def _voice() -> Synthesiser:

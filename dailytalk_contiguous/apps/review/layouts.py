@@ -361,21 +361,34 @@ class TaggedLines(Editable):
         return dict(zip(names, [None, *names], strict=False))
 
     def _in_file_order(self, names: Sequence[str]) -> list[str]:
-        """Names in the order of the file; those that left it come after the name that they followed, or last."""
+        """Names in the order of the file; those that left it come after the name that they followed, or last.
+
+        A name that left the file may have followed another one that left it.
+        """
         followers: defaultdict[str | None, list[str]] = defaultdict(list)
-        last = []
+        without_place: list[str] = []
         for name in dict.fromkeys(names):
-            if name in self.follows and name not in self.entries:
+            if name in self.entries:
+                continue
+            if name in self.follows:
                 followers[self.follows[name]].append(name)
-            elif name not in self.entries:
-                last.append(name)
+            else:
+                without_place.append(name)
         ordered: list[str] = []
-        waiting = [*reversed([*followers.pop(None, []), *self.entries])]
-        while waiting:
-            name = waiting.pop()
+
+        def place(name: str) -> None:
+            """Append a name, and all that followed it."""
+            stack = [name]  # the next one is the last
+            while stack:
+                placed = stack.pop()
+                ordered.append(placed)
+                stack.extend(reversed(followers.pop(placed, [])))
+
+        for name in [*followers.pop(None, []), *self.entries]:
+            place(name)
+        for name in itertools.chain.from_iterable(followers.values()):  # they followed what is nowhere now
             ordered.append(name)
-            waiting.extend(reversed(followers.pop(name, [])))
-        return [*ordered, *itertools.chain.from_iterable(followers.values()), *last]
+        return [*ordered, *without_place]
 
     def _placed(self, entries: Json) -> Json:
         return {name: entries[name] for name in self.predecessors() if name in entries} | entries

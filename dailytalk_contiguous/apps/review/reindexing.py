@@ -13,7 +13,7 @@ import posixpath
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,12 +45,42 @@ LARGEST_DOCUMENT = 1 << 30
 #: The fewest digits of a number that has words behind it.
 _WORDED_DIGITS = 6
 
-#: The text before a number, the number, and words: `-so-we-went`, `_words_behind`. Two leading zeros tell the
-#: number from a date. A name that ends in a number has that one: of `call_000003-again_000012` it is 12.
-_WORDED = re.compile(rf"(?!.*_[0-9]{{6,}}\Z)(.+_)(00[0-9]{{4,16}})((?:-|_(?=.*[^\W\d_]))[^{_ENDS}./]+)", re.DOTALL)
 
-#: The text before a number, and the number. In `talk_123456-route-66`, 66 is of a title and numbers nothing.
-_NUMBERED = re.compile(r"(?!.*_[0-9]{6,}-(?!.*_[0-9]{6,}\Z))(.+?)([0-9]{1,18})()", re.DOTALL)
+def _worded(digits: str) -> re.Pattern[str]:
+    """The pattern of a name with words behind its number, whose `digits` are a pattern, too."""
+    pattern = rf"""
+        (?! .* _[0-9]{{6,}} \Z )          # a number at the end is the name's: of call_000003-again_000012 it is 12
+        (?P<prefix> .+ _ )
+        (?P<digits> {digits} )
+        (?P<words>
+            (?: - | _ (?= .* [^\W\d_] ) )  # -so-we-went, or _words_behind, which has a letter
+            [^{_ENDS}./]+
+        )
+    """
+    return re.compile(pattern, re.DOTALL | re.VERBOSE)
+
+
+#: A name with words behind a number under ten thousand. Two leading zeros tell the number from a date.
+_WORDED = _worded("00 [0-9]{4,16}")
+
+#: From which number on six digits may be a date, and a name with words behind a number so large.
+_LARGE = 10_000
+_WORDED_LARGE = _worded("(?: 0[1-9] | [1-9][0-9] ) [0-9]{4,16}")
+
+#: How many times the next smaller number of its series a large one may be. A folder with `talk_009998-so` and
+#: `talk_010003-we` counts that far; in one with `call_000012-so`, `call_010324-anna` is of a date.
+_LARGEST_STEP = 2
+
+#: A name that ends in its number. In `talk_123456-route-66`, 66 is of a title and numbers nothing.
+_NUMBERED = re.compile(
+    r"""
+        (?! .* _[0-9]{6,} - (?! .* _[0-9]{6,} \Z ) )  # no words behind a number, unless another one is at the end
+        (?P<prefix> .+? )
+        (?P<digits> [0-9]{1,18} )
+        (?P<words> )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 @dataclass
@@ -228,11 +258,14 @@ class _Item(NamedTuple):
         return self.is_discarded, int(self.digits), self.path
 
 
-def _item(path: str) -> _Item | None:
-    """The item of a path without an ending; None without a number."""
+def _item(path: str, *patterns: re.Pattern[str]) -> _Item | None:
+    """The item of a path without an ending, by the first of the patterns that its name fits; None without one."""
     folder, stem = posixpath.split(path)
-    match = _WORDED.fullmatch(stem) or _NUMBERED.fullmatch(stem)
-    return _Item(folder, match[1], match[2], match[3]) if match else None
+    for pattern in patterns:
+        match = pattern.fullmatch(stem)
+        if match:
+            return _Item(folder, match["prefix"], match["digits"], match["words"])
+    return None
 
 
 def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
@@ -254,6 +287,27 @@ def _without_gaps(items: Sequence[_Item]) -> Iterator[tuple[_Item, int]]:
         yield item, number
 
 
+def _is_recording(path: str) -> bool:
+    is_audio = posixpath.splitext(path)[1].lower() in AUDIO_SUFFIXES
+    return is_audio and "/." not in path  # not hidden
+
+
+def _largest_numbers(stems: Iterable[str]) -> dict[tuple[str, str], int]:
+    """The largest number to which each series counts, from 0; a date is no such number (`_LARGEST_STEP`)."""
+    numbers: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for stem in stems:
+        item = _item(stem, _WORDED, _WORDED_LARGE, _NUMBERED)
+        if item:
+            numbers[item.series].append(int(item.digits))
+    largest: dict[tuple[str, str], int] = {}
+    for series, of_series in numbers.items():
+        largest[series] = 0
+        for number in sorted(of_series):
+            if number < _LARGE or number <= _LARGEST_STEP * largest[series]:
+                largest[series] = number
+    return largest
+
+
 class _Contents:
     """The numbered recordings of a folder by their paths, its files, and the documents in and above it.
 
@@ -272,11 +326,12 @@ class _Contents:
         self.items: dict[str, _Item] = {}
         self.unnamed: list[str] = []
         self._namesakes: defaultdict[str, list[_Item]] = defaultdict(list)
-        for path in self.files:
-            stem, suffix = posixpath.splitext(path)
-            if suffix.lower() not in AUDIO_SUFFIXES or "/." in path:
-                continue
-            if (item := _item(stem)) is None:
+        recordings = [path for path in self.files if _is_recording(path)]
+        self._largest = _largest_numbers(posixpath.splitext(path)[0] for path in recordings)
+        for path in recordings:
+            stem = posixpath.splitext(path)[0]
+            item = self._item(stem)
+            if item is None:
                 self.unnamed.append(posixpath.relpath(path, root.name))
             elif item.path not in self.items:
                 self.items[item.path] = item
@@ -313,6 +368,16 @@ class _Contents:
         text = _whole(root, place.relative_to(root)).decode("utf-8", "surrogateescape")
         return text if self._names.search(text) else ""
 
+    def _item(self, path: str) -> _Item | None:
+        """The item of a path without an ending, which may have no recording; None without a number."""
+        small = _item(path, _WORDED)
+        if small:
+            return small
+        large = _item(path, _WORDED_LARGE)
+        if large and int(large.digits) <= _LARGEST_STEP * self._largest.get(large.series, 0):
+            return large
+        return _item(path, _NUMBERED)
+
     def numbered(self, digits: int | None) -> dict[str, str]:
         """New names of all items, and of names without a recording that are mentioned, by their paths."""
         series: defaultdict[tuple[str, str], list[_Item]] = defaultdict(list)
@@ -338,7 +403,7 @@ class _Contents:
         stems = (
             posixpath.join(folder, name.partition(".")[0]) for folder, name in map(posixpath.split, self.files)
         )
-        missing = {item for path in stems if (item := _item(path)) and item.series in self.series}
+        missing = {item for path in stems if (item := self._item(path)) and item.series in self.series}
         for document in self.documents:
             named: set[_Item] = set()
             self._followed(document, named.add)
@@ -389,7 +454,7 @@ class _Contents:
                 f"{document!r} names {name!r}, which is in {' and '.join(places)}",
                 "write the folder before the names in it, or move it away",
             )
-        item = namesakes[0] if namesakes else _item(path)
+        item = namesakes[0] if namesakes else self._item(path)
         if item and not namesakes and any(map(str.isspace, item.words)):
             return None  # a sentence that begins with a name, since no recording is called so
         if item is None or item.series in self.series:

@@ -170,3 +170,12 @@ def test_a_reading_is_split_next_and_a_call_is_tagged(
     save(tmp_path / "in/a.wav", tones(2.0, 16000)[:, :channels])
     done = dailytalk("convert", tmp_path / "in", "--to", "flac", "--out", tmp_path / "out")
     assert done.out.splitlines()[-1] == f"next: dailytalk {command} {tmp_path / 'out'} --out DIR"
+
+
+def test_file_whose_float_samples_are_integers_is_named(tmp_path: Path, dailytalk: Command) -> None:
+    save(tmp_path / "in/loud.wav", 32768.0 * tones(2.0, 16000), subtype="FLOAT")
+    save(tmp_path / "in/plain.wav", subtype="FLOAT")
+    done = dailytalk("convert", tmp_path / "in", "--to", "wav", "--out", tmp_path / "out")
+    assert done.code == 0, done.err
+    note = 'note: "loud.wav": its float samples are integers, and were divided by 32,768\n'
+    assert [line for line in done.err.splitlines(keepends=True) if "integers" in line] == [note]

@@ -8,10 +8,12 @@ import pytest
 import soundfile
 from command import Command
 from corpus_trees import put
+from huggingface_hub import constants
 from spoken_corpora import crema_d, rows_of, run, spoken
 
 from dailytalk_contiguous.apps.clips.clip_run import OPTIONS
 from dailytalk_contiguous.apps.clips.corpora import registry
+from dailytalk_contiguous.models import checkpoints
 
 PLAIN = ("--profile", "embedded", "--asr-model", "none")
 
@@ -107,9 +109,15 @@ def test_an_own_corpus_with_texts_in_its_names_needs_no_recogniser(
         '    columns={"speaker": "diary/{who}"})\n'
     )
     source = put(tmp_path / "in", {f"{who}-{line}.wav": spoken(line) for who in ("ann", "bob") for line in (1, 2)})
-    done = dailytalk("corpus", own, source, "--affect-model", "none", "--out", tmp_path / "out")
+    command = ("corpus", own, source, "--affect-model", "none", "--out", tmp_path / "out")
+    done = dailytalk(*command)
     assert (done.code, done.err.count("to be downloaded")) == (0, 0)
-    assert "which share the voiced time: --asr-model medium would" in done.out  # it names no language
+    assert "share the voiced time of their clip" in done.out  # it names no language
+    assert "to time them, pass --asr-model base, which is here\n" in done.out
+    monkeypatch.setattr(checkpoints, "WHEELS", {})
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    done = dailytalk(*command)
+    assert "to time them, pass --asr-model medium, which is downloaded once\n" in done.out
     texts = {row["utterances"][0]["text"] for row in rows_of(tmp_path / "out").values()}
     assert texts == {"Wo ist das?", "Where should we go?"}
 
@@ -165,3 +173,14 @@ def test_without_the_library_noise_reduction_says_what_to_install(
     done = dailytalk("corpus", "crema_d", source, *options)
     assert (done.code, 'pip install "dailytalk-contiguous[denoise]"' in done.err) == (1, True)
     assert not (tmp_path / "out/measured").exists()
+
+
+def test_file_whose_float_samples_are_integers_is_named(tmp_path: Path, dailytalk: Command) -> None:
+    source = crema_d(tmp_path / "in", actors=(1001, 1002), emotions=("ANG", "NEU"))
+    loud = source / "AudioWAV/1001_DFA_ANG_XX.wav"
+    samples, rate = soundfile.read(loud)
+    soundfile.write(loud, 32768.0 * samples, rate, "FLOAT")
+    done = dailytalk("corpus", "crema_d", source, "--out", tmp_path / "out", *PLAIN)
+    assert done.code == 0, done.err
+    note = 'note: "AudioWAV/1001_DFA_ANG_XX.wav": its float samples are integers, and were divided by 32,768\n'
+    assert [line for line in done.err.splitlines(keepends=True) if "integers" in line] == [note]

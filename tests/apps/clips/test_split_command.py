@@ -238,3 +238,13 @@ def test_a_recogniser_without_a_number_of_words_is_refused(dailytalk: Command, t
     done = dailytalk("split", EXAMPLES, "--out", tmp_path / "out", "--model", "base")
     assert (done.code, "--asr-model needs --words: say how many words" in done.err) == (2, True)
     assert not (tmp_path / "out").exists()
+
+
+def test_file_whose_float_samples_are_integers_is_named(dailytalk: Command, tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    soundfile.write(source / "loud.wav", 32768.0 * talk(12.0), 16000, "FLOAT")
+    soundfile.write(source / "plain.wav", talk(12.0), 16000, "FLOAT")
+    done = dailytalk("split", source, "--out", tmp_path / "out")
+    note = 'note: "loud.wav": its float samples are integers, and were divided by 32,768\n'
+    assert [line for line in done.err.splitlines(keepends=True) if "integers" in line] == [note]

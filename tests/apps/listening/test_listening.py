@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from browser import acted, needs_chromium
+from command import Command
 from finished_corpora import clip_row, corpus_folder
 from numpy.typing import NDArray
 from paired_conversations import LATER, RECORDED_HZ, TAGS, work_folder
@@ -269,3 +270,10 @@ def test_a_listener_answers_pairs_and_tags_with_the_keyboard(tmp_path: Path) -> 
         "p002": {"natural": "same"},
         "t001": {"tag": choices["t001"][0]},  # 4 is no choice: Enter did nothing until 1 was pressed
     }
+
+
+def test_options_of_the_report_are_refused_for_a_listening_test(tmp_path: Path, dailytalk: Command) -> None:
+    page = tmp_path / "page.html"
+    for option in (("--conversations", "2"), ("--limit", "clipping=0.1")):
+        done = dailytalk("report", tmp_path, "--listening-test", "2", "--out", page, *option)
+        assert (done.code, "--conversations and --limit are of the report alone" in done.err) == (2, True)

@@ -49,6 +49,29 @@ def test_a_number_of_a_title_and_a_date_are_kept(tmp_path: Path) -> None:
     assert done.unnamed == kept
 
 
+def test_names_with_words_are_numbered_beyond_ten_thousand(tmp_path: Path) -> None:
+    """Where the others of their name count so far; other numbers of six digits are dates."""
+    new = {
+        "ann_004999-one": "ann_000001-one",
+        "ann_009998-so": "ann_000002-so",
+        "ann_010003-we-went": "ann_000003-we-went",
+        "ann_012000": "ann_000004",
+        "ann_012001-and-back": "ann_000005-and-back",
+        "call_000012-so": "call_000001-so",
+        "call_010324-anna": "call_010324-anna",
+    }
+    files = {f"{name}.wav": f"sound of {name}" for name in new}
+    files["whisper.json"] = json.dumps({f"{name}.wav": {"text": f"text of {name}"} for name in new})
+    done = reindex_folder(make(tmp_path / "in", files))
+    assert done.unnamed == ["call_010324-anna.wav"]
+    after = tree(tmp_path / "in")
+    texts = json.loads(after.pop("whisper.json"))
+    assert after == {f"{name}.wav": f"sound of {old}" for old, name in new.items()}
+    assert texts == {f"{name}.wav": {"text": f"text of {old}"} for old, name in new.items()}
+    undo_reindex(tmp_path / "in")
+    assert tree(tmp_path / "in") == files
+
+
 def test_names_with_words_are_numbered_with_the_others_and_keep_their_words(tmp_path: Path) -> None:
     """Also in documents that name them, and undone to the byte."""
     new = {
