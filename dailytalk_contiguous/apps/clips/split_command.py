@@ -14,7 +14,7 @@ import re
 import time
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -207,14 +207,7 @@ def split_recordings(
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
         if before.get("fingerprint") == key:
             return before, [Reject(**reject) for reject in work_folder.rejects_in(out)], 0
-        sources = [str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)]
-        gone = {*sources}.difference(expand_row(row)["audio_file"] for row in rows)
-        if gone or files.sha256_of(manifest) != before["manifest_sha256"]:
-            what = f"are of recordings outside of this input ({min(gone)!r})" if gone else "were changed since"
-            raise DailytalkError(
-                f"the pieces in {as_text(out)!r} {what}",
-                "choose another --out, or empty this folder to have them made again",
-            )
+        _refuse_lost_work(out, before, rows)
     owned = None if dry_run else OwnedFolder(out, "split", (MANIFEST,))
     for folder in ("", USABLE, NON_USABLE):
         files.remove_unfinished(out / folder)
@@ -246,6 +239,26 @@ def split_recordings(
         record = outputs.facts_of_run(about, [cut, words.transcribe] if words else [cut]) | record
         files.write_text(out / work_folder.RUN, files.json_document(record))
     return record, rejects, n_written
+
+
+def _refuse_lost_work(out: Path, before: Mapping[str, Any], rows: Sequence[Row]) -> None:
+    """Raise DailytalkError if another split would replace work of people, or pieces of recordings that are gone.
+
+    `before`: run.json of the split that is there.
+    """
+    manifest = out / MANIFEST
+    sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
+    gone = sources.difference(expand_row(row)["audio_file"] for row in rows)
+    if gone:
+        what = f"are of recordings outside of this input ({min(gone)!r})"
+    elif files.sha256_of(manifest) != before["manifest_sha256"]:
+        what = "were changed since"
+    else:
+        return
+    raise DailytalkError(
+        f"the pieces in {as_text(out)!r} {what}",
+        "choose another --out, or empty this folder to have them made again",
+    )
 
 
 def _line(row: Row, piece: Row, name: str) -> dict[str, Any]:
@@ -281,13 +294,16 @@ def _names_before(out: Path, base: str, pieces: Sequence[Row], digests: Sequence
 
     Part of the names are not enough: short pieces are recognised together, and the words may depend on it.
     """
-    written = {path.name: path for path in (out / USABLE).glob(f"{base}_*.wav")}
-    numbered = {name[: len(piece_name(base, 1)) - len(".wav")]: name for name in written}
+    n_fixed = len(piece_name(base, 1)) - len(".wav")  # up to the words
+    by_number = {path.name[:n_fixed]: path.name for path in (out / USABLE).glob(f"{base}_*.wav")}
     names: list[str] = []
     for number, (piece, digest) in enumerate(zip(pieces, digests, strict=True), 1):
         plain = piece_name(base, number)
-        name = plain if piece["reason"] else numbered.get(plain.removesuffix(".wav"), "")
-        if not piece["reason"] and made_from(out, f"{USABLE}/{name}") != digest:
+        if piece["reason"]:
+            names.append(plain)
+            continue
+        name = by_number.get(plain.removesuffix(".wav"), "")
+        if made_from(out, f"{USABLE}/{name}") != digest:
             return []
         names.append(name)
     return names
