@@ -7,19 +7,20 @@ A file may import modules that lie beside it, as it may where Python runs it. Th
 They are found for their neighbours alone, and an edit of one of them is an edit of the file that imports it.
 """
 
-import ast
 import builtins
+import dis
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from pathlib import Path
-from types import ModuleType, UnionType
+from types import CodeType, ModuleType, UnionType
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -151,19 +152,25 @@ def _neighbour(folder: Path, name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+@lru_cache(maxsize=256)
+def _imported_names(content: bytes) -> tuple[str, ...]:
+    """The modules that the import statements of a file name, in alphabetical order."""
+    try:
+        unread = [compile(content, "", "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError):  # whoever imports it is told
+        return ()
+    names = set[str]()
+    while unread:
+        code = unread.pop()
+        # Not by `ast`, which Python 3.11 can't use in several threads at a time (SystemError).
+        names.update(step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME")
+        unread += [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+    return tuple(sorted(names))
+
+
 def _neighbours(path: Path, content: bytes) -> list[Path]:
     """The files beside a file that its import statements name, in order of their names."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # whoever imports it is told
-        return []
-    names = set[str]()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module)
-    neighbours = (_neighbour(path.parent, name) for name in sorted(names))
+    neighbours = (_neighbour(path.parent, name) for name in _imported_names(content))
     return [neighbour for neighbour in neighbours if neighbour is not None]
 
 
