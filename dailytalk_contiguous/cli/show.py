@@ -159,17 +159,21 @@ def say_left_out(passed_over: LeftOut) -> None:
             say(f"{what}: {first_names(names)}")
 
 
-def say_scaled(recordings: Iterable[tuple[str, dict[str, Any]]]) -> None:
-    """Print a line for each recording whose samples were scaled as they were read (`core.audio.scale_note`).
+def scaled_in(recordings: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, str]]:
+    """Yield the names of the recordings whose samples are scaled as they are read, and `core.audio.scale_note`.
 
     `recordings`: the name of each, and its `{"bytes", "path"}` struct.
     """
-    scaled: list[tuple[str, str]] = []
     for name, audio in recordings:
         with suppress(BadInput, OSError):  # it is among the rejects
             note = scale_note(audio)
             if note:
-                scaled.append((name, note))
+                yield name, note
+
+
+def say_scaled(notes: Iterable[tuple[str, str]]) -> None:
+    """Print a line for each recording whose samples were scaled: its name, and what was done."""
+    scaled = [*notes]
     for name, note in scaled[:SHOWN]:
         say(f"note: {json.dumps(name, ensure_ascii=False)}: {note}")
     if len(scaled) > SHOWN:

@@ -136,6 +136,7 @@ class CorpusSpec(Spec):
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         self.rejects = [*read.problems]
         self.failures = list[Reject]()  # of models, on clips that went on without them
+        self.scaled = list[tuple[str, str]]()  # files whose samples were scaled, and `core.audio.scale_note`
         self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None
 
@@ -153,8 +154,10 @@ class CorpusSpec(Spec):
         described = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
         kept, filtered = filter_clips(described, self.wanted)
         self.rejects += [*step.rejects, *filtered]
-        failed = (row["model_failures"] or () for row in step.rows(["model_failures"]))
-        self.failures = [Reject(**failure) for failures in failed for failure in failures]
+        noted = [*step.rows(["model_failures", "scale_note"])]
+        self.failures = [Reject(**failure) for row in noted for failure in row["model_failures"] or ()]
+        files = {row["id"]: row["audio_file"] for row in self.read.rows}
+        self.scaled = [(files[row["conversation_id"]], row["scale_note"]) for row in noted if row["scale_note"]]
         self._clips = plan_clips(kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
         self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)

@@ -254,7 +254,8 @@ def convert(
     converted = [
         recording for recording, result in zip(recordings, results, strict=True) if isinstance(result, float)
     ]
-    show.say_scaled((recording.audio_file, _audio_of(recording.path)) for recording in converted)
+    files_of = ((recording.audio_file, _audio_of(recording.path)) for recording in converted)
+    show.say_scaled(show.scaled_in(files_of))
     lengths = [result for result in results if isinstance(result, float)]
     made, done_before = len(lengths), results.count(None)
     before = f", {done_before:,} done before" if done_before else ""

@@ -126,7 +126,7 @@ def corpus(
         return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
-    show.say_scaled((row["audio_file"], row["audio"]) for row in read.rows)
+    show.say_scaled(spec.scaled)
     work.settle(OF_CORPUS if done.record else ())
     return corpus_outcome(spec, done)
 

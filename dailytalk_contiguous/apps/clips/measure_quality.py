@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from datasets import Features, List
 
+from dailytalk_contiguous.core.audio import scale_note
 from dailytalk_contiguous.core.quality import NAMES, measure_quality
 from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Row
 from dailytalk_contiguous.models import speech_activity
@@ -21,10 +22,11 @@ class MeasureQuality(Stage):
     """Adds the measures of `core.quality.measure_quality` (null if not defined), and their basis.
 
     `channel_taken` is the channel of the file (see `core.audio`); `heard` the spans, in seconds of the file, in
-    which there is sound, which `Condition` uses instead of measuring again. Raises BadInput for a clip that can't
-    be read or whose two channels differ.
+    which there is sound, which `Condition` uses instead of measuring again; `scale_note` what `core.audio` says of
+    a file whose samples it scales. Raises BadInput for a clip that can't be read or whose two channels differ.
     """
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("audio",)
     refuses: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -32,6 +34,7 @@ class MeasureQuality(Stage):
             **dict.fromkeys(NAMES, MEASURE),
             "channel_taken": STRING,
             "heard": List({"start": SECONDS, "end": SECONDS}),
+            "scale_note": STRING,
         }
     )
 
@@ -45,4 +48,5 @@ class MeasureQuality(Stage):
             **measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds),
             "channel_taken": clip.taken,
             "heard": [{"start": start, "end": end} for start, end in heard.sounds],
+            "scale_note": scale_note(row["audio"]) or None,
         }

@@ -403,7 +403,7 @@ def split(
         made, rejects, n_written = split_recordings(recordings, out, cut, first_words, dry_run)
     wall_seconds = time.perf_counter() - started
     rows = map(expand_row, recordings.rows)
-    show.say_scaled((row["audio_file"], row["audio"]) for row in rows)
+    show.say_scaled(show.scaled_in((row["audio_file"], row["audio"]) for row in rows))
     counts, seconds = made["counts"], made["seconds"]
     record = {
         "dry_run": dry_run,
