@@ -90,6 +90,12 @@ RECOGNISER = "recogniser"
 #: The source of words whose given times were fitted to the speech that was found (see `core.cues`).
 GIVEN_FITTED = "given-fitted"
 
+#: The sources of words of a given, and of a synthesised, text by Whisper, which knows the text.
+RECOGNISED_TEXT, RECOGNISED_SYNTHESIS = "recognised-text", "recognised-synthesis"
+
+#: The source of words that share the time of their utterance.
+PROPORTIONAL = "proportional"
+
 _STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.

@@ -10,7 +10,7 @@ of positive length, inside the audio, without overlap.
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -267,6 +267,33 @@ def by_edit_distance(
         Word(word, *span, known[n].probability if n in known else 0.0)
         for n, (word, span) in enumerate(zip(text_words, fit_spans(times, 0.0, duration), strict=True))
     ]
+
+
+def with_times(
+    text_words: Sequence[str], placed: Sequence[Word | None], others: Sequence[Word], duration: float
+) -> list[Word]:
+    """The words of a text by the times of `placed`; those that have none there have that of `others`.
+
+    A word of `others` keeps to the room between the placed words around it. Where it does not touch that, the
+    words of the room share it by `sound_length`. `others` may be empty where no word needs it; a word has the
+    probability that it has there. `duration` is in seconds.
+    """
+    times: list[TimeSpan] = []
+    for is_placed, group in groupby(range(len(placed)), key=lambda index: placed[index] is not None):
+        indices = [*group]
+        if is_placed:
+            times += [(word.start, word.end) for index in indices if (word := placed[index])]
+            continue
+        following = placed[indices[-1] + 1] if indices[-1] + 1 < len(placed) else None
+        room = times[-1][1] if times else 0.0, following.start if following else duration
+        inside = [_inside([(others[index].start, others[index].end)], *room) for index in indices]
+        if all(inside):
+            times += [spans[0] for spans in inside]
+        else:
+            times += _lay([text_words[index] for index in indices], [(room[0], max(room))])
+    probabilities = [word.probability for word in others] or [None] * len(text_words)
+    words = zip(text_words, fit_spans(times, 0.0, duration), probabilities, strict=True)
+    return [Word(text, start, end, probability) for text, (start, end), probability in words]
 
 
 def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:

@@ -23,8 +23,8 @@ from dailytalk_contiguous.models.failures import ModelFailed
 
 #: Where words are in the sound of an utterance: float32 samples at 16 kHz, shape (n,), in [-1, 1]; its words, each
 #: with a letter or a digit; and the ISO 639-1 code of its language. Returns each word, in order, in seconds of the
-#: sound; None if it can't say.
-Align: TypeAlias = Callable[[Samples, Sequence[str], str], list[Word] | None]
+#: sound, or None in place of a word that the sound does not have; None if it can't say anything.
+Align: TypeAlias = Callable[[Samples, Sequence[str], str], Sequence[Word | None] | None]
 
 #: The names of the aligners of this package: those of the files in `models/aligners`.
 ALIGNERS = tuple(sorted(path.stem for path in Path(bundled.__path__[0]).glob("[a-z]*.py")))
@@ -117,22 +117,27 @@ def _loaded(aligner: Aligner, device: str) -> Align:
 
 def align(
     aligner: Aligner, samples: Samples, words: Sequence[str], language: str, device: str = "auto"
-) -> list[Word] | None:
+) -> list[Word | None] | None:
     """The words in seconds of 16 kHz `samples`, in order and of positive length; None where they can't be placed.
 
-    None, too, if one of them has no letter or digit: nobody says it.
-    Raises ModelFailed for an aligner that returns something else, and whatever error the aligner raises.
+    None stands in place of a word that the sound does not have. None of them can be placed if one has no letter or
+    digit: nobody says it. Raises ModelFailed for an aligner that returns something else, and whatever error the
+    aligner raises.
     """
     if not words or not all(any(map(str.isalnum, word)) for word in words):
         return None
-    placed = _loaded(aligner, resolve_device(device))(samples, words, language)
-    if placed is None:
+    result = _loaded(aligner, resolve_device(device))(samples, words, language)
+    if result is None:
         return None
-    if [word.text for word in placed] != [*words]:
-        raise ModelFailed("it returned other words: each word must come once, in order")
+    is_each_word = len(result) == len(words) and all(
+        word is None or word.text == text for word, text in zip(result, words, strict=True)
+    )
+    if not is_each_word:
+        raise ModelFailed("it returned other words: each word, or None in its place, must come once, in order")
+    placed = [word for word in result if word is not None]
     length = len(samples) / ANALYSIS_RATE
     if not all(0 <= word.start < word.end <= length + 0.02 for word in placed):
         raise ModelFailed(f"it returned words outside the {length:.2f} s of the sound, or of no length")
     if not all(first.end <= second.start + 1e-6 for first, second in pairwise(placed)):
         raise ModelFailed("it returned words that overlap, or are out of order")
-    return placed
+    return [*result]

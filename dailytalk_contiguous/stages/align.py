@@ -2,8 +2,8 @@
 
 The words are those of the text, never a recogniser's guess at them. Times that a synthesiser or a transcript gives
 are believed; all other words are placed in their sound by an aligner (`models.alignment`). Where there is none for
-the language, or its result can't be right, a kept word has the recogniser's time, and a synthesised one that of
-Whisper, which is given the text, or its share of the voiced time.
+the language, or a word's time can't be right, a kept word has the recogniser's time; a synthesised word, or one of
+a transcript without times, has that of Whisper, which is given the text, or its share of the time.
 """
 
 import hashlib
@@ -22,7 +22,14 @@ from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILU
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
 from dailytalk_contiguous.core.spans import UNDER_PEAK_DB, frame_levels, voiced_spans
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.utterance import (
+    GIVEN,
+    GIVEN_FITTED,
+    PROPORTIONAL,
+    RECOGNISED_SYNTHESIS,
+    RECOGNISED_TEXT,
+    RECOGNISER,
+)
 from dailytalk_contiguous.core.word_times import (
     Word,
     by_edit_distance,
@@ -30,6 +37,7 @@ from dailytalk_contiguous.core.word_times import (
     fit,
     normalise,
     split_words,
+    with_times,
     within_sound,
 )
 from dailytalk_contiguous.models.alignment import (
@@ -54,9 +62,9 @@ from dailytalk_contiguous.stages.transcribe import UNDETERMINED, WhisperStage
 LEAST_SURE = 0.24
 
 
-#: Seconds from where the recogniser has heard a word, and the share of an utterance's words beyond it from which
-#: the aligner has lost its place. One word says nothing: of slow speech Whisper base is up to 0.7 s off.
-FARTHEST, MOST_FAR = 0.5, 0.2
+#: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
+#: base is up to 0.7 s off. Share of a line's words beyond which the whole of it is lost.
+FARTHEST, MOST_LOST = 0.5, 0.5
 
 
 class AligningStage(WhisperStage):
@@ -93,19 +101,23 @@ class AligningStage(WhisperStage):
 
     def place(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]
-    ) -> tuple[list[Word], str] | None:
-        """Words in seconds of 16 kHz samples, and their `source`; None if no aligner can place them.
+    ) -> tuple[list[Word | None], str] | None:
+        """Words in seconds of 16 kHz samples, and their `source`; None if no aligner can place most of them.
 
-        `heard` are words of a recogniser, by which an aligner that is lost is noticed. Raises ModelFailed for an
-        aligner that raises an error about this utterance.
+        None stands in place of a word that is not in the sound, is silent where the aligner puts it, or is
+        `FARTHEST` from where a recogniser has `heard` it. Raises ModelFailed for an aligner that raises an error
+        about this utterance.
         """
         aligner = aligner_of(self.aligner, language, self.device)
         if aligner is None:
             return None
         sound = hashlib.sha256(samples.tobytes()).digest()  # the same clip may come again in another batch
         with failing_softly(f"the aligner {aligner.name}", sound):
-            placed = align(aligner, samples, words, language, self.device)
-        if placed is None or not is_plausible(placed, samples, heard):
+            aligned = align(aligner, samples, words, language, self.device)
+        if aligned is None:
+            return None
+        placed = without_lost(aligned, samples, words, heard)
+        if placed.count(None) > MOST_LOST * len(words):
             return None
         return placed, aligner.source
 
@@ -119,7 +131,7 @@ class Align(AligningStage):
     recogniser raises an error gets its times in another way, and `model_failures` says why.
     """
 
-    VERSION: ClassVar[int] = 6
+    VERSION: ClassVar[int] = 7
     role: ClassVar[str] = "text_recogniser"
     revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
     aligner: str = setting(AUTO, ALIGNER)
@@ -186,6 +198,7 @@ class Align(AligningStage):
             elif index not in spoken and _is_believed(row, index, texts[index]):
                 placed[index] = _kept(row, index, texts[index])
         sounds = self._sounds(row, [index for index in said if index not in placed], spoken)
+        by_aligner: dict[int, tuple[list[Word | None], str]] = {}
         for index, samples in sounds.items():
             # Fitted times are guesses, by which no aligner is lost.
             is_heard = index not in spoken and not any(word.get("fitted") for word in row["words"][index])
@@ -197,18 +210,49 @@ class Align(AligningStage):
                 failures.append(Reject(row["utterance_id"][index], self.name, str(error), remedy))
                 continue
             if aligned is not None:
-                words, source = aligned
-                placed[index] = words, [source] * len(words)
-        untimed = {index: sounds[index] for index in spoken if index not in placed}
+                by_aligner[index] = aligned
+        lost = [index for index in sounds if index not in by_aligner or None in by_aligner[index][0]]
+        placed |= self._otherwise(row, lost, sounds, spoken, texts, failures)
+        for index in said:
+            if index not in placed and index not in by_aligner:
+                placed[index] = _kept(row, index, texts[index])
+        for index, (words, source) in by_aligner.items():
+            other, sources = placed.get(index, ([], []))
+            seconds = len(sounds[index]) / ANALYSIS_RATE
+            sources = [sources[number] if word is None else source for number, word in enumerate(words)]
+            placed[index] = with_times(texts[index], words, other, seconds), sources
+        return placed
+
+    def _otherwise(
+        self,
+        row: Row,
+        lost: Sequence[int],
+        sounds: dict[int, Samples],
+        spoken: set[int],
+        texts: dict[int, list[str]],
+        failures: list[Reject],
+    ) -> dict[int, tuple[list[Word], list[str]]]:
+        """The words of utterances of which an aligner has not placed all, by what else is known of them."""
+        untimed = {
+            index: sounds[index]
+            for index in lost
+            if index in spoken or any(word.get("fitted") for word in row["words"][index])
+        }
         recognised = self._aligned(row, untimed, texts, failures) if self.recogniser and untimed else {}
-        for index, samples in untimed.items():
-            spans, length = voiced_spans(samples, ANALYSIS_RATE), len(samples) / ANALYSIS_RATE
+        placed: dict[int, tuple[list[Word], list[str]]] = {}
+        for index in lost:
+            spans = voiced_spans(sounds[index], ANALYSIS_RATE)
+            length = len(sounds[index]) / ANALYSIS_RATE
             if index in recognised:
-                words, source = within_sound(recognised[index], spans), "recognised-synthesis"
+                words = within_sound(recognised[index], spans)
+                source = RECOGNISED_SYNTHESIS if index in spoken else RECOGNISED_TEXT
+                placed[index] = words, [source] * len(words)
+            elif index in spoken:
+                words = by_proportion(texts[index], spans, length)
+                placed[index] = words, [PROPORTIONAL] * len(words)
             else:
-                words, source = by_proportion(texts[index], spans, length), "proportional"
-            placed[index] = words, [source] * len(texts[index])
-        return {index: _kept(row, index, texts[index]) for index in said if index not in placed} | placed
+                placed[index] = _kept(row, index, texts[index])
+        return placed
 
     def _sounds(self, row: Row, untimed: Sequence[int], spoken: set[int]) -> dict[int, Samples]:
         """Samples at 16 kHz of synthesised utterances, and of kept ones whose language has an aligner."""
@@ -259,21 +303,27 @@ class Align(AligningStage):
         }
 
 
-def is_plausible(words: Sequence[Word], samples: Samples, heard: Sequence[Word]) -> bool:
-    """Whether an aligner's words can be right.
+def without_lost(
+    placed: Sequence[Word | None], samples: Samples, text: Sequence[str], heard: Sequence[Word]
+) -> list[Word | None]:
+    """An aligner's words, with None for those whose times can't be right.
 
-    They can't where one of them is silent, or many are `FARTHEST` from where the recogniser has `heard` them.
+    They can't where a word is silent, or begins `FARTHEST` from where the recogniser has `heard` it.
     """
     levels = frame_levels(samples, LEVEL_FRAME)
-    loudest = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
-    for word in words:
-        first, last = int(word.start * ANALYSIS_RATE / LEVEL_FRAME), int(word.end * ANALYSIS_RATE / LEVEL_FRAME)
-        if any(map(str.isalnum, word.text)) and levels[first : last + 1].max(initial=0.0) < loudest:
-            return False
-    if [normalise(word.text) for word in heard] != [normalise(word.text) for word in words]:
-        return True
-    n_far = sum(abs(word.start - was.start) > FARTHEST for word, was in zip(words, heard, strict=True))
-    return n_far <= MOST_FAR * len(words)
+    audible = levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)
+    is_text_heard = [normalise(word.text) for word in heard] == [normalise(word) for word in text]
+    kept: list[Word | None] = []
+    for index, word in enumerate(placed):
+        if word is None:
+            kept.append(None)
+            continue
+        first = int(word.start * ANALYSIS_RATE / LEVEL_FRAME)
+        last = int(word.end * ANALYSIS_RATE / LEVEL_FRAME)
+        is_audible = levels[first : last + 1].max(initial=0.0) >= audible
+        is_near = not is_text_heard or abs(word.start - heard[index].start) <= FARTHEST
+        kept.append(word if is_audible and is_near else None)
+    return kept
 
 
 def _verbatim(row: Row, index: int) -> str:
@@ -303,7 +353,7 @@ def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[s
     mapped = by_edit_distance(text, heard, length)
     if mapped is not None:
         return mapped, [GIVEN_FITTED if GIVEN_FITTED in sources else source] * len(text)
-    return by_proportion(text, [(0.0, length)], length), ["proportional"] * len(text)
+    return by_proportion(text, [(0.0, length)], length), [PROPORTIONAL] * len(text)
 
 
 def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:

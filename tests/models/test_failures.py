@@ -152,19 +152,24 @@ def test_aligner_that_fails_on_one_utterance_costs_its_times_alone(
     assert "aligner frail" in reject["reason"]
     assert reason in reject["reason"]
     shifted = lines_by_id(work, "transcript_shifted.jsonl")
-    assert {word["source"] for key, line in shifted.items() for word in line["words"] if key not in victims} == {
-        "aligned-frail"
-    }
+    others = [line for key, line in shifted.items() if key not in victims]
+    # Words that it puts where nobody speaks have the recogniser's times.
+    assert all("aligned-frail" in {word["source"] for word in line["words"]} for line in others)
     assert {word["source"] for key in victims for word in shifted[key]["words"]} == {"recogniser"}
 
 
-def test_pocketsphinx_does_not_place_words_where_its_search_for_any_phones_is_lost() -> None:
-    """The score is 0 in this call, which a telephone exchange has coded, and which ends within a word."""
+def test_pocketsphinx_places_words_of_a_call_that_ends_within_a_word() -> None:
+    """A telephone exchange has coded it."""
     file = io.BytesIO()
     call = soxr.resample(example("bicycle_repair")[: round(22.2543 * 16000)], 16000, 8000)
     soundfile.write(file, call, 8000, format="WAV", subtype="IMA_ADPCM")
     pcm = read_pcm({"bytes": file.getvalue(), "path": None})
-    assert PocketSphinx()(pcm_to_float(excerpt(pcm[:, 1].copy(), 21.57, 30.0)), ["Oh", "no,", "no."], "en") is None
+    speech = pcm_to_float(excerpt(pcm[:, 1].copy(), 21.57, 30.0))
+    placed = PocketSphinx()(speech, ["Oh", "no,", "no."], "en")
+    assert placed is not None
+    words = [word for word in placed if word]
+    assert len(words) == 3
+    assert 0 <= words[0].start < words[-1].end <= len(speech) / 16000
 
 
 TONES = """

@@ -261,7 +261,7 @@ QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
 _WORK = {
     **{name: SOURCE[name] for name in ("audio", "duration")},
     **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
-    **{name: TimeWords.adds[name] for name in ("words", "word_source")},
+    **{name: TimeWords.adds[name] for name in ("words", "word_sources")},
 }
 
 #: Labels that are known before a clip is conditioned.

@@ -93,7 +93,7 @@ _CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "lan
 
 #: Columns of the measured shards that planning needs.
 _MEASURED = (
-    *("heard", "words", "text_raw", "text_source", "word_source"),
+    *("heard", "words", "text_raw", "text_source", "word_sources"),
     *(*NAMES, *PROSODY, *AFFECT, *EMOTION_GUESS, "voice"),
 )
 

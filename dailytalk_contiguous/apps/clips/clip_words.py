@@ -19,7 +19,7 @@ from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MODEL_FAILURES, SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import voiced_spans
-from dailytalk_contiguous.core.utterance import GIVEN, RECOGNISER, WORD
+from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER, WORD
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip
@@ -27,10 +27,6 @@ from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.align import AligningStage
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
-
-#: Sources of the times of a clip's words. A word of a recognised clip whose probability is 0 was not recognised as
-#: written, and shares the room between its neighbours.
-PROPORTIONAL = "proportional"
 
 
 @dataclass(frozen=True)
@@ -64,13 +60,14 @@ class CutSpeech(Stage):
 class TimeWords(AligningStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
-    `word_source` is `aligned-NAME`, `recogniser` or `proportional`; `text_source` is `given`, or `recogniser` if
-    the corpus has no text. All are null for a clip without a text in which no word was recognised. On a clip on
-    which the aligner raises an error the times stay as they were before it, and `model_failures` says why.
-    Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
+    `word_sources` says of each word how its times are known: `aligned-NAME`, `recogniser`, or `proportional` for a
+    word that shares the room between its neighbours; `text_source` is `given`, or `recogniser` if the corpus has no
+    text. All are null for a clip without a text in which no word was recognised. A word that the aligner can't
+    place, and all words of a clip on which it raises an error, keep the times that they had before it;
+    `model_failures` says why. Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
     """
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     if_model_fails: ClassVar[str] = "leave it out, or choose another --aligner or --asr-model, or none"
 
     recogniser: str = setting("", ASR_MODEL)
@@ -85,7 +82,7 @@ class TimeWords(AligningStage):
             "words": List(WORD),
             "text_raw": STRING,
             "text_source": STRING,
-            "word_source": STRING,
+            "word_sources": List(STRING),
             **MODEL_FAILURES,
         }
     )
@@ -94,35 +91,37 @@ class TimeWords(AligningStage):
         heard = self._hear(batch)
         rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
-            words: list[word_times.Word] = []
-            row: Row
             text, start = batch["text"][index], batch["speech_start"][index]
+            row: Row = dict.fromkeys(self.adds)
             if text:
-                words, source = _timed(word_times.split_words(text), heard.get(index, []), speech)
-                row = {"text_raw": text, "text_source": GIVEN, "word_source": source}
+                words, sources = _timed(word_times.split_words(text), heard.get(index, []), speech)
+                row |= {"text_raw": text, "text_source": GIVEN}
             elif heard.get(index):
-                words, text = heard[index], word_times.join_words(word.text for word in heard[index])
-                row = {"text_raw": text, "text_source": RECOGNISER, "word_source": RECOGNISER}
+                words = heard[index]
+                sources = [RECOGNISER] * len(words)
+                row["text_raw"] = word_times.join_words(word.text for word in words)
+                row["text_source"] = RECOGNISER
             else:
-                row = dict.fromkeys(self.adds)
-            if row["text_source"]:
-                known = words if row["word_source"] == RECOGNISER else []
-                spelled = [word.text.strip() for word in words]
-                try:
-                    placed = self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known)
-                except ModelFailed as error:
-                    placed = None
-                    name = batch["conversation_id"][index] if "conversation_id" in batch else ""
-                    remedy = "its words have other times (see their source); --aligner chooses another"
-                    row["model_failures"] = [Reject(name, self.name, str(error), remedy).as_dict()]
-                if placed is not None:
-                    times, row["word_source"] = placed
-                    words = [
-                        word._replace(start=time.start, end=time.end)
-                        for word, time in zip(words, times, strict=True)
-                    ]
-            rows.append(row | {"words": [word.row(start) for word in words] if row["text_source"] else None})
-        return {name: [row.get(name) for row in rows] for name in self.adds}
+                rows.append(row)
+                continue
+            spelled = [word.text.strip() for word in words]
+            known = words if PROPORTIONAL not in sources else []
+            try:
+                placed = self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known)
+            except ModelFailed as error:
+                placed = None
+                name = batch["conversation_id"][index] if "conversation_id" in batch else ""
+                remedy = "its words have other times (see their source); --aligner chooses another"
+                row["model_failures"] = [Reject(name, self.name, str(error), remedy).as_dict()]
+            if placed is not None:
+                times, aligned = placed
+                seconds = len(speech) / 2 / ANALYSIS_RATE
+                sources = [aligned if time else source for time, source in zip(times, sources, strict=True)]
+                words = word_times.with_times([word.text for word in words], times, words, seconds)
+            row["words"] = [word.row(start) for word in words]
+            row["word_sources"] = sources
+            rows.append(row)
+        return {name: [row[name] for row in rows] for name in self.adds}
 
     def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
         """Recognised words of the clips, in seconds of their `speech`."""
@@ -145,11 +144,12 @@ class TimeWords(AligningStage):
 
 def _timed(
     text_words: list[str], heard: list[word_times.Word], speech: bytes
-) -> tuple[list[word_times.Word], str]:
+) -> tuple[list[word_times.Word], list[str]]:
+    """The words of a given text by those that were recognised, or by proportion, and the source of each."""
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
     spans = voiced_spans(samples, ANALYSIS_RATE)
     matched = word_times.by_edit_distance(text_words, heard, length, spans) if heard else None
-    if matched is not None:
-        return matched, RECOGNISER
-    return word_times.by_proportion(text_words, spans, length), PROPORTIONAL
+    words = matched or word_times.by_proportion(text_words, spans, length)
+    # A word that was not recognised as it is written has the probability 0.
+    return words, [RECOGNISER if word.probability else PROPORTIONAL for word in words]

@@ -5,11 +5,10 @@ from typing import ClassVar
 
 from datasets import Features
 
-from dailytalk_contiguous.apps.clips.clip_words import PROPORTIONAL
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import read_header
 from dailytalk_contiguous.core.clip import SAID, clip_row
-from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS, RECOGNISER
+from dailytalk_contiguous.core.utterance import PROSODIC_TOKENS
 from dailytalk_contiguous.stages.base import Stage
 
 
@@ -18,7 +17,7 @@ class FinishClip(Stage):
     """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "duration", "words", "word_source", "labels", "split"),
+        *("conversation_id", "audio", "duration", "words", "word_sources", "labels", "split"),
         *SAID,
         *schema.CONDITIONING,
     )
@@ -31,14 +30,10 @@ class FinishClip(Stage):
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
         labels = row["labels"] | {"conditioning": conditioning}
 
-        def source_of(word: schema.Row) -> str:
-            recognised = row["word_source"] == RECOGNISER and labels["text_source"] != RECOGNISER
-            return PROPORTIONAL if recognised and word["probability"] == 0 else str(row["word_source"])
-
         words = [
             {name: word[name] for name in ("word", "start", "end")}
-            | {"speaker": "left", "source": source_of(word), "probability": None}
-            for word in row["words"] or ()
+            | {"speaker": "left", "source": source, "probability": None}
+            for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True)
         ]
         clip = row | {"labels": labels, "sample_rate": read_header(row["audio"]).sample_rate}
         return clip_row(clip, words) | {"audio": row["audio"]}

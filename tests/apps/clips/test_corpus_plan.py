@@ -24,7 +24,7 @@ def clip(name: str, speaker: str | None = "s", **columns: Any) -> dict[str, Any]
     """A measured clip."""
     row: dict[str, Any] = dict.fromkeys((*CLIP, *NAMES))
     row |= {"id": name, "speaker": speaker, "emotion": "happy", "language": "en", "duration": 2.5, "audio": {}}
-    row |= {"input_digest": name, "text_raw": "Hello.", "text_source": "given", "word_source": "proportional"}
+    row |= {"input_digest": name, "text_raw": "Hello.", "text_source": "given", "word_sources": ["proportional"]}
     row |= {"rms": 0.1, "zcr": 0.1, "f0_mean": 150.0, "f0_std": 20.0, "speech_rate": 3.0, "voiced_fraction": 0.8}
     row |= dict.fromkeys(("valence", "arousal", "dominance"))
     row |= {"voice": USUAL}

@@ -12,7 +12,7 @@ def finished(**columns: Any) -> dict[str, Any]:
     """A finished clip of which nothing is known except `columns`."""
     labels = {name: columns.pop(name, None) for name in LABELS}
     row: dict[str, Any] = dict.fromkeys((*SAID, *CONDITIONING)) | {"conversation_id": "corpus/a", "duration": 4.0}
-    row |= {"audio": clips(line())["audio"][0], "words": [], "word_source": "", "labels": labels, "split": None}
+    row |= {"audio": clips(line())["audio"][0], "words": [], "word_sources": [], "labels": labels, "split": None}
     added = FinishClip()({name: [value] for name, value in (row | columns).items()})
     return {name: values[0] for name, values in added.items()}
 
