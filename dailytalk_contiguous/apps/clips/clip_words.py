@@ -61,10 +61,12 @@ class TimeWords(AligningStage):
     """Adds `words` with times in seconds of the file, and `text_raw`, the text that they are of.
 
     `word_sources` says of each word how its times are known: `aligned-NAME`, `recogniser`, or `proportional` for a
-    word that shares the room between its neighbours; `text_source` is `given`, or `recogniser` if the corpus has no
-    text. All are null for a clip without a text in which no word was recognised. A word that the aligner can't
-    place, and all words of a clip on which it raises an error, keep the times that they had before it;
-    `model_failures` says why. Without a `recogniser` nothing is recognised. Clips of one speaker that are in one batch share a window.
+    word that shares the room between its neighbours; `text_source` is `given`, or `recogniser` if the corpus has
+    no text. All are null for a clip without a text in which no word was recognised.
+
+    A word that the aligner can't place, and all words of a clip on which it raises an error, keep the times that
+    they had before it; `model_failures` says why. Without a `recogniser` nothing is recognised. Clips of one speaker
+    that are in one batch share a window.
     """
 
     VERSION: ClassVar[int] = 5
