@@ -1,7 +1,10 @@
 """Draw mutants of the package with cosmic-ray, and say which ones the tests kill.
 
     python benchmarks/mutants.py --cover             # runs the suite once, and keeps which test runs which line
-    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2]
+    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2] [--only core/cues.py core/word_times.py]
+
+`--cover TEST ...` runs some tests instead of the suite. `--only FILE ...` draws from those files alone, by their
+paths in the package; each then has a share of the mutants by its size.
 
 A mutant is tried in a copy of the checkout with the tests that run its line, the fastest first. What changes only
 the wording of a message or a log line is left out, with the reason. This file is also the plugin of pytest that
@@ -236,6 +239,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", metavar="FILE", help="draw from these files of the package alone")
     options = parser.parse_args()
     if options.cover is not None:
         cover(options.cover)
@@ -243,6 +247,11 @@ def main() -> int:
     seconds, data = json.loads(TIMES.read_text()), coverage.CoverageData(str(DATA))
     data.read()
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    if options.only:
+        files = [ROOT / PACKAGE / name for name in options.only]
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            parser.error(f"no such file: {', '.join(missing)}")
     reasons = {mutant: why_left_out(mutant) for mutant in draw(files, options.count, options.seed)}
     tried = {mutant: covering(data, mutant, seconds) for mutant, reason in reasons.items() if not reason}
     survivors: list[str] = []
