@@ -212,14 +212,21 @@ def cover(tests: Sequence[str]) -> None:
 # The plugin: each test has a context of its own, and those that were chosen are run, in their order.
 
 
+def ungrouped(test: str) -> str:
+    """The id that pytest gives a test: xdist adds "@" and its group with `--dist loadgroup`."""
+    name, _, group = test.rpartition("@")
+    return name if name and "]" not in group else test
+
+
 def pytest_runtest_logstart(nodeid: str) -> None:
-    os.environ[TEST] = nodeid
+    test = ungrouped(nodeid)
+    os.environ[TEST] = test
     if current := coverage.Coverage.current():
-        current.switch_context(nodeid)
+        current.switch_context(test)
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    SECONDS[report.nodeid] += report.duration
+    SECONDS[ungrouped(report.nodeid)] += report.duration
 
 
 def pytest_sessionfinish(session: Any) -> None:
