@@ -73,6 +73,51 @@ def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
 
 
+def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(item["start"], item["end"]) for item in words]
+
+
+def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_together() -> None:
+    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
+    (words,) = match_words([said], [(0.5, 3.5)], 1.0).words
+    assert times_of(words) == pytest.approx([(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)])
+    assert all(item["fitted"] for item in words)
+
+
+def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_keep_their_times() -> None:
+    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
+    (words,) = match_words([said], [(0.1, 3.9)], 1.0).words
+    assert times_of(words) == [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
+    assert [item.get("fitted") for item in words] == [True, None, True]
+
+
+@pytest.mark.parametrize(
+    ("utterance", "times"),
+    [
+        ((0.0, 1.3), [(0.3, 0.8), (0.8, 1.3)]),
+        ((2.7, 4.0), [(2.7, 3.2), (3.2, 3.7)]),
+        ((1.9, 2.1), [(1.9, 2.0), (2.0, 2.1)]),  # there is no room for more
+    ],
+)
+def test_words_mostly_outside_the_speech_keep_half_their_length(
+    utterance: tuple[float, float], times: list[tuple[float, float]]
+) -> None:
+    said = cue("a b", 1, 3, word("a", 1.0, 2.0), word("b", 2.0, 3.0))
+    (words,) = match_words([said], [utterance], 2.0).words
+    assert times_of(words) == [pytest.approx(span) for span in times]
+
+
+def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> None:
+    before = cue("yes", 0, 1, word("yes", 0.2, 0.9))
+    said = cue("a b", 1, 4, word("a", 1.0, 2.4), word("b", 2.4, 4.0))
+    (words,) = match_words([before, said], [(0.0, 3.0)], 1.0).words
+    assert words[0] == word("yes", 0.2, 0.9)
+    assert times_of(words)[1:] == [
+        pytest.approx((1.0, 1.0 + 2 * 1.4 / 3)),
+        pytest.approx((1.0 + 2 * 1.4 / 3, 3.0)),
+    ]
+
+
 SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 
