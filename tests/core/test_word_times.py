@@ -3,10 +3,17 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import Word, by_edit_distance, by_proportion, fit, split_words
+from dailytalk_contiguous.core.word_times import (
+    Word,
+    by_edit_distance,
+    by_proportion,
+    fit,
+    sound_length,
+    split_words,
+)
 
 WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25
@@ -43,6 +50,29 @@ def test_split_words(text: str, words: list[str]) -> None:
     assert split_words(text) == words
 
 
+@pytest.mark.parametrize(
+    ("longer", "shorter"),
+    [
+        ("25", "to"),  # two words
+        ("&", "a"),
+        ("uh", "th"),
+        ("ah", "rh"),
+        ("tub", "rub"),
+        ("猫", "c"),
+        ("I", ""),
+    ],
+)
+def test_word_of_which_more_is_spoken_is_longer(longer: str, shorter: str) -> None:
+    assert sound_length(longer) > sound_length(shorter) > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"), [("made", "mad"), ("write", "rit"), ("knock", "nok"), ("egg!", "EG")]
+)
+def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> None:
+    assert sound_length(written) == sound_length(spoken)
+
+
 @given(HEARD, st.floats(0.05, 30))
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
@@ -50,6 +80,7 @@ def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], l
 
 
 @given(WORDS, SPANS, DURATION)
+@example(["the"] * 20, [], 0.01)  # less than `SHORTEST_WORD` for each
 def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -> None:
     assert_sound(by_proportion(words, spans, duration), words, duration)
 
