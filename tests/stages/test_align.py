@@ -81,6 +81,22 @@ def test_kept_words_move_with_their_utterance() -> None:
     ]
 
 
+def test_words_have_the_probability_of_the_recogniser_and_those_that_a_person_added_have_none() -> None:
+    heard = [
+        word(" so", 4.2, 4.5) | {"probability": 0.4},
+        word(" it", 4.5, 4.7) | {"probability": 0.6},
+        word(" is", 4.7, 5.0) | {"probability": 0.8},
+    ]
+    kept = utterance("right", (5.0, 7.0), "So, perhaps it is.", words=heard)
+    found = align(kept)
+    assert [(one["word"], one["probability"]) for one in found] == [
+        ("So,", 0.4),
+        ("perhaps", None),
+        ("it", 0.6),
+        ("is.", 0.8),
+    ]
+
+
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
     spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
     assert told(align(spoken)) == [
