@@ -141,6 +141,15 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
         assert max(errors) <= 0.25
 
 
+def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_where_nobody_pauses() -> None:
+    line = spoken_line(1.0, "Zorblaxian quimbelots are very splendiferously frabjous today.")
+    found = align(line)
+    assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
+    errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    assert max(errors) <= 0.15
+    assert all(first["end"] == pytest.approx(second["start"]) for first, second in pairwise(found))
+
+
 def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
     """A sentence that Piper says, as a kept utterance whose recogniser has its words some seconds late."""
     line = spoken_line(1.0, said)
