@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.cues import cues_within, match_words, shared_time
+from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_words, shared_time
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
@@ -138,6 +138,25 @@ def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> 
     assert fitted() == [True] * 3
     assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
     assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("starts", "believed"),
+    [
+        ((), True),
+        ((1.0, 1.5, 2.0), True),
+        ((1.0, 1.5, 1.5), True),
+        ((1.0, 1.0), False),  # not more than half of the times are different
+        ((1.5, 1.0, 2.0), False),  # not in the order of the text
+        ((0.1, 1.5), True),
+        ((-0.1, 1.5), False),  # more than a second before the cue
+        ((1.0, 3.8), True),
+        ((1.0, 3.9), False),
+    ],
+)
+def test_times_of_words_that_cannot_be_theirs_are_not_believed(starts: tuple[float, ...], believed: bool) -> None:
+    words = [word("so", start, start + 0.2) for start in starts]
+    assert are_word_times(words, 1.0, 3.0) is believed
 
 
 # Cutting
