@@ -85,6 +85,18 @@ def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -
     assert_sound(by_proportion(words, spans, duration), words, duration)
 
 
+@pytest.mark.parametrize(("first_part", "n_before"), [(0.7, 1), (0.8, 2), (1.2, 2), (1.3, 3)])
+def test_word_that_would_straddle_a_pause_goes_to_the_side_where_more_of_it_is(
+    first_part: float, n_before: int
+) -> None:
+    spans = [(0.0, first_part), (first_part + 1.0, 3.0)]  # 2 s of sound, half a second for each word
+    found = by_proportion(["so"] * 4, spans, 3.0)
+    assert [word.start < first_part for word in found] == [True] * n_before + [False] * (4 - n_before)
+    assert found[n_before - 1].end == pytest.approx(first_part)
+    assert found[n_before].start == pytest.approx(first_part + 1.0)
+    assert found[-1].end == 3.0
+
+
 def test_matched_words_take_the_heard_times() -> None:
     heard = [at("well", 0.2, 0.5), at("isn't", 0.6, 0.9), at("it", 0.9, 1.0)]
     found = by_edit_distance(["“Well,", "isn’t", "it?”"], heard, 2.0)
