@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
+from audio_files import example, reference
 from hypothesis import given
 from hypothesis import strategies as st
 from own_stages import own_file
 from revoicing import voice
 
 from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
-from dailytalk_contiguous.core.schema import ALIGNED_WORD
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.models.alignment import aligner_named
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.stages.align import Align
@@ -148,6 +151,29 @@ def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_wher
     errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
     assert max(errors) <= 0.15
     assert all(first["end"] == pytest.approx(second["start"]) for first, second in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("recording", "text", "line_start"),
+    [
+        ("bicycle_repair", "shop", 0.8),
+        ("burnt_dinner", "Really", 14.53),
+        ("burnt_dinner", "Okay", 19.85),
+        ("burnt_dinner", "careful", 30.97),
+    ],
+)
+def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line_start: float) -> None:
+    (line,) = [one for one in reference(recording) if one["start"] == pytest.approx(line_start, abs=0.01)]
+    start, end = (round(line[edge] * 16000) for edge in ("start", "end"))
+    samples = example(recording)[start:end, CHANNELS.index(line["channel"])]
+    place = aligner_named("pocketsphinx").load("cpu")
+    placed = place(samples, [one["word"] for one in line["words"]], "en")
+    assert placed is not None
+    (true_end,) = [
+        one["end"] - line["start"] for one in line["words"] if normalise(one["word"]) == normalise(text)
+    ]
+    (found_end,) = [one.end for one in placed if normalise(one.text) == normalise(text)]
+    assert found_end == pytest.approx(true_end, abs=0.06)
 
 
 def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:
