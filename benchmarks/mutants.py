@@ -1,7 +1,10 @@
 """Draw mutants of the package with cosmic-ray, and say which ones the tests kill.
 
     python benchmarks/mutants.py --cover             # runs the suite once, and keeps which test runs which line
-    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2]
+    python benchmarks/mutants.py [--count 100] [--seed 0] [--jobs 2] [--only core/cues.py core/word_times.py]
+
+`--cover TEST ...` runs some tests instead of the suite. `--only FILE ...` draws from those files alone, by their
+paths in the package; each then has a share of the mutants by its size.
 
 A mutant is tried in a copy of the checkout with the tests that run its line, the fastest first. What changes only
 the wording of a message or a log line is left out, with the reason. This file is also the plugin of pytest that
@@ -209,14 +212,21 @@ def cover(tests: Sequence[str]) -> None:
 # The plugin: each test has a context of its own, and those that were chosen are run, in their order.
 
 
+def ungrouped(test: str) -> str:
+    """The id that pytest gives a test: xdist adds "@" and its group with `--dist loadgroup`."""
+    name, _, group = test.rpartition("@")
+    return name if name and "]" not in group else test
+
+
 def pytest_runtest_logstart(nodeid: str) -> None:
-    os.environ[TEST] = nodeid
+    test = ungrouped(nodeid)
+    os.environ[TEST] = test
     if current := coverage.Coverage.current():
-        current.switch_context(nodeid)
+        current.switch_context(test)
 
 
 def pytest_runtest_logreport(report: Any) -> None:
-    SECONDS[report.nodeid] += report.duration
+    SECONDS[ungrouped(report.nodeid)] += report.duration
 
 
 def pytest_sessionfinish(session: Any) -> None:
@@ -236,6 +246,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", metavar="FILE", help="draw from these files of the package alone")
     options = parser.parse_args()
     if options.cover is not None:
         cover(options.cover)
@@ -243,6 +254,11 @@ def main() -> int:
     seconds, data = json.loads(TIMES.read_text()), coverage.CoverageData(str(DATA))
     data.read()
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    if options.only:
+        files = [ROOT / PACKAGE / name for name in options.only]
+        missing = [str(file) for file in files if not file.is_file()]
+        if missing:
+            parser.error(f"no such file: {', '.join(missing)}")
     reasons = {mutant: why_left_out(mutant) for mutant in draw(files, options.count, options.seed)}
     tried = {mutant: covering(data, mutant, seconds) for mutant, reason in reasons.items() if not reason}
     survivors: list[str] = []

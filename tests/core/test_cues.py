@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.cues import cues_within, match_words, shared_time
+from dailytalk_contiguous.core.cues import are_word_times, cues_within, match_words, shared_time
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words, split_words
 
 SECONDS = st.floats(0, 60, allow_nan=False)
@@ -73,6 +73,51 @@ def test_utterance_with_all_of_a_cue_has_the_text_of_the_cue() -> None:
     assert match_words([said], [(0.0, 1.0), (1.0, 2.0)], 1.0).texts == ["hello", "world"]
 
 
+def times_of(words: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    return [(item["start"], item["end"]) for item in words]
+
+
+def test_words_of_a_cue_that_reaches_beyond_the_speech_are_scaled_into_it_together() -> None:
+    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
+    (words,) = match_words([said], [(0.5, 3.5)], 1.0).words
+    assert times_of(words) == pytest.approx([(0.5, 1.4), (1.4, 2.45), (2.45, 3.5)])
+    assert all(item["fitted"] for item in words)
+
+
+def test_word_that_reaches_a_little_beyond_the_speech_is_clipped_and_the_others_keep_their_times() -> None:
+    said = cue("a b c", 0, 4, word("a", 0.0, 1.2), word("b", 1.2, 2.6), word("c", 2.6, 4.0))
+    (words,) = match_words([said], [(0.1, 3.9)], 1.0).words
+    assert times_of(words) == [(0.1, 1.2), (1.2, 2.6), (2.6, 3.9)]
+    assert [item.get("fitted") for item in words] == [True, None, True]
+
+
+@pytest.mark.parametrize(
+    ("utterance", "times"),
+    [
+        ((0.0, 1.3), [(0.3, 0.8), (0.8, 1.3)]),
+        ((2.7, 4.0), [(2.7, 3.2), (3.2, 3.7)]),
+        ((1.9, 2.1), [(1.9, 2.0), (2.0, 2.1)]),  # there is no room for more
+    ],
+)
+def test_words_mostly_outside_the_speech_keep_half_their_length(
+    utterance: tuple[float, float], times: list[tuple[float, float]]
+) -> None:
+    said = cue("a b", 1, 3, word("a", 1.0, 2.0), word("b", 2.0, 3.0))
+    (words,) = match_words([said], [utterance], 2.0).words
+    assert times_of(words) == [pytest.approx(span) for span in times]
+
+
+def test_scaling_the_words_of_a_cue_leaves_those_of_another_as_they_are() -> None:
+    before = cue("yes", 0, 1, word("yes", 0.2, 0.9))
+    said = cue("a b", 1, 4, word("a", 1.0, 2.4), word("b", 2.4, 4.0))
+    (words,) = match_words([before, said], [(0.0, 3.0)], 1.0).words
+    assert words[0] == word("yes", 0.2, 0.9)
+    assert times_of(words)[1:] == [
+        pytest.approx((1.0, 1.0 + 2 * 1.4 / 3)),
+        pytest.approx((1.0 + 2 * 1.4 / 3, 3.0)),
+    ]
+
+
 SPEECH = [(1.0, 2.0), (3.5, 4.0), (7.0, 9.5)]
 
 
@@ -93,6 +138,25 @@ def test_times_that_nobody_has_given_to_single_words_are_said_to_be_fitted() -> 
     assert fitted() == [True] * 3
     assert fitted(word("a", 0.5, 1.5), word("b", 1.5, 2.5), word("c", 2.5, 3.5)) == [True] * 3
     assert fitted(word("a", 0.5, 1.4), word("b", 1.5, 2.7), word("c", 2.8, 3.4)) == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("starts", "believed"),
+    [
+        ((), True),
+        ((1.0, 1.5, 2.0), True),
+        ((1.0, 1.5, 1.5), True),
+        ((1.0, 1.0), False),  # not more than half of the times are different
+        ((1.5, 1.0, 2.0), False),  # not in the order of the text
+        ((0.1, 1.5), True),
+        ((-0.1, 1.5), False),  # more than a second before the cue
+        ((1.0, 3.8), True),
+        ((1.0, 3.9), False),
+    ],
+)
+def test_times_of_words_that_cannot_be_theirs_are_not_believed(starts: tuple[float, ...], believed: bool) -> None:
+    words = [word("so", start, start + 0.2) for start in starts]
+    assert are_word_times(words, 1.0, 3.0) is believed
 
 
 # Cutting

@@ -3,10 +3,17 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dailytalk_contiguous.core.word_times import Word, by_edit_distance, by_proportion, fit, split_words
+from dailytalk_contiguous.core.word_times import (
+    Word,
+    by_edit_distance,
+    by_proportion,
+    fit,
+    sound_length,
+    split_words,
+)
 
 WORDS = st.lists(
     st.sampled_from(["Yes,", "the", "a", "—", "25", "Smith", "…", "naïve", "猫が", "don't"]), max_size=25
@@ -43,6 +50,29 @@ def test_split_words(text: str, words: list[str]) -> None:
     assert split_words(text) == words
 
 
+@pytest.mark.parametrize(
+    ("longer", "shorter"),
+    [
+        ("25", "to"),  # two words
+        ("&", "a"),
+        ("uh", "th"),
+        ("ah", "rh"),
+        ("tub", "rub"),
+        ("猫", "c"),
+        ("I", ""),
+    ],
+)
+def test_word_of_which_more_is_spoken_is_longer(longer: str, shorter: str) -> None:
+    assert sound_length(longer) > sound_length(shorter) > 0
+
+
+@pytest.mark.parametrize(
+    ("written", "spoken"), [("made", "mad"), ("write", "rit"), ("knock", "nok"), ("egg!", "EG")]
+)
+def test_letters_that_nobody_says_take_no_time(written: str, spoken: str) -> None:
+    assert sound_length(written) == sound_length(spoken)
+
+
 @given(HEARD, st.floats(0.05, 30))
 def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], length: float) -> None:
     ordered = sorted(heard, key=lambda word: (word.start, word.end))
@@ -50,8 +80,21 @@ def test_fitted_words_are_sorted_inside_apart_and_all_there(heard: list[Word], l
 
 
 @given(WORDS, SPANS, DURATION)
+@example(["the"] * 20, [], 0.01)  # less than `SHORTEST_WORD` for each
 def test_proportional_words_keep_text_order_and_bounds(words, spans, duration) -> None:
     assert_sound(by_proportion(words, spans, duration), words, duration)
+
+
+@pytest.mark.parametrize(("first_part", "n_before"), [(0.7, 1), (0.8, 2), (1.2, 2), (1.3, 3)])
+def test_word_that_would_straddle_a_pause_goes_to_the_side_where_more_of_it_is(
+    first_part: float, n_before: int
+) -> None:
+    spans = [(0.0, first_part), (first_part + 1.0, 3.0)]  # 2 s of sound, half a second for each word
+    found = by_proportion(["so"] * 4, spans, 3.0)
+    assert [word.start < first_part for word in found] == [True] * n_before + [False] * (4 - n_before)
+    assert found[n_before - 1].end == pytest.approx(first_part)
+    assert found[n_before].start == pytest.approx(first_part + 1.0)
+    assert found[-1].end == 3.0
 
 
 def test_matched_words_take_the_heard_times() -> None:

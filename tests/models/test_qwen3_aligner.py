@@ -1,6 +1,7 @@
 """The aligner of eleven languages, with random weights: what they place is meaningless, how it is used is not."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from transformers import PreTrainedTokenizerFast, Qwen3ASRConfig, Qwen3ASRForTok
 from transformers.models.qwen3_asr.feature_extraction_qwen3_asr import Qwen3ASRFeatureExtractor
 
 from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.aligners import qwen3
-from dailytalk_contiguous.models.alignment import Aligner, align, aligner_named, aligner_of
+from dailytalk_contiguous.models.alignment import Align, Aligner, align, aligner_named, aligner_of
+from dailytalk_contiguous.models.failures import ModelFailed
 
 SPECIAL = ("<|pad|>", "<|audio_start|>", "<|audio_pad|>", "<|audio_end|>", "<timestamp>", "[UNK]")
 
@@ -132,3 +135,48 @@ def test_auto_takes_weights_only_where_they_are_and_cuda_is() -> None:
     assert aligner_of("auto", "de", "cuda") is None  # its weights are not on this machine
     assert aligner_of("qwen3", "yue", "cpu") == aligner_named("qwen3")
     assert aligner_of("qwen3", "sv", "cpu") is None
+
+
+# Any aligner
+
+
+def placing(*words: Word) -> Aligner:
+    """An aligner that has these words in any sound."""
+    return Aligner("placing", lambda device: lambda samples, texts, language: [*words])
+
+
+def test_weights_are_there_where_their_folder_has_them_as_safetensors(tmp_path: Path) -> None:
+    own = Aligner("own", placing().load, model=str(tmp_path), size=7)
+    (tmp_path / "config.json").touch()
+    (tmp_path / "pytorch_model.bin").touch()
+    ((name, size),) = own.lacking()
+    assert (name, size) == (str(tmp_path), 7)
+    (tmp_path / "model.safetensors").touch()
+    assert own.lacking() == []
+
+
+def test_aligner_is_loaded_once_for_a_device() -> None:
+    devices = []
+
+    def load(device: str) -> Align:
+        devices.append(device)
+        return lambda samples, words, language: None
+
+    own = Aligner("own", load)
+    for _ in range(2):
+        assert align(own, noise(1.0), ["well"], "en", "cpu") is None
+    assert devices == ["cpu"]
+
+
+@pytest.mark.parametrize("texts", [[], ["—"], ["well", "…"]])
+def test_aligner_is_not_asked_for_what_nobody_says(texts: list[str]) -> None:
+    assert align(placing(*(Word(text, 0.1, 0.2, None) for text in texts)), noise(1.0), texts, "en", "cpu") is None
+
+
+def test_words_that_follow_one_another_are_taken_and_those_that_overlap_are_refused() -> None:
+    first = Word("well", 0.1, 0.4, None)
+    following, overlapping, earlier = (Word("now", start, 0.6, None) for start in (0.4, 0.39, 0.05))
+    assert align(placing(first, following), noise(1.0), ["well", "now"], "en", "cpu") == [first, following]
+    for second in (overlapping, earlier):
+        with pytest.raises(ModelFailed, match="overlap"):
+            align(placing(first, second), noise(1.0), ["well", "now"], "en", "cpu")

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soxr
+from audio_files import example, reference
 from hypothesis import given
 from hypothesis import strategies as st
 from own_stages import own_file
 from revoicing import voice
 
 from dailytalk_contiguous.core.audio import encoded_sound, to_pcm
-from dailytalk_contiguous.core.schema import ALIGNED_WORD
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS
+from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.models.alignment import aligner_named
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.stages.align import Align
@@ -81,6 +84,22 @@ def test_kept_words_move_with_their_utterance() -> None:
     ]
 
 
+def test_words_have_the_probability_of_the_recogniser_and_those_that_a_person_added_have_none() -> None:
+    heard = [
+        word(" so", 4.2, 4.5) | {"probability": 0.4},
+        word(" it", 4.5, 4.7) | {"probability": 0.6},
+        word(" is", 4.7, 5.0) | {"probability": 0.8},
+    ]
+    kept = utterance("right", (5.0, 7.0), "So, perhaps it is.", words=heard)
+    found = align(kept)
+    assert [(one["word"], one["probability"]) for one in found] == [
+        ("So,", 0.4),
+        ("perhaps", None),
+        ("it", 0.6),
+        ("is.", 0.8),
+    ]
+
+
 def test_times_of_the_synthesiser_are_taken_where_it_gives_them() -> None:
     spoken = utterance("left", (5.0, 7.0), "Oh no", spoken_words=[word("Oh", 0.1, 0.4), word("no", 0.4, 1.9)])
     assert told(align(spoken)) == [
@@ -123,6 +142,38 @@ def test_an_aligner_places_what_a_voice_says_and_each_reading_of_a_number() -> N
         errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
         assert np.median(errors) <= 0.08  # Piper's own inner edges are about 55 ms late
         assert max(errors) <= 0.25
+
+
+def test_words_that_no_dictionary_has_are_placed_by_their_letters_and_touch_where_nobody_pauses() -> None:
+    line = spoken_line(1.0, "Zorblaxian quimbelots are very splendiferously frabjous today.")
+    found = align(line)
+    assert {one["source"] for one in found} == {"aligned-pocketsphinx"}
+    errors = [abs(one["start"] - 1.0 - word.start) for one, word in zip(found, line["truth"], strict=True)]
+    assert max(errors) <= 0.15
+    assert all(first["end"] == pytest.approx(second["start"]) for first, second in pairwise(found))
+
+
+@pytest.mark.parametrize(
+    ("recording", "text", "line_start"),
+    [
+        ("bicycle_repair", "shop", 0.8),
+        ("burnt_dinner", "Really", 14.53),
+        ("burnt_dinner", "Okay", 19.85),
+        ("burnt_dinner", "careful", 30.97),
+    ],
+)
+def test_word_before_a_pause_ends_with_its_sound(recording: str, text: str, line_start: float) -> None:
+    (line,) = [one for one in reference(recording) if one["start"] == pytest.approx(line_start, abs=0.01)]
+    start, end = (round(line[edge] * 16000) for edge in ("start", "end"))
+    samples = example(recording)[start:end, CHANNELS.index(line["channel"])]
+    place = aligner_named("pocketsphinx").load("cpu")
+    placed = place(samples, [one["word"] for one in line["words"]], "en")
+    assert placed is not None
+    (true_end,) = [
+        one["end"] - line["start"] for one in line["words"] if normalise(one["word"]) == normalise(text)
+    ]
+    (found_end,) = [one.end for one in placed if normalise(one.text) == normalise(text)]
+    assert found_end == pytest.approx(true_end, abs=0.06)
 
 
 def kept_line(said: str, late: float = 0.0, **columns: Any) -> dict[str, Any]:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soxr
 from audio_files import EXAMPLES, conversations, example, reference
 
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.utterance import GIVEN
 from dailytalk_contiguous.core.word_times import normalise
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.stages.base import PerUtterance
 from dailytalk_contiguous.stages.segment import Segment
 from dailytalk_contiguous.stages.transcribe import Transcribe
@@ -106,6 +109,65 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     assert set(added["language"]) == {"und"}
 
 
+@pytest.mark.parametrize(
+    ("probabilities", "expected"),
+    [
+        ([0.5], math.log(0.5)),
+        ([1.0, 0.25], math.log(0.5)),
+        ([0.0], math.log(1e-10)),
+        ([0.5, None], math.nan),
+        ([None], math.nan),
+        ([], math.nan),
+    ],
+)
+def test_avg_logprob_is_the_mean_of_the_words_where_each_has_a_probability(
+    probabilities: list[float | None], expected: float
+) -> None:
+    words = [
+        {"word": "so", "start": float(place), "end": place + 0.5, "probability": probability}
+        for place, probability in enumerate(probabilities)
+    ]
+    text = " ".join(["so"] * len(words))
+    added = Transcribe("")({"speech": [bytes(16000)], "given_text": [text], "given_words": [words]})
+    assert added["avg_logprob"] == [pytest.approx(expected, nan_ok=True)]
+
+
+def test_utterances_that_nothing_gives_words_have_a_reason_and_are_no_questions() -> None:
+    added = Transcribe("")({"speech": [bytes(16000), b""]})
+    assert added["text_raw"] == ["", ""]
+    assert added["words"] == [[], []]
+    assert added["recogniser"] == ["", ""]
+    assert added["question"] == [False, False]
+    assert "no recogniser is used" in added["text_reason"][0]
+    assert added["text_reason"][1] == "no samples"
+
+
+def given_lines(*lines: tuple[str, str]) -> dict[str, list[Any]]:
+    """Utterances that people transcribed: the conversation and the text of each."""
+    conversations, texts = zip(*lines, strict=True)
+    return {
+        "speech": [bytes(16000)] * len(lines),
+        "conversation_id": list(conversations),
+        "channel": ["left"] * len(lines),
+        "given_text": list(texts),
+        "given_words": [
+            [{"word": word, "start": 0.0, "end": 0.5, "probability": None} for word in text.split()]
+            for text in texts
+        ],
+    }
+
+
+def test_questions_of_a_transcript_are_seen_by_its_marks_or_if_it_has_none_by_their_words() -> None:
+    batch = given_lines(
+        ("marked", "What is your name?"),
+        ("marked", "what is your name"),
+        ("marked", "Your name?"),
+        ("bare", "what is your name"),
+        ("bare", "my name is Ann"),
+    )
+    assert Transcribe("")(batch)["question"] == [True, False, True, True, False]
+
+
 def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     said = example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
     loud, faint = to_pcm(said).tobytes(), to_pcm((said * 0.002).astype(np.float32)).tobytes()
@@ -118,6 +180,39 @@ def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     unguarded = Transcribe("tiny.en", language="en", guard=False)(batch)
     assert all(unguarded["text_raw"])
     assert unguarded["text_reason"] == [None] * 2
+
+
+def german() -> np.ndarray:
+    """Six seconds of German, by espeak."""
+    text = "Guten Morgen. Ich möchte mit dem Zug nach Hamburg fahren. Können Sie mir bitte sagen, wann er fährt?"
+    line = Line(text, "", "de", 0)
+    spoken = synthesise(load_synthesiser("espeak", VoiceSettings("", "")), line)
+    return np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, 16000), np.float32)
+
+
+def languages_of(*utterances: tuple[str, str, np.ndarray]) -> list[str]:
+    """The language of each utterance, given as conversation, channel and sound."""
+    conversations, channels, samples = zip(*utterances, strict=True)
+    speech = [to_pcm(piece).tobytes() for piece in samples]
+    batch = {"speech": speech, "conversation_id": list(conversations), "channel": list(channels)}
+    return Transcribe("base", beam=1)(batch)["language"]
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_side_that_says_little_is_in_the_language_of_its_own_conversation() -> None:
+    english = example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
+    found = languages_of(
+        ("train", "left", german()), ("train", "right", english[:16000]), ("bicycle", "right", english)
+    )
+    assert found == ["de", "de", "en"]
+
+
+@pytest.mark.nightly
+@pytest.mark.needs("espeakng_loader")
+def test_language_is_that_of_the_longest_utterances() -> None:
+    english = example("bicycle_repair")[: 30 * 16000, 1]
+    found = languages_of(("call", "left", english), *[("call", "left", german())] * 6)
+    assert found == ["en"] * 7
 
 
 def noise(seconds: float, low: float, high: float, seed: int) -> np.ndarray:
