@@ -108,6 +108,7 @@ LETTER_LENGTHS = {
     r"[^\W_]": 1.0,
 }
 _LETTER = re.compile("|".join(f"({pattern})" for pattern in LETTER_LENGTHS))
+_ACCENTED_E = re.compile("e[\u0300-\u036f]+")
 _DOUBLED = re.compile(r"([b-df-hj-np-tv-xz])\1")
 
 #: Added once a word, so that "a" is not a third of "the".
@@ -125,7 +126,9 @@ def normalise(word: str) -> str:
 
 def sound_length(word: str) -> float:
     """How long a word takes to say, in units of one consonant; positive for any word."""
-    letters = _DOUBLED.sub(r"\1", unicodedata.normalize("NFKD", word.casefold()))
+    decomposed = unicodedata.normalize("NFKD", word.casefold())
+    spoken = _ACCENTED_E.sub("a", decomposed)  # as long as any vowel, and never silent
+    letters = _DOUBLED.sub(r"\1", "".join(letter for letter in spoken if not unicodedata.combining(letter)))
     lengths = [*LETTER_LENGTHS.values()]
     return WORD_OVERHEAD + sum(lengths[int(match.lastindex or 0) - 1] for match in _LETTER.finditer(letters))
 

@@ -56,8 +56,8 @@ ALIGNED_PADDING = 5.0
 #: Frames that the times of known words are smoothed over, as in openai/whisper.
 SMOOTHED_FRAMES = 7
 
-#: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the words
-#: of four speakers of TIMIT, as recorded. Of the other sizes nobody has measured it.
+#: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the
+#: words of four speakers of TIMIT, as recorded. Of the other sizes nobody has measured it.
 EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"

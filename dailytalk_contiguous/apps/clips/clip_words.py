@@ -65,8 +65,8 @@ class TimeWords(AligningStage):
     no text. All are null for a clip without a text in which no word was recognised.
 
     A word that the aligner can't place, and all words of a clip on which it raises an error, keep the times that
-    they had before it; `model_failures` says why. Without a `recogniser` nothing is recognised. Clips of one speaker
-    that are in one batch share a window.
+    they had before it; `model_failures` says why. Without a `recogniser` nothing is recognised. Clips of one
+    speaker that are in one batch share a window.
     """
 
     VERSION: ClassVar[int] = 5
