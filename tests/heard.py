@@ -53,14 +53,14 @@ def hear_once(patch: Any) -> type[Whisper]:
         setattr(real, name, getattr(Whisper, name))
     answers = Answers()
 
-    def begin(self: Any, folder: str, device: str, compute_type: str, beam: int, batch_windows: int) -> None:
+    def begin(self: Any, folder: str, device: str, compute_type: str, *further: Any) -> None:
         weights = Path(folder)
-        self._loading = (device, compute_type, beam, batch_windows)
+        self._loading = (device, compute_type, *further)
         self._about = None
         if weights.is_relative_to(cache_folder() / "weights") and device == "cpu":
             # By name: when they are first needed, the test that asked for them may be over, and its cache gone.
             self._name = str(weights.relative_to(cache_folder() / "weights"))
-            self._about = (weights.name, compute_type, beam)
+            self._about = (weights.name, compute_type, *further)
         else:
             real.__init__(self, folder, *self._loading)
 
@@ -69,17 +69,23 @@ def hear_once(patch: Any) -> type[Whisper]:
             real.__init__(self, find_whisper(self._name), *self._loading)
         return self
 
-    def transcribe(self: Any, windows: Sequence[Samples], languages: Sequence[str]) -> list[Any]:
+    def transcribe(
+        self: Any, windows: Sequence[Samples], languages: Sequence[str], fillers: bool = False
+    ) -> list[Any]:
         interrupts.check_interrupt()
         if self._about is None:
-            return real.transcribe(self, windows, languages)
+            return real.transcribe(self, windows, languages, fillers)
         questions = [
-            (self._about, window.tobytes(), language) for window, language in zip(windows, languages, strict=True)
+            (self._about, window.tobytes(), language, fillers)
+            for window, language in zip(windows, languages, strict=True)
         ]
         return answers.ask(
             questions,
             lambda unknown: real.transcribe(
-                loaded(self), [windows[index] for index in unknown], [languages[index] for index in unknown]
+                loaded(self),
+                [windows[index] for index in unknown],
+                [languages[index] for index in unknown],
+                fillers,
             ),
         )
 

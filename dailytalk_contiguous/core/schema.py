@@ -216,8 +216,9 @@ def has_recorded_voices(row: Mapping[str, Any]) -> bool:
 
 
 #: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
-#: `synthesiser`, `recognised-synthesis` or `proportional`: how its times are known. `probability`: that the
-#: transcript is right about it, in [0, 1]; null where that is unknown, or a person wrote the word.
+#: `synthesiser`, `recognised-text`, `recognised-synthesis` or `proportional`: how its times are known.
+#: `probability`: that the transcript is right about it, in [0, 1]; null where that is unknown, or a person wrote
+#: the word. `filler`: it is a sound with which its speaker holds the turn (see `core.fillers`).
 ALIGNED_WORD = {
     "word": STRING,
     "start": SECONDS,
@@ -225,6 +226,7 @@ ALIGNED_WORD = {
     "speaker": STRING,
     "source": STRING,
     "probability": MEASURE,
+    "filler": Value("bool"),
 }
 
 #: A laugh, breath or cough of a kept speaker (see `core.spans`), who is on the right of the result, or on both

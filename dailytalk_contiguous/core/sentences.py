@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from dailytalk_contiguous.core.fillers import ENGLISH, are_fillers
 from dailytalk_contiguous.core.tags import render
+from dailytalk_contiguous.core.word_times import split_words
 
 # Questions: by the mark that ends a text or, where the recogniser writes none, by its first words.
 #
@@ -23,9 +25,8 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-DISCOURSE = word_set(
-    "so well and but or okay ok alright oh ah um uh er hm hmm mm yeah yes no now then hey hi hello"
-)
+#: Words before what a sentence says, besides fillers.
+DISCOURSE = word_set("so well and but or okay ok alright oh ah yeah yes no now then hey hi hello") | ENGLISH
 SUBJECTS = word_set(
     "i you he she it we they this that these those there anyone anybody someone somebody everyone everybody "
     "anything something everything people"
@@ -192,6 +193,9 @@ REPLACED = frozenset(".,;:。．｡，、､；：،؛۔।॥።፣፤፥։။�
 #: Of these, the ones that end a sentence; the others (a comma) show that its end is missing.
 ENDED = frozenset(".．｡。։۔।॥።။")
 
+#: The mark behind a filler that ends an utterance.
+GOES_ON = "…"
+
 #: Which end marks `punctuate` sets: none, one where there is none, and also one in place of a mark of `REPLACED`.
 SETS = ("never", "missing", "always")
 
@@ -203,7 +207,8 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
 
     `language` is an ISO 639 code, with or without a region ("zh", "pt-BR"); unknown and None mean . ? !
     What is set is an exclamation mark for the tags in `EXCLAIMED`, a question mark for those in `ASKED` and a full
-    stop for any other. A final mark of `KEPT` (or "...") always stays. Text without a letter or a digit has no
+    stop for any other; three points behind a filler, which says that its speaker goes on. A final mark of `KEPT`
+    (or "...") always stays. Text without a letter or a digit has no
     sentence to end and is returned with its whitespace collapsed, so empty text stays empty.
 
     Args:
@@ -225,7 +230,10 @@ def punctuate(text_raw: str, tag: str, language: str | None = None, sets: str = 
     kept = KEPT | set(marks.question)
     body, closers, is_ended = _take_end(text, kept | ENDED if sets == "missing" else kept)
     if not is_ended:
-        body += marks.exclamation if tag in EXCLAIMED else marks.question if tag in ASKED else marks.statement
+        if are_fillers(split_words(f"- {body}"), code)[-1]:
+            body += GOES_ON
+        else:
+            body += marks.exclamation if tag in EXCLAIMED else marks.question if tag in ASKED else marks.statement
     return _capitalized(body, code) + closers
 
 
@@ -331,13 +339,27 @@ def goes_on(first: str, following: str, language: str | None = None) -> bool:
 
     It does where the first has no end mark, and the following one begins with a small letter, a digit or a hyphen
     ("Wi", "-Fi"), in a script without capitals, or with a capital that the language demands: English "I", and
-    any word behind one that ends no sentence ("the", "with"), which is then a name or a German noun.
+    any word behind one that ends no sentence ("the", "with"), which is then a name or a German noun. Fillers at
+    either side of the pause count for nothing; where one side has no other words, the sentence goes on.
 
     >>> goes_on("Can", "you help me?"), goes_on("Can", "I help you?", "en"), goes_on("Okay", "Sure.", "en")
     (True, True, False)
     """
-    start = following.lstrip("\"'“„«([¿¡ ")
-    if not first.strip() or not start or ends_sentence(first):
+    if not first.strip() or not following.strip():
+        return False
+    first_words, following_words = first.split(), following.split()
+    while first_words and are_fillers(["-", first_words[-1]], language)[1]:
+        first_words.pop()
+    while following_words and are_fillers(["-", following_words[0]], language)[1]:
+        following_words.pop(0)
+    if not first_words:
+        return True
+    if ends_sentence(first_words[-1]):
+        return False
+    if not following_words:
+        return True
+    start = " ".join(following_words).lstrip("\"'“„«([¿¡ ")
+    if not start:
         return False
     if start[0] in "-‐'’" and start[1:2].isalpha():
         return True
@@ -347,5 +369,5 @@ def goes_on(first: str, following: str, language: str | None = None) -> bool:
         return True
     code = (language or "").replace("_", "-").partition("-")[0].lower()
     word = start.split()[0].replace("’", "'").strip(".,;:!?…").casefold()
-    last = first.split()[-1].strip(".,;:!?…\"'").casefold()
+    last = first_words[-1].strip(".,;:!?…\"'").casefold()
     return (code == "en" and word in _ENGLISH_I) or last in _OPEN_ENDED.get(code, ())

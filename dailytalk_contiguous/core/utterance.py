@@ -40,8 +40,12 @@ DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "del
 WORD = {"word": _TEXT, "start": _SECONDS, "end": _SECONDS, "probability": _MEASURE}
 
 #: A word of an utterance. `fitted`: a transcript that came with the recording has no time of this word, or one
-#: that reaches beyond the speech that was found (see `core.cues`); null or false for any other word.
-UTTERED_WORD = WORD | {"fitted": Value("bool")}
+#: that reaches beyond the speech that was found (see `core.cues`). `filler`: it is a sound with which a speaker
+#: holds the turn, such as "um" (see `core.fillers`). Both are null or false for any other word.
+UTTERED_WORD = WORD | {"fitted": Value("bool"), "filler": Value("bool")}
+
+#: What a word is beside its times: it is written to a line only where it is true.
+_WORD_MARKS = ("fitted", "filler")
 
 #: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
 #: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured. Null for
@@ -232,14 +236,16 @@ def _shares(by_name: Any) -> list[dict[str, Any]] | None:
 def _words_written(words: Any) -> list[dict[str, Any]]:
     written = [{**word, "probability": in_digits(word.get("probability"), 3)} for word in words]
     for word in written:
-        if not word.get("fitted"):  # what is not fitted does not say so
-            word.pop("fitted", None)
+        for mark in _WORD_MARKS:
+            if not word.get(mark):
+                word.pop(mark, None)
     return written
 
 
 def _words_taken(words: Any) -> list[dict[str, Any]]:
     return [
-        {**{name: word.get(name) for name in WORD}, "fitted": word.get("fitted") is True} for word in words or ()
+        {name: word.get(name) for name in WORD} | {mark: word.get(mark) is True for mark in _WORD_MARKS}
+        for word in words or ()
     ]
 
 
@@ -319,7 +325,8 @@ FIELDS: tuple[Field, ...] = (
         "words",
         List(UTTERED_WORD),
         "inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
-        "there: the given transcript has no time of this word, or one that reaches beyond the speech",
+        "there: the given transcript has no time of this word, or one that reaches beyond the speech. `filler`, "
+        "true or not there: it is an um, uh … (see `--fillers`)",
         "seconds, [0, 1] or null",
         part="line",
         write=_words_written,

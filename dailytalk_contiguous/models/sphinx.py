@@ -53,13 +53,28 @@ class Segment(NamedTuple):
     likelihood: float
 
 
+class Extra(NamedTuple):
+    """A sound before word number `before` of a text, or behind the last one; see `Segment`."""
+
+    before: int
+    start: float
+    end: float
+    likelihood: float
+
+
+#: What the tokens of such sounds end in, and how likely the grammar takes each of them to be at any place.
+EXTRA = "~~"
+EXTRA_PROBABILITY = 3e-4
+
+
 class Sphinx:
     """A decoder with the given beam. Searches of several threads wait for each other.
 
-    A narrow beam is faster, and may lose its way; a wider one takes longer.
+    A narrow beam is faster, and may lose its way; a wider one takes longer. `every`: of how many frames one is
+    compared with the model; the others have its scores.
     """
 
-    def __init__(self, beam: float) -> None:
+    def __init__(self, beam: float, every: int = 1) -> None:
         import pocketsphinx
 
         model = pocketsphinx.get_model_path("en-us")
@@ -70,6 +85,7 @@ class Sphinx:
             dict=f"{model}/cmudict-en-us.dict",
             bestpath=False,
             loglevel="FATAL",
+            ds=every,
             **beams,
         )
         self._lock = threading.Lock()
@@ -81,6 +97,33 @@ class Sphinx:
             self._decoder.set_align_text(" ".join(tokens))
             segments = self._hear(samples)
         return segments if len(segments) == len(tokens) else None
+
+    def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
+        """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
+
+        `readings` are the sounds that are sought, each in the phones of the dictionary. Empty if the search is
+        lost.
+        """
+        with self._lock:
+            tokens = [self._token(word) for word in words]
+            extras = [reading.replace(" ", "-").lower() + EXTRA for reading in readings]
+            for token, reading in zip(extras, readings, strict=True):
+                self._add(token, [reading])
+            arcs = [(index, index + 1, 1.0, token) for index, token in enumerate(tokens)]
+            for index in range(len(tokens) + 1):
+                arcs += [(index, index, EXTRA_PROBABILITY, token) for token in extras]
+            grammar = self._decoder.create_fsg("extra", 0, len(tokens), arcs)
+            self._decoder.add_fsg("extra", grammar)
+            self._decoder.activate_search("extra")
+            segments = self._hear(samples)
+        found: list[Extra] = []
+        n_words = 0
+        for segment in segments:
+            if segment.token.endswith(EXTRA):
+                found.append(Extra(n_words, segment.start, segment.end, segment.likelihood))
+            else:
+                n_words += 1
+        return found if n_words == len(tokens) else []
 
     def sounds(self, token: str) -> list[str]:
         """The sounds of a token of a `Segment`."""

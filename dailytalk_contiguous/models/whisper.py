@@ -28,10 +28,13 @@ import soxr
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import DailytalkError, ModelMissing, ModelUnreachable
+from dailytalk_contiguous.core.fillers import PROMPTS, USUAL
 from dailytalk_contiguous.core.hallucination import COMPRESSION, LOW_LOGPROB, NO_SPEECH, compression_ratio
+from dailytalk_contiguous.core.sentences import ends_sentence
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
+from dailytalk_contiguous.models.hesitations import Filler, Place, places_of_fillers, with_fillers
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -59,6 +62,9 @@ SMOOTHED_FRAMES = 7
 #: Seconds by which the words of a size begin and end too early (too late where it is negative): medians of the
 #: words of four speakers of TIMIT, as recorded. Of the other sizes nobody has measured it.
 EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
+
+#: A filler is written where the model takes it for at least so likely.
+LEAST_PROBABLE_FILLER = 0.1
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
@@ -136,11 +142,16 @@ class Whisper:
         return devices.run_batched(windows, seconds, ENCODER_SECONDS, detect, self._room, pool=self._threads)
 
     @devices.naming_libraries()
-    def transcribe(self, windows: Sequence[Samples], languages: Sequence[str]) -> list[Recognised]:
-        """Words of each window of at most 30 s, in the language of its ISO 639-1 code."""
+    def transcribe(
+        self, windows: Sequence[Samples], languages: Sequence[str], fillers: bool = False
+    ) -> list[Recognised]:
+        """Words of each window of at most 30 s, in the language of its ISO 639-1 code.
+
+        It was trained to leave out most fillers; with `fillers` they are looked for (see `_with_fillers`).
+        """
 
         def recognise(batch: list[int]) -> Sequence[Recognised]:
-            return self._transcribe([windows[index] for index in batch], languages[batch[0]])
+            return self._transcribe([windows[index] for index in batch], languages[batch[0]], fillers)
 
         indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
         return devices.run_batched(
@@ -178,15 +189,13 @@ class Whisper:
         language = language if multilingual else "en"
         return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
-    def _transcribe(self, windows: Sequence[Samples], language: str) -> list[Recognised]:
-        from faster_whisper import BatchedInferencePipeline
-
+    def _transcribe(self, windows: Sequence[Samples], language: str, fillers: bool) -> list[Recognised]:
         features, tokenizer = self._features(windows), self._tokenizer(language)
         options = self._options(tokenizer)
         placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
         # One a call: it remembers when the last word ended, and batches run side by side.
-        pipeline = BatchedInferencePipeline(self._model)
-        recognised = []
+        pipeline = _encoding_once(self._model)
+        recognised: list[Recognised] = []
         for index, segments in enumerate(pipeline.forward(features, tokenizer, placed, options)):
             text = "".join(segment["text"] for segment in segments).strip()
             if compression_ratio(text or " ") > COMPRESSION:  # Whisper's check for loops
@@ -194,7 +203,83 @@ class Whisper:
                 recognised.append(again)
             else:
                 recognised.append(self._recognised(segments))
-        return recognised
+        if not fillers or language not in PROMPTS:
+            return recognised
+        return self._with_fillers(windows, recognised, pipeline.encoded, tokenizer, language)
+
+    def _with_fillers(
+        self,
+        windows: Sequence[Samples],
+        recognised: Sequence[Recognised],
+        encoded: Any,
+        tokenizer: Any,
+        language: str,
+    ) -> list[Recognised]:
+        """What was recognised, with the fillers that were said.
+
+        Where one may be (`models.hesitations`), it is put into the text, once in each of its usual spellings, and
+        the model says how likely it is there behind a text that hesitates: one pass of the decoder, in which
+        nothing is searched, over what is encoded anyway. Asked for a text, it writes ten times as many as there
+        are.
+        """
+        places = [
+            places_of_fillers(window, result.words, language)
+            for window, result in zip(windows, recognised, strict=True)
+        ]
+        if not any(places):
+            return [*recognised]
+        spellings = USUAL[language]
+        likely = [
+            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling)
+            for spelling in spellings
+        ]
+        results: list[Recognised] = []
+        for number, result in enumerate(recognised):
+            said: list[Filler] = []
+            for position, place in enumerate(places[number]):
+                probabilities = [of_spelling[number][position] for of_spelling in likely]
+                highest = max(probabilities)
+                if highest >= LEAST_PROBABLE_FILLER:
+                    said.append(Filler(place, spellings[probabilities.index(highest)], highest))
+            results.append(result._replace(words=with_fillers(result.words, said, language)))
+        return results
+
+    def _filler_probabilities(
+        self,
+        recognised: Sequence[Recognised],
+        places: Sequence[Sequence[Place]],
+        encoded: Any,
+        tokenizer: Any,
+        language: str,
+        spelling: str,
+    ) -> list[list[float]]:
+        """How likely a filler in one spelling is at each place of each window, in [0, 1]."""
+        prompt = [tokenizer.sot_prev, *tokenizer.encode(f" {PROMPTS[language]}"), *tokenizer.sot_sequence]
+        texts: list[list[int]] = []
+        positions: list[list[int]] = []
+        for result, of_window in zip(recognised, places, strict=True):
+            text: list[int] = []
+            first_tokens: list[int] = []
+            for index in range(len(result.words) + 1):
+                before = result.words[index - 1].text if index else "."
+                for _ in [place for place in of_window if place.before == index]:
+                    spelled = spelling.capitalize() if ends_sentence(before) else spelling
+                    first_tokens.append(len(text))
+                    text += tokenizer.encode(f" {spelled},")
+                    before = ","
+                if index < len(result.words):
+                    text += tokenizer.encode(f" {result.words[index].text.strip()}")
+            texts.append(text[: self._model.max_length - len(prompt) - 2] or tokenizer.encode("."))
+            positions.append(first_tokens)
+        frames = self._model.feature_extractor.nb_max_frames
+        aligned = self._model.model.align(
+            encoded, prompt, texts, [frames] * len(texts), median_filter_width=SMOOTHED_FRAMES
+        )
+        probabilities = [window.text_token_probs for window in aligned]
+        return [
+            [float(of_window[first]) if first < len(of_window) else 0.0 for first in first_tokens]
+            for of_window, first_tokens in zip(probabilities, positions, strict=True)
+        ]
 
     def _align(self, window: Samples, language: str, words: Sequence[str]) -> list[Word] | None:
         tokenizer = self._tokenizer(language)
@@ -290,6 +375,20 @@ class Whisper:
             hallucination_silence_threshold=None,
             hotwords=None,
         )
+
+
+def _encoding_once(model: Any) -> Any:
+    """faster-whisper's pipeline for windows, which keeps what it has `encoded` last."""
+    from faster_whisper import BatchedInferencePipeline
+
+    class Pipeline(BatchedInferencePipeline):  # type: ignore[misc]  # it has no types
+        encoded: Any = None
+
+        def generate_segment_batched(self, *inputs: Any) -> Any:
+            self.encoded, outputs = super().generate_segment_batched(*inputs)
+            return self.encoded, outputs
+
+    return Pipeline(model)
 
 
 #: The sizes of Whisper, and the bytes of their weights on the Hub.

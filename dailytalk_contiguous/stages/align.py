@@ -17,6 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.errors import Reject
+from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
@@ -149,7 +150,7 @@ class Align(AligningStage):
 
     def row(self, row: Row) -> Row:
         sides = result_sides(self.revoice)
-        by_speaker: dict[str, list[tuple[Word, str]]] = {"left": [], "right": []}
+        by_speaker: dict[str, list[tuple[Word, str, bool]]] = {"left": [], "right": []}
         said = [
             index
             for index, start in enumerate(row["new_start"])
@@ -162,18 +163,18 @@ class Align(AligningStage):
             start, end = row["new_start"][index], row["new_end"][index]
             words, sources = placed[index]
             speaker = sides[row["source_channel"][index]]
-            words = _with_probabilities(words, row["words"][index])
-            by_speaker[speaker] += [
-                (word._replace(start=start + word.start, end=start + word.end), source)
-                for word, source in zip(fit(words, end - start), sources, strict=True)
-            ]
+            words = fit(_with_probabilities(words, row["words"][index]), end - start)
+            fillers = are_fillers([word.text for word in words], row["language"][index])
+            for word, source, filler in zip(words, sources, fillers, strict=True):
+                moved = word._replace(start=start + word.start, end=start + word.end)
+                by_speaker[speaker].append((moved, source, filler))
         aligned = []
         for speaker, words_of in by_speaker.items():
             # Kept utterances may overlap where a transcript says so; words of one speaker don't.
             ordered = sorted(words_of, key=lambda sourced: (sourced[0].start, sourced[0].end))
-            fitted = fit([word for word, _ in ordered], row["built_duration"])
-            for word, (_, source) in zip(fitted, ordered, strict=True):
-                aligned.append(word.row() | {"speaker": speaker, "source": source})
+            fitted = fit([word for word, *_ in ordered], row["built_duration"])
+            for word, (_, source, filler) in zip(fitted, ordered, strict=True):
+                aligned.append(word.row() | {"speaker": speaker, "source": source, "filler": filler})
         known_failures = row.get("model_failures") or []
         return {
             "alignments": sorted(aligned, key=lambda word: (word["start"], word["end"], word["speaker"])),
@@ -299,8 +300,15 @@ class Align(AligningStage):
         return {
             index: fit(words, len(untimed[index]) / ANALYSIS_RATE)
             for index, words in placed.items()
-            if words and np.median([word.probability for word in words]) >= LEAST_SURE
+            if words and _median_probability(words, languages[index]) >= LEAST_SURE
         }
+
+
+def _median_probability(words: Sequence[Word], language: str) -> float:
+    """The median probability of words without fillers, unless there is nothing else: Whisper hardly knows them."""
+    fillers = are_fillers([word.text for word in words], language)
+    said = [word for word, filler in zip(words, fillers, strict=True) if not filler]
+    return float(np.median([word.probability or 0.0 for word in said or words]))
 
 
 def without_lost(

@@ -6,6 +6,7 @@ end mark, a voice) would make two sentences of them. Kyutai joins what one speak
 2 s; here the words decide, too. Lines that people gave are theirs, and stay.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -63,6 +64,7 @@ class JoinSentences(Stage):
     )
     longest: float = unlisted(Segment.longest)
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = (*_COLUMNS, *_OF_RECORDING)
     transient: ClassVar[tuple[str, ...]] = Segment.transient
     batch_rows: ClassVar[int] = 1
@@ -133,14 +135,16 @@ def _joined(parts: Sequence[dict[str, Any]], runs: Mapping[tuple[str, int], int]
             words[-1] = words[-1] | {"word": words[-1]["word"] + word["word"], "end": word["end"]}
         else:
             words.append(word)
-    logprobs = [(part["avg_logprob"], len(part["words"])) for part in parts if part["words"]]
+    counts = [sum(not word.get("filler") for word in part["words"]) for part in parts]
+    logprobs = [(part["avg_logprob"], count) for part, count in zip(parts, counts, strict=True) if count]
+    n_words = sum(counts)
     return {
         **{name: first[name] for name in _OF_FIRST},
         **{name: last[name] for name in _OF_LAST},
         **run,
         "kind": "speech" if last["end"] - first["start"] >= Segment.short else "short",
         "speech_seconds": float(lengths.sum()),
-        "avg_logprob": sum(logprob * count for logprob, count in logprobs) / sum(count for _, count in logprobs),
+        "avg_logprob": sum(logprob * count for logprob, count in logprobs) / n_words if n_words else math.nan,
         "no_speech_prob": max(part["no_speech_prob"] for part in parts),
         "text_raw": join_words(word["word"] for word in words),
         "words": words,

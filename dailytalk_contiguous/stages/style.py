@@ -237,6 +237,7 @@ class Punctuate(Stage):
         choices=MARKS_SET,
     )
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("text_raw", "tag")
     uses: ClassVar[tuple[str, ...]] = ("language", "recogniser")
     adds: ClassVar[Features] = Features({"text": STRING, "tagged_text": STRING})

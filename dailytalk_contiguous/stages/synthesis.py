@@ -40,6 +40,7 @@ from dailytalk_contiguous.core.delivery import (
 )
 from dailytalk_contiguous.core.documents import is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
@@ -107,6 +108,11 @@ class HeardTake(NamedTuple):
 
     word_error_rate: float
     misses_end: bool
+
+
+def compared_words(words: Sequence[str], language: str) -> list[str]:
+    """Words as `compare_words` takes them: in one spelling, without fillers."""
+    return [word for word in map(normalise, without_fillers(words, language)) if word]
 
 
 def compare_words(expected: Sequence[str], heard: Sequence[str]) -> HeardTake:
@@ -484,13 +490,14 @@ class Speak(Stage):
         noted: Any = (take.verdict or {}).get("heard") if known else None
         whole = isinstance(noted, list) and len(noted) == 2 and is_number(noted[0]) and isinstance(noted[1], bool)
         heard = HeardTake(*noted) if whole else None
-        if heard is None and reason is None and self.verify:
+        # A recogniser leaves most fillers out, however clearly they are said: they are not compared.
+        expected = compared_words(text.split(), utterance["language"])
+        if heard is None and reason is None and self.verify and expected:
             # Other threads judge other takes meanwhile: a recogniser hears as many at once as it has threads.
             sound = RecogniserInput(take.trimmed.samples, take.trimmed.sample_rate, utterance["language"])
             with failing_softly(f"the recogniser {self.verify}"):
                 (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
-            expected = list(filter(None, map(normalise, text.split())))
-            recognised = list(filter(None, (normalise(word.text) for word in words)))
+            recognised = compared_words([word.text for word in words], utterance["language"])
             heard, known = compare_words(expected, recognised), False
         if reason is None and heard is not None:
             if heard.word_error_rate > self.worst:

@@ -18,6 +18,7 @@ import numpy as np
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
+from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
@@ -25,6 +26,7 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.utterance import GIVEN, UTTERED_WORD
 from dailytalk_contiguous.core.word_times import Word, fit
 from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.hesitations import without_filler_words
 from dailytalk_contiguous.models.whisper import (
     WHISPER,
     Recognised,
@@ -45,6 +47,9 @@ WINDOW_SECONDS = 29.0
 
 #: Seconds of silence between utterances: enough for a recogniser to hear two sentences and not one.
 GAP_SECONDS = 0.5
+
+#: What becomes of fillers (see `core.fillers`).
+KEEP, DROP = "keep", "drop"
 
 #: Why an utterance has no words where neither a person nor a model was to give any.
 NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
@@ -127,11 +132,18 @@ class Transcribe(WhisperStage):
     )
     beam: int = setting(5, "Width of the recogniser's search.", least=1)
     compute_type: str = setting("auto", COMPUTE_TYPE)
+    fillers: str = setting(
+        KEEP,
+        "What becomes of um and uh: {choices}. Keep: the recogniser, trained to leave them out, looks for them. "
+        "Drop: not even those that it writes. Given texts stay.",
+        panel="input",
+        choices=(KEEP, DROP),
+    )
     guard: bool = unlisted(True)
     device: str = setting("auto", DEVICE, execution=True)
     batch_windows: int = unlisted(16, execution=True)
 
-    VERSION: ClassVar[int] = 4
+    VERSION: ClassVar[int] = 5
     if_model_fails: ClassVar[str] = "write its text into transcript.jsonl, or choose another --asr-model"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
@@ -194,7 +206,9 @@ class Transcribe(WhisperStage):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[sides[index]]
             offset = starts[index] if index in unheard else 0.0
-            for word in row["words"]:
+            flags = are_fillers([word["word"] for word in row["words"]], row["language"])
+            for word, filler in zip(row["words"], flags, strict=True):
+                word["filler"] = filler
                 # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
                 word["start"] = max(round(word["start"] + offset, 4), starts[index])
                 word["end"] = min(round(word["end"] + offset, 4), ends[index])
@@ -220,6 +234,7 @@ class Transcribe(WhisperStage):
             heard = whisper.transcribe(
                 [window_of(samples, window) for window in windows],
                 [languages[keys[window[0].utterance]] for window in windows],
+                self.fillers == KEEP,
             )
             return list(zip(windows, heard, strict=True))
 
@@ -228,8 +243,9 @@ class Transcribe(WhisperStage):
 
         def add(window: list[Placed], result: Recognised) -> None:
             for number, words in unpack(result.words, window).items():
-                row = self._heard_row(words, samples[number], result)
-                row["question"] = ends_as_question(row["text_raw"], languages[keys[number]])
+                language = languages[keys[number]]
+                row = self._heard_row(words, samples[number], result, language)
+                row["question"] = ends_as_question(row["text_raw"], language)
                 if number not in rows or len(row["words"]) >= len(rows[number]["words"]):
                     rows[number] = row
                 is_sparse = seconds[number] >= 1.0 and len(words) < SPARSE * seconds[number]
@@ -242,9 +258,13 @@ class Transcribe(WhisperStage):
             add(window, result)
         return {index: rows[number] for number, index in enumerate(speech)}
 
-    def _heard_row(self, words: list[Word], samples: Samples, result: Recognised) -> dict[str, Any]:
+    def _heard_row(self, words: list[Word], samples: Samples, result: Recognised, language: str) -> dict[str, Any]:
+        if self.fillers == DROP:
+            words = without_filler_words(words, language)
         text = "".join(word.text for word in words).strip()
-        logprob = _mean_logprob([word.probability for word in words])
+        fillers = are_fillers([word.text for word in words], language)
+        said = [word for word, filler in zip(words, fillers, strict=True) if not filler]
+        logprob = _mean_logprob([word.probability for word in said])
         rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
         reason = None if text else "the recogniser heard no words"
         if self.guard and text:
