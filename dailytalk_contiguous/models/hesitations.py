@@ -5,9 +5,12 @@ languages, speech that no word covers. Both find more places than there are fill
 to write fillers says at which of them there is one (`models.whisper`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
+
+import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
@@ -19,7 +22,7 @@ from dailytalk_contiguous.core.sentences import (
     SUBJECTS,
     ends_sentence,
 )
-from dailytalk_contiguous.core.spans import voiced_spans
+from dailytalk_contiguous.core.spans import FRAME, UNDER_PEAK_DB, frame_levels, voiced_spans
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.sphinx import Sphinx
 
@@ -32,6 +35,13 @@ BEAM, EVERY = 1e-100, 2
 
 #: A sound that is shorter than this, in seconds, or less likely (`Segment.likelihood`) is not taken for a filler.
 SHORTEST, LEAST_LIKELY = 0.11, -4.5
+
+#: Seconds of the longest filler. More of them than so many between two words, or a longer one, are speech that the
+#: recogniser has lost.
+LONGEST, MOST_BETWEEN = 2.0, 2
+
+#: By how many dB a filler may be under the sound around it: what is lower leaks from the other side.
+MOST_UNDER_DB = 24.0
 
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
@@ -72,15 +82,34 @@ def _sphinx() -> Sphinx:
 def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) -> list[Place]:
     """Where fillers may be in 16 kHz samples in which these words were recognised, in order.
 
-    None is beside a filler that was recognised.
+    None is beside a filler that was recognised, and none where speech was lost.
     """
     places = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
-    fillers = are_fillers([word.text for word in words], language)
+    places = [place for place in places if place.end - place.start >= SHORTEST]
+    written = are_fillers([word.text for word in words], language)
+    n_between = Counter(place.before for place in places)
+    lost = {place.before for place in places if place.end - place.start > LONGEST}
+    lost |= {before for before, count in n_between.items() if count > MOST_BETWEEN}
+    heard = _audible_level(samples)
+    return [
+        place
+        for place in places
+        if place.before not in lost
+        and not any(written[max(0, place.before - 1) : place.before + 1])
+        and _level(samples, place) > heard * 10 ** (-MOST_UNDER_DB / 10)
+    ]
 
-    def is_written(place: Place) -> bool:
-        return any(fillers[max(0, place.before - 1) : place.before + 1])
 
-    return [place for place in places if place.end - place.start >= SHORTEST and not is_written(place)]
+def _audible_level(samples: Samples) -> float:
+    """The mean square of what is audible of a window, without the silence between its utterances."""
+    levels = frame_levels(samples, FRAME)
+    audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
+    return float(audible.mean()) if len(audible) else 0.0
+
+
+def _level(samples: Samples, place: Place) -> float:
+    sound = samples[int(place.start * ANALYSIS_RATE) : int(place.end * ANALYSIS_RATE)]
+    return float(np.mean(np.square(sound, dtype=np.float64))) if len(sound) else 0.0
 
 
 def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:

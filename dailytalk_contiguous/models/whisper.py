@@ -64,7 +64,7 @@ SMOOTHED_FRAMES = 7
 EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 
 #: A filler is written where the model takes it for at least so likely.
-LEAST_PROBABLE_FILLER = 0.1
+LEAST_PROBABLE_FILLER = 0.04
 
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 

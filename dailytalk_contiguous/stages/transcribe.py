@@ -206,9 +206,8 @@ class Transcribe(WhisperStage):
             row = rows.get(index) or _row([], "", "no samples")
             row["language"] = languages[sides[index]]
             offset = starts[index] if index in unheard else 0.0
-            flags = are_fillers([word["word"] for word in row["words"]], row["language"])
-            for word, filler in zip(row["words"], flags, strict=True):
-                word["filler"] = filler
+            _mark_fillers(row["words"], row["language"])
+            for word in row["words"]:
                 # 0.1 ms, without a word beginning before its utterance or ending after it by rounding
                 word["start"] = max(round(word["start"] + offset, 4), starts[index])
                 word["end"] = min(round(word["end"] + offset, 4), ends[index])
@@ -239,6 +238,7 @@ class Transcribe(WhisperStage):
             return list(zip(windows, heard, strict=True))
 
         rows: dict[int, dict[str, Any]] = {}
+        most_words: dict[int, int] = {}
         alone: list[list[Placed]] = []
 
         def add(window: list[Placed], result: Recognised) -> None:
@@ -246,9 +246,12 @@ class Transcribe(WhisperStage):
                 language = languages[keys[number]]
                 row = self._heard_row(words, samples[number], result, language)
                 row["question"] = ends_as_question(row["text_raw"], language)
-                if number not in rows or len(row["words"]) >= len(rows[number]["words"]):
+                # Fillers say nothing of how much was heard: they are also found in speech that was passed over.
+                n_words = sum(not word["filler"] for word in row["words"])
+                if n_words >= most_words.get(number, 0):
+                    most_words[number] = n_words
                     rows[number] = row
-                is_sparse = seconds[number] >= 1.0 and len(words) < SPARSE * seconds[number]
+                is_sparse = seconds[number] >= 1.0 and n_words < SPARSE * seconds[number]
                 if len(window) > 1 and (result.cut_off or is_sparse):
                     alone.append([Placed(number, 0.0, seconds[number])])
 
@@ -270,6 +273,7 @@ class Transcribe(WhisperStage):
         if self.guard and text:
             reason = distrust(text, len(samples) / ANALYSIS_RATE, rms, logprob, result.no_speech_prob)
         row = _row([] if reason else words, "" if reason else text, reason)
+        _mark_fillers(row["words"], language)
         row["avg_logprob"], row["no_speech_prob"] = logprob, result.no_speech_prob
         row["recogniser"] = self.model
         return row
@@ -325,6 +329,13 @@ def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
         "question": False,
         "text_reason": reason,
     }
+
+
+def _mark_fillers(words: list[dict[str, Any]], language: str) -> None:
+    """Say of each word of an utterance whether it is a filler."""
+    fillers = are_fillers([word["word"] for word in words], language)
+    for word, filler in zip(words, fillers, strict=True):
+        word["filler"] = filler
 
 
 def _given_row(text: str, words: list[dict[str, Any]]) -> dict[str, Any]:
