@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.word_times import split_words
 from dailytalk_contiguous.sources.transcript_marks import mark_of
 
 #: TalkBank's CHAT: `&-` is always before a filler, `&` in older files also before a fragment. LDC: `%`.
-_SIGNED = re.compile(r"(?<!\w)(?:&-(?P<chat>[^\W\d_][^\s_]*+(?!\S))|[&%](?P<signed>[^\W\d_]\S*+))")
+_SIGNED = re.compile(r"(?<!\w)(?:&-(?P<chat>[^\W\d_][^\s_]{0,80}+(?!\S))|[&%](?P<signed>[^\W\d_]\S{0,80}+))")
 
 #: A letter or digit beside a bracket, in which case the bracket is part of a word. Japanese and Chinese have no
 #: spaces around a word.
