@@ -61,7 +61,7 @@ def plain_fillers(words: Sequence[str], language: str | None) -> list[str]:
     text = "\n".join(words)
     text = _SIGNED.sub(without_signs, text)
     text = _ENCLOSED.sub(without_signs, text)
-    return text.split("\n")
+    return [word.strip() for word in text.split("\n")]
 
 
 def _holds_fillers(text: str, language: str | None) -> bool:

@@ -60,13 +60,15 @@ def test_marks_stay_marks(tmp_path: Path, mark: str, language: str | None) -> No
     assert [cue["mark_kind"] for cue in cues] == [None, "sound"]
 
 
-@pytest.mark.parametrize("timed", [("I", "{F", "uh,", "}", "think"), ("I", "uh,", "think")])
+@pytest.mark.parametrize(
+    "timed", [("I", "{F", "uh,", "}", "think"), ("I", "{F uh, }", "think"), ("I", "uh,", "think")]
+)
 def test_words_of_switchboards_notation_keep_their_times(tmp_path: Path, timed: tuple[str, ...]) -> None:
     listed = words(*timed)
     segment = {"text": "I {F uh, } think", "words": listed}
     (cue,) = read_segment(tmp_path / "call.json", segment, "en")
     assert cue["text"] == "I uh, think"
-    kept = [(word["word"], word["start"]) for word in listed if word["word"].strip("{F}")]
+    kept = [(text, word["start"]) for word in listed if (text := word["word"].strip("{F} "))]
     assert [(word["word"], word["start"]) for word in cue["words"]] == kept
 
 
