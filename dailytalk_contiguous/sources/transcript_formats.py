@@ -21,6 +21,7 @@ from dailytalk_contiguous.core.cues import Cue, are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, WordRow, join_words
+from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
 from dailytalk_contiguous.sources.transcript_marks import SILENCE, mark_of, marks_in, without_marks
@@ -76,7 +77,7 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
 
     `channel` and `speaker` are the file's names. A turn of which only the speaker is known has neither text nor
     words. Marks of what is no word are cues of their own after it, with a `mark` and no text; those of silence are
-    gaps.
+    gaps. Fillers are words without the signs that transcribers give them.
 
     Words that don't spell the record's text are older than a correction of it, and times that can't be those of
     words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
@@ -87,6 +88,7 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     (start, end), text, language = _span(*_times(item)), field_of(item, "text"), field_of(item, "language")
     is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
     about = {"language": language if is_code else None, "mark": None, "mark_kind": None}
+    named_language = language if isinstance(language, str) else None  # with a region, too
     turns = [
         (name, [word for _, word in turn])
         for name, turn in itertools.groupby(_words_of(item, start, end), key=itemgetter(0))
@@ -94,8 +96,13 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     for name, words in turns or [(item.get("speaker"), list[WordRow]())]:
         if len(turns) > 1:
             start, end = min(word["start"] for word in words), max(word["end"] for word in words)
+        spellings = plain_fillers([word["word"] for word in words], named_language)
+        words = [word | {"word": spelling} for word, spelling in zip(words, spellings, strict=True) if spelling]
         joined = join_words(word["word"] for word in words) if words else None
-        said = joined if text is None or len(turns) > 1 else " ".join(text.split())
+        if text is None or len(turns) > 1:
+            said = joined
+        else:
+            said = " ".join(filter(None, plain_fillers(text.split(), named_language)))
         is_spelled = _letters(said or "") == _letters(joined or "")
         words = words if is_spelled and are_word_times(words, start, end) else []
         labels = {"channel": item.get("channel"), "speaker": name}
