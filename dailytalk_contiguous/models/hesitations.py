@@ -23,7 +23,7 @@ from dailytalk_contiguous.core.sentences import (
     ends_sentence,
 )
 from dailytalk_contiguous.core.spans import FRAME, UNDER_PEAK_DB, frame_levels, voiced_spans
-from dailytalk_contiguous.core.word_times import Word
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
 from dailytalk_contiguous.models.sphinx import Sphinx
 
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
@@ -33,7 +33,7 @@ READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 #: frame takes half as long again, and finds no more.
 BEAM, EVERY = 1e-100, 2
 
-#: A sound that is shorter than this, in seconds, or less likely (`Segment.likelihood`) is not taken for a filler.
+#: A sound that is shorter than this, in seconds, or less likely (`WordSegment.likelihood`) is not taken for a filler.
 SHORTEST, LEAST_LIKELY = 0.11, -4.5
 
 #: Seconds of the longest filler. More of them than so many between two words, or a longer one, are speech that the
@@ -58,7 +58,7 @@ _OPENING = DISCOURSE | SUBJECTS | DETERMINERS | AUXILIARIES | QUESTION_WORDS
 SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 
 
-class Place(NamedTuple):
+class FillerPlace(NamedTuple):
     """Where a filler may be: before word number `before` or behind the last, from `start` to `end` in seconds."""
 
     before: int
@@ -69,7 +69,7 @@ class Place(NamedTuple):
 class Filler(NamedTuple):
     """A filler that was said, in a spelling, with its probability in [0, 1]."""
 
-    place: Place
+    place: FillerPlace
     spelling: str
     probability: float
 
@@ -79,7 +79,7 @@ def _sphinx() -> Sphinx:
     return Sphinx(BEAM, EVERY)
 
 
-def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) -> list[Place]:
+def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) -> list[FillerPlace]:
     """Where fillers may be in 16 kHz samples in which these words were recognised, in order.
 
     None is beside a filler that was recognised, and none where speech was lost.
@@ -107,15 +107,15 @@ def _audible_level(samples: Samples) -> float:
     return float(audible.mean()) if len(audible) else 0.0
 
 
-def _level(samples: Samples, place: Place) -> float:
+def _level(samples: Samples, place: FillerPlace) -> float:
     sound = samples[int(place.start * ANALYSIS_RATE) : int(place.end * ANALYSIS_RATE)]
     return float(np.mean(np.square(sound, dtype=np.float64))) if len(sound) else 0.0
 
 
-def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
+def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[FillerPlace]:
     """Sounds of English fillers that none of the words makes."""
     spoken = [index for index, word in enumerate(words) if any(map(str.isalnum, word.text))]
-    places: list[Place] = []
+    places: list[FillerPlace] = []
     for extra in _sphinx().extra_sounds(samples, [words[index].text for index in spoken], READINGS):
         if extra.likelihood < LEAST_LIKELY:
             continue
@@ -123,19 +123,19 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
         if places and places[-1].before == before and extra.start - places[-1].end < TOGETHER:
             places[-1] = places[-1]._replace(end=extra.end)
         else:
-            places.append(Place(before, extra.start, extra.end))
+            places.append(FillerPlace(before, extra.start, extra.end))
     return places
 
 
-def _uncovered(samples: Samples, words: Sequence[Word]) -> list[Place]:
+def _uncovered(samples: Samples, words: Sequence[Word]) -> list[FillerPlace]:
     """Stretches of voice that no word covers."""
     ends = [0.0, *(word.end for word in words)]
     starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
     voiced = voiced_spans(samples, ANALYSIS_RATE)
-    places: list[Place] = []
+    places: list[FillerPlace] = []
     for before, (since, until) in enumerate(zip(ends, starts, strict=True)):
         clipped = [(max(start, since), min(end, until)) for start, end in voiced]
-        places += [Place(before, start, end) for start, end in clipped if end > start]
+        places += [FillerPlace(before, start, end) for start, end in clipped if end > start]
     return places
 
 
@@ -153,10 +153,12 @@ def with_fillers(words: Sequence[Word], fillers: Sequence[Filler], language: str
         if index == len(words):
             break
         word = words[index]
-        if own:
-            start = max(word.start, result[-1].end)
-            text = _inside_a_sentence(word.text) if begins_sentence else word.text
-            word = word._replace(text=text, start=start, end=max(word.end, start + LEAST_KEPT))
+        if own and begins_sentence:
+            word = word._replace(text=_inside_a_sentence(word.text))
+        if result:
+            earliest = result[-1].end if own else result[-1].start + SHORTEST_WORD
+            if word.start < earliest:  # a filler has moved it, or the word before
+                word = word._replace(start=earliest, end=max(word.end, earliest + LEAST_KEPT))
         result.append(word)
     return result
 

@@ -40,7 +40,7 @@ LETTERS = dict(
 )
 
 
-class Segment(NamedTuple):
+class WordSegment(NamedTuple):
     """A word of a search: its token, start and end in seconds of the sound, and how likely it was said there.
 
     `likelihood` is the mean log likelihood of its frames, each against the likeliest sound of that frame: 0 at
@@ -54,7 +54,7 @@ class Segment(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """A sound before word number `before` of a text, or behind the last one; see `Segment`."""
+    """A sound before word number `before` of a text, or behind the last one; see `WordSegment`."""
 
     before: int
     start: float
@@ -90,7 +90,7 @@ class Sphinx:
         )
         self._lock = threading.Lock()
 
-    def align(self, samples: Samples, words: Sequence[str]) -> list[Segment] | None:
+    def align(self, samples: Samples, words: Sequence[str]) -> list[WordSegment] | None:
         """Where words, each with a letter or digit, are in 16 kHz samples; None if the search is lost."""
         with self._lock:
             tokens = [self._token(word) for word in words]
@@ -126,10 +126,10 @@ class Sphinx:
         return found if n_words == len(tokens) else []
 
     def sounds(self, token: str) -> list[str]:
-        """The sounds of a token of a `Segment`."""
+        """The sounds of a token of a `WordSegment`."""
         return str(self._decoder.lookup_word(token)).split()
 
-    def _hear(self, samples: Samples) -> list[Segment]:
+    def _hear(self, samples: Samples) -> list[WordSegment]:
         """The words that a search finds in samples, without pauses."""
         self._decoder.reinit_feat()  # else the mean of its features goes on from the sound before
         self._decoder.start_utt()
@@ -145,7 +145,7 @@ class Sphinx:
             n_frames = place.end_frame + 1 - place.start_frame
             likelihood = SCORE_SCALE * log(max(place.ascore, sys.float_info.min)) / n_frames
             start = min(max(start, 0.0), seconds)
-            segments.append(Segment(place.word, start, min(max(end, 0.0), seconds), likelihood))
+            segments.append(WordSegment(place.word, start, min(max(end, 0.0), seconds), likelihood))
         return segments
 
     def _token(self, word: str) -> str:

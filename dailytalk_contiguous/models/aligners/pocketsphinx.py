@@ -14,12 +14,12 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.word_times import SHORTEST_WORD, Word
 from dailytalk_contiguous.models.alignment import Aligner
-from dailytalk_contiguous.models.sphinx import Segment, Sphinx
+from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment
 
 #: Beams of its search, one after another until every word has a place.
 BEAMS = (1e-48, 1e-100, 1e-200)
 
-#: `Segment.likelihood` under which a word was not said. Of words that four speakers of TIMIT said, 2 % have less,
+#: `WordSegment.likelihood` under which a word was not said. Of words that four speakers of TIMIT said, 2 % have less,
 #: 1 % by telephone; of words that were put where nobody said them, 80 %.
 LEAST_LIKELY = -6.0
 
@@ -68,7 +68,7 @@ def _sphinx(beam: float) -> Sphinx:
     return Sphinx(beam)
 
 
-def _heard_by_people(segments: Sequence[Segment], is_gradual: Sequence[bool]) -> list[list[float]]:
+def _heard_by_people(segments: Sequence[WordSegment], is_gradual: Sequence[bool]) -> list[list[float]]:
     """The edges of words in seconds, where a border before a gradual sound is later."""
     edges = [[segment.start, segment.end] for segment in segments]
     for (before, after), gradual in zip(pairwise(edges), is_gradual[1:], strict=True):
