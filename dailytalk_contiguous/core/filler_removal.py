@@ -1,7 +1,7 @@
 """Texts and rows without their fillers (`core.fillers`): the marks and capitals of a sentence stay sensible.
 
-A comma before a filler stays, for nobody knows whether it is there because of the filler: "So, um, I think" becomes
-"So, I think". Fillers are left out of texts and words alone. They stay in the sound, where they are no silence.
+A comma before a filler stays, because it may have another reason: "So, um, I think" becomes "So, I think". Fillers
+are left out of texts and words alone. They stay in the sound, where they are no silence.
 """
 
 from bisect import bisect_right
@@ -154,7 +154,8 @@ def _utterance_without(said: Mapping[str, Any], row: Row) -> dict[str, Any]:
 def _aligned_without(row: Row) -> list[dict[str, Any]]:
     """The words of a row, in order, without fillers."""
     texts: dict[int, str | None] = {}
-    for numbers, language in words_by_utterance(row):
+    for said, numbers in words_by_utterance(row):
+        language = (said or {}).get("language") or row.get("language")
         words = [row["alignments"][number] for number in numbers]
         spelled = [word["word"] or "" for word in words]
         fillers = filler_flags(words, language)
@@ -174,23 +175,23 @@ def filler_flags(words: Sequence[Mapping[str, Any]], language: str | None) -> li
     return [bool(flag) for flag in flags]
 
 
-def words_by_utterance(row: Row) -> list[tuple[list[int], str | None]]:
-    """The numbers of the aligned words of each utterance, by start, and its language (ISO 639-1).
+def words_by_utterance(row: Mapping[str, Any]) -> list[tuple[dict[str, Any] | None, list[int]]]:
+    """The utterances of a row, each with the numbers of its aligned words, by start.
 
-    A word is of the last utterance of its side that begins before its middle; those before the first are together.
+    A word is of the last utterance of its side that begins before its middle; None has those before the first.
     """
-    groups: list[tuple[list[int], str | None]] = []
+    groups: list[tuple[dict[str, Any] | None, list[int]]] = []
     for channel in CHANNELS:
         said = [part for part in heard_utterances(row) if part["channel"] == channel]
         said.sort(key=lambda part: part["start"])
         starts = [part["start"] for part in said]
-        of_side: list[tuple[list[int], str | None]] = [([], row.get("language"))]
-        of_side += [([], part.get("language") or row.get("language")) for part in said]
+        of_side: list[tuple[dict[str, Any] | None, list[int]]] = [(None, [])]
+        of_side += [(part, []) for part in said]
         for number, word in enumerate(row["alignments"] or ()):
             if word["speaker"] == channel:
                 place = bisect_right(starts, (word["start"] + word["end"]) / 2)
-                of_side[place][0].append(number)
+                of_side[place][1].append(number)
         groups += of_side
-    for numbers, _ in groups:
+    for _, numbers in groups:
         numbers.sort(key=lambda number: row["alignments"][number]["start"])
-    return [group for group in groups if group[0]]
+    return [(part, numbers) for part, numbers in groups if numbers]

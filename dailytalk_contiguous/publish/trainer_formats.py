@@ -181,9 +181,8 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    own = (
-        item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
-    )  # columns of own stages
+    # Columns of own stages.
+    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
     row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
     about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
     tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)

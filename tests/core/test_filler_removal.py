@@ -56,7 +56,7 @@ def test_row_loses_fillers_of_texts_and_words_and_keeps_its_times_and_its_sound(
         "(calm) Hello there.", None, "(calm) How, are you?", "(calm) Ah, well.",
     ]  # fmt: skip
     words = [word["word"] for word in without["alignments"]]
-    assert words == ["Hello", "there.", "How,", "are", "Ah,", "you?", "well."]
+    assert words == ["Hello", "there.", "How,", "are", "you?", "Ah,", "well."]
     times = {(word["start"], word["end"], word["speaker"]) for word in row["alignments"]}
     assert {(word["start"], word["end"], word["speaker"]) for word in without["alignments"]} < times
     assert without["audio"] == row["audio"]
