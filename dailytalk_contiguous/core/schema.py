@@ -369,8 +369,15 @@ PROVENANCE = {
     "settings": STRING,
 }
 
-#: A word in seconds of its utterance's own audio; `source` and `probability` as in `core.schema.ALIGNED_WORD`.
-PUBLISHED_WORD = {"word": STRING, "start": SECONDS, "end": SECONDS, "source": STRING, "probability": MEASURE}
+#: A word in seconds of its utterance's own audio; its other fields are those of `core.schema.ALIGNED_WORD`.
+PUBLISHED_WORD = {
+    "word": STRING,
+    "start": SECONDS,
+    "end": SECONDS,
+    "source": STRING,
+    "probability": MEASURE,
+    "filler": Value("bool"),
+}
 
 
 def conversations(sample_rate: int | None, labelled: bool = False, fields: Iterable[Field] = FIELDS) -> Features:

@@ -33,6 +33,7 @@ from dailytalk_contiguous.core.schema import COLUMNS, SECONDS, STRING, TIMELINE
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.spans import out_of_step
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
+from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
     PROSODY,
@@ -94,6 +95,14 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     "utterances": (_COUNT, "number of utterances, those left out of the audio, too"),
     "words": (_COUNT, "number of words with times"),
     "word_sources": (List({"source": STRING, "words": _COUNT}), "how the times of its words are known"),
+    "talk_without_fillers": (
+        List({"channel": STRING, "seconds": SECONDS}),
+        "sides without a filler, of languages whose fillers are known, and how long they talk; empty for a clip",
+    ),
+    "absent_words": (
+        List({"channel": STRING, "absent": _COUNT, "words": _COUNT, "first": STRING}),
+        "sides with words of a given text that an aligner did not find: how many of how many, and the first",
+    ),
     "speaker_left": (STRING, "name of the person on the left; null if unknown"),
     "speaker_right": (STRING, "name of the person on the right; null if unknown"),
     "kept_speakers": (List(STRING), "names of those whose own voices are in it; an item is null if unknown"),
@@ -255,6 +264,7 @@ class TableMaker:
         flags = ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline")
         missing: dict[str, Any] = dict.fromkeys(flags, False)
         missing |= {"kept_speakers": [], "voices": [], "word_sources": []}
+        missing |= {"talk_without_fillers": [], "absent_words": []}
         self._rows.append({**missing, **known, "_utterances": ()})
         if timed:
             self._rebuilt.add(timed)
@@ -391,6 +401,8 @@ def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
         "utterances": len(row["utterances"] or ()),
         "words": len(words),
         "word_sources": [{"source": source or UNKNOWN, "words": n} for source, n in sources.items()],
+        "talk_without_fillers": [] if labels else talk_without_fillers(row),
+        "absent_words": absent_words(row),
         **{f"speaker_{side}": schema.name_or_none(speakers.get(side)) for side in schema.CHANNELS},
         "kept_speakers": list(schema.kept_speakers(row)),
         "voices": list(schema.voices(row)),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.filler_removal import words_without_fillers
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.sentences import (
     AUXILIARIES,
@@ -189,25 +190,7 @@ def _inside_a_sentence(word: str) -> str:
 
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
-    """A recogniser's words without its fillers; a word that begins a sentence behind one has a capital."""
-    fillers = are_fillers([word.text for word in words], language)
-    result: list[Word] = []
-    capital = False
-    for word, filler in zip(words, fillers, strict=True):
-        if filler:
-            capital = capital or word.text.strip()[:1].isupper()
-            if result and ends_sentence(word.text) and not ends_sentence(result[-1].text):
-                result[-1] = _ended_as(result[-1], word.text.strip()[-1])
-            continue
-        if capital:
-            text = word.text.strip()
-            space = word.text[: len(word.text) - len(word.text.lstrip())]
-            word = word._replace(text=space + text[:1].upper() + text[1:])
-        capital = False
-        result.append(word)
-    return result
-
-
-def _ended_as(word: Word, mark: str) -> Word:
-    """A word that ends its sentence with a mark, in place of a comma."""
-    return word._replace(text=word.text.rstrip().rstrip(",、，") + mark)
+    """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
+    spelled = [word.text for word in words]
+    texts = words_without_fillers(spelled, are_fillers(spelled, language))
+    return [word._replace(text=text) for word, text in zip(words, texts, strict=True) if text is not None]

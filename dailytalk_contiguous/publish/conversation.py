@@ -10,6 +10,7 @@ from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm, read_header, read_pcm
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
 from dailytalk_contiguous.core.utterance import heard_utterances, said_tag, sounding_span
 from dailytalk_contiguous.core.wording import counted
@@ -155,7 +156,7 @@ def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
             if is_there and said["status"] != "spoken" and first < last:
                 shift = said["start"] - said["source_start"]
                 first, last = first + shift, last + shift
-                for word in row["alignments"] or ():  # the times of a mark may be an estimate
+                for word in row.get(UNWRITTEN) or row["alignments"] or ():  # a mark's times may be an estimate
                     if word["speaker"] == channel and word["start"] < last and first < word["end"]:
                         is_before = word["start"] + word["end"] < first + last
                         first, last = (word["end"], last) if is_before else (first, word["start"])

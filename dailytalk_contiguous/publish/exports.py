@@ -17,6 +17,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Pcm
 from dailytalk_contiguous.core.documents import MOST_OWN_BYTES, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
+from dailytalk_contiguous.core.filler_removal import UNWRITTEN, row_without_fillers
 from dailytalk_contiguous.core.schema import CHANNELS, Row, parent_of, provenance_of_row
 from dailytalk_contiguous.core.settings import SEED, check_values, setting, settings_in
 from dailytalk_contiguous.core.tables import TableMaker
@@ -28,6 +29,7 @@ from dailytalk_contiguous.publish.findings import Checked, FindingLimits
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 from dailytalk_contiguous.stages.base import SAMPLE_RATE
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
+from dailytalk_contiguous.stages.transcribe import DROP, KEEP
 from dailytalk_contiguous.store.files import inside, json_document, json_text
 from dailytalk_contiguous.store.owned_folder import README, OwnedFolder, is_foreign
 
@@ -69,6 +71,12 @@ class ExportSettings(DivisionSettings):
     )  # fmt: skip
     main: str = setting(CHANNELS[0], "Whose side is Moshi's: {choices}.", panel="result", choices=CHANNELS)
     prosodic_tokens: str | None = setting(None, CODEBOOK, shown="none")
+    fillers: str = setting(
+        KEEP,
+        "What becomes of um and uh in texts and words: {choices}. The sound keeps them.",
+        panel="result",
+        choices=(KEEP, DROP),
+    )
 
     @property
     def swap(self) -> bool:
@@ -188,8 +196,8 @@ class ExportFormat(Generic[T]):
         manifests: names that mark the folder as complete.
         sides: of the division.
         settings: an `ExportSettings` with the defaults, of a class that adds the settings that only it has.
-        options: those of `ExportSettings` that it takes besides `sample_rate` and, with two sides, those of
-            `DivisionSettings`.
+        options: those of `ExportSettings` that it takes besides `sample_rate`, `fillers` and, with two sides,
+            those of `DivisionSettings`.
         sample_rate: Hz that its reader works at; it would resample anything else each time.
         noun: the name of a row. unit: the name of an entry.
         source: returns the rows of a folder that only this format reads; None of any other.
@@ -222,7 +230,7 @@ class ExportFormat(Generic[T]):
     def taken(self) -> set[str]:
         common = {field.name for field in fields(ExportSettings)}
         own = {placed.name for placed in settings_in(self.settings)} - common
-        return {"sample_rate", *self.options, *own, *(_DIVIDING if self.sides == TWO_LISTS else ())}
+        return {"sample_rate", "fillers", *self.options, *own, *(_DIVIDING if self.sides == TWO_LISTS else ())}
 
 
 @dataclass(frozen=True)
@@ -283,6 +291,7 @@ def write_export(
     voices: list[SplitVoice] = []
     rejects: list[Reject] = []
     made: Counter[str] = Counter()
+    n_fillers = 0
     for row in rows:
         name = row["conversation_id"]
         if name in entries:
@@ -291,6 +300,8 @@ def write_export(
         if row.get("problem"):
             rejects.append(Reject(name, "export", row["problem"], row["remedy"]))
             continue
+        if chosen.fillers == DROP:
+            row = row_without_fillers(row)
         try:
             item = format.open(row, run)
             written = [*format.write(run, item)]
@@ -299,6 +310,8 @@ def write_export(
             continue
         entries[name] = written
         made[provenance_of_row(row)] += 1
+        if row.get(UNWRITTEN):
+            n_fillers += len(row[UNWRITTEN]) - len(row["alignments"])
         if written:
             length = sum(entry.seconds for entry in written)
             voices.append(SplitVoice(name, item.apart, name, length, parent_of(row)))
@@ -323,6 +336,9 @@ def write_export(
         reason = f" ({why[0]})" if why else ""
         remedy = rejects[0].remedy if rejects else "correct what is named, or build the dataset again"
         raise DailytalkError(f"no {format.noun} could be exported{reason}", remedy)
+    if chosen.fillers == DROP:
+        run.facts["fillers_left_out"] = n_fillers
+        run.notes.append("fillers are in the sound alone")
     texts = format.finish(run, lists)
     if len(format.sides) > 1:  # those that this export lacks may come back in the next one
         target.write_text(DIVISION, json_document({**(before or {}), **run.side}))

@@ -20,6 +20,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Pcm
 from dailytalk_contiguous.core.documents import Whole, fits, parse_json, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.interaction import (
     AFTER,
     CONTEXT,
@@ -122,7 +123,7 @@ def clips_of(
             edges = span if rules == OWN_RULES else (said["start"], said["end"])
             utterances.append(Timed(role[said["channel"]], *edges))
             bisect.insort(spans[said["channel"]], (said["start"], said["end"], span))
-    for word in row["alignments"] or ():
+    for word in row.get(UNWRITTEN) or row["alignments"] or ():  # who hesitates is not silent
         if (word["word"] or "").strip():
             start, end, of_speaker = word["start"], word["end"], spans[word["speaker"]]
             before = bisect.bisect_right(of_speaker, (start + end) / 2, key=itemgetter(0))

@@ -75,8 +75,12 @@ DURATION_TOLERANCE = 0.010
 #: Columns that are lists: the name of an item, its fields, and the field that names its channel.
 _LISTS = {
     "utterances": ("utterance", UTTERANCE, "channel"),
-    "alignments": ("word", schema.ALIGNED_WORD, "speaker"),
-    # Rows of older versions have no labels.
+    # Rows of older versions do not say which words are fillers, and have no labels.
+    "alignments": (
+        "word",
+        {name: kind for name, kind in schema.ALIGNED_WORD.items() if name != "filler"},
+        "speaker",
+    ),
     "sounds": ("sound", {name: kind for name, kind in schema.SOUND.items() if name != "label"}, "channel"),
 }
 

@@ -325,7 +325,8 @@ def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
             middle = (word["start"] + word["end"]) / 2
             if word["speaker"] == utterance["channel"] and start <= middle <= end:
                 times = {edge: min(max(round(word[edge] - start, 4), 0.0), length) for edge in ("start", "end")}
-                words.append({name: word.get(name) for name in ("word", "source", "probability")} | times)
+                about = {name: word.get(name) for name in ("word", "source", "probability", "filler")}
+                words.append(about | times)
         yield {
             **utterance,
             **_sound(utterance["utterance_id"], _flac(part, rate)),

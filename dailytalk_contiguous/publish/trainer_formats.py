@@ -25,6 +25,7 @@ import numpy as np
 from dailytalk_contiguous.core.audio import Pcm, encoded_sound, mixed_down, read_pcm
 from dailytalk_contiguous.core.documents import with_null
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
@@ -180,7 +181,8 @@ def write_cuts(export: exports.Export, item: Conversation) -> Iterator[exports.F
 
 
 def write_webdataset(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
-    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy"}  # columns of own stages
+    # Columns of own stages.
+    own = item.row.keys() - LABELLED.keys() - {"problem", "problem_column", "remedy", UNWRITTEN}
     row = {name: item.row[name] for name in item.row if (name in BUILT or name in own) and name != "audio"}
     about = with_null(row | {"sample_rate": item.sample_rate, "duration": item.duration})
     tar = _sound_members(_key(item), item.pcm, item.sample_rate, about)

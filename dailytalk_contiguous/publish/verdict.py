@@ -263,7 +263,8 @@ BOUNDS = (
 
 #: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
 #: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
-#: may be rejected, and the share of clips that are heard as they were meant.
+#: may be rejected, the share of clips that are heard as they were meant, the seconds that a side talks without a
+#: filler, and the share of a side's given words that an aligner does not find.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
     "same-gaps": 0.6,
@@ -271,7 +272,12 @@ LIMITS: FindingLimits = {
     "few-hours-of-language": 400.0,
     "lost-hours": 0.1,
     "unheard-emotion": 0.5,
+    "no-fillers": 180.0,
+    "absent-words": 0.03,
 }
+
+#: Words of a side that an aligner did not find, from which on they are more than slips.
+FEWEST_ABSENT = 3
 
 #: Where the limits are from that are not those of bounds.
 LIMIT_SOURCES = {
@@ -282,6 +288,9 @@ LIMIT_SOURCES = {
     "after 69,000 h of pretraining (Ohashi et al. 2025, arXiv:2506.02979)",
     "lost-hours": "a choice",
     "unheard-emotion": "a choice",
+    "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
+    'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
+    "absent-words": "a choice: an aligner misses some words that are said fast or softly",
 }
 
 
@@ -366,6 +375,8 @@ def all_findings(
         *_of_rejects(tables),
         *_of_transcripts(rows, unit),
         *_of_words(tables),
+        *_of_fillers(rows, limits),
+        *_of_absent_words(rows, limits),
         *_of_affect(tables),
         *([] if tables.finished or rows.empty else [ONLY_TAGGED]),
         *_of_conversations(rows, limits, unit),
@@ -484,6 +495,51 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         )
         remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
         yield advice("recognised-times", ".", what, remedy, "note")
+
+
+def _of_fillers(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+    """Sides that talk for minutes without an um; a machine that talks says none."""
+    longest = limits["no-fillers"]
+    if longest is None:
+        return
+    people = rows[~rows["talk"].astype(bool)]
+    sides = people[["conversation_id", "talk_without_fillers"]].explode("talk_without_fillers").dropna()
+    long = [(name, side) for name, side in sides.itertuples(index=False) if side["seconds"] > longest]
+    if not long:
+        return
+    name, side = long[0]
+    have = "has" if len(long) == 1 else "have"
+    what = (
+        f"{counted(len(long), 'side')} with over {length_text(longest)} of talk {have} no um or uh, such as the "
+        f"{side['channel']} one of {name}: talk has 1 to 4 a hundred words (Switchboard; see e.g. Shriberg "
+        "1994), so they were left out of the transcript"
+    )
+    remedy = "recognise the words (tag --fillers keep), or take a transcript with every word that is said"
+    yield advice("no-fillers", ".", what, remedy, "note")
+
+
+def _of_absent_words(rows: pd.DataFrame, limits: FindingLimits) -> Iterator[Finding]:
+    """Sides of which the given text has words that are not in the sound."""
+    least = limits["absent-words"]
+    if least is None:
+        return
+    sides = rows[["conversation_id", "absent_words"]].explode("absent_words").dropna()
+    doubtful = [
+        (name, side)
+        for name, side in sides.itertuples(index=False)
+        if side["absent"] >= max(FEWEST_ABSENT, least * side["words"])
+    ]
+    if not doubtful:
+        return
+    name, side = max(doubtful, key=lambda named: named[1]["absent"])
+    what = (
+        f"{side['absent']:,} of {counted(side['words'], 'given word')} of the {side['channel']} side of {name} "
+        f"are not in its sound, as far as the aligner can say: {side['first']} …"
+    )
+    if len(doubtful) > 1:
+        what += f"; and so in {counted(len(doubtful) - 1, 'more side')}"
+    remedy = "listen there (their `source` is given-fitted or recognised-text), and correct the transcript"
+    yield advice("absent-words", ".", what, remedy, "note")
 
 
 #: The verb that begins the clause of a bound, by its plural: "2 conversations have …", but "1 conversation has …".

@@ -342,15 +342,15 @@ def test_words_of_an_utterance_are_those_whose_middle_is_in_it_cut_at_its_edges(
     row = built_row("a", lines=[("left", 1.0, 2.0, "Hi.")])
     row["alignments"] = [
         {"word": str(n), "start": start, "end": end, "speaker": "right" if n == 6 else "left", "source": "given"}
-        | {"probability": 0.5 if n == 3 else None}
+        | {"probability": 0.5 if n == 3 else None, "filler": n == 2}
         for n, (start, end) in enumerate(times)
     ]
     (own,) = table(pack_version(write_dataset(tmp_path / "work", [row]), tmp_path / "stage"), "utterances")
     assert own["words"] == [
-        {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None},
-        {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None},
-        {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5},
-        {"word": "4", "start": 0.9, "end": 1.0, "source": "given", "probability": None},
+        {"word": "1", "start": 0.0, "end": 1.0, "source": "given", "probability": None, "filler": False},
+        {"word": "2", "start": 0.0, "end": 0.2, "source": "given", "probability": None, "filler": True},
+        {"word": "3", "start": 0.2346, "end": 0.5, "source": "given", "probability": 0.5, "filler": False},
+        {"word": "4", "start": 0.9, "end": 1.0, "source": "given", "probability": None, "filler": False},
     ]
 
 

@@ -102,6 +102,83 @@ def test_conversation_whose_affect_is_within_the_error_of_its_model_is_named():
     assert "in 1 conversation, such as flat: LOW, MID and HIGH" in flat.what
 
 
+def monologues(name: str, text: str, seconds: float, **columns: Any) -> dict[str, Any]:
+    """A conversation in which each side says the same in lines of 5 s, for so many seconds in all."""
+    lines = [(side, start, start + 5, text) for side in ("left", "right") for start in np.arange(0, seconds, 5)]
+    return built_row(name, lines, 1.0, **columns)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "columns", "is_noted"),
+    [
+        ("So I went there and it was closed.", 185.0, {}, True),
+        ("So I went there and it was closed.", 175.0, {}, False),
+        ("So I went there and, um, it was closed.", 185.0, {}, False),
+        ("Mm-hm, uh-huh.", 185.0, {}, True),
+        ("Also bin ich hingegangen.", 185.0, {"language": "de"}, True),
+        ("Menin sinne ja se oli kiinni.", 185.0, {"language": "fi"}, False),
+        ("", 185.0, {}, False),
+        (
+            "So I went there and it was closed.",
+            185.0,
+            {"timeline": None, "provenance": '{"voice": "anna"}'},
+            False,
+        ),
+    ],
+)
+def test_minutes_of_talk_without_a_filler_are_noted(text, seconds, columns, is_noted):
+    findings = all_findings(tables_from([monologues("call", text, seconds, **columns)]))
+    noted = [finding for finding in findings if finding.kind == "no-fillers"]
+    assert [finding.severity for finding in noted] == ["note"] * is_noted
+    for finding in noted:
+        assert "2 sides with over 3.0 min of talk have no um or uh" in finding.what
+        assert "the left one of call" in finding.what
+
+
+def given_row(name: str, sources: list[str], recogniser: str = "given") -> dict[str, Any]:
+    """A conversation whose left side says a word from each source."""
+    text = " ".join(f"w{number}" for number in range(len(sources)))
+    row = built_row(name, [("left", 0.0, 100.0, text), ("right", 101.0, 102.0, "hello")], 103.0)
+    for utterance in row["utterances"]:
+        utterance["models"] = {"recogniser": recogniser, "affect": None}
+    for word, source in zip(row["alignments"], [*sources, "given-fitted"], strict=True):
+        word["source"] = source
+    return row
+
+
+ALIGNED = "aligned-pocketsphinx"
+
+
+@pytest.mark.parametrize(
+    ("sources", "recogniser", "is_noted"),
+    [
+        ([ALIGNED] * 97 + ["recognised-text", "given-fitted", "given-fitted"], "given", True),
+        ([ALIGNED] * 97 + ["recognised-text", "given-fitted", "given-fitted"], "whisper base", False),
+        ([ALIGNED] * 98 + ["recognised-text"] * 2, "given", False),  # too few
+        ([ALIGNED] * 200 + ["recognised-text"] * 6, "given", False),  # too small a share
+        (["given-fitted"] * 100, "given", False),  # no aligner placed any
+    ],
+)
+def test_words_of_a_given_text_that_an_aligner_did_not_find_are_noted(sources, recogniser, is_noted):
+    rows = [given_row("call", sources, recogniser), given_row("fine", [ALIGNED] * 10, recogniser)]
+    noted = [finding for finding in all_findings(tables_from(rows)) if finding.kind == "absent-words"]
+    assert [finding.severity for finding in noted] == ["note"] * is_noted
+    for finding in noted:
+        assert "3 of 100 given words of the left side of call are not in its sound" in finding.what
+        assert "w97 w98 w99" in finding.what
+
+
+def test_limits_of_the_notes_on_transcripts_can_be_set(tmp_path, dailytalk):
+    rows = [given_row("call", [ALIGNED] * 90 + ["given-fitted"] * 10), monologues("quiet", "So it goes.", 20.0)]
+    work = write_dataset(tmp_path / "work", rows)
+    limits = ("--limit", "absent-words=0.2", "--limit", "no-fillers=10")
+    kinds = []
+    for options in ((), limits):
+        checked = json.loads(dailytalk("check", work, "--json", *options).out)
+        kinds.append({finding["kind"] for finding in checked["findings"]} & {"absent-words", "no-fillers"})
+    assert kinds == [{"absent-words"}, {"no-fillers"}]
+
+
 def test_hours_are_held_against_what_others_needed():
     assert advised(LIVELY, 100.0, 19.0, voices=["anna"], language="en") == ["few-hours-of-voice"]
     assert advised(LIVELY, 100.0, 399.0, voices=["anna"], language="de") == ["few-hours-of-language"]

@@ -121,3 +121,18 @@ def test_utterances_of_people_in_conversations_are_clips(tmp_path: Path, dailyta
     if format == "gpt-sovits":
         voices = {fields[1] for fields in lines(tmp_path / "out/metadata.list", False)}
         assert len(voices) == 4 * len({said["channel"] for said in kept})
+
+
+def test_clips_of_a_whisper_json_lose_fillers_in_its_lists_and_in_the_json_beside_them(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    texts = {"a.wav": "Um, we could, uh, go.", "b.wav": "Well, yes.", "c.wav": "Uh, um.", "d.wav": "No, um."}
+    out = tmp_path / "out"
+    source = folder(tmp_path, texts)
+    done = dailytalk("export", source, "--format", "tortoise", "--out", out, "--fillers", "drop", "--json")
+    assert [reject["reason"] for reject in json.loads(done.out)["rejects"]] == ["it has no text"]
+    rows = [row for name in ("train.txt", "validation.txt") for row in lines(out / name, False)]
+    entries = json.loads((out / "whisper.json").read_text(encoding="utf-8"))
+    expected = {"We could, go.", "Well, yes.", "No."}
+    assert {row[1] for row in rows} == {entry["text"] for entry in entries.values()} == expected
+    assert {part["text"] for entry in entries.values() for part in entry["segments"]} <= expected

@@ -1,0 +1,131 @@
+"""`export --fillers drop`: no format has an um in a text or a word, and all have it in the sound."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from built_conversations import built_row, write_dataset
+from command import Command
+from datasets import Features, List
+from publish.test_interactivity import SECONDS, TALK
+
+from dailytalk_contiguous.core.schema import ALIGNED_WORD, BUILT
+from dailytalk_contiguous.publish.formats import FORMATS
+from dailytalk_contiguous.publish.moshi_folder import MOSHI
+
+FILLER = re.compile(rb"\b(um|uh)\b", re.IGNORECASE)
+
+#: What is said in `TALK`, with hesitation: at 7.5 s by an um alone.
+HESITANT = tuple(
+    (side, start, end, "Um." if text == "well" else f"Um, {text.replace(' ', ', uh, ', 1)}, um.")
+    for side, start, end, text in TALK
+)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    rows = [built_row(f"call{number}", HESITANT, SECONDS, kept_speaker=f"P{number}") for number in range(4)]
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"source": {"repository": "a/b", "licence": "cc-by-4.0"}}))
+    return write_dataset(folder, rows)
+
+
+def texts_in(folder: Path) -> bytes:
+    """All that is written in a folder, except its sound and README."""
+    texts = []
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix not in (".wav", ".md"):
+            data = path.read_bytes()
+            if path.suffix == ".gz":
+                data = gzip.decompress(data)
+            if path.suffix == ".tar":  # samples are no texts
+                data = b" ".join(re.findall(rb'"(?:text|text_raw|tagged_text|word)": "[^"]*"', data))
+            texts.append(data)
+    return b"\n".join(texts)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "rttm"])
+def test_no_format_has_a_filler_in_what_it_writes(
+    work: Path, tmp_path: Path, dailytalk: Command, name: str
+) -> None:
+    further: tuple[Any, ...] = ()
+    if name in ("moshi", "personaplex"):
+        further = ("--both-speakers",)
+    written = {}
+    for fillers in ("keep", "drop"):
+        out = tmp_path / fillers
+        done = dailytalk("export", work, "--format", name, "--out", out, "--fillers", fillers, *further)
+        assert done.code == 0, done.err
+        written[fillers] = texts_in(out)
+    assert FILLER.search(written["keep"])
+    assert not FILLER.search(written["drop"])
+    assert b"made" in written["drop"]  # of a word that is no filler
+    assert "fillers drop" in (tmp_path / "drop/README.md").read_text(encoding="utf-8")
+    assert "fillers" not in (tmp_path / "keep/README.md").read_text(encoding="utf-8")
+
+
+def test_sound_keeps_its_fillers_and_sentences_their_marks(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    folders = {}
+    for fillers in ("keep", "drop"):
+        folders[fillers] = tmp_path / fillers
+        options = ("--out", folders[fillers], "--fillers", fillers, "--both-speakers", "--json")
+        done = dailytalk("export", work, "--format", MOSHI.name, *options)
+    n_words = 4 * sum(len(text.split()) for *_, text in HESITANT)
+    n_left = 4 * sum(len(text.split()) for *_, text in TALK if text != "well")
+    assert json.loads(done.out)["fillers_left_out"] == n_words - n_left
+    sounds = [path.relative_to(folders["keep"]) for path in folders["keep"].rglob("*.wav")]
+    assert len(sounds) == 4
+    for sound in sounds:
+        assert (folders["keep"] / sound).read_bytes() == (folders["drop"] / sound).read_bytes()
+    words = json.loads((folders["drop"] / sounds[0]).with_suffix(".json").read_text())["alignments"]
+    assert [word for word, *_ in words[:6]] == ["So,", "I", "went", "to", "the", "shop."]
+
+
+def test_conversation_of_fillers_alone_is_one_without_words(tmp_path: Path, dailytalk: Command) -> None:
+    lines = (("left", 0.5, 1.5, "Um."), ("right", 2.0, 3.0, "Uh, uh."))
+    work = write_dataset(tmp_path / "work", [built_row("empty", lines), built_row("full")])
+    done = dailytalk("export", work, "--out", tmp_path / "data", "--fillers", "drop", "--json")
+    outcome = json.loads(done.out)
+    assert outcome["files"] == {"train": 1, "eval": 0}
+    assert [(reject["id"], reject["reason"]) for reject in outcome["rejects"]] == [
+        ("empty", "the main speaker has no words")
+    ]
+
+
+@pytest.mark.parametrize("name", ["interactivity", "full-duplex-bench"])
+def test_clips_of_interaction_are_the_same_whoever_hesitates_is_not_silent(
+    work: Path, tmp_path: Path, dailytalk: Command, name: str
+) -> None:
+    made = []
+    for fillers in ("keep", "drop"):
+        options = ("--fillers", fillers, "--per-kind", "3", "--json")
+        done = dailytalk("export", work, "--format", name, "--out", tmp_path / fillers, *options)
+        outcome = json.loads(done.out)
+        made.append((outcome["made"], outcome["left_out_parts"]))
+    assert made[0] == made[1]
+    names = [
+        sorted(str(path.relative_to(tmp_path / of)) for path in (tmp_path / of).rglob("*.wav"))
+        for of in ("keep", "drop")
+    ]
+    assert names[0] == names[1]
+
+
+def test_row_of_an_earlier_version_that_does_not_say_which_words_are_fillers_is_read_and_loses_them(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    work = write_dataset(tmp_path / "work", [built_row("old", HESITANT, SECONDS)])
+    (shard,) = (work / "dataset").glob("*.parquet")
+    rows = pq.read_table(shard).to_pylist()
+    for word in rows[0]["alignments"]:
+        del word["filler"]
+    earlier = {name: kind for name, kind in ALIGNED_WORD.items() if name != "filler"}
+    pq.write_table(pa.Table.from_pylist(rows, Features(BUILT | {"alignments": List(earlier)}).arrow_schema), shard)
+    done = dailytalk("export", work, "--format", "webdataset", "--out", tmp_path / "data", "--fillers", "drop")
+    assert done.code == 0, done.err
+    assert not FILLER.search(texts_in(tmp_path / "data"))
