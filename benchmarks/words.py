@@ -69,8 +69,10 @@ WIDE, TELEPHONE = "wide band", "telephone"
 GIVEN, BASE, TINY = "given text", "base, aligned", "tiny.en, aligned"
 BASE_OWN, TINY_OWN, TEXT_OVER_BASE = "base's own", "tiny.en's own", "text over base"
 
-#: Noise at full scale: a step of more than `ROUGH` between the slopes of neighbouring samples, in more than a
-#: share `ROUGH_SHARE` of `ROUGH_SAMPLES` samples. The byte that was lost is less than `NEAR_BYTES` away.
+#: Noise at full scale reaches `LOUD`. More than a share `ROUGH_SHARE` of `ROUGH_SAMPLES` samples have a step of
+#: more than `ROUGH` between the slopes beside them, as loud sibilants do, too. The byte that was lost is less than
+#: `NEAR_BYTES` away.
+LOUD = 30000
 ROUGH, ROUGH_SHARE, ROUGH_SAMPLES, NEAR_BYTES = 12000, 0.15, 160, 1600
 
 #: Samples before and behind a byte in which it is judged how smooth the wave is with it.
@@ -237,10 +239,10 @@ def talks_in(folder: Path, mend: bool) -> list[Talk]:
         talks.append(talk)
         n_files += len(paths)
         n_mended += n_damaged
-    if n_files:
-        print(
-            f"{n_mended} of {n_files} files with .wrd labels were damaged and are mended, by bytes that they lost"
-        )
+    if n_files and mend:
+        print(f"{n_mended} of {n_files} files with .wrd labels had lost bytes, and are mended")
+    elif n_files:
+        print(f"{n_files} files with .wrd labels are measured as they are, damaged or not")
     if not talks:
         raise SystemExit(f"{folder} has no recordings with a .TextGrid or a .wrd file beside them")
     return talks
@@ -332,6 +334,9 @@ def mended(samples: NDArray[np.int16]) -> tuple[NDArray[np.int16], int]:
     put back before the 0x0A at which the wave becomes smoothest, as often as there is such noise. Sound without it
     is returned as it is.
 
+    A byte 0x0D without a 0x0A behind it became 0x0A, too, in all 80. That moves about one in 2,000 samples by 768
+    steps of 16 bits, and stays: guessing which moves mean errors by up to 0.3 ms, to either side.
+
     Raises ValueError for noise that no lost byte explains.
     """
     data = samples.astype("<i2").tobytes()
@@ -341,7 +346,7 @@ def mended(samples: NDArray[np.int16]) -> tuple[NDArray[np.int16], int]:
         is_rough = np.abs(np.diff(wave, 2)) > ROUGH
         rough_shares = np.convolve(is_rough, np.full(ROUGH_SAMPLES, 1 / ROUGH_SAMPLES), "same")
         noisy = np.flatnonzero(rough_shares > ROUGH_SHARE)
-        if not len(noisy):
+        if not len(noisy) or np.abs(wave).max() < LOUD:
             return wave.astype(np.int16), n_bytes
         first = 2 * int(noisy[0])
         candidates = [
