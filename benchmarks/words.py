@@ -63,7 +63,7 @@ BETWEEN, ROOM_DBFS = 1.0, -80.0
 LINE_PAUSE = 0.3
 
 #: Where the voices are heard.
-WIDE, TELEPHONE = "wide band", "telephone"
+WIDE, TELEPHONE, NOISE, LOUD_NOISE = "wide band", "telephone", "noise 20 dB", "noise 10 dB"
 
 #: The ways in which words are placed.
 GIVEN, BASE, TINY = "given text", "base, aligned", "tiny.en, aligned"
@@ -168,6 +168,12 @@ GOALS = (
     Goal("acoustic_corpus", WIDE, GIVEN, "start_median", AT_MOST, 15),
     Goal("acoustic_corpus", WIDE, GIVEN, "end_median", AT_MOST, 15),
     Goal("acoustic_corpus", WIDE, GIVEN, "late_starts", AT_MOST, 0.10),
+    Goal("acoustic_corpus", TELEPHONE, GIVEN, "start_median", AT_MOST, 15),
+    Goal("acoustic_corpus", TELEPHONE, GIVEN, "end_median", AT_MOST, 15),
+    Goal("acoustic_corpus", TELEPHONE, GIVEN, "late_starts", AT_MOST, 0.10),
+    Goal("acoustic_corpus", LOUD_NOISE, GIVEN, "start_median", AT_MOST, 15),
+    Goal("acoustic_corpus", LOUD_NOISE, GIVEN, "end_median", AT_MOST, 15),
+    Goal("acoustic_corpus", LOUD_NOISE, GIVEN, "late_starts", AT_MOST, 0.10),
     Goal("acoustic_corpus", WIDE, BASE, "start_median", AT_MOST, 20),
     Goal("acoustic_corpus", WIDE, BASE, "end_median", AT_MOST, 20),
     Goal("acoustic_corpus", WIDE, BASE, "late_starts", AT_MOST, 0.12),
@@ -388,15 +394,15 @@ def channels(sound: Samples) -> Iterator[tuple[str, Samples]]:
     yield TELEPHONE, np.asarray(scipy.signal.resample_poly(decoded, 2, 1)[: len(sound)], np.float32)
     spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal(len(sound)))
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(1, np.arange(len(spectrum)))), len(sound))
-    for decibels in (20, 10):
+    for name, decibels in ((NOISE, 20), (LOUD_NOISE, 10)):
         gain = np.sqrt(np.mean(sound**2) / np.mean(noise**2)) * 10 ** (-decibels / 20)
-        yield f"noise {decibels} dB", np.asarray(sound + gain * noise, np.float32)
+        yield name, np.asarray(sound + gain * noise, np.float32)
 
 
 def measure(talk: Talk, outcomes: dict[Key, list[Outcome]]) -> None:
     """Add the outcome of each way to place the words of a talk, wherever it is heard."""
     for channel, sound in channels(talk.sound):
-        if channel not in (WIDE, TELEPHONE) and not talk.in_noise:
+        if channel in (NOISE, LOUD_NOISE) and not talk.in_noise:
             continue
         segmented = segmented_batch(sound)
         for way, outcome in placed_in_all_ways(talk, segmented):
