@@ -66,9 +66,6 @@ EARLY = {"base": (0.042, 0.068), "tiny.en": (-0.080, -0.079)}
 #: Frames in which times are found that nobody asks for.
 FEWEST_FRAMES = 10
 
-#: A filler is written where the model takes it for at least so likely.
-LEAST_PROBABLE_FILLER = 0.04
-
 _PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
 
 
@@ -242,7 +239,7 @@ class Whisper:
             for position, place in enumerate(places[number]):
                 probabilities = [of_spelling[number][position] for of_spelling in likely]
                 highest = max(probabilities)
-                if highest >= LEAST_PROBABLE_FILLER:
+                if highest >= place.least_probable:
                     said.append(Filler(place, spellings[probabilities.index(highest)], highest))
             results.append(result._replace(words=with_fillers(result.words, said, language)))
         return results

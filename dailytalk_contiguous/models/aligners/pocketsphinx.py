@@ -19,8 +19,8 @@ from dailytalk_contiguous.models.sphinx import Sphinx, WordSegment
 #: Beams of its search, one after another until every word has a place.
 BEAMS = (1e-48, 1e-100, 1e-200)
 
-#: `WordSegment.likelihood` under which a word was not said. Of words that four speakers of TIMIT said, 2 % have less,
-#: 1 % by telephone; of words that were put where nobody said them, 80 %.
+#: `WordSegment.likelihood` under which a word was not said. Of words that four speakers of TIMIT said, 2 % have
+#: less, 1 % by telephone; of words that were put where nobody said them, 80 %.
 LEAST_LIKELY = -6.0
 
 #: The same of a line's median word, under which the text is that of another sound.
