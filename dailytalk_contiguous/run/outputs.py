@@ -260,7 +260,11 @@ def _as_finished(row: Row, fields: Sequence[Field]) -> Row:
         "timeline": None,
         "provenance": None,
         "source_duration": row["duration"],
-        "alignments": [word | {"source": None} for words in row["words"] for word in words],
+        "alignments": [
+            word | {"source": None, "speaker": channel}
+            for words, channel in zip(row["words"], row["channel"], strict=True)
+            for word in words
+        ],
         "language": languages[0][0] if languages else None,
         "utterances": tagged_utterances(row, fields),
     }
