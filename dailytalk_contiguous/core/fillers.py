@@ -4,6 +4,7 @@ Of these "um" and "uh" are said most. "uh-huh" and "mm-hm" are answers, and no f
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -91,11 +92,13 @@ def are_fillers(words: Sequence[str], language: str | None) -> list[bool]:
         return [False] * len(words)
     if code in SPACELESS:
         return _in_characters(words, pattern)
-    plain = [normalise(word) for word in words]
+    plain = [unicodedata.normalize("NFC", normalise(word)) for word in words]
     fillers = [bool(pattern.fullmatch(word)) for word in plain]
     for index, (before, word) in enumerate(pairwise(plain), 1):
         if word == "mm" and before[-1:].isdigit():  # millimetres
             fillers[index] = False
+        if words[index].strip()[:1] in ("-", "‐"):  # "Mm" and "-hmm" are one word, an answer
+            fillers[index - 1] = fillers[index] = False
     first = next((index for index, word in enumerate(plain) if word), None)
     if code == "en" and first is not None and _CRY.fullmatch(plain[first]):
         fillers[first] = False

@@ -348,9 +348,9 @@ def goes_on(first: str, following: str, language: str | None = None) -> bool:
     if not first.strip() or not following.strip():
         return False
     first_words, following_words = first.split(), following.split()
-    while first_words and are_fillers(["-", first_words[-1]], language)[1]:
+    while first_words and are_fillers(["so", first_words[-1]], language)[1]:
         first_words.pop()
-    while following_words and are_fillers(["-", following_words[0]], language)[1]:
+    while following_words and are_fillers(["so", following_words[0]], language)[1]:
         following_words.pop(0)
     if not first_words:
         return True
