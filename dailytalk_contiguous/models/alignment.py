@@ -1,7 +1,7 @@
 """Aligners by name: those of this package, a file each in `aligners`, and a person's own files.
 
 An aligner is given the sound of an utterance and its words, and says when each is spoken. Recognisers do, too, but
-by their attention: Whisper base has a third of the words in the right frame of 80 ms, an aligner two thirds.
+by their attention: Whisper base has half of the words in the right frame of 80 ms, an aligner three quarters.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
-from dailytalk_contiguous.core.filler_removal import words_without_fillers
 from dailytalk_contiguous.core.fillers import SPACELESS, are_fillers
 from dailytalk_contiguous.core.sentences import (
     AUXILIARIES,
@@ -52,6 +51,9 @@ LEAST_PROBABLE, LEAST_PROBABLE_APART = 0.04, 0.008
 #: Seconds beside a filler in which there is a pause, and by how many dB the pause is under the filler.
 BESIDE, PAUSE_UNDER_DB = 0.12, 15.0
 
+#: Seconds of a pause that may end a sentence.
+SENTENCE_PAUSE = 0.3
+
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
 
@@ -70,13 +72,15 @@ SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 class FillerPlace(NamedTuple):
     """Where a filler may be: before word number `before` or behind the last, from `start` to `end` in seconds.
 
-    `is_apart`: its speaker pauses before and behind it, in the midst of a sentence.
+    `is_apart`: its speaker pauses before and behind it, in the midst of a sentence. `begins`: there is a pause
+    before it that may end a sentence, although the recogniser wrote no mark.
     """
 
     before: int
     start: float
     end: float
     is_apart: bool = False
+    begins: bool = False
 
     @property
     def least_probable(self) -> float:
@@ -110,7 +114,10 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
     lost |= {before for before, count in n_between.items() if count > MOST_BETWEEN}
     heard = _audible_level(samples)
     return [
-        place._replace(is_apart=_is_inside_a_sentence(words, place.before) and _is_apart(samples, place))
+        place._replace(
+            is_apart=_is_inside_a_sentence(words, place.before) and _is_apart(samples, place),
+            begins=_is_inside_a_sentence(words, place.before) and _is_behind_a_pause(samples, place),
+        )
         for place in places
         if place.before not in lost
         and not any(written[max(0, place.before - 1) : place.before + 1])
@@ -136,6 +143,14 @@ def _is_apart(samples: Samples, place: FillerPlace) -> bool:
     beside = round(BESIDE * ANALYSIS_RATE)
     sides = samples[max(0, first - beside) : first], samples[last : last + beside]
     return all(frame_levels(side, FRAME).min(initial=np.inf) <= pause or not len(side) for side in sides)
+
+
+def _is_behind_a_pause(samples: Samples, place: FillerPlace) -> bool:
+    """Whether it is silent for `SENTENCE_PAUSE` seconds before a place."""
+    pause = _level(samples, place) * 10 ** (-PAUSE_UNDER_DB / 10)
+    last = int((place.start - FRAME / ANALYSIS_RATE) * ANALYSIS_RATE)
+    before = samples[max(0, last - round(SENTENCE_PAUSE * ANALYSIS_RATE)) : max(0, last)]
+    return bool(frame_levels(before, FRAME).max(initial=0.0) <= pause)
 
 
 def _level(samples: Samples, place: FillerPlace) -> float:
@@ -221,6 +236,8 @@ def _inside_a_sentence(word: str) -> str:
 
 def without_filler_words(words: Sequence[Word], language: str) -> list[Word]:
     """A recogniser's words without its fillers, as `words_without_fillers` spells them."""
+    from dailytalk_contiguous.core.filler_removal import words_without_fillers  # which few runs need
+
     spelled = [word.text for word in words]
     texts = words_without_fillers(spelled, are_fillers(spelled, language))
     return [word._replace(text=text) for word, text in zip(words, texts, strict=True) if text is not None]

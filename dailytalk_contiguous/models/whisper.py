@@ -228,10 +228,15 @@ class Whisper:
         ]
         if not any(places):
             return [*recognised]
-        spellings = USUAL[language]
+        spellings = [*USUAL[language]]
+        ways = [(spelling, False) for spelling in spellings]
+        if any(place.begins for of_window in places for place in of_window):
+            # Where a sentence may begin, "Um" is likely and "um" is not.
+            spellings.append(spellings[0])
+            ways.append((spellings[0], True))
         likely = [
-            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling)
-            for spelling in spellings
+            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling, begins)
+            for spelling, begins in ways
         ]
         results: list[Recognised] = []
         for number, result in enumerate(recognised):
@@ -252,8 +257,12 @@ class Whisper:
         tokenizer: Any,
         language: str,
         spelling: str,
+        begins: bool,
     ) -> list[list[float]]:
-        """How likely a filler in one spelling is at each place of each window, in [0, 1]."""
+        """How likely a filler in one spelling is at each place of each window, in [0, 1].
+
+        `begins`: whether a sentence is taken to begin behind a pause that may end one.
+        """
         prompt = [tokenizer.sot_prev, *tokenizer.encode(f" {PROMPTS[language]}"), *tokenizer.sot_sequence]
         texts: list[list[int]] = []
         positions: list[list[int]] = []
@@ -262,8 +271,9 @@ class Whisper:
             first_tokens: list[int] = []
             for index in range(len(result.words) + 1):
                 before = result.words[index - 1].text if index else "."
-                for _ in [place for place in of_window if place.before == index]:
-                    spelled = spelling.capitalize() if ends_sentence(before) else spelling
+                for place in [place for place in of_window if place.before == index]:
+                    is_first = ends_sentence(before) or (begins and place.begins)
+                    spelled = spelling.capitalize() if is_first else spelling
                     first_tokens.append(len(text))
                     text += tokenizer.encode(f" {spelled},")
                     before = ","

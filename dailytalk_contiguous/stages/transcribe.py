@@ -136,7 +136,6 @@ class Transcribe(WhisperStage):
         KEEP,
         "What becomes of um and uh: {choices}. Keep: the recogniser, trained to leave them out, looks for them. "
         "Drop: not even those that it writes. Given texts stay.",
-        panel="input",
         choices=(KEEP, DROP),
     )
     guard: bool = unlisted(True)

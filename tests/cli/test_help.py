@@ -17,6 +17,7 @@ DIFFERENT = {
     # They mean something else.
     "--language": "corpus leaves out clips in others; converse has no conversation in which to find it",
     "--out": "a folder, which for work may be in a store; or a file, which has a name of its own",
+    "--fillers": "of tag whether they are looked for; of export whether they are written",
     "--format": "check sees what a folder is, unless a format is named",
     "--rules": "of tag by which a style is chosen; of export which events are clips",
     "--split": "corpus makes the splits; what reads the Hub chooses one, and tag a folder of audio files, too",

@@ -251,7 +251,7 @@ def utterances_of(recording: Samples, spans: Sequence[tuple[float, float]], chan
 
 
 def test_utterance_of_a_flat_dataset_on_which_the_model_fails_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    break_method(monkeypatch, Whisper, "transcribe", lambda model, windows, languages: windows)
+    break_method(monkeypatch, Whisper, "transcribe", lambda model, windows, languages, fillers: windows)
     flat = utterances_of(example("bicycle_repair"), [(4.87, 7.9), (10.7, 13.9), (16.9, 19.3)], 0)
     rows = Transcribe("base", "en", compute_type="int8").map(flat).to_list()
     assert [row["problem"] is None for row in rows] == [True, False, True]

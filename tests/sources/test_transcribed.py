@@ -170,7 +170,7 @@ def test_every_field_that_people_change_is_taken_and_what_they_empty_has_its_def
         "arousal_bucket": "high",
         "dominance_bucket": None,
         "recogniser": "ears",
-        "words": [word | {"fitted": False} for word in told["words"]],
+        "words": [word | {"fitted": False, "filler": False} for word in told["words"]],
     }
     assert first(own[0] | {"text": "Hello."} | dict.fromkeys(told)) == {
         **dict.fromkeys(changed),

@@ -117,8 +117,8 @@ def test_utterances_of_a_script_are_in_order_of_start_with_all_that_is_kept_of_t
         "words": [
             [],
             [
-                word("so", 34.1 - 30.0, 34.201 - 30.0, 0.988) | {"fitted": False},
-                word("what", 4.5, 35.251 - 30.0, None) | {"fitted": False},
+                word("so", 34.1 - 30.0, 34.201 - 30.0, 0.988) | {"fitted": False, "filler": False},
+                word("what", 4.5, 35.251 - 30.0, None) | {"fitted": False, "filler": False},
             ],
         ],
         "recogniser": ["medium", "medium"],

@@ -102,7 +102,7 @@ def test_given_words_are_used_as_they_are_and_nothing_is_recognised() -> None:
     batch |= {"given_text": ["Hello?"] + [""] * (count - 1), "given_words": [words] + [[]] * (count - 1)}
     added = Transcribe("nobody/no-model")(batch)
     assert added["text_raw"] == ["Hello?"] + [""] * (count - 1)
-    assert added["words"] == [words] + [[]] * (count - 1)
+    assert added["words"] == [[word | {"filler": False} for word in words]] + [[]] * (count - 1)
     assert set(added["recogniser"]) == {GIVEN}
     assert added["question"] == [True] + [False] * (count - 1)
     assert added["text_reason"] == [None] + ["no words in the given transcript"] * (count - 1)
