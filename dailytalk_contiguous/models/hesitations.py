@@ -33,9 +33,10 @@ READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 #: frame takes half as long again, and finds no more.
 BEAM, EVERY = 1e-100, 2
 
-#: A sound that is shorter than this, in seconds, or less likely (`WordSegment.likelihood`) is not taken for a
-#: filler.
-SHORTEST, LEAST_LIKELY = 0.11, -4.5
+#: Seconds of the shortest filler, and of the shortest in the midst of a sentence, where parts of words are like
+#: it. What is less likely (`WordSegment.likelihood`) is none.
+SHORTEST, SHORTEST_INSIDE = 0.11, 0.18
+LEAST_LIKELY = -4.5
 
 #: Seconds of the longest filler. More of them than so many between two words, or a longer one, are speech that the
 #: recogniser has lost.
@@ -44,15 +45,10 @@ LONGEST, MOST_BETWEEN = 2.0, 2
 #: By how many dB a filler may be under the sound around it: what is lower leaks from the other side.
 MOST_UNDER_DB = 24.0
 
-#: How probable a recogniser must find a filler, anywhere and between pauses. In the bundled recordings, which have
-#: none, it finds 0.0015 at most.
-LEAST_PROBABLE, LEAST_PROBABLE_APART = 0.04, 0.008
-
-#: Seconds beside a filler in which there is a pause, and by how many dB the pause is under the filler.
-BESIDE, PAUSE_UNDER_DB = 0.12, 15.0
-
-#: Seconds of a pause that may end a sentence.
-SENTENCE_PAUSE = 0.3
+#: How probable a recogniser must find a filler behind a mark; and in the midst of a sentence, where it is asked
+#: for the filler behind a comma that it has not written itself. In the bundled recordings, which have none, it
+#: finds 0.0015 behind marks at most.
+LEAST_PROBABLE, LEAST_PROBABLE_INSIDE = 0.04, 0.35
 
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
@@ -72,20 +68,23 @@ SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 class FillerPlace(NamedTuple):
     """Where a filler may be: before word number `before` or behind the last, from `start` to `end` in seconds.
 
-    `is_apart`: its speaker pauses before and behind it, in the midst of a sentence. `begins`: there is a pause
-    before it that may end a sentence, although the recogniser wrote no mark.
+    `is_inside`: it is in the midst of a sentence, behind a word without a mark.
     """
 
     before: int
     start: float
     end: float
-    is_apart: bool = False
-    begins: bool = False
+    is_inside: bool = False
 
     @property
     def least_probable(self) -> float:
-        """How probable a recogniser must find a filler here: between pauses hardly anything else is as short."""
-        return LEAST_PROBABLE_APART if self.is_apart else LEAST_PROBABLE
+        """How probable a recogniser must find a filler here."""
+        return LEAST_PROBABLE_INSIDE if self.is_inside else LEAST_PROBABLE
+
+    @property
+    def shortest(self) -> float:
+        """Seconds that a filler here has at least."""
+        return SHORTEST_INSIDE if self.is_inside else SHORTEST
 
 
 class Filler(NamedTuple):
@@ -107,17 +106,15 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
     None is beside a filler that was recognised, and none where speech was lost.
     """
     places = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
-    places = [place for place in places if place.end - place.start >= SHORTEST]
+    places = [place._replace(is_inside=_is_inside(words, place.before)) for place in places]
+    places = [place for place in places if place.end - place.start >= place.shortest]
     written = are_fillers([word.text for word in words], language)
     n_between = Counter(place.before for place in places)
     lost = {place.before for place in places if place.end - place.start > LONGEST}
     lost |= {before for before, count in n_between.items() if count > MOST_BETWEEN}
     heard = _audible_level(samples)
     return [
-        place._replace(
-            is_apart=_is_inside_a_sentence(words, place.before) and _is_apart(samples, place),
-            begins=_is_inside_a_sentence(words, place.before) and _is_behind_a_pause(samples, place),
-        )
+        place
         for place in places
         if place.before not in lost
         and not any(written[max(0, place.before - 1) : place.before + 1])
@@ -125,32 +122,16 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
     ]
 
 
+def _is_inside(words: Sequence[Word], before: int) -> bool:
+    """Whether a word without a mark is before a place."""
+    return before > 0 and words[before - 1].text.rstrip()[-1:] not in NO_COMMA_AFTER
+
+
 def _audible_level(samples: Samples) -> float:
     """The mean square of what is audible of a window, without the silence between its utterances."""
     levels = frame_levels(samples, FRAME)
     audible = levels[levels > levels.max(initial=0.0) * 10 ** (-UNDER_PEAK_DB / 10)]
     return float(audible.mean()) if len(audible) else 0.0
-
-
-def _is_inside_a_sentence(words: Sequence[Word], before: int) -> bool:
-    return 0 < before < len(words) and not ends_sentence(words[before - 1].text)
-
-
-def _is_apart(samples: Samples, place: FillerPlace) -> bool:
-    """Whether there is a pause before and behind a place; the edges of the sound are pauses."""
-    pause = _level(samples, place) * 10 ** (-PAUSE_UNDER_DB / 10)
-    first, last = int(place.start * ANALYSIS_RATE), int(place.end * ANALYSIS_RATE)
-    beside = round(BESIDE * ANALYSIS_RATE)
-    sides = samples[max(0, first - beside) : first], samples[last : last + beside]
-    return all(frame_levels(side, FRAME).min(initial=np.inf) <= pause or not len(side) for side in sides)
-
-
-def _is_behind_a_pause(samples: Samples, place: FillerPlace) -> bool:
-    """Whether it is silent for `SENTENCE_PAUSE` seconds before a place."""
-    pause = _level(samples, place) * 10 ** (-PAUSE_UNDER_DB / 10)
-    last = int((place.start - FRAME / ANALYSIS_RATE) * ANALYSIS_RATE)
-    before = samples[max(0, last - round(SENTENCE_PAUSE * ANALYSIS_RATE)) : max(0, last)]
-    return bool(frame_levels(before, FRAME).max(initial=0.0) <= pause)
 
 
 def _level(samples: Samples, place: FillerPlace) -> float:

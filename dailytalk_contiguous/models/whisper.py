@@ -34,7 +34,12 @@ from dailytalk_contiguous.core.sentences import ends_sentence
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
-from dailytalk_contiguous.models.hesitations import Filler, FillerPlace, places_of_fillers, with_fillers
+from dailytalk_contiguous.models.hesitations import (
+    Filler,
+    FillerPlace,
+    places_of_fillers,
+    with_fillers,
+)
 
 #: The size that is used where none is named.
 WHISPER = "medium"
@@ -228,15 +233,10 @@ class Whisper:
         ]
         if not any(places):
             return [*recognised]
-        spellings = [*USUAL[language]]
-        ways = [(spelling, False) for spelling in spellings]
-        if any(place.begins for of_window in places for place in of_window):
-            # Where a sentence may begin, "Um" is likely and "um" is not.
-            spellings.append(spellings[0])
-            ways.append((spellings[0], True))
+        spellings = USUAL[language]
         likely = [
-            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling, begins)
-            for spelling, begins in ways
+            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling)
+            for spelling in spellings
         ]
         results: list[Recognised] = []
         for number, result in enumerate(recognised):
@@ -257,11 +257,11 @@ class Whisper:
         tokenizer: Any,
         language: str,
         spelling: str,
-        begins: bool,
     ) -> list[list[float]]:
         """How likely a filler in one spelling is at each place of each window, in [0, 1].
 
-        `begins`: whether a sentence is taken to begin behind a pause that may end one.
+        In the midst of a sentence a comma is put before it: a recogniser that leaves fillers out writes no comma
+        for them, and without one hardly any filler is likely.
         """
         prompt = [tokenizer.sot_prev, *tokenizer.encode(f" {PROMPTS[language]}"), *tokenizer.sot_sequence]
         texts: list[list[int]] = []
@@ -272,8 +272,9 @@ class Whisper:
             for index in range(len(result.words) + 1):
                 before = result.words[index - 1].text if index else "."
                 for place in [place for place in of_window if place.before == index]:
-                    is_first = ends_sentence(before) or (begins and place.begins)
-                    spelled = spelling.capitalize() if is_first else spelling
+                    spelled = spelling.capitalize() if ends_sentence(before) else spelling
+                    if place.is_inside and before != ",":
+                        text += tokenizer.encode(",")
                     first_tokens.append(len(text))
                     text += tokenizer.encode(f" {spelled},")
                     before = ","
