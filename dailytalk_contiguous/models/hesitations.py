@@ -5,6 +5,7 @@ languages, speech that no word covers. Both find more places than there are fill
 to write fillers says at which of them there is one (`models.whisper`).
 """
 
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -95,9 +96,17 @@ class Filler(NamedTuple):
     probability: float
 
 
+_loading = threading.Lock()
+
+
 @lru_cache(maxsize=1)
-def _sphinx() -> Sphinx:
+def _loaded() -> Sphinx:
     return Sphinx(BEAM, EVERY)
+
+
+def _sphinx() -> Sphinx:
+    with _loading:  # threads of a recogniser that all come first would load one each
+        return _loaded()
 
 
 def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) -> list[FillerPlace]:
@@ -106,7 +115,9 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
     None is beside a filler that was recognised, and none where speech was lost.
     """
     places = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
-    places = [place._replace(is_inside=_is_inside(words, place.before)) for place in places]
+    # The first word of a sentence is behind a mark, and behind nothing.
+    has_mark = [True, *(word.text.rstrip()[-1:] in NO_COMMA_AFTER for word in words)]
+    places = [place._replace(is_inside=not has_mark[place.before]) for place in places]
     places = [place for place in places if place.end - place.start >= place.shortest]
     written = are_fillers([word.text for word in words], language)
     n_between = Counter(place.before for place in places)
@@ -120,11 +131,6 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
         and not any(written[max(0, place.before - 1) : place.before + 1])
         and _level(samples, place) > heard * 10 ** (-MOST_UNDER_DB / 10)
     ]
-
-
-def _is_inside(words: Sequence[Word], before: int) -> bool:
-    """Whether a word without a mark is before a place."""
-    return before > 0 and words[before - 1].text.rstrip()[-1:] not in NO_COMMA_AFTER
 
 
 def _audible_level(samples: Samples) -> float:

@@ -127,7 +127,8 @@ class Sphinx:
 
     def sounds(self, token: str) -> list[str]:
         """The sounds of a token of a `WordSegment`."""
-        return str(self._decoder.lookup_word(token)).split()
+        with self._lock:
+            return str(self._decoder.lookup_word(token)).split()
 
     def _hear(self, samples: Samples) -> list[WordSegment]:
         """The words that a search finds in samples, without pauses."""

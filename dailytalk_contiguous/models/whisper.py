@@ -271,7 +271,9 @@ class Whisper:
             first_tokens: list[int] = []
             for index in range(len(result.words) + 1):
                 before = result.words[index - 1].text if index else "."
-                for place in [place for place in of_window if place.before == index]:
+                for place in of_window:
+                    if place.before != index:
+                        continue
                     spelled = spelling.capitalize() if ends_sentence(before) else spelling
                     if place.is_inside and before != ",":
                         text += tokenizer.encode(",")

@@ -490,8 +490,8 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         yield advice("unsaid-tags", ".", what, remedy, "note")
     if (n_heard := sources[RECOGNISER]) >= WIDESPREAD * sources.total() > 0:
         what = (
-            f"{n_heard:,} of {n_words} have the recogniser's times: of those about a third are in the right frame "
-            "of 80 ms, of an aligner's two thirds"
+            f"{n_heard:,} of {n_words} have the recogniser's times: of those about half are in the right frame of "
+            "80 ms, of an aligner's three quarters"
         )
         remedy = "name an aligner of the language (--aligner), or count on words that are a frame or two off"
         yield advice("recognised-times", ".", what, remedy, "note")

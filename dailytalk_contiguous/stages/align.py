@@ -213,46 +213,29 @@ class Align(AligningStage):
             if aligned is not None:
                 by_aligner[index] = aligned
         lost = [index for index in sounds if index not in by_aligner or None in by_aligner[index][0]]
-        placed |= self._otherwise(row, lost, sounds, spoken, texts, failures)
-        for index in said:
-            if index not in placed and index not in by_aligner:
-                placed[index] = _kept(row, index, texts[index])
-        for index, (words, source) in by_aligner.items():
-            other, sources = placed.get(index, ([], []))
-            seconds = len(sounds[index]) / ANALYSIS_RATE
-            sources = [sources[number] if word is None else source for number, word in enumerate(words)]
-            placed[index] = with_times(texts[index], words, other, seconds), sources
-        return placed
-
-    def _otherwise(
-        self,
-        row: Row,
-        lost: Sequence[int],
-        sounds: dict[int, Samples],
-        spoken: set[int],
-        texts: dict[int, list[str]],
-        failures: list[Reject],
-    ) -> dict[int, tuple[list[Word], list[str]]]:
-        """The words of utterances of which an aligner has not placed all, by what else is known of them."""
-        untimed = {
-            index: sounds[index]
-            for index in lost
-            if index in spoken or any(word.get("fitted") for word in row["words"][index])
-        }
+        # Single words of a voice share the room between their neighbours: Whisper isn't loaded for them.
+        unplaced = {index for index in lost if index in spoken and index not in by_aligner}
+        fitted = {index for index in lost if any(word.get("fitted") for word in row["words"][index])} - spoken
+        untimed = {index: sounds[index] for index in lost if index in unplaced | fitted}
         recognised = self._aligned(row, untimed, texts, failures) if self.recogniser and untimed else {}
-        placed: dict[int, tuple[list[Word], list[str]]] = {}
         for index in lost:
-            spans = voiced_spans(sounds[index], ANALYSIS_RATE)
-            length = len(sounds[index]) / ANALYSIS_RATE
             if index in recognised:
-                words = within_sound(recognised[index], spans)
+                words = within_sound(recognised[index], voiced_spans(sounds[index], ANALYSIS_RATE))
                 source = RECOGNISED_SYNTHESIS if index in spoken else RECOGNISED_TEXT
                 placed[index] = words, [source] * len(words)
             elif index in spoken:
-                words = by_proportion(texts[index], spans, length)
+                seconds = len(sounds[index]) / ANALYSIS_RATE
+                words = by_proportion(texts[index], voiced_spans(sounds[index], ANALYSIS_RATE), seconds)
                 placed[index] = words, [PROPORTIONAL] * len(words)
-            else:
+        for index in said:
+            if index not in placed and (index in lost or index not in by_aligner):
                 placed[index] = _kept(row, index, texts[index])
+        for index, (times, aligned_by) in by_aligner.items():
+            other, sources = placed.get(index, ([], [aligned_by] * len(times)))
+            seconds = len(sounds[index]) / ANALYSIS_RATE
+            own = zip(times, sources, strict=True)
+            sources = [source if time is None else aligned_by for time, source in own]
+            placed[index] = with_times(texts[index], times, other, seconds), sources
         return placed
 
     def _sounds(self, row: Row, untimed: Sequence[int], spoken: set[int]) -> dict[int, Samples]:

@@ -192,7 +192,7 @@ class Piper(Synthesiser):
 
 
 def _speakable(text: str) -> str:
-    """A text with the hummed fillers as Piper hums them: it says the letters of "hm" and "mm"."""
+    """A text with "hm" and "mm" in the spelling that Piper hums: of these it says the letters."""
     return re.sub(r"\b[Hh]m+\b|(?<!\d )\b[Mm]m+\b", lambda match: "Hmm" if match[0][0].isupper() else "hmm", text)
 
 
