@@ -1,4 +1,4 @@
-"""Fillers that are said, written, and invented: real ones, planted ones, those of a voice; and what they cost.
+"""Fillers and repeats that are said, written, and invented: real, planted, of a voice; and what they cost.
 
     python benchmarks/fillers.py FOLDER
 
@@ -6,8 +6,11 @@ FOLDER holds `spokenwoz` (calls with a JSON of their words), `labelled` (WAVs wi
 sounds) and `talk` (calls without a text); what is absent is left out. A filler is in place if `tag` writes one
 within 0.5 s of it. Labels of the calls begin 0.3 s early, which is taken off. Sounds are planted into pauses of
 the bundled recordings and of the calls of `talk`, at 70 % of the level of the line before: the former have no
-other fillers, so that every further one there is an invention. Thresholds of `models/hesitations.py` were chosen
-on these recordings; nothing else of this kind is at hand.
+other fillers, so that every further one there is an invention. Thresholds of fillers in `models/hesitations.py`
+were chosen on these recordings; nothing else of this kind is at hand.
+
+In `labelled/timit` one word of most sentences, or two, are said twice, or half a word before the whole one: a copy
+of its own sound. Thresholds of repeats were chosen on the speakers dr1 to dr4.
 """
 
 import argparse
@@ -16,7 +19,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from difflib import SequenceMatcher
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +28,11 @@ import numpy as np
 import soundfile
 import soxr
 from measuring import EXAMPLES, Cost, dailytalk, judged, references
-from words import textgrid_words
+from words import ROOM_DBFS, Timed, room_tone, talks_in, textgrid_words
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.fillers import are_fillers
+from dailytalk_contiguous.core.word_times import normalise
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import load_whisper
@@ -59,6 +64,10 @@ SINGLE = {"mfa_um.flac": (3.79, 5.16), "mfa_uh.flac": (2.50, 3.60)}
 #: Seconds to which they are cut.
 LENGTHS = (0.4, 0.7, 1.1)
 
+#: Seconds of the pauses between a word and its repetition.
+PAUSES = (0.04, 0.12, 0.25)
+LONGEST_PAUSE = max(PAUSES)
+
 
 class Said(NamedTuple):
     """A filler on a side of a recording, from start to end in seconds."""
@@ -78,6 +87,8 @@ def main() -> int:
         work = Path(name)
         met.append(real(folder, work))
         met += planted(folder, work)
+        if (folder / "labelled" / "timit").is_dir():
+            repeats(folder / "labelled" / "timit", work)
     met.append(voice())
     return 0 if all(met) else 1
 
@@ -177,6 +188,94 @@ def planted_in(
         print(f"  of those written, {share_right:.0%} were planted")
         return met
     return judged(f"  right: {share_right:.0%} (goal {RIGHT_GOAL:.0%})", share_right >= RIGHT_GOAL) and met
+
+
+def repeats(folder: Path, work: Path) -> None:
+    """Words of labelled sentences that are said twice, or cut off and said again."""
+    source = work / "repeats"
+    source.mkdir()
+    generator = np.random.default_rng(1)
+    said: list[Said] = []
+    groups: dict[str, str] = {}
+    for talk in talks_in(folder, mend=True):
+        groups[talk.name] = talk.group
+        pieces: list[Samples] = []
+        shift = 0.0
+        copied = 0
+        for number, line in enumerate(talk.lines):
+            span = said_again(line, ("one", "part", "two", "none", "one")[number % 5], generator)
+            if span is None:
+                continue
+            first, last = (round(edge * ANALYSIS_RATE) for edge in span)
+            copy = softened(talk.sound[first:last])
+            pause = room_tone(round(generator.choice(PAUSES) * ANALYSIS_RATE), ROOM_DBFS)
+            pieces += [talk.sound[copied:first], copy, pause]
+            copied = first
+            said.append(Said(talk.name, "left", span[0] + shift, span[1] + shift))
+            shift += (len(copy) + len(pause)) / ANALYSIS_RATE
+        sound = np.concatenate([*pieces, talk.sound[copied:]])
+        both = np.stack([sound, room_tone(len(sound), ROOM_DBFS)], 1)
+        soundfile.write(source / f"{talk.name}.wav", both, ANALYSIS_RATE)
+    tagged(source, work / "repeats-kept", "keep")
+    tagged(source, work / "repeats-dropped", "drop")
+    written = added(read_lines(work / "repeats-kept"), read_lines(work / "repeats-dropped"))
+    for group in sorted({*groups.values()}):
+        of_group = [again for again in said if groups[again.recording] == group]
+        own = [word for word in written if groups[word.recording] == group]
+        n_found = sum(overlaps(again, own) for again in of_group)
+        n_right = sum(overlaps(word, of_group) for word in own)
+        print(
+            f"words said twice by {group}: {n_found} of {len(of_group)} found; {len(own)} words written, "
+            f"{n_right} of these planted"
+        )
+
+
+def said_again(line: Sequence[Timed], how: str, generator: np.random.Generator) -> tuple[float, float] | None:
+    """From where to where in a line the sound is copied: one short word, half of a long one, or two."""
+    spans: list[tuple[float, float]] = []
+    for word, following in zip_longest(line, line[1:]):
+        length = word.end - word.start
+        if how == "one" and len(word.text) <= 4 and length >= 0.06:
+            spans.append((word.start, word.end))
+        if how == "part" and length >= 0.28:
+            spans.append((word.start, word.start + length / 2))
+        if how == "two" and following and following.end - word.start <= 0.6:
+            spans.append((word.start, following.end))
+    return spans[generator.integers(len(spans))] if spans else None
+
+
+def softened(sound: Samples) -> Samples:
+    """A sound that begins and ends within 10 ms."""
+    ramp = np.linspace(0, 1, ANALYSIS_RATE // 100, dtype=np.float32)
+    result = sound.copy()
+    result[: len(ramp)] *= ramp
+    result[-len(ramp) :] *= ramp[::-1]
+    return result
+
+
+def added(kept: Sequence[dict[str, Any]], dropped: Sequence[dict[str, Any]]) -> list[Said]:
+    """The words of transcripts that others of the same recordings lack."""
+    result: list[Said] = []
+    for recording in {line["conversation_id"] for line in kept}:
+        more, fewer = (
+            [word for line in lines if line["conversation_id"] == recording for word in line["words"]]
+            for lines in (kept, dropped)
+        )
+        texts = [[normalise(word["word"]) for word in words] for words in (more, fewer)]
+        for action, first, last, *_ in SequenceMatcher(None, *texts, autojunk=False).get_opcodes():
+            if action != "equal":
+                result += [Said(recording, "left", word["start"], word["end"]) for word in more[first:last]]
+    return result
+
+
+def overlaps(span: Said, others: Sequence[Said]) -> bool:
+    """Whether another span, or a copy that sounds alike right beside it, is of the same time."""
+    return any(
+        other.recording == span.recording
+        and other.start < span.end + LONGEST_PAUSE
+        and span.start < other.end + LONGEST_PAUSE
+        for other in others
+    )
 
 
 def voice() -> bool:

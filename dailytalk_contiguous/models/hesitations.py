@@ -1,13 +1,14 @@
-"""Where a filler may have been said that a recogniser left out: sounds that none of its words makes.
+"""Where a speaker may have hesitated in sound that a recogniser has no word for.
 
-In English a grammar of the recognised words with a filler between any two finds them (`models.sphinx`); in other
-languages, speech that no word covers. Both find more places than there are fillers: a recogniser that is prompted
-to write fillers says at which of them there is one (`models.whisper`).
+In English a grammar of the recognised words, with a filler between any two, each of which may be said twice or
+broken off, finds fillers, repeats and words that are cut off (`models.sphinx`); in other languages, speech that no
+word covers may be a filler. Both find more places than there are: a recogniser that is prompted to write fillers
+says at which of them a speaker hesitates (`models.whisper`).
 """
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,17 +31,21 @@ from dailytalk_contiguous.models.sphinx import Sphinx
 #: How English fillers sound: "uh", "ah", "er", "um" and "mm", in the phones of the dictionary.
 READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
-#: The beam of the search, and of how many frames it hears one. It loses its way in one window of 76; to hear every
-#: frame takes half as long again, and finds no more.
+#: The beam of the search, and of how many frames it hears one. To hear every frame takes half as long again, and
+#: finds no more.
 BEAM, EVERY = 1e-100, 2
 
-#: Seconds of the shortest filler, and of the shortest in the midst of a sentence, where parts of words are like
-#: it. What is less likely (`WordSegment.likelihood`) is none.
-SHORTEST, SHORTEST_INSIDE = 0.11, 0.18
-LEAST_LIKELY = -4.5
+#: A window is searched in pieces of at least so many seconds, between words that are so far apart: of 939 seconds
+#: of calls, the search loses its way in 66; in whole windows, in 160.
+PIECE, PIECE_GAP = 6.0, 0.2
 
-#: Seconds of the longest filler. More of them than so many between two words, or a longer one, are speech that the
-#: recogniser has lost.
+#: Seconds of the shortest filler, and of the shortest in the midst of a sentence, where parts of words are like
+#: it; and of the shortest repeat. What is less likely (`WordSegment.likelihood`) is none.
+SHORTEST, SHORTEST_INSIDE, SHORTEST_REPEAT = 0.11, 0.18, 0.11
+LEAST_LIKELY = -6.0
+
+#: Seconds of the longest filler or repeat. More of them than so many between two words, or a longer one, are
+#: speech that the recogniser has lost.
 LONGEST, MOST_BETWEEN = 2.0, 2
 
 #: By how many dB a filler may be under the sound around it: what is lower leaks from the other side.
@@ -48,8 +53,9 @@ MOST_UNDER_DB = 24.0
 
 #: How probable a recogniser must find a filler behind a mark; and in the midst of a sentence, where it is asked
 #: for the filler behind a comma that it has not written itself. In the bundled recordings, which have none, it
-#: finds 0.0015 behind marks at most.
-LEAST_PROBABLE, LEAST_PROBABLE_INSIDE = 0.04, 0.35
+#: finds 0.0015 behind marks at most. How probable it must find a word behind itself and a comma: where TIMIT's
+#: speakers dr1 to dr4 say a word once, it finds 0.002 at most.
+LEAST_PROBABLE, LEAST_PROBABLE_INSIDE, LEAST_PROBABLE_REPEAT = 0.04, 0.35, 0.1
 
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
@@ -66,32 +72,38 @@ _OPENING = DISCOURSE | SUBJECTS | DETERMINERS | AUXILIARIES | QUESTION_WORDS
 SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 
 
-class FillerPlace(NamedTuple):
-    """Where a filler may be: before word number `before` or behind the last, from `start` to `end` in seconds.
+class Place(NamedTuple):
+    """Where a speaker may hesitate: before word number `before` or behind the last, from `start` to `end` s.
 
-    `is_inside`: it is in the midst of a sentence, behind a word without a mark.
+    `is_inside`: it is in the midst of a sentence, behind a word without a mark. `again`: the words that are said
+    here, whole or in part, and once more behind it; where there is none, it may be a filler.
     """
 
     before: int
     start: float
     end: float
     is_inside: bool = False
+    again: tuple[Word, ...] = ()
 
     @property
     def least_probable(self) -> float:
-        """How probable a recogniser must find a filler here."""
+        """How probable a recogniser must find it that a speaker hesitates here."""
+        if self.again:
+            return LEAST_PROBABLE_REPEAT
         return LEAST_PROBABLE_INSIDE if self.is_inside else LEAST_PROBABLE
 
     @property
     def shortest(self) -> float:
-        """Seconds that a filler here has at least."""
+        """Seconds that a hesitation here has at least."""
+        if self.again:
+            return SHORTEST_REPEAT
         return SHORTEST_INSIDE if self.is_inside else SHORTEST
 
 
-class Filler(NamedTuple):
-    """A filler that was said, in a spelling, with its probability in [0, 1]."""
+class Hesitation(NamedTuple):
+    """A filler in a spelling, or the words that are said twice where its place has some; probability in [0, 1]."""
 
-    place: FillerPlace
+    place: Place
     spelling: str
     probability: float
 
@@ -109,10 +121,10 @@ def _sphinx() -> Sphinx:
         return _loaded()
 
 
-def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) -> list[FillerPlace]:
-    """Where fillers may be in 16 kHz samples in which these words were recognised, in order.
+def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[Place]:
+    """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
 
-    None is beside a filler that was recognised, and none where speech was lost.
+    No filler is beside one that was recognised, and none where speech was lost.
     """
     places = _in_grammar(samples, words) if language == "en" else _uncovered(samples, words)
     # The first word of a sentence is behind a mark, and behind nothing.
@@ -128,7 +140,7 @@ def places_of_fillers(samples: Samples, words: Sequence[Word], language: str) ->
         place
         for place in places
         if place.before not in lost
-        and not any(written[max(0, place.before - 1) : place.before + 1])
+        and (place.again or not any(written[max(0, place.before - 1) : place.before + 1]))
         and _level(samples, place) > heard * 10 ** (-MOST_UNDER_DB / 10)
     ]
 
@@ -140,49 +152,102 @@ def _audible_level(samples: Samples) -> float:
     return float(audible.mean()) if len(audible) else 0.0
 
 
-def _level(samples: Samples, place: FillerPlace) -> float:
+def _level(samples: Samples, place: Place) -> float:
     sound = samples[int(place.start * ANALYSIS_RATE) : int(place.end * ANALYSIS_RATE)]
     return float(np.mean(np.square(sound, dtype=np.float64))) if len(sound) else 0.0
 
 
-def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[FillerPlace]:
-    """Sounds of English fillers that none of the words makes."""
-    spoken = [index for index, word in enumerate(words) if any(map(str.isalnum, word.text))]
-    places: list[FillerPlace] = []
-    for extra in _sphinx().extra_sounds(samples, [words[index].text for index in spoken], READINGS):
-        if extra.likelihood < LEAST_LIKELY:
-            continue
-        before = spoken[extra.before] if extra.before < len(spoken) else len(words)
-        if places and places[-1].before == before and extra.start - places[-1].end < TOGETHER:
-            places[-1] = places[-1]._replace(end=extra.end)
-        else:
-            places.append(FillerPlace(before, extra.start, extra.end))
-    return places
+def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
+    """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
+    places: list[Place] = []
+    unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
+    for first, last, since, until in _pieces(words, len(samples) / ANALYSIS_RATE):
+        piece = samples[int(since * ANALYSIS_RATE) : int(until * ANALYSIS_RATE)]
+        spoken = [index for index in range(first, last) if any(map(str.isalnum, words[index].text))]
+        texts = [words[index].text for index in spoken]
+        for extra in _sphinx().extra_sounds(piece, texts, READINGS):
+            before = spoken[extra.before] if extra.before < len(spoken) else last
+            place = Place(before, extra.start + since, extra.end + since)
+            is_unlikely = extra.likelihood < LEAST_LIKELY
+            if extra.again is None:
+                if is_unlikely:
+                    continue
+                goes_on = _is_near(places, place)
+            else:
+                said = _said_in_part(texts[extra.again], extra.share)
+                place = place._replace(again=(Word(said, place.start, place.end, None),))
+                if is_unlikely or said.startswith("-"):  # a part of a compound
+                    unlikely.add(before)
+                goes_on = extra.again > extra.before
+            if goes_on:
+                earlier = places.pop()
+                place = place._replace(start=earlier.start, again=earlier.again + place.again)
+            places.append(place)
+    return [place for place in places if not (place.again and place.before in unlikely)]
 
 
-def _uncovered(samples: Samples, words: Sequence[Word]) -> list[FillerPlace]:
+def _is_near(places: Sequence[Place], place: Place) -> bool:
+    """Whether a place belongs to the filler of the last of places."""
+    if not places:
+        return False
+    last = places[-1]
+    return last.before == place.before and not last.again and place.start - last.end < TOGETHER
+
+
+def _pieces(words: Sequence[Word], seconds: float) -> Iterator[tuple[int, int, float, float]]:
+    """The first word of each piece of a window, the one behind its last, and where it begins and ends."""
+    first, since = 0, 0.0
+    for index in range(1, len(words)):
+        end, start = words[index - 1].end, words[index].start
+        if start - end >= PIECE_GAP and start - since >= PIECE and seconds - start >= PIECE / 2:
+            yield first, index, since, (start + end) / 2
+            first, since = index, (start + end) / 2
+    yield first, len(words), since, seconds
+
+
+def without_marks(word: str) -> str:
+    """A recogniser's word without the marks around it, its capital as it is."""
+    return word.strip().strip(',.;:!?…"“”')
+
+
+def _said_in_part(word: str, share: float) -> str:
+    """A word without its marks, of which a share is said: "courier", "cour-"."""
+    plain = without_marks(word)
+    if share == 1:
+        return plain
+    n_letters = max(1, round(share * len(plain)))
+    if are_fillers(["so", plain[:n_letters]], "en")[1]:  # "umbrella"
+        n_letters += 1
+    return f"{plain[:n_letters]}-"
+
+
+def _uncovered(samples: Samples, words: Sequence[Word]) -> list[Place]:
     """Stretches of voice that no word covers."""
     ends = [0.0, *(word.end for word in words)]
     starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
     voiced = voiced_spans(samples, ANALYSIS_RATE)
-    places: list[FillerPlace] = []
+    places: list[Place] = []
     for before, (since, until) in enumerate(zip(ends, starts, strict=True)):
         clipped = [(max(start, since), min(end, until)) for start, end in voiced]
-        places += [FillerPlace(before, start, end) for start, end in clipped if end > start]
+        places += [Place(before, start, end) for start, end in clipped if end > start]
     return places
 
 
-def with_fillers(words: Sequence[Word], fillers: Sequence[Filler], language: str) -> list[Word]:
-    """A recogniser's words, in order, with fillers between them, which are in the order of their places.
+def with_hesitations(words: Sequence[Word], said: Sequence[Hesitation], language: str) -> list[Word]:
+    """A recogniser's words, in order, with hesitations between them, which are in the order of their places.
 
-    The text stays one sentence, with commas around a filler, and no word overlaps another.
+    The text stays one sentence, with commas around a hesitation, and no word overlaps another.
     """
     result: list[Word] = []
     for index in range(len(words) + 1):
-        own = [filler for filler in fillers if filler.place.before == index]
+        own = [hesitation for hesitation in said if hesitation.place.before == index]
         begins_sentence = not result or ends_sentence(result[-1].text)
-        for filler in own:
-            _put(result, filler, language)
+        for place, spelling, probability in own:
+            if not place.again:
+                _end_in_comma(result, language)
+            for word in place.again or (Word(spelling, place.start, place.end, None),):
+                _put(result, word._replace(probability=probability), language)
+            _end_in_comma(result, language)
         if index == len(words):
             break
         word = words[index]
@@ -190,34 +255,36 @@ def with_fillers(words: Sequence[Word], fillers: Sequence[Filler], language: str
             word = word._replace(text=_inside_a_sentence(word.text))
         if result:
             earliest = result[-1].end if own else result[-1].start + SHORTEST_WORD
-            if word.start < earliest:  # a filler has moved it, or the word before
+            if word.start < earliest:  # a hesitation has moved it, or the word before
                 word = word._replace(start=earliest, end=max(word.end, earliest + LEAST_KEPT))
         result.append(word)
     return result
 
 
-def _put(words: list[Word], filler: Filler, language: str) -> None:
-    """Put a filler behind words, the last of which makes room for it."""
-    comma = COMMAS.get(language, ",")
-    start = filler.place.start
-    spelling = filler.spelling.capitalize()
+def _put(words: list[Word], word: Word, language: str) -> None:
+    """Put a word of a hesitation behind words, the last of which makes room for it."""
+    start = word.start
+    begins_sentence = not words or ends_sentence(words[-1].text)
+    capitalised = word.text[:1].upper() + word.text[1:]
+    text = capitalised if begins_sentence else _inside_a_sentence(word.text)
     if words:
         last = words[-1]
-        text = last.text.rstrip()
-        if not ends_sentence(text):
-            spelling = filler.spelling
-        if text[-1:] not in NO_COMMA_AFTER:
-            text += comma
         start = max(start, last.start + LEAST_KEPT)
-        words[-1] = last._replace(text=text, end=min(last.end, start))
+        words[-1] = last._replace(end=min(last.end, start))
     space = "" if language in SPACELESS else " "
-    end = max(filler.place.end, start + LEAST_KEPT)
-    words.append(Word(f"{space}{spelling}{comma}", start, end, filler.probability))
+    words.append(Word(f"{space}{text}", start, max(word.end, start + LEAST_KEPT), word.probability))
+
+
+def _end_in_comma(words: list[Word], language: str) -> None:
+    """Set a comma behind the last word, unless it has a mark."""
+    text = words[-1].text.rstrip() if words else "."
+    if text[-1:] not in NO_COMMA_AFTER:
+        words[-1] = words[-1]._replace(text=text + COMMAS.get(language, ","))
 
 
 def _inside_a_sentence(word: str) -> str:
     """A word that began a sentence, as it is inside of one: a name keeps its capital."""
-    plain = word.strip().strip(",.;:!?…").replace("’", "'").casefold()
+    plain = without_marks(word).replace("’", "'").casefold()
     return word.casefold() if plain in SMALL_WORDS else word
 
 

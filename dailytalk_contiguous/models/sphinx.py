@@ -8,6 +8,7 @@ import string
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import log
 from typing import Any, NamedTuple
 
@@ -54,17 +55,32 @@ class WordSegment(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """A sound before word number `before` of a text, or behind the last one; see `WordSegment`."""
+    """A sound before word number `before` of a text, or behind the last one; see `WordSegment`.
+
+    `again`: the number of the word that it is, or begins, and that is said again behind it; None for another
+    sound. `share`: how much of that word it is, in (0, 1].
+    """
 
     before: int
     start: float
     end: float
     likelihood: float
+    again: int | None = None
+    share: float = 1.0
 
 
-#: What the tokens of such sounds end in, and how likely the grammar takes each of them to be at any place.
+#: What the tokens of other sounds end in, and how likely the grammar takes each of them to be at any place.
 EXTRA = "~~"
 EXTRA_PROBABILITY = 3e-4
+
+#: What is between a token and the number of its sounds that are said, where they are said again behind it, and how
+#: likely the grammar takes it to be at any place.
+AGAIN = "^"
+AGAIN_PROBABILITY = 1e-6
+
+#: A word is broken off behind two of its sounds at least, and behind so many at most. Each of two words that are
+#: said twice ("I was, I was") has so many at most: longer ones are rare, and to look for them takes time.
+FEWEST_SOUNDS, MOST_SOUNDS, MOST_SOUNDS_OF_TWO = 2, 4, 3
 
 
 class Sphinx:
@@ -101,29 +117,60 @@ class Sphinx:
     def extra_sounds(self, samples: Samples, words: Sequence[str], readings: Sequence[str]) -> list[Extra]:
         """Where 16 kHz samples have sounds besides words, before, between or behind these, each said in its order.
 
-        `readings` are the sounds that are sought, each in the phones of the dictionary. Empty if the search is
-        lost.
+        They are `readings`, each in the phones of the dictionary; a word, or two, that are said twice; and the
+        beginning of a word that is broken off and said again. Empty if the search is lost.
         """
         with self._lock:
             tokens = [self._token(word) for word in words]
-            extras = [reading.replace(" ", "-").lower() + EXTRA for reading in readings]
-            for token, reading in zip(extras, readings, strict=True):
-                self._add(token, [reading])
             arcs = [(index, index + 1, 1.0, token) for index, token in enumerate(tokens)]
-            for index in range(len(tokens) + 1):
-                arcs += [(index, index, EXTRA_PROBABILITY, token) for token in extras]
+            for reading in readings:
+                token = reading.replace(" ", "-").lower() + EXTRA
+                self._add(token, [reading])
+                arcs += [(index, index, EXTRA_PROBABILITY, token) for index in range(len(tokens) + 1)]
+            arcs += self._words_said_twice(tokens)
             grammar = self._decoder.create_fsg("extra", 0, len(tokens), arcs)
             self._decoder.add_fsg("extra", grammar)
             self._decoder.activate_search("extra")
             segments = self._hear(samples)
-        found: list[Extra] = []
-        n_words = 0
-        for segment in segments:
-            if segment.token.endswith(EXTRA):
-                found.append(Extra(n_words, segment.start, segment.end, segment.likelihood))
-            else:
-                n_words += 1
+            found: list[Extra] = []
+            n_words = 0
+            for segment in segments:
+                if EXTRA in segment.token or AGAIN in segment.token:
+                    found.append(self._extra(segment, tokens, n_words))
+                else:
+                    n_words += 1
         return found if n_words == len(tokens) else []
+
+    def _words_said_twice(self, tokens: Sequence[str]) -> list[tuple[int, int, float, str]]:
+        """The arcs of a grammar on which a word is said that is said again: from, to, how likely, token.
+
+        Two words that are said twice need a state between them, which is numbered behind those of the text.
+        """
+        arcs: list[tuple[int, int, float, str]] = []
+        sounds = [str(self._decoder.lookup_word(token)).split() for token in tokens]
+        for index, token in enumerate(tokens):
+            n_sounds = len(sounds[index])
+            for n_said in {*range(FEWEST_SOUNDS, min(n_sounds, MOST_SOUNDS + 1)), n_sounds}:
+                said = f"{token}{AGAIN}{n_said}"
+                self._add(said, [" ".join(sounds[index][:n_said])])
+                arcs.append((index, index, AGAIN_PROBABILITY, said))
+        for index, (token, following) in enumerate(pairwise(tokens)):
+            n_sounds, n_following = len(sounds[index]), len(sounds[index + 1])
+            if max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
+                between = len(tokens) + 1 + index
+                arcs.append((index, between, AGAIN_PROBABILITY, f"{token}{AGAIN}{n_sounds}"))
+                arcs.append((between, index, 1.0, f"{following}{AGAIN}{n_following}"))
+        return arcs
+
+    def _extra(self, segment: WordSegment, tokens: Sequence[str], before: int) -> Extra:
+        """A segment that is no word of a text, before word number `before` of its tokens."""
+        _, start, end, likelihood = segment
+        token, is_again, n_sounds = segment.token.partition(AGAIN)
+        if not is_again:
+            return Extra(before, start, end, likelihood)
+        again = before if tokens[before] == token else before + 1
+        share = int(n_sounds) / len(str(self._decoder.lookup_word(token)).split())
+        return Extra(before, start, end, likelihood, again, share)
 
     def sounds(self, token: str) -> list[str]:
         """The sounds of a token of a `WordSegment`."""
@@ -163,7 +210,7 @@ class Sphinx:
         if self._decoder.lookup_word(token) is None:
             for number, sounds in enumerate(dict.fromkeys(readings), 1):
                 name = token if number == 1 else f"{token}({number})"
-                self._decoder.add_word(name, sounds, True)
+                self._decoder.add_word(name, sounds, False)
 
     def _readings(self, word: str) -> Iterator[str]:
         """The sounds of a word that the dictionary lacks; 1984 is nineteen eighty-four, or one thousand …."""

@@ -35,10 +35,11 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 from dailytalk_contiguous.models.hesitations import (
-    Filler,
-    FillerPlace,
-    places_of_fillers,
-    with_fillers,
+    Hesitation,
+    Place,
+    places_of_hesitations,
+    with_hesitations,
+    without_marks,
 )
 
 #: The size that is used where none is named.
@@ -152,7 +153,8 @@ class Whisper:
     ) -> list[Recognised]:
         """Words of each window of at most 30 s, in the language of its ISO 639-1 code.
 
-        It was trained to leave out most fillers; with `fillers` they are looked for (see `_with_fillers`).
+        It was trained to leave out most fillers and repeats; with `fillers` they are looked for (see
+        `_with_hesitations`).
         """
 
         def recognise(batch: list[int]) -> Sequence[Recognised]:
@@ -210,9 +212,9 @@ class Whisper:
                 recognised.append(self._recognised(segments))
         if not fillers or language not in PROMPTS:
             return recognised
-        return self._with_fillers(windows, recognised, pipeline.encoded, tokenizer, language)
+        return self._with_hesitations(windows, recognised, pipeline.encoded, tokenizer, language)
 
-    def _with_fillers(
+    def _with_hesitations(
         self,
         windows: Sequence[Samples],
         recognised: Sequence[Recognised],
@@ -220,78 +222,62 @@ class Whisper:
         tokenizer: Any,
         language: str,
     ) -> list[Recognised]:
-        """What was recognised, with the fillers that were said.
+        """What was recognised, with the fillers that were said, and the words that were said twice.
 
-        Where one may be (`models.hesitations`), it is put into the text, once in each of its usual spellings, and
-        the model says how likely it is there behind a text that hesitates: one pass of the decoder, in which
-        nothing is searched, over what is encoded anyway. Asked for a text, it writes ten times as many as there
-        are.
+        Where a speaker may hesitate (`models.hesitations`), the filler or the repeat is put into the text, a
+        filler once in each of its usual spellings, and the model says how likely it is behind a text that
+        hesitates: one pass of the decoder, in which nothing is searched, over what is encoded anyway. Asked for a
+        text, it writes ten times as many fillers as there are.
         """
         places = [
-            places_of_fillers(window, result.words, language)
+            places_of_hesitations(window, result.words, language)
             for window, result in zip(windows, recognised, strict=True)
         ]
         if not any(places):
             return [*recognised]
         spellings = USUAL[language]
         likely = [
-            self._filler_probabilities(recognised, places, encoded, tokenizer, language, spelling)
+            self._probabilities(recognised, places, encoded, tokenizer, language, spelling)
             for spelling in spellings
         ]
         results: list[Recognised] = []
         for number, result in enumerate(recognised):
-            said: list[Filler] = []
+            said: list[Hesitation] = []
             for position, place in enumerate(places[number]):
                 probabilities = [of_spelling[number][position] for of_spelling in likely]
                 highest = max(probabilities)
                 if highest >= place.least_probable:
-                    said.append(Filler(place, spellings[probabilities.index(highest)], highest))
-            results.append(result._replace(words=with_fillers(result.words, said, language)))
+                    spelling = spellings[probabilities.index(highest)]
+                    said.append(Hesitation(place, spelling, highest))
+            results.append(result._replace(words=with_hesitations(result.words, said, language)))
         return results
 
-    def _filler_probabilities(
+    def _probabilities(
         self,
         recognised: Sequence[Recognised],
-        places: Sequence[Sequence[FillerPlace]],
+        places: Sequence[Sequence[Place]],
         encoded: Any,
         tokenizer: Any,
         language: str,
         spelling: str,
     ) -> list[list[float]]:
-        """How likely a filler in one spelling is at each place of each window, in [0, 1].
-
-        In the midst of a sentence a comma is put before it: a recogniser that leaves fillers out writes no comma
-        for them, and without one hardly any filler is likely.
-        """
+        """How likely a speaker hesitates at each place of each window, in [0, 1], with fillers in one spelling."""
         prompt = [tokenizer.sot_prev, *tokenizer.encode(f" {PROMPTS[language]}"), *tokenizer.sot_sequence]
+        most = self._model.max_length - len(prompt) - 2
         texts: list[list[int]] = []
-        positions: list[list[int]] = []
+        telling: list[list[int]] = []
         for result, of_window in zip(recognised, places, strict=True):
-            text: list[int] = []
-            first_tokens: list[int] = []
-            for index in range(len(result.words) + 1):
-                before = result.words[index - 1].text if index else "."
-                for place in of_window:
-                    if place.before != index:
-                        continue
-                    spelled = spelling.capitalize() if ends_sentence(before) else spelling
-                    if place.is_inside and before != ",":
-                        text += tokenizer.encode(",")
-                    first_tokens.append(len(text))
-                    text += tokenizer.encode(f" {spelled},")
-                    before = ","
-                if index < len(result.words):
-                    text += tokenizer.encode(f" {result.words[index].text.strip()}")
-            texts.append(text[: self._model.max_length - len(prompt) - 2] or tokenizer.encode("."))
-            positions.append(first_tokens)
+            text, tokens = _hesitating_text(result.words, of_window, tokenizer, spelling)
+            texts.append(text[:most] or tokenizer.encode("."))
+            telling.append(tokens)
         # Nobody asks for the times: to find them in few frames saves a third of the time.
         aligned = self._model.model.align(
             encoded, prompt, texts, [FEWEST_FRAMES] * len(texts), median_filter_width=SMOOTHED_FRAMES
         )
         probabilities = [window.text_token_probs for window in aligned]
         return [
-            [float(of_window[first]) if first < len(of_window) else 0.0 for first in first_tokens]
-            for of_window, first_tokens in zip(probabilities, positions, strict=True)
+            [float(of_window[token]) if token < len(of_window) else 0.0 for token in tokens]
+            for of_window, tokens in zip(probabilities, telling, strict=True)
         ]
 
     def _align(self, window: Samples, language: str, words: Sequence[str]) -> list[Word] | None:
@@ -388,6 +374,44 @@ class Whisper:
             hallucination_silence_threshold=None,
             hotwords=None,
         )
+
+
+def _hesitating_text(
+    words: Sequence[Word], places: Sequence[Place], tokenizer: Any, spelling: str
+) -> tuple[list[int], list[int]]:
+    """The tokens of a text in which a speaker hesitates at each place, and the one of each that tells if it is so.
+
+    In the midst of a sentence a comma is put before a filler: a recogniser that leaves fillers out writes no comma
+    for them, and without one hardly any filler is likely. Of words that are said twice, the first of them that
+    comes a second time tells.
+    """
+    text: list[int] = []
+    telling: list[int] = []
+    for index in range(len(words) + 1):
+        before = words[index - 1].text if index else "."
+        repeats: list[int] = []  # which of the places wait for the word that they are a repeat of
+        for place in places:
+            if place.before != index:
+                continue
+            telling.append(len(text))
+            if place.again:
+                for waiting in repeats:
+                    telling[waiting] = len(text)
+                repeats = [len(telling) - 1]
+                again = words[index : index + len(place.again)]  # whole, even where one is cut off
+                said = " ".join(without_marks(word.text) for word in again)
+            else:
+                if place.is_inside and before != ",":
+                    text += tokenizer.encode(",")
+                    telling[-1] = len(text)
+                said = spelling.capitalize() if ends_sentence(before) else spelling
+            text += tokenizer.encode(f" {said},")
+            before = ","
+        for waiting in repeats:
+            telling[waiting] = len(text)
+        if index < len(words):
+            text += tokenizer.encode(f" {words[index].text.strip()}")
+    return text, telling
 
 
 def _encoding_once(model: Any) -> Any:

@@ -12,10 +12,10 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.hesitations import (
-    Filler,
-    FillerPlace,
-    places_of_fillers,
-    with_fillers,
+    Hesitation,
+    Place,
+    places_of_hesitations,
+    with_hesitations,
     without_filler_words,
 )
 from dailytalk_contiguous.models.whisper import load_whisper
@@ -49,9 +49,9 @@ def test_no_filler_is_found_where_none_is_said() -> None:
 def test_a_sound_beside_a_written_filler_is_no_second_one() -> None:
     sound, words = said("Yes, um, I know him.")
     spoken = [word._replace(text=f" {word.text}") for word in words]
-    assert places_of_fillers(sound, spoken, "en") == []
+    assert places_of_hesitations(sound, spoken, "en") == []
     left_out = [spoken[0], *spoken[2:]]
-    (place,) = places_of_fillers(sound, left_out, "en")
+    (place,) = places_of_hesitations(sound, left_out, "en")
     assert place.before == 1
     assert place.start == pytest.approx(words[1].start, abs=0.1)
 
@@ -73,9 +73,51 @@ def words_of(text: str) -> list[Word]:
 def test_a_text_with_a_filler_stays_one_sentence(text: str, before: int, result: str) -> None:
     words = words_of(text)
     start = 0.5 * before
-    fillers = [Filler(FillerPlace(before, start, start + 0.3), "um", 0.5)]
-    both = with_fillers(words, fillers, "en")
+    fillers = [Hesitation(Place(before, start, start + 0.3), "um", 0.5)]
+    both = with_hesitations(words, fillers, "en")
     assert "".join(word.text for word in both).strip() == result
     assert all(first.start < second.start for first, second in pairwise(both))
     assert all(first.end <= second.start + 0.51 for first, second in pairwise(both))
     assert "".join(word.text for word in without_filler_words(both, "en")).strip().replace(",", "") == text
+
+
+def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> None:
+    sound, words = said("I was, I was thinking about it.")
+    whisper = load_whisper("base", "cpu")
+    (plain,) = whisper.transcribe([sound], ["en"])
+    (heard,) = whisper.transcribe([sound], ["en"], fillers=True)
+    assert "".join(word.text for word in plain.words).strip() == "I was thinking about it."
+    assert "".join(word.text for word in heard.words).strip() == "I was, I was thinking about it."
+    assert not any(are_fillers([word.text for word in heard.words], "en"))
+    for own, spoken in zip(heard.words[:2], words, strict=False):  # the others have the times of the recogniser
+        assert own.start == pytest.approx(spoken.start, abs=0.15)
+
+
+def test_a_word_that_is_cut_off_and_said_again_is_written_with_a_dash() -> None:
+    sound, words = said("The restaurant is closed.")
+    start = words[1].start
+    first, cut = round(start * ANALYSIS_RATE), round((start + 0.3) * ANALYSIS_RATE)
+    part = sound[first:cut] * np.linspace(1, 0.2, cut - first, dtype=np.float32)
+    pause = np.zeros(ANALYSIS_RATE // 4, np.float32)
+    broken_off = np.concatenate([sound[:first], part, pause, sound[first:]])
+    (heard,) = load_whisper("base", "cpu").transcribe([broken_off], ["en"], fillers=True)
+    assert "".join(word.text for word in heard.words).strip() == "The resta- restaurant is closed."
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "again", "result"),
+    [
+        ("She had to go.", 0, ["She"], "She, she had to go."),
+        ("We saw the courier.", 3, ["cour-"], "We saw the cour- courier."),
+        ("So it was late.", 1, ["it", "was"], "So it was, it was late."),
+        ("I know. I do.", 2, ["I"], "I know. I, I do."),
+    ],
+)
+def test_a_text_with_a_repeat_stays_one_sentence(text: str, before: int, again: list[str], result: str) -> None:
+    words = words_of(text)
+    start = words[before].start
+    repeated = tuple(Word(word, start + 0.1 * n, start + 0.1 * n + 0.1, None) for n, word in enumerate(again))
+    place = Place(before, start, repeated[-1].end, again=repeated)
+    both = with_hesitations(words, [Hesitation(place, "um", 0.5)], "en")
+    assert "".join(word.text for word in both).strip() == result
+    assert all(first.end <= second.start for first, second in pairwise(both[before : before + len(again) + 1]))
