@@ -7,9 +7,9 @@ ms that are at most 40 dB under its loudest; over a telephone, of what that pass
 `core.spans.sounding`. All is heard in a studio, over a telephone, and in noise 20 dB under the voices.
 
 With `--labelled FOLDER`, sentences that were labelled by hand are heard in place of planted phrases: a folder for
-each speaker with `NAME.flac` and `NAME.wrd` (TIMIT). What is judged then is where an utterance begins, which
-decides what the recogniser hears and what a new voice replaces. `core.spans.ONSET` was set on the speakers of
-`ONSET_SET_BY`.
+each speaker with `NAME.flac` and `NAME.wrd` (TIMIT; lost bytes are put back, as in `words.py`). What is judged
+then is where an utterance begins, which decides what the recogniser hears and what a new voice replaces.
+`core.spans.ONSET` was set on the speakers of `ONSET_SET_BY`.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import soundfile
 from audio_files import Samples, conversations, example, room_tone
 from numpy.typing import NDArray
 from scipy import signal
+from words import sentence_samples
 
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking
@@ -215,7 +216,7 @@ def wrong(truths: Sequence[dict[str, Any]], rows: Sequence[dict[str, Any]]) -> d
 def labelled_starts(speaker: Path, room: str) -> Iterator[tuple[str, float]]:
     """Each sentence of a speaker, and by how many seconds its first utterance begins after its first word."""
     for path in sorted(speaker.glob("*.flac")):
-        sound, _ = soundfile.read(path, dtype="float32")
+        sound, _, _ = sentence_samples(path, mend=True)
         words = [line.split() for line in path.with_suffix(".wrd").read_text().splitlines()]
         first, last = int(words[0][0]), int(words[-1][1])
         silence = np.zeros(RATE, np.float32)

@@ -58,6 +58,17 @@ SENTENCES = (
     "You could, {filler}, try again.",
 )
 
+#: What somebody answers whose microphone hears the sentences, too, and how loud they leak in.
+ANSWERS = (
+    "That sounds lovely.",
+    "Where was it?",
+    "And was the weather good?",
+    "I would like to go there too.",
+    "Maybe next month then.",
+    "Do you know when?",
+)
+LEAKS_DB = (-12, -20, -30)
+
 #: Where "um" and "uh" are in the single sounds, in seconds.
 SINGLE = {"mfa_um.flac": (3.79, 5.16), "mfa_uh.flac": (2.50, 3.60)}
 
@@ -89,6 +100,7 @@ def main() -> int:
         met += planted(folder, work)
         if (folder / "labelled" / "timit").is_dir():
             repeats(folder / "labelled" / "timit", work)
+        met.append(leak(work))
     met.append(voice())
     return 0 if all(met) else 1
 
@@ -276,6 +288,39 @@ def overlaps(span: Said, others: Sequence[Said]) -> bool:
         and span.start < other.end + LONGEST_PAUSE
         for other in others
     )
+
+
+def leak(work: Path) -> bool:
+    """Fillers of the left side that microphones of the right hear, too."""
+    left: list[Samples] = []
+    right: list[Samples] = []
+    pause = np.zeros(ANALYSIS_RATE // 2, np.float32)
+    for sentence, answer in zip(SENTENCES, ANSWERS, strict=False):
+        said = sentence_of_the_voice(sentence.format(filler="um", Filler="Um"))
+        answered = sentence_of_the_voice(answer)
+        left += [said, pause, 0 * answered, pause]
+        right += [0 * said, pause, answered, pause]
+    sides = np.stack([np.concatenate(left), np.concatenate(right)], 1)
+    room = room_tone(len(sides), ROOM_DBFS)[:, None]
+    met = []
+    for level in LEAKS_DB:
+        source = work / f"leak{level}"
+        source.mkdir()
+        soundfile.write(source / "talk.wav", sides + 10 ** (level / 20) * sides[:, ::-1] + room, ANALYSIS_RATE)
+        written, _ = tagged(source, work / f"leaked{level}", "keep")
+        n_right = sum(filler.channel == "right" for filler in written)
+        figure = (
+            f"{len(ANSWERS)} fillers of the left side that leak in at {level} dB: "
+            f"{len(written) - n_right} written left, {n_right} right (goal 0)"
+        )
+        met.append(judged(figure, n_right == 0))
+    return all(met)
+
+
+def sentence_of_the_voice(text: str) -> Samples:
+    """What the voice joe says, at 16 kHz."""
+    spoken = synthesise(load_synthesiser("piper", VoiceSettings("", "")), Line(text, "", "en", 0))
+    return np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE), np.float32)
 
 
 def voice() -> bool:

@@ -248,12 +248,11 @@ class Whisper:
             for pair in zip(places, probabilities, strict=True)
         ]
         for spelling in others:
-            # Most places are no filler in any spelling: not to ask for them again saves a third of the time.
             likely = [
                 [
                     place
-                    for place, first in of_window.items()
-                    if first.probability >= WORTH_ASKING and not place.again
+                    for place, best in of_window.items()
+                    if best.probability >= WORTH_ASKING and not place.again
                 ]
                 for of_window in found
             ]
@@ -266,8 +265,8 @@ class Whisper:
                         of_window[place] = Hesitation(place, spelling, probability)
         results: list[Recognised] = []
         for result, of_window in zip(recognised, found, strict=True):
-            said = [one for one in of_window.values() if one.probability >= one.place.least_probable]
-            results.append(result._replace(words=with_hesitations(result.words, said, language)))
+            probable = [one for one in of_window.values() if one.probability >= one.place.least_probable]
+            results.append(result._replace(words=with_hesitations(result.words, probable, language)))
         return results
 
     def _probabilities(
