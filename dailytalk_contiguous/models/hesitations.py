@@ -72,7 +72,7 @@ _OPENING = DISCOURSE | SUBJECTS | DETERMINERS | AUXILIARIES | QUESTION_WORDS
 SMALL_WORDS = (_OPENING | {"a", "an", "at", "in", "on"}) - {"i"}
 
 
-class Place(NamedTuple):
+class HesitationPlace(NamedTuple):
     """Where a speaker may hesitate: before word number `before` or behind the last, from `start` to `end` s.
 
     `is_inside`: it is in the midst of a sentence, behind a word without a mark. `again`: the words that are said
@@ -103,7 +103,7 @@ class Place(NamedTuple):
 class Hesitation(NamedTuple):
     """A filler in a spelling, or the words that are said twice where its place has some; probability in [0, 1]."""
 
-    place: Place
+    place: HesitationPlace
     spelling: str
     probability: float
 
@@ -121,7 +121,7 @@ def _sphinx() -> Sphinx:
         return _loaded()
 
 
-def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[Place]:
+def places_of_hesitations(samples: Samples, words: Sequence[Word], language: str) -> list[HesitationPlace]:
     """Where a speaker may hesitate in 16 kHz samples in which these words were recognised, in order.
 
     No filler is beside one that was recognised, and none where speech was lost.
@@ -152,14 +152,14 @@ def _audible_level(samples: Samples) -> float:
     return float(audible.mean()) if len(audible) else 0.0
 
 
-def _level(samples: Samples, place: Place) -> float:
+def _level(samples: Samples, place: HesitationPlace) -> float:
     sound = samples[int(place.start * ANALYSIS_RATE) : int(place.end * ANALYSIS_RATE)]
     return float(np.mean(np.square(sound, dtype=np.float64))) if len(sound) else 0.0
 
 
-def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
+def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
     """Sounds of English fillers, and of words that are said twice, that none of the words makes."""
-    places: list[Place] = []
+    places: list[HesitationPlace] = []
     unlikely: set[int] = set()  # words before which a repeat sounds unlike the word
     for first, last, since, until in _pieces(words, len(samples) / ANALYSIS_RATE):
         piece = samples[int(since * ANALYSIS_RATE) : int(until * ANALYSIS_RATE)]
@@ -167,7 +167,7 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
         texts = [words[index].text for index in spoken]
         for extra in _sphinx().extra_sounds(piece, texts, READINGS):
             before = spoken[extra.before] if extra.before < len(spoken) else last
-            place = Place(before, extra.start + since, extra.end + since)
+            place = HesitationPlace(before, extra.start + since, extra.end + since)
             is_unlikely = extra.likelihood < LEAST_LIKELY
             if extra.again is None:
                 if is_unlikely:
@@ -186,7 +186,7 @@ def _in_grammar(samples: Samples, words: Sequence[Word]) -> list[Place]:
     return [place for place in places if not (place.again and place.before in unlikely)]
 
 
-def _is_near(places: Sequence[Place], place: Place) -> bool:
+def _is_near(places: Sequence[HesitationPlace], place: HesitationPlace) -> bool:
     """Whether a place belongs to the filler of the last of places."""
     if not places:
         return False
@@ -205,14 +205,14 @@ def _pieces(words: Sequence[Word], seconds: float) -> Iterator[tuple[int, int, f
     yield first, len(words), since, seconds
 
 
-def without_marks(word: str) -> str:
+def bare_word(word: str) -> str:
     """A recogniser's word without the marks around it, its capital as it is."""
     return word.strip().strip(',.;:!?…"“”')
 
 
 def _said_in_part(word: str, share: float) -> str:
     """A word without its marks, of which a share is said: "courier", "cour-"."""
-    plain = without_marks(word)
+    plain = bare_word(word)
     if share == 1:
         return plain
     n_letters = max(1, round(share * len(plain)))
@@ -221,15 +221,15 @@ def _said_in_part(word: str, share: float) -> str:
     return f"{plain[:n_letters]}-"
 
 
-def _uncovered(samples: Samples, words: Sequence[Word]) -> list[Place]:
+def _uncovered(samples: Samples, words: Sequence[Word]) -> list[HesitationPlace]:
     """Stretches of voice that no word covers."""
     ends = [0.0, *(word.end for word in words)]
     starts = [*(word.start for word in words), len(samples) / ANALYSIS_RATE]
     voiced = voiced_spans(samples, ANALYSIS_RATE)
-    places: list[Place] = []
+    places: list[HesitationPlace] = []
     for before, (since, until) in enumerate(zip(ends, starts, strict=True)):
         clipped = [(max(start, since), min(end, until)) for start, end in voiced]
-        places += [Place(before, start, end) for start, end in clipped if end > start]
+        places += [HesitationPlace(before, start, end) for start, end in clipped if end > start]
     return places
 
 
@@ -284,7 +284,7 @@ def _end_in_comma(words: list[Word], language: str) -> None:
 
 def _inside_a_sentence(word: str) -> str:
     """A word that began a sentence, as it is inside of one: a name keeps its capital."""
-    plain = without_marks(word).replace("’", "'").casefold()
+    plain = bare_word(word).replace("’", "'").casefold()
     return word.casefold() if plain in SMALL_WORDS else word
 
 

@@ -36,10 +36,10 @@ from dailytalk_contiguous.models import devices
 from dailytalk_contiguous.models.checkpoints import Missing, hub_files, stored_files
 from dailytalk_contiguous.models.hesitations import (
     Hesitation,
-    Place,
+    HesitationPlace,
+    bare_word,
     places_of_hesitations,
     with_hesitations,
-    without_marks,
 )
 
 #: The size that is used where none is named.
@@ -272,7 +272,7 @@ class Whisper:
     def _probabilities(
         self,
         recognised: Sequence[Recognised],
-        places: Sequence[Sequence[Place]],
+        places: Sequence[Sequence[HesitationPlace]],
         encoded: Any,
         tokenizer: Any,
         language: str,
@@ -395,7 +395,7 @@ class Whisper:
 
 
 def _hesitating_text(
-    words: Sequence[Word], places: Sequence[Place], tokenizer: Any, spelling: str
+    words: Sequence[Word], places: Sequence[HesitationPlace], tokenizer: Any, spelling: str
 ) -> tuple[list[int], list[int]]:
     """The tokens of a text in which a speaker hesitates at each place, and the one of each that tells if it is so.
 
@@ -417,7 +417,7 @@ def _hesitating_text(
                     telling[waiting] = len(text)
                 repeats = [len(telling) - 1]
                 again = words[index : index + len(place.again)]  # whole, even where one is cut off
-                said = " ".join(without_marks(word.text) for word in again)
+                said = " ".join(bare_word(word.text) for word in again)
             else:
                 if place.is_inside and before != ",":
                     text += tokenizer.encode(",")

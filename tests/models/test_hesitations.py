@@ -13,7 +13,7 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.hesitations import (
     Hesitation,
-    Place,
+    HesitationPlace,
     places_of_hesitations,
     with_hesitations,
     without_filler_words,
@@ -73,7 +73,7 @@ def words_of(text: str) -> list[Word]:
 def test_a_text_with_a_filler_stays_one_sentence(text: str, before: int, result: str) -> None:
     words = words_of(text)
     start = 0.5 * before
-    fillers = [Hesitation(Place(before, start, start + 0.3), "um", 0.5)]
+    fillers = [Hesitation(HesitationPlace(before, start, start + 0.3), "um", 0.5)]
     both = with_hesitations(words, fillers, "en")
     assert "".join(word.text for word in both).strip() == result
     assert all(first.start < second.start for first, second in pairwise(both))
@@ -117,7 +117,7 @@ def test_a_text_with_a_repeat_stays_one_sentence(text: str, before: int, again: 
     words = words_of(text)
     start = words[before].start
     repeated = tuple(Word(word, start + 0.1 * n, start + 0.1 * n + 0.1, None) for n, word in enumerate(again))
-    place = Place(before, start, repeated[-1].end, again=repeated)
+    place = HesitationPlace(before, start, repeated[-1].end, again=repeated)
     both = with_hesitations(words, [Hesitation(place, "um", 0.5)], "en")
     assert "".join(word.text for word in both).strip() == result
     assert all(first.end <= second.start for first, second in pairwise(both[before : before + len(again) + 1]))
