@@ -55,7 +55,7 @@ MOST_UNDER_DB = 24.0
 #: for the filler behind a comma that it has not written itself. In the bundled recordings, which have none, it
 #: finds 0.0015 behind marks at most. How probable it must find a word behind itself and a comma: where TIMIT's
 #: speakers dr1 to dr4 say a word once, it finds 0.002 at most.
-LEAST_PROBABLE, LEAST_PROBABLE_INSIDE, LEAST_PROBABLE_REPEAT = 0.04, 0.35, 0.1
+LEAST_PROBABLE, LEAST_PROBABLE_INSIDE, LEAST_PROBABLE_REPEAT = 0.04, 0.35, 0.2
 
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
