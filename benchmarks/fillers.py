@@ -325,16 +325,13 @@ def sentence_of_the_voice(text: str) -> Samples:
 
 def voice() -> bool:
     """Fillers that the voice joe says, in sentences, heard again by Whisper base."""
-    joe = load_synthesiser("piper", VoiceSettings("", ""))
     whisper = load_whisper("base", "cpu", "int8")
     met = []
     for filler in ("um", "uh", "er", "hm"):
         heard = 0
         for sentence in SENTENCES:
             text = sentence.format(filler=filler, Filler=filler.capitalize())
-            spoken = synthesise(joe, Line(text, "", "en", 0))
-            sound = np.asarray(soxr.resample(spoken.samples, spoken.sample_rate, ANALYSIS_RATE), np.float32)
-            (result,) = whisper.transcribe([sound], ["en"], fillers=True)
+            (result,) = whisper.transcribe([sentence_of_the_voice(text)], ["en"], fillers=True)
             heard += any(are_fillers(["so", *(word.text for word in result.words)], "en"))
         figure = f"joe says {filler!r} in {len(SENTENCES)} sentences: heard again in {heard}"
         if filler in ("um", "uh"):

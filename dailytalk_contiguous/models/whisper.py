@@ -248,18 +248,14 @@ class Whisper:
             for pair in zip(places, probabilities, strict=True)
         ]
         for spelling in others:
-            likely = [
-                [
-                    place
-                    for place, best in of_window.items()
-                    if best.probability >= WORTH_ASKING and not place.again
-                ]
-                for of_window in found
+            undecided = [
+                [place for place, best in said.items() if best.probability >= WORTH_ASKING and not place.again]
+                for said in found
             ]
-            if not any(likely):
+            if not any(undecided):
                 break
-            probabilities = self._probabilities(recognised, likely, encoded, tokenizer, language, spelling)
-            for of_window, asked, of_spelling in zip(found, likely, probabilities, strict=True):
+            probabilities = self._probabilities(recognised, undecided, encoded, tokenizer, language, spelling)
+            for of_window, asked, of_spelling in zip(found, undecided, probabilities, strict=True):
                 for place, probability in zip(asked, of_spelling, strict=True):
                     if probability > of_window[place].probability:
                         of_window[place] = Hesitation(place, spelling, probability)
