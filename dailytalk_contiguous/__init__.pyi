@@ -43,6 +43,7 @@ from .stages.base import published_by as published_by
 from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
 from .stages.finish import Finish as Finish
 from .stages.join_sentences import JoinSentences as JoinSentences
+from .stages.judge_turn_ends import JudgeTurnEnds as JudgeTurnEnds
 from .stages.keep import Keep as Keep
 from .stages.match_transcript import MatchTranscript as MatchTranscript
 from .stages.measure_prosody import MeasureProsody as MeasureProsody

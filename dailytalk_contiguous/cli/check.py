@@ -81,8 +81,14 @@ def check(
         (fact["measure"], fact["side"], *fact["shown"], fact["corpus"]) for fact in facts.get("measures", ())
     ]
     beside = [Figures(("measure", "side", "here", "is", "there", "corpus"), others)] if others else []
+    judged = [_turn_end_cells(of) for of in facts.get("turn_ends", ())]
+    ends = [Figures(_TURN_END_HEAD, judged)] if judged else []
     if verbose():
-        details = [f"{name} {_figure(name, value)}" for name, value in facts.items() if name != "measures"]
+        details = [
+            f"{name} {_figure(name, value)}"
+            for name, value in facts.items()
+            if name not in ("measures", "turn_ends")
+        ]
     findings_shown = verdict.findings[: SHOWN if verbose() else SHOWN_IN_SHORT]
     for finding in findings_shown:
         level = "error" if finding.level == "error" else finding.severity
@@ -98,9 +104,24 @@ def check(
         },
         Judgement(verdict.headline, {"good": True, "bad": False}.get(verdict.level)),
         1 if any(finding.level == "error" for finding in findings) else 0,
-        [*beside, *details] if against or verbose() else details,
+        [*beside, *ends, *details] if against or verbose() else [*ends, *details],
         next=to_run("export", source, "--format", "moshi", "--out", "DIR") if is_good_work else "",
     )
+
+
+_TURN_END_HEAD = ("side", "timeline", "ends", "finished", "pauses", "finished", "end above pause")
+
+
+def _turn_end_cells(of: dict[str, Any]) -> tuple[str, ...]:
+    """A side's ends of turns in words, with intervals of 90 % (`core.turn_ends`)."""
+    at_holds = _with_interval(of["at_holds"], of["at_holds_interval"])
+    auc = _with_interval(of["auc"], of["auc_interval"])
+    at_shifts = "-" if of["at_shifts"] is None else f"{of['at_shifts']:.2f}"
+    return of["side"], of["timeline"], str(of["n_shifts"]), at_shifts, str(of["n_holds"]), at_holds, auc
+
+
+def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:
+    return f"{value:.2f} ({interval[0]:.2f} to {interval[1]:.2f})" if value is not None and interval else "-"
 
 
 _SIZES = ("conversations", "files", "utterances", "words", "hours")

@@ -9,6 +9,7 @@ from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import tag_stages
+from dailytalk_contiguous.stages.judge_turn_ends import JUDGED
 
 
 @cache
@@ -19,6 +20,7 @@ def default_settings() -> dict[str, Any]:
         values = defaults() | values
     for name in ("compute_type", "affect_precision"):
         values.pop(name, None)
+    values["turn_ends"] = JUDGED  # as they should be: where nobody judged them, it is said
     return {"profile": STANDARD} | {
         name: json.loads(json.dumps(value, default=str)) for name, value in values.items()
     }

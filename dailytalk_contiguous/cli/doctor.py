@@ -19,6 +19,7 @@ from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
+from dailytalk_contiguous.models.turn_end import INSTALL_SMART_TURN, smart_turn_here
 from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 
@@ -79,6 +80,9 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         f"Whisper computes in {report['compute_type']}; on this machine:",
         *(f"  {size:<16}{source}" for size, source in report["whisper"].items()),
     ]
+    judge = report["turn_end_judge"]
+    missing = f"not here, so ends of turns are not judged: {INSTALL_SMART_TURN}"
+    details.append(f"Smart Turn, which hears whether pauses sound like pauses: {judge or missing}")
     for name, profile in report["profiles"].items():
         details += [
             Judgement(f"profile {name}: {'ready' if profile['ready'] else 'not ready'}", profile["ready"] or None),
@@ -123,6 +127,7 @@ def examine() -> dict[str, Any]:
         import torch
 
         gpu = torch.cuda.get_device_name()
+    judge = smart_turn_here()
     installed = {each.name: each.version for each in distributions()}
     return {
         "version": version("dailytalk-contiguous"),
@@ -134,5 +139,6 @@ def examine() -> dict[str, Any]:
         "compute_type": compute_type_of("auto", "auto"),
         "lacks_cublas": bool(gpu) and not cublas(),
         "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
+        "turn_end_judge": source_of(judge) if judge else None,
         "profiles": {name: _profile_needs(name) for name in PROFILES},
     }

@@ -13,15 +13,17 @@ from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import fits, parse_json, typed
 from dailytalk_contiguous.core.emotions import UNSURE
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import SOURCE, Origin
-from dailytalk_contiguous.core.schema import TIMELINE_MEANS
+from dailytalk_contiguous.core.schema import CHANNELS, TIMELINE_MEANS
 from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.sentences import length_class
 from dailytalk_contiguous.core.tables import TAKE, UNKNOWN, VOICE, Tables
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, TurnEndFigures, turn_end_figures
 from dailytalk_contiguous.core.turns import TURN_MEASURES
 from dailytalk_contiguous.core.utterance import Column, columns_among
 from dailytalk_contiguous.core.wording import kind_of
@@ -181,6 +183,40 @@ def word_sources(tables: Tables) -> Counter[str]:
         for part in of_row:
             sources[part["source"]] += part["words"]
     return sources
+
+
+def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
+    """How finished the ends of turns sound, where they were judged, by side and timeline (`recorded`, `rebuilt`).
+
+    A recording of which there are several conversations counts once.
+    """
+    rows = tables.conversations[["conversation_id", "parent"]].astype(object)
+    parents = rows["parent"].fillna(rows["conversation_id"])
+    first_of_recording = rows.loc[~parents.duplicated(), "conversation_id"]
+    columns = {"recorded": ("source_transition", "source_turn_end"), "rebuilt": ("transition", "turn_end")}
+    known: dict[tuple[str, str], TurnEndFigures] = {}
+    for side in CHANNELS:
+        said = tables.utterances[tables.utterances["channel"] == side]
+        for timeline in timelines(tables):
+            transition, finished = columns[timeline]
+            judged = said[["conversation_id", transition, finished]].dropna()
+            if timeline == "recorded":
+                judged = judged[judged["conversation_id"].isin(first_of_recording)]
+            shifts = judged.loc[judged[transition] == SHIFT, finished]
+            holds = judged.loc[judged[transition] == HOLD, finished]
+            if len(judged):
+                known[side, timeline] = turn_end_figures(shifts, holds)
+    return known
+
+
+def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
+    """How finished the ends of new voices sound that are of this kind on both timelines, as recorded and as built.
+
+    Shape (ends, 2).
+    """
+    said = tables.utterances[tables.utterances["status"] == "spoken"]
+    alike = (said["transition"] == transition) & (said["source_transition"] == transition)
+    return np.asarray(said.loc[alike, ["source_turn_end", "turn_end"]].dropna(), np.float64)
 
 
 def without_text(tables: Tables) -> Counter[str]:

@@ -267,6 +267,8 @@ _OF_EDGES: dict[str, Any] = {
     "optional": True,
 }
 
+_OF_TURN_END: dict[str, Any] = {"part": "built", "optional": True}
+
 #: All fields, in the order of a line.
 FIELDS: tuple[Field, ...] = (
     Field("segment_id", _COUNT, "counts through the whole file", "from 0", part="line"),
@@ -420,6 +422,40 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
     Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),
+    Field(
+        "transition",
+        _TEXT,
+        "who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the same (`hold`)",
+        "`shift`, `hold` or null",
+        only_with="transition",
+        **_OF_TURN_END,
+    ),
+    Field(
+        "source_transition",
+        _TEXT,
+        "the same in the recording",
+        "`shift`, `hold` or null",
+        only_with="source_transition",
+        **_OF_TURN_END,
+    ),
+    Field(
+        "turn_end",
+        _MEASURE,
+        "how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)",
+        "[0, 1] or null",
+        digits=4,
+        only_with="transition",
+        **_OF_TURN_END,
+    ),
+    Field(
+        "source_turn_end",
+        _MEASURE,
+        "the same in the recording",
+        "[0, 1] or null",
+        digits=4,
+        only_with="source_transition",
+        **_OF_TURN_END,
+    ),
     Field(
         "synthesis",
         SYNTHESIS,

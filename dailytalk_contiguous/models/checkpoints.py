@@ -118,6 +118,11 @@ WHEELS: dict[str, dict[str, WheelFile]] = {
         },
         "data",
     ),
+    "pipecat-ai/smart-turn-v3": _in_wheel(
+        "pipecat",
+        {"smart-turn-v3.2-cpu.onnx": "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"},
+        "audio/turn/smart_turn/data",
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without
 from dailytalk_contiguous.stages.align import Align
 from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.finish import Finish
+from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import NO_DELIVERY, MeasureDelivery
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
@@ -33,9 +34,9 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
     >>> from dailytalk_contiguous import speak_stages
     >>> [stage.name for stage in speak_stages("embedded", revoice="right")]
-    ['Speak', 'Reconstruct', 'Align', 'Finish']
+    ['Speak', 'Reconstruct', 'Align', 'JudgeTurnEnds', 'Finish']
     >>> [stage.name for stage in speak_stages(revoice="none")]
-    ['Keep', 'Align', 'Finish']
+    ['Keep', 'Align', 'JudgeTurnEnds', 'Finish']
     """
     make = StageMaker(profile, without_models(options))
     if options.get("revoice") == NOBODY:
@@ -49,27 +50,28 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     )
     measure, tokenise = make(MeasureDelivery), make(TokeniseResult, codebook=NO_MODEL)
     speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align
-    finish = make(Finish)
-    make.all_used(measure, *speak, tokenise, finish)
+    judge, finish = make(JudgeTurnEnds), make(Finish)
+    make.all_used(measure, *speak, tokenise, judge, finish)
     return (
         *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
         *((measure,) if measure.delivery != NO_DELIVERY else ()),
         *speak,
         *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
+        judge,
         finish,
     )
 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where nobody is resynthesised: no model has anything to do."""
-    keep, finish = make(Keep), make(Finish)
+    keep, judge, finish = make(Keep), make(JudgeTurnEnds), make(Finish)
     # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
     align = replace(make(Align), recogniser="")
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
-    used = {placed.option for placed in settings_in(keep, align, finish, tokenise)}
+    used = {placed.option for placed in settings_in(keep, align, judge, finish, tokenise)}
     if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):
         raise DailytalkError(
             f"--{unused[0].replace('_', '-')} has no use with --revoice none, which resynthesises nobody",
             "leave one of them out",
         )
-    return (keep, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), finish)
+    return (keep, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), judge, finish)

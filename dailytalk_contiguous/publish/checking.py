@@ -117,6 +117,7 @@ def check_rows(
         "hours": round(float(whole["duration"]) / 3600, 7),
         **hours,
         "measures": measure_facts(tables, references),
+        **turn_end_facts(tables),
         **({"splits": dict(splits)} if items.kind == "version" else {}),
     }
     run = (work_folder.read_run(items.folder) if items.folder else None) or {}
@@ -347,6 +348,22 @@ def measure_facts(tables: Tables, references: Sequence[ReferenceCorpus] = ()) ->
         for comparison in comparisons_of(tables.turn_taking, references)
         for noted in (comparison.is_remarkable and comparison.side != "right",)
     ]
+
+
+def turn_end_facts(tables: Tables) -> dict[str, Any]:
+    """How finished ends of turns sound, by side and timeline; nothing where nobody judged them."""
+    known = figures.ends_of_turns(tables)
+    of_sides = [
+        {"side": side, "timeline": timeline} | {name: _rounded(value) for name, value in of._asdict().items()}
+        for (side, timeline), of in known.items()
+    ]
+    return {"turn_ends": of_sides} if of_sides else {}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [round(part, 4) for part in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def _transcript_lines(path: Path) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.tables import Tables
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
 from dailytalk_contiguous.core.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice, error
@@ -87,6 +88,7 @@ _MOSHI_USERS = (
     "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
 _OUT = "leave them out where there are many"
+_KEEP_CUES = "choose another voice (speak --tts), and listen to some of its pauses"
 
 
 #: The bounds of conversations, in the order of their findings. A value at its limit is within.
@@ -264,7 +266,8 @@ BOUNDS = (
 #: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
 #: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
 #: may be rejected, the share of clips that are heard as they were meant, the seconds that a side talks without a
-#: filler, and the share of a side's given words that an aligner does not find.
+#: filler, the share of a side's given words that an aligner does not find, how much more finished pauses of a new
+#: voice may sound than recorded ones, and by how much less often its ends may sound more finished than its pauses.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
     "same-gaps": 0.6,
@@ -274,10 +277,15 @@ LIMITS: FindingLimits = {
     "unheard-emotion": 0.5,
     "no-fillers": 180.0,
     "absent-words": 0.03,
+    "finished-pauses": 0.1,
+    "lost-cues": 0.06,
 }
 
 #: Words of a side that an aligner did not find, from which on they are more than slips.
 FEWEST_ABSENT = 3
+
+#: Pauses of a new voice, and ends of its turns, from which on anything is said of them.
+FEWEST_TURN_ENDS = 5
 
 #: Where the limits are from that are not those of bounds.
 LIMIT_SOURCES = {
@@ -291,6 +299,8 @@ LIMIT_SOURCES = {
     "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
     'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
     "absent-words": "a choice: an aligner misses some words that are said fast or softly",
+    "finished-pauses": "a choice",
+    "lost-cues": "a choice",
 }
 
 
@@ -381,6 +391,7 @@ def all_findings(
         *([] if tables.finished or rows.empty else [ONLY_TAGGED]),
         *_of_conversations(rows, limits, unit),
         *_of_gaps(tables.turn_taking, limits),
+        *_of_turn_ends(tables, limits),
         *_of_origins(rows, unit),
         *_of_losses(run, tables, limits),
         *_of_speakers(rows, unit),
@@ -613,6 +624,35 @@ def _of_gaps(taken: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
             yield advice(
                 "same-gaps", ".", what, "take the times of a recording, or gaps that differ as those of people"
             )
+
+
+def _of_turn_ends(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
+    """A new voice whose pauses sound finished, or whose ends of turns no longer sound more finished than these.
+
+    Something is said only where chance does not explain it: the whole interval is beyond the limit.
+    """
+    shifts, holds = figures.same_ends(tables, SHIFT), figures.same_ends(tables, HOLD)
+    if len(holds) < FEWEST_TURN_ENDS:
+        return
+    paused, most = mean_change(holds), limits["finished-pauses"]
+    if paused and most is not None and paused.interval[0] > most:
+        recorded, built = holds.mean(axis=0)
+        what = (
+            f"the new voice's pauses sound finished: {built:.2f} of 1 (Smart Turn, "
+            f"{counted(len(holds), 'pause')}), as recorded {recorded:.2f}; a model learns from them to answer "
+            "where it should wait"
+        )
+        yield advice("finished-pauses", ".", what, _KEEP_CUES)
+    told, least = auc_change(shifts, holds), limits["lost-cues"]
+    if len(shifts) >= FEWEST_TURN_ENDS and told and least is not None and told.interval[1] < -least:
+        before = area_under_curve(shifts[:, 0], holds[:, 0])
+        after = area_under_curve(shifts[:, 1], holds[:, 1])
+        what = (
+            f"ends of turns of the new voice sound more finished than its pauses in {percent(after, 1)} of all "
+            f"pairs, as recorded in {percent(before, 1)} (Smart Turn; {counted(len(shifts), 'end')}, "
+            f"{counted(len(holds), 'pause')})"
+        )
+        yield advice("lost-cues", ".", what, _KEEP_CUES)
 
 
 def _of_origins(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:

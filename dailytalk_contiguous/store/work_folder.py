@@ -31,7 +31,7 @@ REJECTS, RUN = "rejects.jsonl", "run.json"
 SPOKEN_STAGES = frozenset(
     {
         *("transcript", "Script", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
-        *("Align", "TokeniseResult", "Finish"),
+        *("Align", "TokeniseResult", "JudgeTurnEnds", "Finish"),
     }
 )
 

@@ -33,6 +33,14 @@ from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
 from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.stages.base import AnyDataset, Stage
+from dailytalk_contiguous.stages.judge_turn_ends import (
+    IF_INSTALLED,
+    JUDGED,
+    TURN_ENDS,
+    check_judge,
+    judge_utterances,
+    settled_judge,
+)
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 
 #: `timeline.mode` of a conversation that got another timing, and the column that says how it came by that.
@@ -87,6 +95,7 @@ class Retime(Stage):
     timing: str = unlisted("")
     variant: int = unlisted(1)
     seed: int = setting(0, "Another number draws other offsets.", panel="result", least=0, most=2**31 - 1)
+    judge: str = setting(IF_INSTALLED, TURN_ENDS)
 
     needs: ClassVar[tuple[str, ...]] = (
         *("conversation_id", "recording_id", "audio", "duration", "utterances", "alignments", "sounds"),
@@ -108,6 +117,10 @@ class Retime(Stage):
         }
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "judge", settled_judge(self.judge))
+
     @property
     def digest(self) -> str:
         """As of every stage, with what is in the file of timing in place of its name."""
@@ -115,6 +128,7 @@ class Retime(Stage):
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def preflight(self, fetch: bool = True) -> None:
+        check_judge(self.judge)
         _ = self._timing
 
     @property
@@ -148,6 +162,8 @@ class Retime(Stage):
         drawn = draw(units, timing, pace, rate, rng)
         moved, events = _moved(row, units, drawn.shifts), [*_events(row, units, drawn)]
         timeline, sound = _timeline(row, moved), rearranged(row, pcm, rate, units, drawn.shifts, name)
+        encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
+        judge_utterances(moved["utterances"], audio.read_pcm(encoded) if self.judge == JUDGED else None)
         for utterance in (*moved["utterances"], *events):
             utterance["utterance_id"] = f"{name}/{(utterance['utterance_id'] or '').removeprefix(f'{parent}/')}"
         for column in ("utterances", "alignments", "sounds"):  # dropped utterances have no times, and come last
@@ -155,7 +171,7 @@ class Retime(Stage):
         return {
             **moved,
             "conversation_id": name,
-            "audio": {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None},
+            "audio": encoded,
             "timeline": timeline,
             RETIMING: {
                 "parent": parent,

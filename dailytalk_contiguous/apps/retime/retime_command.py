@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, run
+from dailytalk_contiguous.stages.judge_turn_ends import IF_INSTALLED
 from dailytalk_contiguous.store.files import refuse_inside
 from dailytalk_contiguous.store.work_folder import DATASET, SHIFTED
 
@@ -67,7 +68,17 @@ def retime(
     with tempfile.TemporaryDirectory(prefix="dailytalk-retime-") as scratch:
         path = (Path(scratch) if dry_run else out) / TIMING.format(timing.digest)
         about = {"command": command_line()}
-        spec = RetimeSpec(parents, out, timing, path, variants, settings.get("seed", 0), 60 * shard_minutes, about)
+        spec = RetimeSpec(
+            parents,
+            out,
+            timing,
+            path,
+            variants,
+            settings.get("seed", 0),
+            60 * shard_minutes,
+            about,
+            settings.get("turn_ends", IF_INSTALLED),
+        )
         spec.check(run_options)
         timing.save(path)
         if dry_run:

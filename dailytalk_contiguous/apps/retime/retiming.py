@@ -20,6 +20,7 @@ from dailytalk_contiguous.publish.items import SMALL, Items, Shards
 from dailytalk_contiguous.run import outputs
 from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, refuse_loss
 from dailytalk_contiguous.shards import entries_in, group, read_entries
+from dailytalk_contiguous.stages.judge_turn_ends import IF_INSTALLED
 from dailytalk_contiguous.store.files import json_document, write_text
 from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import DATASET, RUN, TAGGED, read_run
@@ -41,6 +42,7 @@ class RetimeSpec(Spec):
         timing: what they get, and `path` the file where `Timing.save` will have written it before the run.
         variants: how many of each. seed: of the draws.
         about: goes into run.json as it is.
+        judge: of `stages.judge_turn_ends`.
     """
 
     kind = "retime"
@@ -55,11 +57,12 @@ class RetimeSpec(Spec):
         seed: int = 0,
         shard_seconds: float = RunOptions.shard_seconds,
         about: Mapping[str, Any] = {},
+        judge: str = IF_INSTALLED,
     ) -> None:
         self.parents, self.out, self.timing, self.variants = parents, out, timing, variants
         self.about, self.rejects = about, list[Reject]()
         self.fields = (*parents.fields, COLUMN, ORIGIN)
-        self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed))
+        self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed, judge=judge))
         keeps = Features({**built((*FIELDS, *self.fields))})
         groups = list(group(self._rows(), shard_seconds))
         self._pass = Pass(out / DATASET, groups, self.stages, PLACED, keeps)

@@ -1,0 +1,171 @@
+"""Ends of turns: where a speaker falls silent, who speaks next, and how well a judge of the sound tells the two.
+
+A judge hears one side up to the end of a stretch of speech and says how finished it sounds, from 0 to 1. Before
+the other speaker's turn (a shift) it should sound finished, before a pause of the same speaker (a hold) not.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dailytalk_contiguous.core.turns import PAUSE, Timed, stretches
+
+#: Who speaks behind the end of a stretch of speech: the other speaker, or the same one.
+SHIFT, HOLD = "shift", "hold"
+
+#: Draws of the bootstrap, the share of them that an interval holds (Efron & Tibshirani 1993, "An Introduction to
+#: the Bootstrap", percentile interval), and the ends of a kind that are drawn from at most, evenly taken: of more
+#: the interval would be narrower than anybody needs.
+DRAWS, CONFIDENCE, MOST_DRAWN = 1000, 0.9, 1000
+
+#: The ends of an interval.
+Interval = tuple[float, float]
+
+
+class TurnEnd(NamedTuple):
+    """The end of a stretch of speech: its last utterance, by its index, the second, and `SHIFT` or `HOLD`."""
+
+    utterance: int
+    time: float
+    transition: str
+
+
+class TurnEndFigures(NamedTuple):
+    """How finished ends of turns sound, in [0, 1]; None where there is none.
+
+    Attributes:
+        n_shifts, n_holds: how many ends were judged.
+        at_shifts, at_holds: means.
+        auc: how often a shift sounds more finished than a hold (Fawcett 2006, Pattern Recognition Letters 27:861).
+        at_holds_interval, auc_interval: of `CONFIDENCE`, by drawing ends with replacement.
+    """
+
+    n_shifts: int
+    n_holds: int
+    at_shifts: float | None
+    at_holds: float | None
+    auc: float | None
+    at_holds_interval: Interval | None
+    auc_interval: Interval | None
+
+
+class TurnEndChange(NamedTuple):
+    """How a figure changed from recorded to built ends, the same ones in both, and the interval of the change."""
+
+    value: float
+    interval: Interval
+    n_shifts: int
+    n_holds: int
+
+
+def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[TurnEnd]:
+    """The ends of stretches of speech behind which both are silent for `PAUSE` seconds, in order of time.
+
+    Left out are backchannels, ends in the other's speech, and the last end, behind which nobody speaks.
+
+    Args:
+        timed: in any order.
+        groups: of `core.turns.stretches`.
+
+    >>> talk = [Timed("left", 0, 1), Timed("left", 2, 3), Timed("right", 4, 5)]
+    >>> [(end.time, end.transition) for end in turn_ends(talk)]
+    [(1, 'hold'), (3, 'shift')]
+    """
+    speech = stretches(timed, groups)
+    starts = [stretch.start for stretch in speech]
+    latest_ends = list(accumulate((stretch.end for stretch in speech), max))
+    ends: list[TurnEnd] = []
+    for stretch in speech:
+        following = bisect_left(starts, stretch.end + PAUSE)
+        if following == len(speech) or stretch.event == "backchannel":
+            continue
+        speaks_on = latest_ends[following - 1] > stretch.end
+        if speaks_on:
+            continue
+        last = max(stretch.members, key=lambda index: timed[index].end)
+        transition = HOLD if speech[following].channel == stretch.channel else SHIFT
+        ends.append(TurnEnd(last, stretch.end, transition))
+    return sorted(ends, key=lambda end: end.time)
+
+
+def turn_end_figures(at_shifts: ArrayLike, at_holds: ArrayLike) -> TurnEndFigures:
+    """The figures of ends, by how finished the shifts and the holds among them sound.
+
+    >>> turn_end_figures([0.9, 0.7], [0.2]).auc
+    1.0
+    """
+    shifts, holds = np.asarray(at_shifts, float), np.asarray(at_holds, float)
+    has_both = bool(len(shifts) and len(holds))
+    drawn_shifts, drawn_holds = _draws(shifts), _draws(holds)
+    draws = zip(drawn_shifts, drawn_holds, strict=True)
+    aucs = [area_under_curve(shifts[some], holds[others]) for some, others in draws]
+    return TurnEndFigures(
+        n_shifts=len(shifts),
+        n_holds=len(holds),
+        at_shifts=float(shifts.mean()) if len(shifts) else None,
+        at_holds=float(holds.mean()) if len(holds) else None,
+        auc=area_under_curve(shifts, holds) if has_both else None,
+        at_holds_interval=_interval(holds[drawn_holds].mean(axis=1)) if len(holds) else None,
+        auc_interval=_interval(aucs) if has_both else None,
+    )
+
+
+def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
+    """How much more finished the same holds sound as built than as recorded; None without any.
+
+    `holds`: how finished each sounds as recorded and as built, shape (ends, 2).
+    """
+    changes = holds[:, 1] - holds[:, 0]
+    if not len(changes):
+        return None
+    return TurnEndChange(float(changes.mean()), _interval(changes[_draws(changes)].mean(axis=1)), 0, len(holds))
+
+
+def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnEndChange | None:
+    """How the area under the curve changed; None without a shift or without a hold.
+
+    `shifts` and `holds`: how finished each end sounds as recorded and as built, shape (ends, 2).
+    """
+    if not len(shifts) or not len(holds):
+        return None
+    changes = []
+    for some, others in zip(_draws(shifts), _draws(holds), strict=True):
+        recorded, built = _aucs(shifts[some], holds[others])
+        changes.append(built - recorded)
+    recorded, built = _aucs(shifts, holds)
+    return TurnEndChange(built - recorded, _interval(changes), len(shifts), len(holds))
+
+
+def _aucs(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> tuple[float, float]:
+    return area_under_curve(shifts[:, 0], holds[:, 0]), area_under_curve(shifts[:, 1], holds[:, 1])
+
+
+def area_under_curve(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> float:
+    """The share of pairs of a shift and a hold in which the shift sounds more finished; equal ones count half.
+
+    NaN without a pair.
+    """
+    if not len(shifts) or not len(holds):
+        return float("nan")
+    ordered = np.sort(holds)
+    lower = np.searchsorted(ordered, shifts, side="left")
+    not_higher = np.searchsorted(ordered, shifts, side="right")
+    return float((lower + not_higher).mean() / (2 * len(holds)))
+
+
+def _draws(values: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Indices of ends drawn with replacement, shape (`DRAWS`, ends): the same ones at each call."""
+    n_drawn = min(len(values), MOST_DRAWN)
+    taken = np.linspace(0, len(values) - 1, n_drawn).round().astype(np.intp)
+    numbers = np.random.default_rng(0).integers(max(1, n_drawn), size=(DRAWS, n_drawn))
+    return np.asarray(taken[numbers] if n_drawn else numbers, np.intp)
+
+
+def _interval(draws: ArrayLike) -> Interval:
+    """The percentiles between which `CONFIDENCE` of the draws are."""
+    low, high = np.quantile(np.asarray(draws), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)

@@ -1,0 +1,122 @@
+"""Smart Turn (pipecat-ai, BSD-2-Clause): how finished a turn sounds, by its sound alone.
+
+Version 3.2 is the encoder of Whisper tiny with a classifier of 8 s of sound, trained on 23 languages to tell turns
+that are over from turns that go on (https://huggingface.co/pipecat-ai/smart-turn-v3). Nothing of ours is chosen by
+it: it judges from outside what resynthesis keeps of the ends of turns.
+"""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.checkpoints import WHEELS, Missing, find_files
+from dailytalk_contiguous.models.devices import open_onnx
+
+#: The repository and its file; the file's bytes.
+SMART_TURN, SMART_TURN_FILE, SMART_TURN_BYTES = "pipecat-ai/smart-turn-v3", "smart-turn-v3.2-cpu.onnx", 8_679_182
+
+#: Of the package on PyPI that holds the file, nothing is imported, and nothing that it requires is needed.
+INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
+
+#: Seconds that it hears, up to the silence behind a turn, and of that silence.
+HEARD_SECONDS, SILENCE_SECONDS = 8, 0.2
+
+#: Judgements that are remembered: the same sound is judged once.
+MOST_REMEMBERED = 10_000
+
+
+class SmartTurn:
+    """The loaded judge, on one thread. Several threads may call it at once."""
+
+    def __init__(self, path: Path) -> None:
+        from transformers import WhisperFeatureExtractor
+
+        self._session = open_onnx(path)
+        extractor: Any = WhisperFeatureExtractor  # its constructor has no types
+        self._features = extractor(chunk_length=HEARD_SECONDS)
+        self._known: dict[bytes, float] = {}
+
+    def finished(self, side: Samples, ends: Sequence[float]) -> list[float]:
+        """How finished a side's speech sounds at each of these ends, in [0, 1].
+
+        Args:
+            side: one channel at 16 kHz, shape (n,), in [-1, 1].
+            ends: seconds at which its speaker falls silent. The judge hears `SILENCE_SECONDS` behind each, in
+                which a side that ends earlier is silent.
+        """
+        import torch
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)  # of this thread: for so little sound more of them take ten times as long
+        try:
+            return [self._judge(last_seconds(side, end + SILENCE_SECONDS)) for end in ends]
+        finally:
+            torch.set_num_threads(before)
+
+    def _judge(self, heard: Samples) -> float:
+        key = hashlib.sha256(heard.tobytes()).digest()
+        known = self._known.get(key)
+        if known is not None:
+            return known
+        features = self._features(
+            heard,
+            sampling_rate=ANALYSIS_RATE,
+            return_tensors="np",
+            padding="max_length",
+            max_length=HEARD_SECONDS * ANALYSIS_RATE,
+            truncation=True,
+            do_normalize=True,
+        )
+        inputs = {"input_features": np.asarray(features.input_features, np.float32)}
+        (probabilities,) = self._session.run(None, inputs)
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()
+        self._known[key] = float(probabilities[0, 0])
+        return self._known[key]
+
+
+def last_seconds(side: Samples, until: float) -> Samples:
+    """The `HEARD_SECONDS` of 16 kHz samples before a time in seconds, with silence where there are none."""
+    last = round(until * ANALYSIS_RATE)
+    n_samples = HEARD_SECONDS * ANALYSIS_RATE
+    sound = np.asarray(side[max(0, last - n_samples) : last], np.float32)
+    behind = max(0, min(last, n_samples) - len(sound))
+    sound = np.pad(sound, (0, behind))
+    return np.pad(sound, (n_samples - len(sound), 0))
+
+
+_loading = threading.Lock()
+
+
+def load_smart_turn() -> SmartTurn:
+    """The judge, loaded once per process. Raises ModelMissing where its weights are not on this machine."""
+    with _loading:
+        return _load()
+
+
+@lru_cache(maxsize=1)
+def _load() -> SmartTurn:
+    path = smart_turn_here()
+    if path is None:
+        raise ModelMissing(f"{SMART_TURN_FILE} of {SMART_TURN} is not on this machine", INSTALL_SMART_TURN)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != WHEELS[SMART_TURN][SMART_TURN_FILE].sha256:
+        raise ModelMissing(f"{path} is another version than 3.2 of Smart Turn", INSTALL_SMART_TURN)
+    return SmartTurn(path)
+
+
+def lacking_smart_turn() -> list[Missing]:
+    """The judge's weights, if they are not on this machine: they are never downloaded unasked."""
+    return [] if smart_turn_here() else [Missing("Smart Turn", SMART_TURN_BYTES)]
+
+
+def smart_turn_here() -> Path | None:
+    """The judge's file of weights, in the Hub's cache or an installed wheel."""
+    return find_files(SMART_TURN, (SMART_TURN_FILE,), fetch=False).get(SMART_TURN_FILE)

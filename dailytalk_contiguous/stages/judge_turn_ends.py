@@ -1,0 +1,175 @@
+"""JudgeTurnEnds: who speaks next behind the end of a turn, and how finished it sounds, as recorded and as built.
+
+A pause inside a turn that sounds finished teaches a model to answer where it should wait. No clock can show that:
+it is heard. So a judge from outside (Smart Turn) hears the same ends in the recording and in what was built of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from datasets import Features
+
+from dailytalk_contiguous.core.audio import Pcm, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.core.schema import (
+    CHANNELS,
+    MEASURE,
+    NOBODY,
+    STRING,
+    Row,
+    per_utterance,
+    result_sides,
+)
+from dailytalk_contiguous.core.settings import Setting, setting
+from dailytalk_contiguous.core.turn_ends import turn_ends
+from dailytalk_contiguous.core.turns import Timed, join_spans
+from dailytalk_contiguous.core.utterance import sounding_span
+from dailytalk_contiguous.models.turn_end import INSTALL_SMART_TURN, lacking_smart_turn, load_smart_turn
+from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
+
+#: The judge where its weights are on this machine; the judge, without which nothing is made; nobody.
+IF_INSTALLED, JUDGED, NOT_JUDGED = "auto", "smart-turn", "none"
+
+TURN_ENDS = Setting(
+    "Who says how finished ends of turns sound: {choices} (auto: Smart Turn where it is installed).",
+    option="turn_ends",
+    panel="result",
+    choices=(IF_INSTALLED, JUDGED, NOT_JUDGED),
+    shown=IF_INSTALLED,
+)
+
+
+def settled_judge(judge: str) -> str:
+    """`smart-turn` or `none` for `auto`, by what is on this machine: all workers of a run then do the same."""
+    if judge != IF_INSTALLED:
+        return judge
+    return NOT_JUDGED if lacking_smart_turn() else JUDGED
+
+
+def check_judge(judge: str) -> None:
+    """Raise ModelMissing for a judge whose weights are not on this machine."""
+    if judge == JUDGED and lacking_smart_turn():
+        raise ModelMissing("the weights of Smart Turn are not on this machine", INSTALL_SMART_TURN)
+
+
+class JudgedEnd(NamedTuple):
+    """Who speaks next behind an end (`core.turn_ends`), and how finished it sounds; None where nobody judged."""
+
+    transition: str
+    finished: float | None
+
+
+def judged_ends(
+    timed: Sequence[Timed], groups: Sequence[Sequence[int]], sound: Pcm | None, side_of: Callable[[str], int]
+) -> dict[int, JudgedEnd]:
+    """The ends of turns among utterances, by the index of the utterance that ends there.
+
+    Args:
+        timed, groups: of `core.turns.stretches`.
+        sound: int16 at 16 kHz, shape (n, 2); None for no judgement.
+        side_of: the column of `sound` in which a channel is.
+    """
+    judged: dict[int, JudgedEnd] = {}
+    ends = turn_ends(timed, groups)
+    for channel in CHANNELS:
+        own = [end for end in ends if timed[end.utterance].channel == channel]
+        finished: Sequence[float | None] = [None] * len(own)
+        if sound is not None and own:
+            side = pcm_to_float(sound[:, side_of(channel)])
+            finished = load_smart_turn().finished(side, [end.time for end in own])
+        for end, value in zip(own, finished, strict=True):
+            judged[end.utterance] = JudgedEnd(end.transition, value)
+    return judged
+
+
+def judge_utterances(utterances: Sequence[Row], sound: Pcm | None) -> None:
+    """Set `transition` and `turn_end` of the utterances of a finished conversation with other times than before.
+
+    `sound`: that of the conversation, as `judged_ends` takes it.
+    """
+    heard: list[Row] = []
+    timed: list[Timed] = []
+    for said in utterances:
+        said["transition"] = said["turn_end"] = None
+        span = sounding_span(said)
+        if span and said["status"] != "dropped":
+            heard.append(said)
+            timed.append(Timed(said["channel"], *span))
+    for place, end in judged_ends(timed, join_spans(timed), sound, CHANNELS.index).items():
+        heard[place]["transition"], heard[place]["turn_end"] = end
+
+
+@dataclass(frozen=True)
+class JudgeTurnEnds(Stage):
+    """For the end of each turn who speaks next, and how finished it sounds, as recorded and as built.
+
+    Ends are those of `core.turn_ends`: of stretches of speech behind which both are silent for 0.2 s. The columns
+    of an utterance that ends elsewhere are null. Stretches are those of the recording on both timelines.
+    """
+
+    judge: str = setting(IF_INSTALLED, TURN_ENDS)
+    revoice: str = setting(CHANNELS[0], REVOICE_OR_KEEP)
+
+    needs: ClassVar[tuple[str, ...]] = (
+        "audio",
+        "offset",
+        "duration",
+        "built_audio",
+        "source_channel",
+        "start",
+        "end",
+        "new_start",
+        "new_end",
+    )
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "new_start_trim", "new_end_trim")
+    batch_rows: ClassVar[int] = 1
+    adds: ClassVar[Features] = per_utterance(
+        Features(
+            {
+                "transition": STRING,
+                "source_transition": STRING,
+                "turn_end": MEASURE,
+                "source_turn_end": MEASURE,
+            }
+        )
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "judge", settled_judge(self.judge))
+
+    def preflight(self, fetch: bool = True) -> None:
+        check_judge(self.judge)
+
+    def row(self, row: Row) -> Row:
+        heard = [index for index, start in enumerate(row["new_start"]) if start is not None]
+        source = [_timed(row, index, "") for index in heard]
+        built = [_timed(row, index, "new_") for index in heard]
+        groups = join_spans(source)  # the same stretches before and after
+        sides = result_sides(self.revoice)
+        judges = self.judge == JUDGED
+        recording = read_pcm(row["audio"], row["offset"], row["duration"]) if judges else None
+        recorded = judged_ends(source, groups, recording, CHANNELS.index)
+        if self.revoice == NOBODY:
+            after = recorded
+        else:
+            result = read_pcm(row["built_audio"]) if judges else None
+            after = judged_ends(built, groups, result, lambda channel: CHANNELS.index(sides[channel]))
+        columns: dict[str, list[Any]] = {name: [None] * len(row["new_start"]) for name in self.adds}
+        for place, index in enumerate(heard):
+            if place in after:
+                columns["transition"][index], columns["turn_end"][index] = after[place]
+            if place in recorded:
+                columns["source_transition"][index], columns["source_turn_end"][index] = recorded[place]
+        return columns
+
+
+def _timed(row: Row, index: int, timeline: str) -> Timed:
+    """Where an utterance sounds: in the recording, or with `new_` in what was built."""
+    edges: Row = {}
+    for edge in ("start", "end", "start_trim", "end_trim"):
+        column = row.get(f"{timeline}{edge}")
+        edges[edge] = column[index] if column else None
+    start, end = sounding_span(edges) or (edges["start"], edges["end"])
+    return Timed(row["source_channel"][index], start, end)

@@ -1,0 +1,118 @@
+"""Ends of turns: which there are, and how well holds and shifts are told apart."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from dailytalk_contiguous.core.turn_ends import (
+    HOLD,
+    MOST_DRAWN,
+    SHIFT,
+    TurnEnd,
+    area_under_curve,
+    auc_change,
+    mean_change,
+    turn_end_figures,
+    turn_ends,
+)
+from dailytalk_contiguous.core.turns import Timed
+
+
+def test_an_end_is_a_shift_or_a_hold_by_who_speaks_next() -> None:
+    talk = [
+        Timed("left", 0.0, 1.0),
+        Timed("left", 1.5, 2.0),  # after a pause
+        Timed("right", 2.6, 4.0),
+        Timed("left", 4.2, 5.0),  # a gap of exactly 0.2 s is silence enough
+        Timed("left", 5.1, 6.0),  # of the same stretch
+        Timed("right", 6.5, 7.0),
+    ]
+    assert turn_ends(talk) == [
+        TurnEnd(0, 1.0, HOLD),
+        TurnEnd(1, 2.0, SHIFT),
+        TurnEnd(2, 4.0, SHIFT),
+        TurnEnd(4, 6.0, SHIFT),
+    ]
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        [Timed("left", 0.0, 2.0), Timed("right", 1.8, 3.0)],  # ends in the other's speech
+        [Timed("left", 0.0, 2.0), Timed("right", 2.1, 3.0)],  # the other begins too soon
+        [Timed("left", 0.0, 2.0), Timed("right", 0.5, 0.9), Timed("left", 2.1, 3.0)],  # a backchannel, no pause
+        [Timed("right", 0.0, 5.0), Timed("left", 1.0, 2.0), Timed("left", 3.0, 3.5)],  # under a long turn
+        [Timed("left", 0.0, 2.0)],
+        [],
+    ],
+)
+def test_ends_without_silence_behind_them_and_the_last_one_are_none(talk: list[Timed]) -> None:
+    assert turn_ends(talk) == []
+
+
+def test_the_order_of_utterances_makes_no_difference() -> None:
+    talk = [Timed("left", 0.0, 1.0), Timed("right", 1.5, 2.0), Timed("right", 2.5, 3.0), Timed("left", 3.5, 4.0)]
+    expected = {(talk[end.utterance], end.time, end.transition) for end in turn_ends(talk)}
+    for order in itertools.permutations(talk):
+        assert {(order[end.utterance], end.time, end.transition) for end in turn_ends(order)} == expected
+
+
+def test_stretches_of_another_timing_can_be_taken() -> None:
+    built = [Timed("left", 0.0, 1.0), Timed("left", 1.1, 2.0), Timed("right", 2.5, 3.0)]
+    assert [end.time for end in turn_ends(built)] == [2.0]
+    assert [end.time for end in turn_ends(built, [[0], [1], [2]])] == [2.0]
+    apart = [Timed("left", 0.0, 1.0), Timed("left", 1.3, 2.0), Timed("right", 2.5, 3.0)]
+    assert [end.time for end in turn_ends(apart, [[0, 1], [2]])] == [2.0]
+
+
+def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
+    generator = np.random.default_rng(3)
+    shifts, holds = generator.integers(0, 9, 40) / 10, generator.integers(0, 7, 25) / 10
+    pairs = [(shift > hold) + (shift == hold) / 2 for shift in shifts for hold in holds]
+    assert area_under_curve(shifts, holds) == pytest.approx(np.mean(pairs))
+
+
+def test_intervals_are_wider_the_fewer_ends_there_are() -> None:
+    generator = np.random.default_rng(1)
+    shifts, holds = generator.beta(4, 2, 800), generator.beta(2, 4, 800)
+    many, few = turn_end_figures(shifts, holds), turn_end_figures(shifts[:20], holds[:8])
+    assert many.auc_interval
+    assert few.auc_interval
+    assert many.at_holds_interval
+    assert few.auc_interval[1] - few.auc_interval[0] > 3 * (many.auc_interval[1] - many.auc_interval[0])
+    low, high = many.at_holds_interval
+    assert low < 1 / 3 < high
+    assert (high - low) / 2 == pytest.approx(1.645 * np.std(holds) / np.sqrt(800), rel=0.2)
+    assert (few.n_shifts, few.n_holds) == (20, 8)
+
+
+def test_of_ends_without_a_hold_or_a_shift_what_is_known_is_told() -> None:
+    only_shifts = turn_end_figures([0.5, 0.7], [])
+    assert only_shifts.at_shifts == pytest.approx(0.6)
+    assert (only_shifts.at_holds, only_shifts.auc, only_shifts.at_holds_interval) == (None, None, None)
+    assert turn_end_figures([], []).at_shifts is None
+
+
+def test_changes_are_those_of_the_same_ends() -> None:
+    holds = np.array([[0.1, 0.5], [0.2, 0.6], [0.05, 0.45], [0.3, 0.7]])
+    shifts = np.array([[0.9, 0.4], [0.8, 0.65], [0.95, 0.9]])
+    paused, told = mean_change(holds), auc_change(shifts, holds)
+    assert paused
+    assert told
+    assert paused.value == pytest.approx(0.4)
+    assert paused.interval == pytest.approx((0.4, 0.4))
+    assert told.value == pytest.approx(area_under_curve(shifts[:, 1], holds[:, 1]) - 1.0)
+    assert told.interval[0] <= told.value <= told.interval[1]
+    assert mean_change(holds[:0]) is None
+    assert auc_change(shifts, holds[:0]) is None
+
+
+def test_a_hundred_thousand_ends_have_the_interval_of_as_many_as_are_drawn_from() -> None:
+    generator = np.random.default_rng(2)
+    shifts, holds = generator.beta(4, 2, 100_000), generator.beta(2, 4, 100_000)
+    figures = turn_end_figures(shifts, holds)
+    assert figures.at_holds == pytest.approx(holds.mean())
+    assert figures.at_holds_interval
+    low, high = figures.at_holds_interval
+    assert (high - low) / 2 == pytest.approx(1.645 * np.std(holds) / np.sqrt(MOST_DRAWN), rel=0.2)

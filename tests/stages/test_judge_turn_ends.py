@@ -1,0 +1,93 @@
+"""JudgeTurnEnds: the ends of both sides, as recorded and as built, with planted ends."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from built_conversations import flac
+from datasets import Dataset
+from numpy.typing import NDArray
+from planted_ends import spoken_sentences
+
+from dailytalk_contiguous import JudgeTurnEnds
+from dailytalk_contiguous.core.audio import to_pcm
+from dailytalk_contiguous.core.errors import ModelMissing
+from dailytalk_contiguous.models.turn_end import INSTALL_SMART_TURN, lacking_smart_turn
+from dailytalk_contiguous.stages import judge_turn_ends
+
+with_judge = pytest.mark.skipif(bool(lacking_smart_turn()), reason=f"needs {INSTALL_SMART_TURN}")
+
+RATE = 16000
+
+
+def planted(side: int) -> tuple[NDArray[np.float32], list[tuple[str, float, float]]]:
+    """A side whose speaker pauses within each sentence, and the other side, where somebody answers each."""
+    samples = 0.0005 * np.random.default_rng(0).standard_normal((RATE * 30, 2)).astype(np.float32)
+    channel, other = ("left", "right")[side], ("right", "left")[side]
+    lines, time = [], 0.5
+    for sentence, end_of_part in spoken_sentences():
+        cut = round(end_of_part * RATE)
+        for part, pause in ((sentence[:cut], 0.7), (sentence[cut:], 0.5)):
+            first = round(time * RATE)
+            samples[first : first + len(part), side] += part
+            lines.append((channel, time, time + len(part) / RATE))
+            time += len(part) / RATE + pause
+        answer = spoken_sentences()[0][0][: round(0.6 * RATE)]
+        first = round(time * RATE)
+        samples[first : first + len(answer), 1 - side] += answer
+        lines.append((other, time, time + 0.6))
+        time += 1.1
+    return samples, lines
+
+
+def judged(side: int, revoice: str, delay: float, **settings: Any) -> dict[str, list[Any]]:
+    samples, lines = planted(side)
+    built = np.pad(samples, ((round(delay * RATE), 0), (0, 0)))
+    if revoice == "right":
+        built = built[:, ::-1]
+    row = {
+        "audio": {"bytes": flac(to_pcm(samples), RATE), "path": None},
+        "offset": 0.0,
+        "duration": len(samples) / RATE,
+        "built_audio": {"bytes": flac(to_pcm(np.ascontiguousarray(built)), RATE), "path": None},
+        "source_channel": [channel for channel, _, _ in lines] + ["left"],
+        "start": [start for _, start, _ in lines] + [29.0],
+        "end": [end for _, _, end in lines] + [29.5],
+        "new_start": [start + delay for _, start, _ in lines] + [None],
+        "new_end": [end + delay for _, _, end in lines] + [None],
+    }
+    (done,) = JudgeTurnEnds(revoice=revoice, **settings).map(Dataset.from_list([row])).to_list()
+    return {name: done[name] for name in ("transition", "source_transition", "turn_end", "source_turn_end")}
+
+
+@with_judge
+@pytest.mark.parametrize(("side", "revoice"), [(0, "left"), (1, "left"), (0, "right"), (1, "none")])
+def test_planted_pauses_sound_less_finished_than_planted_ends(side: int, revoice: str) -> None:
+    delay = 0.0 if revoice == "none" else 1.5
+    done = judged(side, revoice, delay)
+    # A part, the rest of its sentence, the answer; nobody speaks behind the last answer; the last one was dropped.
+    assert done["source_transition"] == ["hold", "shift", "shift"] * 2 + ["hold", "shift", None, None]
+    assert done["transition"] == done["source_transition"]
+    for timeline in ("turn_end", "source_turn_end"):
+        holds = [done[timeline][place] for place in (0, 3, 6)]
+        shifts = [done[timeline][place] for place in (1, 4, 7)]
+        assert np.mean(shifts) - np.mean(holds) > 0.2
+        assert done[timeline][-2:] == [None, None]
+    assert done["turn_end"][1:8] == pytest.approx(done["source_turn_end"][1:8], abs=0.1)
+
+
+def test_without_a_judge_the_ends_are_known_and_nothing_is_said_of_them() -> None:
+    done = judged(0, "left", 1.0, judge="none")
+    assert done["transition"][:3] == ["hold", "shift", "shift"]
+    assert set(done["turn_end"]) == set(done["source_turn_end"]) == {None}
+
+
+def test_the_judge_is_settled_before_work_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = JudgeTurnEnds(judge="smart-turn")
+    monkeypatch.setattr(judge_turn_ends, "lacking_smart_turn", lambda: ["weights"])
+    assert JudgeTurnEnds().judge == "none"
+    assert JudgeTurnEnds().digest != here.digest
+    with pytest.raises(ModelMissing, match="Smart Turn") as raised:
+        here.preflight()
+    assert raised.value.remedy == INSTALL_SMART_TURN
+    JudgeTurnEnds().preflight()
