@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -260,3 +261,68 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 
 
 # Settings
+
+
+def test_digest_depends_on_the_voice_and_the_server_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Stubborn
+) -> None:
+    """Else a run with another `FISH_AUDIO_REFERENCE_ID` would keep conversations that the old voice says."""
+    speaks = stage(tmp_path)
+    digests = [speaks.digest]
+    load_synthesiser.cache_clear()
+    assert speaks.digest == digests[0]
+    for name, value in (
+        ("FISH_AUDIO_REFERENCE_ID", "another-voice"),
+        ("FISH_AUDIO_BASE_URL", "http://127.0.0.1:9/v1"),
+    ):
+        monkeypatch.setenv(name, value)
+        load_synthesiser.cache_clear()
+        digests.append(speaks.digest)
+    assert len(set(digests)) == 3
+
+
+def test_variants_spread_utterances_of_one_text_over_so_many_takes(tmp_path: Path, server: Stubborn) -> None:
+    speaks = stage(tmp_path, variants=3)
+    lines = batch(*[TEXT] * 12)
+    spread = takes(speaks(lines))
+    assert {*spread} == {0, 1, 2}
+    assert server.purchases[SENT] == 3
+    for place in (0, 5, 11):  # whatever is said beside it
+        alone = {name: [values[place]] for name, values in lines.items()}
+        assert takes(speaks(alone)) == [spread[place]]
+    assert server.purchases[SENT] == 3
+
+
+def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Path, server: Stubborn) -> None:
+    speaks = stage(tmp_path, variants=3)
+    lines = batch(TEXT)
+    first = speaks.first_take(lines["utterance_id"][0])
+    server.plan = ["silence"]
+    assert takes(speaks(lines)) == [first + 3]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
+    tmp_path: Path, server: Stubborn, concurrency: int
+) -> None:
+    speaks = stage(tmp_path, concurrency=concurrency)
+    speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
+    server.latency = 0.05
+    server.before_answer = Barrier(concurrency, timeout=20).wait  # no answer before so many are asked for
+    done = speaks(batch(*(f"Line {number} is long enough." for number in range(16))))
+    assert done["status"] == ["spoken"] * 16
+    assert len(server.asked) == 1 + 16
+    assert server.busiest == concurrency
+
+
+def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    """`sample_rate` 0 buys 44.1 kHz: another rate would be another line in the cache, and be bought again."""
+    done = stage(tmp_path, sample_rate=0)(batch(TEXT, sample_rate=[None]))
+    assert [asked.body["sample_rate"] for asked in server.asked] == [44100]
+    assert len(pcm_to_float(done["spoken"][0])) == pytest.approx(44100 * done["spoken_seconds"][0], abs=1)
+    of_the_recording = stage(tmp_path, sample_rate=0)(batch(TEXT))
+    assert len(server.asked) == 1
+    samples = len(pcm_to_float(of_the_recording["spoken"][0]))
+    assert samples == pytest.approx(16000 * of_the_recording["spoken_seconds"][0], abs=1)
