@@ -326,3 +326,46 @@ def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
     assert len(server.asked) == 1
     samples = len(pcm_to_float(of_the_recording["spoken"][0]))
     assert samples == pytest.approx(16000 * of_the_recording["spoken_seconds"][0], abs=1)
+
+
+class Early(Stubborn):
+    """Says that its first word is over before its sound begins."""
+
+    def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+        samples, rate, words = super().sound(text, rate)
+        return samples, rate, ((words[0][0], 0.0, 0.05), *words[1:])
+
+
+def test_no_word_begins_or_ends_before_the_speech_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_budget.cache_clear()
+    with loopback(monkeypatch, Early("", "silence")):
+        done = stage(tmp_path)(batch(TEXT))
+    first, second = done["spoken_words"][0][:2]
+    assert (first["start"], first["end"]) == (0.0, 0.0)
+    assert second["start"] > 0.0
+
+
+class Hasty(Stubborn):
+    """Says its words three times as fast as people do, with a long pause between them, and ends calmly."""
+
+    def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+        samples, rate, words = super().sound(text, rate)
+        edge = np.zeros(rate // 10, np.float32)
+        first, second = np.array_split(samples[len(edge) : -len(edge) : 3], 2)
+        pause = np.zeros(rate, np.float32)
+        return np.concatenate([edge, first, pause, second, edge]), rate, words
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(2.0, "failed"), (0.5, "spoken")])
+def test_hasty_take_is_good_where_its_source_was_as_hasty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, status: str
+) -> None:
+    """A source without word times counts as speech from its start to its end."""
+    open_budget.cache_clear()
+    with loopback(monkeypatch, Hasty("", "silence", timestamps=False)):
+        done = stage(tmp_path, tries=1)(batch("Well, that is good to know.", seconds=seconds))
+    assert done["status"] == [status]
+    if status == "failed":
+        assert "it is too short for its text" in done["unspoken_reason"][0]
