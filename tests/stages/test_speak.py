@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import singing_voice
 from scripted import Stubborn, loopback
 from tts_server import TtsServer, speech
 
@@ -369,3 +370,42 @@ def test_hasty_take_is_good_where_its_source_was_as_hasty(
     assert done["status"] == [status]
     if status == "failed":
         assert "it is too short for its text" in done["unspoken_reason"][0]
+
+
+def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard("Good morning, is anybody", TEXT, monkeypatch=monkeypatch)
+    done = stage(tmp_path, verify="ears")(batch(TEXT))
+    assert takes(done) == [1]
+    heard("Good morning, is anybody", monkeypatch=monkeypatch)
+    strict = Speak(cache=str(tmp_path / "strict"), verify="ears", tries=1)(batch(TEXT))
+    assert strict["unspoken_reason"] == ["could not be said: ears does not hear its last word"]
+    heard("Good morning, anybody there", monkeypatch=monkeypatch)
+    other = Speak(cache=str(tmp_path / "other"), verify="ears", tries=1)(batch(TEXT))
+    assert other["synthesis"][0]["word_error_rate"] == pytest.approx(0.2)
+
+
+def test_another_recogniser_hears_for_itself_what_is_in_the_cache(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(TEXT, monkeypatch=monkeypatch)
+    assert stage(tmp_path, verify="ears", tries=1)(batch(TEXT))["status"] == ["spoken"]
+    left = heard("quite another thing", monkeypatch=monkeypatch)
+    assert stage(tmp_path, verify="better ears", tries=1)(batch(TEXT))["status"] == ["failed"]
+    assert (left, len(server.asked)) == ([], 1)
+
+
+def test_takes_are_measured_unless_nobody_wants_that(tmp_path: Path, server: Stubborn) -> None:
+    measures = ("rms", "f0_mean", "speech_rate")
+    (measured,) = stage(tmp_path)(batch(TEXT))["synthesis"]
+    assert all(measured[name] > 0 for name in measures)
+    (unmeasured,) = stage(tmp_path, measure_takes="none")(batch(TEXT))["synthesis"]
+    assert [unmeasured[name] for name in measures] == [None] * 3
+    assert unmeasured["cache_key"] == measured["cache_key"]
+
+
+def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
+    done = stage(tmp_path, engine=singing_voice.__file__)(batch("Sing it.", "Sing it.", tag=["calm", ""]))
+    assert done["status"] == ["spoken", "spoken"]
+    assert done["tag_said"] == [False, None]
