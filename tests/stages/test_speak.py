@@ -409,3 +409,14 @@ def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
     done = stage(tmp_path, engine=singing_voice.__file__)(batch("Sing it.", "Sing it.", tag=["calm", ""]))
     assert done["status"] == ["spoken", "spoken"]
     assert done["tag_said"] == [False, None]
+
+
+def test_pitch_of_a_take_is_that_of_its_sound_at_any_rate(tmp_path: Path, server: Stubborn) -> None:
+    pitches = [
+        stage(tmp_path, sample_rate=rate)(batch(TEXT))["synthesis"][0]["f0_mean"] for rate in (16000, 24000, 44100)
+    ]
+    assert pitches == pytest.approx([pitches[0]] * 3, rel=0.03)
+    samples, rate, _ = speech(SENT, 24000)
+    spectrum = np.abs(np.fft.rfft(samples))
+    loudest = float(np.argmax(spectrum) * rate / len(samples))
+    assert pitches[0] == pytest.approx(loudest, rel=0.05)
