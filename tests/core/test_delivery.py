@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dailytalk_contiguous.core.delivery import (
+    HOP_SECONDS,
     Delivery,
     Performance,
+    Register,
     compare_delivery,
     performance_of,
     register_of,
@@ -79,3 +81,69 @@ def test_what_is_not_voiced_has_no_delivery() -> None:
     assert register_of([whisper]) is None
     assert register_of([]) is None
     assert performance_of(np.zeros(0, np.float32)).f0.shape == (0,)
+
+
+def of_one_frame(semitones: float, decibels: float) -> Performance:
+    """So many semitones and dB over a speaker whose usual values are 100 Hz and -20 dBFS."""
+    return melody(100.0 * 2 ** (semitones / 12), level=-20.0 + decibels)
+
+
+@pytest.mark.parametrize(
+    ("semitones", "decibels", "distance"),
+    [
+        (3.0, 0.0, 0.5),  # half of the 6 semitones that count at most
+        (-5.0, 0.0, 5 / 6),
+        (18.0, 0.0, 1.0),
+        (0.0, 9.0, 0.75),  # of the 12 dB that count at most
+        (0.0, -24.0, 1.0),
+        (3.0, 6.0, 1.0),
+    ],
+)
+def test_distance_is_the_share_of_six_semitones_and_of_twelve_decibels(
+    semitones: float, decibels: float, distance: float
+) -> None:
+    usual = Register(100.0, -20.0, 0.0)
+    delivery = compare_delivery(of_one_frame(0.0, 0.0), usual, of_one_frame(semitones, decibels), usual)
+    assert delivery is not None
+    assert delivery.distance == pytest.approx(distance)
+    assert delivery.semitones == pytest.approx(abs(semitones))
+    assert delivery.decibels == pytest.approx(abs(decibels))
+
+
+def test_voiced_against_unvoiced_costs_half_of_the_furthest_pitch() -> None:
+    usual = Register(100.0, -20.0, 0.0)
+    delivery = compare_delivery(melody(100.0, 100.0), usual, melody(100.0, 0.0), usual)
+    assert delivery is not None
+    # Both voiced frames are alike; from there one step in the take alone, which counts once, over four frames.
+    assert delivery.distance == pytest.approx(0.5 / 4)
+
+
+def test_silence_far_below_a_speaker_is_as_far_as_any_other_silence() -> None:
+    """Else the noise of a recording would count as a difference from a synthesiser's digital zero."""
+    usual = Register(100.0, -20.0, 0.0)
+    pitch = np.array([100.0, 0.0, 100.0])
+    noisy, silent = (Performance(pitch, np.array([-20.0, level, -20.0])) for level in (-55.0, -120.0))
+    delivery = compare_delivery(noisy, usual, silent, usual)
+    assert delivery is not None
+    assert delivery.distance == 0.0
+
+
+def test_take_of_a_lively_voice_that_moves_no_further_than_its_source_is_off_by_how_much_livelier_it_is() -> None:
+    source = melody(*np.linspace(100.0, 160.0, 40))
+    usual = register_of([source])
+    assert usual is not None
+    duller = usual._replace(semitones=usual.semitones / 2)
+    assert compare_delivery(source, usual, source, duller) == Delivery(0.0, 0.0, 0.0)
+    livelier = usual._replace(semitones=2 * usual.semitones + 0.5)
+    delivery = compare_delivery(source, usual, source, livelier)
+    assert delivery is not None
+    # Once twice as far, of the two times that count at most, is half of 0.3.
+    assert delivery.distance == pytest.approx(0.15)
+
+
+def test_no_more_than_a_minute_of_a_performance_is_compared() -> None:
+    performance = performance_of(np.zeros(70 * 16000, np.float32))
+    assert len(performance.f0) == len(performance.level)
+    assert len(performance.level) * HOP_SECONDS == pytest.approx(60.0)
+    empty = performance_of(np.zeros(0, np.float32))
+    assert empty.f0.shape == empty.level.shape == (0,)

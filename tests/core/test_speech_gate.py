@@ -145,3 +145,71 @@ def test_words_are_missing_only_where_there_is_no_room_for_them() -> None:
     assert nothing == "it stops before its first word: 6 of 6 words are missing"
     sound_ends = incomplete(taken(0.5), "Hi.", None, [Word("Hi.", 0.1, 0.521, 1.0)], Gate(), voice, False)
     assert sound_ends == "its sound ends at 0.50 s, before its last word 'Hi.' (0.52 s)"
+
+
+def test_text_without_its_last_sentence_is_noticed_by_its_length() -> None:
+    """A service may say the first sentences alone, calmly and to their end."""
+    first, last = "I would like to book a table for four people.", "Can you do that?"
+    voice = Voice(16.0, 0.0)
+    first_seconds, last_seconds = (
+        sum(map(sound_length, sentence.split())) / voice.rate for sentence in (first, last)
+    )
+    whole_seconds = first_seconds + last_seconds
+
+    def problem(seconds: float, pauses: int, fades: bool = True) -> str | None:
+        take = taken(seconds)._replace(pauses=pauses)
+        return incomplete(take, f"{first} {last}", None, None, Gate(), voice, fades)
+
+    missing = f"it is as long as the first 1 of its 2 sentences ({first_seconds:.2f} s of speech)"
+    assert problem(first_seconds, 0) == missing
+    assert problem(first_seconds, 1) == missing  # the pause may be inside the sentence
+    assert problem(first_seconds, 0, fades=False) is None  # engines of this machine say a text whole
+    assert problem(whole_seconds, 0) is None
+    assert problem(0.85 * whole_seconds, 1) is None  # said hastily, with a pause between both
+    assert problem(0.85 * whole_seconds, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("usual_end", "end", "cut_off"),
+    [
+        (0.0, 0.004, True),
+        (0.0, 0.006, False),  # a hundredth of a second, to half a frame
+        (0.06, 0.014, True),
+        (0.06, 0.016, False),  # a third of the voice's usual end
+        (0.5, 0.034, True),
+        (0.5, 0.036, False),  # but 40 ms at most
+    ],
+)
+def test_take_of_a_service_has_to_die_away_as_its_voice_usually_does(
+    usual_end: float, end: float, cut_off: bool
+) -> None:
+    take = taken(1.5, end)
+    problem = incomplete(take, TEXT, None, None, Gate(), Voice(16.0, usual_end), fades=True)
+    assert problem == ("it stops in the middle of a sound" if cut_off else None)
+    assert incomplete(take, TEXT, None, None, Gate(), Voice(16.0, usual_end), fades=False) is None
+
+
+def test_only_silences_as_long_as_between_sentences_are_pauses() -> None:
+    sounds = [voice(0.5), silence(0.08), voice(0.5), silence(0.2), voice(0.5)]
+    take = trim(np.concatenate(sounds), RATE, Gate())
+    assert take.pauses == 1
+    assert take.spoken == pytest.approx(1.5, abs=0.04)
+    assert take.end == pytest.approx(0.0, abs=0.011)
+
+
+@pytest.mark.parametrize(("samples_in_a_row", "clipped"), [(2, False), (3, True)])
+def test_peaks_at_full_scale_are_no_clipping_until_they_last(samples_in_a_row: int, clipped: bool) -> None:
+    samples = voice(1.5)
+    for first in range(600, len(samples), 300):
+        samples[first : first + samples_in_a_row] = 1.0
+    reason = trim(samples, RATE, Gate()).reason
+    assert reason == ("it is clipped (1.0% of it)" if clipped else None)
+
+
+@pytest.mark.parametrize(("decibels", "kept"), [(44.5, True), (45.5, False)])
+def test_edges_reach_to_what_is_45_db_below_the_loudest_sound(decibels: float, kept: bool) -> None:
+    """Faint fricatives are up to 40 dB below the vowels of the same speaker."""
+    faint = voice(0.3, level=0.5 * 10 ** (-decibels / 20))
+    samples = np.concatenate([silence(0.5), faint, voice(1.0, level=0.5), faint, silence(0.5)])
+    first, last = edges(samples, RATE, Gate(edge_kept=0.0))
+    assert (first / RATE, last / RATE) == pytest.approx((0.5, 2.1) if kept else (0.8, 1.8), abs=1e-9)

@@ -188,3 +188,11 @@ def test_overlap_that_the_rebuild_adds_makes_up_for_nothing() -> None:
     measured = compare_turns(events, [0, 6, 8], 11, 11)
     assert measured["overlap_seconds"] == pytest.approx(1)
     assert measured["overlap_kept"] == 0
+
+
+def test_measures_of_nothing_are_unknown_and_count_nothing() -> None:
+    measured = compare_turns([], [], 0.0, 0.0)
+    counts = {"backchannels", "backchannels_kept"}
+    seconds = {"overlap_seconds", "source_overlap_seconds", "lost_speech_seconds"}
+    assert {name: measured[name] for name in counts | seconds} == dict.fromkeys(counts | seconds, 0)
+    assert all(np.isnan(value) for name, value in measured.items() if name not in counts | seconds)

@@ -158,3 +158,12 @@ def test_without_a_voice_nothing_is_bought_unless_any_will_do(
     engine.preflight()
     engine.speak(LINE)
     assert [asked.body["reference_id"] for asked in server.asked] == [None]
+
+
+def test_a_line_costs_by_the_bytes_of_its_text_and_its_tag() -> None:
+    line = Line("Schöne Grüße!", "curious", "de", 0)
+    sent = "(curious) Schöne Grüße!"
+    assert len(sent.encode()) > len(sent)
+    assert Fish().price([line]) == pytest.approx(15e-6 * len(sent.encode()))
+    assert Fish(model="s2-pro").price([line, line]) == pytest.approx(2 * 15e-6 * len(sent.encode()))
+    assert Fish().price([line._replace(tag="")]) == pytest.approx(15e-6 * len("Schöne Grüße!".encode()))

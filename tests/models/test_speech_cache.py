@@ -184,3 +184,40 @@ for number in range(100000):
         entry = cache.get(f"{number:064d}")
         assert entry is not None
         assert len(entry.spoken.samples) == 4000
+
+
+def test_verdict_is_the_last_one_and_none_where_there_is_no_entry(tmp_path: Path) -> None:
+    cache = SpeechCache(tmp_path)
+    assert cache.verdict(KEY) is None
+    cache.put(KEY, SPOKEN)
+    assert cache.verdict(KEY) == {}  # bought, and not judged yet
+    cache.set_verdict(KEY, {"by": "limits", "heard": [0.0, False]})
+    cache.set_verdict(KEY, {"by": "others"})
+    assert cache.verdict(KEY) == {"by": "others"}
+    entry = cache.get(KEY)
+    assert entry is not None
+    assert entry.verdict == {"by": "others"}
+    assert entry.spoken.cost == SPOKEN.cost
+
+
+def test_speech_without_word_times_has_none_in_the_cache_either(tmp_path: Path) -> None:
+    """None is not the same as no words: an engine that timed no word of its text stopped before the first."""
+    cache = SpeechCache(tmp_path)
+    for words in (None, []):
+        cache.put(KEY, SPOKEN._replace(words=words))
+        entry = cache.get(KEY)
+        assert entry is not None
+        assert entry.spoken.words == words
+
+
+def test_nothing_is_bought_below_32_mib_and_everything_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, whole = SpeechCache(tmp_path), shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: whole._replace(free=(32 << 20) - 1))
+    with pytest.raises(DailytalkError, match="less than 32 MiB left"), cache.buying(KEY):
+        pass
+    monkeypatch.setattr("shutil.disk_usage", lambda path: whole._replace(free=32 << 20))
+    with cache.buying(KEY):
+        cache.put(KEY, SPOKEN)
+    assert cache.get(KEY) is not None

@@ -15,7 +15,7 @@ from revoicing import Result, Said, columns, longest_zero_run, rebuilt, recordin
 from dailytalk_contiguous.core.audio import pcm_to_float, to_pcm
 from dailytalk_contiguous.core.loudness import loudness
 from dailytalk_contiguous.core.utterance import EDGES, sounding_span
-from dailytalk_contiguous.stages.reconstruct import Reconstruct
+from dailytalk_contiguous.stages.reconstruct import Reconstruct, audible_leak
 from dailytalk_contiguous.stages.segment import Segment
 
 #: A little conversation with a gap, an overlap, a backchannel and an interruption.
@@ -280,3 +280,49 @@ def test_a_take_sounds_where_its_source_did_and_what_is_kept_where_it_was() -> N
     assert [utterance["start_trim"] for utterance in utterances[1::2]] == [-0.1, 0.03]
     assert [utterance["start_trim"] for utterance in utterances[::2]] == pytest.approx([0.03, 0.03], abs=0.011)
     assert row["timeline"]["source_overlap_seconds"] == pytest.approx(0.91, abs=0.012)
+
+
+#: Samples by which a voice leaks later, at 16 kHz: 6 ms.
+LEAK_SAMPLES = 96
+
+#: TALK without overlaps.
+APART = (TALK[0], TALK[1], TALK[2]._replace(start=5.2), *TALK[5:])
+
+
+def leaking(said: tuple[Said, ...], level_db: float) -> np.ndarray:
+    """A recording at 16 kHz in which the left voice is heard on the right, too."""
+    samples = recording(said, SECONDS, 16000)
+    samples[LEAK_SAMPLES:, 1] += np.float32(10 ** (level_db / 20)) * samples[:-LEAK_SAMPLES, 0]
+    return samples
+
+
+def test_leak_of_the_old_voice_is_measured_where_words_that_are_kept_hold_it() -> None:
+    """Without overlap nothing of the leak comes along."""
+    for said, leaked in ((TALK, True), (APART, False)):
+        row = rebuilt(KEPT, columns(said, leaking(said, -20.0), 16000, 0)).row
+        left, right = row["built_sides"]
+        assert left["leak_db"] is None  # nothing of its recording is kept
+        assert right["leak_db"] == (pytest.approx(-20.0, abs=1.5) if leaked else None)
+
+
+def test_old_voice_that_leaked_is_not_heard_between_the_words_that_are_kept() -> None:
+    result = rebuilt(KEPT, columns(APART, leaking(APART, -25.0), 16000, 0))
+    assert result.row["sounds"] == []  # a leak is no laugh of the kept speaker
+    silent = np.ones(len(result.pcm), bool)
+    for place, utterance in enumerate(APART):
+        if utterance.channel == "right":
+            first, last = (round(result.row[key][place] * 16000) for key in ("new_start", "new_end"))
+            silent[first:last] = False
+    frames = slice(0, len(silent) // 800 * 800)
+    quiet = silent[frames].reshape(-1, 800).all(axis=1)
+    levels = 20 * np.log10(np.std(result.pcm[frames, 1].reshape(-1, 800) / 32768, axis=1)[quiet])
+    assert levels.max() < -62.0 + 3.0
+
+
+def test_leak_is_audible_from_just_under_the_room_tone() -> None:
+    rate, frame = 16000, 512
+    tone = np.full(rate, 0.001, np.float32)
+    power = 0.001**2
+    decibels = [-2.5, -3.5, 2.5, -20.0]
+    leak = np.repeat([power * 10 ** (level / 10) for level in decibels], 2)
+    assert audible_leak(leak, tone, rate) == [(0, 2 * frame), (4 * frame, 6 * frame)]

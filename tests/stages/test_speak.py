@@ -1,9 +1,11 @@
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
 import pytest
+import singing_voice
 from scripted import Stubborn, loopback
 from tts_server import TtsServer, speech
 
@@ -260,3 +262,161 @@ def test_engine_that_follows_the_rate_of_the_source_gets_it_as_a_multiple_of_the
 
 
 # Settings
+
+
+def test_digest_depends_on_the_voice_and_the_server_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Stubborn
+) -> None:
+    """Else a run with another `FISH_AUDIO_REFERENCE_ID` would keep conversations that the old voice says."""
+    speaks = stage(tmp_path)
+    digests = [speaks.digest]
+    load_synthesiser.cache_clear()
+    assert speaks.digest == digests[0]
+    for name, value in (
+        ("FISH_AUDIO_REFERENCE_ID", "another-voice"),
+        ("FISH_AUDIO_BASE_URL", "http://127.0.0.1:9/v1"),
+    ):
+        monkeypatch.setenv(name, value)
+        load_synthesiser.cache_clear()
+        digests.append(speaks.digest)
+    assert len(set(digests)) == 3
+
+
+def test_variants_spread_utterances_of_one_text_over_so_many_takes(tmp_path: Path, server: Stubborn) -> None:
+    speaks = stage(tmp_path, variants=3)
+    lines = batch(*[TEXT] * 12)
+    spread = takes(speaks(lines))
+    assert {*spread} == {0, 1, 2}
+    assert server.purchases[SENT] == 3
+    for place in (0, 5, 11):  # whatever is said beside it
+        alone = {name: [values[place]] for name, values in lines.items()}
+        assert takes(speaks(alone)) == [spread[place]]
+    assert server.purchases[SENT] == 3
+
+
+def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Path, server: Stubborn) -> None:
+    speaks = stage(tmp_path, variants=3)
+    lines = batch(TEXT)
+    first = speaks.first_take(lines["utterance_id"][0])
+    server.plan = ["silence"]
+    assert takes(speaks(lines)) == [first + 3]
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
+    tmp_path: Path, server: Stubborn, concurrency: int
+) -> None:
+    speaks = stage(tmp_path, concurrency=concurrency)
+    speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
+    server.latency = 0.05
+    server.before_answer = Barrier(concurrency, timeout=20).wait  # no answer before so many are asked for
+    done = speaks(batch(*(f"Line {number} is long enough." for number in range(16))))
+    assert done["status"] == ["spoken"] * 16
+    assert len(server.asked) == 1 + 16
+    assert server.busiest == concurrency
+
+
+def test_rate_of_a_recording_of_unknown_rate_is_the_one_that_is_asked_for(
+    tmp_path: Path, server: Stubborn
+) -> None:
+    """`sample_rate` 0 buys 44.1 kHz: another rate would be another line in the cache, and be bought again."""
+    done = stage(tmp_path, sample_rate=0)(batch(TEXT, sample_rate=[None]))
+    assert [asked.body["sample_rate"] for asked in server.asked] == [44100]
+    assert len(pcm_to_float(done["spoken"][0])) == pytest.approx(44100 * done["spoken_seconds"][0], abs=1)
+    of_the_recording = stage(tmp_path, sample_rate=0)(batch(TEXT))
+    assert len(server.asked) == 1
+    samples = len(pcm_to_float(of_the_recording["spoken"][0]))
+    assert samples == pytest.approx(16000 * of_the_recording["spoken_seconds"][0], abs=1)
+
+
+class Early(Stubborn):
+    """Says that its first word is over before its sound begins."""
+
+    def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+        samples, rate, words = super().sound(text, rate)
+        return samples, rate, ((words[0][0], 0.0, 0.05), *words[1:])
+
+
+def test_no_word_begins_or_ends_before_the_speech_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_budget.cache_clear()
+    with loopback(monkeypatch, Early("", "silence")):
+        done = stage(tmp_path)(batch(TEXT))
+    first, second = done["spoken_words"][0][:2]
+    assert (first["start"], first["end"]) == (0.0, 0.0)
+    assert second["start"] > 0.0
+
+
+class Hasty(Stubborn):
+    """Says its words three times as fast as people do, with a long pause between them, and ends calmly."""
+
+    def sound(self, text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, float, float], ...]]:
+        samples, rate, words = super().sound(text, rate)
+        edge = np.zeros(rate // 10, np.float32)
+        first, second = np.array_split(samples[len(edge) : -len(edge) : 3], 2)
+        pause = np.zeros(rate, np.float32)
+        return np.concatenate([edge, first, pause, second, edge]), rate, words
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(2.0, "failed"), (0.5, "spoken")])
+def test_hasty_take_is_good_where_its_source_was_as_hasty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, status: str
+) -> None:
+    """A source without word times counts as speech from its start to its end."""
+    open_budget.cache_clear()
+    with loopback(monkeypatch, Hasty("", "silence", timestamps=False)):
+        done = stage(tmp_path, tries=1)(batch("Well, that is good to know.", seconds=seconds))
+    assert done["status"] == [status]
+    if status == "failed":
+        assert "it is too short for its text" in done["unspoken_reason"][0]
+
+
+def test_take_without_its_last_word_is_refused_though_few_words_are_wrong(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard("Good morning, is anybody", TEXT, monkeypatch=monkeypatch)
+    done = stage(tmp_path, verify="ears")(batch(TEXT))
+    assert takes(done) == [1]
+    heard("Good morning, is anybody", monkeypatch=monkeypatch)
+    strict = Speak(cache=str(tmp_path / "strict"), verify="ears", tries=1)(batch(TEXT))
+    assert strict["unspoken_reason"] == ["could not be said: ears does not hear its last word"]
+    heard("Good morning, anybody there", monkeypatch=monkeypatch)
+    other = Speak(cache=str(tmp_path / "other"), verify="ears", tries=1)(batch(TEXT))
+    assert other["synthesis"][0]["word_error_rate"] == pytest.approx(0.2)
+
+
+def test_another_recogniser_hears_for_itself_what_is_in_the_cache(
+    tmp_path: Path, server: Stubborn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(TEXT, monkeypatch=monkeypatch)
+    assert stage(tmp_path, verify="ears", tries=1)(batch(TEXT))["status"] == ["spoken"]
+    left = heard("quite another thing", monkeypatch=monkeypatch)
+    assert stage(tmp_path, verify="better ears", tries=1)(batch(TEXT))["status"] == ["failed"]
+    assert (left, len(server.asked)) == ([], 1)
+
+
+def test_takes_are_measured_unless_nobody_wants_that(tmp_path: Path, server: Stubborn) -> None:
+    measures = ("rms", "f0_mean", "speech_rate")
+    (measured,) = stage(tmp_path)(batch(TEXT))["synthesis"]
+    assert all(measured[name] > 0 for name in measures)
+    (unmeasured,) = stage(tmp_path, measure_takes="none")(batch(TEXT))["synthesis"]
+    assert [unmeasured[name] for name in measures] == [None] * 3
+    assert unmeasured["cache_key"] == measured["cache_key"]
+
+
+def test_row_says_that_an_engine_without_tags_said_none(tmp_path: Path) -> None:
+    done = stage(tmp_path, engine=singing_voice.__file__)(batch("Sing it.", "Sing it.", tag=["calm", ""]))
+    assert done["status"] == ["spoken", "spoken"]
+    assert done["tag_said"] == [False, None]
+
+
+def test_pitch_of_a_take_is_that_of_its_sound_at_any_rate(tmp_path: Path, server: Stubborn) -> None:
+    pitches = [
+        stage(tmp_path, sample_rate=rate)(batch(TEXT))["synthesis"][0]["f0_mean"] for rate in (16000, 24000, 44100)
+    ]
+    assert pitches == pytest.approx([pitches[0]] * 3, rel=0.03)
+    samples, rate, _ = speech(SENT, 24000)
+    spectrum = np.abs(np.fft.rfft(samples))
+    loudest = float(np.argmax(spectrum) * rate / len(samples))
+    assert pitches[0] == pytest.approx(loudest, rel=0.05)
