@@ -60,7 +60,7 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
     "text_bytes": ("text to say", size_text),
-    "requests": ("takes to buy", lambda count: f"{count:,.0f}"),
+    "requests": ("takes to make", lambda count: f"{count:,.0f}"),
     "usd": ("money", lambda usd: f"{usd:.4f} USD"),
     "tag_seconds": ("time of tag", length_text),
     "speak_seconds": ("time of speak", length_text),

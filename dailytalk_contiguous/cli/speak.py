@@ -159,10 +159,8 @@ def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak |
 
 def turns_text(joined: float, turns: float) -> str:
     """How many utterances are said in one take with others, and what that means for edits."""
-    return (
-        f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')} said in one take each: an edit of "
-        "one buys its turn again (--takes-of line says each alone)"
-    )
+    said = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
+    return f"{said}: an edit of one buys its turn again (--takes-of line says each alone)"
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:

@@ -45,8 +45,8 @@ class Estimate:
         audio_hours, conversations, rejected: the whole input; not estimated.
         sample_pieces, sample_seconds: the sample that was run.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, `usd`,
-            `text_bytes` and `requests` of speech, `joined` utterances in `turns` that are said in one take each, and
-            bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
+            `text_bytes` and `requests` of speech, `joined` utterances in `turns` that are said in one take each,
+            and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
     """
 
