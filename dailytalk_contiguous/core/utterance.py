@@ -31,9 +31,15 @@ PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 #: Those of `PROSODY` that are measured on a take, to be compared with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
-#: How far a take is from its source in melody and loudness, and how alike both are to an encoder of prosodic
-#: tokens: the fields of `core.delivery.Delivery`.
-DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "delivery_cosine")
+#: How far a take is from its source in melody and loudness, how alike both are to an encoder of prosodic tokens,
+#: and how far apart their ends are: the fields of `core.delivery.Delivery`.
+DELIVERY = (
+    "delivery_distance",
+    "delivery_semitones",
+    "delivery_decibels",
+    "delivery_cosine",
+    "delivery_ending",
+)
 
 #: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
 #: format gives none.
@@ -429,7 +435,8 @@ FIELDS: tuple[Field, ...] = (
         "cache_key, were said in one take; cost in USD, of which each of them has its share; rms, f0_mean, "
         "speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
         "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels: how far the take is "
-        "from its source in melody and loudness, each against its own speaker, with time warped; with "
+        "from its source in melody and loudness, each against its own speaker, with time warped; delivery_ending "
+        "(0 to 1, 0 is alike): how far in the pitch, length and level of its end; with "
         "`--delivery MODEL` delivery_cosine, too: of their embeddings by an encoder of prosodic tokens",
         "or null",
         part="built",

@@ -38,7 +38,9 @@ from dailytalk_contiguous.core.delivery import (
     Performance,
     Register,
     compare_delivery,
+    compare_endings,
     cosine,
+    ending_of,
     performance_of,
     register_of,
 )
@@ -179,15 +181,15 @@ class GoodTake(NamedTuple):
 
     @property
     def score(self) -> tuple[float, int]:
-        """The lower the better: the share of wrong words, the distance in delivery, 1 less the cosine.
+        """The lower the better: the share of wrong words, the distances in delivery and ending, 1 less the cosine.
 
-        Distance and cosine are means over the parts for which they are known.
+        All except the words are means over the parts for which they are known.
         """
         distances = []
         for delivery in self.deliveries:
             if delivery:
                 alike = 1.0 if delivery.cosine is None else delivery.cosine
-                distances.append(delivery.distance + (1 - alike))
+                distances.append(delivery.distance + (delivery.ending or 0.0) + (1 - alike))
         far = sum(distances) / len(distances) if distances else 0.0
         return (self.error_rate or 0.0) + far, self.take.number
 
@@ -818,7 +820,13 @@ def _delivery(
     if utterance["source"] is None or part.performance is None or registers is None:
         return None
     delivery = compare_delivery(utterance["source"], registers[0], part.performance, registers[1])
-    if delivery is None or part.embedding is None:
+    if delivery is None:
+        return None
+    source_ending = ending_of(utterance["source"], registers[0])
+    ending = ending_of(part.performance, registers[1])
+    if source_ending is not None and ending is not None:
+        delivery = delivery._replace(ending=compare_endings(source_ending, ending))
+    if part.embedding is None:
         return delivery
     return delivery._replace(cosine=cosine(utterance["embedding"], part.embedding))
 
