@@ -162,7 +162,7 @@ def compare_delivery(
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
 
 
-def ending_of(performance: Performance, register: Register) -> Ending | None:
+def measure_ending(performance: Performance, register: Register) -> Ending | None:
     """How a performance ends, by its speaker's usual values; None where it is longer than a minute, or silent."""
     sounding = _sounding(performance, register.level)
     if len(performance.level) >= MOST_FRAMES or not len(sounding.level):

@@ -40,7 +40,7 @@ from dailytalk_contiguous.core.delivery import (
     compare_delivery,
     compare_endings,
     cosine,
-    ending_of,
+    measure_ending,
     performance_of,
     register_of,
 )
@@ -55,10 +55,10 @@ from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, incomplete, trim, voice_of
 from dailytalk_contiguous.core.turn_lines import (
-    cut_points,
     cut_samples,
-    pieces_of,
+    find_cuts,
     shared_by_text,
+    turn_pieces,
     turn_text,
     turns_of_batch,
 )
@@ -437,7 +437,10 @@ class Speak(Stage):
 
         The columns are those of a batch; of `uses` those that are there.
         """
-        pieces = pieces_of(columns)
+        # Of a voice without tags, or where `tag_map` makes one of two, other tags are no other way of saying it.
+        sent = [self.line(text, tag, "", 0).tag for text, tag in zip(columns["text"], columns["tag"], strict=True)]
+        columns = {**columns, "tag": sent}
+        pieces = turn_pieces(columns)
         if self.takes_of == TURN:
             turns = turns_of_batch(columns, self.revoice)
         else:
@@ -487,11 +490,11 @@ class Speak(Stage):
         is_timed = len(words) == sum(counts)
         points = None
         if trimmed.reason is None and is_timed:
-            points = cut_points(spoken.samples, spoken.sample_rate, words, counts)
+            points = find_cuts(spoken.samples, spoken.sample_rate, words, counts)
         if trimmed.reason is None and points is None:
             aligned = self._aligned(turn, spoken)
             if len(aligned) == sum(counts):
-                points = cut_points(spoken.samples, spoken.sample_rate, aligned, counts)
+                points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
         if points is None:
             return []
         parts: list[TakePart] = []
@@ -822,8 +825,8 @@ def _delivery(
     delivery = compare_delivery(utterance["source"], registers[0], part.performance, registers[1])
     if delivery is None:
         return None
-    source_ending = ending_of(utterance["source"], registers[0])
-    ending = ending_of(part.performance, registers[1])
+    source_ending = measure_ending(utterance["source"], registers[0])
+    ending = measure_ending(part.performance, registers[1])
     if source_ending is not None and ending is not None:
         delivery = delivery._replace(ending=compare_endings(source_ending, ending))
     if part.embedding is None:

@@ -17,7 +17,7 @@ from dailytalk_contiguous.core.delivery import (
     Register,
     compare_delivery,
     compare_endings,
-    ending_of,
+    measure_ending,
     performance_of,
     register_of,
     warp,
@@ -134,10 +134,10 @@ def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_stateme
     usual, usual_of_takes = register(sources.values()), register(takes.values())
     nearest = []
     for text, mark in sources:
-        source = ending_of(sources[text, mark], usual)
+        source = measure_ending(sources[text, mark], usual)
         distances = {}
         for other in ".?":
-            take = ending_of(takes[text, other], usual_of_takes)
+            take = measure_ending(takes[text, other], usual_of_takes)
             assert source is not None
             assert take is not None
             distances[other] = compare_endings(source, take)
@@ -145,7 +145,7 @@ def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_stateme
     assert np.mean(nearest) >= 0.85
     rises = {}
     for mark in ".?":
-        endings = [ending_of(takes[text, mark], usual_of_takes) for text in STATEMENTS]
+        endings = [measure_ending(takes[text, mark], usual_of_takes) for text in STATEMENTS]
         rises[mark] = np.median([ending.rise for ending in endings if ending and ending.rise is not None])
     assert rises["."] < -1 < 1 < rises["?"]
 
@@ -160,7 +160,7 @@ def test_a_last_syllable_that_is_held_and_an_end_that_fades_are_heard_in_the_end
     faded = sound.copy()
     faded[-n_last:] *= np.float32(10 ** (-9 / 20))
     usual = register([performance_of(sound)])
-    plain, longer, softer = (ending_of(performance_of(made), usual) for made in (sound, held, faded))
+    plain, longer, softer = (measure_ending(performance_of(made), usual) for made in (sound, held, faded))
     assert plain is not None
     assert longer is not None
     assert softer is not None
@@ -183,7 +183,7 @@ def test_an_ending_counts_pitch_length_and_level_alike_and_each_up_to_a_limit() 
 def test_what_is_longer_than_a_minute_or_silent_has_no_ending() -> None:
     hum = melody(*[120.0] * 40)
     usual = register([hum])
-    assert ending_of(hum, usual) is not None
-    assert ending_of(melody(*[120.0] * 1900), usual) is None
-    assert ending_of(melody(*[0.0] * 40, level=-90.0), usual) is None
-    assert ending_of(melody(), usual) is None
+    assert measure_ending(hum, usual) is not None
+    assert measure_ending(melody(*[120.0] * 1900), usual) is None
+    assert measure_ending(melody(*[0.0] * 40, level=-90.0), usual) is None
+    assert measure_ending(melody(), usual) is None

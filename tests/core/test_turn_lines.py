@@ -5,8 +5,8 @@ import pytest
 
 from dailytalk_contiguous.core.turn_lines import (
     TurnPiece,
-    cut_points,
     cut_samples,
+    find_cuts,
     group_turns,
     shared_by_text,
     turn_text,
@@ -96,21 +96,21 @@ def test_take_is_cut_in_the_quiet_between_words_that_are_roughly_timed() -> None
     sound = take((0.2, 1.0), (1.06, 1.5), (1.9, 2.8))
     timed = words((0.2, 1.03), (1.03, 1.5), (1.9, 2.8))
     for counts, quiet in (([1, 2], [(1.0, 1.06)]), ([2, 1], [(1.5, 1.9)]), ([1, 1, 1], [(1.0, 1.06), (1.5, 1.9)])):
-        points = cut_points(sound, RATE, timed, counts)
+        points = find_cuts(sound, RATE, timed, counts)
         assert points is not None
         assert all(start < point / RATE < end for point, (start, end) in zip(points, quiet, strict=True))
 
 
 def test_take_is_not_cut_in_sound_or_where_the_words_are_unknown() -> None:
     running = take((0.2, 2.8))
-    assert cut_points(running, RATE, words((0.2, 1.0), (1.0, 2.8)), [1, 1]) is None
+    assert find_cuts(running, RATE, words((0.2, 1.0), (1.0, 2.8)), [1, 1]) is None
     apart = take((0.2, 1.0), (2.0, 2.8))
     timed = words((0.2, 1.0), (2.0, 2.8))
-    assert cut_points(apart, RATE, timed, [1, 1]) is not None
-    assert cut_points(apart, RATE, [timed[0], None], [1, 1]) is None
+    assert find_cuts(apart, RATE, timed, [1, 1]) is not None
+    assert find_cuts(apart, RATE, [timed[0], None], [1, 1]) is None
     # a mark of 100 ms in the wrong place is in the midst of a word
-    assert cut_points(apart, RATE, words((0.2, 0.5), (0.5, 2.8)), [1, 1]) is None
-    assert cut_points(np.zeros(RATE, np.float32), RATE, words((2.0, 2.5), (2.6, 3.0)), [1, 1]) is None
+    assert find_cuts(apart, RATE, words((0.2, 0.5), (0.5, 2.8)), [1, 1]) is None
+    assert find_cuts(np.zeros(RATE, np.float32), RATE, words((2.0, 2.5), (2.6, 3.0)), [1, 1]) is None
 
 
 def test_pieces_of_a_cut_take_are_all_of_it_and_fade_at_the_cut_alone() -> None:

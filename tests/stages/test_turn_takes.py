@@ -100,6 +100,13 @@ def test_lines_that_are_no_turn_are_bought_one_by_one(
     assert {row["take_part"] for row in spoken} == {None}
 
 
+def test_tags_that_are_sent_alike_are_no_reason_to_say_lines_apart(tmp_path: Path, server: Stubborn) -> None:
+    tags = {"tag": ["calm", "relaxed"]}
+    done = stage(tmp_path, tag_map=(("relaxed", "calm"),))(turn(FIRST, SECOND, **tags))
+    assert receipts(done, "take_part") == [1, 2]
+    assert receipts(stage(tmp_path)(turn(FIRST, SECOND, **tags)), "take_part") == [None, None]
+
+
 def test_lines_without_conversation_or_by_choice_are_bought_one_by_one(tmp_path: Path, server: Stubborn) -> None:
     flat = turn(FIRST, SECOND)
     del flat["conversation_id"]
