@@ -78,13 +78,13 @@ def turn_pieces(columns: Mapping[str, Sequence[Any]]) -> list[TurnPiece]:
 def turns_of_batch(columns: Mapping[str, Sequence[Any]], channel: str) -> list[list[int]]:
     """The places of a speaker's utterances that have text, those of one turn together (`group_turns`).
 
-    Utterances without a `conversation_id` are a turn each.
+    Utterances whose conversation is unknown are a turn each.
     """
     pieces = turn_pieces(columns)
     by_conversation: defaultdict[Any, list[int]] = defaultdict(list)
-    for index in range(len(pieces)):
-        name = columns["conversation_id"][index] if "conversation_id" in columns else index
-        by_conversation[name].append(index)
+    names = columns.get("conversation_id", [None] * len(pieces))
+    for index, name in enumerate(names):
+        by_conversation[index if name is None else name].append(index)
     turns = [
         [indices[place] for place in turn]
         for indices in by_conversation.values()

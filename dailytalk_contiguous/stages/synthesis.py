@@ -469,9 +469,10 @@ class Speak(Stage):
             return error
         trimmed = trim(spoken.samples, spoken.sample_rate, self.gate)
         utterances = turn["parts"]
-        parts = (
-            [TakePart(trimmed, spoken.words or ())] if len(utterances) == 1 else self._cut(turn, spoken, trimmed)
-        )
+        if len(utterances) == 1:
+            parts = [TakePart(trimmed, spoken.words or ())]
+        else:
+            parts = self._cut(turn, spoken, trimmed)
         try:
             compared = [
                 self._compared(utterance, part) for utterance, part in zip(utterances, parts, strict=False)
@@ -484,16 +485,17 @@ class Speak(Stage):
 
     def _cut(self, turn: dict[str, Any], spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
         """The parts of a turn's take; empty where it can't be cut between words, or nothing is heard in a part."""
+        if trimmed.reason is not None:
+            return []
         texts = [split_words(utterance["text"]) for utterance in turn["parts"]]
         counts = [len(words) for words in texts]
-        words = spoken.words or []
-        is_timed = len(words) == sum(counts)
-        points = None
-        if trimmed.reason is None and is_timed:
-            points = find_cuts(spoken.samples, spoken.sample_rate, words, counts)
-        if trimmed.reason is None and points is None:
+        n_words = sum(counts)
+        words = spoken.words if spoken.words and len(spoken.words) == n_words else []
+        points = find_cuts(spoken.samples, spoken.sample_rate, words, counts) if words else None
+        if points is None:
+            words = []  # where the voice says that they are, there is no place to cut
             aligned = self._aligned(turn, spoken)
-            if len(aligned) == sum(counts):
+            if len(aligned) == n_words:
                 points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
         if points is None:
             return []
@@ -505,8 +507,9 @@ class Speak(Stage):
             if part.reason is not None or not part.spoken:
                 return []
             part = part._replace(start=start / spoken.sample_rate + part.start)
-            timed = words[first_word : first_word + len(text)] if is_timed else []
+            timed = words[first_word : first_word + len(text)]
             first_word += len(text)
+            # As the utterance has them: in the turn, a mark may be with another word.
             own = [word._replace(text=written) for word, written in zip(timed, text, strict=False)]
             parts.append(TakePart(part, own))
         return parts
@@ -587,8 +590,10 @@ class Speak(Stage):
     def _is_cut(self, turn: dict[str, Any], take: Take, voice: Voice) -> bool:
         """Whether a take has a part for each utterance of its turn, none too short or too long for its text."""
         utterances = turn["parts"]
-        if len(utterances) == 1 or len(take.parts) < len(utterances):
-            return len(utterances) == 1
+        if len(utterances) == 1:
+            return True
+        if len(take.parts) < len(utterances):
+            return False
         return not any(
             incomplete(
                 part.trimmed, own["text"].strip(), own["source_seconds"], None, self.gate, voice, fades=False

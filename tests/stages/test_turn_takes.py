@@ -89,6 +89,7 @@ def test_turn_is_bought_once_and_each_utterance_has_its_part(tmp_path: Path, ser
         {"source_channel": ["left", "right", "left"], "start": [0.0, 2.5, 4.0], "end": [2.0, 3.0, 6.0]},
         {"tag": ["calm", "sad", "calm"]},
         {"conversation_id": ["one", "two", "three"]},
+        {"conversation_id": [None, None, None]},
     ],
 )
 def test_lines_that_are_no_turn_are_bought_one_by_one(
