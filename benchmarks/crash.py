@@ -120,7 +120,11 @@ class Torment:
         took = time.monotonic() - started
         lines = (self._work(0) / "transcript_shifted.jsonl").read_text(encoding="utf-8").splitlines()
         told = [line for line in map(json.loads, lines) if line["synthesis"]]
-        self._keys = {line["tagged_text"]: line["synthesis"]["cache_key"] for line in told}
+        bought: dict[str, str] = {}
+        for line in told:  # the utterances of a turn are bought together
+            key, is_first = line["synthesis"]["cache_key"], line["synthesis"]["take_part"] in (None, 1)
+            bought[key] = line["tagged_text"] if is_first else f"{bought[key]} {line['text']}"
+        self._keys = {text: key for key, text in bought.items()}
         if dict(self._server.purchases) != dict.fromkeys(self._keys, 1):
             raise SystemExit("the uninterrupted run did not buy each line once")
         return _results(self._work(0)), begun, took

@@ -21,7 +21,7 @@ from dailytalk_contiguous.cli.options import (
     size_text,
     with_options,
 )
-from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak
+from dailytalk_contiguous.cli.speak import SPEAK_SETTINGS, own_of_voice, speak, turns_text
 from dailytalk_contiguous.cli.tag import TAG_SETTINGS, stages_of, tag
 from dailytalk_contiguous.cli.terminal import Panel, option
 from dailytalk_contiguous.core.errors import DailytalkError
@@ -60,6 +60,7 @@ _SHOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     "dataset_bytes": ("dataset/ (FLAC)", size_text),
     "wav_bytes": ("audio/ (WAV)", size_text),
     "text_bytes": ("text to say", size_text),
+    "requests": ("takes to make", lambda count: f"{count:,.0f}"),
     "usd": ("money", lambda usd: f"{usd:.4f} USD"),
     "tag_seconds": ("time of tag", length_text),
     "speak_seconds": ("time of speak", length_text),
@@ -112,6 +113,8 @@ def plan(
         refusal = refusal_of(voice.synthesiser())
         details += [f"spoken by {speaker_text(voice.synthesiser())}"]
         details += [f"speak would not begin: {refusal}"] if refusal else []
+        if turns := estimate.quantities["turns"]:
+            details.append(f"about {turns_text(estimate.quantities['joined'], turns)}")
     rejects = [problem.as_dict() for problem in recordings.problems]
     record = {"rejects": rejects, "transcribed": recordings.n_transcribed, "refusal": refusal}
     return plan_outcome(estimate, record, [*details, *show.each_reject(recordings.problems)])

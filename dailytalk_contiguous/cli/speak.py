@@ -149,11 +149,18 @@ def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak |
         details = [
             f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to say by "
             f"{speaker_text(voice.synthesiser())}, {cost.cached:,} of them in the cache or said before",
+            *([turns_text(cost.joined, cost.turns)] if cost.turns else ()),
             f"{counted(cost.text_bytes, 'byte')} of text",
             *([f"about {cost.price:.4f} USD to spend"] if cost.price else ()),
         ]
     intended = show.dry_run(plan, left, asdict(cost), details, script.rejects)
     return replace(intended, error=preflight_error(left))
+
+
+def turns_text(joined: float, turns: float) -> str:
+    """How many utterances are said in one take with others, and what that means for edits."""
+    said = f"{counted(round(joined), 'utterance')} in {counted(round(turns), 'turn')}, each said in one take"
+    return f"{said}: an edit of one buys its turn again (--takes-of line says each alone)"
 
 
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:

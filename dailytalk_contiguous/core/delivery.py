@@ -1,13 +1,17 @@
-"""Delivery: how alike two performances of a line are in melody and loudness, for any speakers and rates.
+"""Delivery: how alike two performances of a line are in melody, loudness and ending, for any speakers and rates.
 
 Each is compared with its own speaker: pitch in semitones and level in dB from the medians of all that they say.
 Time is warped (dynamic time warping, Sakoe and Chiba 1978, IEEE Trans. ASSP 26:43, symmetric, without a band), so
 that a slower performance with the same rises and falls is alike. Frame by frame a melody on one note is nearer to
 any than another one is, so how far pitch moves at all is compared, too.
+
+Endings say whether a speaker has finished, and are a small part of a line, so they are compared once more by
+themselves: how pitch moves, how long the last syllable is held, and how loud it is.
 """
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +37,14 @@ SILENCE_DB = -30.0
 #: Frames of a performance; the rest of a longer one is not compared: a minute.
 MOST_FRAMES = round(60 / HOP_SECONDS)
 
+#: Seconds at the end in which pitch and level of an ending are measured, and the fewest voiced frames of them that
+#: tell how pitch moves.
+ENDING_SECONDS, FEWEST_VOICED = 0.3, 4
+
+#: dB by which the level falls between two syllables, and how many times twice as long a last syllable is that is
+#: as far as can be counted.
+SYLLABLE_DB, MOST_LENGTHENING = 3.0, 1.0
+
 _HOP, _FRAME = round(HOP_SECONDS * ANALYSIS_RATE), round(FRAME_SECONDS * ANALYSIS_RATE)
 
 
@@ -45,12 +57,29 @@ class Performance(NamedTuple):
 
 class Register(NamedTuple):
     """The usual values of a speaker: medians over voiced frames of pitch in Hz and of level in dBFS; and, over the
-    performances, of the semitones over which pitch moves.
+    performances, of the semitones over which pitch moves, and of the seconds of a syllable that is not the last.
     """
 
     f0: float
     level: float
     semitones: float
+    syllable: float
+
+
+class Ending(NamedTuple):
+    """How a performance ends.
+
+    Attributes:
+        rise: semitones by which pitch rises in `ENDING_SECONDS`, by a line through its last voiced frames; less
+            than 0 where it falls, None where too few are voiced.
+        lengthening: how many times twice as long the last syllable is as is usual for its speaker; less than 0
+            where it is shorter.
+        level: dB of the last `ENDING_SECONDS` above what is usual for its speaker.
+    """
+
+    rise: float | None
+    lengthening: float
+    level: float
 
 
 class Delivery(NamedTuple):
@@ -61,12 +90,14 @@ class Delivery(NamedTuple):
         semitones: mean difference of pitch where both are voiced; None where they never are.
         decibels: mean difference of level where either is voiced.
         cosine: of the embeddings of both, in [-1, 1], where an encoder was asked; 1 is alike.
+        ending: how far apart their ends are (`compare_endings`), in [0, 1], where that was asked; 0 is alike.
     """
 
     distance: float
     semitones: float | None
     decibels: float
     cosine: float | None = None
+    ending: float | None = None
 
 
 def performance_of(samples: Samples) -> Performance:
@@ -88,7 +119,13 @@ def register_of(performances: Iterable[Performance]) -> Register | None:
         return None
     levels = np.concatenate([performance.level[performance.f0 > 0] for performance in spoken])
     moves = [_movement(performance) for performance in spoken if (performance.f0 > 0).any()]
-    return Register(float(np.median(pitches)), float(np.median(levels)), float(np.median(moves)))
+    level = float(np.median(levels))
+    syllables = [_syllables(_sounding(performance, level).level) for performance in spoken]
+    # One alone is the last one, and tells the most that is known.
+    usual = [length for lengths in syllables for length in lengths[:-1]] or [
+        length for lengths in syllables for length in lengths
+    ]
+    return Register(float(np.median(pitches)), level, float(np.median(moves)), float(np.median(usual)))
 
 
 def compare_delivery(
@@ -123,6 +160,60 @@ def compare_delivery(
     together, either = both_voiced[rows, columns], voiced[rows] | new_voiced[columns]
     semitones = float(apart[rows, columns][together].mean()) if together.any() else None
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
+
+
+def measure_ending(performance: Performance, register: Register) -> Ending | None:
+    """How a performance ends, by its speaker's usual values; None where it is longer than a minute, or silent."""
+    sounding = _sounding(performance, register.level)
+    if len(performance.level) >= MOST_FRAMES or not len(sounding.level):
+        return None
+    n_last = round(ENDING_SECONDS / HOP_SECONDS)
+    voiced = np.flatnonzero(sounding.f0 > 0)
+    # The last sound may be a consonant without voice.
+    voiced = voiced[voiced > voiced[-1] - n_last] if len(voiced) else voiced
+    rise = None
+    if len(voiced) >= FEWEST_VOICED:
+        tones = 12 * np.log2(sounding.f0[voiced])
+        rise = float(np.polyfit(voiced * HOP_SECONDS, tones, 1)[0] * ENDING_SECONDS)
+    last = _syllables(sounding.level)[-1]
+    power = float(np.mean(10 ** (sounding.level[-n_last:] / 10)))
+    return Ending(rise, math.log2(last / register.syllable), 10 * math.log10(power) - register.level)
+
+
+def compare_endings(source: Ending, take: Ending) -> float:
+    """How far apart two endings are, in [0, 1]: the mean of what pitch, length and level differ.
+
+    `MOST_SEMITONES` in pitch, `MOST_LENGTHENING` in length and `MOST_DB` in level are as far as can be counted, 1
+    each. Where one has a pitch and the other none, that counts as `VOICING_COST`.
+
+    >>> falling = Ending(rise=-3.0, lengthening=0.5, level=-6.0)
+    >>> compare_endings(falling, falling), compare_endings(falling, Ending(3.0, -0.5, 6.0))
+    (0.0, 1.0)
+    """
+    if source.rise is not None and take.rise is not None:
+        pitch = min(abs(source.rise - take.rise) / MOST_SEMITONES, 1.0)
+    else:
+        pitch = VOICING_COST * ((source.rise is None) != (take.rise is None))
+    length = min(abs(source.lengthening - take.lengthening) / MOST_LENGTHENING, 1.0)
+    level = min(abs(source.level - take.level) / MOST_DB, 1.0)
+    return (pitch + length + level) / 3
+
+
+def _sounding(performance: Performance, level: float) -> Performance:
+    """A performance without the silence at its ends; `level` is what is usual for its speaker."""
+    sounds = np.flatnonzero(performance.level > level + SILENCE_DB)
+    first, last = (sounds[0], sounds[-1] + 1) if len(sounds) else (0, 0)
+    return Performance(performance.f0[first:last], performance.level[first:last])
+
+
+def _syllables(level: Frames) -> list[float]:
+    """Seconds of each syllable: between the lowest levels that part two peaks of loudness."""
+    from scipy.signal import find_peaks
+
+    padded = np.concatenate(([-np.inf], level, [-np.inf]))
+    peaks = find_peaks(padded, prominence=SYLLABLE_DB)[0] - 1
+    borders = [int(first + np.argmin(level[first:following])) for first, following in pairwise(peaks)]
+    return [HOP_SECONDS * (end - start) for start, end in pairwise([0, *borders, len(level)])]
 
 
 def _movement(performance: Performance) -> float:

@@ -404,10 +404,14 @@ def length_ratios(tables: Tables) -> "pd.Series[float]":
 
 
 def cost(tables: Tables) -> float:
-    """USD paid for speech; two utterances of one cached line were bought once."""
-    paid = tables.utterances.loc[tables.utterances["cost"].fillna(0.0) != 0, ["cache_key", "cost"]]
+    """USD paid for speech; two utterances of one cached line were bought once.
+
+    The utterances of a turn that was said in one take have one key, and a share of its cost each.
+    """
+    bought = ["cache_key", "take_part"]
+    paid = tables.utterances.loc[tables.utterances["cost"].fillna(0.0) != 0, [*bought, "cost"]]
     nameless = paid["cache_key"] == _NO_KEY
-    return math.fsum([*paid[~nameless].drop_duplicates("cache_key")["cost"], *paid[nameless]["cost"]])
+    return math.fsum([*paid[~nameless].drop_duplicates(bought)["cost"], *paid[nameless]["cost"]])
 
 
 _NO_KEY = pd.util.hash_array(np.array([""], object))[0]

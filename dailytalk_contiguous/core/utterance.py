@@ -31,9 +31,15 @@ PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 #: Those of `PROSODY` that are measured on a take, to be compared with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
-#: How far a take is from its source in melody and loudness, and how alike both are to an encoder of prosodic
-#: tokens: the fields of `core.delivery.Delivery`.
-DELIVERY = ("delivery_distance", "delivery_semitones", "delivery_decibels", "delivery_cosine")
+#: How far a take is from its source in melody and loudness, how alike both are to an encoder of prosodic tokens,
+#: and how far apart their ends are: the fields of `core.delivery.Delivery`.
+DELIVERY = (
+    "delivery_distance",
+    "delivery_semitones",
+    "delivery_decibels",
+    "delivery_cosine",
+    "delivery_ending",
+)
 
 #: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
 #: format gives none.
@@ -48,14 +54,16 @@ UTTERED_WORD = WORD | {"fitted": Value("bool"), "filler": Value("bool")}
 _WORD_MARKS = ("fitted", "filler")
 
 #: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
-#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured. Null for
-#: utterances that were not resynthesised.
+#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured.
+#: `take_part` counts the utterances of a turn that was said in one take, from 1, each with its share of the cost;
+#: null for an utterance that was said alone. Null for utterances that were not resynthesised.
 SYNTHESIS = {
     "engine": _TEXT,
     "model": _TEXT,
     "voice": _TEXT,
     "cache_key": _TEXT,
     "take": _COUNT,
+    "take_part": _COUNT,
     "tries": _COUNT,
     "cost": _SECONDS,
     "word_error_rate": _MEASURE,
@@ -459,11 +467,13 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "synthesis",
         SYNTHESIS,
-        "where it was resynthesised: cost in USD; rms, f0_mean, speech_rate of its take, as those of the source "
-        "are measured; with `--delivery contours`, delivery_distance (0 to 2.3, 0 is alike), delivery_semitones "
-        "and delivery_decibels: how far the take is from its source in melody and loudness, each against its own "
-        "speaker, with time warped; with `--delivery MODEL` delivery_cosine, too: of their embeddings by an "
-        "encoder of prosodic tokens",
+        "where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
+        "cache_key, were said in one take; cost in USD, of which each of them has its share; rms, f0_mean, "
+        "speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
+        "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels: how far the take is "
+        "from its source in melody and loudness, each against its own speaker, with time warped; delivery_ending "
+        "(0 to 1, 0 is alike): how far in the pitch, length and level of its end; with "
+        "`--delivery MODEL` delivery_cosine, too: of their embeddings by an encoder of prosodic tokens",
         "or null",
         part="built",
         write=lambda synthesis: {name: None if value == "" else value for name, value in synthesis.items()},

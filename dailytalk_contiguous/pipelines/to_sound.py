@@ -14,7 +14,7 @@ from dailytalk_contiguous.stages.base import PerUtterance, Stages
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
-from dailytalk_contiguous.stages.measure_delivery import NO_DELIVERY, MeasureDelivery
+from dailytalk_contiguous.stages.measure_delivery import CONTOURS_ALONE, NO_DELIVERY, MeasureDelivery
 from dailytalk_contiguous.stages.reconstruct import Reconstruct
 from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.tokenise_prosody import TokeniseResult
@@ -42,14 +42,12 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     if options.get("revoice") == NOBODY:
         return _kept_stages(make, verify)
     align = make(Align)
-    # Candidates are compared by the words that are recognised in them.
-    verifier = (
-        (align.recogniser or make.fields["Transcribe"]["model"])
-        if verify or options.get("candidates", 1) > 1
-        else ""
-    )
-    measure, tokenise = make(MeasureDelivery), make(TokeniseResult, codebook=NO_MODEL)
-    speak = PerUtterance(make(Speak, verify=verifier)), make(Reconstruct), align
+    # Candidates are compared by the words that are recognised in them, and by their delivery.
+    has_candidates = options.get("candidates", 1) > 1
+    verifier = (align.recogniser or make.fields["Transcribe"]["model"]) if verify or has_candidates else ""
+    delivery = CONTOURS_ALONE if has_candidates else NO_DELIVERY
+    measure, tokenise = make(MeasureDelivery, delivery=delivery), make(TokeniseResult, codebook=NO_MODEL)
+    speak = PerUtterance(make(Speak, verify=verifier, delivery=delivery)), make(Reconstruct), align
     judge, finish = make(JudgeTurnEnds), make(Finish)
     make.all_used(measure, *speak, tokenise, judge, finish)
     return (

@@ -45,7 +45,8 @@ class Estimate:
         audio_hours, conversations, rejected: the whole input; not estimated.
         sample_pieces, sample_seconds: the sample that was run.
         quantities: `speech_hours`, `tag_seconds` and `speak_seconds` of wall time in one process, `usd`,
-            `text_bytes` of speech, and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
+            `text_bytes` and `requests` of speech, `joined` utterances in `turns` that are said in one take each,
+            and bytes on disk: `tagged_bytes`, `dataset_bytes` (FLAC), `wav_bytes`.
         stages: seconds of each stage in one process, by name.
     """
 
@@ -103,6 +104,7 @@ def estimate_run(
             spoken = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in spoken]
             priced = price_of(script, spoken)
             quantities |= {"usd": priced.price, "text_bytes": float(priced.text_bytes)}
+            quantities |= {"requests": priced.requests, "joined": priced.joined, "turns": priced.turns}
         if not voice or voice.synthesiser().deterministic:  # speech that is not free is priced, and not bought
             took = _seconds(run(SpeakSpec(script, out, spoken)))
             quantities["speak_seconds"] = sum(took.values())

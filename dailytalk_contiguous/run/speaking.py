@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.schema import Row
@@ -27,7 +27,7 @@ from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import script_row
-from dailytalk_contiguous.stages.synthesis import Speak
+from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
 from dailytalk_contiguous.stages.voice import ChooseVoice
 from dailytalk_contiguous.store import work_folder
 from dailytalk_contiguous.store.files import inside, sha256_of
@@ -222,8 +222,9 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
 class Price:
     """The price of a script: utterances, UTF-8 bytes of their text, USD, hours of source.
 
-    `cached` are the utterances for which nothing has to be bought. Utterances without
-    text, and of conversations without enough speech to clone their voice from, are not counted.
+    `cached` are the utterances for which nothing has to be bought, `joined` those that are said in one take with
+    others, and `turns` how many such takes that are. `requests` are the takes to buy, if all are good. Utterances
+    without text, and of conversations without enough speech to clone their voice from, are not counted.
     """
 
     utterances: int
@@ -231,6 +232,9 @@ class Price:
     text_bytes: int
     price: float
     hours: float
+    joined: int
+    turns: int
+    requests: int
 
 
 def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
@@ -243,10 +247,10 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     check_script_tags(script, stages)
     stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
     if stage is None:
-        return Price(0, 0, 0, 0.0, 0.0)
+        return Price(0, 0, 0, 0.0, 0.0, 0, 0, 0)
     synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
     missing: set[int] = set()
-    said = cached = text_bytes = 0
+    said = cached = text_bytes = joined = n_turns = requests = 0
     seconds = price = 0.0
     for row in script.unfolded():
         try:
@@ -256,19 +260,40 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
                 samples = (VoiceSample(chosen["voice_wav"][0], chosen["voice_text"][0]),)
         except BadInput:  # too little of the voice to be cloned
             continue
-        for index in revoiced(row, stage):
-            text = row["text"][index].strip()
-            if not text:
-                continue
-            said += 1
+        columns = {name: row[name] for name in (*Speak.needs, "text_raw", "language")}
+        columns["conversation_id"] = [row["conversation_id"]] * len(row["utterance_id"])
+        for text, indices in stage.turns(columns):
+            said += len(indices)
+            if len(indices) > 1:
+                joined += len(indices)
+                n_turns += 1
             text_bytes += len(text.encode())
-            seconds += row["end"][index] - row["start"][index]
-            takes = _takes(stage, synthesiser, cache, row, index, samples)
-            new = {key: line for key, line in takes if key not in missing}
+            seconds += sum(row["end"][index] - row["start"][index] for index in indices)
+            takes = [*_takes(stage, synthesiser, cache, row, text, indices[0], samples)]
+            if all(take.said_apart for take in takes):
+                for index in indices:
+                    takes += _takes(stage, synthesiser, cache, row, row["text"][index], index, samples)
+            new = {take.key: take.line for take in takes if not take.bought and take.key not in missing}
             missing |= new.keys()
+            requests += len(new)
             price += synthesiser.price(list(new.values()))
-            cached += not new
-    return Price(said, cached, text_bytes, price, seconds / 3600)
+            cached += 0 if new else len(indices)
+    return Price(said, cached, text_bytes, price, seconds / 3600, joined, n_turns, requests)
+
+
+class _PricedTake(NamedTuple):
+    """A take that a stage needs.
+
+    Attributes:
+        key: the first 64 bits of that in the cache.
+        bought: whether it is there. said_apart: whether the utterances of its turn are lines of their own, since
+            none of its takes was good for all of them.
+    """
+
+    key: int
+    line: Line
+    bought: bool
+    said_apart: bool
 
 
 def _takes(
@@ -276,17 +301,17 @@ def _takes(
     synthesiser: Synthesiser,
     cache: SpeechCache,
     row: Row,
+    text: str,
     index: int,
     samples: Sequence[VoiceSample],
-) -> Iterator[tuple[int, Line]]:
-    """The takes of an utterance that are not in the cache, as many as the stage needs if all are good.
-
-    Each is a pair of the first 64 bits of its key and its line.
-    """
+) -> Iterator[_PricedTake]:
+    """The takes of a text, said as a row's utterance, as many as the stage needs if all are good."""
     first, wanted = stage.first_take(row["utterance_id"][index]), stage.candidates
     for number in range(first, first + wanted * stage.variants, stage.variants):
-        line = stage.line(row["text"][index], row["tag"][index], row["language"][index], number)
+        line = stage.line(text, row["tag"][index], row["language"][index], number)
         key = cache_key(synthesiser, line, samples)
         verdict = cache.verdict(key)
-        if verdict is None or verdict.get("reason"):  # what was refused is asked for again
-            yield int(key[:16], 16), line
+        said_apart = verdict is not None and bool(verdict.get(SAID_APART))
+        # What was refused is asked for again.
+        bought = verdict is not None and (said_apart or not verdict.get("reason"))
+        yield _PricedTake(int(key[:16], 16), line, bought, said_apart)

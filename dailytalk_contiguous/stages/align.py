@@ -68,6 +68,17 @@ LEAST_SURE = 0.24
 FARTHEST, MOST_LOST = 0.5, 0.5
 
 
+def aligner_digests(name: str) -> list[str]:
+    """What decides how a choice of `ALIGNER` places words, for the digest of a stage that uses it."""
+    # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
+    names = ALIGNERS if name == AUTO else [name] * (name != NO_ALIGNER)
+    code = [code_version(aligner_named(each).load, aligner_named(each).version) for each in names]
+    # Only an aligner of one's own may load a folder; any other model is a name, whatever folder has it, too.
+    if is_own_file(name):
+        code.append(model_digest(aligner_named(name).model))
+    return code
+
+
 class AligningStage(WhisperStage):
     """A stage in which an aligner places words, by its setting `aligner`; Whisper where there is none."""
 
@@ -92,13 +103,8 @@ class AligningStage(WhisperStage):
 
     @property
     def digest(self) -> str:
-        # With `auto` that of all, wherever it runs: a cluster has the digests of the machine that plans.
-        names = ALIGNERS if self.aligner == AUTO else [self.aligner] * (self.aligner != NO_ALIGNER)
-        code = [code_version(aligner_named(name).load, aligner_named(name).version) for name in names]
-        # Only an aligner of one's own may load a folder; any other model is a name, whatever folder has it, too.
-        if is_own_file(self.aligner):
-            code.append(model_digest(aligner_named(self.aligner).model))
-        return hashlib.sha256("\0".join([super().digest, *code]).encode()).hexdigest()[:20]
+        parts = [super().digest, *aligner_digests(self.aligner)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
     def place(
         self, samples: Samples, words: Sequence[str], language: str, heard: Sequence[Word]

@@ -23,11 +23,12 @@ NO_DELIVERY, CONTOURS_ALONE = "none", "contours"
 
 #: A setting of `Speak`, too.
 DELIVERY_MODEL = Setting(
-    "Compare takes with their source in melody and loudness (contours), and by an encoder of prosodic tokens; "
-    "--candidates chooses the nearest.",
+    "Compare takes with their source in melody, loudness and ending (contours), and by an encoder of prosodic "
+    "tokens; --candidates chooses the nearest.",
     option="delivery",
     panel="result",
-    metavar="contours|MODEL",
+    metavar="none|contours|MODEL",
+    shown="none; contours with --candidates",
     reference=True,
 )
 

@@ -5,6 +5,10 @@ refused counts for every later run, too: after `tries` of them an utterance has 
 voice or `tries` changes. What can't be said is never silence: the utterance is marked as failed, or keeps the
 original voice, flagged.
 
+The utterances of a turn are one line for the voice (`core.turn_lines`): one key of the cache, one price, one
+verdict, and `tries` of its own. Its take is cut between them; where no good take can be had and cut, each is a
+line again.
+
 A take is judged by how long its text takes at the voice's own rate (`core.takes`), and that is known from
 the first takes of the whole conversation. So these are all bought before any is judged, and the verdicts depend on
 neither the order of the answers nor the other conversations of a batch.
@@ -18,7 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Lock
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,7 +38,9 @@ from dailytalk_contiguous.core.delivery import (
     Performance,
     Register,
     compare_delivery,
+    compare_endings,
     cosine,
+    measure_ending,
     performance_of,
     register_of,
 )
@@ -48,9 +54,18 @@ from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.takes import DEFAULT_VOICE, Gate, Trimmed, Voice, incomplete, trim, voice_of
+from dailytalk_contiguous.core.turn_lines import (
+    cut_samples,
+    find_cuts,
+    shared_by_text,
+    turn_pieces,
+    turn_text,
+    turns_of_batch,
+)
 from dailytalk_contiguous.core.utterance import DELIVERY, SYNTHESIS, TAKE_PROSODY, WORD
-from dailytalk_contiguous.core.word_times import normalise, split_words
+from dailytalk_contiguous.core.word_times import Word, normalise, split_words
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.models.alignment import ALIGNER, AUTO, align, aligner_of
 from dailytalk_contiguous.models.budget import obtain, open_budget
 from dailytalk_contiguous.models.checkpoints import Missing
 from dailytalk_contiguous.models.codebook import DEFAULT_CODEBOOK
@@ -74,6 +89,7 @@ from dailytalk_contiguous.models.whisper import (
     recognise,
     settled_type,
 )
+from dailytalk_contiguous.stages.align import aligner_digests
 from dailytalk_contiguous.stages.base import COMPUTE_TYPE, DEVICE, REVOICE, SAMPLE_RATE, Stage, model_digest
 from dailytalk_contiguous.stages.measure_delivery import DELIVERY_MODEL, NO_DELIVERY, embed_delivery
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
@@ -82,16 +98,41 @@ NO_TEXT = ("drop", "keep-original")
 ON_FAILURE = ("hold", "keep-original")
 MEASURE_TAKES = ("all", "none")
 
+#: In the verdict of the cache on a take of a turn: whether its utterances are said apart, since no take was good
+#: for all of them. The price of a run goes by it, and nothing else.
+SAID_APART = "said_apart"
+
+#: What one take says: a turn, or an utterance, which is a line of the transcript.
+TURN, LINE = "turn", "line"
+
 _ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
+
+#: Takes are cut by many threads, and an aligner takes one sound at a time.
+_ALIGNING = Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+class TakePart(NamedTuple):
+    """The part of a take that is one utterance.
+
+    Attributes:
+        trimmed: its sound; `start` is in seconds of the whole take.
+        words: as the voice timed them, in seconds of the whole take; empty if it did not time all of them.
+        performance, embedding: None where those of its source are not known.
+    """
+
+    trimmed: Trimmed
+    words: Sequence[Word]
+    performance: Performance | None = None
+    embedding: NDArray[np.float32] | None = None
+
+
 class Take(NamedTuple):
     """A take as it was bought: its key in the cache, its number, and its sound with and without edge silence.
 
-    `performance` and `embedding` are None where those of its source are not known.
+    `parts` are those of the utterances of its turn, in order; empty where it can't be cut into them.
     """
 
     key: str
@@ -99,8 +140,7 @@ class Take(NamedTuple):
     spoken: Spoken
     verdict: Mapping[str, Any] | None
     trimmed: Trimmed
-    performance: Performance | None = None
-    embedding: NDArray[np.float32] | None = None
+    parts: Sequence[TakePart]
 
 
 class HeardTake(NamedTuple):
@@ -131,18 +171,26 @@ def compare_words(expected: Sequence[str], heard: Sequence[str]) -> HeardTake:
 
 
 class GoodTake(NamedTuple):
-    """A take that can be used, its word error rate if somebody listened, and how far it is from its source."""
+    """A take that can be used, its word error rate if somebody listened, and how far its parts are from theirs of
+    the source.
+    """
 
     take: Take
     error_rate: float | None
-    delivery: Delivery | None
+    deliveries: Sequence[Delivery | None]
 
     @property
     def score(self) -> tuple[float, int]:
-        """The lower the better: the share of wrong words, the distance in delivery, 1 less the cosine."""
-        far = 0.0
-        if self.delivery:
-            far = self.delivery.distance + (1 - (1.0 if self.delivery.cosine is None else self.delivery.cosine))
+        """The lower the better: the share of wrong words, the distances in delivery and ending, 1 less the cosine.
+
+        All except the words are means over the parts for which they are known.
+        """
+        distances = []
+        for delivery in self.deliveries:
+            if delivery:
+                alike = 1.0 if delivery.cosine is None else delivery.cosine
+                distances.append(delivery.distance + (delivery.ending or 0.0) + (1 - alike))
+        far = sum(distances) / len(distances) if distances else 0.0
         return (self.error_rate or 0.0) + far, self.take.number
 
 
@@ -154,10 +202,12 @@ class Speak(Stage):
     of text, or kept because it could not be said; `failed` if its conversation is to be held back, with a `reason`
     and a `remedy`. `spoken` is int16 PCM at `sample_rate` (if that is 0, the recording's; the engine's, where that
     is unknown), `spoken_words` are in its seconds, where the synthesiser gave times. Lines of a flat dataset
-    without `conversation_id` are judged one by one. Where `MeasureDelivery` has measured the source, `synthesis`
-    says how far a take is from it, and the best of several candidates is the nearest in words and delivery.
+    without `conversation_id` are said and judged one by one; with it, a batch must hold whole conversations. Where
+    `MeasureDelivery` has measured the source, `synthesis` says how far a take is from it, and the best of several
+    candidates is the nearest in words and delivery.
 
     Attributes:
+        aligner: cuts takes of turns where the voice gives no times of words.
         tag_map: pairs of a tag and what is sent in its place.
         verify: a recogniser that checks every take; empty for none. worst: word error rate that is still good.
         measure_takes: pitch takes longer than an engine of this machine; a service is waited for longer still.
@@ -187,6 +237,13 @@ class Speak(Stage):
         option="map_tag",
         metavar="TAG=OTHER",
     )
+    takes_of: str = setting(
+        TURN,
+        "What one take says: {choices}. A turn is what its speaker says with one tag while nobody else speaks in "
+        "the pauses, where the take is cut.",
+        choices=(TURN, LINE),
+    )
+    aligner: str = setting(AUTO, ALIGNER)
     variants: int = setting(1, "Takes that utterances of one text are spread over.", least=1)
     candidates: int = setting(1, "Good takes to verify and choose the best of.", least=1)
     tries: int = setting(3, "Takes that may be refused, in all runs, before an utterance has failed.", least=1)
@@ -224,9 +281,10 @@ class Speak(Stage):
     )
     device: str = setting("auto", DEVICE, execution=True)
 
+    VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "words", "language", "sample_rate", "speech_rate"),
+        *("conversation_id", "words", "text_raw", "language", "sample_rate", "speech_rate"),
         *("voice_wav", "voice_text", "source_f0", "source_level", "source_embedding"),
     )
     adds: ClassVar[Features] = Features(
@@ -282,13 +340,17 @@ class Speak(Stage):
 
     @property
     def digest(self) -> str:
-        """The digest of every stage, of the engine's code and model, and of the environment's voice and server."""
+        """The digest of every stage, of the engine's code and model, of the environment's voice and server, and of
+        the aligner.
+        """
         engine, synthesiser = engine_named(self.engine), self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
         # Only an engine of one's own may load a folder; any other model is a name, whatever folder has it, too.
         may_be_folder = is_own_file(self.engine) and not synthesiser.server
         parts.append(model_digest(synthesiser.model) if may_be_folder else synthesiser.model)
         parts += [synthesiser.voice, synthesiser.served_by]
+        if self.takes_of == TURN:
+            parts += aligner_digests(self.aligner)
         said_by = json.dumps([*parts, synthesiser.settings()], sort_keys=True)
         return hashlib.sha256(said_by.encode()).hexdigest()[:20]
 
@@ -305,43 +367,46 @@ class Speak(Stage):
                 status = "dropped" if self.no_text == "drop" else "kept-original"
                 rows[index] = _row(status, "no text to say")
         rates = _rates(batch, asked)
-        utterances = [_utterance(batch, index) | {"rate": rates.get(index)} for index in asked]
+        utterances = {index: _utterance(batch, index) | {"rate": rates.get(index)} for index in asked}
+        texts = self.turns(batch)
+        turns = [_turn(text, [utterances[index] for index in indices]) for text, indices in texts]
 
         # At most this many are requested and not yet on disk: a run that is killed loses no more of them.
         places = BoundedSemaphore(synthesiser.concurrency)
 
         new: list[str | None] = []  # why first takes that were not in the cache can't be used; None: they can
 
-        def first_take(utterance: dict[str, Any]) -> Take | NotAnswered:
-            take = self._take(synthesiser, places, utterance, self.first_take(utterance["utterance_id"]))
+        def first_take(turn: dict[str, Any]) -> Take | NotAnswered:
+            take = self._take(synthesiser, places, turn, self.first_take(turn["utterance_id"]))
             if isinstance(take, Take) and take.verdict is None and not synthesiser.deterministic:
-                problem = self._incomplete(take, utterance, DEFAULT_VOICE, fades=False)
+                problem = self._incomplete(take, turn, DEFAULT_VOICE, fades=False)
                 new.append(problem)
                 if len(new) >= UNUSABLE_ANSWERS and all(new):
                     raise DailytalkError(
                         f"{synthesiser.engine} gave {len(new)} takes of which none can be used: that of "
-                        f"{quoted(utterance['text'])} can't, because {problem}",
+                        f"{quoted(turn['text'])} can't, because {problem}",
                         "listen to what it says, and check its voice and its model",
                     )
             return take
 
         # Twice as many threads: while one judges what it has, another asks.
         with ThreadPoolExecutor(2 * synthesiser.concurrency) as pool:
-            takes = self._side_by_side(pool, first_take, utterances)
+            takes = self._side_by_side(pool, first_take, turns)
             lines: defaultdict[Any, list[tuple[str, Trimmed]]] = defaultdict(list)
-            for utterance, take in zip(utterances, takes, strict=True):
-                said = [(utterance["text"], take.trimmed)] if isinstance(take, Take) else []
-                lines[utterance["conversation_id"]] += said
+            for turn, take in zip(turns, takes, strict=True):
+                said = [(turn["text"], take.trimmed)] if isinstance(take, Take) else []
+                lines[turn["conversation_id"]] += said
             voices = {conversation: voice_of(spoken) for conversation, spoken in lines.items()}
-            registers = _registers(zip(utterances, takes, strict=True))
+            registers = _registers(zip(turns, takes, strict=True))
 
-            def say(item: tuple[dict[str, Any], Take | NotAnswered]) -> dict[str, Any]:
+            def say(item: tuple[dict[str, Any], Take | NotAnswered]) -> list[dict[str, Any]]:
                 conversation = item[0]["conversation_id"]
                 return self._say(synthesiser, places, *item, voices[conversation], registers.get(conversation))
 
-            done = self._side_by_side(pool, say, list(zip(utterances, takes, strict=True)))
-        for index, row in zip(asked, done, strict=True):
-            rows[index] = row
+            done = self._side_by_side(pool, say, list(zip(turns, takes, strict=True)))
+        for (_, indices), rows_of_turn in zip(texts, done, strict=True):
+            for index, row in zip(indices, rows_of_turn, strict=True):
+                rows[index] = row
         return {name: [row[name] for row in rows] for name in self.adds}
 
     def _side_by_side(self, pool: Executor, work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
@@ -367,109 +432,250 @@ class Speak(Stage):
         sent = dict(self.tag_map).get(tag, tag) if engine.tags else ""
         return Line(text.strip(), sent, language, take, rate if engine.follows_rate else None)
 
+    def turns(self, columns: Mapping[str, Sequence[Any]]) -> list[tuple[str, list[int]]]:
+        """What is said in one take each: its text, and the places of its utterances in a batch.
+
+        The columns are those of a batch; of `uses` those that are there.
+        """
+        # Of a voice without tags, or where `tag_map` makes one of two, other tags are no other way of saying it.
+        sent = [self.line(text, tag, "", 0).tag for text, tag in zip(columns["text"], columns["tag"], strict=True)]
+        columns = {**columns, "tag": sent}
+        pieces = turn_pieces(columns)
+        if self.takes_of == TURN:
+            turns = turns_of_batch(columns, self.revoice)
+        else:
+            own = (index for index, piece in enumerate(pieces) if piece.channel == self.revoice)
+            turns = [[index] for index in own if pieces[index].text.strip()]
+        return [(turn_text([pieces[index] for index in indices]), indices) for indices in turns]
+
     def first_take(self, utterance_id: str) -> int:
-        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it."""
+        """Which of the `variants` of its text an utterance gets: always the same one, whatever is around it.
+
+        A turn gets that of its first utterance.
+        """
         return zlib.crc32(utterance_id.encode("utf-8")) % self.variants
 
     def _take(
-        self, synthesiser: Synthesiser, places: BoundedSemaphore, utterance: dict[str, Any], number: int
+        self, synthesiser: Synthesiser, places: BoundedSemaphore, turn: dict[str, Any], number: int
     ) -> Take | NotAnswered:
-        """A take, from the cache or bought, or why no whole answer came."""
-        line = self.line(utterance["text"], utterance["tag"], utterance["language"], number, utterance["rate"])
+        """A take of a turn, from the cache or bought, or why no whole answer came."""
+        line = self.line(turn["text"], turn["tag"], turn["language"], number, turn["rate"])
         try:
             with places:
                 key, (spoken, verdict) = obtain(
-                    synthesiser, line, utterance["samples"], self._cache(), open_budget(self.max_cost)
+                    synthesiser, line, turn["samples"], self._cache(), open_budget(self.max_cost)
                 )
         except NotAnswered as error:
             return error
         trimmed = trim(spoken.samples, spoken.sample_rate, self.gate)
+        utterances = turn["parts"]
+        if len(utterances) == 1:
+            parts = [TakePart(trimmed, spoken.words or ())]
+        else:
+            parts = self._cut(turn, spoken, trimmed)
+        try:
+            compared = [
+                self._compared(utterance, part) for utterance, part in zip(utterances, parts, strict=False)
+            ]
+        except ModelFailed as error:
+            if len(utterances) == 1:
+                return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
+            compared = []  # said alone, the others can be
+        return Take(key, number, spoken, verdict, trimmed, compared)
+
+    def _cut(self, turn: dict[str, Any], spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
+        """The parts of a turn's take; empty where it can't be cut between words, or nothing is heard in a part."""
+        if trimmed.reason is not None:
+            return []
+        texts = [split_words(utterance["text"]) for utterance in turn["parts"]]
+        counts = [len(words) for words in texts]
+        n_words = sum(counts)
+        words = spoken.words if spoken.words and len(spoken.words) == n_words else []
+        points = find_cuts(spoken.samples, spoken.sample_rate, words, counts) if words else None
+        if points is None:
+            words = []  # where the voice says that they are, there is no place to cut
+            aligned = self._aligned(turn, spoken)
+            if len(aligned) == n_words:
+                points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
+        if points is None:
+            return []
+        parts: list[TakePart] = []
+        first_word = 0
+        pieces = cut_samples(spoken.samples, spoken.sample_rate, points)
+        for text, start, samples in zip(texts, [0, *points], pieces, strict=True):
+            part = trim(samples, spoken.sample_rate, self.gate)
+            if part.reason is not None or not part.spoken:
+                return []
+            part = part._replace(start=start / spoken.sample_rate + part.start)
+            timed = words[first_word : first_word + len(text)]
+            first_word += len(text)
+            # As the utterance has them: in the turn, a mark may be with another word.
+            own = [word._replace(text=written) for word, written in zip(timed, text, strict=False)]
+            parts.append(TakePart(part, own))
+        return parts
+
+    def _aligned(self, turn: dict[str, Any], spoken: Spoken) -> list[Word | None]:
+        """The words of a take by the aligner of its language; empty if there is none, or it can't place them."""
+        aligner = aligner_of(self.aligner, turn["language"], self.device)
+        if aligner is None:
+            return []
+        sound = _at_analysis_rate(spoken.samples, spoken.sample_rate)
+        digest = hashlib.sha256(sound.tobytes()).digest()  # the same take may come again in another batch
+        try:
+            with _ALIGNING, failing_softly(f"the aligner {aligner.name}", digest):
+                return align(aligner, sound, split_words(turn["text"]), turn["language"], self.device) or []
+        except ModelFailed:
+            return []  # `Align` says why, if it fails on the utterances themselves, too
+
+    def _compared(self, utterance: dict[str, Any], part: TakePart) -> TakePart:
+        """The part of a take with what is compared with its source, if that is known. Raises ModelFailed."""
         if utterance["source"] is None:
-            return Take(key, number, spoken, verdict, trimmed)
-        sound = _for_analysis(trimmed)
+            return part
+        sound = _at_analysis_rate(part.trimmed.samples, part.trimmed.sample_rate)
         embedding = None
         if utterance["embedding"]:
-            try:
-                with failing_softly(f"the encoder {self.delivery}"):
-                    (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
-            except ModelFailed as error:
-                return NotAnswered(f"its take can't be compared, because {error}", "choose another --delivery")
-        return Take(key, number, spoken, verdict, trimmed, performance_of(sound), embedding)
+            with failing_softly(f"the encoder {self.delivery}"):
+                (embedding,) = embed_delivery(self.delivery, self.codebook, [sound])
+        return part._replace(performance=performance_of(sound), embedding=embedding)
 
     def _say(
         self,
         synthesiser: Synthesiser,
         places: BoundedSemaphore,
-        utterance: dict[str, Any],
+        turn: dict[str, Any],
         take: Take | NotAnswered,
         voice: Voice,
         registers: tuple[Register, Register] | None,
-    ) -> dict[str, Any]:
-        """The row of an utterance, from its first take and as many more as are refused or wanted.
+    ) -> list[dict[str, Any]]:
+        """The rows of a turn's utterances, from its first take and as many more as are refused or wanted.
 
         `registers` are what is usual for the source and for the voice in its conversation, None where unknown.
         """
         good: list[GoodTake] = []
+        keys: list[str] = []
         refused, cost, reason = 0, 0.0, ""
         tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
         while not isinstance(take, NotAnswered):
             cost += take.spoken.cost
+            keys.append(take.key)
             try:
-                error_rate, problem = self._judged(synthesiser, utterance, take, voice)
+                error_rate, problem = self._judged(synthesiser, turn, take, voice)
             except ModelFailed as error:  # another take would not be verified either
                 take = NotAnswered(f"its take can't be verified, because {error}", "choose another --asr-model")
                 break
             if problem is None:
-                good.append(GoodTake(take, error_rate, _delivery(utterance, take, registers)))
+                good.append(GoodTake(take, error_rate, _deliveries(turn, take, registers)))
             else:
                 reason, refused = problem, refused + 1
             if len(good) >= wanted or refused >= tries:
                 break
-            take = self._take(synthesiser, places, utterance, take.number + self.variants)
-        if good:
-            best = min(good, key=lambda candidate: candidate.score)
-            return self._spoken(synthesiser, utterance, best, len(good) + refused, cost)
+            take = self._take(synthesiser, places, turn, take.number + self.variants)
+        if whole := [candidate for candidate in good if self._is_cut(turn, candidate.take, voice)]:
+            best = min(whole, key=lambda candidate: candidate.score)
+            return self._spoken(synthesiser, turn, best, len(good) + refused, cost)
+        if len(turn["parts"]) > 1 and (good or not isinstance(take, NotAnswered)):
+            self._note_said_apart(keys)
+            return self._line_by_line(synthesiser, places, turn, cost, voice, registers)
         if isinstance(take, NotAnswered):
-            return self._failed(take.reason, take.remedy)
+            return [self._failed(take.reason, take.remedy) for _ in turn["parts"]]
         if synthesiser.deterministic:
-            return self._failed(reason, f"change its text or tag in the transcript: {_ALWAYS_ALIKE}")
-        return self._failed(
+            return [self._failed(reason, f"change its text or tag in the transcript: {_ALWAYS_ALIKE}")]
+        failed = self._failed(
             f"{reason} (the last of {refused} takes)" if refused > 1 else reason,
             f"change its text or tag in the transcript, the voice, or pass --tries {2 * self.tries}: "
             "takes that were refused are not bought again",
         )
+        return [failed]
+
+    def _is_cut(self, turn: dict[str, Any], take: Take, voice: Voice) -> bool:
+        """Whether a take has a part for each utterance of its turn, none too short or too long for its text."""
+        utterances = turn["parts"]
+        if len(utterances) == 1:
+            return True
+        if len(take.parts) < len(utterances):
+            return False
+        return not any(
+            incomplete(
+                part.trimmed, own["text"].strip(), own["source_seconds"], None, self.gate, voice, fades=False
+            )
+            for part, own in zip(take.parts, utterances, strict=True)
+        )
+
+    def _note_said_apart(self, keys: Sequence[str]) -> None:
+        cache = self._cache()
+        for key in keys:
+            verdict = cache.verdict(key) or {}
+            if not verdict.get(SAID_APART):
+                cache.set_verdict(key, {**verdict, SAID_APART: True})
+
+    def _line_by_line(
+        self,
+        synthesiser: Synthesiser,
+        places: BoundedSemaphore,
+        turn: dict[str, Any],
+        cost: float,
+        voice: Voice,
+        registers: tuple[Register, Register] | None,
+    ) -> list[dict[str, Any]]:
+        """The rows of a turn's utterances, each said as a line of its own; `cost` is that of the turn's takes."""
+        rows = []
+        shares = shared_by_text(cost, [utterance["text"] for utterance in turn["parts"]])
+        for utterance, share in zip(turn["parts"], shares, strict=True):
+            line = _turn(utterance["text"], [utterance])
+            take = self._take(synthesiser, places, line, self.first_take(utterance["utterance_id"]))
+            (row,) = self._say(synthesiser, places, line, take, voice, registers)
+            if row["synthesis"]:
+                row["synthesis"]["cost"] += share
+            rows.append(row)
+        return rows
 
     def _spoken(
-        self, synthesiser: Synthesiser, utterance: dict[str, Any], chosen: GoodTake, judged: int, cost: float
-    ) -> dict[str, Any]:
-        take = chosen.take
-        rate = self.sample_rate or utterance["sample_rate"] or take.spoken.sample_rate
-        samples = take.trimmed.samples
-        if take.spoken.sample_rate != rate:
-            samples = np.asarray(soxr.resample(samples, take.spoken.sample_rate, rate), np.float32)
+        self, synthesiser: Synthesiser, turn: dict[str, Any], chosen: GoodTake, judged: int, cost: float
+    ) -> list[dict[str, Any]]:
+        rows = []
+        utterances = turn["parts"]
+        shares = shared_by_text(cost, [utterance["text"] for utterance in utterances])
+        parts = zip(utterances, chosen.take.parts, chosen.deliveries, shares, strict=True)
+        for number, (utterance, part, delivery, share) in enumerate(parts, 1):
+            row = self._spoken_part(utterance, part)
+            row["synthesis"] = {
+                "engine": synthesiser.engine,
+                "model": synthesiser.model,
+                "voice": synthesiser.voice,
+                "cache_key": chosen.take.key,
+                "take": chosen.take.number,
+                "take_part": number if len(utterances) > 1 else None,
+                "tries": judged,
+                "cost": share,
+                "word_error_rate": chosen.error_rate,
+                **self._take_prosody(utterance, part),
+                **dict(zip(DELIVERY, delivery or [None] * len(DELIVERY), strict=True)),
+            }
+            rows.append(row)
+        return rows
+
+    def _spoken_part(self, utterance: dict[str, Any], part: TakePart) -> dict[str, Any]:
+        """The row of an utterance, without its receipt."""
+        rate = self.sample_rate or utterance["sample_rate"] or part.trimmed.sample_rate
+        samples = part.trimmed.samples
+        if part.trimmed.sample_rate != rate:
+            samples = np.asarray(soxr.resample(samples, part.trimmed.sample_rate, rate), np.float32)
         seconds = len(samples) / rate
         row = _row("spoken") | {"spoken": to_pcm(samples).tobytes(), "spoken_seconds": seconds}
-        row["spoken_words"] = _words(take, utterance["text"], seconds)
+        row["spoken_words"] = _words(part, utterance["text"], seconds)
         tag = utterance["tag"]
-        row["tag_said"] = bool(self.line(utterance["text"], tag, "", take.number).tag) if tag else None
-        prosody: dict[str, float | None] = dict.fromkeys(TAKE_PROSODY)
-        if self.measure_takes != "none":  # as `MeasureProsody` measures a source; None where one is not defined
-            n_words = len(utterance["text"].split())
-            measured = measure_prosody(_for_analysis(take.trimmed), n_words, take.trimmed.spoken)
-            prosody |= {name: measured[name] for name in TAKE_PROSODY if is_number(measured[name])}
-        row["synthesis"] = {
-            "engine": synthesiser.engine,
-            "model": synthesiser.model,
-            "voice": synthesiser.voice,
-            "cache_key": take.key,
-            "take": take.number,
-            "tries": judged,
-            "cost": cost,
-            "word_error_rate": chosen.error_rate,
-            **prosody,
-            **dict(zip(DELIVERY, chosen.delivery or [None] * len(DELIVERY), strict=True)),
-        }
+        row["tag_said"] = bool(self.line(utterance["text"], tag, "", 0).tag) if tag else None
         return row
+
+    def _take_prosody(self, utterance: dict[str, Any], part: TakePart) -> dict[str, float | None]:
+        """`TAKE_PROSODY` as `MeasureProsody` measures a source; None where one is not defined."""
+        prosody: dict[str, float | None] = dict.fromkeys(TAKE_PROSODY)
+        if self.measure_takes != "none":
+            n_words = len(utterance["text"].split())
+            sound = _at_analysis_rate(part.trimmed.samples, part.trimmed.sample_rate)
+            measured = measure_prosody(sound, n_words, part.trimmed.spoken)
+            prosody |= {name: measured[name] for name in TAKE_PROSODY if is_number(measured[name])}
+        return prosody
 
     def _failed(self, reason: str, remedy: str) -> dict[str, Any]:
         status = "failed" if self.on_failure == "hold" else "kept-original"
@@ -547,6 +753,23 @@ def _utterance(batch: schema.Batch, index: int) -> dict[str, Any]:
     }
 
 
+def _turn(text: str, utterances: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A turn as one utterance, with the text that is said and its utterances as `parts`.
+
+    It is said at the mean rate of its utterances, by the time that they take.
+    """
+    seconds = [utterance["source_seconds"] for utterance in utterances]
+    rates = [(utterance["rate"], own) for utterance, own in zip(utterances, seconds, strict=True)]
+    known = [(rate, own) for rate, own in rates if rate is not None]
+    timed = sum(own for _, own in known)
+    return utterances[0] | {
+        "text": text,
+        "source_seconds": sum(seconds),
+        "rate": round(sum(rate * own for rate, own in known) / timed, 2) if timed else None,
+        "parts": utterances,
+    }
+
+
 def _rates(batch: schema.Batch, indices: Iterable[int]) -> dict[int, float]:
     """How fast utterances are said, as multiples of their speaker's median in the conversation."""
     known: defaultdict[Any, dict[int, float]] = defaultdict(dict)
@@ -577,46 +800,59 @@ def _row(status: str, reason: str | None = None) -> dict[str, Any]:
 def _registers(takes: Iterable[tuple[dict[str, Any], Take | NotAnswered]]) -> dict[Any, tuple[Register, Register]]:
     """The usual values of the source and of the voice, for each conversation in which both are voiced."""
     by_conversation: defaultdict[Any, tuple[list[Performance], list[Performance]]] = defaultdict(lambda: ([], []))
-    for utterance, take in takes:
-        sources, performances = by_conversation[utterance["conversation_id"]]
-        if utterance["source"]:
-            sources.append(utterance["source"])
-        if isinstance(take, Take) and take.performance:
-            performances.append(take.performance)
+    for turn, take in takes:
+        sources, performances = by_conversation[turn["conversation_id"]]
+        sources += [utterance["source"] for utterance in turn["parts"] if utterance["source"]]
+        if isinstance(take, Take) and take.parts:
+            performances += [part.performance for part in take.parts if part.performance]
+        elif isinstance(take, Take) and any(utterance["source"] for utterance in turn["parts"]):
+            performances.append(performance_of(_at_analysis_rate(take.trimmed.samples, take.trimmed.sample_rate)))
     registers = {
         name: (register_of(sources), register_of(voice)) for name, (sources, voice) in by_conversation.items()
     }
     return {name: (source, voice) for name, (source, voice) in registers.items() if source and voice}
 
 
+def _deliveries(
+    turn: Mapping[str, Any], take: Take, registers: tuple[Register, Register] | None
+) -> list[Delivery | None]:
+    """How far each part of a take is from its source."""
+    pairs = zip(turn["parts"], take.parts, strict=False)  # a take that can't be cut has no parts
+    return [_delivery(utterance, part, registers) for utterance, part in pairs]
+
+
 def _delivery(
-    utterance: Mapping[str, Any], take: Take, registers: tuple[Register, Register] | None
+    utterance: Mapping[str, Any], part: TakePart, registers: tuple[Register, Register] | None
 ) -> Delivery | None:
-    """How far a take is from its source; None where either has no voice."""
-    if utterance["source"] is None or take.performance is None or registers is None:
+    """How far a part of a take is from its source; None where either has no voice."""
+    if utterance["source"] is None or part.performance is None or registers is None:
         return None
-    delivery = compare_delivery(utterance["source"], registers[0], take.performance, registers[1])
-    if delivery is None or take.embedding is None:
+    delivery = compare_delivery(utterance["source"], registers[0], part.performance, registers[1])
+    if delivery is None:
+        return None
+    source_ending = measure_ending(utterance["source"], registers[0])
+    ending = measure_ending(part.performance, registers[1])
+    if source_ending is not None and ending is not None:
+        delivery = delivery._replace(ending=compare_endings(source_ending, ending))
+    if part.embedding is None:
         return delivery
-    return delivery._replace(cosine=cosine(utterance["embedding"], take.embedding))
+    return delivery._replace(cosine=cosine(utterance["embedding"], part.embedding))
 
 
-def _for_analysis(take: Trimmed) -> Samples:
-    """The trimmed take at 16 kHz."""
-    if take.sample_rate == ANALYSIS_RATE:
-        return take.samples
-    return np.asarray(soxr.resample(take.samples, take.sample_rate, ANALYSIS_RATE), np.float32)
+def _at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
+    if sample_rate == ANALYSIS_RATE:
+        return samples
+    return np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
 
 
-def _words(take: Take, text: str, seconds: float) -> list[dict[str, Any]]:
+def _words(part: TakePart, text: str, seconds: float) -> list[dict[str, Any]]:
     """The synthesiser's word times in what was left of its speech; none unless it gives those of all words."""
-    words = take.spoken.words or []
-    if len(words) != len(split_words(text)):
+    if len(part.words) != len(split_words(text)):
         return []
     return [
         word._replace(
-            start=min(max(word.start - take.trimmed.start, 0.0), seconds),
-            end=min(max(word.end - take.trimmed.start, 0.0), seconds),
+            start=min(max(word.start - part.trimmed.start, 0.0), seconds),
+            end=min(max(word.end - part.trimmed.start, 0.0), seconds),
         ).row()
-        for word in words
+        for word in part.words
     ]

@@ -1,8 +1,11 @@
 import itertools
 import math
+from collections.abc import Iterable
 
+import librosa
 import numpy as np
 import pytest
+import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -10,13 +13,19 @@ from hypothesis.extra.numpy import arrays
 from dailytalk_contiguous.core.delivery import (
     HOP_SECONDS,
     Delivery,
+    Ending,
     Performance,
     Register,
     compare_delivery,
+    compare_endings,
+    measure_ending,
     performance_of,
     register_of,
     warp,
 )
+from dailytalk_contiguous.core.takes import Gate, trim
+from dailytalk_contiguous.models.contracts import Line, VoiceSettings
+from dailytalk_contiguous.models.engines import load_synthesiser
 
 COSTS = st.tuples(st.integers(1, 7), st.integers(1, 7)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(0, 2))
@@ -102,7 +111,7 @@ def of_one_frame(semitones: float, decibels: float) -> Performance:
 def test_distance_is_the_share_of_six_semitones_and_of_twelve_decibels(
     semitones: float, decibels: float, distance: float
 ) -> None:
-    usual = Register(100.0, -20.0, 0.0)
+    usual = Register(100.0, -20.0, 0.0, 0.2)
     delivery = compare_delivery(of_one_frame(0.0, 0.0), usual, of_one_frame(semitones, decibels), usual)
     assert delivery is not None
     assert delivery.distance == pytest.approx(distance)
@@ -111,7 +120,7 @@ def test_distance_is_the_share_of_six_semitones_and_of_twelve_decibels(
 
 
 def test_voiced_against_unvoiced_costs_half_of_the_furthest_pitch() -> None:
-    usual = Register(100.0, -20.0, 0.0)
+    usual = Register(100.0, -20.0, 0.0, 0.2)
     delivery = compare_delivery(melody(100.0, 100.0), usual, melody(100.0, 0.0), usual)
     assert delivery is not None
     # Both voiced frames are alike; from there one step in the take alone, which counts once, over four frames.
@@ -120,7 +129,7 @@ def test_voiced_against_unvoiced_costs_half_of_the_furthest_pitch() -> None:
 
 def test_silence_far_below_a_speaker_is_as_far_as_any_other_silence() -> None:
     """Else the noise of a recording would count as a difference from a synthesiser's digital zero."""
-    usual = Register(100.0, -20.0, 0.0)
+    usual = Register(100.0, -20.0, 0.0, 0.2)
     pitch = np.array([100.0, 0.0, 100.0])
     noisy, silent = (Performance(pitch, np.array([-20.0, level, -20.0])) for level in (-55.0, -120.0))
     delivery = compare_delivery(noisy, usual, silent, usual)
@@ -147,3 +156,101 @@ def test_no_more_than_a_minute_of_a_performance_is_compared() -> None:
     assert len(performance.level) * HOP_SECONDS == pytest.approx(60.0)
     empty = performance_of(np.zeros(0, np.float32))
     assert empty.f0.shape == empty.level.shape == (0,)
+
+
+# Endings
+
+STATEMENTS = (
+    "You have lived in that village for ten years",
+    "She is still working in the same old office",
+    "The wheel of your bicycle is bent",
+    "He told me to wait at the station",
+    "We can leave on Sunday morning",
+    "Nobody has seen the key",
+    "They moved to a house near the sea",
+    "Your brother is coming, too",
+)
+
+
+def spoken(voice: str) -> dict[tuple[str, str], Performance]:
+    """Lines by espeak, with a full stop and as a question."""
+    espeak = load_synthesiser("espeak", VoiceSettings("", voice))
+    performances = {}
+    for text in STATEMENTS:
+        for mark in ".?":
+            take = espeak.speak(Line(text + mark, "", "en", 0))
+            sound = trim(take.samples, take.sample_rate, Gate())
+            performances[text, mark] = performance_of(at_analysis_rate(sound.samples, take.sample_rate))
+    return performances
+
+
+def at_analysis_rate(samples: np.ndarray, rate: int) -> np.ndarray:
+    return np.asarray(soxr.resample(samples, rate, 16000), np.float32)
+
+
+def register(performances: Iterable[Performance]) -> Register:
+    usual = register_of(performances)
+    assert usual is not None
+    return usual
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_statement() -> None:
+    by_voice = [spoken(""), spoken("en-gb-scotland")]
+    sources, takes = by_voice
+    usual, usual_of_takes = register(sources.values()), register(takes.values())
+    nearest = []
+    for text, mark in sources:
+        source = measure_ending(sources[text, mark], usual)
+        distances = {}
+        for other in ".?":
+            take = measure_ending(takes[text, other], usual_of_takes)
+            assert source is not None
+            assert take is not None
+            distances[other] = compare_endings(source, take)
+        nearest.append(min(distances, key=lambda other: distances[other]) == mark)
+    assert np.mean(nearest) >= 0.85
+    rises = {}
+    for mark in ".?":
+        endings = [measure_ending(takes[text, mark], usual_of_takes) for text in STATEMENTS]
+        rises[mark] = np.median([ending.rise for ending in endings if ending and ending.rise is not None])
+    assert rises["."] < -1 < 1 < rises["?"]
+
+
+@pytest.mark.needs("espeakng_loader")
+def test_a_last_syllable_that_is_held_and_an_end_that_fades_are_heard_in_the_ending() -> None:
+    espeak = load_synthesiser("espeak", VoiceSettings("", ""))
+    take = espeak.speak(Line("She is still waiting for her tea.", "", "en", 0))
+    sound = at_analysis_rate(trim(take.samples, take.sample_rate, Gate()).samples, take.sample_rate)
+    n_last = 4000
+    held = np.concatenate((sound[:-n_last], librosa.effects.time_stretch(sound[-n_last:], rate=0.5)))
+    faded = sound.copy()
+    faded[-n_last:] *= np.float32(10 ** (-9 / 20))
+    usual = register([performance_of(sound)])
+    plain, longer, softer = (measure_ending(performance_of(made), usual) for made in (sound, held, faded))
+    assert plain is not None
+    assert longer is not None
+    assert softer is not None
+    assert longer.lengthening > plain.lengthening + 0.3
+    assert softer.level == pytest.approx(plain.level - 9, abs=2)
+    assert compare_endings(plain, plain) == 0
+    assert compare_endings(plain, longer) > 0.1
+    assert compare_endings(plain, softer) > 0.1
+
+
+def test_an_ending_counts_pitch_length_and_level_alike_and_each_up_to_a_limit() -> None:
+    flat = Ending(0.0, 0.0, 0.0)
+    for other in (Ending(60.0, 0.0, 0.0), Ending(0.0, -60.0, 0.0), Ending(0.0, 0.0, 60.0)):
+        assert compare_endings(flat, other) == pytest.approx(1 / 3)
+        assert compare_endings(other, flat) == pytest.approx(1 / 3)
+    assert 0 < compare_endings(flat, Ending(None, 0.0, 0.0)) < 1 / 3
+    assert compare_endings(Ending(None, 0.0, 0.0), Ending(None, 0.0, 0.0)) == 0
+
+
+def test_what_is_longer_than_a_minute_or_silent_has_no_ending() -> None:
+    hum = melody(*[120.0] * 40)
+    usual = register([hum])
+    assert measure_ending(hum, usual) is not None
+    assert measure_ending(melody(*[120.0] * 1900), usual) is None
+    assert measure_ending(melody(*[0.0] * 40, level=-90.0), usual) is None
+    assert measure_ending(melody(), usual) is None

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import ending_voice
 import numpy as np
 import pytest
 import singing_voice
@@ -13,6 +14,7 @@ from dailytalk_contiguous.core.delivery import performance_of
 from dailytalk_contiguous.core.schema import Batch
 from dailytalk_contiguous.models.codebook import Codebook
 from dailytalk_contiguous.models.prosodic_encoder import ProsodicSequenceEncoder, embed_sounds
+from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.stages import measure_delivery, synthesis
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.synthesis import Speak
@@ -115,3 +117,23 @@ def test_a_take_that_the_encoder_fails_on_is_no_silence(tmp_path: Path, monkeypa
     said = Speak(engine=singing_voice.__file__, delivery="encoder", cache=str(tmp_path / "cache"))(batch)
     assert said["status"] == ["failed", "spoken"]
     assert "ValueError: too odd for this encoder" in said["unspoken_reason"][0]
+
+
+@pytest.mark.parametrize("take", [0, 1])
+def test_of_candidates_the_one_that_ends_like_the_source_is_taken(tmp_path: Path, take: int) -> None:
+    """The other take is nearer in all that comes before."""
+    first, _ = ending_voice.TAKES[1 - take]
+    source = ending_voice.said(first, ending_voice.TAKES[take][1])
+    batch = lines(source) | {"text": ["Say how it ends, please."] * 2}
+    done = Speak(engine=ending_voice.__file__, candidates=2, takes_of="line", cache=str(tmp_path))(batch)
+    assert [synthesis["take"] for synthesis in done["synthesis"]] == [take, take]
+    assert all(synthesis["delivery_ending"] < 0.1 for synthesis in done["synthesis"])
+
+
+def test_candidates_are_compared_with_their_source_unless_a_person_wants_it_otherwise() -> None:
+    def names(**options: Any) -> list[str]:
+        return [stage.name for stage in speak_stages("embedded", **options)]
+
+    assert "MeasureDelivery" not in names()
+    assert "MeasureDelivery" in names(candidates=2)
+    assert "MeasureDelivery" not in names(candidates=2, delivery="none")

@@ -1,0 +1,130 @@
+"""Which utterances are said in one take, with which text, and where the take is cut."""
+
+import numpy as np
+import pytest
+
+from dailytalk_contiguous.core.turn_lines import (
+    TurnPiece,
+    cut_samples,
+    find_cuts,
+    group_turns,
+    shared_by_text,
+    turn_text,
+)
+from dailytalk_contiguous.core.word_times import Word
+
+RATE = 16000
+
+
+def said(start: float, end: float, channel: str = "left", **fields: str) -> TurnPiece:
+    return TurnPiece(
+        channel,
+        start,
+        end,
+        fields.get("text", "I see."),
+        fields.get("text_raw", ""),
+        fields.get("tag", "calm"),
+        fields.get("language", "en"),
+    )
+
+
+TABLE = {
+    "a pause of any length": ([said(0, 2), said(9, 11)], [[0, 1]]),
+    "a cut in running speech": ([said(0, 12), said(12, 20)], [[0, 1]]),
+    "the other speaks in the pause": ([said(0, 2), said(2.5, 2.9, "right"), said(4, 5)], [[0], [2]]),
+    "the other speaks into the pause": ([said(0, 2), said(1, 2.1, "right"), said(4, 5)], [[0], [2]]),
+    "the other speaks in the pause, without words": (
+        [said(0, 2), said(2.5, 2.9, "right", text=""), said(4, 5)],
+        [[0], [2]],
+    ),
+    "the other speaks inside a piece": ([said(0, 2), said(0.5, 1, "right"), said(4, 5)], [[0, 2]]),
+    "the other speaks across a cut in running speech": (
+        [said(0, 12), said(11.9, 12.2, "right"), said(12, 20)],
+        [[0, 2]],
+    ),
+    "another tag": ([said(0, 2), said(3, 4, tag="sad")], [[0], [1]]),
+    "another language": ([said(0, 2), said(3, 4, language="de")], [[0], [1]]),
+    "no text between": ([said(0, 2), said(3, 4, text=" "), said(5, 6)], [[0], [2]]),
+    "marks alone": ([said(0, 2), said(3, 4, text="..."), said(5, 6)], [[0], [1], [2]]),
+    "both at once": ([said(0, 2), said(1, 3)], [[0], [1]]),
+    "no more than 30 s of speech": ([said(0, 12), said(13, 24), said(30, 37), said(38, 40)], [[0, 1, 2], [3]]),
+    "times out of order": ([said(5, 6), said(0, 2)], [[1, 0]]),
+    "nobody on this side": ([said(0, 2, "right")], []),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_utterances_of_a_turn_are_those_with_nothing_else_between(case: str) -> None:
+    pieces, turns = TABLE[case]
+    assert group_turns(pieces, "left") == turns
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([("I think.", "I think."), ("It broke!", "it broke")], "I think. It broke!"),
+        ([("I think", "I think"), ("it broke", "it broke")], "I think it broke"),
+        ([("I think.", "I think"), ("It broke.", "it broke")], "I think it broke."),
+        ([("I think?", "I think,"), ("It broke!", "it broke.")], "I think, it broke!"),
+        ([("I think.", "I think"), ("Sure.", "Sure.")], "I think. Sure."),
+        ([("I thought.", "I think"), ("It broke.", "it broke")], "I thought. It broke."),
+        ([("I think.", ""), ("It broke.", "")], "I think. It broke."),
+        ([("そうです。", "そうです。"), ("はい。", "はい。")], "そうです。はい。"),
+    ],
+)
+def test_sentence_that_goes_on_after_a_pause_is_one_unless_a_person_wrote_two(
+    pieces: list[tuple[str, str]], text: str
+) -> None:
+    assert turn_text([said(0, 1, text=own, text_raw=raw) for own, raw in pieces]) == text
+
+
+def take(*spans: tuple[float, float], seconds: float = 3.0) -> np.ndarray:
+    """A tone in these seconds, and faint noise elsewhere."""
+    times = np.arange(round(seconds * RATE)) / RATE
+    sound = np.random.default_rng(0).normal(0, 1e-4, len(times))
+    for start, end in spans:
+        is_inside = (times >= start) & (times < end)
+        sound[is_inside] += 0.3 * np.sin(2 * np.pi * 200 * times[is_inside])
+    return sound.astype(np.float32)
+
+
+def words(*spans: tuple[float, float]) -> list[Word]:
+    return [Word("word", start, end, None) for start, end in spans]
+
+
+def test_take_is_cut_in_the_quiet_between_words_that_are_roughly_timed() -> None:
+    sound = take((0.2, 1.0), (1.06, 1.5), (1.9, 2.8))
+    timed = words((0.2, 1.03), (1.03, 1.5), (1.9, 2.8))
+    for counts, quiet in (([1, 2], [(1.0, 1.06)]), ([2, 1], [(1.5, 1.9)]), ([1, 1, 1], [(1.0, 1.06), (1.5, 1.9)])):
+        points = find_cuts(sound, RATE, timed, counts)
+        assert points is not None
+        assert all(start < point / RATE < end for point, (start, end) in zip(points, quiet, strict=True))
+
+
+def test_take_is_not_cut_in_sound_or_where_the_words_are_unknown() -> None:
+    running = take((0.2, 2.8))
+    assert find_cuts(running, RATE, words((0.2, 1.0), (1.0, 2.8)), [1, 1]) is None
+    apart = take((0.2, 1.0), (2.0, 2.8))
+    timed = words((0.2, 1.0), (2.0, 2.8))
+    assert find_cuts(apart, RATE, timed, [1, 1]) is not None
+    assert find_cuts(apart, RATE, [timed[0], None], [1, 1]) is None
+    # a mark of 100 ms in the wrong place is in the midst of a word
+    assert find_cuts(apart, RATE, words((0.2, 0.5), (0.5, 2.8)), [1, 1]) is None
+    assert find_cuts(np.zeros(RATE, np.float32), RATE, words((2.0, 2.5), (2.6, 3.0)), [1, 1]) is None
+
+
+def test_pieces_of_a_cut_take_are_all_of_it_and_fade_at_the_cut_alone() -> None:
+    sound = take((0.0, 3.0))
+    first, second, third = cut_samples(sound, RATE, [RATE, 2 * RATE])
+    assert (len(first), len(second), len(third)) == (RATE, RATE, RATE)
+    assert first[0] == sound[0]
+    assert (first[-1], second[0], second[-1], third[0]) == (0, 0, 0, 0)
+    unfaded = slice(200, RATE - 200)
+    assert np.array_equal(np.concatenate((second[unfaded],)), sound[RATE : 2 * RATE][unfaded])
+    assert np.array_equal(third[200:], sound[2 * RATE :][200:])
+
+
+def test_price_is_shared_by_bytes_and_the_shares_are_the_price() -> None:
+    shares = shared_by_text(3e-5, ["abc", "é", " abcde "])
+    assert shares == pytest.approx([0.9e-5, 0.6e-5, 1.5e-5])
+    assert sum(shares) == pytest.approx(3e-5)
