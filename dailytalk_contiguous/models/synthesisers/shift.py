@@ -61,6 +61,10 @@ class Shift(VoiceConverter):
     def settings(self) -> dict[str, object]:
         return {"lowest": LOWEST, "highest": HIGHEST}
 
+    def preflight(self) -> None:
+        """Nothing can be missing."""
+        return
+
     def voice_of(self, speaker: str) -> str:
         return self.voice or f"{drawn_coefficient(speaker):.3f}"
 
