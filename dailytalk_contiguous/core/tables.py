@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
+    CONVERTED_TRIES,
     PROSODY,
     SYNTHESIS,
     UTTERANCE,
@@ -199,6 +200,11 @@ class Tables:
     def is_revoiced(self) -> bool:
         """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
         return self.is_rebuilt and not (self.n and bool(self.conversations["recorded_voices"].all()))
+
+    @property
+    def n_converted(self) -> int:
+        """Utterances that are the recorded sound in another voice."""
+        return int((self.utterances["tries"] == CONVERTED_TRIES).sum())
 
     @property
     def turn_taking(self) -> TurnTaking:

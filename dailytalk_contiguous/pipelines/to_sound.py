@@ -80,7 +80,8 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where the recorded sound is converted: there are no takes to choose from."""
-    convert, reconstruct, align, finish = make(Convert), make(Reconstruct), make(Align), make(Finish)
+    convert, reconstruct, finish = make(Convert), make(Reconstruct), make(Finish)
+    align = replace(make(Align), recogniser="")  # as in `_kept_stages`
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
     because = f"--tts {make.options['tts']}, which converts the recorded sound"
     _refuse_unused(make, verify, because, convert, reconstruct, align, finish, tokenise)
