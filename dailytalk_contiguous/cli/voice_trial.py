@@ -23,7 +23,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSettings,
 )
 from dailytalk_contiguous.models.engines import (
-    convert,
+    convert_side,
     engine_named,
     load_synthesiser,
     one_sentence,
@@ -162,7 +162,7 @@ def _converted(converter: VoiceConverter) -> Spoken:
     harmonics = np.arange(1, 40)[:, np.newaxis]
     buzz = np.mean(np.cos(2 * np.pi * BUZZ_HZ * harmonics * seconds), axis=0)
     syllables = np.maximum(0.0, np.sin(4 * np.pi * seconds))
-    sound = convert(converter, (buzz * syllables).astype(np.float32), BUZZ_RATE, "trial")
+    sound = convert_side(converter, (buzz * syllables).astype(np.float32), BUZZ_RATE, "trial")
     return Spoken(sound, BUZZ_RATE, None, 0.0)
 
 

@@ -106,7 +106,10 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     ),
     "speaker_left": (STRING, "name of the person on the left; null if unknown"),
     "speaker_right": (STRING, "name of the person on the right; null if unknown"),
-    "kept_speakers": (List(STRING), "names of those whose own voices are in it; an item is null if unknown"),
+    "kept_speakers": (
+        List(STRING),
+        "names of those who are heard in it, converted or not; an item is null if unknown",
+    ),
     "voices": (List(STRING), "voices with which utterances were resynthesised"),
     "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
     "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),

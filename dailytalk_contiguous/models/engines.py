@@ -193,7 +193,7 @@ def load_converter(name: str, chosen: VoiceSettings) -> VoiceConverter:
     return converter
 
 
-def convert(converter: VoiceConverter, side: Samples, sample_rate: int, speaker: str) -> Samples:
+def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, speaker: str) -> Samples:
     """Convert one side of a conversation: float32, shape (n,) as before. Raises as `VoiceConverter.convert` does.
 
     And SynthesisFailed for sound that can't be used, or an exception: of a person's own engine that costs a

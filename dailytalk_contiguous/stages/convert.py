@@ -29,7 +29,7 @@ from dailytalk_contiguous.models.engines import (
     TTS,
     TTS_MODEL,
     VOICE,
-    convert,
+    convert_side,
     engine_named,
     load_converter,
     one_sentence,
@@ -130,7 +130,7 @@ class Convert(Stage):
         side = read_at(row["audio"], rate, row["offset"], row["duration"])[:, number]
         speaker = f"{self.voice_seed}/{self._speaker(row)}"
         try:
-            converted = convert(converter, np.ascontiguousarray(side), rate, speaker)
+            converted = convert_side(converter, np.ascontiguousarray(side), rate, speaker)
         except SynthesisFailed as error:
             raise BadInput(error.reason, error.remedy) from error
         synthesis = {

@@ -9,7 +9,7 @@ from scipy import signal
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.contracts import Line, VoiceConverter, VoiceSettings
-from dailytalk_contiguous.models.engines import convert, load_converter
+from dailytalk_contiguous.models.engines import convert_side, load_converter
 
 RATES = (8000, 11025, 16000, 24000, 48000)
 
@@ -134,7 +134,7 @@ def test_it_says_no_text() -> None:
 
 def test_a_part_of_a_side_sounds_as_it_does_in_the_whole() -> None:
     speech = np.concatenate([excerpt(start=start)[:, 1] for start in (0.0, 6.0, 12.0, 18.0)])
-    whole = convert(shift(), speech, 16000, "ann")
-    part = convert(shift(), speech[16000 * 9 :], 16000, "ann")
+    whole = convert_side(shift(), speech, 16000, "ann")
+    part = convert_side(shift(), speech[16000 * 9 :], 16000, "ann")
     # A frame begins at a multiple of 10 ms in both.
     np.testing.assert_allclose(whole[16000 * 9 + 160 :], part[160:], atol=1e-5)

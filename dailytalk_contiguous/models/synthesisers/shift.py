@@ -39,10 +39,10 @@ POLES_PER_KHZ, POLES_OF_SLOPE = 1, 4
 #: Of the energy of a frame: noise that is added for the prediction, so that a band without sound has no pole.
 NOISE_FLOOR = 1e-9
 
-#: Frames that are converted at once: 10 s.
+#: FrameMatrix that are converted at once: 10 s.
 BLOCK = 1000
 
-Frames = NDArray[np.float64]
+FrameMatrix = NDArray[np.float64]
 
 
 class Shift(VoiceConverter):
@@ -126,7 +126,7 @@ def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Sa
     return converted[hop : hop + len(samples)].astype(np.float32)
 
 
-def predict(frames: Frames, order: int) -> Frames:
+def predict(frames: FrameMatrix, order: int) -> FrameMatrix:
     """Linear prediction of each frame by the Levinson-Durbin recursion: shape (frames, order + 1), the first 1.
 
     A frame of digital silence has no other coefficients.
@@ -148,7 +148,7 @@ def predict(frames: Frames, order: int) -> Frames:
     return coefficients
 
 
-def move_poles(prediction: Frames, coefficient: float, sample_rate: int) -> Frames:
+def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) -> FrameMatrix:
     """The prediction whose complex poles have other angles, raised to a power; the real poles stay."""
     n_frames, order = len(prediction), prediction.shape[1] - 1
     companions = np.zeros((n_frames, order, order))
@@ -169,8 +169,8 @@ def move_poles(prediction: Frames, coefficient: float, sample_rate: int) -> Fram
     return polynomials.real
 
 
-def refilter(frames: Frames, prediction: Frames, moved: Frames) -> Frames:
-    """Frames without what their prediction explains, and with what the moved one does."""
+def refilter(frames: FrameMatrix, prediction: FrameMatrix, moved: FrameMatrix) -> FrameMatrix:
+    """FrameMatrix without what their prediction explains, and with what the moved one does."""
     n_frames, length = frames.shape
     order = prediction.shape[1] - 1
     before = np.zeros((n_frames, order))
@@ -187,7 +187,7 @@ def refilter(frames: Frames, prediction: Frames, moved: Frames) -> Frames:
     return filtered[:, order:]
 
 
-def _as_loud(new_frames: Frames, frames: Frames) -> Frames:
+def _as_loud(new_frames: FrameMatrix, frames: FrameMatrix) -> FrameMatrix:
     """The new frames, each with the energy of the old one."""
     ratio = _share(np.sum(frames**2, axis=1), np.sum(new_frames**2, axis=1))
     return new_frames * np.sqrt(ratio)[:, np.newaxis]
