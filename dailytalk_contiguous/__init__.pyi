@@ -24,6 +24,7 @@ from .models.contracts import Engine as Engine
 from .models.contracts import Line as Line
 from .models.contracts import Spoken as Spoken
 from .models.contracts import Synthesiser as Synthesiser
+from .models.contracts import VoiceConverter as VoiceConverter
 from .models.contracts import VoiceSample as VoiceSample
 from .models.contracts import VoiceSettings as VoiceSettings
 from .models.prosodic_encoder import ProsodicSequenceEncoder as ProsodicSequenceEncoder
@@ -41,6 +42,7 @@ from .stages.base import PerUtterance as PerUtterance
 from .stages.base import Stage as Stage
 from .stages.base import published_by as published_by
 from .stages.classify_emotion import ClassifyEmotion as ClassifyEmotion
+from .stages.convert import Convert as Convert
 from .stages.finish import Finish as Finish
 from .stages.join_sentences import JoinSentences as JoinSentences
 from .stages.judge_turn_ends import JudgeTurnEnds as JudgeTurnEnds

@@ -30,7 +30,7 @@ from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import refusal_of, speaker_text
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.run.estimate import Estimate, estimate_run
-from dailytalk_contiguous.run.run import refuse_downloads, speak_stage_of
+from dailytalk_contiguous.run.run import refuse_downloads, voice_stage_of
 from dailytalk_contiguous.run.tagging import find
 from dailytalk_contiguous.sources.hub_repository import Repository, to_fetch
 from dailytalk_contiguous.sources.remote import fetch_inputs
@@ -109,7 +109,7 @@ def plan(
         show.say_left_out(recordings.left_out)
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
     details, refusal = [show.transcripts(recordings)], ""
-    if voice := speak_stage_of(spoken) if spoken else None:
+    if voice := voice_stage_of(spoken):
         refusal = refusal_of(voice.synthesiser())
         details += [f"spoken by {speaker_text(voice.synthesiser())}"]
         details += [f"speak would not begin: {refusal}"] if refusal else []

@@ -14,18 +14,19 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.schema import NOBODY
-from dailytalk_contiguous.core.wording import counted
+from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.models.engines import ENGINES, engine_named, speaker_text
 from dailytalk_contiguous.models.profiles import PROFILES, STANDARD, profile_of
 from dailytalk_contiguous.pipelines.to_sound import speak_stages
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
 from dailytalk_contiguous.run import speaking
-from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, speak_stage_of
+from dailytalk_contiguous.run.run import RunOptions, RunOutcome, preflight, refuse_downloads, run, voice_stage_of
 from dailytalk_contiguous.run.speaking import price_of
 from dailytalk_contiguous.run.storage import OF_SPEAK, open_work
 from dailytalk_contiguous.sources.remote import Mirror, fetch_inputs, input_mirror
 from dailytalk_contiguous.sources.transcribed import some_gone
 from dailytalk_contiguous.stages.base import Stage, find_stage
+from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.measure_delivery import MeasureDelivery
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -37,7 +38,7 @@ from dailytalk_contiguous.store import work_folder
 
 #: The options of `speak` that are settings of its stages.
 SPEAK_SETTINGS = cli_options.setting_options(
-    TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu")
+    TokeniseResult(NO_MODEL), ChooseVoice(), MeasureDelivery(), *speak_stages(device="cpu"), Convert()
 )
 
 
@@ -79,8 +80,8 @@ def speak(
         profile = _profile_of(tagged)
     stages = speak_stages(profile, verify, **settings, **own_of_voice(settings, options))
     refuse_downloads(profile, stages)
-    voice = speak_stage_of(stages)
-    if voice and not engine_named(voice.engine).tags:
+    voice = voice_stage_of(stages)
+    if isinstance(voice, Speak) and not engine_named(voice.engine).tags:
         terminal.say(f"{engine_named(voice.engine).name} takes no style tags: lines are said without theirs")
     recordings, mirrors = recordings_of(recordings, tagged)
     script = speaking.read_synthesis_input(
@@ -140,12 +141,17 @@ def preflight_error(stages: Sequence[Stage]) -> DailytalkError | None:
     return None
 
 
-def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak | None) -> Outcome:
+def speak_intended(spec: speaking.SpeakSpec, options: RunOptions, voice: Speak | Convert | None) -> Outcome:
     spec.check(options)
     script, cost, plan = spec.script, price_of(spec.script, spec.stages), next(spec.passes(options)).plan()
     left = spec.stages if plan.tasks else ()
     details = [f"{counted(len(script.rows), 'conversation')}, both speakers as they were recorded"]
-    if voice:
+    if isinstance(voice, Convert):
+        details = [
+            f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to convert "
+            f"by {speaker_text(voice.synthesiser())}, {length_text(3600 * cost.hours)} of speech"
+        ]
+    elif voice:
         details = [
             f"{counted(cost.utterances, 'utterance')} of {counted(len(script.rows), 'conversation')} to say by "
             f"{speaker_text(voice.synthesiser())}, {cost.cached:,} of them in the cache or said before",
@@ -204,7 +210,7 @@ def build(**options: Any) -> Outcome:
     # Before hours of tagging, not after them.
     profile, settings = options["profile"], cli_options.chosen(options, SPEAK_SETTINGS)
     stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
-    voice = speak_stage_of(stages)
+    voice = voice_stage_of(stages)
     if not voice:
         options |= without_affect(options)
     tagging = stages_of(options)
@@ -277,7 +283,7 @@ def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """
     before = (work_folder.read_run(folder) or {}).get("speak") or {}
     stages = {stage["name"]: stage.get("settings") or {} for stage in before.get("stages", ())}
-    voice = stages.get(Speak.__name__, {})
+    voice = stages.get(Speak.__name__) or stages.get(Convert.__name__) or {}
     if settings.keys() & {"revoice", "tts"}:
         return {}
     if Keep.__name__ in stages:

@@ -13,8 +13,17 @@ from dailytalk_contiguous.core.outcome import Judgement, Outcome, to_run
 from dailytalk_contiguous.core.own_file import is_own_file
 from dailytalk_contiguous.core.settings import PlacedSetting, settings_in, with_settings
 from dailytalk_contiguous.core.word_times import split_words
-from dailytalk_contiguous.models.contracts import Engine, Line, Spoken, Synthesiser, SynthesisFailed, VoiceSettings
+from dailytalk_contiguous.models.contracts import (
+    Engine,
+    Line,
+    Spoken,
+    Synthesiser,
+    SynthesisFailed,
+    VoiceConverter,
+    VoiceSettings,
+)
 from dailytalk_contiguous.models.engines import (
+    convert_side,
     engine_named,
     load_synthesiser,
     one_sentence,
@@ -27,6 +36,9 @@ from dailytalk_contiguous.store.owned_folder import check_sound_file, write_soun
 
 #: What is said, with a style tag if the synthesiser takes any.
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
+
+#: What is converted: two syllables of a buzz of 120 Hz, in a second at this rate in Hz.
+BUZZ_HZ, BUZZ_RATE = 120.0, 16000
 
 #: What is in the header of the file of `--out`, by which a later trial knows that it may replace the file.
 SPOKEN_TRIAL = "trial"
@@ -41,7 +53,7 @@ SILENT = 0.001
 def try_voice(
     name: str, model: str = "", voice: str = "", out: Path | None = None, own: Mapping[str, Any] = {}
 ) -> Outcome:
-    """Say a line twice with a synthesiser, if that costs nothing, and judge it.
+    """Say a line twice with a synthesiser, if that costs nothing, and judge it; one that converts is given a buzz.
 
     Args:
         name: of an engine, or a person's own file. model, voice: empty for the engine's.
@@ -72,21 +84,28 @@ def try_voice(
         if costs:
             reason = f"a line would cost {costs:.6f} USD, so none was said"
             raise DailytalkError(reason, "try it with dailytalk speak")
-        spoken = synthesise(synthesiser, line)
-        again = synthesise(synthesiser, line)
+        converts = isinstance(synthesiser, VoiceConverter)
+        spoken, again = (
+            _converted(synthesiser) if isinstance(synthesiser, VoiceConverter) else synthesise(synthesiser, line)
+            for _ in range(2)
+        )
     except DailytalkError as error:
         mended = _with_place(error, name) if is_own_file(name) else error
         return Outcome(record, Judgement("nothing was said", False), 1, details, error=mended)
     record |= _measures(spoken, again)
     faults = _faults(record, synthesiser)
-    details.append(f"  said {line.text!r}: {record['seconds']:.2f} s at {spoken.sample_rate:,} Hz")
-    details.append(_words_text(spoken, line))
+    length = f"{record['seconds']:.2f} s at {spoken.sample_rate:,} Hz"
+    if converts:
+        details.append(f"  converted a buzz: {length}, sample for sample in time")
+    else:
+        details += [f"  said {line.text!r}: {length}", _words_text(spoken, line)]
     details += [Judgement(f"  {fault}", False) for fault in faults]
     if out is not None:
         with replacing(out) as file:
             write_sound(file, [to_pcm(spoken.samples)], spoken.sample_rate, 1, digest=SPOKEN_TRIAL)
         details.append(f"  in {out}")
-    headline = "it speaks, with faults" if faults else "it speaks"
+    headline = "it converts" if converts else "it speaks"
+    headline += ", with faults" if faults else ""
     next_command = ""
     if not faults:
         next_command = to_run("speak", "DIR", *_voice_words(name, model, voice, engine, own))
@@ -127,11 +146,24 @@ def _about(engine: Engine, synthesiser: Synthesiser) -> list[str | Judgement]:
         f"those of {engine.tag_list(synthesiser.model)}" if engine.tags else "none; lines are said without theirs"
     )
     licence = synthesiser.licence or engine.licence
+    about = f"{speaker_text(synthesiser)}{voice}; price: {engine.price}; licence: {licence.licence}"
+    if engine.converts:
+        return [about, "  it converts recorded sound, and says no text"]
     return [
-        f"{speaker_text(synthesiser)}{voice}; price: {engine.price}; licence: {licence.licence}",
+        about,
         f"  style tags: {tags}",
         f"  the voice of a sample: {'can be cloned' if engine.clones else 'is not cloned'}",
     ]
+
+
+def _converted(converter: VoiceConverter) -> Spoken:
+    """The buzz in a voice, with silence before, between and after its syllables."""
+    seconds = np.arange(BUZZ_RATE) / BUZZ_RATE
+    harmonics = np.arange(1, 40)[:, np.newaxis]
+    buzz = np.mean(np.cos(2 * np.pi * BUZZ_HZ * harmonics * seconds), axis=0)
+    syllables = np.maximum(0.0, np.sin(4 * np.pi * seconds))
+    sound = convert_side(converter, (buzz * syllables).astype(np.float32), BUZZ_RATE, "trial")
+    return Spoken(sound, BUZZ_RATE, None, 0.0)
 
 
 def _measures(spoken: Spoken, again: Spoken) -> dict[str, Any]:
@@ -151,7 +183,7 @@ def _faults(record: Mapping[str, Any], synthesiser: Synthesiser) -> list[str]:
     faults = []
     if record["peak"] < SILENT:
         faults.append("it is silence")
-    elif not record["speech_seconds"]:
+    elif not record["speech_seconds"] and not isinstance(synthesiser, VoiceConverter):
         faults.append("no speech is found in it: it is noise, or a tone")
     if record["peak"] > 1:
         faults.append(f"its largest sample is {record['peak']:.2f}, over 1: what is over is limited")

@@ -18,6 +18,7 @@ from dailytalk_contiguous.core.utterance import (
     Field,
     columns_among,
     features_of_fields,
+    is_converted,
 )
 
 # Columns of a conversation on its way through the stages.
@@ -230,8 +231,8 @@ ALIGNED_WORD = {
 }
 
 #: A laugh, breath or cough of a kept speaker (see `core.spans`), who is on the right of the result, or on both
-#: sides of what is as it was recorded: when it is heard there, and when it was in the source. `label` is what a
-#: transcript calls it; null where it says nothing. No utterance: it takes no floor.
+#: sides of what is as it was recorded or was converted: when it is heard there, and when it was in the source.
+#: `label` is what a transcript calls it; null where it says nothing. No utterance: it takes no floor.
 SOUND = {
     "channel": STRING,
     "start": SECONDS,
@@ -467,19 +468,30 @@ def parent_of(row: Mapping[str, Any]) -> str:
     return parent if isinstance(parent, str) and parent else row.get("conversation_id") or ""
 
 
-def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
-    """Names of the people whose own voices are in a row: on the right, of a clip on the left; None is not known.
+def has_recorded_sides(row: Mapping[str, Any]) -> bool:
+    """Whether people are heard on both sides of a finished conversation: as recorded, or one of them converted."""
+    return has_recorded_voices(row) or any(map(is_converted, row.get("utterances") or ()))
 
-    Of what is as it was recorded they are on both sides.
+
+def kept_speakers(row: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Names of the people who are heard in a row: on the right, of a clip on the left; None is not known.
+
+    Of what is as it was recorded, or was converted into another voice, they are on both sides.
     """
-    sides = CHANNELS if has_recorded_voices(row) else ("left" if row.get("labels") else "right",)
+    sides = CHANNELS if has_recorded_sides(row) else ("left" if row.get("labels") else "right",)
     return tuple(name_or_none((row.get("speakers") or {}).get(side)) for side in sides)
 
 
 def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines."""
-    syntheses = [utterance["synthesis"] for utterance in row["utterances"] or () if utterance["synthesis"]]
-    names = {synthesis["voice"] or synthesis["engine"] for synthesis in syntheses}
+    """Names of the voices that utterances of a row were resynthesised with, sorted; else of their engines.
+
+    A converted voice is that of its speaker, and has the name of its engine here.
+    """
+    names = set()
+    for utterance in row["utterances"] or ():
+        if synthesis := utterance["synthesis"]:
+            name = "" if is_converted(utterance) else synthesis["voice"]
+            names.add(name or synthesis["engine"])
     return tuple(sorted(str(name) for name in names if name))
 
 

@@ -36,6 +36,7 @@ from dailytalk_contiguous.core.tags import STYLE_OF_TAG
 from dailytalk_contiguous.core.transcript_fidelity import absent_words, talk_without_fillers
 from dailytalk_contiguous.core.turns import TimedConversation, timed_conversations
 from dailytalk_contiguous.core.utterance import (
+    CONVERTED_TRIES,
     PROSODY,
     SYNTHESIS,
     UTTERANCE,
@@ -105,7 +106,10 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
     ),
     "speaker_left": (STRING, "name of the person on the left; null if unknown"),
     "speaker_right": (STRING, "name of the person on the right; null if unknown"),
-    "kept_speakers": (List(STRING), "names of those whose own voices are in it; an item is null if unknown"),
+    "kept_speakers": (
+        List(STRING),
+        "names of those who are heard in it, converted or not; an item is null if unknown",
+    ),
     "voices": (List(STRING), "voices with which utterances were resynthesised"),
     "recorded": (_FLAG, "whether both voices and all times are those of the recording"),
     "recorded_voices": (_FLAG, "whether both voices are those of the recording, at whatever times"),
@@ -199,6 +203,11 @@ class Tables:
     def is_revoiced(self) -> bool:
         """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
         return self.is_rebuilt and not (self.n and bool(self.conversations["recorded_voices"].all()))
+
+    @property
+    def n_converted(self) -> int:
+        """Utterances that are the recorded sound in another voice."""
+        return int((self.utterances["tries"] == CONVERTED_TRIES).sum())
 
     @property
     def turn_taking(self) -> TurnTaking:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.documents import is_number
-from dailytalk_contiguous.core.schema import CHANNELS, has_recorded_voices
+from dailytalk_contiguous.core.schema import CHANNELS, has_recorded_sides
 from dailytalk_contiguous.core.utterance import heard_utterances, sounding_span
 
 #: Seconds. Utterances of one speaker less than this apart are one stretch of speech, as dGSLM (Nguyen et al. 2023,
@@ -564,7 +564,7 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
     words = [len((text or "").split()) for text in texts] if has_words else None
     # Who keeps a side looks for its sounds, and says how much of them was lost.
     looked = is_number((row["timeline"] or {}).get("lost_sound_seconds"))
-    sides = CHANNELS if has_recorded_voices(row) else ("right",)
+    sides = CHANNELS if has_recorded_sides(row) else ("right",)
     sounds = {side: sum(sound["channel"] == side for sound in row.get("sounds") or ()) for side in sides * looked}
     conversations = {}
     for name, timed, event, seconds in (

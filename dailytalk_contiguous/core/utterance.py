@@ -71,6 +71,9 @@ SYNTHESIS = {
     **dict.fromkeys(DELIVERY, _MEASURE),
 }
 
+#: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
+CONVERTED_TRIES = 0
+
 #: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
 PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
 
@@ -468,8 +471,8 @@ FIELDS: tuple[Field, ...] = (
         "synthesis",
         SYNTHESIS,
         "where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
-        "cache_key, were said in one take; cost in USD, of which each of them has its share; rms, f0_mean, "
-        "speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
+        "cache_key, were said in one take; cost in USD, of which each of them has its share; tries is 0 where the "
+        "recorded sound was converted (`--tts shift`), of which there are no takes; rms, f0_mean, speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
         "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels: how far the take is "
         "from its source in melody and loudness, each against its own speaker, with time warped; delivery_ending "
         "(0 to 1, 0 is alike): how far in the pitch, length and level of its end; with "
@@ -571,6 +574,12 @@ def heard_utterances(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     1.5
     """
     return [said for said in row["utterances"] or () if said["status"] != "dropped"]
+
+
+def is_converted(utterance: Mapping[str, Any]) -> bool:
+    """Whether an utterance is its recorded sound in another voice, and no take of its text."""
+    synthesis = utterance.get("synthesis") or {}
+    return synthesis.get("tries") == CONVERTED_TRIES
 
 
 def said_tag(utterance: Mapping[str, Any]) -> str | None:

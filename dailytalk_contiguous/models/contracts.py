@@ -143,6 +143,36 @@ class Synthesiser(Protocol):
         raise NotImplementedError
 
 
+class VoiceConverter(Synthesiser):
+    """Converts recorded sound into another voice; says no text. Called from one thread.
+
+    A class that inherits it has to define `convert` alone. It costs nothing, and the same sound of the same
+    speaker always becomes the same: it depends on nothing else.
+    """
+
+    deterministic = True
+
+    def voice_of(self, speaker: str) -> str:
+        """The name of the voice that a speaker is given, for rows and cards."""
+        return self.voice
+
+    def convert(self, side: Samples, sample_rate: int, speaker: str) -> Samples:
+        """Convert one side of a conversation: float32 samples of shape (n,), and as many of them after.
+
+        Nothing moves in time: an onset at a sample is at that sample afterwards. `speaker` distinguishes the
+        speakers of a corpus; the same one always has the same voice. Raises SynthesisFailed for a side that can't
+        be converted.
+        """
+        raise NotImplementedError
+
+    def speak(self, line: Line, samples: Sequence[VoiceSample] = (), reserve: Reserve = free) -> Spoken:
+        """Raise DailytalkError: there is no recording to convert."""
+        raise DailytalkError(
+            f"{self.engine} converts recorded sound and says no text",
+            "choose another --tts where there is no recording",
+        )
+
+
 #: The voice that means: the conversation's own speaker.
 CLONE = "clone"
 
@@ -193,6 +223,7 @@ class Engine:
         price: what it costs, in words.
         follows_rate: whether it can say a line as fast as its source (`Line.rate`).
         network: whether it runs a network on `VoiceSettings.device`.
+        converts: whether it is given the recorded sound in place of text: `load` makes a `VoiceConverter`.
         options: a frozen dataclass of its own settings (see `core.settings.setting`), options of the commands.
     """
 
@@ -208,6 +239,7 @@ class Engine:
     price: str = "free"
     follows_rate: bool = False
     network: bool = False
+    converts: bool = False
     options: Any = NO_OPTIONS
 
     def tag_list(self, model: str) -> str:

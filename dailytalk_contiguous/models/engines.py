@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE
+from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file, is_own_file
@@ -31,6 +31,7 @@ from dailytalk_contiguous.models.contracts import (
     Spoken,
     Synthesiser,
     SynthesisFailed,
+    VoiceConverter,
     VoiceSample,
     VoiceSettings,
     free,
@@ -59,6 +60,14 @@ TTS_MODEL = Setting(
     option="tts_model",
     panel="voice",
     metavar="NAME",
+    shown="the synthesiser's",
+    reference=True,
+)
+VOICE = Setting(
+    "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line); for shift a "
+    "coefficient, such as 0.8.",
+    panel="voice",
+    metavar="ID|clone|any",
     shown="the synthesiser's",
     reference=True,
 )
@@ -169,6 +178,40 @@ def synthesise(
     if lacking := [what for what, is_given in answer.items() if not is_given]:
         raise SynthesisFailed(f"{synthesiser.engine} did not give {lacking[0]}", "run the same command again")
     return Spoken(sound.astype(np.float32, copy=False), rate, words, cost)
+
+
+def load_converter(name: str, chosen: VoiceSettings) -> VoiceConverter:
+    """The converter of an engine with `Engine.converts`. Raises DailytalkError as `load_synthesiser` does.
+
+    And for an engine that loads no `VoiceConverter`.
+    """
+    converter = load_synthesiser(name, chosen)
+    if not isinstance(converter, VoiceConverter):
+        raise DailytalkError(
+            f"--tts {name!r} converts, and its ENGINE loads no VoiceConverter", "let its class inherit from it"
+        )
+    return converter
+
+
+def convert_side(converter: VoiceConverter, side: Samples, sample_rate: int, speaker: str) -> Samples:
+    """Convert one side of a conversation: float32, shape (n,) as before. Raises as `VoiceConverter.convert` does.
+
+    And SynthesisFailed for sound that can't be used, or an exception: of a person's own engine that costs a
+    conversation, and not the run.
+    """
+    try:
+        sound = np.asarray(converter.convert(side, sample_rate, speaker))
+    except DailytalkError:
+        raise
+    except Exception as error:  # whatever an engine does
+        reason = f"{converter.engine} failed ({type(error).__name__}: {as_text(str(error))[:200]})"
+        raise SynthesisFailed(reason, "mend it, or choose another --tts") from error
+    is_usable = sound.shape == side.shape and sound.dtype.kind == "f" and bool(np.isfinite(sound).all())
+    if not is_usable:
+        raise SynthesisFailed(
+            f"{converter.engine} did not give {len(side):,} mono samples for as many", "choose another --tts"
+        )
+    return sound.astype(np.float32, copy=False)
 
 
 def refusal_of(synthesiser: Synthesiser) -> str:

@@ -7,10 +7,12 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import NOBODY
 from dailytalk_contiguous.core.settings import settings_in
 from dailytalk_contiguous.models.contracts import CLONE
+from dailytalk_contiguous.models.engines import engine_named
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
 from dailytalk_contiguous.stages.align import Align
-from dailytalk_contiguous.stages.base import PerUtterance, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
+from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.judge_turn_ends import JudgeTurnEnds
 from dailytalk_contiguous.stages.keep import Keep
@@ -37,10 +39,16 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     ['Speak', 'Reconstruct', 'Align', 'JudgeTurnEnds', 'Finish']
     >>> [stage.name for stage in speak_stages(revoice="none")]
     ['Keep', 'Align', 'JudgeTurnEnds', 'Finish']
+    >>> [stage.name for stage in speak_stages(tts="shift")]
+    ['Convert', 'Reconstruct', 'Align', 'JudgeTurnEnds', 'Finish']
     """
     make = StageMaker(profile, without_models(options))
     if options.get("revoice") == NOBODY:
         return _kept_stages(make, verify)
+    if options.get("tts") and engine_named(options["tts"]).converts:
+        return _converted_stages(make, verify)
+    if "voice_seed" in options:
+        raise DailytalkError("--voice-seed has no use with an engine that says text", "choose --tts shift with it")
     align = make(Align)
     # Candidates are compared by the words that are recognised in them, and by their delivery.
     has_candidates = options.get("candidates", 1) > 1
@@ -66,10 +74,25 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
     align = replace(make(Align), recogniser="")
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
-    used = {placed.option for placed in settings_in(keep, align, judge, finish, tokenise)}
-    if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):
-        raise DailytalkError(
-            f"--{unused[0].replace('_', '-')} has no use with --revoice none, which resynthesises nobody",
-            "leave one of them out",
-        )
+    _refuse_unused(
+        make, verify, "--revoice none, which resynthesises nobody", keep, align, judge, finish, tokenise
+    )
     return (keep, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), judge, finish)
+
+
+def _converted_stages(make: StageMaker, verify: bool) -> Stages:
+    """The stages of `speak_stages` where the recorded sound is converted: there are no takes to choose from."""
+    convert, reconstruct = make(Convert), make(Reconstruct)
+    judge, finish = make(JudgeTurnEnds), make(Finish)
+    align = replace(make(Align), recogniser="")  # as in `_kept_stages`
+    tokenise = make(TokeniseResult, codebook=NO_MODEL)
+    because = f"--tts {make.options['tts']}, which converts the recorded sound"
+    _refuse_unused(make, verify, because, convert, reconstruct, align, judge, finish, tokenise)
+    return (convert, reconstruct, align, *((tokenise,) if tokenise.codebook != NO_MODEL else ()), judge, finish)
+
+
+def _refuse_unused(make: StageMaker, verify: bool, because: str, *stages: Stage) -> None:
+    """Raise DailytalkError for an option that none of these stages has."""
+    used = {placed.option for placed in settings_in(*stages)}
+    if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):
+        raise DailytalkError(f"--{unused[0].replace('_', '-')} has no use with {because}", "leave one of them out")

@@ -22,7 +22,7 @@ from dailytalk_contiguous.core.schema import LABELLED, Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of, measure_text
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
-from dailytalk_contiguous.core.utterance import FIELDS, line_problem, no_text_reason, published
+from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason, published
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.findings import (
@@ -161,7 +161,9 @@ def row_findings(file: str, row: Row) -> Iterator[Finding]:
     mute = [
         utterance["utterance_id"]
         for utterance in utterances
-        if utterance["status"] == "spoken" and not (utterance["text"] or "").strip()
+        if utterance["status"] == "spoken"
+        and not is_converted(utterance)
+        and not (utterance["text"] or "").strip()
     ]
     yield from several("empty-text", file, mute, "utterances were spoken without text", len(ids), _SPEAK_AGAIN)
     wrong = [
@@ -385,6 +387,7 @@ def _transcript_lines(path: Path) -> Iterator[Finding]:
             what = f"the utterance {name} is in line {lines_of[name]} already"
             yield error("duplicate", location, what, "delete one of them, or give it another utterance_id")
         # One that was not resynthesised may lack a text: none was recognised, or the conversation says why.
-        silent = no_text_reason(fields) or fields.get("status", "spoken") != "spoken"
+        is_kept = fields.get("status", "spoken") != "spoken" or is_converted(fields)
+        silent = no_text_reason(fields) or is_kept
         if not str(fields.get("text") or "").strip() and not silent:
             yield error("empty-text", location, "its text is empty", "write what is said, or delete the line")

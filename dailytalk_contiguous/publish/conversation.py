@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import Row, kept_speakers, voices
-from dailytalk_contiguous.core.utterance import heard_utterances, said_tag, sounding_span
+from dailytalk_contiguous.core.utterance import heard_utterances, is_converted, said_tag, sounding_span
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish.items import TOLERANCE
 
@@ -153,7 +153,8 @@ def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
         for said in heard_utterances(row) if mark["kind"] == "inaudible" else ():
             first, last = max(mark["start"], said["source_start"]), min(mark["end"], said["source_end"])
             is_there = said["channel"] == channel and said["source_channel"] == mark["channel"]
-            if is_there and said["status"] != "spoken" and first < last:
+            is_recorded = said["status"] != "spoken" or is_converted(said)
+            if is_there and is_recorded and first < last:
                 shift = said["start"] - said["source_start"]
                 first, last = first + shift, last + shift
                 for word in row.get(UNWRITTEN) or row["alignments"] or ():  # a mark's times may be an estimate

@@ -27,7 +27,7 @@ from dailytalk_contiguous.core.schema import Row, name_or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
-from dailytalk_contiguous.core.utterance import heard_utterances
+from dailytalk_contiguous.core.utterance import heard_utterances, is_converted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation
@@ -51,9 +51,11 @@ _Spans = list[tuple[float, float]]
 def heard_voice(item: Conversation, part: Row) -> str:
     """Return the voice of an utterance of its row: a resynthesised one, or a person's; empty if unknown."""
     synthesis = part["synthesis"] or {}
+    person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
+    if is_converted(part):
+        return f"speaker {person} by {synthesis['engine']}" if person else ""
     if name := synthesis.get("voice") or synthesis.get("engine"):
         return f"voice {name}"
-    person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
     return f"speaker {person}" if person else ""
 
 

@@ -28,7 +28,7 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.scorecard import TurnTaking, nearest_rank
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT, area_under_curve, auc_change, mean_change
-from dailytalk_contiguous.core.utterance import AFFECT, GIVEN_FITTED, RECOGNISER
+from dailytalk_contiguous.core.utterance import AFFECT, CONVERTED_TRIES, GIVEN_FITTED, RECOGNISER
 from dailytalk_contiguous.core.wording import counted, length_text, percent
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, Severity, advice, error
 
@@ -493,7 +493,9 @@ def _of_words(tables: Tables) -> Iterator[Finding]:
         what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
         remedy = "name an aligner of their language (speak --aligner), or listen to some"
         yield advice("fitted-words", ".", what, remedy, "note")
-    said = tables.utterances["tag_said"].dropna()
+    # What was converted is heard as it was said, whatever a voice was given.
+    takes = tables.utterances[tables.utterances["tries"] != CONVERTED_TRIES]
+    said = takes["tag_said"].dropna()
     if unsaid := int((~said.astype(bool)).sum()):
         tagged = counted(len(said), "resynthesised utterance")
         what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"

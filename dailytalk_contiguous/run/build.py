@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import refuse_in_import
-from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run
+from dailytalk_contiguous.run.run import Planned, RunOptions, RunOutcome, preflight, run, voice_stage_of
 from dailytalk_contiguous.run.shard import Progress
 from dailytalk_contiguous.run.speaking import SpeakSpec, read_synthesis_input
 from dailytalk_contiguous.run.tagging import TagSpec, find
@@ -23,7 +23,6 @@ from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.keep import Keep
 from dailytalk_contiguous.stages.script import Script
 from dailytalk_contiguous.stages.segment import Segment
-from dailytalk_contiguous.stages.synthesis import Speak
 from dailytalk_contiguous.stages.transcribe import language_of
 
 
@@ -52,8 +51,8 @@ def run_recipe(
         inputs: files, folders, or a dataset on the Hub, as `dailytalk build` takes them.
         out: the work folder.
         tagging: from `Segment` to tagged utterances, or a whole chain, with `Script` between its halves.
-        speaking: from `Speak` (or `Keep`) to `Finish`; empty to stop at the transcript, or where `tagging` is a
-            whole chain.
+        speaking: from `Speak` (or `Convert` or `Keep`) to `Finish`; empty to stop at the transcript, or where
+            `tagging` is a whole chain.
         workers: processes.
         source_licence: of the recordings, for the dataset's card.
         progress, planned: called with what is done, and with what is to be done.
@@ -69,10 +68,11 @@ def run_recipe(
     if cut is not None:
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
         tagging, speaking = stages[:cut], stages[cut + 1 :]
-    segment, says = find_stage(Segment, tagging), find_stage(Speak, speaking) or find_stage(Keep, speaking)
+    segment = find_stage(Segment, tagging)
+    says = voice_stage_of(speaking) or find_stage(Keep, speaking)
     if segment is None or (speaking and not (says and isinstance(speaking[-1], Finish))):  # before hours of work
         raise DailytalkError(
-            "a recipe lacks Segment, or Speak or Keep, or does not end with Finish",
+            "a recipe lacks Segment, or Speak, Convert or Keep, or does not end with Finish",
             "look at those in builder_scripts",
         )
     options = RunOptions(workers=workers)

@@ -15,7 +15,7 @@ import numpy as np
 from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
-from dailytalk_contiguous.run.run import RunOutcome, run, speak_stage_of
+from dailytalk_contiguous.run.run import RunOutcome, run, voice_stage_of
 from dailytalk_contiguous.run.speaking import SpeakSpec, price_of, read_synthesis_input
 from dailytalk_contiguous.run.tagging import FoundRecordings, TagSpec
 from dailytalk_contiguous.shards import expand_row
@@ -95,11 +95,11 @@ def estimate_run(
         "tagged_bytes": float(sum(path.stat().st_size for path in (*(out / TAGGED).iterdir(), out / TRANSCRIPT))),
     }
     if spoken:
-        script, voice = read_synthesis_input(out), speak_stage_of(spoken)
+        script, voice = read_synthesis_input(out), voice_stage_of(spoken)
         rates = [(voice and voice.sample_rate) or row["sample_rate"] for row in script.unfolded()]
         wav_bytes = sum(4.0 * rate * row["duration"] for rate, row in zip(rates, script.rows, strict=True))
         quantities |= {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
-        if voice:  # with an empty cache: the user's would make everything look cheap
+        if isinstance(voice, Speak):  # with an empty cache: the user's would make everything look cheap
             voice = replace(voice, cache=str(out / "cache"))
             spoken = [PerUtterance(voice) if find_stage(Speak, [stage]) else stage for stage in spoken]
             priced = price_of(script, spoken)

@@ -60,6 +60,7 @@ if TYPE_CHECKING:  # `tag` needs nothing of them
     from dailytalk_contiguous.models.budget import Budget
     from dailytalk_contiguous.run.storage import WorkFolder
     from dailytalk_contiguous.sources.remote import Mirror
+    from dailytalk_contiguous.stages.convert import Convert
     from dailytalk_contiguous.stages.synthesis import Speak
 
 log = logging.getLogger(__name__)
@@ -198,10 +199,18 @@ def paid_voice(stages: Iterable[Stage]) -> "Speak | None":
 
 
 def speak_stage_of(stages: Iterable[Stage]) -> "Speak | None":
-    """The stage that says utterances; None where `Keep` is in its place."""
+    """The stage that says utterances; None where `Keep` or `Convert` is in its place."""
     from dailytalk_contiguous.stages.synthesis import Speak  # here: `tag` needs nothing of it
 
     return find_stage(Speak, stages)
+
+
+def voice_stage_of(stages: Iterable[Stage]) -> "Speak | Convert | None":
+    """The stage that gives a speaker another voice; None where `Keep` is in its place."""
+    from dailytalk_contiguous.stages.convert import Convert  # here, as `Speak` above
+
+    stages = tuple(stages)
+    return speak_stage_of(stages) or find_stage(Convert, stages)
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,19 @@ from dailytalk_contiguous.models.contracts import Line, Synthesiser, VoiceSample
 from dailytalk_contiguous.models.engines import engine_named, load_synthesiser
 from dailytalk_contiguous.models.speech_cache import SpeechCache, cache_key
 from dailytalk_contiguous.run import outputs
-from dailytalk_contiguous.run.run import Pass, RunOptions, Spec, paid_voice, refuse_loss, speak_stage_of
+from dailytalk_contiguous.run.run import (
+    Pass,
+    RunOptions,
+    Spec,
+    paid_voice,
+    refuse_loss,
+    speak_stage_of,
+    voice_stage_of,
+)
 from dailytalk_contiguous.shards import compress_row, expand_row, group
 from dailytalk_contiguous.sources.transcribed import PUT_BACK, transcribed
 from dailytalk_contiguous.stages.base import Stage, Stages, find_stage, published_by
+from dailytalk_contiguous.stages.convert import Convert
 from dailytalk_contiguous.stages.finish import Finish
 from dailytalk_contiguous.stages.script import script_row
 from dailytalk_contiguous.stages.synthesis import SAID_APART, Speak
@@ -96,7 +105,7 @@ class SpeakSpec(Spec):
 
     Args:
         script: what is to be said. out: the work folder.
-        stages: from `Speak` (or `Keep`) to `Finish`, whose provenance is set.
+        stages: from `Speak` (or `Convert` or `Keep`) to `Finish`, whose provenance is set.
         about: goes into run.json as it is, its `settings` beside those of the stages.
     """
 
@@ -187,7 +196,7 @@ def check_script_tags(script: SynthesisInput, stages: Sequence[Stage]) -> None:
         raise DailytalkError(error.reason, f"{error.remedy}; the option is --map-tag TAG=OTHER") from None
 
 
-def revoiced(row: Row, voice: Speak) -> list[int]:
+def revoiced(row: Row, voice: Speak | Convert) -> list[int]:
     """Indices of the utterances that are to be resynthesised."""
     return [index for index, channel in enumerate(row["source_channel"]) if channel == voice.revoice]
 
@@ -201,12 +210,12 @@ def with_provenance(stages: Sequence[Stage], tagged: Mapping[str, Any], fields: 
     *before, last = stages
     if not isinstance(last, Finish):
         return tuple(stages)
-    voice = speak_stage_of(stages)
+    voice = voice_stage_of(stages)
     provenance = {
         "tool": f"dailytalk-contiguous {version('dailytalk-contiguous')}",
         "models": {**tagged, **outputs.models_of(stages)},
         "voice": voice.synthesiser().voice if voice else "",
-        "settings": settings_of(*stages) | ({"verify": bool(voice.verify)} if voice else {}),
+        "settings": settings_of(*stages) | ({"verify": bool(voice.verify)} if isinstance(voice, Speak) else {}),
     }
     text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
     return (*before, replace(last, provenance=text, fields=(*fields, *published_by(stages))))
@@ -224,7 +233,8 @@ class Price:
 
     `cached` are the utterances for which nothing has to be bought, `joined` those that are said in one take with
     others, and `turns` how many such takes that are. `requests` are the takes to buy, if all are good. Utterances
-    without text, and of conversations without enough speech to clone their voice from, are not counted.
+    without text, and of conversations without enough speech to clone their voice from, are not counted. A
+    conversion has no text, and counts all.
     """
 
     utterances: int
@@ -247,7 +257,7 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     check_script_tags(script, stages)
     stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
     if stage is None:
-        return Price(0, 0, 0, 0.0, 0.0, 0, 0, 0)
+        return _price_of_conversion(script, find_stage(Convert, stages))
     synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
     missing: set[int] = set()
     said = cached = text_bytes = joined = n_turns = requests = 0
@@ -294,6 +304,16 @@ class _PricedTake(NamedTuple):
     line: Line
     bought: bool
     said_apart: bool
+
+
+def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price:
+    """Count what is converted, which costs nothing; nothing without a stage."""
+    n_utterances, seconds = 0, 0.0
+    for row in script.unfolded():
+        indices = revoiced(row, stage) if stage else []
+        n_utterances += len(indices)
+        seconds += sum(row["end"][index] - row["start"][index] for index in indices)
+    return Price(n_utterances, 0, 0, 0.0, seconds / 3600, 0, 0, 0)
 
 
 def _takes(

@@ -3,7 +3,8 @@
 The words are those of the text, never a recogniser's guess at them. Times that a synthesiser or a transcript gives
 are believed; all other words are placed in their sound by an aligner (`models.alignment`). Where there is none for
 the language, or a word's time can't be right, a kept word has the recogniser's time; a synthesised word, or one of
-a transcript without times, has that of Whisper, which is given the text, or its share of the time.
+a transcript without times, has that of Whisper, which is given the text, or its share of the time. Words of a side
+that `Convert` has converted are where the recording has them: they are placed in the recorded sound.
 """
 
 import hashlib
@@ -146,7 +147,10 @@ class Align(AligningStage):
     compute_type: str = setting("auto", COMPUTE_TYPE)
     device: str = setting("auto", DEVICE, execution=True)
 
-    uses: ClassVar[tuple[str, ...]] = ("verbatim", "built_audio", "model_failures")
+    uses: ClassVar[tuple[str, ...]] = (
+        *("verbatim", "built_audio", "model_failures", "converted"),
+        *("audio", "offset", "duration"),
+    )
     needs: ClassVar[tuple[str, ...]] = (
         *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
         *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
@@ -195,7 +199,7 @@ class Align(AligningStage):
         `failures` gets the utterances on which a model fails.
         """
         placed: dict[int, tuple[list[Word], list[str]]] = {}
-        spoken = {index for index in said if row["status"][index] == "spoken"}
+        spoken = {index for index in said if row["status"][index] == "spoken" and not row.get("converted")}
         texts = {
             index: split_words(row["text"][index] if index in spoken else _verbatim(row, index)) for index in said
         }
@@ -254,6 +258,13 @@ class Align(AligningStage):
         }
         kept = [index for index in untimed if index not in spoken]
         kept = [index for index in kept if aligner_of(self.aligner, row["language"][index], self.device)]
+        converted = [index for index in kept if row["status"][index] == "spoken"]
+        if converted:
+            recorded = read_pcm(row["audio"], row["offset"], row["duration"])
+            for index in converted:
+                channel = recorded[:, CHANNELS.index(row["source_channel"][index])]
+                sounds[index] = pcm_to_float(excerpt(channel, row["start"][index], row["end"][index]))
+        kept = [index for index in kept if row["status"][index] != "spoken"]
         if kept and row.get("built_audio"):
             whole, sides = read_pcm(row["built_audio"]), result_sides(self.revoice)
             for index in kept:

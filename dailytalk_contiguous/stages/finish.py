@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.utterance import (
     UTTERANCE,
     Field,
     columns_among,
+    is_converted,
     pack_utterances,
 )
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, AnyDataset, Stage
@@ -97,7 +98,7 @@ class Finish(Stage):
         kept = row.get("verbatim") or row["text"]
         for utterance, text in zip(utterances, kept, strict=True):
             utterance["channel"] = sides[utterance["source_channel"]]
-            if utterance["status"] != "spoken":  # the marks are for a voice to say
+            if utterance["status"] != "spoken" or is_converted(utterance):  # the marks are for a voice to say
                 utterance["text"] = text
         sounds = [
             {"channel": sides[sound["channel"]], "start": sound["new_start"], "end": sound["new_end"]}
@@ -164,10 +165,11 @@ def labelled(row: schema.Row) -> list[dict[str, Any]]:
         if nearest >= 0 and away[nearest] <= NEAR_MARK:
             sounds[nearest]["label"] = mark["name"]
             continue
-        columns = (row[name] for name in ("source_channel", "status", "start", "end", "new_start"))
-        for channel, status, start, end, new_start in zip(*columns, strict=True):
+        columns = (row[name] for name in ("source_channel", "status", "synthesis", "start", "end", "new_start"))
+        for channel, status, synthesis, start, end, new_start in zip(*columns, strict=True):
             first, last = max(start, mark["start"]), min(end, mark["end"])
-            if channel == mark["channel"] and status != "spoken" and new_start is not None and first < last:
+            is_recorded = status != "spoken" or is_converted({"synthesis": synthesis})
+            if channel == mark["channel"] and is_recorded and new_start is not None and first < last:
                 times = {"start": first, "end": last}
                 new = {"new_start": first + new_start - start, "new_end": last + new_start - start}
                 sounds.append({"channel": channel, "label": mark["name"]} | times | new)

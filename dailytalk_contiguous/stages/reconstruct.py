@@ -5,7 +5,7 @@ sample where the rate is kept. Between them is the recording's own background, s
 quietest. The re-voiced speaker is on the left of the result, whichever side he was on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -84,7 +84,7 @@ class Reconstruct(Stage):
     `status` says what became of each utterance: `spoken` ones are laid from `spoken` (int16 PCM at `sample_rate`),
     `kept` and `kept-original` ones from the recording, `dropped` ones are left out. A conversation with a `failed`
     one is held back. Times are seconds and whole samples of the result. A take is placed by where it sounds, in
-    place of where its source does.
+    place of where its source does. A side that `Convert` has `converted` as a whole is treated as the kept one.
     """
 
     mode: str = setting(
@@ -98,7 +98,7 @@ class Reconstruct(Stage):
         *("utterance_id", "source_channel", "start", "end", "run", "status", "spoken"),
         *("unspoken_reason", "unspoken_remedy"),
     )
-    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
+    uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted")
     batch_rows: ClassVar[int] = 1
     retried: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
@@ -112,17 +112,31 @@ class Reconstruct(Stage):
         analysed = audio.read_pcm(row["audio"], row["offset"], row["duration"])
         leaks = leakage(analysed[:, 0], analysed[:, 1])
         side = 1 - CHANNELS.index(self.revoice)
-        spans = [(start, end) for start, end, _ in self._spans(row, kept=True)]
-        sounds, loudest_leak = sounds_of(analysed[:, side], spans, leaks[side])
+        moved_sides = [side]
+        if row.get("converted"):
+            source[:, 1 - side] = _of_length(audio.pcm_to_float(row["converted"]), len(source))
+            moved_sides.append(1 - side)
+        sounds: dict[str, list[tuple[float, float]]] = {}
+        loudest_leaks = {}
+        for number in moved_sides:
+            channel = CHANNELS[number]
+            spans = [(start, end) for start, end, _ in _spans(row, channel)]
+            sounds[channel], loudest_leaks[number] = sounds_of(analysed[:, number], spans, leaks[number])
         parts = self._parts(row, sounds, rate)
         events = [part.event for part in parts]
         starts, new_total = rebuild(events, total, self.mode, rate)
         utterances = [number for number, part in enumerate(parts) if part.utterance is not None]
         length = round(new_total * rate)
         tones = [self._tone(row, parts, source, leaks, side, max(length, len(source)), rate) for side in (0, 1)]
-        left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
-        replaced = audible_leak(loudest_leak, tones[side], rate)
-        right, lost_speech, lost_sound = self._kept(parts, starts, source, tones, replaced, length, rate)
+        moved = {}
+        for number in moved_sides:
+            replaced = audible_leak(loudest_leaks[number], tones[number], rate)
+            moved[number] = self._moved(number, parts, starts, source, tones, replaced, length, rate)
+        right, lost_speech, lost_sound = moved[side]
+        if row.get("converted"):
+            left, levelled = moved[1 - side][0], Levelled([], 0.0, 0.0)
+        else:
+            left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
         rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
         measures = compare_turns(
             [events[i] for i in utterances], [starts[i] for i in utterances], total, new_total
@@ -143,19 +157,18 @@ class Reconstruct(Stage):
             **times_of(row, parts, starts),
         }
 
-    def _spans(self, row: dict[str, Any], kept: bool) -> list[tuple[float, float, int]]:
-        utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
-        return [(start, end, run) for channel, start, end, run in utterances if (channel != self.revoice) == kept]
-
-    def _parts(self, row: dict[str, Any], sounds: list[tuple[float, float]], rate: int) -> list[Part]:
-        numbers, joined = sound_blocks(self._spans(row, kept=True), sounds)
-        kept_runs = iter(numbers)
+    def _parts(
+        self, row: dict[str, Any], sounds: Mapping[str, Sequence[tuple[float, float]]], rate: int
+    ) -> list[Part]:
+        """All events; `sounds` are those of the channels whose own sound is used."""
+        blocks = {name: sound_blocks(_spans(row, name), spans) for name, spans in sounds.items()}
+        runs = {name: iter(numbers) for name, (numbers, _) in blocks.items()}
         parts: list[Part] = []
         columns = (row[name] for name in ("source_channel", "start", "end", "run", "status", "spoken"))
         listed = zip(*columns, trims_of(row), strict=True)
         for index, (channel, start, end, run, status, pcm, (start_trim, end_trim)) in enumerate(listed):
-            run = next(kept_runs) if channel != self.revoice else run
-            if status == "spoken":
+            run = next(runs[channel]) if channel in runs else run
+            if status == "spoken" and channel not in runs:
                 spoken = audio.pcm_to_float(pcm)
                 first, last = edges(spoken, rate, TAKE_SOUNDS)
                 if start_trim is not None:
@@ -171,11 +184,11 @@ class Reconstruct(Stage):
                 length = _whole_seconds(start, end, rate)
                 event = TurnEvent(channel, start, end, length, run, True, start_trim, end_trim)
                 parts.append(Part(event, index, None))
-        kept_channel = CHANNELS[1 - CHANNELS.index(self.revoice)]
-        parts += [
-            Part(TurnEvent(kept_channel, start, end, _whole_seconds(start, end, rate), run, True), None, None)
-            for (start, end), run in zip(sounds, joined, strict=True)
-        ]
+        for name, (_, joined) in blocks.items():
+            parts += [
+                Part(TurnEvent(name, start, end, _whole_seconds(start, end, rate), run, True), None, None)
+                for (start, end), run in zip(sounds[name], joined, strict=True)
+            ]
         return sorted(parts, key=lambda part: (part.event.start, part.event.channel, part.event.end))
 
     def _tone(
@@ -214,7 +227,7 @@ class Reconstruct(Stage):
             placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == self.revoice
         ]
         takes = [part.spoken for part, _ in side_parts if part.spoken is not None]
-        spans = self._spans(row, kept=False)
+        spans = _spans(row, self.revoice)
         speech = [side[round(start * rate) : round(end * rate)] for start, end, _ in spans]
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         ready = iter(levelled.pieces)
@@ -230,8 +243,9 @@ class Reconstruct(Stage):
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
         return limit(lay(pieces, tones[number][:length], rate), rate), levelled
 
-    def _kept(
+    def _moved(
         self,
+        number: int,
         parts: list[Part],
         starts: list[float],
         source: audio.Samples,
@@ -240,8 +254,7 @@ class Reconstruct(Stage):
         length: int,
         rate: int,
     ) -> tuple[audio.Samples, float, float]:
-        """The kept channel, and the seconds of speech and of sounds that did not come through as they were."""
-        number = 1 - CHANNELS.index(self.revoice)
+        """A channel with its own sound, and the seconds of speech and of sounds that are not as they were."""
         side = source[:, number]
         side_parts = [
             placed for placed in zip(parts, starts, strict=True) if placed[0].event.channel == CHANNELS[number]
@@ -256,6 +269,12 @@ class Reconstruct(Stage):
             if not np.array_equal(channel[new : new + last - first], side[first:last]):
                 lost[part.utterance is None] += part.event.end - part.event.start
         return channel, lost[0], lost[1]
+
+
+def _spans(row: Row, name: str) -> list[tuple[float, float, int]]:
+    """Start, end and run of the utterances of a channel."""
+    utterances = zip(row["source_channel"], row["start"], row["end"], row["run"], strict=True)
+    return [(start, end, run) for channel, start, end, run in utterances if channel == name]
 
 
 def trims_of(row: Row) -> list[tuple[float | None, float | None]]:
@@ -352,6 +371,11 @@ def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float
     return [(start, end) for channel, start, end in utterances if channel == name] + [
         (part.event.start, part.event.end) for part in parts if part.event.channel == name
     ]
+
+
+def _of_length(samples: audio.Samples, length: int) -> audio.Samples:
+    """Samples cut or filled up with silence: resampling may end a sample early or late."""
+    return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
 def _whole_seconds(start: float, end: float, rate: int) -> float:

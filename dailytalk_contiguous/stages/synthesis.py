@@ -79,7 +79,7 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     VoiceSettings,
 )
-from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, engine_named, load_synthesiser, one_sentence
+from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, VOICE, engine_named, load_synthesiser, one_sentence
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
@@ -218,14 +218,7 @@ class Speak(Stage):
     # In the digest by the name of its engine: a file of one's own may move.
     engine: str = setting("fish", TTS, execution=True)
     model: str = setting("", TTS_MODEL)
-    voice: str = setting(
-        "",
-        "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
-        panel="voice",
-        metavar="ID|clone|any",
-        shown="the synthesiser's",
-        reference=True,
-    )
+    voice: str = setting("", VOICE)
     revoice: str = setting(schema.CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     options: Any = NO_OPTIONS

@@ -30,7 +30,7 @@ REJECTS, RUN = "rejects.jsonl", "run.json"
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
     {
-        *("transcript", "Script", "ChooseVoice", "MeasureDelivery", "Speak", "Reconstruct", "Keep"),
+        *("transcript", "Script", "ChooseVoice", "MeasureDelivery", "Speak", "Convert", "Reconstruct", "Keep"),
         *("Align", "TokeniseResult", "JudgeTurnEnds", "Finish"),
     }
 )

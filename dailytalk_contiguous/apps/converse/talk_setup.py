@@ -97,6 +97,11 @@ def read_instructions(path: Path | None) -> str:
 
 def synthesiser_of(settings: TalkSettings) -> Synthesiser:
     """The synthesiser of a talk. Raises DailytalkError if it can't speak in the chosen voice."""
+    if engine_named(settings.tts).converts:
+        raise DailytalkError(
+            f"--tts {settings.tts} converts recorded sound, and in a talk there is none",
+            "choose one that says text",
+        )
     voice = CLONE if settings.voice.startswith(CLONED) else settings.voice
     if voice in ("male", "female"):
         if voice not in (voices := engine_named(settings.tts).voices):

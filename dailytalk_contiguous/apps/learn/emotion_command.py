@@ -38,7 +38,7 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.models import emotion_folder, emotion_models
 from dailytalk_contiguous.models.contracts import Line, Synthesiser, TrainedEmotionModel, VoiceSettings
 from dailytalk_contiguous.models.devices import resolve_device
-from dailytalk_contiguous.models.engines import ENGINES, load_synthesiser, synthesise
+from dailytalk_contiguous.models.engines import ENGINES, engine_named, load_synthesiser, synthesise
 from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut
 from dailytalk_contiguous.stages.classify_emotion import CONFIDENCE, ClassifyEmotion
@@ -299,6 +299,8 @@ def _spoken_moods(recording: RecordingMoods) -> list[str]:
 def _voice() -> Synthesiser:
     refusals = []
     for name in ENGINES:
+        if engine_named(name).converts:
+            continue
         synthesiser = load_synthesiser(name, VoiceSettings("", ""))
         if not synthesiser.server:
             try:

@@ -1,0 +1,176 @@
+"""Convert: the recorded sound of one speaker in another voice, in place of `Speak`.
+
+Nothing is said anew, so that nothing has to be judged, aligned or moved: laughs, breaths, fillers, overlaps and
+pauses stay, and every time is that of the recording. The side is converted as a whole; `Reconstruct` then treats
+it as it treats that of the speaker who is kept.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import soxr
+from datasets import Features, List, Value
+
+from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.licensing import Licence
+from dailytalk_contiguous.core.loudness import limit
+from dailytalk_contiguous.core.own_file import code_version, is_own_file
+from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Row, per_utterance
+from dailytalk_contiguous.core.settings import setting
+from dailytalk_contiguous.core.utterance import CONVERTED_TRIES, SYNTHESIS, WORD
+from dailytalk_contiguous.models.checkpoints import Missing
+from dailytalk_contiguous.models.contracts import NO_OPTIONS, SynthesisFailed, VoiceConverter, VoiceSettings
+from dailytalk_contiguous.models.engines import (
+    TTS,
+    TTS_MODEL,
+    VOICE,
+    convert_side,
+    engine_named,
+    load_converter,
+    one_sentence,
+)
+from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
+
+
+@dataclass(frozen=True)
+class Convert(Stage):
+    """Converts the side of one speaker into another voice, sample for sample in time.
+
+    Every utterance of that side is `spoken`, with and without text; those of the other are `kept`. `converted` is
+    the whole side, int16 PCM at `sample_rate` (if that is 0, the recording's), with peaks up to −1 dBFS. A speaker
+    has one voice in all conversations, by the name that most of the side's speech has, and by `voice_seed`. A side
+    that can't be converted: BadInput.
+
+    Attributes:
+        engine: one with `Engine.converts`. options: of an engine in a person's own file.
+    """
+
+    # In the digest by the name of its engine: a file of one's own may move.
+    engine: str = setting("shift", TTS, execution=True)
+    model: str = setting("", TTS_MODEL)
+    voice: str = setting("", VOICE)
+    voice_seed: int = setting(
+        0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", panel="voice", least=0
+    )
+    revoice: str = setting(CHANNELS[0], REVOICE)
+    sample_rate: int = setting(24000, SAMPLE_RATE)
+    options: Any = NO_OPTIONS
+
+    needs: ClassVar[tuple[str, ...]] = (
+        *("recording_id", "audio", "offset", "duration", "sample_rate"),
+        *("utterance_id", "source_channel", "start", "end", "speaker", "tag"),
+    )
+    batch_rows: ClassVar[int] = 1
+    refuses: ClassVar[bool] = True
+    adds: ClassVar[Features] = Features(
+        {
+            **per_utterance(
+                Features(
+                    {
+                        **dict.fromkeys(("status", "unspoken_reason", "unspoken_remedy"), STRING),
+                        "spoken": Value("binary"),
+                        "spoken_seconds": MEASURE,
+                        "spoken_words": List(WORD),
+                        "synthesis": SYNTHESIS,
+                        "tag_said": Value("bool"),
+                    }
+                )
+            ),
+            "converted": Value("binary"),
+        }
+    )
+    transient: ClassVar[tuple[str, ...]] = ("converted",)
+    only_named: ClassVar[frozenset[str]] = frozenset({"synthesiser"})  # ENGINE/MODEL; see `digest`
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if is_own_file(self.engine):  # for workers elsewhere
+            object.__setattr__(self, "engine", str(Path(self.engine).absolute()))
+            if self.options == NO_OPTIONS:
+                object.__setattr__(self, "options", engine_named(self.engine).options)
+
+    def preflight(self, fetch: bool = True) -> None:
+        converter = self.synthesiser()
+        with one_sentence(converter.engine):
+            converter.preflight()
+            if fetch:
+                converter.fetch()
+
+    def lacking(self) -> list[Missing]:
+        return self.synthesiser().lacking()
+
+    def models(self) -> dict[str, str]:
+        converter = self.synthesiser()
+        return {"synthesiser": "/".join(filter(None, (converter.engine, converter.model)))}
+
+    @property
+    def licences(self) -> dict[str, Licence]:
+        return {"synthesiser": self.synthesiser().licence or engine_named(self.engine).licence}
+
+    def synthesiser(self) -> VoiceConverter:
+        return load_converter(self.engine, VoiceSettings(self.model, self.voice, options=self.options))
+
+    @property
+    def digest(self) -> str:
+        """The digest of every stage, and of the engine's code, model and settings."""
+        engine, converter = engine_named(self.engine), self.synthesiser()
+        code = code_version(engine.load, converter.version)
+        parts = [super().digest, engine.name, code, converter.model, converter.voice, converter.settings()]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+    def row(self, row: Row) -> Row:
+        converter = self.synthesiser()
+        number = CHANNELS.index(self.revoice)
+        rate = row["sample_rate"]
+        side = read_at(row["audio"], rate, row["offset"], row["duration"])[:, number]
+        speaker = f"{self.voice_seed}/{self._speaker(row)}"
+        try:
+            converted = convert_side(converter, np.ascontiguousarray(side), rate, speaker)
+        except SynthesisFailed as error:
+            raise BadInput(error.reason, error.remedy) from error
+        synthesis = {
+            "engine": converter.engine,
+            "model": converter.model,
+            "voice": converter.voice_of(speaker),
+            "tries": CONVERTED_TRIES,
+            "cost": 0.0,
+        }
+        is_converted = [channel == self.revoice for channel in row["source_channel"]]
+        n_utterances = len(is_converted)
+        return {
+            "status": ["spoken" if new else "kept" for new in is_converted],
+            "unspoken_reason": [None] * n_utterances,
+            "unspoken_remedy": [None] * n_utterances,
+            "spoken": [b""] * n_utterances,
+            "spoken_seconds": [None] * n_utterances,
+            "spoken_words": [[]] * n_utterances,
+            "synthesis": [_NO_SYNTHESIS | synthesis if new else None for new in is_converted],
+            "tag_said": [
+                False if new and tag else None for new, tag in zip(is_converted, row["tag"], strict=True)
+            ],
+            "converted": self._pcm(converted, rate),
+        }
+
+    def _speaker(self, row: Row) -> str:
+        """The name of the speaker of most of the side's speech; of its channel where nobody is named."""
+        seconds: dict[str, float] = {}
+        columns = (row[name] for name in ("source_channel", "speaker", "start", "end"))
+        for channel, speaker, start, end in zip(*columns, strict=True):
+            if channel == self.revoice and speaker:
+                seconds[speaker] = seconds.get(speaker, 0.0) + end - start
+        return max(seconds, key=seconds.__getitem__, default=f"{row['recording_id']}/{self.revoice}")
+
+    def _pcm(self, converted: Samples, rate: int) -> bytes:
+        wanted = self.sample_rate or rate
+        if wanted != rate:
+            converted = np.asarray(soxr.resample(converted, rate, wanted), np.float32)
+        return to_pcm(limit(converted, wanted)).tobytes()
+
+
+#: What an utterance has of a take where none was bought, said or judged.
+_NO_SYNTHESIS: dict[str, Any] = dict.fromkeys(SYNTHESIS)

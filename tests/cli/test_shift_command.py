@@ -1,0 +1,189 @@
+"""`--tts shift` from files to a published dataset: the words and times of the recording, in another voice."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from audio_files import reference
+from command import EMBEDDED, Command
+from hub.server import HubServer
+from huggingface_hub import DatasetCard, hf_hub_download
+from numpy.typing import NDArray
+from recordings import excerpt, read_lines, save, state
+
+import dailytalk_contiguous as dc
+from dailytalk_contiguous.publish.opening import open_items
+
+pytest_plugins = ["hub.hub_fixtures"]
+
+TALKS, SECONDS = ("old_friends", "weekend_trip"), 30.0
+
+#: The second line of the left speaker is one that nobody wrote down.
+UNWRITTEN = 1
+
+
+def transcribed(folder: Path, name: str) -> None:
+    """Half a minute of a bundled conversation with the words of its reference, as moshi-finetune has them."""
+    save(folder / f"{name}.flac", excerpt(name, seconds=SECONDS), subtype="PCM_16")
+    left = [line for line in reference(name) if line["channel"] == "left"]
+    words = [
+        [word["word"], [word["start"], word["end"]], f"SPEAKER_{'MAIN' if line['channel'] == 'left' else 'OTHER'}"]
+        for line in reference(name)
+        if line["end"] < SECONDS and line != left[UNWRITTEN]
+        for word in line["words"]
+    ]
+    (folder / f"{name}.json").write_text(json.dumps({"alignments": sorted(words, key=lambda word: word[1])}))
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shift") / "calls"
+    for name in TALKS:
+        transcribed(folder, name)
+    return folder
+
+
+def made(calls: Path, out: str, workers: int = 1, **options: object) -> Path:
+    """A work folder of the talks at their own rate, with the voice that costs money and needs a key by default."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAILYTALK_CACHE", str(calls.parent / "cache"))
+        patch.delenv("FISH_API_KEY", raising=False)
+        tagging = dc.tag_stages("embedded", language="en")
+        speaking = dc.speak_stages(sample_rate=0, **options)
+        dc.run_recipe(str(calls), calls.parent / out, tagging, speaking, workers)
+    return calls.parent / out
+
+
+@pytest.fixture(scope="module")
+def work(calls: Path) -> Path:
+    return made(calls, "work", tts="shift")
+
+
+def heard(row: dict) -> tuple[NDArray[np.int16], int]:
+    return soundfile.read(io.BytesIO(row["audio"]["bytes"]), dtype="int16")
+
+
+def test_words_and_times_are_those_of_the_recording_and_the_kept_side_its_very_samples(
+    work: Path, calls: Path
+) -> None:
+    recorded = {row["conversation_id"]: row for row in open_items(made(calls, "kept", revoice="none")).rows()}
+    rows = {row["conversation_id"]: row for row in open_items(work).rows()}
+    assert set(rows) == {*TALKS}
+    for name, row in rows.items():
+        new, rate = heard(row)
+        old, own_rate = heard(recorded[name])
+        assert rate == own_rate
+        assert new.shape == old.shape
+        np.testing.assert_array_equal(new[:, 1], old[:, 1])
+        assert not np.array_equal(new[:, 0], old[:, 0])
+        assert row["alignments"] == recorded[name]["alignments"]
+        names = ("utterance_id", "channel", "start", "end", "start_trim", "end_trim", "text", "tag", "event")
+        for said, before in zip(row["utterances"], recorded[name]["utterances"], strict=True):
+            assert [said[field] for field in names] == [before[field] for field in names]
+            assert said["status"] == ("spoken" if said["channel"] == "left" else "kept")
+        unwritten = [said for said in row["utterances"] if said["channel"] == "left" and not said["text"]]
+        assert unwritten
+        assert row["sounds"] == recorded[name]["sounds"]
+        assert row["timeline"]["duration_ratio"] == 1.0
+
+
+def test_rows_of_several_workers_are_those_of_one_bit_for_bit(work: Path, calls: Path) -> None:
+    several = open_items(made(calls, "several", workers=2, tts="shift")).rows()
+    for row, other in zip(open_items(work).rows(), several, strict=True):
+        assert row == other
+
+
+def test_it_is_checked_reported_and_exported(work: Path, tmp_path: Path, dailytalk: Command) -> None:
+    checked = dailytalk("check", work, "--json")
+    assert checked.code == 0, checked.err
+    kinds = {finding["kind"] for finding in json.loads(checked.out)["findings"]}
+    assert not kinds & {"empty-text", "unsaid-tags", "fast-synthesis", "slow-synthesis", "not-resynthesised"}
+    done = dailytalk("export", work, "--format", "moshi", "--out", tmp_path / "data")
+    assert done.code == 0, done.err
+    assert dailytalk("report", work).code == 0
+
+
+def test_the_card_says_what_it_is_and_what_it_is_not(
+    work: Path, hub: HubServer, tmp_path: Path, dailytalk: Command
+) -> None:
+    done = dailytalk("push", work, "tester/shifted", "--create", "--tag", "v1.0.0")
+    assert done.code in (0, 3), done.err
+    card = DatasetCard.load(hf_hub_download("tester/shifted", "README.md", repo_type="dataset")).text
+    assert "converted" in card.partition("## Listen")[0]
+    assert "synthesised" not in card.partition("## Limits")[2].partition("## Licences")[0]
+    assert "no protection" in card
+    talks = dc.load("tester/shifted", split="train", revision="v1.0.0")
+    assert {said["synthesis"]["engine"] for said in talks[0]["utterances"] if said["synthesis"]} == {"shift"}
+
+
+def test_people_have_one_voice_in_all_talks_and_the_next_run_goes_on_with_it(
+    tmp_path: Path, dailytalk: Command
+) -> None:
+    for number in range(2):
+        save(tmp_path / f"calls/{number}.wav", excerpt(start=3.0 * number))
+    people = ("recording,channel,speaker", "0,left,Ann", "0,right,Bob", "1,left,Ann", "1,right,Cid")
+    (tmp_path / "people.csv").write_text("\n".join(people))
+    work = tmp_path / "work"
+    told = ("--speakers", tmp_path / "people.csv", "--tts", "shift")
+    built = dailytalk("build", tmp_path / "calls", "--out", work, *EMBEDDED, *told)
+    assert built.code == 0, built.err
+    assert "takes no style tags" not in built.err
+
+    def voices() -> set[str]:
+        lines = read_lines(work / "transcript_shifted.jsonl")
+        return {line["synthesis"]["voice"] for line in lines if line["synthesis"]}
+
+    assert len(voices()) == 1
+    before = state(work)
+    again = dailytalk("speak", work)
+    assert again.code == 0, again.err
+    assert state(work) == before
+    fixed = dailytalk("speak", work, "--tts", "shift", "--voice", "0.9")
+    assert fixed.code == 0, fixed.err
+    assert voices() == {"0.9"}
+
+
+def test_a_plan_of_it_costs_nothing(calls: Path, dailytalk: Command) -> None:
+    done = dailytalk("plan", calls, *EMBEDDED, "--tts", "shift", "--json")
+    assert done.code == 0, done.err
+    plan = json.loads(done.out)
+    assert not plan["quantities"].get("usd")
+    assert plan["quantities"]["speak_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (("--candidates", "2"), "--candidates"),
+        (("--tries", "2"), "--tries"),
+        (("--verify",), "--verify"),
+        (("--no-text", "drop"), "--no-text"),
+        (("--voice", "low"), "--voice"),
+        (("--voice", "clone"), "--voice clone"),
+        (("--tts", "piper", "--voice-seed", "1"), "--voice-seed"),
+    ],
+)
+def test_what_has_no_use_with_it_is_refused_in_a_sentence(
+    work: Path, dailytalk: Command, options: tuple[str, ...], named: str
+) -> None:
+    chosen = ("--tts", "shift") if "--tts" not in options else ()
+    done = dailytalk("speak", work, "--dry-run", *chosen, *options)
+    assert done.code in (1, 2)
+    assert named in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_talk_with_the_machine_has_nothing_to_convert(tmp_path: Path, dailytalk: Command) -> None:
+    sound = save(tmp_path / "me.wav")
+    done = dailytalk("converse", "--profile", "embedded", "--tts", "shift", "--input", sound, "--no-save")
+    assert done.code in (1, 2)
+    assert "converts recorded sound" in " ".join(done.err.split())
+
+
+def test_doctor_tries_it(dailytalk: Command) -> None:
+    done = dailytalk("doctor", "--tts", "shift")
+    assert done.code == 0, done.out
+    assert "it converts" in done.out
