@@ -473,8 +473,8 @@ FIELDS: tuple[Field, ...] = (
         "where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
         "cache_key, were said in one take; cost in USD, of which each of them has its share; tries is 0 where the "
         "recorded sound was converted (`--tts shift`), of which there are no takes; rms, f0_mean, speech_rate of "
-        "its take, as those of the source are measured; with `--delivery contours`, delivery_distance (0 to 2.3, 0 "
-        "is alike), delivery_semitones and delivery_decibels: how far the take is from its source in melody and "
+        "its take, as those of the source are measured; with `--delivery contours`, delivery_distance (0 to 2.3, "
+        "0 is alike), delivery_semitones and delivery_decibels: how far the take is from its source in melody and "
         "loudness, each against its own speaker, with time warped; delivery_ending (0 to 1, 0 is alike): how far "
         "in the pitch, length and level of its end; with `--delivery MODEL` delivery_cosine, too: of their "
         "embeddings by an encoder of prosodic tokens",

@@ -478,20 +478,11 @@ class Speak(Stage):
 
     def _cut(self, turn: dict[str, Any], spoken: Spoken, trimmed: Trimmed) -> list[TakePart]:
         """The parts of a turn's take; empty where it can't be cut between words, or nothing is heard in a part."""
-        if trimmed.reason is not None:
-            return []
         texts = [split_words(utterance["text"]) for utterance in turn["parts"]]
-        counts = [len(words) for words in texts]
-        n_words = sum(counts)
-        words = spoken.words if spoken.words and len(spoken.words) == n_words else []
-        points = find_cuts(spoken.samples, spoken.sample_rate, words, counts) if words else None
-        if points is None:
-            words = []  # where the voice says that they are, there is no place to cut
-            aligned = self._aligned(turn, spoken)
-            if len(aligned) == n_words:
-                points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
-        if points is None:
+        cuts = self._find_cuts(turn, spoken, [len(words) for words in texts]) if trimmed.reason is None else None
+        if cuts is None:
             return []
+        points, words = cuts
         parts: list[TakePart] = []
         first_word = 0
         pieces = cut_samples(spoken.samples, spoken.sample_rate, points)
@@ -506,6 +497,25 @@ class Speak(Stage):
             own = [word._replace(text=written) for word, written in zip(timed, text, strict=False)]
             parts.append(TakePart(part, own))
         return parts
+
+    def _find_cuts(
+        self, turn: dict[str, Any], spoken: Spoken, counts: Sequence[int]
+    ) -> tuple[list[int], Sequence[Word]] | None:
+        """The samples at which a take is cut into parts of so many words, and its words as the voice timed them.
+
+        These are none where the aligner's had to be taken. None where the take can't be cut.
+        """
+        timed = spoken.words or []
+        if len(timed) == sum(counts):
+            points = find_cuts(spoken.samples, spoken.sample_rate, timed, counts)
+            if points is not None:
+                return points, timed
+        aligned = self._aligned(turn, spoken)
+        if len(aligned) == sum(counts):
+            points = find_cuts(spoken.samples, spoken.sample_rate, aligned, counts)
+            if points is not None:
+                return points, []
+        return None
 
     def _aligned(self, turn: dict[str, Any], spoken: Spoken) -> list[Word | None]:
         """The words of a take by the aligner of its language; empty if there is none, or it can't place them."""
