@@ -88,7 +88,7 @@ _MOSHI_USERS = (
     "those who fine-tuned Moshi left out turns over 10 s, windows with fewer than 3, and minutes of one speaker"
 )
 _OUT = "leave them out where there are many"
-_KEEP_CUES = "choose another voice (speak --tts), and listen to some of its pauses"
+_KEEP_CUES = "convert the recorded voice (speak --tts shift), which keeps them, or choose another voice"
 
 
 #: The bounds of conversations, in the order of their findings. A value at its limit is within.
