@@ -4,8 +4,10 @@ It is McAdams' coefficient after Patino, Tomashenko, Todisco, Nautsch and Evans 
 the McAdams coefficient", Interspeech), the second baseline of the VoicePrivacy challenge, written from the paper:
 the angles of the poles of linear prediction, which are the resonances of the vocal tract, are raised to the power
 of a coefficient, and what the prediction leaves is filtered by the new poles. What is said, its pitch, its timing
-and its loudness stay. It is a change of voice for a dataset, and no protection of a person: whoever knows the
-method can undo it.
+and its loudness stay. Two things are not the paper's: angles near the end of the band are spread over what is
+left of it, and sound above 6 kHz is left alone, so that a wideband recording stays one. The pitch is left alone,
+too: by two semitones a voice becomes hardly less like its speaker's. It is a change of voice for a dataset, and no
+protection of a person: whoever knows the method can undo it.
 """
 
 import hashlib
@@ -21,14 +23,21 @@ from dailytalk_contiguous.models.contracts import Engine, VoiceConverter, VoiceS
 
 #: The coefficients of which each speaker has one. Those nearer to 1 leave a voice too much like the recorded one,
 #: those further from it cost words (benchmarks/shift.py).
-LOWEST, HIGHEST = 0.75, 0.81
+LOWEST, HIGHEST = 0.77, 0.81
 
 #: The coefficients that `--voice` may give. 1 changes nothing.
 LEAST, MOST = 0.5, 1.5
 
 #: Hz. The paper's rate: angles are raised as at this rate, so that a resonance moves to the same frequency at any
-#: rate, and what lies above half of it stays as it is.
+#: rate.
 REFERENCE_RATE = 16000
+
+#: Hz. What lies above half of this rate stays as it is: the hiss of consonants tells words, and hardly a speaker.
+HIGHEST_CONVERTED_RATE = 12000
+
+#: Of the band: up to here angles are raised. Above it they are spread evenly to the end of the band, where raised
+#: ones would leave a gap, or pile up as a whistle.
+KNEE = 0.75
 
 #: Seconds between frames; a frame is twice as long.
 HOP_SECONDS = 0.01
@@ -39,7 +48,7 @@ POLES_PER_KHZ, POLES_OF_SLOPE = 1, 4
 #: Of the energy of a frame: noise that is added for the prediction, so that a band without sound has no pole.
 NOISE_FLOOR = 1e-9
 
-#: FrameMatrix that are converted at once: 10 s.
+#: Frames that are converted at once: 10 s.
 BLOCK = 1000
 
 FrameMatrix = NDArray[np.float64]
@@ -70,11 +79,11 @@ class Shift(VoiceConverter):
 
     def convert(self, side: Samples, sample_rate: int, speaker: str) -> Samples:
         coefficient = self._coefficient or drawn_coefficient(speaker)
-        if sample_rate <= REFERENCE_RATE:
+        if sample_rate <= HIGHEST_CONVERTED_RATE:
             return convert_timbre(side, sample_rate, coefficient)
-        low = np.asarray(soxr.resample(side, sample_rate, REFERENCE_RATE), np.float32)
-        change = convert_timbre(low, REFERENCE_RATE, coefficient) - low
-        return side + _of_length(np.asarray(soxr.resample(change, REFERENCE_RATE, sample_rate)), len(side))
+        low = np.asarray(soxr.resample(side, sample_rate, HIGHEST_CONVERTED_RATE), np.float32)
+        change = convert_timbre(low, HIGHEST_CONVERTED_RATE, coefficient) - low
+        return side + _of_length(np.asarray(soxr.resample(change, HIGHEST_CONVERTED_RATE, sample_rate)), len(side))
 
 
 def coefficient_in(voice: str) -> float:
@@ -101,7 +110,7 @@ def drawn_coefficient(speaker: str) -> float:
 def convert_timbre(samples: Samples, sample_rate: int, coefficient: float) -> Samples:
     """Sound whose resonances are moved, float32, shape (n,) as before; each frame is as loud as it was.
 
-    `sample_rate` is at most `REFERENCE_RATE`. Digital silence stays what it is.
+    `sample_rate` is at most `HIGHEST_CONVERTED_RATE`. Digital silence stays what it is.
     """
     hop = round(HOP_SECONDS * sample_rate)
     length = 2 * hop
@@ -156,9 +165,7 @@ def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) ->
     below = np.arange(1, order)
     companions[:, below, below - 1] = 1.0
     poles = np.linalg.eigvals(companions).astype(np.complex128)
-    scale = sample_rate / REFERENCE_RATE
-    angles = np.abs(np.angle(poles)) * scale
-    new_angles = np.minimum(angles**coefficient / scale, np.pi)
+    new_angles = _raised(np.abs(np.angle(poles)), coefficient, sample_rate / REFERENCE_RATE)
     turned = np.abs(poles) * np.exp(1j * np.sign(poles.imag) * new_angles)
     poles = np.where(poles.imag == 0, poles, turned)
     polynomials = np.zeros((n_frames, order + 1), np.complex128)
@@ -167,6 +174,16 @@ def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) ->
         # The right side is computed before it is taken away.
         polynomials[:, 1 : number + 2] -= poles[:, number : number + 1] * polynomials[:, : number + 1]
     return polynomials.real
+
+
+def _raised(angles: FrameMatrix, coefficient: float, scale: float) -> FrameMatrix:
+    """Angles from 0 to pi to the power of the coefficient, as at `scale` times their rate."""
+    top = np.pi * scale
+    knee = KNEE * top
+    new_knee = knee**coefficient
+    scaled = angles * scale
+    above = new_knee + (scaled - knee) * (top - new_knee) / (top - knee)
+    return np.where(scaled <= knee, scaled**coefficient, above) / scale
 
 
 def refilter(frames: FrameMatrix, prediction: FrameMatrix, moved: FrameMatrix) -> FrameMatrix:
