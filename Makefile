@@ -119,6 +119,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@echo "installing 2 of 2: the package and what it needs (minutes)"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
+	@# Weights alone: what this package depends on is not needed, and would have to be compiled.
+	$(PIP) install --quiet --no-deps resemblyzer==0.1.4
 	@: > $@
 
 clean:

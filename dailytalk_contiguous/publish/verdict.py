@@ -264,7 +264,7 @@ BOUNDS = (
 #: The limits of all findings that have one. Beside the bounds: the share of a side's changes of speaker that come
 #: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
 #: may be rejected, the share of clips that are heard as they were meant, the seconds that a side talks without a
-#: filler, and the share of a side's given words that an aligner does not find.
+#: filler, the share of a side's given words that an aligner does not find, and how alike voices are.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
     "same-gaps": 0.6,
@@ -274,6 +274,8 @@ LIMITS: FindingLimits = {
     "unheard-emotion": 0.5,
     "no-fillers": 180.0,
     "absent-words": 0.03,
+    "several-voices": 0.72,
+    "same-voice-on-both-sides": 0.93,
 }
 
 #: Words of a side that an aligner did not find, from which on they are more than slips.
@@ -291,6 +293,8 @@ LIMIT_SOURCES = {
     "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
     'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
     "absent-words": "a choice: an aligner misses some words that are said fast or softly",
+    "several-voices": "a likeness in [0, 1], chosen on TIMIT's speakers dr1 to dr4 (benchmarks/voices.py)",
+    "same-voice-on-both-sides": "the same likeness, chosen in the same way",
 }
 
 
