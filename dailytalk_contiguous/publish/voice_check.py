@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.schema import CHANNELS, Row, has_recorded_voices, voices
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.voice_likeness import (
-    SHORTEST_HALF,
+    SHORTEST_SIDE,
     ConversationVoices,
     VoiceMatch,
     match_voices,
@@ -74,7 +74,8 @@ def hear_voices(encoder: "SpeakerEncoder", row: Row) -> ConversationVoices | Non
     for number, channel in enumerate(CHANNELS):
         halves = [half[:, number] for half in sounds[channel]]
         if halves:
-            sides[channel] = voiced_side(encoder.embed(halves), says_one_voice[channel])
+            seconds = sum(map(len, halves)) / ANALYSIS_RATE
+            sides[channel] = voiced_side(encoder.embed(halves), seconds, says_one_voice[channel])
     voice = "" if name in (CLONE, ANY) else name
     return ConversationVoices(row["conversation_id"], row["duration"], voice, sides)
 
@@ -95,7 +96,7 @@ def _halves(row: Row, channel: str, status: str) -> list[Samples]:
         parts = [read_at(row["audio"], ANALYSIS_RATE, start, end - start) for start, end in stretch]
         halves.append(np.concatenate(parts))
     # Of a row that promises more sound than it has, too little is left.
-    is_enough = min(map(len, halves), default=0) > SHORTEST_HALF / 2 * ANALYSIS_RATE
+    is_enough = min(map(len, halves), default=0) > SHORTEST_SIDE / 2 * ANALYSIS_RATE
     return halves if is_enough else []
 
 
@@ -140,7 +141,7 @@ def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingL
     if least is not None:
         matches = match_voices(conversations, least)
         exchanged = [match for match in matches if match.is_exchanged]
-        others = [match for match in matches if not match.is_exchanged and match.left < least]
+        others = [match for match in matches if match.is_other(least)]
         yield from _exchanged(exchanged, conversations)
         yield from _other_voices(others, conversations)
         yield from _unsteady(conversations, least)
