@@ -29,12 +29,12 @@ import measuring
 import numpy as np
 import soundfile
 import soxr
-from built_conversations import built_row, flac
+from built_conversations import turns_row
 from numpy.typing import NDArray
 from words import TELEPHONE, channels, sentence_samples
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, to_pcm
-from dailytalk_contiguous.core.voice_likeness import ConversationVoices, match_voices, voiced_side
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+from dailytalk_contiguous.core.voice_likeness import SHORTEST_HALF, ConversationVoices, match_voices, voiced_side
 from dailytalk_contiguous.models.checkpoints import INSTALL_RESEMBLYZER
 from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
@@ -155,8 +155,8 @@ def print_separation(encoder: SpeakerEncoder, corpora: Mapping[str, Speech]) -> 
                 rate = equal_error_rate(same, different)
                 low, high = np.quantile(same, 0.01), np.quantile(different, 0.99)
                 print(
-                    f"{figure}equal error rate {100 * rate:.1f} %; of {len(same)} pairs by one 1 % under {low:.2f}, "
-                    f"least {same.min():.2f}; of {len(different)} by two 1 % over {high:.2f}, most "
+                    f"{figure}equal error rate {100 * rate:.1f} %; {len(same)} pairs by one: 1 % under {low:.2f}, "
+                    f"least {same.min():.2f}; {len(different)} by two: 1 % over {high:.2f}, most "
                     f"{different.max():.2f}",
                     flush=True,
                 )
@@ -179,24 +179,11 @@ def side_by(lines: Sequence[Samples], seed: int) -> list[Samples]:
     return drawn
 
 
-def conversation(name: str, left: Sequence[Samples], right: Sequence[Samples], **columns: Any) -> dict[str, Any]:
-    """A finished row in which the left and the right side take turns, and the rest of the longer one follows."""
-    turns = [
-        (channel, lines[number])
-        for number in range(max(len(left), len(right)))
-        for channel, lines in (("left", left), ("right", right))
-        if number < len(lines)
-    ]
-    sound = np.zeros((sum(len(line) + ANALYSIS_RATE // 4 for _, line in turns), 2), np.float32)
-    lines, start = [], 0
-    for channel, line in turns:
-        sound[start : start + len(line), int(channel == "right")] = line
-        lines.append((channel, start / ANALYSIS_RATE, (start + len(line)) / ANALYSIS_RATE, "Words."))
-        start += len(line) + ANALYSIS_RATE // 4
-    if columns.pop("swap", False):
-        sound = sound[:, ::-1]
-    audio = {"bytes": flac(to_pcm(sound), ANALYSIS_RATE), "path": f"{name}.flac"}
-    return built_row(name, lines, len(sound) / ANALYSIS_RATE, ANALYSIS_RATE, audio=audio, **columns)
+def lines_of(sound: Samples) -> list[Samples]:
+    """The speech of a person in a conversation, line by line."""
+    length = round(LINE * ANALYSIS_RATE)
+    last = min(len(sound), round(SIDE * ANALYSIS_RATE))
+    return [sound[start : start + length] for start in range(0, last, length)]
 
 
 def hear_with(encoder: SpeakerEncoder, voice: Sequence[Samples], speech: Speech) -> list[Heard]:
@@ -204,11 +191,11 @@ def hear_with(encoder: SpeakerEncoder, voice: Sequence[Samples], speech: Speech)
     heard = []
     for number, (name, sound) in enumerate(speech.items()):
         said = side_by(voice, number)
-        kept = cut(sound[: round(SIDE * ANALYSIS_RATE)], LINE)
+        kept = lines_of(sound)
         rows = (
-            conversation(name, said, kept),
-            conversation(name, kept, said),
-            conversation(name, said, kept, swap=True),
+            turns_row(name, said, kept),
+            turns_row(name, kept, said),
+            turns_row(name, said, kept, is_swapped=True),
         )
         voices = [hear_voices(encoder, row) for row in rows]
         assert all(voices), name
@@ -258,7 +245,8 @@ def false_findings(heard: Sequence[Heard]) -> set[str]:
 
 def as_recorded(name: str, left: NDArray[np.float32], right: NDArray[np.float32]) -> ConversationVoices:
     """A conversation of two people by the vectors of their halves."""
-    return ConversationVoices(name, 60.0, "", {"left": voiced_side(left), "right": voiced_side(right)})
+    sides = {"left": voiced_side(left, SIDE), "right": voiced_side(right, SIDE)}
+    return ConversationVoices(name, 60.0, "", sides)
 
 
 def findings_of_pairs(pairs: Sequence[ConversationVoices], kind: str) -> int:
@@ -267,11 +255,13 @@ def findings_of_pairs(pairs: Sequence[ConversationVoices], kind: str) -> int:
 
 
 def judge_pairs(encoder: SpeakerEncoder, speech: Speech, label: str) -> list[bool]:
-    """Two readers as recorded, one on both sides, and two on one side."""
+    """Two readers as recorded, one on both sides, and two on one side; of those with speech enough."""
     halves = {
         name: encoder.embed(np.array_split(sound[: round(SIDE * ANALYSIS_RATE)], 2))
         for name, sound in speech.items()
+        if len(sound) >= 2 * SHORTEST_HALF * ANALYSIS_RATE
     }
+    label += f", {len(halves)} speakers"
     two = [as_recorded(f"{one} {other}", halves[one], halves[other]) for one, other in combinations(halves, 2)]
     false = {kind: findings_of_pairs(two, kind) for kind in (SEVERAL_VOICES, SAME_VOICE)}
     goals = [
@@ -306,27 +296,29 @@ def judge_voice(
 def judge_other_voice(encoder: SpeakerEncoder, said: Mapping[str, Sequence[Samples]], speech: Speech) -> None:
     """Another bundled voice, or another reader, on the left of one conversation of three."""
     engine, other = said
-    kept = {name: cut(sound, LINE)[:10] for name, sound in [*speech.items()][:13]}
+    long = [name for name, sound in speech.items() if len(sound) >= SHORTEST_HALF * ANALYSIS_RATE]
+    kept = {name: lines_of(speech[name]) for name in long[:13]}
     names = [*kept]
-    usual = [conversation(name, side_by(said[engine], seed), kept[name]) for seed, name in enumerate(names[:2])]
+    usual = [turns_row(name, side_by(said[engine], seed), kept[name]) for seed, name in enumerate(names[:2])]
     heard = [hear_voices(encoder, row) for row in usual]
     rest = [each for each in heard if each]
     n_voices = n_readers = 0
     for seed, name in enumerate(names[2:12]):
         for lines, is_voice in ((side_by(said[other], seed), True), (kept[names[seed + 3]], False)):
-            third = hear_voices(encoder, conversation(name, lines, kept[name]))
+            third = hear_voices(encoder, turns_row(name, lines, kept[name]))
             assert third
             kinds = {finding.kind for finding in voice_findings([*rest, third], LIMITS)}
             n_voices += is_voice and SEVERAL_VOICES in kinds
             n_readers += not is_voice and SEVERAL_VOICES in kinds
     print(
-        f"on the left of one of 3: {other} instead of {engine} found {n_voices} of 10, a reader {n_readers} of 10"
+        f"on the left of one of 3: {other} for {engine} found {n_voices} of 10, a reader {n_readers} of 10",
+        flush=True,
     )
 
 
 def print_cost(encoder: SpeakerEncoder, voice: Sequence[Samples], speech: Speech) -> None:
     kept = np.concatenate([*speech.values()])
-    row = conversation("long", [*voice] * 4, cut(kept, LINE)[:200])
+    row = turns_row("long", [*voice] * 4, cut(kept, LINE)[:200])
     began = time.process_time()
     findings = list(row_findings("long", row))
     checked = time.process_time()

@@ -23,8 +23,13 @@ SHORTEST_SIDE, SHORTEST_HALF, LONGEST_SIDE = 1.6, 6.0, 30.0
 #: Seconds of a stretch that is taken of a longer side.
 STRETCH = 3.0
 
-#: By how much a right side has to be more like a corpus's voice than the left one, where they are exchanged.
-MARGIN = 0.03
+#: Where sides are exchanged: by how much the right one is at least more like a corpus's voice than the left one,
+#: and at most less like it than that voice mostly is. Kept speakers may be a little like it, too.
+MARGIN, NEAR = 0.03, 0.1
+
+#: How much less like a corpus's voice than it mostly is a left side may be. A synthesised voice is like itself by
+#: 0.97 or more; of acted emotions of one person, two stretches of 15 s in any order are by 0.84 or more.
+FAR = 0.2
 
 
 class VoicedSide(NamedTuple):
@@ -82,21 +87,25 @@ def voiced_side(halves: NDArray[np.float32], seconds: float, is_one_voice: bool 
 
 
 class VoiceMatch(NamedTuple):
-    """How like the voice of its corpus the left side of a conversation is, and the right one (None: too short)."""
+    """How like the voice of its corpus the left side of a conversation is, and the right one (None: too short).
+
+    `usual`: how like it is what has that voice, as a median.
+    """
 
     conversation: ConversationVoices
     left: float
     right: float | None
+    usual: float
 
     @property
     def is_exchanged(self) -> bool:
         """Whether the right side has the voice that the left one should have."""
-        return self.right is not None and self.right > self.left + MARGIN
+        return self.right is not None and self.right > max(self.left + MARGIN, self.usual - NEAR)
 
     def is_other(self, least: float) -> bool:
         """Whether the left side is a voice that no side of this conversation should have."""
         is_long = self.conversation.sides["left"].is_long
-        return is_long and self.left < least and not self.is_exchanged
+        return is_long and self.left < max(least, self.usual - FAR) and not self.is_exchanged
 
 
 def stretches(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
@@ -163,21 +172,21 @@ def _match_members(members: Sequence[ConversationVoices], least: float) -> list[
     lefts = np.stack([member.sides["left"].vector for member in members])
     rights = [member.sides["right"].vector for member in members if "right" in member.sides]
     common = _in_common(lefts, least)
-    if rights:
+    if rights and len(common) < len(lefts) / 2:  # most are exchanged, or their voices differ
         of_rights = _in_common(np.stack(rights), least)
-        if len(of_rights) > len(common):  # most are exchanged
-            common = of_rights
+        common = max(common, of_rights, key=len)
     reference = common.mean(axis=0)
     reference /= np.linalg.norm(reference)
+    usual = float(np.median(common @ reference))
     matches = []
     for member in members:
         likeness = {channel: float(side.vector @ reference) for channel, side in member.sides.items()}
-        matches.append(VoiceMatch(member, likeness["left"], likeness.get("right")))
+        matches.append(VoiceMatch(member, likeness["left"], likeness.get("right"), usual))
     return matches
 
 
 def _in_common(vectors: NDArray[np.float32], least: float) -> NDArray[np.float32]:
     """Those of some vectors that are like the one that is most like all of them."""
-    central = vectors[(vectors @ vectors.sum(axis=0)).argmax()]
-    members: NDArray[np.float32] = vectors[vectors @ central >= least]
+    likeness = vectors @ vectors[(vectors @ vectors.sum(axis=0)).argmax()]
+    members: NDArray[np.float32] = vectors[likeness >= max(least, float(np.median(likeness)) - FAR)]
     return members
