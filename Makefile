@@ -119,8 +119,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
 	@echo "installing 2 of 2: the package and what it needs (minutes)"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[augment,converse,denoise,dev,espeak,offline,review,tokens]'
-	@# The weights of Smart Turn, which are optional. Nothing of this package is imported, so it needs no other.
+	@# Weights alone, which are optional: nothing of these packages is imported, so that they need no others.
 	$(PIP) install --quiet --no-deps pipecat-ai==1.14.0 || echo "without Smart Turn: ends of turns are not judged"
+	$(PIP) install --quiet --no-deps resemblyzer==0.1.4 || echo "without Resemblyzer: voices are not compared"
 	@: > $@
 
 clean:

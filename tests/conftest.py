@@ -97,6 +97,7 @@ PACKAGES = (
     "noisereduce",
     "playwright",
     "ray",
+    "resemblyzer",
     "s3fs",
 )
 

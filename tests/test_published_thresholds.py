@@ -3,7 +3,7 @@
 import pytest
 from audio_files import ROOT
 
-from dailytalk_contiguous.core import audio, loudness, pitch, prosody
+from dailytalk_contiguous.core import audio, loudness, pitch, prosody, voice_likeness
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.pipelines.to_text import tag_stages
 from dailytalk_contiguous.publish import csm, findings, moshi_folder, verdict
@@ -33,6 +33,13 @@ STATED: list[tuple[str, str, tuple[float, ...]]] = [
         "docs/fine-tuning.md",
         "(at least {:g}) begin within {:g} ms",
         (verdict.FEWEST_CHANGES, 1000 * verdict.SAME_GAP),
+    ),
+    ("docs/fine-tuning.md", "halves have a likeness under {:g}", (verdict.LIMITS["several-voices"],)),
+    ("docs/fine-tuning.md", "both sides have a likeness over {:g}", (verdict.LIMITS["same-voice-on-both-sides"],)),
+    (
+        "docs/fine-tuning.md",
+        "needs {:g} s of speech for the first, {:g} s for the second and {:g} s for the third",
+        (voice_likeness.SHORTEST_SIDE, voice_likeness.SHORTEST_HALF, 2 * voice_likeness.SHORTEST_HALF),
     ),
     ("docs/fine-tuning.md", "speaks for less than {:g} % of", (100 * verdict.LIMITS["agent-silent"],)),
     ("docs/fine-tuning.md", "half of the conversations (at least {:g})", (verdict.FEWEST_CONVERSATIONS,)),

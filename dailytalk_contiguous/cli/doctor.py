@@ -14,7 +14,13 @@ from dailytalk_contiguous.core.errors import BadValue, DailytalkError
 from dailytalk_contiguous.core.machine import PACKAGES, cores
 from dailytalk_contiguous.core.outcome import Judgement, Outcome
 from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
-from dailytalk_contiguous.models.checkpoints import INSTALL_OFFLINE, Missing, source_of
+from dailytalk_contiguous.models.checkpoints import (
+    INSTALL_OFFLINE,
+    INSTALL_RESEMBLYZER,
+    Missing,
+    source_of,
+    speaker_encoder_file,
+)
 from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser
@@ -79,6 +85,7 @@ def doctor_outcome(report: Mapping[str, Any]) -> Outcome:
         *(["  no cuBLAS of CUDA 12: pip install 'dailytalk-contiguous[cuda]'"] if report["lacks_cublas"] else ()),
         f"Whisper computes in {report['compute_type']}; on this machine:",
         *(f"  {size:<16}{source}" for size, source in report["whisper"].items()),
+        f"voices, which check compares: {report['speaker_encoder'] or 'not compared: ' + INSTALL_RESEMBLYZER}",
     ]
     judge = report["turn_end_judge"]
     missing = f"not here, so ends of turns are not judged: {INSTALL_SMART_TURN}"
@@ -119,6 +126,12 @@ def _profile_needs(name: str) -> dict[str, Any]:
     return {"ready": is_ready, "needs": to_tag, "needs_to_speak": to_speak, "models": models}
 
 
+def _speaker_encoder() -> str:
+    """Where the weights of the speaker encoder are from, in words; empty if they are not on this machine."""
+    path = speaker_encoder_file()
+    return f"Resemblyzer {source_of(path)}" if path else ""
+
+
 def examine() -> dict[str, Any]:
     """The packages, the GPU and the weights of this machine, and what each profile needs, for `--json`."""
     gpu = ""
@@ -140,5 +153,6 @@ def examine() -> dict[str, Any]:
         "lacks_cublas": bool(gpu) and not cublas(),
         "whisper": {size: source_of(folder) for size, folder in sizes_here().items()},
         "turn_end_judge": source_of(judge) if judge else None,
+        "speaker_encoder": _speaker_encoder(),
         "profiles": {name: _profile_needs(name) for name in PROFILES},
     }

@@ -43,6 +43,14 @@ INSTALL_OFFLINE = 'pip install "dailytalk-contiguous[offline]"'
 #: Repository of the voices of Piper.
 PIPER_VOICES = "rhasspy/piper-voices"
 
+#: Resemblyzer's speaker encoder, which no repository of the Hub has; its file of weights; and how to install the
+#: wheel that does. What the wheel depends on is not needed, and one of it has to be compiled.
+RESEMBLYZER, RESEMBLYZER_WEIGHTS = "resemble-ai/Resemblyzer", "pretrained.pt"
+INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
+
+#: How to install wheels that are no part of the extra `offline`, by their packages.
+INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER}
+
 #: What follows the name of a file of weights for the list of files that they are in, where these are several.
 _LIST = ".index.json"
 
@@ -123,6 +131,12 @@ WHEELS: dict[str, dict[str, WheelFile]] = {
         {"smart-turn-v3.2-cpu.onnx": "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"},
         "audio/turn/smart_turn/data",
     ),
+    RESEMBLYZER: {
+        RESEMBLYZER_WEIGHTS: WheelFile(
+            (("resemblyzer", RESEMBLYZER_WEIGHTS),),
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+        ),
+    },
 }
 
 
@@ -239,12 +253,20 @@ def wheel_files(name: str, files: Iterable[str]) -> dict[str, Path]:
         for file, (parts, sha256) in wheel.items():
             if not (folder / file).is_file():
                 homes = [Path(str(found[package].origin)).parent / path for package, path in parts]  # type: ignore[union-attr]
-                _put_together(folder / file, homes, sha256)
+                _put_together(folder / file, parts[0][0], homes, sha256)
     return {file: folder / file for file in files}
 
 
-def _put_together(path: Path, parts: Sequence[Path], sha256: str) -> None:
-    package, digest = parts[0].parent.parent.name, hashlib.sha256()
+def speaker_encoder_file() -> Path | None:
+    """The weights of the speaker encoder; None where they are not on this machine.
+
+    Raises ModelMissing as `stored_files` does.
+    """
+    return stored_files(RESEMBLYZER, [RESEMBLYZER_WEIGHTS]).get(RESEMBLYZER_WEIGHTS)
+
+
+def _put_together(path: Path, package: str, parts: Sequence[Path], sha256: str) -> None:
+    digest = hashlib.sha256()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as whole:
@@ -257,7 +279,7 @@ def _put_together(path: Path, parts: Sequence[Path], sha256: str) -> None:
                 raise ModelMissing(
                     f"the installed package {package} holds another {path.name} than it should "
                     f"(SHA-256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…), which is not used",
-                    f"pip uninstall {package}, then {INSTALL_OFFLINE}",
+                    f"pip uninstall {package}, then {INSTALLED_ALONE.get(package, INSTALL_OFFLINE)}",
                 )
     except OSError as error:
         reason = f"{path.name} of the installed package {package} can't be used ({error.strerror})"

@@ -23,6 +23,7 @@ from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of,
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.core.utterance import FIELDS, is_converted, line_problem, no_text_reason, published
+from dailytalk_contiguous.core.voice_likeness import ConversationVoices
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import verdict
 from dailytalk_contiguous.publish.findings import (
@@ -42,14 +43,19 @@ from dailytalk_contiguous.publish.moshi_check import check_moshi, is_moshi
 from dailytalk_contiguous.publish.opening import claimed, finished_items, open_items
 from dailytalk_contiguous.publish.training_folder import is_mix
 from dailytalk_contiguous.publish.version import MANIFEST, Version, file_differences
+from dailytalk_contiguous.publish.voice_check import find_speaker_encoder, hear_voices, voice_facts, voice_findings
 from dailytalk_contiguous.store import work_folder
 
 if TYPE_CHECKING:
+    from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
     from dailytalk_contiguous.publish.exports import ExportFormat
 
 _SPEAK_AGAIN = "build it again with `dailytalk speak`"
 _NO_WORDS = "recognise its words, or give them beside the recording, and run `dailytalk build` again"
 _CHECK_AGAIN = "see that you may read it, and check again"
+
+#: Kinds of findings on rows whose voices are not compared.
+_UNHEARD = {"unreadable-audio", "missing-audio", "not-stereo"}
 
 #: Kinds of findings on rows that can't be used, by column.
 _KINDS = {"utterances": "bad-utterance", "alignments": "bad-word", "sounds": "bad-sound"}
@@ -68,6 +74,8 @@ def check_rows(
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
     findings, maker, ids, splits = list[Finding](), TableMaker(), set[str](), Counter[str]()
+    encoder = find_speaker_encoder()
+    voices: list[ConversationVoices] = []
     columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
     for file in items.files if isinstance(items, FiledItems) else [""]:
         shown = str(file.relative_to(items.folder) if isinstance(file, Path) and items.folder else file)
@@ -76,8 +84,8 @@ def check_rows(
             rows = (row for _, row in items.rows_of(file, columns))
 
         try:
-            with closing(side_by_side(partial(_judged, items, shown), rows, cores())) as judged:
-                for row, location, is_used, of_row in steps(
+            with closing(side_by_side(partial(_judged, items, shown, encoder), rows, cores())) as judged:
+                for row, location, is_used, of_row, heard in steps(
                     f"conversations of {shown or items.name} checked", judged
                 ):
                     splits[row["split"]] += 1
@@ -87,6 +95,7 @@ def check_rows(
                         findings.append(error("duplicate", location, what, "delete one of the shards"))
                     elif is_used and not row["problem"]:
                         maker.add(row)
+                        voices += [heard] if heard else []
                     findings += of_row
                     ids |= {name} if is_used else set()
         except BadInput as problem:
@@ -118,14 +127,20 @@ def check_rows(
         **hours,
         "measures": measure_facts(tables, references),
         **turn_end_facts(tables),
+        **voice_facts(voices, limits),
         **({"splits": dict(splits)} if items.kind == "version" else {}),
     }
     run = (work_folder.read_run(items.folder) if items.folder else None) or {}
-    return [*findings, *verdict.all_findings(tables, run, limits)], facts
+    return [*findings, *voice_findings(voices, limits), *verdict.all_findings(tables, run, limits)], facts
 
 
-def _judged(items: Items, shown: str, row: Row) -> tuple[Row, str, bool, list[Finding]]:
-    """A row of the file that is shown so, its place, whether exports take it, and the findings on it."""
+def _judged(
+    items: Items, shown: str, encoder: "SpeakerEncoder | None", row: Row
+) -> tuple[Row, str, bool, list[Finding], ConversationVoices | None]:
+    """A row of the file that is shown so, its place, whether exports take it, the findings on it, and its voices.
+
+    The voices are None without an encoder, of clips, and where the sound is not two channels.
+    """
     place = f"{shown}: {row['conversation_id']}" if shown else row["conversation_id"]
     findings: list[Finding] = []
     if "audio_sha256" in row and hashlib.sha256(row["audio"]["bytes"] or b"").hexdigest() != row["audio_sha256"]:
@@ -133,10 +148,13 @@ def _judged(items: Items, shown: str, row: Row) -> tuple[Row, str, bool, list[Fi
         findings.append(error("changed-audio", place, what, _PUBLISH_AGAIN))
     if row["problem"]:
         kind = _KINDS.get(row["problem_column"], "bad-row")
-        return row, place, True, [*findings, error(kind, place, row["problem"], _SPEAK_AGAIN)]
+        return row, place, True, [*findings, error(kind, place, row["problem"], _SPEAK_AGAIN)], None
     if unused := items.unused(row):
-        return row, place, False, [advice(unused[0], place, unused[1], items.remedy, "note")]
-    return row, place, True, [*findings, *row_findings(place, row)]
+        return row, place, False, [advice(unused[0], place, unused[1], items.remedy, "note")], None
+    findings += row_findings(place, row)
+    is_heard = all(finding.kind not in _UNHEARD for finding in findings)
+    heard = hear_voices(encoder, row) if encoder and is_heard and not row["labels"] else None
+    return row, place, True, findings, heard
 
 
 def row_findings(file: str, row: Row) -> Iterator[Finding]:

@@ -267,7 +267,8 @@ BOUNDS = (
 #: at one moment, hours that a voice and a language except English should have, the share of the input's hours that
 #: may be rejected, the share of clips that are heard as they were meant, the seconds that a side talks without a
 #: filler, the share of a side's given words that an aligner does not find, how much more finished pauses of a new
-#: voice may sound than recorded ones, and by how much less often its ends may sound more finished than its pauses.
+#: voice may sound than recorded ones, by how much less often its ends may sound more finished than its pauses, and
+#: how alike voices are.
 LIMITS: FindingLimits = {
     **{bound.name: bound.limit for bound in BOUNDS},
     "same-gaps": 0.6,
@@ -279,6 +280,8 @@ LIMITS: FindingLimits = {
     "absent-words": 0.03,
     "finished-pauses": 0.1,
     "lost-cues": 0.06,
+    "several-voices": 0.72,
+    "same-voice-on-both-sides": 0.93,
 }
 
 #: Words of a side that an aligner did not find, from which on they are more than slips.
@@ -301,6 +304,8 @@ LIMIT_SOURCES = {
     "absent-words": "a choice: an aligner misses some words that are said fast or softly",
     "finished-pauses": "a choice",
     "lost-cues": "a choice",
+    "several-voices": "a likeness in [0, 1], chosen on TIMIT's speakers dr1 to dr4 (benchmarks/voices.py)",
+    "same-voice-on-both-sides": "the same likeness, chosen in the same way",
 }
 
 

