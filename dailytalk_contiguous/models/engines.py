@@ -64,8 +64,7 @@ TTS_MODEL = Setting(
     reference=True,
 )
 VOICE = Setting(
-    "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line); for shift a "
-    "coefficient, such as 0.8.",
+    "Its voice: an ID, clone (the conversation's own speaker), or any (Fish chooses one a line).",
     panel="voice",
     metavar="ID|clone|any",
     shown="the synthesiser's",

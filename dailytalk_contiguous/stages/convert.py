@@ -54,9 +54,7 @@ class Convert(Stage):
     engine: str = setting("shift", TTS, execution=True)
     model: str = setting("", TTS_MODEL)
     voice: str = setting("", VOICE)
-    voice_seed: int = setting(
-        0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", panel="voice", least=0
-    )
+    voice_seed: int = setting(0, "Seed of the voices that --tts shift gives to the speakers of a corpus.", least=0)
     revoice: str = setting(CHANNELS[0], REVOICE)
     sample_rate: int = setting(24000, SAMPLE_RATE)
     options: Any = NO_OPTIONS
