@@ -293,8 +293,8 @@ LIMIT_SOURCES = {
     "no-fillers": "a choice: talk has 1 to 4 fillers a hundred words, about 5 to 20 in 180 s (of Switchboard see "
     'e.g. Shriberg 1994, "Preliminaries to a theory of speech disfluencies", UC Berkeley)',
     "absent-words": "a choice: an aligner misses some words that are said fast or softly",
-    "several-voices": "a likeness in [0, 1], chosen on TIMIT's speakers dr1 to dr4 (benchmarks/voices.py)",
-    "same-voice-on-both-sides": "the same likeness, chosen in the same way",
+    "several-voices": "a choice: a likeness in [0, 1], by which benchmarks/voices.py finds no reader to be two",
+    "same-voice-on-both-sides": "a choice: the same likeness, by which no two readers or callers there are one",
 }
 
 
