@@ -17,6 +17,7 @@ from dailytalk_contiguous.models.affect import AUDEERING_BYTES, available
 from dailytalk_contiguous.models.checkpoints import (
     INSTALL_OFFLINE,
     INSTALL_RESEMBLYZER,
+    INSTALL_SMART_TURN,
     Missing,
     source_of,
     speaker_encoder_file,
@@ -25,7 +26,7 @@ from dailytalk_contiguous.models.contracts import VoiceSettings
 from dailytalk_contiguous.models.devices import compute_type_of, cublas, lacking
 from dailytalk_contiguous.models.engines import TTS_MODEL, engine_named, load_synthesiser
 from dailytalk_contiguous.models.profiles import EMBEDDED, PROFILES
-from dailytalk_contiguous.models.turn_end import INSTALL_SMART_TURN, smart_turn_here
+from dailytalk_contiguous.models.turn_end import smart_turn_here
 from dailytalk_contiguous.models.whisper import lacking_whisper, sizes_here
 
 

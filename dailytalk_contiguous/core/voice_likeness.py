@@ -108,7 +108,7 @@ class VoiceMatch(NamedTuple):
         return is_long and self.left < max(least, self.usual - FAR) and not self.is_exchanged
 
 
-def stretches(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+def halves_of_speech(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
     """The parts of a side's speech that stand for its halves, at most `LONGEST_SIDE` seconds of both together.
 
     Args:
@@ -118,9 +118,9 @@ def stretches(spans: Sequence[tuple[float, float]]) -> list[list[tuple[float, fl
         Starts and ends of each half, which are spread over it; all of it in one list where that is too short for
         halves; nothing where it is too short to be compared.
 
-    >>> stretches([(0.0, 3.0), (4.0, 7.0)])
+    >>> halves_of_speech([(0.0, 3.0), (4.0, 7.0)])
     [[(0.0, 3.0), (4.0, 7.0)]]
-    >>> stretches([(0.0, 8.0), (9.0, 17.0)])
+    >>> halves_of_speech([(0.0, 8.0), (9.0, 17.0)])
     [[(0.0, 8.0)], [(9.0, 17.0)]]
     """
     total = sum(end - start for start, end in spans)

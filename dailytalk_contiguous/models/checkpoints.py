@@ -9,6 +9,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,8 +49,12 @@ PIPER_VOICES = "rhasspy/piper-voices"
 RESEMBLYZER, RESEMBLYZER_WEIGHTS = "resemble-ai/Resemblyzer", "pretrained.pt"
 INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
 
+#: Smart Turn's repository, its file of weights, and how to install the wheel that brings it, by itself.
+SMART_TURN, SMART_TURN_FILE = "pipecat-ai/smart-turn-v3", "smart-turn-v3.2-cpu.onnx"
+INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
+
 #: How to install wheels that are no part of the extra `offline`, by their packages.
-INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER}
+INSTALLED_ALONE = {"resemblyzer": INSTALL_RESEMBLYZER, "pipecat": INSTALL_SMART_TURN}
 
 #: What follows the name of a file of weights for the list of files that they are in, where these are several.
 _LIST = ".index.json"
@@ -126,9 +131,9 @@ WHEELS: dict[str, dict[str, WheelFile]] = {
         },
         "data",
     ),
-    "pipecat-ai/smart-turn-v3": _in_wheel(
+    SMART_TURN: _in_wheel(
         "pipecat",
-        {"smart-turn-v3.2-cpu.onnx": "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"},
+        {SMART_TURN_FILE: "2bb026316b14a660486a75b1733cd3fbab8c2fd0314dc9af7be49f8cca967e4f"},
         "audio/turn/smart_turn/data",
     ),
     RESEMBLYZER: {
@@ -276,10 +281,11 @@ def _put_together(path: Path, package: str, parts: Sequence[Path], sha256: str) 
                         digest.update(block)
                         whole.write(block)
             if digest.hexdigest() != sha256:
+                name_on_pypi = packages_distributions().get(package, [package])[0]
                 raise ModelMissing(
                     f"the installed package {package} holds another {path.name} than it should "
                     f"(SHA-256 {digest.hexdigest()[:12]}…, not {sha256[:12]}…), which is not used",
-                    f"pip uninstall {package}, then {INSTALLED_ALONE.get(package, INSTALL_OFFLINE)}",
+                    f"pip uninstall {name_on_pypi}, then {INSTALLED_ALONE.get(package, INSTALL_OFFLINE)}",
                 )
     except OSError as error:
         reason = f"{path.name} of the installed package {package} can't be used ({error.strerror})"

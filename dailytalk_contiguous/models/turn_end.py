@@ -16,14 +16,18 @@ import numpy as np
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 from dailytalk_contiguous.core.errors import ModelMissing
-from dailytalk_contiguous.models.checkpoints import WHEELS, Missing, find_files
+from dailytalk_contiguous.models.checkpoints import (
+    INSTALL_SMART_TURN,
+    SMART_TURN,
+    SMART_TURN_FILE,
+    WHEELS,
+    Missing,
+    find_files,
+)
 from dailytalk_contiguous.models.devices import open_onnx
 
-#: The repository and its file; the file's bytes.
-SMART_TURN, SMART_TURN_FILE, SMART_TURN_BYTES = "pipecat-ai/smart-turn-v3", "smart-turn-v3.2-cpu.onnx", 8_679_182
-
-#: Of the package on PyPI that holds the file, nothing is imported, and nothing that it requires is needed.
-INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
+#: Bytes of its file of weights.
+SMART_TURN_BYTES = 8_679_182
 
 #: Seconds that it hears, up to the silence behind a turn, and of that silence.
 HEARD_SECONDS, SILENCE_SECONDS = 8, 0.2

@@ -304,8 +304,8 @@ LIMIT_SOURCES = {
     "absent-words": "a choice: an aligner misses some words that are said fast or softly",
     "finished-pauses": "a choice",
     "lost-cues": "a choice",
-    "several-voices": "a likeness in [0, 1], chosen on TIMIT's speakers dr1 to dr4 (benchmarks/voices.py)",
-    "same-voice-on-both-sides": "the same likeness, chosen in the same way",
+    "several-voices": "a choice: a likeness in [0, 1], by which benchmarks/voices.py finds no reader to be two",
+    "same-voice-on-both-sides": "a choice: the same likeness, by which no two readers or callers there are one",
 }
 
 

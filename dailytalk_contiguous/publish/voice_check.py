@@ -20,8 +20,8 @@ from dailytalk_contiguous.core.voice_likeness import (
     SHORTEST_SIDE,
     ConversationVoices,
     VoiceMatch,
+    halves_of_speech,
     match_voices,
-    stretches,
     voiced_side,
 )
 from dailytalk_contiguous.core.wording import counted
@@ -97,8 +97,8 @@ def _halves(row: Row, channel: str, status: str) -> list[Samples]:
     ]
     speech = merge_gaps(sorted((start, end) for start, end in spans if 0 <= start < end), 0.0)
     halves = []
-    for stretch in stretches(speech):
-        parts = [read_at(row["audio"], ANALYSIS_RATE, start, end - start) for start, end in stretch]
+    for half in halves_of_speech(speech):
+        parts = [read_at(row["audio"], ANALYSIS_RATE, start, end - start) for start, end in half]
         halves.append(np.concatenate(parts))
     # Of a row that promises more sound than it has, too little is left.
     is_enough = min(map(len, halves), default=0) > SHORTEST_SIDE / 2 * ANALYSIS_RATE

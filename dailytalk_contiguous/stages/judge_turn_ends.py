@@ -25,7 +25,8 @@ from dailytalk_contiguous.core.settings import Setting, setting
 from dailytalk_contiguous.core.turn_ends import turn_ends
 from dailytalk_contiguous.core.turns import Timed, join_spans
 from dailytalk_contiguous.core.utterance import sounding_span
-from dailytalk_contiguous.models.turn_end import INSTALL_SMART_TURN, lacking_smart_turn, load_smart_turn
+from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
+from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_turn
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
 #: The judge where its weights are on this machine; the judge, without which nothing is made; nobody.

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.voice_likeness import (
     LONGEST_SIDE,
     ConversationVoices,
+    halves_of_speech,
     match_voices,
-    stretches,
     voiced_side,
 )
 
@@ -106,7 +106,7 @@ def test_steadiness_is_of_sides_that_should_be_one_voice() -> None:
 
 def test_long_side_is_heard_from_its_beginning_to_its_end() -> None:
     spans = [(10.0 * number, 10.0 * number + 5.0) for number in range(100)]
-    first, second = stretches(spans)
+    first, second = halves_of_speech(spans)
     heard = [*first, *second]
     assert sum(end - start for start, end in heard) == pytest.approx(LONGEST_SIDE)
     assert first[0][0] == 0.0
@@ -116,5 +116,5 @@ def test_long_side_is_heard_from_its_beginning_to_its_end() -> None:
 
 
 def test_side_of_a_second_is_not_heard() -> None:
-    assert stretches([(3.0, 4.0)]) == []
-    assert stretches([]) == []
+    assert halves_of_speech([(3.0, 4.0)]) == []
+    assert halves_of_speech([]) == []

@@ -8,17 +8,21 @@ from planted_ends import spoken_sentences
 
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models import turn_end
-from dailytalk_contiguous.models.checkpoints import WHEELS, WheelFile
-from dailytalk_contiguous.models.turn_end import (
-    HEARD_SECONDS,
+from dailytalk_contiguous.models.checkpoints import (
+    INSTALL_SMART_TURN,
     SMART_TURN,
     SMART_TURN_FILE,
+    WHEELS,
+    WheelFile,
+)
+from dailytalk_contiguous.models.turn_end import (
+    HEARD_SECONDS,
     lacking_smart_turn,
     last_seconds,
     load_smart_turn,
 )
 
-with_judge = pytest.mark.skipif(bool(lacking_smart_turn()), reason=f"needs {turn_end.INSTALL_SMART_TURN}")
+with_judge = pytest.mark.skipif(bool(lacking_smart_turn()), reason=f"needs {INSTALL_SMART_TURN}")
 
 
 @with_judge
@@ -72,4 +76,4 @@ def test_what_is_not_here_is_named_with_the_command_that_brings_it(
     assert [lack.name for lack in lacking_smart_turn()] == ["Smart Turn"]
     with pytest.raises(ModelMissing) as raised:
         load_smart_turn()
-    assert raised.value.remedy == turn_end.INSTALL_SMART_TURN
+    assert raised.value.remedy == INSTALL_SMART_TURN
