@@ -38,9 +38,9 @@ NAMED = re.compile(
     rf"(?<![\w./-])(?:{'|'.join(sorted(map(re.escape, COMMANDS), key=len, reverse=True))})(?![\w-])"
 )
 
-#: Where the sentences are about other commands: `doctor` says what is needed `to speak`, and how pip installs an
-#: encoder; an export of J-Moshi ends with commands of its trainer.
-ABOUT_OTHERS = ("  to speak:", "next: ", "voices, which check compares:")
+#: Where the sentences are about other commands: `doctor` says what is needed `to speak`, and how pip installs
+#: weights; an export of J-Moshi ends with commands of its trainer.
+ABOUT_OTHERS = ("  to speak:", "next: ", "voices, which check compares:", "Smart Turn, which hears")
 
 
 def foreign_options(words: Sequence[str], output: str) -> list[str]:

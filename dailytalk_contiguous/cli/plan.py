@@ -113,7 +113,7 @@ def plan(
         refusal = refusal_of(voice.synthesiser())
         details += [f"spoken by {speaker_text(voice.synthesiser())}"]
         details += [f"speak would not begin: {refusal}"] if refusal else []
-        if turns := estimate.quantities["turns"]:
+        if turns := estimate.quantities.get("turns"):
             details.append(f"about {turns_text(estimate.quantities['joined'], turns)}")
     rejects = [problem.as_dict() for problem in recordings.problems]
     record = {"rejects": rejects, "transcribed": recordings.n_transcribed, "refusal": refusal}
