@@ -1,13 +1,16 @@
 """What resynthesis keeps of the ends of turns, by a judge that hears the sound alone (Smart Turn).
 
-    python benchmarks/cues.py FOLDER [--voices piper espeak]
+    python benchmarks/cues.py FOLDER [--voices piper piper/line espeak shift]
 
 FOLDER holds `spokenwoz` (calls) and `talk` (calls of another band). These and the bundled recordings are said
 anew by each voice, the left side and the right side in turn. Every end of a turn behind which both are silent for
 0.2 s is judged, in the recording and in what was built of it: before the other's turn (shift) a side should sound
 finished, before a pause of the same speaker (hold) it should not. Ends are compared that are of the same kind in
 both; the interval is of 90 %, by drawing ends with replacement. The other side keeps its sound: it shows the noise
-of the judge.
+of the judge. `/line` says each utterance alone, and not each turn in one take.
+
+Beside the judge: how pitch moves in the last 0.3 s, how long the last syllable is held and how loud the end is, each
+beside the source's (`core.delivery.measure_ending`), and, for comparison, beside another utterance of the source.
 """
 
 import argparse
@@ -26,7 +29,8 @@ import soxr
 from measuring import EXAMPLES, dailytalk, judged, references
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import ANALYSIS_RATE
+from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, read_pcm
+from dailytalk_contiguous.core.delivery import Ending, measure_ending, performance_of, register_of
 from dailytalk_contiguous.core.figures import ends_of_turns, same_ends
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turn_ends import (
@@ -37,8 +41,10 @@ from dailytalk_contiguous.core.turn_ends import (
     auc_change,
     mean_change,
 )
+from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.models.turn_end import load_smart_turn
 from dailytalk_contiguous.publish.opening import open_items
+from dailytalk_contiguous.publish.tagged_items import TaggedItems
 
 #: Goals of a new voice: how much more finished holds may sound than recorded ones, and how much less often shifts
 #: may sound more finished than holds. Missed is one that the interval excludes.
@@ -54,7 +60,7 @@ CALLS = ("aws_auto_repairs_40.flac", "cobalt_call.flac")
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--voices", nargs="+", default=["piper", "espeak"])
+    parser.add_argument("--voices", nargs="+", default=["piper", "piper/line", "espeak", "shift"])
     arguments = parser.parse_args()
     calls = [arguments.folder / "talk" / name for name in CALLS]
     sources = {
@@ -63,7 +69,7 @@ def main() -> int:
         "bundled": [EXAMPLES / f"{name}.flac" for name in sorted(references())],
     }
     met = [speed()]
-    ends: dict[str, list[SameEnds]] = defaultdict(list)
+    ends: dict[str, list[Revoiced]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         for title, recordings in sources.items():
             if not recordings:
@@ -88,31 +94,83 @@ def tag(recordings: Sequence[Path], folder: Path) -> Path:
     return work
 
 
-class SameEnds(NamedTuple):
-    """How finished ends sound that are of one kind as recorded and as built, shape (ends, 2)."""
+class Revoiced(NamedTuple):
+    """How ends of a new voice sound.
+
+    Attributes:
+        shifts, holds: how finished those sound that are of one kind as recorded and as built, shape (ends, 2).
+        endings: how each utterance ends, in the source and as built.
+    """
 
     shifts: NDArray[np.float64]
     holds: NDArray[np.float64]
+    endings: list[tuple[Ending, Ending]]
 
 
-def revoiced(title: str, tagged: Path, voice: str) -> SameEnds:
+def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
     """Say both sides of tagged recordings in turn, and print how their ends sound."""
-    shifts, holds = [], []
+    shifts, holds, endings = [], [], []
+    engine, _, takes_of = voice.partition("/")
     for side in CHANNELS:
-        work = tagged.parent / f"{voice}-{side}"
-        dailytalk("speak", tagged, "--out", work, "--tts", voice, "--revoice", side, "--turn-ends", "smart-turn")
+        work = tagged.parent / f"{voice.replace('/', '-')}-{side}"
+        takes = ("--takes-of", takes_of) if takes_of else ()
+        options = ("--tts", engine, *takes, "--revoice", side, "--turn-ends", "smart-turn")
+        dailytalk("speak", tagged, "--out", work, *options)
+        endings += endings_of(work, tagged, CHANNELS.index(side))
         tables = open_items(work).tables()
         for (channel, timeline), figures in ends_of_turns(tables).items():
             # The new voice is on the left of the result; the other side shows the judge's own noise.
             how = voice if channel == "left" else "kept"
-            print(f"{title}, {side} side said anew, {how:<6} {timeline:<8}  {in_words(figures)}", flush=True)
+            print(f"{title}, {side} side said anew, {how:<10} {timeline:<8}  {in_words(figures)}", flush=True)
         shifts.append(same_ends(tables, SHIFT))
         holds.append(same_ends(tables, HOLD))
-    return SameEnds(np.concatenate(shifts), np.concatenate(holds))
+    return Revoiced(np.concatenate(shifts), np.concatenate(holds), endings)
 
 
-def judge_changes(voice: str, of_sources: Sequence[SameEnds]) -> Iterator[bool]:
+def endings_of(work: Path, tagged: Path, side: int) -> Iterator[tuple[Ending, Ending]]:
+    """How each utterance of a new voice ends, in the recording and as built, each by its speaker's usual values."""
+    recordings, items = TaggedItems(tagged), open_items(work)
+    for row in items.rows():
+        name = row["conversation_id"]
+        recorded = recordings.sound(name)
+        source = read_pcm(recorded.audio, recorded.offset, row["source_duration"])[:, side]
+        built = read_pcm(items.sound(name).audio)[:, 0]
+        said = [utterance for utterance in row["utterances"] if utterance["status"] == "spoken"]
+        sources = [performance_of(excerpt(source, sounding_span(one, "source_"))) for one in said]
+        takes = [performance_of(excerpt(built, sounding_span(one))) for one in said]
+        usual, usual_of_voice = register_of(sources), register_of(takes)
+        if usual is None or usual_of_voice is None:
+            continue
+        for performance, take in zip(sources, takes, strict=True):
+            ending = measure_ending(performance, usual)
+            new_ending = measure_ending(take, usual_of_voice)
+            if ending and new_ending:
+                yield ending, new_ending
+
+
+def excerpt(side: Pcm, span: tuple[float, float] | None) -> Samples:
+    assert span is not None
+    start, end = span
+    return pcm_to_float(side[round(start * ANALYSIS_RATE) : round(end * ANALYSIS_RATE)])
+
+
+def print_endings(voice: str, endings: Sequence[tuple[Ending, Ending]]) -> None:
+    """The median differences of endings from the source's, and from those of other utterances of the source."""
+    order = np.random.default_rng(0).permutation(len(endings))
+    others = [(endings[number][0], new) for number, (_, new) in zip(order, endings, strict=True)]
+    for what, pairs in (("its source", endings), ("another line", others)):
+        rises = [abs(a.rise - b.rise) for a, b in pairs if a.rise is not None and b.rise is not None]
+        lengths = [abs(a.lengthening - b.lengthening) for a, b in pairs]
+        levels = [abs(a.level - b.level) for a, b in pairs]
+        print(
+            f"{voice}: {len(pairs)} ends beside {what}: pitch in the last 0.3 s {np.median(rises):.1f} semitones, "
+            f"last syllable {2 ** np.median(lengths):.2f} times, level {np.median(levels):.1f} dB apart"
+        )
+
+
+def judge_changes(voice: str, of_sources: Sequence[Revoiced]) -> Iterator[bool]:
     """How the same ends of all recordings changed, beside the goals."""
+    print_endings(voice, [pair for of_source in of_sources for pair in of_source.endings])
     shifts = np.concatenate([ends.shifts for ends in of_sources])
     holds = np.concatenate([ends.holds for ends in of_sources])
     holds_goal, auc_goal = GOALS.get(voice, GOALS["piper"])
