@@ -9,8 +9,8 @@ finished, before a pause of the same speaker (hold) it should not. Ends are comp
 both; the interval is of 90 %, by drawing ends with replacement. The other side keeps its sound: it shows the noise
 of the judge. `/line` says each utterance alone, and not each turn in one take.
 
-Beside the judge: how pitch moves in the last 0.3 s, how long the last syllable is held and how loud the end is, each
-beside the source's (`core.delivery.measure_ending`), and, for comparison, beside another utterance of the source.
+Beside the judge: how pitch moves in the last 0.3 s, how long the last syllable is held and how loud the end is,
+each beside the source's (`core.delivery.measure_ending`) and, for comparison, beside another line of the source.
 """
 
 import argparse
@@ -128,7 +128,7 @@ def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
 
 
 def endings_of(work: Path, tagged: Path, side: int) -> Iterator[tuple[Ending, Ending]]:
-    """How each utterance of a new voice ends, in the recording and as built, each by its speaker's usual values."""
+    """How each utterance of a new voice ends, in the recording and as built, by its speaker's usual values."""
     recordings, items = TaggedItems(tagged), open_items(work)
     for row in items.rows():
         name = row["conversation_id"]
