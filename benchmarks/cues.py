@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm, Samples, pcm_to_float, read_pcm
 from dailytalk_contiguous.core.delivery import Ending, measure_ending, performance_of, register_of
+from dailytalk_contiguous.core.documents import read_json
 from dailytalk_contiguous.core.figures import ends_of_turns, same_ends
 from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.turn_ends import (
@@ -45,13 +46,14 @@ from dailytalk_contiguous.core.utterance import sounding_span
 from dailytalk_contiguous.models.turn_end import load_smart_turn
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.tagged_items import TaggedItems
+from dailytalk_contiguous.store.work_folder import RUN
 
 #: Goals of a new voice: how much more finished holds may sound than recorded ones, and how much less often shifts
 #: may sound more finished than holds. Missed is one that the interval excludes.
 GOALS = {"piper": (0.10, 0.06), "shift": (0.05, 0.03)}
 
-#: Seconds of a judgement on one thread.
-JUDGED_GOAL = 0.05
+#: Seconds of a judgement on one thread, and the share of a build that all of them take.
+JUDGED_GOAL, SHARE_GOAL = 0.05, 0.25
 
 #: The recordings of `talk` that have two speakers of English.
 CALLS = ("aws_auto_repairs_40.flac", "cobalt_call.flac")
@@ -77,6 +79,8 @@ def main() -> int:
             tagged = tag(recordings, Path(scratch) / title)
             for voice in arguments.voices:
                 ends[voice].append(revoiced(title, tagged, voice))
+            if "piper" in arguments.voices:
+                met.append(judge_share(title, tagged, tagged.parent / "piper-left"))
     for voice, of_sources in ends.items():
         met += judge_changes(voice, of_sources)
     return 0 if all(met) else 1
@@ -92,6 +96,17 @@ def tag(recordings: Sequence[Path], folder: Path) -> Path:
     options = ("--profile", "embedded", "--language", "en", "--source-licence", "CC0-1.0")
     dailytalk("tag", source, "--out", work, *options)
     return work
+
+
+def judge_share(title: str, tagged: Path, spoken: Path) -> bool:
+    """The judge's share of the time of all stages that make a conversation, by the embedded profile."""
+    seconds: dict[str, float] = {}
+    for record in (read_json(tagged / RUN), read_json(spoken / RUN)["speak"]):
+        seconds |= {stage: took for stage, (took, _) in record["time"]["stages"].items()}
+    share = seconds["JudgeTurnEnds"] / sum(seconds.values())
+    return judged(
+        f"{title}: the judge's share of a build {share:.0%} (goal {SHARE_GOAL:.0%})", share <= SHARE_GOAL
+    )
 
 
 class Revoiced(NamedTuple):

@@ -95,6 +95,7 @@ PACKAGES = (
     "espeakng_loader",
     "hf_xet",
     "noisereduce",
+    "pipecat",
     "playwright",
     "ray",
     "resemblyzer",

@@ -22,7 +22,7 @@ from dailytalk_contiguous.models.turn_end import (
     load_smart_turn,
 )
 
-with_judge = pytest.mark.skipif(bool(lacking_smart_turn()), reason=f"needs {INSTALL_SMART_TURN}")
+with_judge = pytest.mark.needs("pipecat")
 
 
 @with_judge

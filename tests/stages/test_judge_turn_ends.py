@@ -13,10 +13,9 @@ from dailytalk_contiguous import JudgeTurnEnds
 from dailytalk_contiguous.core.audio import to_pcm
 from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.checkpoints import INSTALL_SMART_TURN
-from dailytalk_contiguous.models.turn_end import lacking_smart_turn
 from dailytalk_contiguous.stages import judge_turn_ends
 
-with_judge = pytest.mark.skipif(bool(lacking_smart_turn()), reason=f"needs {INSTALL_SMART_TURN}")
+with_judge = pytest.mark.needs("pipecat")
 
 RATE = 16000
 
