@@ -70,8 +70,9 @@ class Ending(NamedTuple):
     """How a performance ends.
 
     Attributes:
-        rise: semitones by which pitch rises in `ENDING_SECONDS`, by a line through its last voiced frames; less
-            than 0 where it falls, None where too few are voiced.
+        rise: semitones by which pitch rises in `ENDING_SECONDS`, by the median slope of its last voiced frames
+            (Sen 1968, "Estimates of the regression coefficient based on Kendall's tau", JASA 63:1379); less than 0
+            where it falls, None where too few are voiced.
         lengthening: how many times twice as long the last syllable is as is usual for its speaker; less than 0
             where it is shorter.
         level: dB of the last `ENDING_SECONDS` above what is usual for its speaker.
@@ -164,6 +165,8 @@ def compare_delivery(
 
 def measure_ending(performance: Performance, register: Register) -> Ending | None:
     """How a performance ends, by its speaker's usual values; None where it is longer than a minute, or silent."""
+    from scipy.stats import theilslopes  # half a second, which commands that say nothing can spare
+
     sounding = _sounding(performance, register.level)
     if len(performance.level) >= MOST_FRAMES or not len(sounding.level):
         return None
@@ -174,7 +177,8 @@ def measure_ending(performance: Performance, register: Register) -> Ending | Non
     rise = None
     if len(voiced) >= FEWEST_VOICED:
         tones = 12 * np.log2(sounding.f0[voiced])
-        rise = float(np.polyfit(voiced * HOP_SECONDS, tones, 1)[0] * ENDING_SECONDS)
+        # A least-squares line would follow the single frames that are an octave off in a creaky end.
+        rise = float(theilslopes(tones, voiced * HOP_SECONDS)[0] * ENDING_SECONDS)
     last = _syllables(sounding.level)[-1]
     power = float(np.mean(10 ** (sounding.level[-n_last:] / 10)))
     return Ending(rise, math.log2(last / register.syllable), 10 * math.log10(power) - register.level)
