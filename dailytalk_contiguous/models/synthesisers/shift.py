@@ -187,7 +187,7 @@ def _raised(angles: FrameMatrix, coefficient: float, scale: float) -> FrameMatri
 
 
 def refilter(frames: FrameMatrix, prediction: FrameMatrix, moved: FrameMatrix) -> FrameMatrix:
-    """FrameMatrix without what their prediction explains, and with what the moved one does."""
+    """Frames without what their prediction explains, and with what the moved one does."""
     n_frames, length = frames.shape
     order = prediction.shape[1] - 1
     before = np.zeros((n_frames, order))
