@@ -464,6 +464,11 @@ def read_at(audio: dict[str, Any], sample_rate: int, start: float = 0.0, duratio
     return np.concatenate([nothing, *blocks_at(audio, sample_rate, start, duration)])
 
 
+def of_length(samples: Samples, length: int) -> Samples:
+    """One channel cut or filled up with silence, float32: resampling may end a sample early or late."""
+    return np.pad(samples[:length], (0, max(0, length - len(samples)))).astype(np.float32)
+
+
 def to_pcm(samples: Samples) -> Pcm:
     """Float samples in [-1, 1] as int16; what is outside is clipped."""
     scaled: Samples = samples * np.float32(32768)

@@ -58,8 +58,6 @@ class TurnEndChange(NamedTuple):
 
     value: float
     interval: Interval
-    n_shifts: int
-    n_holds: int
 
 
 def turn_ends(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = None) -> list[TurnEnd]:
@@ -122,7 +120,7 @@ def mean_change(holds: NDArray[np.float64]) -> TurnEndChange | None:
     changes = holds[:, 1] - holds[:, 0]
     if not len(changes):
         return None
-    return TurnEndChange(float(changes.mean()), _interval(changes[_draws(changes)].mean(axis=1)), 0, len(holds))
+    return TurnEndChange(float(changes.mean()), _interval(changes[_draws(changes)].mean(axis=1)))
 
 
 def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnEndChange | None:
@@ -137,7 +135,7 @@ def auc_change(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> TurnE
         recorded, built = _aucs(shifts[some], holds[others])
         changes.append(built - recorded)
     recorded, built = _aucs(shifts, holds)
-    return TurnEndChange(built - recorded, _interval(changes), len(shifts), len(holds))
+    return TurnEndChange(built - recorded, _interval(changes))
 
 
 def _aucs(shifts: NDArray[np.float64], holds: NDArray[np.float64]) -> tuple[float, float]:

@@ -114,7 +114,7 @@ class Reconstruct(Stage):
         side = 1 - CHANNELS.index(self.revoice)
         moved_sides = [side]
         if row.get("converted"):
-            source[:, 1 - side] = _of_length(audio.pcm_to_float(row["converted"]), len(source))
+            source[:, 1 - side] = audio.of_length(audio.pcm_to_float(row["converted"]), len(source))
             moved_sides.append(1 - side)
         sounds: dict[str, list[tuple[float, float]]] = {}
         loudest_leaks = {}
@@ -371,11 +371,6 @@ def _busy(row: dict[str, Any], parts: list[Part], name: str) -> list[tuple[float
     return [(start, end) for channel, start, end in utterances if channel == name] + [
         (part.event.start, part.event.end) for part in parts if part.event.channel == name
     ]
-
-
-def _of_length(samples: audio.Samples, length: int) -> audio.Samples:
-    """Samples cut or filled up with silence: resampling may end a sample early or late."""
-    return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
 def _whole_seconds(start: float, end: float, rate: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from datasets import Features, List, Value
 
 from dailytalk_contiguous.apps.retime.timing import Timing, read_timing
-from dailytalk_contiguous.apps.retime.units import HOLD, SHIFT, Placing, Unit, UnitEvent, units_of
+from dailytalk_contiguous.apps.retime.units import Placing, Unit, UnitEvent, units_of
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import from_uri
 from dailytalk_contiguous.core.crosstalk import leakage, leaked_spans
@@ -29,6 +29,7 @@ from dailytalk_contiguous.core.schema import (
 )
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.timeline import TurnEvent, compare_turns
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import Stretch, Timed, label
 from dailytalk_contiguous.core.utterance import Column, Field, known_trims, sounding_span
 from dailytalk_contiguous.publish.conversation import conversation

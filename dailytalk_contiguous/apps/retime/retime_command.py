@@ -7,13 +7,13 @@ from typing import Any
 from dailytalk_contiguous.apps.retime.retime import RETIMED, RETIMING, Retime
 from dailytalk_contiguous.apps.retime.retiming import TIMING, RetimeSpec, timing_for
 from dailytalk_contiguous.apps.retime.timing import LEAST
-from dailytalk_contiguous.apps.retime.units import HOLD
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, to_run
+from dailytalk_contiguous.core.turn_ends import HOLD
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.publish.opening import finished_items, open_items
 from dailytalk_contiguous.run.run import RunOptions, RunOutcome, intended, run

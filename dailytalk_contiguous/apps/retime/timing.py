@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.retime.units import HOLD, KINDS, SHIFT, Transition, units_of
+from dailytalk_contiguous.apps.retime.units import KINDS, Transition, units_of
 from dailytalk_contiguous.core.documents import Number, as_text, parse_json, read_bytes, typed
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import Row
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.store.files import json_document, write_text
 

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.spans import JOIN
 from dailytalk_contiguous.core.timeline import KEPT_PAUSE
+from dailytalk_contiguous.core.turn_ends import HOLD, SHIFT
 from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Timed, stretches
 from dailytalk_contiguous.core.utterance import sounding_span
 
 #: Kinds of transitions: another speaker takes the floor, or the same one goes on after a pause.
-SHIFT, HOLD = "shift", "hold"
 KINDS = (SHIFT, HOLD)
 
 #: Seconds of silence between stretches of one channel: what parts them, and no less by rounding.

@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.core.audio import Samples
+from dailytalk_contiguous.core.audio import Samples, of_length
 from dailytalk_contiguous.core.errors import BadValue
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.models.contracts import Engine, VoiceConverter, VoiceSettings
@@ -83,7 +83,7 @@ class Shift(VoiceConverter):
             return convert_timbre(side, sample_rate, coefficient)
         low = np.asarray(soxr.resample(side, sample_rate, HIGHEST_CONVERTED_RATE), np.float32)
         change = convert_timbre(low, HIGHEST_CONVERTED_RATE, coefficient) - low
-        return side + _of_length(np.asarray(soxr.resample(change, HIGHEST_CONVERTED_RATE, sample_rate)), len(side))
+        return side + of_length(np.asarray(soxr.resample(change, HIGHEST_CONVERTED_RATE, sample_rate)), len(side))
 
 
 def coefficient_in(voice: str) -> float:
@@ -215,11 +215,6 @@ def _share(dividend: NDArray[np.float64], divisor: NDArray[np.float64]) -> NDArr
     quotient = np.zeros_like(dividend)
     np.divide(dividend, divisor, out=quotient, where=divisor > 0)
     return quotient
-
-
-def _of_length(samples: Samples, length: int) -> Samples:
-    """Samples cut or filled up with silence: resampling may end a sample early or late."""
-    return np.pad(samples[:length], (0, max(0, length - len(samples)))).astype(np.float32)
 
 
 def _load(chosen: VoiceSettings) -> Shift:
