@@ -102,7 +102,7 @@ def test_a_service_that_never_answered_anything_is_asked_three_times_and_named()
 def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
     """Two threads ask before one of them is refused."""
     with TtsServer() as server:
-        service = client(server.url)
+        service = client(server.url, read_seconds=60.0)  # the two answers wait for each other
         assert ask(service)
         server.plan, server.before_answer = ["402"] * 50, threading.Barrier(2, timeout=20).wait
         asked = len(server.asked)
@@ -128,7 +128,7 @@ def test_refusal_of_the_first_line_is_asked_for_once_however_many_threads_ask(st
 
 def test_lines_are_asked_side_by_side_once_one_was_answered() -> None:
     with TtsServer() as server, ThreadPoolExecutor(4) as pool:
-        service = client(server.url)
+        service = client(server.url, read_seconds=60.0)  # the answers wait for each other
         server.plan = ["503", "429"]  # which may pass, and tell nothing
         assert ask(service)
         server.before_answer = threading.Barrier(4, timeout=20).wait

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -16,6 +17,8 @@ from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models import paid
 from dailytalk_contiguous.models.budget import open_budget
 from dailytalk_contiguous.models.engines import load_synthesiser
+from dailytalk_contiguous.models.paid import Client
+from dailytalk_contiguous.models.synthesisers import fish
 from dailytalk_contiguous.stages import synthesis as module
 from dailytalk_contiguous.stages.synthesis import Speak
 
@@ -304,8 +307,11 @@ def test_refused_take_is_followed_by_one_that_no_other_variant_has(tmp_path: Pat
 
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_so_many_lines_are_asked_for_at_a_time_as_concurrency_says(
-    tmp_path: Path, server: Stubborn, concurrency: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Stubborn, concurrency: int
 ) -> None:
+    # The answers wait for each other; a client that loses its patience meanwhile would ask again.
+    monkeypatch.setattr(fish, "Client", partial(Client, read_seconds=60.0))
+    load_synthesiser.cache_clear()
     speaks = stage(tmp_path, concurrency=concurrency)
     speaks(batch(TEXT))  # until the server has answered one line, it is asked for no other
     server.latency = 0.05
