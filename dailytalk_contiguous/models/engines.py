@@ -139,6 +139,27 @@ def one_sentence(engine: str) -> Iterator[None]:
         raise DailytalkError(reason, "mend it: dailytalk doctor --tts FILE.py tries it") from error
 
 
+def prepare_model(model: Synthesiser | VoiceConverter, fetch: bool) -> None:
+    """Check that a model can be used and, if `fetch`, fetch its weights. Raises DailytalkError, whatever fails."""
+    with one_sentence(model.engine):
+        model.preflight()
+        if fetch:
+            model.fetch()
+
+
+def portable_engine(name: str, options: Any) -> tuple[str, Any]:
+    """Return the name and options of an engine for workers in another folder or process.
+
+    A person's own file is named by its full path; NO_OPTIONS becomes the options of its ENGINE.
+    """
+    if not is_own_file(name):
+        return name, options
+    path = str(Path(name).absolute())
+    if options == NO_OPTIONS:
+        options = engine_named(path).options
+    return path, options
+
+
 def speaker_text(synthesiser: Synthesiser) -> str:
     """Who speaks, for people: the engine, and of a server where it is and whether it costs anything."""
     if not synthesiser.server:

@@ -8,7 +8,6 @@ it as it treats that of the speaker who is kept.
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +18,7 @@ from dailytalk_contiguous.core.audio import Samples, read_at, to_pcm
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import limit
-from dailytalk_contiguous.core.own_file import code_version, is_own_file
+from dailytalk_contiguous.core.own_file import code_version
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Row, per_utterance
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.utterance import CONVERTED_TRIES, SYNTHESIS, WORD
@@ -32,7 +31,8 @@ from dailytalk_contiguous.models.engines import (
     convert_side,
     engine_named,
     load_converter,
-    one_sentence,
+    portable_engine,
+    prepare_model,
 )
 from dailytalk_contiguous.stages.base import REVOICE, SAMPLE_RATE, Stage
 
@@ -87,17 +87,12 @@ class Convert(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if is_own_file(self.engine):  # for workers elsewhere
-            object.__setattr__(self, "engine", str(Path(self.engine).absolute()))
-            if self.options == NO_OPTIONS:
-                object.__setattr__(self, "options", engine_named(self.engine).options)
+        engine, options = portable_engine(self.engine, self.options)
+        object.__setattr__(self, "engine", engine)
+        object.__setattr__(self, "options", options)
 
     def preflight(self, fetch: bool = True) -> None:
-        converter = self.synthesiser()
-        with one_sentence(converter.engine):
-            converter.preflight()
-            if fetch:
-                converter.fetch()
+        prepare_model(self.synthesiser(), fetch)
 
     def lacking(self) -> list[Missing]:
         return self.synthesiser().lacking()

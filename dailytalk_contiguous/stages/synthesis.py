@@ -79,7 +79,15 @@ from dailytalk_contiguous.models.contracts import (
     VoiceSample,
     VoiceSettings,
 )
-from dailytalk_contiguous.models.engines import TTS, TTS_MODEL, VOICE, engine_named, load_synthesiser, one_sentence
+from dailytalk_contiguous.models.engines import (
+    TTS,
+    TTS_MODEL,
+    VOICE,
+    engine_named,
+    load_synthesiser,
+    portable_engine,
+    prepare_model,
+)
 from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 from dailytalk_contiguous.models.speech_cache import SpeechCache
 from dailytalk_contiguous.models.whisper import (
@@ -296,18 +304,13 @@ class Speak(Stage):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if is_own_file(self.engine):  # for workers elsewhere
-            object.__setattr__(self, "engine", str(Path(self.engine).absolute()))
-            if self.options == NO_OPTIONS:
-                object.__setattr__(self, "options", engine_named(self.engine).options)
+        engine, options = portable_engine(self.engine, self.options)
+        object.__setattr__(self, "engine", engine)
+        object.__setattr__(self, "options", options)
         object.__setattr__(self, "compute_type", settled_type(self.verify, self.device, self.compute_type))
 
     def preflight(self, fetch: bool = True) -> None:
-        synthesiser = self.synthesiser()
-        with one_sentence(synthesiser.engine):
-            synthesiser.preflight()
-            if fetch:
-                synthesiser.fetch()
+        prepare_model(self.synthesiser(), fetch)
         if self.verify:
             find_whisper(self.verify, fetch)
 
