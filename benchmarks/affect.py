@@ -92,11 +92,13 @@ def table(title: str, sounds: Sequence[Samples], labels: NDArray[np.intp], folds
     for way, change in WAYS.items():
         heard = [change(sound) for sound in sounds]
         for company in ("beside others", "alone"):
-            shares, affect = np.zeros((len(heard), len(SIX))), np.full((len(heard), 3), np.nan)
+            shares = np.zeros((len(heard), len(SIX)))
+            affect = np.full((len(heard), 3), np.nan)
             for rate, places, speakers in folds:
                 part = [heard[place] for place in places]
                 shares[places], affect[places] = rate(part, speakers if company != "alone" else None)
-            answers, known = shares.argmax(axis=1), np.isfinite(affect).all(axis=1)
+            answers = shares.argmax(axis=1)
+            known = np.isfinite(affect).all(axis=1)
             figures = [
                 100 * float(recall_score(labels, answers, average="macro")),
                 100 * calibration_error(shares.max(axis=1), answers == labels),
@@ -112,7 +114,8 @@ def table(title: str, sounds: Sequence[Samples], labels: NDArray[np.intp], folds
 def berlin_folds(folder: Path) -> tuple[list[Samples], NDArray[np.intp], list[Fold]]:
     """Berlin's clips with their labels, and for a man and a woman at a time a model of the other speakers."""
     spoken = read_berlin(folder)
-    versions, folds = measure_versions(spoken.sounds), list[Fold]()
+    versions = measure_versions(spoken.sounds)
+    folds = list[Fold]()
     people = np.unique(spoken.speakers)
     for pair in zip(people[np.isin(people, [*MEN])], people[~np.isin(people, [*MEN])], strict=True):
         new = np.isin(spoken.speakers, pair)
@@ -133,14 +136,17 @@ def main() -> None:
     for folder in chosen.corpora:
         if any(folder.glob("03a01*")):
             spoken = read_berlin(folder)
-            sounds, labels, speakers = spoken.sounds, spoken.labels, spoken.speakers
+            sounds = spoken.sounds
+            labels = spoken.labels
+            speakers = spoken.speakers
             if bundled:
                 table(f"{folder.name}, speakers left out", *berlin_folds(folder))
                 continue
         else:
             examples = read_examples([str(folder)])
             sounds = [examples.sound(place) for place in range(len(examples))]
-            labels, speakers = examples.labels, examples.speakers
+            labels = examples.labels
+            speakers = examples.speakers
         rate = rater_of(load_emotion_model(chosen.model), chosen.affect_model)
         table(
             f"{folder.name} by {chosen.model}", sounds, labels, [(rate, np.arange(len(labels)), speakers.tolist())]

@@ -73,7 +73,8 @@ def main() -> None:
         model = chosen.model or str(make_affect(Path(folder)))
         batches = _first(_utterances(chosen, folder), chosen.utterances)
         exact, spent = _rate(model, device, "float32", batches)
-        n_utterances, n_conversations = sum(map(len, exact)), len(exact)
+        n_utterances = sum(map(len, exact))
+        n_conversations = len(exact)
         print(f"{n_utterances} utterances of {n_conversations} conversations, {chosen.model or 'random weights'}")
         errors = f"{'relative error':>16}{'in std':>11}{'flips':>8}"
         print(f"{'precision':<12}{'cpu s':>8}{'wall s':>8}{'times':>7}{errors}")
@@ -124,7 +125,8 @@ def _compare_batches(chosen: argparse.Namespace) -> None:
     print(f"{len(utterances)} utterances, {THREADS} threads")
     print(f"{'':<28}{'audio s':>9}{'cpu s':>8}{'wall s':>8}{'cpu s of an audio s':>21}")
     for label, (audio, _) in ways.items():
-        cpu, wall = clock.cpu[label] / chosen.rounds, clock.wall[label] / chosen.rounds
+        cpu = clock.cpu[label] / chosen.rounds
+        wall = clock.wall[label] / chosen.rounds
         print(f"{label:<28}{audio:>9.1f}{cpu:>8.2f}{wall:>8.2f}{cpu / audio:>21.3f}")
 
 
@@ -135,7 +137,8 @@ def _utterances(chosen: argparse.Namespace, empty: str, *first: Any) -> list[dic
 
 def _first(batches: list[dict[str, Any]], count: int | None) -> list[dict[str, Any]]:
     """The batches of the first `count` utterances."""
-    first, left = [], math.inf if count is None else count
+    first = []
+    left = math.inf if count is None else count
     for batch in batches:
         n = len(batch["speech"][0])
         if n and left > 0:
@@ -158,7 +161,8 @@ def _rate(
             for name, values in batches[0].items()
         }
     )
-    cpu, wall = time.process_time(), time.perf_counter()
+    cpu = time.process_time()
+    wall = time.perf_counter()
     columns = [stage(batch) for batch in batches]
     seconds = time.process_time() - cpu, time.perf_counter() - wall
     return [np.array([made[name][0] for name in AFFECT]).T for made in columns], seconds
@@ -166,11 +170,14 @@ def _rate(
 
 def _compare(exact: Ratings, rated: Ratings, stretched: bool) -> tuple[float, float, float]:
     """Relative error of all ratings, mean error in units of their spread, and the share of flipped buckets."""
-    a, b = np.concatenate(exact), np.concatenate(rated)
+    a = np.concatenate(exact)
+    b = np.concatenate(rated)
     relative = float(np.linalg.norm(b - a) / np.linalg.norm(a))
     of_spread = float(np.mean(np.abs(b - a) / a.std(axis=0)))
-    mean, scale = a.mean(axis=0), SPREAD / a.std(axis=0)
-    flips, n_buckets = 0, 0
+    mean = a.mean(axis=0)
+    scale = SPREAD / a.std(axis=0)
+    flips = 0
+    n_buckets = 0
     for one, other in zip(exact, rated, strict=True):
         for column, name in enumerate(AFFECT):
             values = one[:, column], other[:, column]

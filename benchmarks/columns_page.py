@@ -148,7 +148,8 @@ def meanings() -> dict[str, tuple[str, str]]:
 
 def line(column: StageColumn, feature: Any, mark: str = "") -> str:
     unit, about = meanings()[column.name]
-    if option := WITH_OPTION.get(column.stage):
+    option = WITH_OPTION.get(column.stage)
+    if option:
         about += f"; with `{option}`"
     if column.is_transient:
         about += "; during a run alone, in no file"
@@ -165,7 +166,9 @@ def of_utterances(stages: Stages) -> set[str]:
 def page() -> str:
     stages = tag_stages("embedded", emotion=VOICE_LINEAR, prosodic_tokens="bundled", device="cpu")
     head = ["| column | type | unit, range | what it is | added by |", "|---|---|---|---|---|"]
-    utterances, conversations, flat = [*head], [*head], of_utterances(stages)
+    utterances = [*head]
+    conversations = [*head]
+    flat = of_utterances(stages)
     for column in columns(stages):
         if column.name in flat:
             utterances.append(line(column, column.feature.feature))

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.contours import HIGHEST_F0, LOWEST_F0, ProsodicFeatureExtractor
 
-RATE, HOP = 16000, 0.016
+RATE = 16000
+HOP = 0.016
 OURS = ProsodicFeatureExtractor(output_normalize=False, smoothing_level="light", emphasize_ratio=0.9)
 
 #: Hz of the first three formants of vowels (after Peterson and Barney 1952, adults).
@@ -40,12 +41,16 @@ VOWELS = {
     "y": (290, 1850, 2250),
     "@": (500, 1500, 2500),
 }
-PITCHES, NOISES = (80, 120, 160, 220, 300), (30, 10)
+PITCHES = (80, 120, 160, 220, 300)
+NOISES = (30, 10)
 
 #: Largest median errors, as shares; formants up to 220 Hz, since higher harmonics are too far apart to show them.
 GOALS = {"f0": 0.01, "f1": 0.06, "f2": 0.06}
 HIGHEST_FOR_FORMANTS = 220
-MOST_GROSS, LEAST_AGREEMENT, LEAST_SPEED, LEAST_AGAINST_EGEMAPS = 0.05, 0.9, 100, 1.5
+MOST_GROSS = 0.05
+LEAST_AGREEMENT = 0.9
+LEAST_SPEED = 100
+LEAST_AGAINST_EGEMAPS = 1.5
 
 
 def main() -> int:
@@ -58,7 +63,8 @@ def vowel(f0: float, formants: tuple[float, ...], glide: bool, snr_db: float) ->
     t = np.arange(round(0.6 * rate)) / rate
     pitch = f0 * 0.8 * (1.25 / 0.8) ** (t / t[-1]) if glide else np.full(len(t), f0)
     phase = np.cumsum(pitch) / rate % 1
-    opening, closing = 0.5 * (1 - np.cos(np.pi * phase / 0.4)), np.cos(np.pi / 2 * (phase - 0.4) / 0.16)
+    opening = 0.5 * (1 - np.cos(np.pi * phase / 0.4))
+    closing = np.cos(np.pi / 2 * (phase - 0.4) / 0.16)
     sound = np.diff(np.where(phase < 0.4, opening, np.where(phase < 0.56, closing, 0)), prepend=0)
     for centre, width in zip((*formants, 3500, 4500, 5500), (60, 90, 120, 150, 200, 250), strict=True):
         radius = np.exp(-np.pi * width / rate)
@@ -108,7 +114,8 @@ def _vowels() -> bool:
 
 
 def _speech() -> bool:
-    gross, agreement = [], []
+    gross = []
+    agreement = []
     for path in sorted(EXAMPLES.glob("*.flac")):
         sound = OURS.load_audio(path)
         for channel, own in zip(sound, OURS.extract(audio_tensor=sound)["f0"], strict=True):
@@ -116,7 +123,8 @@ def _speech() -> bool:
             both = ~np.isnan(own) & ~np.isnan(other)
             gross.append(np.abs(own[both] / other[both] - 1) > 0.2)
             agreement.append(np.isnan(own) == np.isnan(other))
-    wrong, same = float(np.concatenate(gross).mean()), float(np.concatenate(agreement).mean())
+    wrong = float(np.concatenate(gross).mean())
+    same = float(np.concatenate(agreement).mean())
     print("examples, against Praat")
     apart = (
         f"  pitch is over 20 % apart in {wrong:.2%} of the frames that are voiced in both, goal {MOST_GROSS:.0%}"

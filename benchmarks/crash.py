@@ -82,7 +82,8 @@ class Torment:
     """
 
     def __init__(self, folder: Path, conversations: int, workers: int, seed: int) -> None:
-        self._folder, self._workers = folder, workers
+        self._folder = folder
+        self._workers = workers
         self._drawn = random.Random(seed)
         for number, path in enumerate(short_talks(folder / "calls", conversations, conversations)):
             if number % 2:
@@ -122,7 +123,8 @@ class Torment:
         told = [line for line in map(json.loads, lines) if line["synthesis"]]
         bought: dict[str, str] = {}
         for line in told:  # the utterances of a turn are bought together
-            key, is_first = line["synthesis"]["cache_key"], line["synthesis"]["take_part"] in (None, 1)
+            key = line["synthesis"]["cache_key"]
+            is_first = line["synthesis"]["take_part"] in (None, 1)
             bought[key] = line["tagged_text"] if is_first else f"{bought[key]} {line['text']}"
         self._keys = {text: key for key, text in bought.items()}
         if dict(self._server.purchases) != dict.fromkeys(self._keys, 1):
@@ -133,7 +135,8 @@ class Torment:
         """Begin the same work again and again until it is done."""
         done = False
         while not done:
-            shards, cached = _shards(self._work(toll.rounds)), self._cached(toll.rounds)
+            shards = _shards(self._work(toll.rounds))
+            cached = self._cached(toll.rounds)
             bought = Counter(self._server.purchases)
             process = self._start(toll.rounds)
             if toll.kills < kills:
@@ -192,7 +195,9 @@ def alike(recordings: Path, times: int, seed: int) -> list[str]:
     first: dict[str, str] = {}
     differences = []
     for number in range(times):
-        threads, workers, busy = drawn.randint(1, MOST_THREADS), drawn.randint(1, 2), drawn.randint(0, 3)
+        threads = drawn.randint(1, MOST_THREADS)
+        workers = drawn.randint(1, 2)
+        busy = drawn.randint(0, 3)
         minutes = drawn.choice([0.5, 2, 10])
         about = f"run {number}: {threads} threads, {workers} workers, {minutes} min a shard, {busy} busy processes"
         beside = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(busy)]

@@ -53,7 +53,8 @@ from dailytalk_contiguous.store.work_folder import RUN
 GOALS = {"piper": (0.10, 0.06), "shift": (0.05, 0.03)}
 
 #: Seconds of a judgement on one thread, and the share of a build that all of them take.
-JUDGED_GOAL, SHARE_GOAL = 0.05, 0.25
+JUDGED_GOAL = 0.05
+SHARE_GOAL = 0.25
 
 #: The recordings of `talk` that have two speakers of English.
 CALLS = ("aws_auto_repairs_40.flac", "cobalt_call.flac")
@@ -124,7 +125,9 @@ class Revoiced(NamedTuple):
 
 def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
     """Say both sides of tagged recordings in turn, and print how their ends sound."""
-    shifts, holds, endings = [], [], []
+    shifts = []
+    holds = []
+    endings = []
     engine, _, takes_of = voice.partition("/")
     for side in CHANNELS:
         work = tagged.parent / f"{voice.replace('/', '-')}-{side}"
@@ -144,7 +147,8 @@ def revoiced(title: str, tagged: Path, voice: str) -> Revoiced:
 
 def endings_of(work: Path, tagged: Path, side: int) -> Iterator[tuple[Ending, Ending]]:
     """How each utterance of a new voice ends, in the recording and as built, by its speaker's usual values."""
-    recordings, items = TaggedItems(tagged), open_items(work)
+    recordings = TaggedItems(tagged)
+    items = open_items(work)
     for row in items.rows():
         name = row["conversation_id"]
         recorded = recordings.sound(name)
@@ -153,7 +157,8 @@ def endings_of(work: Path, tagged: Path, side: int) -> Iterator[tuple[Ending, En
         said = [utterance for utterance in row["utterances"] if utterance["status"] == "spoken"]
         sources = [performance_of(excerpt(source, sounding_span(one, "source_"))) for one in said]
         takes = [performance_of(excerpt(built, sounding_span(one))) for one in said]
-        usual, usual_of_voice = register_of(sources), register_of(takes)
+        usual = register_of(sources)
+        usual_of_voice = register_of(takes)
         if usual is None or usual_of_voice is None:
             continue
         for performance, take in zip(sources, takes, strict=True):

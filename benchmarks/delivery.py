@@ -26,7 +26,10 @@ from dailytalk_contiguous.models.contracts import Line, Synthesiser
 from dailytalk_contiguous.models.synthesisers.espeak import Espeak
 
 #: Goals: of lines with a wrong tag, and of flat readings.
-RATE, LINES, GOAL, FLAT_GOAL = 16000, 40, 0.92, 0.8
+RATE = 16000
+LINES = 40
+GOAL = 0.92
+FLAT_GOAL = 0.8
 
 #: The most different of the tags in rate, pitch and loudness.
 TAGS = ("angry", "depressed", "delighted", "in a hurry tone", "soft tone", "screaming")
@@ -42,18 +45,14 @@ STARTS = (
     "She sold the piano",
 )
 ENDS = (
-    *(
-        "after the long winter",
-        "before anybody else was up",
-        "because nobody had told us",
-        "in the rain last night",
-    ),
-    *(
-        "and then it was quiet again",
-        "with a big bag of apples",
-        "when the train had left",
-        "without saying a word",
-    ),
+    "after the long winter",
+    "before anybody else was up",
+    "because nobody had told us",
+    "in the rain last night",
+    "and then it was quiet again",
+    "with a big bag of apples",
+    "when the train had left",
+    "without saying a word",
 )
 
 #: Source and new voice, and whether the goal counts for them.
@@ -91,18 +90,18 @@ def _right(source: Synthesiser, voice: Synthesiser, lines: list[str]) -> float:
     draw = random.Random(0)
     tags = [TAGS[number % len(TAGS)] for number in range(len(lines))]
     others = [draw.choice([name for name in TAGS if name != tag]) for tag in tags]
-    sources, right, wrong = _said(source, lines, tags), _said(voice, lines, tags), _said(voice, lines, others)
+    sources = _said(source, lines, tags)
+    right = _said(voice, lines, tags)
+    wrong = _said(voice, lines, others)
     return _nearer(sources, right, wrong)
 
 
 def _livelier(source: Synthesiser, voice: Synthesiser, lines: list[str]) -> tuple[float, float]:
     """The shares of lines whose take with the right tag is nearer than one without a tag, and one on one note."""
     tags = [MOVING[number % len(MOVING)] for number in range(len(lines))]
-    sources, right, untagged = (
-        _said(source, lines, tags),
-        _said(voice, lines, tags),
-        _said(voice, lines, [""] * LINES),
-    )
+    sources = _said(source, lines, tags)
+    right = _said(voice, lines, tags)
+    untagged = _said(voice, lines, [""] * LINES)
     notes = [
         Performance(np.where(take.f0 > 0, np.median(take.f0[take.f0 > 0]), 0.0), take.level) for take in right
     ]

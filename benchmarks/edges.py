@@ -33,10 +33,12 @@ from dailytalk_contiguous.core.scorecard import TurnTaking
 from dailytalk_contiguous.core.turns import TURN_MEASURES, timed_conversations
 from dailytalk_contiguous.stages.segment import Segment
 
-RATE, TELEPHONE_RATE = 16000, 8000
+RATE = 16000
+TELEPHONE_RATE = 8000
 
 #: dB under the loudest moment: of what is planted, and of the room of a reader whose edges are known.
-UNDER, QUIET = 40.0, 50.0
+UNDER = 40.0
+QUIET = 50.0
 
 #: Readers by whom the constants were set.
 SET_BY = ("1088", "1116", "1355", "1578", "1841", "1898", "200", "2007", "3005")
@@ -48,7 +50,8 @@ ONSET_SET_BY = ("dr1-fvmh0", "dr3-falk0", "dr5-ftlg0", "dr7-fblv0")
 LATE = 0.06
 
 #: What a figure may be off: as a share or, of one in seconds, so much.
-SHARE, SECONDS = 0.03, 0.032
+SHARE = 0.03
+SECONDS = 0.032
 
 #: Where it is heard, by the level of its room in dBFS.
 ROOMS = {"studio": -65.0, "telephone": -60.0, "noise at 20 dB": None}
@@ -103,13 +106,16 @@ def readers(folder: Path) -> dict[str, list[Samples]]:
 
 def planted(left: Sequence[Samples], right: Sequence[Samples], seed: int, count: int = 30) -> Talk:
     """Phrases of two voices with gaps, pauses, overlaps and backchannels, each at a whole sample."""
-    random, free = np.random.default_rng(seed), dict.fromkeys(CHANNELS, 0.5)
+    random = np.random.default_rng(seed)
+    free = dict.fromkeys(CHANNELS, 0.5)
     phrases: list[tuple[str, float, float]] = []
-    pieces, last = [], (CHANNELS[0], 0.0, 0.5)  # who reaches furthest
+    pieces = []
+    last = (CHANNELS[0], 0.0, 0.5)  # who reaches furthest
     for _ in range(count):
         channel = CHANNELS[random.integers(2)]
         phrase = (left, right)[channel == "right"][random.integers(len((left, right)[channel == "right"]))]
-        gap, kind = random.uniform(0.6, 1.4) if channel == last[0] else random.uniform(0.1, 1.2), random.random()
+        gap = random.uniform(0.6, 1.4) if channel == last[0] else random.uniform(0.1, 1.2)
+        kind = random.random()
         start = last[2] + gap
         if channel != last[0] and kind > 0.6:
             start = max(last[1] + 0.3 * (last[2] - last[1]), last[2] - random.uniform(0.1, 1.2))
@@ -117,7 +123,8 @@ def planted(left: Sequence[Samples], right: Sequence[Samples], seed: int, count:
         end = start + len(phrase) / RATE
         phrases.append((channel, start, end))
         pieces.append((CHANNELS.index(channel), round(start * RATE), phrase))
-        free[channel], last = end, max(last, (channel, start, end), key=lambda span: span[2])
+        last = max(last, (channel, start, end), key=lambda span: span[2])
+        free[channel] = end
     sound = np.zeros((round((last[2] + 1.5) * RATE), 2), np.float32)
     for side, first, phrase in pieces:
         sound[first : first + len(phrase), side] += 0.5 * phrase / np.abs(phrase).max()
@@ -126,14 +133,17 @@ def planted(left: Sequence[Samples], right: Sequence[Samples], seed: int, count:
 
 def heard_in(room: str, talk: Talk) -> tuple[Samples, int, list[tuple[str, float, float]]]:
     """A talk in a room with its rate, and where its phrases begin and end there."""
-    sound, phrases, rate = talk.sound, talk.phrases, RATE
+    sound = talk.sound
+    phrases = talk.phrases
+    rate = RATE
     if room == "telephone":
         rate = TELEPHONE_RATE
         sound = signal.resample_poly(sound, 1, 2, axis=0).astype(np.float32)
         passed = signal.resample_poly(sound, 2, 1, axis=0)
         phrases = []
         for channel, start, end in talk.phrases:
-            first, last = round(start * RATE), round(end * RATE)
+            first = round(start * RATE)
+            last = round(end * RATE)
             edges = trimmed(passed[first:last, CHANNELS.index(channel)])
             phrases.append((channel, start + edges[0] / RATE, start + edges[1] / RATE))
     noise = np.stack([room_tone(len(sound), 0.0, seed) for seed in (1, 2)], 1)
@@ -164,7 +174,8 @@ def found(sound: Samples, rate: int) -> dict[str, Any]:
 
 def heard_and_planted(room: str, talks: Sequence[Talk]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Rows of talks in a room: as they were planted, and as they are found."""
-    truths, rows = [], []
+    truths = []
+    rows = []
     for talk in talks:
         sound, rate, phrases = heard_in(room, talk)
         said = [dict(zip(("channel", "start", "end"), phrase, strict=True)) for phrase in phrases]
@@ -218,7 +229,8 @@ def labelled_starts(speaker: Path, room: str) -> Iterator[tuple[str, float]]:
     for path in sorted(speaker.glob("*.flac")):
         sound, _, _ = sentence_samples(path, mend=True)
         words = [line.split() for line in path.with_suffix(".wrd").read_text().splitlines()]
-        first, last = int(words[0][0]), int(words[-1][1])
+        first = int(words[0][0])
+        last = int(words[-1][1])
         silence = np.zeros(RATE, np.float32)
         sentence = np.concatenate([silence, sound[first:last], silence])
         talk = Talk(np.stack([sentence, np.zeros_like(sentence)], axis=1), [])
@@ -261,7 +273,8 @@ def main() -> int:
     if chosen.labelled:
         return 0 if judge_labelled(chosen.labelled) else 1
     folder = chosen.readers
-    voices, met = (readers(folder) if folder else bundled()), True
+    voices = readers(folder) if folder else bundled()
+    met = True
     talks = [planted(voices[a], voices[b], seed) for seed, (a, b) in enumerate(combinations(sorted(voices), 2))]
     print(f"{len(talks)} conversations, {sum(len(talk.phrases) for talk in talks)} phrases of {', '.join(voices)}")
     for room in ROOMS:

@@ -63,14 +63,51 @@ MANNERS = {
 SPREADS = (1.2, 0.12, 3.0)
 
 #: The pitch that all voices are brought to, in Hz, so that they differ in timbre; and the level, in dBFS.
-PITCH, LEVEL = 104.0, -36.0
+PITCH = 104.0
+LEVEL = -36.0
 
 #: Voices of espeak whose own pitch is near that, and of flite, whose pitch can be set.
 ESPEAK = (
-    *("Alex", "Andy", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Lee", "Reed", "Tweaky"),
-    *("adam", "benjamin", "boris", "edward", "edward2", "fast", "iven2", "john", "kaukovalta", "klatt4", "klatt5"),
-    *("klatt6", "m2", "m3", "m4", "m5", "m6", "m7", "marcelo", "max", "michel", "miguel"),
-    *("mike2", "norbert", "pablo", "robert", "sandro", "travis", "victor"),
+    "Alex",
+    "Andy",
+    "Denis",
+    "Diogo",
+    "Gene",
+    "Gene2",
+    "Henrique",
+    "Hugo",
+    "Lee",
+    "Reed",
+    "Tweaky",
+    "adam",
+    "benjamin",
+    "boris",
+    "edward",
+    "edward2",
+    "fast",
+    "iven2",
+    "john",
+    "kaukovalta",
+    "klatt4",
+    "klatt5",
+    "klatt6",
+    "m2",
+    "m3",
+    "m4",
+    "m5",
+    "m6",
+    "m7",
+    "marcelo",
+    "max",
+    "michel",
+    "miguel",
+    "mike2",
+    "norbert",
+    "pablo",
+    "robert",
+    "sandro",
+    "travis",
+    "victor",
 )
 VOICES = (("flite", "slt"), ("flite", "awb"), *(("espeak", name) for name in ESPEAK))
 
@@ -92,7 +129,8 @@ def main() -> int:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="of draws of lines, each 0.3 points off")
     options = parser.parse_args()
-    n_voices, n_each = len(VOICES), 22
+    n_voices = len(VOICES)
+    n_each = 22
     met: list[bool] = []
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -43,7 +43,11 @@ HOP_SECONDS = 0.016
 
 #: Goals: time of PyTorch's encoder over ours; largest difference of an embedding; shares of the entropy; how much
 #: more the probe of embeddings gets right than that of histograms.
-LEAST_SPEED, MOST_DIFFERENCE, MOST_OVER_ENTROPY, MOST_GAIN, LEAST_MARGIN = 1.0, 1e-5, 0.05, 0.005, 0.0
+LEAST_SPEED = 1.0
+MOST_DIFFERENCE = 1e-5
+MOST_OVER_ENTROPY = 0.05
+MOST_GAIN = 0.005
+LEAST_MARGIN = 0.0
 
 
 def main() -> int:
@@ -102,7 +106,8 @@ def _speed() -> bool:
     met = True
     for size, rounds in (("tiny", 12), ("small", 5), ("default", 3)):
         ours = ProsodicSequenceEncoder.of_size(size).eval()
-        first, after = pytorch_encoder(size, True), pytorch_encoder(size, False)
+        first = pytorch_encoder(size, True)
+        after = pytorch_encoder(size, False)
         for name, lengths in (("alike", [300] * 8), ("as the examples'", example_lengths(16))):
             x = torch.randint(0, 120, (len(lengths), max(lengths)))
             sizes = torch.tensor(lengths)
@@ -147,7 +152,8 @@ def _padding() -> bool:
 
 # A grammar: twelve tokens, each held or followed by its successor, and now and then by any.
 
-STATES, FRAMES = 12, 120
+STATES = 12
+FRAMES = 120
 
 #: Seeds of its trainings: one alone says as much of its seed as of the encoder. Seeds 0 to 3 chose `ROPE_BASE`.
 GRAMMAR_SEEDS = (4, 5, 6)
@@ -158,7 +164,8 @@ TRANSITIONS += 0.35 * np.roll(np.eye(STATES), 1, axis=1)
 
 def sentences(count: int, seed: int) -> NDArray[np.int64]:
     """Sequences (count, FRAMES) of the grammar."""
-    rng, cumulated = np.random.default_rng(seed), TRANSITIONS.cumsum(axis=1)
+    rng = np.random.default_rng(seed)
+    cumulated = TRANSITIONS.cumsum(axis=1)
     tokens = np.zeros((count, FRAMES), np.int64)
     tokens[:, 0] = rng.integers(0, STATES, count)
     for frame in range(1, FRAMES):
@@ -170,7 +177,8 @@ def known_entropy(tokens: NDArray[np.int64], hidden: NDArray[np.bool_]) -> float
     """Nats a hidden frame that who knows the grammar is uncertain of, given all others: forward and backward."""
     likelihood = np.where(hidden[:, :, None], 1.0, np.eye(STATES)[tokens])
     forward, backward = np.zeros((2, *likelihood.shape))
-    forward[:, 0], backward[:, -1] = likelihood[:, 0] / STATES, 1.0
+    forward[:, 0] = likelihood[:, 0] / STATES
+    backward[:, -1] = 1.0
     for frame in range(1, FRAMES):
         step = (forward[:, frame - 1] @ TRANSITIONS) * likelihood[:, frame]
         forward[:, frame] = step / step.sum(axis=1, keepdims=True)
@@ -254,7 +262,8 @@ def _shuffled() -> bool:
 
 # Styles.
 
-LINES, FOLDS = 60, 3
+LINES = 60
+FOLDS = 3
 
 #: The tags that are farthest from one another as flite and espeak are told to say them.
 TAGS = ("whispering", "screaming", "depressed", "determined", "soft tone", "in a hurry tone")
@@ -263,16 +272,20 @@ TAGS = ("whispering", "screaming", "depressed", "determined", "soft tone", "in a
 STYLE_STEPS = 110
 
 #: What is probed.
-EMBEDDINGS, HISTOGRAMS = "embeddings", "token histograms"
+EMBEDDINGS = "embeddings"
+HISTOGRAMS = "token histograms"
 
 #: What a probe may choose from.
-PENALTIES, MAIN_COMPONENTS = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0), 100
+PENALTIES = (1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0)
+MAIN_COMPONENTS = 100
 
 
 def said_in() -> tuple[list[NDArray], NDArray, NDArray]:
     """The tokens of lines that voices of flite and espeak say in each tag; the tag and the line of each."""
     sequences = ProsodicClusterSequences()
-    tokens, labels, numbers = [], [], []
+    tokens = []
+    labels = []
+    numbers = []
     for voice in (Flite("slt"), Flite("rms"), Flite("awb"), Espeak()):
         for number, text in enumerate(texts(5)[:LINES]):
             for tag in TAGS:

@@ -38,11 +38,15 @@ from dailytalk_contiguous.models.engines import load_synthesiser, synthesise
 from dailytalk_contiguous.models.whisper import load_whisper
 
 #: Seconds between a filler and one that is written for it; by how much labels of calls are early.
-NEAR, EARLY_LABELS = 0.5, 0.3
+NEAR = 0.5
+EARLY_LABELS = 0.3
 
 #: Goals: shares of fillers in place and of those written that are right; of the voice's that are heard again; how
 #: much processor time `tag` may take beside `--fillers drop`.
-IN_PLACE_GOAL, RIGHT_GOAL, VOICE_GOAL, COST_GOAL = 0.65, 0.80, 0.90, 1.25
+IN_PLACE_GOAL = 0.65
+RIGHT_GOAL = 0.80
+VOICE_GOAL = 0.90
+COST_GOAL = 1.25
 
 #: Sentences in which the voice says a filler.
 SENTENCES = (
@@ -190,11 +194,13 @@ def planted_in(
                 said.append(Said(path.stem, channel, at, at + seconds))
         soundfile.write(source / f"{path.stem}.wav", samples, rate)
     written, _ = tagged(source, work / f"planted-{title}-tagged", "keep")
-    in_place, right = found(said, written), found(written, said)
+    in_place = found(said, written)
+    right = found(written, said)
     print(
         f"planted in {title}: {in_place} of {len(said)} in place; {len(written)} written, {right} of these planted"
     )
-    share, share_right = in_place / max(1, len(said)), right / max(1, len(written))
+    share = in_place / max(1, len(said))
+    share_right = right / max(1, len(written))
     met = judged(f"  in place: {share:.0%} (goal {IN_PLACE_GOAL:.0%})", share >= IN_PLACE_GOAL)
     if title != "bundled":  # people hesitate there themselves
         print(f"  of those written, {share_right:.0%} were planted")
@@ -381,7 +387,7 @@ def mono(path: Path) -> Samples:
 def tagged(source: Path, work: Path, fillers: str) -> tuple[list[Said], Cost]:
     """The fillers that `tag` writes."""
     cost = dailytalk(
-        *("tag", source, "--out", work, "--profile", "embedded", "--language", "en", "--fillers", fillers)
+        "tag", source, "--out", work, "--profile", "embedded", "--language", "en", "--fillers", fillers
     )
     written = [
         Said(line["conversation_id"], line["channel"], word["start"], word["end"])

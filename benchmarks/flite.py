@@ -57,7 +57,9 @@ _VOWELS = frozenset(
 
 # What a difference between a word's phones alone and in the line costs. Vowels weaken in running speech ("the",
 # "to"), and a stop is sooner lost than changed.
-_OTHER_VOWEL, _OTHER_PHONE, _GAP = 0.3, 1.2, 0.7
+_OTHER_VOWEL = 0.3
+_OTHER_PHONE = 1.2
+_GAP = 0.7
 
 
 class Phone(NamedTuple):
@@ -75,7 +77,10 @@ class Flite(Synthesiser):
         voice: one that `flite -lv` lists: slt, rms, awb, kal or kal16.
     """
 
-    engine, model, concurrency, deterministic = "flite", "flite", 2, True
+    engine = "flite"
+    model = "flite"
+    concurrency = 2
+    deterministic = True
 
     def __init__(self, voice: str = "slt") -> None:
         self.voice = voice
@@ -105,12 +110,13 @@ class Flite(Synthesiser):
                 features["int_f0_target_mean"] = mean * prosody.pitch
                 features["int_f0_target_stddev"] = deviation * prosody.pitch_range
             shape = [part for name, value in features.items() for part in ("--setf", f"{name}={value:.4f}")]
-            printed = _run(*("-voice", self.voice, "-psdur", *shape, "-t", plain(line.text), "-o", str(wave)))
+            printed = _run("-voice", self.voice, "-psdur", *shape, "-t", plain(line.text), "-o", str(wave))
             phones = parse_phones(printed)
             if all(phone.name == _PAUSE for phone in phones):
                 raise SynthesisFailed(f"flite finds nothing to say in {line.text!r}", "give it English words")
             sound, rate = soundfile.read(wave, dtype="float32")
-        peak, gain = float(np.abs(sound).max(initial=0.0)), 10 ** (prosody.gain_db / 20)
+        peak = float(np.abs(sound).max(initial=0.0))
+        gain = 10 ** (prosody.gain_db / 20)
         if peak:
             gain = min(gain, 10 ** (_PEAK_DBFS / 20) / peak)
         sound = (sound * np.float32(gain)).astype(np.float32)
@@ -170,11 +176,13 @@ def owners_of(alone: Sequence[str], spoken: Sequence[str]) -> list[int]:
             cost[i + 1, j + 1] = min(
                 cost[i, j] + _difference(phone, spoken_phone), cost[i, j + 1] + _GAP, cost[i + 1, j] + _GAP
             )
-    i, j = len(alone), len(spoken)
+    i = len(alone)
+    j = len(spoken)
     owners = [0] * len(spoken)
     while j:
         if i and np.isclose(cost[i, j], cost[i - 1, j - 1] + _difference(alone[i - 1], spoken[j - 1])):
-            i, j = i - 1, j - 1
+            i = i - 1
+            j = j - 1
             owners[j] = i
         elif i and np.isclose(cost[i, j], cost[i - 1, j] + _GAP):
             i -= 1

@@ -37,7 +37,8 @@ NAME = "call"
 PEOPLE = {"left": "Anna", "right": "Bob"}
 
 #: Ways in which each file is broken at most, and seconds by which a time that is read may be off.
-WAYS, EXACT = 10, 0.0011
+WAYS = 10
+EXACT = 0.0011
 
 
 @dataclass(frozen=True)
@@ -272,9 +273,11 @@ def _rolling(talk: Talk, recording: str) -> Files:
     """Captions of YouTube: the line before above each new one, and a cue of 10 ms for what is done."""
     files = {}
     for side in ("left", "right"):
-        before, cues = " ", []
+        before = " "
+        cues = []
         for line in (x for x in talk if x.who == side):
-            start, end = _clock(line.start, "."), _clock(line.end, ".")
+            start = _clock(line.start, ".")
+            end = _clock(line.end, ".")
             shown = line.end if isinstance(line.end, str) else line.end + 0.01
             cues += [f"{start} --> {end} align:start position:0%\n{before}\n{_timed(line)}\n"]
             before = " ".join(word for word, *_ in line.words)
@@ -307,9 +310,12 @@ def _srt_marks(talk: Talk, recording: str) -> Files:
 
 def _eaf(tiers: Sequence[tuple[str, str, str, Sequence[tuple[Any, Any, str]]]], ids: bool = False) -> bytes:
     """ELAN: (tier, participant, type, labels); with `ids`, the labels are those of a tier below one of ids."""
-    slots, elements, n = [], [], 0
+    slots = []
+    elements = []
+    n = 0
     for name, person, kind, labels in tiers:
-        aligned, refs = [], []
+        aligned = []
+        refs = []
         for start, end, text in labels:
             n += 1
             times = [str(x if isinstance(x, str) else round(1000 * x)) for x in (start, end)]

@@ -21,12 +21,14 @@ import soundfile
 from audio_files import EXAMPLE_NAMES, example, room_tone
 from tiny_models import make_tiny_affect
 
-GOAL, GOAL_MB = 1.1, 2500
+GOAL = 1.1
+GOAL_MB = 2500
 
 RATE = 16000
 
 #: Seconds of talk, and of room tone after it; a short file is one of each.
-TALK, TONE = 15, 45
+TALK = 15
+TONE = 45
 
 #: What a small recogniser hears may be nothing that a voice could say, which must not end the measurement.
 KEEP = ("--on-failure", "keep-original")
@@ -74,7 +76,8 @@ def _of_file(folder: Path, minutes: float, models: list[str]) -> tuple[float, fl
 
 def _of_folder(folder: Path, minutes: float, models: list[str]) -> tuple[tuple[float, float], tuple[float, float]]:
     """Minutes and the peak in MB of tagging a folder of short files, and of speaking it."""
-    calls, out = folder / f"calls{minutes:g}", folder / f"folder{minutes:g}"
+    calls = folder / f"calls{minutes:g}"
+    out = folder / f"folder{minutes:g}"
     calls.mkdir()
     for piece, number in zip(_pieces(), range(round(minutes * 60 / (TALK + TONE))), strict=False):
         soundfile.write(calls / f"call{number:05d}.flac", piece, RATE, "PCM_16")

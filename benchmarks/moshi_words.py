@@ -34,10 +34,13 @@ except ImportError:
     sys.exit("this benchmark needs two packages: pip install pocketsphinx sentencepiece")
 
 #: Frames of Mimi in a second, the label of Moshi's side, and the pieces of its tokenizer.
-FRAME_RATE, MAIN, PIECES = 12.5, "SPEAKER_MAIN", 32000
+FRAME_RATE = 12.5
+MAIN = "SPEAKER_MAIN"
+PIECES = 32000
 
 #: Goals: words lost, and share of words cut.
-MOST_LOST, MOST_CUT = 0, 0.02
+MOST_LOST = 0
+MOST_CUT = 0.02
 
 #: A word as it is in an export: text, start and end in seconds, speaker.
 Aligned = tuple[str, tuple[float, float], str]
@@ -129,16 +132,20 @@ def exported(data: Path) -> Iterator[list[Aligned]]:
 
 def read(files: Iterator[list[Aligned]], count: Callable[[str], int]) -> tuple[int, int, int]:
     """Words, those of which the trainer sees no token, and those of which it sees only some."""
-    total = lost = cut = 0
+    total = 0
+    lost = 0
+    cut = 0
     for words in files:
         own = [word for word in words if word[2] == MAIN and word[1][0] < word[1][1]]
         total += sum(word[2] == MAIN for word in words)
         lost += sum(word[2] == MAIN for word in words) - len(own)
         shown = [0] * len(own)
-        newest, place = -1, 0
+        newest = -1
+        place = 0
         for frame in range(math.ceil(own[-1][1][1] * FRAME_RATE) + 100 if own else 0):
             while place < len(own) and own[place][1][0] * FRAME_RATE < frame + 1:
-                newest, place = place, place + 1
+                newest = place
+                place = place + 1
             if newest >= 0 and shown[newest] < count(own[newest][0]):
                 shown[newest] += 1
         lost += sum(not tokens for tokens in shown)

@@ -36,20 +36,26 @@ PACKAGE = "dailytalk_contiguous"
 
 #: Where `--cover` keeps the database of coverage, and the seconds of each test.
 KEPT = ROOT / "out" / "mutants"
-DATA, TIMES = KEPT / "coverage", KEPT / "seconds.json"
+DATA = KEPT / "coverage"
+TIMES = KEPT / "seconds.json"
 
 #: The least share that is killed, and the largest that is left out.
-KILLED_GOAL, LEFT_OUT_GOAL = 0.85, 0.20
+KILLED_GOAL = 0.85
+LEFT_OUT_GOAL = 0.20
 
 #: Tests that are run first; seconds that those of a mutant took when nothing was wrong; what they may take, once
 #: and for each of these seconds, before they count as a run without an end.
-FIRST, MOST_SECONDS, PATIENCE, TIMES_LONGER = 25, 120.0, 60.0, 8.0
+FIRST = 25
+MOST_SECONDS = 120.0
+PATIENCE = 60.0
+TIMES_LONGER = 8.0
 
 #: Calls whose arguments are read by people.
 WORDING = {"BadInput", "DailytalkError", "ModelMissing", "argument", "option", "print", "say", "setting", "text"}
 
 #: In the environment of pytest: the test that runs, and the file of those that are chosen.
-TEST, CHOSEN = "MUTANTS_TEST", "MUTANTS_CHOSEN"
+TEST = "MUTANTS_TEST"
+CHOSEN = "MUTANTS_CHOSEN"
 
 #: Seconds of each test, as the plugin sees them.
 SECONDS: defaultdict[str, float] = defaultdict(float)
@@ -76,7 +82,8 @@ class Mutant(NamedTuple):
 
     def described(self) -> str:
         """File, line, and the change of the line."""
-        before = after = (ROOT / self.path).read_text("utf-8").splitlines()
+        before = (ROOT / self.path).read_text("utf-8").splitlines()
+        after = before
         with suppress(AttributeError):  # cosmic-ray can't change an exception with a dot in its name
             after = self.changed().splitlines()
         pairs = ((old.strip(), new.strip()) for old, new in zip(before, after, strict=False) if old != new)
@@ -157,7 +164,8 @@ def covering(data: coverage.CoverageData, mutant: Mutant, seconds: dict[str, flo
     # A fixture of a file runs in the first of its tests, and others there look at what it made.
     files = {test.partition("::")[0] for test in tests}
     beside = {test for test in seconds if test.partition("::")[0] in files} - tests
-    chosen, total = [], 0.0
+    chosen = []
+    total = 0.0
     for test in sorted(tests | beside, key=lambda test: (test in beside, seconds[test], test)):
         total += seconds[test]
         if total < MOST_SECONDS:
@@ -221,7 +229,8 @@ def ungrouped(test: str) -> str:
 def pytest_runtest_logstart(nodeid: str) -> None:
     test = ungrouped(nodeid)
     os.environ[TEST] = test
-    if current := coverage.Coverage.current():
+    current = coverage.Coverage.current()
+    if current:
         current.switch_context(test)
 
 
@@ -251,7 +260,8 @@ def main() -> int:
     if options.cover is not None:
         cover(options.cover)
         return 0
-    seconds, data = json.loads(TIMES.read_text()), coverage.CoverageData(str(DATA))
+    seconds = json.loads(TIMES.read_text())
+    data = coverage.CoverageData(str(DATA))
     data.read()
     files = sorted((ROOT / PACKAGE).rglob("*.py"))
     if options.only:
@@ -282,7 +292,8 @@ def main() -> int:
             list(pool.map(attempt, tried))
     print(*(f"left out  {mutant.described()}  {reason}" for mutant, reason in reasons.items() if reason), sep="\n")
     print(*(f"survived  {survivor}" for survivor in sorted(survivors)), sep="\n")
-    killed, left_out = 1 - len(survivors) / max(1, len(tried)), 1 - len(tried) / max(1, len(reasons))
+    killed = 1 - len(survivors) / max(1, len(tried))
+    left_out = 1 - len(tried) / max(1, len(reasons))
     met = killed >= KILLED_GOAL and left_out <= LEFT_OUT_GOAL
     print(f"{len(reasons)} drawn, {left_out:.0%} of them left out (goal {LEFT_OUT_GOAL:.0%})", end="; ")
     print(f"{killed:.0%} of the others killed (goal {KILLED_GOAL:.0%}): {'met' if met else 'MISSED'}")

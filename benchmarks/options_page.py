@@ -56,9 +56,11 @@ def limits() -> str:
     lines += ["| finding | of | limit | source |", "|---|---|---|---|"]
     bounds = {bound.name: bound for bound in BOUNDS}
     for name, limit in LIMITS.items():
-        measure, source = "all", LIMIT_SOURCES.get(name, "")
+        measure = "all"
+        source = LIMIT_SOURCES.get(name, "")
         if name in bounds:
-            measure, source = bounds[name].figure, bounds[name].source
+            measure = bounds[name].figure
+            source = bounds[name].source
         lines.append(f"| `{name}` | `{measure}` | {limit:g} | {source} |")
     return "\n".join(lines) + "\n"
 

@@ -37,11 +37,17 @@ from dailytalk_contiguous.core.utterance import UTTERANCE
 ROOT = Path(__file__).parents[1]
 
 #: Seconds of a talk, Hz of its sound, and seconds of the drift.
-SECONDS, SAMPLE_RATE, DRIFT = 300, 8000, 0.5
+SECONDS = 300
+SAMPLE_RATE = 8000
+DRIFT = 0.5
 
 #: Goals: the share of what can be foreseen by which `both` may be off, of wrong talks that are found and of right
 #: ones that are named, and minutes and MB of 10 hours.
-OFF, FOUND, NAMED, MINUTES, PEAK = 0.05, 0.95, 0.02, 15, 2048
+OFF = 0.05
+FOUND = 0.95
+NAMED = 0.02
+MINUTES = 15
+PEAK = 2048
 
 
 def row_of(name: str, active: Activity, sound: bytes | None = None) -> dict[str, Any]:
@@ -108,7 +114,8 @@ def shuffled(active: Activity, chance: np.random.Generator) -> Activity:
     sides = []
     for side in (0, 1):
         edges = np.concatenate(([0], np.flatnonzero(np.diff(active[:, side])) + 1, [len(active)]))
-        lengths, speaks = np.diff(edges), bool(active[0, side])
+        lengths = np.diff(edges)
+        speaks = bool(active[0, side])
         lengths[0::2], lengths[1::2] = chance.permutation(lengths[0::2]), chance.permutation(lengths[1::2])
         sides.append(np.repeat((np.arange(len(lengths)) % 2 == 0) == speaks, lengths))
     return np.stack(sides, axis=1)
@@ -127,7 +134,9 @@ def exchanged(talks: Sequence[Activity], step: int = 1) -> list[Activity]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--calls", type=Path, default=ROOT.parent / "shared/data/spokenwoz")
-    calls, law, chance = parser.parse_args().calls, TalkLaw(), np.random.default_rng(2026)
+    calls = parser.parse_args().calls
+    law = TalkLaw()
+    chance = np.random.default_rng(2026)
     frames = SECONDS * RATE
 
     def talks(hours: float) -> list[NDArray[np.int64]]:
@@ -138,7 +147,8 @@ def main() -> None:
         states = talks(20)
         of_law = [law.active[each] for each in states]
         record = probed(write(work / "law", of_law))["timelines"]["recorded"]
-        known, best = record["both"]["bits_a_second"], law.foreseeable(states)[0]
+        known = record["both"]["bits_a_second"]
+        best = law.foreseeable(states)[0]
         print(f"own {shown(record['own'])}, both {shown(record['both'])}, exchanged {shown(record['exchanged'])}")
         judged(
             f"20 h: both {known:.3f} of {best:.3f} bits a second that can be foreseen, {known / best:.1%} (95%)",

@@ -37,20 +37,26 @@ from dailytalk_contiguous.publish.version import Packed
 from dailytalk_contiguous.shards import Shard, shard_path, write_shard
 
 SAMPLE_RATE = 24000
-CONVERSATIONS, SECONDS, CHANGED = 300, 20.0, 3
+CONVERSATIONS = 300
+SECONDS = 20.0
+CHANGED = 3
 
 #: Seconds of a file: as many rows as one-minute conversations have in a file of an hour.
 FILE_SECONDS = 1200.0
 
 SPEED_GOAL = 300.0
 NEW_GOAL = 0.05
-FIRST_GOAL, WITHOUT_AUDIO_GOAL = 60e6, 2e6
+FIRST_GOAL = 60e6
+WITHOUT_AUDIO_GOAL = 2e6
 #: Seconds of processor time, and MB.
-REPORT_GOAL, TABLES_GOAL, MEMORY_GOAL = 12.0, 60.0, 2000.0
+REPORT_GOAL = 12.0
+TABLES_GOAL = 60.0
+MEMORY_GOAL = 2000.0
 
 #: Chunks by a gear hash over 64 bytes, of whose 16 highest bits none is set where one ends: 64 KiB in the mean,
 #: with the least and most of Xet. The table of the hash is our own: chunks differ in place, not in number.
-LEAST_CHUNK, MOST_CHUNK = 8 * 1024, 128 * 1024
+LEAST_CHUNK = 8 * 1024
+MOST_CHUNK = 128 * 1024
 _MASK = np.uint64(0xFFFF << 48)
 _WINDOW = 64
 _BLOCK = 4 << 20
@@ -195,18 +201,33 @@ def _thousand() -> list[dict[str, Any]]:
 
 def _tables() -> None:
     """Print the seconds of making the tables and of asking for each figure, and the most memory, in MB."""
-    rows, started, maker = _thousand(), time.process_time(), TableMaker()
+    rows = _thousand()
+    started = time.process_time()
+    maker = TableMaker()
     for hundred in range(100):
         for row in rows:
             maker.add(row | {"conversation_id": f"{row['conversation_id']}-{hundred}", "audio": None})
-    tables, made = maker.tables(), time.process_time()
+    tables = maker.tables()
+    made = time.process_time()
     for label in ("language", "split", "tag", "style", "person", "synthetic_voice"):
         figures.sums(tables, label)
     for figure in (
-        *(figures.corpus_stats, figures.totals, figures.heard, figures.word_sources, figures.without_text),
-        *(figures.reasons, figures.corrections, figures.moments, figures.affect, figures.tag_measures),
-        *(figures.length_ratios, figures.cost, figures.timeline_means),
-        *(figures.lost_in_rebuild, figures.origins, figures.sources),
+        figures.corpus_stats,
+        figures.totals,
+        figures.heard,
+        figures.word_sources,
+        figures.without_text,
+        figures.reasons,
+        figures.corrections,
+        figures.moments,
+        figures.affect,
+        figures.tag_measures,
+        figures.length_ratios,
+        figures.cost,
+        figures.timeline_means,
+        figures.lost_in_rebuild,
+        figures.origins,
+        figures.sources,
     ):
         figure(tables)
     verdict.all_findings(tables)

@@ -33,8 +33,12 @@ from dailytalk_contiguous.models.whisper import RecogniserInput, find_whisper, r
 
 #: Goals: word error rates of the recordings, the calls and the voice; the speed of `build` on calls; seconds that
 #: Align may take for one of speech; utterances with words among the sounds without any.
-RECORDINGS_GOAL, CALLS_GOAL, VOICE_GOAL = 0.03, 0.26, 0.10
-SPEED_GOAL, ALIGN_GOAL, INVENTED_GOAL = 4.0, 0.05, 2
+RECORDINGS_GOAL = 0.03
+CALLS_GOAL = 0.26
+VOICE_GOAL = 0.10
+SPEED_GOAL = 4.0
+ALIGN_GOAL = 0.05
+INVENTED_GOAL = 2
 
 #: A voice that tells no word times: Piper, without what it knows.
 UNTIMED = """
@@ -69,7 +73,8 @@ class Rate(NamedTuple):
 
 def error_rate(said: Iterable[str], recognised: Iterable[str]) -> Rate:
     """The word error rate of texts against what was recognised of each."""
-    words, errors = 0, 0
+    words = 0
+    errors = 0
     for text, found in zip(said, recognised, strict=True):
         expected = normalise(text).split()
         errors += Levenshtein.distance(expected, normalise(found).split())
@@ -155,7 +160,7 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder
     print(f"\n{title}: {len(inputs)} recordings, {seconds:.0f} s; Whisper {size}")
     work = folder / "tagged"
     cost = dailytalk(
-        *("tag", source, "--out", work, "--profile", "embedded"), "--asr-model", size, "--language", "en"
+        "tag", source, "--out", work, "--profile", "embedded", "--asr-model", size, "--language", "en"
     )
     recognised = recognised_by_tag(work, texts)
     of_tag = error_rate(texts.values(), recognised)
@@ -168,9 +173,11 @@ def compare_ways(title: str, texts: Texts, size: str, goal: float | None, folder
     for name, recognise_way in plain_ways(size).items():
         sounds = channels(texts)
         recognise_way(sounds[0][:32000])
-        started, started_processor = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
+        started_processor = time.process_time()
         found = [recognise_way(sound) for sound in sounds]
-        wall, processor = time.perf_counter() - started, time.process_time() - started_processor
+        wall = time.perf_counter() - started
+        processor = time.process_time() - started_processor
         rows.append((name, error_rate(texts.values(), found), wall, processor))
     for name, rate, wall, seconds_of_processor in rows:
         processor_time = (
@@ -259,7 +266,8 @@ def inventions(size: str, folder: Path) -> bool:
 
 def voice(work: Path, other: str) -> bool:
     """The word error rate of each resynthesised line, as the other size of Whisper recognises it."""
-    said, found = [], []
+    said = []
+    found = []
     for line in lines_of(work, "transcript_shifted.jsonl"):
         if line["status"] != "spoken":
             continue
@@ -284,7 +292,8 @@ def voice(work: Path, other: str) -> bool:
 
 def stages(inputs: list[Path], folder: Path, size: str) -> bool:
     """Seconds of each stage of `build`, with a voice that tells word times and with one that does not."""
-    seconds, source = sum(soundfile.info(path).duration for path in inputs), sound_alone(inputs, folder)
+    seconds = sum(soundfile.info(path).duration for path in inputs)
+    source = sound_alone(inputs, folder)
     cost = dailytalk(
         "build",
         source,
@@ -300,10 +309,21 @@ def stages(inputs: list[Path], folder: Path, size: str) -> bool:
     own = folder / "untimed_voice.py"
     own.write_text(UNTIMED)
     dailytalk(
-        *("build", source, "--out", folder / "untimed", "--profile", "embedded", "--language", "en"),
-        *("--asr-model", size, "--tts", own),
+        "build",
+        source,
+        "--out",
+        folder / "untimed",
+        "--profile",
+        "embedded",
+        "--language",
+        "en",
+        "--asr-model",
+        size,
+        "--tts",
+        own,
     )
-    taken, speech = {}, 0.0
+    taken = {}
+    speech = 0.0
     for name in ("timed", "untimed"):
         record = json.loads((folder / name / "run.json").read_text())
         speech = 3600 * record["hours"]["speech"]
@@ -327,7 +347,8 @@ def main() -> int:
     other = "tiny.en" if chosen.whisper == "base" else "base"
     if chosen.built:
         return 0 if built(chosen.built) else 1
-    recordings, calls = said_in_recordings(), said_in_calls(chosen.calls) if chosen.calls else {}
+    recordings = said_in_recordings()
+    calls = said_in_calls(chosen.calls) if chosen.calls else {}
     met = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -47,13 +47,18 @@ from dailytalk_contiguous.publish.opening import open_items
 ROOT = Path(__file__).parents[1]
 
 #: Talks, turns of a talk, divisions into halves, and Hz of everything.
-TALKS, TURNS, DIVISIONS, RATE = 60, 32, 20, 16000
+TALKS = 60
+TURNS = 32
+DIVISIONS = 20
+RATE = 16000
 
 #: Seconds within which an event that is found again begins where it was written.
 FOUND = 0.15
 
 #: Goals: by how much a figure may be more than that between two true halves, points of overlap, and speed.
-MOST, POINT, SPEED = 1.25, 1.0, 100.0
+MOST = 1.25
+POINT = 1.0
+SPEED = 100.0
 
 Offsets = Callable[[Unit, float], float]
 
@@ -74,8 +79,12 @@ class Figures(NamedTuple):
 
 
 def figures_of(rows: Iterable[Row]) -> Figures:
-    offsets, before, after, kept = list[float](), list[float](), list[float](), list[bool]()
-    overlap = seconds = 0.0
+    offsets = list[float]()
+    before = list[float]()
+    after = list[float]()
+    kept = list[bool]()
+    overlap = 0.0
+    seconds = 0.0
     for row in rows:
         timed = [Timed(said["channel"], *(sounding_span(said) or ())) for said in row["utterances"]]
         speech = [each for each in stretches(timed) if each.event != "backchannel"]
@@ -113,8 +122,12 @@ def talk(voices: Sequence[list[Pcm]], chance: np.random.Generator) -> Pcm:
     what was unusual about the one before stays, and a turn twice as long is waited after for 50 ms more.
     """
     pair = [voices[number] for number in chance.permutation(len(voices))[:2]]
-    pace, unusual, pieces = chance.normal(0.0, 0.12), dict.fromkeys(KINDS, 0.0), list[tuple[int, int, Pcm]]()
-    side, at, turn = int(chance.integers(2)), RATE // 2, 0.0
+    pace = chance.normal(0.0, 0.12)
+    unusual = dict.fromkeys(KINDS, 0.0)
+    pieces = list[tuple[int, int, Pcm]]()
+    side = int(chance.integers(2))
+    at = RATE // 2
+    turn = 0.0
     reach = [0, 0]  # where each side has ended
     for number in range(TURNS):
         goes_on = number > 0 and chance.random() < 0.3
@@ -196,7 +209,8 @@ def compared(judged_half: Sequence[Row], drawn_from: Sequence[Row], seed: int) -
     chance = np.random.default_rng(seed)
     flat = [placed(row, lambda *_: 0.4) for row in judged_half]
     timing = timing_of(flat, "half", drawn_from)
-    truth, target = figures_of(judged_half), figures_of(drawn_from)
+    truth = figures_of(judged_half)
+    target = figures_of(drawn_from)
     retimed = []
     for row in flat:
         units = units_of(row)
@@ -235,7 +249,9 @@ def shown(title: str, divisions: Sequence[tuple[list[Row], list[Row]]]) -> dict[
 
 def differing(parents: Path, variants: Path) -> tuple[int, int]:
     """Samples of utterances, laughs and breaths that are not those of the parents, and all of them."""
-    originals, other, count = open_items(parents), 0, 0
+    originals = open_items(parents)
+    other = 0
+    count = 0
     sounds = {row["conversation_id"]: row for row in originals.rows()}
     for row in open_items(variants).rows():
         parent = sounds[row["retiming"]["parent"]]
@@ -249,11 +265,9 @@ def differing(parents: Path, variants: Path) -> tuple[int, int]:
         laughs = {(laugh["channel"], laugh["source_start"]): laugh for laugh in parent["sounds"]}
         pairs += [(laughs[laugh["channel"], laugh["source_start"]], laugh) for laugh in row["sounds"]]
         for old, new in pairs:
-            side, first, at = (
-                CHANNELS.index(new["channel"]),
-                round(old["start"] * rate),
-                round(new["start"] * rate),
-            )
+            side = CHANNELS.index(new["channel"])
+            first = round(old["start"] * rate)
+            at = round(new["start"] * rate)
             length = round(old["end"] * rate) - first
             other += int(np.count_nonzero(before[first : first + length, side] != pcm[at : at + length, side]))
             count += length
@@ -264,13 +278,15 @@ def found_again(variants: Path, scratch: Path) -> tuple[int, int]:
     """Events of variants that speech activity finds again in their sound alone, and all of them."""
     sounds = scratch / "sounds"
     sounds.mkdir()
-    items, truth = open_items(variants), dict[str, Row]()
+    items = open_items(variants)
+    truth = dict[str, Row]()
     for row in items.rows():
         name = row["conversation_id"]
         (sounds / f"{Path(name).name}.flac").write_bytes(row["audio"]["bytes"])
         truth[Path(name).name] = row
     rows = Segment().map(Folder(inputs=(str(sounds),)).as_streaming_dataset("train"))
-    agree = count = 0
+    agree = 0
+    count = 0
     for row in rows:
         columns = zip(*(row[name] for name in ("channel", "start", "end", "start_trim", "end_trim")), strict=True)
         names = ("channel", "start", "end", "start_trim", "end_trim")
@@ -319,7 +335,8 @@ def main() -> None:
         wrong, samples = differing(work / "recorded", work / "retimed")
         agree, events = found_again(work / "retimed", work)
         lasts = sum(row["duration"] for row in open_items(work / "retimed").rows(["conversation_id", "duration"]))
-    true, retimed = means["two true halves"], means["retime"]
+    true = means["two true halves"]
+    retimed = means["retime"]
     for name, value, between in zip(("W1", "overlap", "lag 1", "entropy"), retimed, true, strict=True):
         what = f"talks, {name}: {value / between:.2f} times that between two true halves (goal: at most {MOST})"
         judged(what, value <= MOST * between)

@@ -118,10 +118,12 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
 
     def run(count: int, number: int) -> tuple[float, float]:
         """Processor and wall seconds a conversation, in a work folder of its own."""
-        calls, out = folder / f"calls{count}", folder / f"tagged{number}"
+        calls = folder / f"calls{count}"
+        out = folder / f"tagged{number}"
         if not calls.exists():
             short_talks(calls, count, DISTINCT)
-        wall, spent = time.perf_counter(), time.process_time()
+        wall = time.perf_counter()
+        spent = time.process_time()
         run_spec(TagSpec(find([str(calls)], out), out, stages))
         return (time.process_time() - spent) / count, (time.perf_counter() - wall) / count
 
@@ -147,7 +149,8 @@ def _growth(folder: Path, chosen: argparse.Namespace) -> bool:
 def _again(folder: Path, chosen: argparse.Namespace) -> bool:
     """A run that finds all done."""
     count = max(chosen.conversations)
-    calls, out = folder / f"calls{count}", folder / "again"
+    calls = folder / f"calls{count}"
+    out = folder / "again"
     short_talks(calls, count, DISTINCT)
     commands: dict[str, tuple[object, ...]] = {
         "tag": ("tag", calls, "--out", out, "--profile", "embedded", "--language", "en"),

@@ -30,10 +30,14 @@ from dailytalk_contiguous.models.whisper import RecogniserInput, recognise
 
 #: Goals: multiples of real time on one core; points of words that are wrong, more than as recorded; likeness to
 #: the recorded speaker, and of the halves of one converted speaker to each other.
-SPEED_GOAL, WORDS_GOAL, LIKENESS_GOAL, HALVES_GOAL = 18.0, 0.02, 0.80, 0.90
+SPEED_GOAL = 18.0
+WORDS_GOAL = 0.02
+LIKENESS_GOAL = 0.80
+HALVES_GOAL = 0.90
 
 #: Hz of speaker embeddings and of Whisper, and seconds of a window of words at most.
-RATE, WINDOW_SECONDS = 16000, 28.0
+RATE = 16000
+WINDOW_SECONDS = 28.0
 
 #: Readers with as many files were listened to when the coefficients were chosen.
 FILES_OF_TUNING = 10
@@ -93,7 +97,8 @@ def sides_of_calls(folder: Path) -> list[Side]:
 
 def words_wrong(sides: Sequence[Side], voice: Shift | None, whisper: str) -> list[Rate]:
     """Words that are wrong in each window, as recorded or in a voice. References may begin and end 0.3 s late."""
-    texts, sounds = [], []
+    texts = []
+    sounds = []
     for side in sides:
         sound = voice.convert(side.sound, side.sample_rate, side.speaker) if voice else side.sound
         for start, end, text in side.windows:
@@ -204,7 +209,8 @@ def judge(sides: Mapping[str, Sequence[Side]], folder: Path, whisper: str) -> bo
     met = judged(f"{fast:.0f} times real time (goal {SPEED_GOAL:g})", fast >= SPEED_GOAL)
     for title, of_title in sides.items():
         before, after = (words_wrong(of_title, voice, whisper) for voice in (None, Shift()))
-        old, new = total(before), total(after)
+        old = total(before)
+        new = total(after)
         low, high = interval_of_more(before, after)
         print(f"{title}: {new.share:.1%} of {new.words} words wrong, as recorded {old.share:.1%}")
         what = f"  {new.share - old.share:+.1%} (90 %: {low:+.1%} to {high:+.1%}; goal {WORDS_GOAL:+.0%})"

@@ -62,7 +62,8 @@ class Clock:
     @contextmanager
     def timed(self, name: str, processor: Callable[[], float] = time.process_time) -> Iterator[None]:
         """Add the time of a block."""
-        cpu, wall = processor(), time.perf_counter()
+        cpu = processor()
+        wall = time.perf_counter()
         try:
             yield
         finally:
@@ -148,7 +149,8 @@ class Ours:
     """The pipeline: seconds of each stage, and of those the ones inside models, pitch and `pcm_to_float`."""
 
     def __init__(self, stages: Stages) -> None:
-        self.clock, self.inside = Clock(), Clock()
+        self.clock = Clock()
+        self.inside = Clock()
         self.stages = stages
         silence = np.zeros(2 * ANALYSIS_RATE, np.int16).tobytes()
         one = {"speech": [silence], "conversation_id": [""], "channel": ["left"]}

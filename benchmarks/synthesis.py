@@ -30,7 +30,8 @@ from dailytalk_contiguous.models.synthesisers.fish import Fish
 
 TEXT = "well so you know that was a really good day and I think we should go there again soon"
 
-THROUGHPUT_GOAL, OWN_GOAL_SECONDS = 0.9, 0.005
+THROUGHPUT_GOAL = 0.9
+OWN_GOAL_SECONDS = 0.005
 
 #: Utterances to say one at a time.
 ALONE = 40

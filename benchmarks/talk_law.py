@@ -22,11 +22,17 @@ from scipy.sparse import csr_matrix
 from dailytalk_contiguous.apps.probe.activity import AHEAD, EDGES, FUTURES, RATE, Activity, ActivityFrames
 
 #: Frames up to which the age of a state counts, of the fall before an end, and that any speech lasts.
-OLDEST, FALL, SHORTEST = 40, 6, 8
+OLDEST = 40
+FALL = 6
+SHORTEST = 8
 
 #: Chances a frame, while somebody speaks: of the fall, of a pause, of a word of the other. In the second half of
 #: the fall the other may begin; after it the same one may, and so may the other in a pause.
-ENDS, PAUSES, ANSWERS, OVERLAPS, OTHERWISE = 0.016, 0.012, 0.008, 0.05, 0.01
+ENDS = 0.016
+PAUSES = 0.012
+ANSWERS = 0.008
+OVERLAPS = 0.05
+OTHERWISE = 0.01
 
 #: Chance a frame by age that a word of the other ends, from the fifth frame on.
 WORD_ENDS = 0.25
@@ -40,13 +46,15 @@ def _begins(middle: float, width: float) -> NDArray[np.float64]:
     return 0.02 + 0.35 / (1 + np.exp(-(np.arange(1, OLDEST + 1) - middle) / width))
 
 
-GAP, PAUSE = _begins(6, 1.0), _begins(11, 1.5)
+GAP = _begins(6, 1.0)
+PAUSE = _begins(11, 1.5)
 
 
 def after(state: State) -> list[tuple[float, State]]:
     """The law: each state that may follow, with its probability."""
     does, who, age, overlap = state
-    other, older = 1 - who, min(age + 1, OLDEST)
+    other = 1 - who
+    older = min(age + 1, OLDEST)
     goes_on = (does, who, older, overlap)
     if does == "speaks":
         if older <= SHORTEST:
@@ -116,7 +124,8 @@ class TalkLaw:
     def _futures(self, speaks: NDArray[np.bool_]) -> NDArray[np.float64]:
         later = {0: np.ones(len(speaks))}  # by the bits of the stretches from here on
         for bit, (first, last) in reversed([*enumerate(pairwise(EDGES))]):
-            length, now = last - first, dict[int, NDArray[np.float64]]()
+            length = last - first
+            now = dict[int, NDArray[np.float64]]()
             for code, chance in later.items():
                 for is_speech in (0, 1):
                     # By frames of speech so far, of which the last column is never reached.
@@ -130,7 +139,8 @@ class TalkLaw:
 
     def talk(self, frames: int, chance: np.random.Generator) -> NDArray[np.int64]:
         """The states of a talk."""
-        steps, numbers = self.steps, np.empty(frames, np.int64)
+        steps = self.steps
+        numbers = np.empty(frames, np.int64)
         rows = [slice(*steps.indptr[row : row + 2]) for row in range(len(self.states))]
         summed = [(np.cumsum(steps.data[row]).tolist(), steps.indices[row].tolist()) for row in rows]
         at = int(chance.choice(len(self.states), p=self.usual))
@@ -143,7 +153,8 @@ class TalkLaw:
     def foreseeable(self, talks: list[NDArray[np.int64]]) -> tuple[float, float]:
         """Bits a second of talks foreseen by who knows the activity until then, and by who knows the states."""
         base = np.log2(self.futures @ self.usual)
-        totals, frames = np.zeros(2), 0
+        totals = np.zeros(2)
+        frames = 0
         for states in talks:
             known = ActivityFrames.of([self.active[states]])
             at = known.usable
@@ -158,7 +169,8 @@ class TalkLaw:
 
     def _told(self, active: Activity) -> Iterator[NDArray[np.float64]]:
         """The probability of each future at each frame, given the activity until then, shape (2, futures)."""
-        belief, back = self.usual, self.steps.T.tocsr()
+        belief = self.usual
+        back = self.steps.T.tocsr()
         flat = self.futures.reshape(-1, len(self.states))
         for frame, speaks in enumerate(active):
             belief = (back @ belief if frame else belief) * (self.active == speaks).all(axis=1)
@@ -175,7 +187,8 @@ class TalkLaw:
         hop = sample_rate // RATE
         samples = 0.001 * chance.standard_normal((len(states) * hop, 2))
         for side, hertz in enumerate((120.0, 210.0)):
-            wandering, semitones = 0.0, np.empty(len(states))
+            wandering = 0.0
+            semitones = np.empty(len(states))
             for frame, step in enumerate(chance.standard_normal(len(states)).tolist()):
                 wandering = 0.8 * wandering + 0.6 * step
                 semitones[frame] = wandering

@@ -56,10 +56,12 @@ VOICE_GOAL = 0.002
 STEP_GOAL = 1.5
 
 #: Seconds of a frame whose level is compared with the room tone, and of a stretch that is matched with a voice.
-FRAME, STRETCH = 0.05, 0.25
+FRAME = 0.05
+STRETCH = 0.25
 
 #: Stretches of a channel that are matched, evenly spread, and the rate in Hz at which they are.
-STRETCHES, MATCH_RATE = 40, 4000
+STRETCHES = 40
+MATCH_RATE = 4000
 
 #: Seconds beside utterances where their leak may still be heard.
 ECHO = 0.2
@@ -69,7 +71,8 @@ RUN = 16
 
 #: Correlation from which a stretch is the other's voice: the hum of a telephone line reaches 0.45 by chance,
 #: speech that is repeated in room tone 0.5 to 0.7. dB under the loudest part of the voice that are its speech.
-MATCH, SPEECH_DB = 0.5, 30.0
+MATCH = 0.5
+SPEECH_DB = 30.0
 
 Samples = NDArray[np.float32]
 
@@ -163,7 +166,8 @@ def result(conversation: Conversation, said: list[TurnEvent], mode: str) -> Resu
 def fits(index: int, turn: list[int], said: list[TurnEvent], starts: list[float]) -> bool:
     """Whether a backchannel has room in its rebuilt turn after what its own speaker says before it."""
     one = said[index]
-    first, end = starts[turn[0]], max(starts[i] + said[i].new_length for i in turn)
+    first = starts[turn[0]]
+    end = max(starts[i] + said[i].new_length for i in turn)
     before = [i for i in range(index) if said[i].channel == one.channel]
     if before:
         last = before[-1]
@@ -199,7 +203,9 @@ def simulated(seed: int, interruptions: float, turns: int = 40) -> Conversation:
     rng = np.random.default_rng(seed)
     said: list[Timed] = []
     free = {"left": 0.0, "right": 0.0}  # the earliest time at which a channel may speak again
-    speaker, start, interrupted = "left", float(rng.uniform(0.3, 1.0)), False
+    speaker = "left"
+    start = float(rng.uniform(0.3, 1.0))
+    interrupted = False
     turn = Timed("", 0.0, 0.0)
     for _ in range(turns):
         length = float(np.clip(rng.lognormal(np.log(2.2), 0.7), 0.5, 15.0))
@@ -270,7 +276,8 @@ def background(calls: Path | None) -> bool:
     for name, sounds in sets.items():
         for leak_db in LEAKS:
             heard = [between(sound, leak_db, revoice) for sound in sounds for revoice in ("left", "right")]
-            loudest, step = max(one.loudest_db for one in heard), max(one.step for one in heard)
+            loudest = max(one.loudest_db for one in heard)
+            step = max(one.step for one in heard)
             means = {field: np.mean([getattr(one, field) for one in heard]) for field in Heard._fields}
             worst = min(one.kept for one in heard)
             met &= loudest <= OVER_TONE_DB and means["matching"] == 0 and step <= STEP_GOAL
@@ -345,7 +352,8 @@ def between(sound: Sound, leak_db: float | None, revoice: str) -> Heard:
 
 def conversation(samples: Samples, rate: int, revoice: str) -> dict[str, list[Any]]:
     """The batch that `Reconstruct` gets: each utterance of one side 20 % shorter to 25 % longer."""
-    pcm, rng = to_pcm(samples), np.random.default_rng(4)
+    pcm = to_pcm(samples)
+    rng = np.random.default_rng(4)
     found = {name: values[0] for name, values in Segment()(conversations(wav_bytes(pcm, rate))).items()}
     spans = zip(found["channel"], found["start"], found["end"], found["run"], strict=True)
     said = [Said(channel, start, end, rng.uniform(0.8, 1.25), run=run) for channel, start, end, run in spans]
@@ -441,7 +449,9 @@ def recorded(
     The background is everything outside utterances. It is weighed without the leak, and only where the leak has
     been 10 dB under the room tone for a while.
     """
-    source, weights, bleed = mixed[:, side], clean[:, side].astype(np.float64) ** 2, leak[:, side]
+    source = mixed[:, side]
+    weights = clean[:, side].astype(np.float64) ** 2
+    bleed = leak[:, side]
     said = utterances(row, built, rate, side)
     window = round(0.02 * rate)
     leaked = signal.fftconvolve(bleed.astype(np.float64) ** 2, np.full(window, 1 / window), "same")
@@ -454,10 +464,14 @@ def recorded(
     events += [tuple(round(one[name] * rate) for name in ("start", "end", "new_start")) for one in built["sounds"]]
     events.append((len(source), len(source), len(channel)))
     voice = np.zeros(len(channel), np.float32)  # of the leak, what is still heard in the rebuilt channel
-    at = at_new = 0
-    came = gone = step = 0.0
+    at = 0
+    at_new = 0
+    came = 0.0
+    gone = 0.0
+    step = 0.0
     for first, last, new in sorted(events, key=lambda event: event[2]):
-        old, out = source[at:first], channel[at_new:new]
+        old = source[at:first]
+        out = channel[at_new:new]
         head, tail = survivors(old, out)
         came += float(weights[at:first][head | tail].sum() + weights[first:last].sum())
         gone += float(weights[at:first][~(head | tail) & ~taken(head, tail, len(out))].sum())
@@ -470,7 +484,8 @@ def recorded(
             for part in (source[reach], channel[max(0, at_new - 1) : new + 1])
         ]
         step = max(step, float(loudest[1] / max(loudest[0], 3 * np.sqrt(tones[side]))))
-        at, at_new = max(at, last), max(at_new, new + last - first)
+        at = max(at, last)
+        at_new = max(at_new, new + last - first)
     silent = ~covered([(0, new, end) for *_, new, end in said], Sound(channel[:, None], rate), 0)
     size = round(FRAME * rate)
     count = silent[: len(silent) // size * size].reshape(-1, size).all(axis=1).sum()
@@ -508,7 +523,8 @@ def taken(head: NDArray[np.bool_], tail: NDArray[np.bool_], length: int) -> NDAr
 
 
 def _print(name: str, mode: str, results: list[Result]) -> None:
-    distances, kept = [one.distance for one in results], [one.overlap_kept for one in results]
+    distances = [one.distance for one in results]
+    kept = [one.overlap_kept for one in results]
     counts = [sum(getattr(one, field) for one in results) for field in ("inside", "fitting", "backchannels")]
     print(
         f"{name:<18}{mode:<12}{np.nanmean(distances):>8.4f} s{np.nanmax(distances):>7.3f} s"

@@ -123,18 +123,22 @@ def logits_of(arrays: dict[str, Numbers], numbers: Numbers, speakers: NDArray[np
 
 def train(versions: Numbers, spoken: Spoken) -> dict[str, NDArray[np.float32]]:
     """The arrays of a `BundledVoice`: those of `fit_voice`, the affect of each class, and how far that errs."""
-    labels, speakers = spoken.labels, spoken.speakers
-    man, half = np.isin(speakers, [*MEN]), np.isin(spoken.sentences, np.unique(spoken.sentences)[::2])
+    labels = spoken.labels
+    speakers = spoken.speakers
+    man = np.isin(speakers, [*MEN])
+    half = np.isin(spoken.sentences, np.unique(spoken.sentences)[::2])
     logits = np.zeros((2, len(labels), len(SIX)))
     beyond_usual = np.zeros_like(logits)
     for sex in (man, ~man):
         for part in (half, ~half):
-            known, new = sex & part, ~sex & ~part
+            known = sex & part
+            new = ~sex & ~part
             arrays = fit_voice(versions[:, known], labels[known], speakers[known])
             for number in range(2):  # as recorded and by telephone
                 logits[number, new] = logits_of(arrays, versions[number, new], speakers[new])
             beyond_usual[:, new] = logits[:, new] - arrays["bias_relative"]
-    logits, truth = logits.reshape(-1, len(SIX)), np.tile(labels, 2)
+    logits = logits.reshape(-1, len(SIX))
+    truth = np.tile(labels, 2)
     temperatures = np.geomspace(0.25, 4.0, 400)
     sure = [softmax(logits, temperature).max(axis=1).mean() for temperature in temperatures]
     temperature = float(temperatures[np.argmin(np.abs(np.array(sure) - SURE))])

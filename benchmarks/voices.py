@@ -58,13 +58,15 @@ SAME_PERSON = {"SNG1640 left": "MUL1423 left", "SNG1640 right": "MUL1423 right"}
 
 #: Seconds of the stretches that are compared; of a line of a conversation; and of all lines of a side at most.
 STRETCHES = (6.0, 15.0)
-LINE, SIDE = 3.0, 30.0
+LINE = 3.0
+SIDE = 30.0
 
 #: The share of all conversations that are exchanged at a time.
 EXCHANGED = 1 / 3
 
 #: The goals: share of exchanged conversations that are found, and findings on readers.
-LEAST_FOUND, MOST_FALSE = 0.95, 0
+LEAST_FOUND = 0.95
+MOST_FALSE = 0
 
 #: Speech without pauses at 16 kHz, by speaker.
 Speech = Mapping[str, Samples]
@@ -153,7 +155,8 @@ def print_separation(encoder: SpeakerEncoder, corpora: Mapping[str, Speech]) -> 
                     print(f"{figure}no two stretches of one speaker")
                     continue
                 rate = equal_error_rate(same, different)
-                low, high = np.quantile(same, 0.01), np.quantile(different, 0.99)
+                low = np.quantile(same, 0.01)
+                high = np.quantile(different, 0.99)
                 print(
                     f"{figure}equal error rate {100 * rate:.1f} %; {len(same)} pairs by one: 1 % under {low:.2f}, "
                     f"least {same.min():.2f}; {len(different)} by two: 1 % over {high:.2f}, most "
@@ -217,7 +220,9 @@ def corpora_of(heard: Sequence[Heard], kind: str) -> Iterator[tuple[list[Convers
 
 def count_exchanged(heard: Sequence[Heard], kind: str) -> tuple[int, int, int]:
     """How many exchanged conversations are found, of how many, and how many others are taken for exchanged."""
-    found = total = wrong = 0
+    found = 0
+    total = 0
+    wrong = 0
     for corpus, exchanged in corpora_of(heard, kind):
         named = exchanged_in(corpus)
         found += len(named & exchanged)
@@ -302,7 +307,8 @@ def judge_other_voice(encoder: SpeakerEncoder, said: Mapping[str, Sequence[Sampl
     usual = [turns_row(name, side_by(said[engine], seed), kept[name]) for seed, name in enumerate(names[:2])]
     heard = [hear_voices(encoder, row) for row in usual]
     rest = [each for each in heard if each]
-    n_voices = n_readers = 0
+    n_voices = 0
+    n_readers = 0
     for seed, name in enumerate(names[2:12]):
         for lines, is_voice in ((side_by(said[other], seed), True), (kept[names[seed + 3]], False)):
             third = hear_voices(encoder, turns_row(name, lines, kept[name]))

@@ -54,29 +54,43 @@ MOSHI_FRAME = 0.08
 #: Speakers of TIMIT, by how their names begin, on whom limits were chosen; and those on whom none was.
 CHOSEN_ON = ("dr1", "dr2", "dr3", "dr4")
 UNHEARD = ("dr5", "dr6", "dr7", "dr8")
-CHOSEN_GROUP, UNHEARD_GROUP, OTHER_GROUP = "TIMIT dr1-dr4", "TIMIT dr5-dr8", "other speakers"
+CHOSEN_GROUP = "TIMIT dr1-dr4"
+UNHEARD_GROUP = "TIMIT dr5-dr8"
+OTHER_GROUP = "other speakers"
 
 #: Seconds of room tone around and between the sentences of a speaker, and its level.
-BETWEEN, ROOM_DBFS = 1.0, -80.0
+BETWEEN = 1.0
+ROOM_DBFS = -80.0
 
 #: A labelled pause of more seconds than this ends a line of the given transcript, whose times are in tenths.
 LINE_PAUSE = 0.3
 
 #: Where the voices are heard.
-WIDE, TELEPHONE, NOISE, LOUD_NOISE = "wide band", "telephone", "noise 20 dB", "noise 10 dB"
+WIDE = "wide band"
+TELEPHONE = "telephone"
+NOISE = "noise 20 dB"
+LOUD_NOISE = "noise 10 dB"
 
 #: The ways in which words are placed.
-GIVEN, BASE, TINY = "given text", "base, aligned", "tiny.en, aligned"
-BASE_OWN, TINY_OWN, TEXT_OVER_BASE = "base's own", "tiny.en's own", "text over base"
+GIVEN = "given text"
+BASE = "base, aligned"
+TINY = "tiny.en, aligned"
+BASE_OWN = "base's own"
+TINY_OWN = "tiny.en's own"
+TEXT_OVER_BASE = "text over base"
 
 #: Noise at full scale reaches `LOUD`. More than a share `ROUGH_SHARE` of `ROUGH_SAMPLES` samples have a step of
 #: more than `ROUGH` between the slopes beside them, as loud sibilants do, too. The byte that was lost is less than
 #: `NEAR_BYTES` away.
 LOUD = 30000
-ROUGH, ROUGH_SHARE, ROUGH_SAMPLES, NEAR_BYTES = 12000, 0.15, 160, 1600
+ROUGH = 12000
+ROUGH_SHARE = 0.15
+ROUGH_SAMPLES = 160
+NEAR_BYTES = 1600
 
 #: Samples before and behind a byte in which it is judged how smooth the wave is with it.
-SMOOTH_BEFORE, SMOOTH_AROUND = 100, 700
+SMOOTH_BEFORE = 100
+SMOOTH_AROUND = 700
 
 #: More bytes than this are not lost in one sentence.
 MOST_BYTES = 20
@@ -152,7 +166,8 @@ class Goal(NamedTuple):
     limit: float
 
 
-AT_LEAST, AT_MOST = operator.ge, operator.le
+AT_LEAST = operator.ge
+AT_MOST = operator.le
 
 GOALS = (
     Goal(UNHEARD_GROUP, WIDE, GIVEN, "placed", AT_LEAST, 0.98),
@@ -322,7 +337,8 @@ def sentence_samples(path: Path, mend: bool) -> tuple[Samples, int, int]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         return samples[:, 0], rate, 0
     stored, rate = soundfile.read(path, dtype="int16", always_2d=True)
-    whole, n_bytes = stored[:, 0], 0
+    whole = stored[:, 0]
+    n_bytes = 0
     if mend:
         try:
             whole, n_bytes = mended(whole)

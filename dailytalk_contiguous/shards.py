@@ -42,7 +42,9 @@ _REST = " rest"
 
 #: zlib's fastest level (higher ones take several times as long for a tenth less), and the logarithm of its window
 #: with its `memLevel`: allocating the default ones takes ten times as long as compressing a short conversation.
-_LEVEL, _WINDOW, _MEMORY = 1, 13, 6
+_LEVEL = 1
+_WINDOW = 13
+_MEMORY = 6
 
 
 def compress(value: Any) -> bytes:

@@ -105,6 +105,7 @@ def encode(
         stream = container.add_stream(codec, rate=rate, options=options, layout=layout, bit_rate=128_000)
         pcm = np.ascontiguousarray((samples * np.float32(32767)).astype("int16").reshape(1, -1))
         frame = av.AudioFrame.from_ndarray(pcm, "s16", layout)
-        frame.sample_rate, frame.pts = rate, 0
+        frame.sample_rate = rate
+        frame.pts = 0
         container.mux([*stream.encode(frame), *stream.encode(None)])
     return path

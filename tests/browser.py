@@ -18,10 +18,19 @@ CHROMIUM = shutil.which("chromium")
 #: What no page here needs. Every window would load two pages of its own for the address bar, which nobody sees and
 #: which cost more than the test. Of two such options the browser takes the last, so Playwright's are named again.
 SWITCHED_OFF = (
-    *("WebUIOmniboxPopup", "WebUIOmniboxAimPopup"),
-    *("AimEnabled", "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades"),
-    *("LensOverlay", "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding"),
-    *("PreconnectToSearch", "ThirdPartyStoragePartitioning"),
+    "WebUIOmniboxPopup",
+    "WebUIOmniboxAimPopup",
+    "AimEnabled",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
 )
 
 needs_chromium = pytest.mark.needs("chromium")

@@ -72,7 +72,8 @@ class Command:
     """Calls `dailytalk` with arguments and keeps what it printed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capfd = monkeypatch, capfd
+        self._monkeypatch = monkeypatch
+        self._capfd = capfd
 
     def __call__(self, *arguments: Any) -> Done:
         words = [*map(str, arguments)]
@@ -91,7 +92,9 @@ class BuilderScript:
     """Runs a script of `builder_scripts` in this process with arguments and keeps what it printed."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._path, self._monkeypatch, self._capfd = path, monkeypatch, capfd
+        self._path = path
+        self._monkeypatch = monkeypatch
+        self._capfd = capfd
 
     def __call__(self, *arguments: Any) -> Done:
         self._monkeypatch.setattr(sys, "argv", [str(self._path), *map(str, arguments)])

@@ -217,7 +217,8 @@ def encoded_once() -> Iterator[None]:
     from dailytalk_contiguous.core.audio import Samples
     from dailytalk_contiguous.publish import card, page, player, plots, templates
 
-    sounds, pictures = dict[tuple[bytes, int, int], bytes](), dict[tuple[str, ...], bytes]()
+    sounds = dict[tuple[bytes, int, int], bytes]()
+    pictures = dict[tuple[str, ...], bytes]()
 
     def to_mp3(samples: Samples, sample_rate: int) -> bytes:
         content = samples.tobytes(), samples.shape[1], sample_rate

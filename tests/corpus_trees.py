@@ -129,7 +129,8 @@ def esd(with_splits: bool = True) -> Files:
 
 def dailytalk(dialogues: Mapping[str, list[tuple[int, str]]], seconds: float = 1.0) -> Files:
     """Dialogues of DailyTalk by number, each a list of speaker and text."""
-    files, metadata = {}, {}
+    files = {}
+    metadata = {}
     for dialogue, turns in dialogues.items():
         metadata[dialogue] = {
             str(number): {

@@ -37,9 +37,12 @@ def drawn_voices(
 ) -> tuple[list[Samples], list[str], list[str]]:
     """Sounds, their manners and their speakers: `each` of every manner by every speaker."""
     rng = np.random.default_rng(seed)
-    sounds, labels, people = list[Samples](), list[str](), list[str]()
+    sounds = list[Samples]()
+    labels = list[str]()
+    people = list[str]()
     for number in range(speakers):
-        pitch, level = rng.uniform(100, 220), 0.03 * np.exp(rng.normal(0, 0.3))
+        pitch = rng.uniform(100, 220)
+        level = 0.03 * np.exp(rng.normal(0, 0.3))
         for manner in manners:
             for _ in range(each):
                 sounds.append(voice(manner, pitch, level, rng, 0.9, spread))

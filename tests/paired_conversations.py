@@ -11,7 +11,8 @@ from dailytalk_contiguous.shards import Entry, Shard, write_shard
 TAGS = ("calm", "excited", "sad", "whispering", "angry")
 
 #: Seconds by which the recording is later than what was rebuilt of it, and Hz of the tone that is in it.
-LATER, RECORDED_HZ = 1.0, 880.0
+LATER = 1.0
+RECORDED_HZ = 880.0
 
 
 def rebuilt(name: str, tag: str | None, **columns: Any) -> dict[str, Any]:

@@ -29,9 +29,17 @@ PRELOADED = (
     *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("plan", "speak", "tag")),
     *(f"dailytalk_contiguous.{COMMANDS[name]}" for name in ("convert", "review", "split") if name in COMMANDS),
     *(("dailytalk_contiguous.apps.review.serving",) if "review" in COMMANDS else ()),
-    *("av", "dailytalk_contiguous.models.synthesisers.espeak", "datasets"),
-    *("onnxruntime", "pyarrow.parquet", "pyloudnorm", "requests", "scipy.signal", "soxr"),
-    *("tokenizers", "typer._adapters"),
+    "av",
+    "dailytalk_contiguous.models.synthesisers.espeak",
+    "datasets",
+    "onnxruntime",
+    "pyarrow.parquet",
+    "pyloudnorm",
+    "requests",
+    "scipy.signal",
+    "soxr",
+    "tokenizers",
+    "typer._adapters",
 )
 
 #: What every command has set before it imports libraries.
@@ -41,9 +49,27 @@ SET |= {"PYTHONIOENCODING": "utf-8", "TOKENIZERS_PARALLELISM": "false"}
 #: Variables that are read when they are needed, or by what is not preloaded and may set its own. Of any other that
 #: differs, libraries have read the old value.
 READ_LATE = (
-    *("ACCELERATE_", "AWS_", "COLUMNS", "CUDA_", "DAILYTALK_CACHE", "DNNL_", "FISH_", "KMP_", "LRU_", "OMP_"),
-    *("ONEDNN_", "OPENAI_", "PYTEST_", "PYTHONBREAKPOINT", "PYTHONPATH", "PYTORCH_", "RAY_", "REVIEW_SECRET"),
-    *("TORCH", "XLA_", "no_proxy"),
+    "ACCELERATE_",
+    "AWS_",
+    "COLUMNS",
+    "CUDA_",
+    "DAILYTALK_CACHE",
+    "DNNL_",
+    "FISH_",
+    "KMP_",
+    "LRU_",
+    "OMP_",
+    "ONEDNN_",
+    "OPENAI_",
+    "PYTEST_",
+    "PYTHONBREAKPOINT",
+    "PYTHONPATH",
+    "PYTORCH_",
+    "RAY_",
+    "REVIEW_SECRET",
+    "TORCH",
+    "XLA_",
+    "no_proxy",
 )
 
 #: The environment of the tests, before any of them changes it.
@@ -67,7 +93,9 @@ class Preloaded:
     def __init__(self, channel: socket.socket, process: "subprocess.Popen[bytes] | None" = None) -> None:
         # An orphan becomes a child of its nearest ancestor that asks for it, as this process does.
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
-        self._channel, self._lock, self._process = channel, Lock(), process
+        self._channel = channel
+        self._lock = Lock()
+        self._process = process
 
     def fork(
         self,
@@ -155,7 +183,8 @@ def serve(channel: int) -> str:
         message, descriptors, _, _ = socket.recv_fds(asked, 1 << 20, 64)
         if not message:
             os._exit(0)
-        if between := os.fork():
+        between = os.fork()
+        if between:
             os.waitpid(between, 0)
             for descriptor in descriptors:
                 os.close(descriptor)

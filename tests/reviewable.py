@@ -88,7 +88,9 @@ def work_folder(
             is there already.
         rows_a_shard: conversations in a file of `tagged/`.
     """
-    rows, entries, lengths = [], {}, {}
+    rows = []
+    entries = {}
+    lengths = {}
     for name, recording, offset, lines in items:
         path = folder / f"{recording}.FLAC"
         if not path.exists():

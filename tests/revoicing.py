@@ -43,7 +43,8 @@ def recording(said: Sequence[Said], seconds: float, rate: int, tone: float | Non
     if tone is not None:
         samples = np.stack([room_tone(n_samples, tone, seed) for seed in (1, 2)], 1)
     for seed, one in enumerate(said):
-        first, last = round(one.start * rate), min(n_samples, round(one.end * rate))
+        first = round(one.start * rate)
+        last = min(n_samples, round(one.end * rate))
         side = ("left", "right").index(one.channel)
         samples[first:last, side] = voice((last - first) / rate, rate, 100 + seed, one.peak)
     return pcm_to_float(to_pcm(samples).tobytes()).reshape(-1, 2)
@@ -94,7 +95,8 @@ class Result(NamedTuple):
 
     def heard(self, side: int, place: int) -> np.ndarray:
         """Samples of an utterance at its new place on a side (0 is the re-voiced one)."""
-        start, end = self.row["new_start"][place], self.row["new_end"][place]
+        start = self.row["new_start"][place]
+        end = self.row["new_end"][place]
         return self.pcm[round(start * self.rate) : round(end * self.rate), side]
 
 

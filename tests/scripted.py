@@ -57,7 +57,8 @@ def talk(name: str, turns: int) -> tuple[Said, ...]:
 
 def folder(path: Path, **conversations: Sequence[Said]) -> Path:
     """A work folder as `dailytalk tag` leaves one, of these conversations."""
-    lines, rows = [], []
+    lines = []
+    rows = []
     for name, said in conversations.items():
         own, seconds = _lines(name, said)
         lines += own
@@ -77,7 +78,8 @@ def write_transcript(path: Path, lines: Sequence[dict[str, Any]]) -> None:
 
 
 def _lines(name: str, said: Sequence[Said]) -> tuple[list[dict[str, Any]], float]:
-    lines, at = [], 0.4
+    lines = []
+    at = 0.4
     for place, (channel, text, tag) in enumerate(said):
         end = at + seconds_of(text)
         lines.append(
@@ -165,7 +167,8 @@ class Stubborn(TtsServer):
     """Fails in one way whenever a text holds `word`. Of the texts in `short` it says that share, once."""
 
     def __init__(self, word: str, fault: str, **options: Any) -> None:
-        self.word, self.fault = word, fault
+        self.word = word
+        self.fault = fault
         self.short: dict[str, float] = {}
         super().__init__(**options)
 

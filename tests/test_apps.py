@@ -72,7 +72,8 @@ class Copy:
     @contextmanager
     def without(self, *apps: str) -> Iterator[None]:
         """It lacks these apps."""
-        inside, aside = (self.folder / PACKAGE.name / "apps", self.folder / "aside")
+        inside = self.folder / PACKAGE.name / "apps"
+        aside = self.folder / "aside"
         for app in apps:
             (inside / app).rename(aside.with_suffix(f".{app}"))
         yield

@@ -78,7 +78,8 @@ def test_corpus_of_the_page_makes_clips_by_command_and_in_python(
     registry = from_app("clips.corpora.registry")
     monkeypatch.setattr(registry, "CORPORA", {**registry.CORPORA})
     free = ("--asr-model", "none", "--affect-model", "none", "--profile", "embedded")
-    file, out = ran.folder / "example_of_a_corpus.py", tmp_path / "clips"
+    file = ran.folder / "example_of_a_corpus.py"
+    out = tmp_path / "clips"
     done = dailytalk("corpus", file, ran.folder / "diary", "--out", out, *free, "--split", "sentences")
     assert done.code == 3, done.err
     assert "its name 'cat.wav' is not like ann-hap-1.wav; rename it" in done.out

@@ -40,7 +40,8 @@ def test_rows_have_the_columns_of_the_page_with_their_types(
     rows = Folder(inputs=(str(folder),)).as_streaming_dataset("train")
     for stage in stages:
         rows = stage.map(rows)
-    row, flat = next(iter(rows)), made["of_utterances"](stages)
+    row = next(iter(rows))
+    flat = made["of_utterances"](stages)
     page = {column.name: column for column in made["columns"](stages)}
     assert page.keys() == row.keys() - {"problem_stage"}
     for name, column in page.items():

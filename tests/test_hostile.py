@@ -51,7 +51,8 @@ pytest_plugins = ["hub.hub_fixtures"]
 SECRET = "canary-7f3a9c51d2"
 
 #: Bytes above those before that a command may hold, and those that a bomb unpacks to.
-MOST_BYTES, BOMB_BYTES = 1_000_000_000, 2 << 30
+MOST_BYTES = 1_000_000_000
+BOMB_BYTES = 2 << 30
 
 
 @pytest.fixture
@@ -147,12 +148,14 @@ def test_member_of_an_archive_leads_nowhere_and_fills_no_memory(
 def test_member_of_a_shard_on_the_hub_leads_nowhere(
     how: str, private: Path, tmp_path: Path, dailytalk: Command, hub: Any
 ) -> None:
-    sound, file = wav_bytes(example("weekend_trip")[: 3 * 16000], 16000), io.BytesIO()
+    sound = wav_bytes(example("weekend_trip")[: 3 * 16000], 16000)
+    file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w") as archive:
         for name in ("good.wav", "bad.wav" if how == "link" else "../../private/pwned.wav"):
             member = tarfile.TarInfo(name)
             if how == "link" and name == "bad.wav":
-                member.type, member.linkname = tarfile.SYMTYPE, str(private / "private.wav")
+                member.linkname = str(private / "private.wav")
+                member.type = tarfile.SYMTYPE
             else:
                 member.size = len(sound)
             archive.addfile(member, io.BytesIO(sound))
@@ -209,7 +212,8 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self, headers: dict[str, str], body: list[bytes]) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.headers, self.body = headers, body
+        self.headers = headers
+        self.body = body
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients hang up on it."""

@@ -92,7 +92,9 @@ def test_option_that_no_stage_has_is_refused_with_those_there_are(stages_of: Cal
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_models_are_those_of_the_profile_unless_they_are_named(profile: str) -> None:
-    tag, speak, usual = tag_stages(profile), speak_stages(profile), PROFILES[profile].fields
+    tag = tag_stages(profile)
+    speak = speak_stages(profile)
+    usual = PROFILES[profile].fields
     for stages, kinds in ((tag, ("Transcribe", "RateAffect")), (speak, ("Speak", "Align"))):
         for kind in kinds:
             for name, value in usual[kind].items():

@@ -203,7 +203,8 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_figures_are_those_that_were_published(name: str) -> None:
-    found, published = dict(leaves(MEASURES[name]())), json.loads(FIGURES.read_text(encoding="utf-8"))[name]
+    found = dict(leaves(MEASURES[name]()))
+    published = json.loads(FIGURES.read_text(encoding="utf-8"))[name]
     assert list(found) == list(published)
     for place, value in published.items():
         if isinstance(value, float):

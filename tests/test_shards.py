@@ -147,7 +147,8 @@ def test_shard_that_is_damaged_inside_is_one_sentence(tmp_path: Path, damage: st
         data = path.read_bytes()
         path.write_bytes(data[:4] + bytes(40) + data[44:])
     else:
-        offsets, text = b"\0\0\0\0\1\0\0\0", b"a" if damage == "type" else b"\xff"
+        offsets = b"\0\0\0\0\1\0\0\0"
+        text = b"a" if damage == "type" else b"\xff"
         names = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(offsets), pa.py_buffer(text)])
         number = pa.array(["x"]) if damage == "type" else pa.array([1], pa.int32())
         table = pa.table({"conversation_id": names, "number": number})

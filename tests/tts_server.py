@@ -32,7 +32,9 @@ import numpy as np
 
 TOKEN = "loopback-token-0123456789"
 
-FISH, FISH_TIMES, OPENAI = "/v1/tts", "/v1/tts/stream/with-timestamp", "/v1/audio/speech"
+FISH = "/v1/tts"
+FISH_TIMES = "/v1/tts/stream/with-timestamp"
+OPENAI = "/v1/audio/speech"
 
 #: Faults that give no audio, by name. `timeout` hangs, `reset` cuts the connection.
 STATUSES = {str(status): status for status in (400, 401, 402, 403, 404, 422, 429, 500, 503)}
@@ -106,9 +108,14 @@ class TtsServer(ThreadingHTTPServer):
         unknown = set(faults or {}) - set(STATUSES) - RETRY_AFTER - SPOILED - BENIGN - {"timeout", "reset"}
         if unknown:
             raise ValueError(f"unknown faults {unknown}")
-        self.latency, self.faults, self.seed = latency, dict(faults or {}), seed
-        self.hang_seconds, self.retry_after = hang_seconds, retry_after
-        self.timestamps, self.most_at_once, self.token = timestamps, most_at_once, token
+        self.latency = latency
+        self.faults = dict(faults or {})
+        self.seed = seed
+        self.hang_seconds = hang_seconds
+        self.retry_after = retry_after
+        self.timestamps = timestamps
+        self.most_at_once = most_at_once
+        self.token = token
         self.before_answer: Callable[[], object] = lambda: None
         self.plan: list[str] = []
         self.lists: dict[str, Any] = {}
@@ -204,7 +211,9 @@ class OwnServer(TtsServer):
     """
 
     def __init__(self, dialect: str = "", rejected: int = 400) -> None:
-        self.dialect, self.rejected, self.uploads = dialect, rejected, 0
+        self.dialect = dialect
+        self.rejected = rejected
+        self.uploads = 0
         self.voices: dict[str, bytes] = {}
         self.said: list[tuple[str, bytes]] = []
         super().__init__(timestamps=False, token="")
@@ -238,7 +247,8 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._left, self._due = True, 0.0
+        self._left = True
+        self._due = 0.0
         listed = self.server.lists.get(self.path)
         self._send(200 if listed else 404, "application/json", json.dumps(listed).encode())
 
@@ -246,7 +256,8 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(int(self.headers["Content-Length"]))
         kind = self.headers.get("Content-Type", "")
         if kind.startswith("multipart"):
-            self._left, self._due = True, 0.0
+            self._left = True
+            self._due = 0.0
             parts = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + raw).get_payload()
             names = (str(part.get_param("name", header="content-disposition")) for part in parts)
             form = {name: part.get_payload(decode=True) for name, part in zip(names, parts, strict=True)}
@@ -300,9 +311,11 @@ class _Handler(BaseHTTPRequestHandler):
         data = {"empty": b"", "truncated": data[: len(data) // 2]}.get(fault, data)
         kind = "audio/wav"
         if self.path == FISH_TIMES:
-            kind, data = "text/event-stream", events(text, data, words, len(samples) / rate)
+            kind = "text/event-stream"
+            data = events(text, data, words, len(samples) / rate)
         if fault == "json":
-            kind, data = "application/json", b'{"status": 200, "message": "nothing to say"}'
+            kind = "application/json"
+            data = b'{"status": 200, "message": "nothing to say"}'
         if self._hung_up():
             self.close_connection = True
             return
@@ -366,7 +379,8 @@ def speech(text: str, rate: int) -> tuple[np.ndarray, int, tuple[tuple[str, floa
     words = re.sub(r"^(\([^)]*\)|\[[^]]*\]) ", "", text).split()
     pitch = 100.0 + zlib.crc32(text.encode()) % 100
     pieces = [np.zeros(round(EDGE_SECONDS * rate))]
-    timed, at = [], EDGE_SECONDS
+    timed = []
+    at = EDGE_SECONDS
     for word in words:
         letters = max(2, sum(map(str.isalnum, word)))
         n_samples = round(letters / LETTERS_PER_SECOND * rate)

@@ -44,9 +44,11 @@ class Guard:
     """
 
     def __init__(self, app: ASGIApp, command: str, port: int, secret: str) -> None:
-        self._app, self._command = app, command
+        self._app = app
+        self._command = command
         self._hosts = {f"{name}:{port}" for name in (HOST, "localhost")}
-        self._secret, self._once = secret, ""
+        self._secret = secret
+        self._once = ""
 
     def hand_over(self) -> str:
         """Return a path that leads to the page, once: other users can read the command line of a browser."""

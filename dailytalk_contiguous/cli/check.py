@@ -20,7 +20,8 @@ from dailytalk_contiguous.publish.verdict import LIMITS, verdict_of
 from dailytalk_contiguous.publish.version import Version
 
 #: Findings that are shown, with --verbose and without.
-SHOWN, SHOWN_IN_SHORT = 20, 6
+SHOWN = 20
+SHOWN_IN_SHORT = 6
 
 #: The option of the commands that judge conversations: `check` and `report`.
 LIMIT = option(
@@ -65,7 +66,8 @@ def check(
     word. The verdict is good; doubtful (a model would learn distorted speech, or much is missing); bad (nobody
     should train on it as it is); or empty. The comparison with published corpora does not count.
     """
-    dataset, limits = version_or_path(source, revision), chosen_limits(limit)
+    dataset = version_or_path(source, revision)
+    limits = chosen_limits(limit)
     references = [] if against is None else [reference_at(version_or_path(against, None))]
     with shown_steps():
         findings, facts = (
@@ -93,7 +95,8 @@ def check(
     for finding in findings_shown:
         level = "error" if finding.level == "error" else finding.severity
         details.append(f"{level}: {finding.sentence}; {finding.remedy}")
-    if more := len(verdict.findings) - len(findings_shown):
+    more = len(verdict.findings) - len(findings_shown)
+    if more:
         details.append(f"… {counted(more, 'more finding')} (-v shows more, --json all)")
     is_good_work = verdict.level == "good" and facts["kind"] == "work"
     return Outcome(

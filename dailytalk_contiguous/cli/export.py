@@ -66,7 +66,8 @@ def export(
     elif layout.open is open_annotation:
         selection = _Selection(annotated_rows(version_or_path(source, revision), (split,) if split else None))
     else:
-        dataset, anew = version_or_path(source, revision), bool(settings.keys() & {"eval_share", "divide_anew"})
+        dataset = version_or_path(source, revision)
+        anew = bool(settings.keys() & {"eval_share", "divide_anew"})
         selection = _select(dataset, layout, split, anew)
         if isinstance(layout.settings, ClipSettings) and (per_kind := settings.get("per_kind")):
             find = partial(clips_found, replace(layout.settings, **settings), layout)
@@ -117,7 +118,8 @@ def _select(
     columns: Collection[str] | None = None,
 ) -> _Selection:
     """The conversations to export: none of `test`, nor of `validation` where a format has no list for it."""
-    items, two_lists = open_items(source, finished=True), layout.sides == TWO_LISTS
+    items = open_items(source, finished=True)
+    two_lists = layout.sides == TWO_LISTS
     split_of = items.splits()
     if not (split_of or split) and items.kind != "version":
         return _Selection(items.rows(columns))

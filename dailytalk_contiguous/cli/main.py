@@ -68,8 +68,10 @@ class OneCommand(TyperCommand):
     """A command whose help lists its options by panel: `--help` those of every day, `--help-all` all of them."""
 
     def get_help_option(self, ctx: Any) -> Any:
-        if shown := super().get_help_option(ctx):
-            shown.opts, shown.rich_help_panel = ["--help", "--help-all"], Panel.RUN.value
+        shown = super().get_help_option(ctx)
+        if shown:
+            shown.opts = ["--help", "--help-all"]
+            shown.rich_help_panel = Panel.RUN.value
             shown.help = "Show this message, or all options, and exit."
         return shown
 
@@ -176,7 +178,7 @@ def _options(
     ),
     as_json: bool = option(False, Panel.RUN, "Print the outcome as JSON, with any command.", JSON),
     version: bool = option(
-        *(False, Panel.RUN, "Show the version and exit.", "--version"), is_eager=True, callback=_print_version
+        False, Panel.RUN, "Show the version and exit.", "--version", is_eager=True, callback=_print_version
     ),
 ) -> None:
     if insecure:
@@ -190,7 +192,8 @@ def run_command() -> NoReturn:
     refuse_in_import("runs the command dailytalk")
     quiet_libraries()
     words = [*sys.argv[1:], *map(" ".join, pairwise(sys.argv[1:]))]
-    if name := next((word for word in words if word in COMMANDS), None):
+    name = next((word for word in words if word in COMMANDS), None)
+    if name:
         # While a Ctrl-C still ends the process at once.
         import_module(f"{_PACKAGE}.{COMMANDS[name]}")
     if not gc.isenabled():  # as `__main__` begins

@@ -151,14 +151,19 @@ def _hint_of(placed: PlacedSetting) -> Any:
 
 def _parameter(placed: PlacedSetting, panel: Panel | None = None) -> inspect.Parameter:
     """The option of a setting, in the setting's own panel unless another is given."""
-    setting, value, flag = placed.setting, placed.value, "--" + placed.option.replace("_", "-")
-    panel, hint = panel or Panel[setting.panel.upper()], _hint_of(placed)
+    setting = placed.setting
+    value = placed.value
+    flag = "--" + placed.option.replace("_", "-")
+    panel = panel or Panel[setting.panel.upper()]
+    hint = _hint_of(placed)
     about = setting.about.replace("{choices}", either(setting.choices)) if setting.choices else setting.about
     kind: Any = Any
     if hint is bool and value is True:
-        kind, default = bool, option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
+        kind = bool
+        default = option(True, panel, about, f"{flag}/--no-{flag.removeprefix('--')}")
     elif hint is bool:
-        kind, default = bool, option(False, panel, about, flag)
+        kind = bool
+        default = option(False, panel, about, flag)
     elif hint == tuple[tuple[str, str], ...]:
         kind = list[Any]
         default = option([], panel, about, metavar=setting.metavar, parser=pair_of, show_default=False)
@@ -220,7 +225,8 @@ def with_own_options(command: Callable[..., Any], name: str, words: Sequence[str
             elif parameter.name in added:
                 added[parameter.name] = _ambiguous(parameter, file_of[parameter.name], file)
             else:
-                added[parameter.name], file_of[parameter.name] = parameter, file
+                added[parameter.name] = parameter
+                file_of[parameter.name] = file
     if not added:
         return command
 
@@ -376,7 +382,9 @@ AGAINST = option(
     metavar="DIR|FILE|OWNER/NAME",
 )
 SOURCE_LICENCE = option(
-    *("", Panel.INPUT, "Licence of the recordings, for run.json or the model card."),
+    "",
+    Panel.INPUT,
+    "Licence of the recordings, for run.json or the model card.",
     metavar="NAME",
     show_default="what the source says",
 )

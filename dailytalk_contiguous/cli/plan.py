@@ -108,12 +108,15 @@ def plan(
         )
         show.say_left_out(recordings.left_out)
         estimate = estimate_run(recordings, Path(folder), stages, spoken, 60 * sample_minutes, seed)
-    details, refusal = [show.transcripts(recordings)], ""
-    if voice := voice_stage_of(spoken):
+    details = [show.transcripts(recordings)]
+    refusal = ""
+    voice = voice_stage_of(spoken)
+    if voice:
         refusal = refusal_of(voice.synthesiser())
         details += [f"spoken by {speaker_text(voice.synthesiser())}"]
         details += [f"speak would not begin: {refusal}"] if refusal else []
-        if turns := estimate.quantities.get("turns"):
+        turns = estimate.quantities.get("turns")
+        if turns:
             details.append(f"about {turns_text(estimate.quantities['joined'], turns)}")
     rejects = [problem.as_dict() for problem in recordings.problems]
     record = {"rejects": rejects, "transcribed": recordings.n_transcribed, "refusal": refusal}

@@ -76,7 +76,10 @@ def quiet_clients() -> None:
 
 def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome:
     """`unspoken`: the work folder, if its transcript was edited since its conversations were made."""
-    plan, repo, settings, rejects = done.plan, done.repo, done.settings, done.packed.rejects
+    plan = done.plan
+    repo = done.repo
+    settings = done.settings
+    rejects = done.packed.rejects
     warnings = done.card.warnings if done.card else ()
     record = {
         "dry_run": dry_run,
@@ -89,7 +92,8 @@ def push_outcome(done: Release, dry_run: bool, unspoken: Path | None) -> Outcome
         "warnings": list(warnings),
         "rejects": [reject.as_dict() for reject in rejects],
     }
-    rejected, code = rejected_of(rejects, "conversation"), exit_code(1, len(rejects))
+    rejected = rejected_of(rejects, "conversation")
+    code = exit_code(1, len(rejects))
     revision = done.tag or (settings.branch if settings.branch != MAIN else "")
     load = f'load("{repo}"' + (f', revision="{revision}")' if revision else ")")
     load = f"import dailytalk_contiguous; dailytalk_contiguous.{load}"

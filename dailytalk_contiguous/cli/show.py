@@ -38,7 +38,8 @@ class RunColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         run: Run = task.fields["run"]
-        task.completed, task.total = run.audio_done, run.audio_seconds  # for the bar beside it
+        task.completed = run.audio_done
+        task.total = run.audio_seconds  # for the bar beside it
         return Text(f"{run.at or 'starting'}  {run.progress(datetime.now(UTC))}", no_wrap=True)
 
 
@@ -50,7 +51,8 @@ def bar() -> Iterator[Callable[[RunPlan, Run], None]]:
     """
     console = Console(stderr=True)
     shown = console.is_terminal
-    log.handlers, log.propagate = [] if shown else [_Said()], False
+    log.handlers = [] if shown else [_Said()]
+    log.propagate = False
     log.setLevel(logging.INFO)
     columns = RunColumn(), BarColumn(None)
     with Progress(*columns, console=console, expand=True, transient=True, disable=not shown) as progress:
@@ -186,7 +188,8 @@ def first_names(names: Sequence[str]) -> str:
 
 
 def work_done(done: RunOutcome) -> str:
-    run, took = done.run, length_text(done.wall_seconds)
+    run = done.run
+    took = length_text(done.wall_seconds)
     if not run.done:
         return f"nothing to do: {counted(done.n_shards, 'shard')} done ({took})"
     speed = f"{run.audio_done / done.wall_seconds:.1f}× real time"

@@ -172,9 +172,11 @@ def turns_text(joined: float, turns: float) -> str:
 def speak_outcome(done: RunOutcome, out: Path) -> Outcome:
     record = done.record
     assert record is not None  # `run` raises where shards are missing: no other host makes some
-    counts, money = done.counts, record["money"]
+    counts = done.counts
+    money = record["money"]
     details = [show.work_done(done)]
-    if mean := record.get("mean"):
+    mean = record.get("mean")
+    if mean:
         details.append(
             f"turn-taking: offsets {1000 * mean['offset_distance']:.0f} ms from the source's, "
             f"{mean['overlap_kept']:.0%} of possible overlap kept; "
@@ -208,7 +210,8 @@ def build(**options: Any) -> Outcome:
     It has the options of both, except --shard: hosts that tag parts have to end before one speaks.
     """
     # Before hours of tagging, not after them.
-    profile, settings = options["profile"], cli_options.chosen(options, SPEAK_SETTINGS)
+    profile = options["profile"]
+    settings = cli_options.chosen(options, SPEAK_SETTINGS)
     stages = speak_stages(profile, options["verify"], **settings, **own_of_voice(settings, options))
     voice = voice_stage_of(stages)
     if not voice:
@@ -288,7 +291,8 @@ def _voice_of(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
         return {}
     if Keep.__name__ in stages:
         return {"revoice": NOBODY}
-    if is_own_file(engine := str(voice.get("engine", ""))):  # of another person, perhaps: it is not run
+    engine = str(voice.get("engine", ""))
+    if is_own_file(engine):  # of another person, perhaps: it is not run
         raise DailytalkError(f"the last run here was spoken by {engine!r}", "name it with --tts, or another")
     known = {"tts": engine, "tts_model": voice.get("model"), "voice": voice.get("voice")}
     return {name: str(value) for name, value in known.items() if value and engine in ENGINES}

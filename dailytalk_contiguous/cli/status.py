@@ -18,7 +18,8 @@ def status(folder: Path = argument("DIR", "Work folder of a run, or s3://BUCKET/
 
     Each host and process: done, left, speed and money. `watch dailytalk status DIR` looks again every two seconds.
     """
-    work, address = folder, store_address(folder)
+    work = folder
+    address = store_address(folder)
     if address:
         from dailytalk_contiguous.run.storage import open_work  # imports the libraries of stores
 

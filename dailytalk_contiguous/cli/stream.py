@@ -61,7 +61,9 @@ def stream(options: Mapping[str, Any], tagging: Stages, speaking: Stages) -> Out
 
 
 def stream_outcome(spec: StreamSpec, done: RunOutcome) -> Outcome:
-    out, record, spoken = spec.out, done.record or {}, bool(spec.speaking)
+    out = spec.out
+    record = done.record or {}
+    spoken = bool(spec.speaking)
     summary = {
         "record": record,
         "windows": len(spec.windows),

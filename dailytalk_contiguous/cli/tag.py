@@ -132,7 +132,8 @@ def tag(
     if dry_run:
         from dailytalk_contiguous.sources.hub_repository import repository_of, to_fetch
 
-        if (repository := repository_of(inputs, hub)) and (missing := to_fetch(repository)).files:
+        repository = repository_of(inputs, hub)
+        if repository and (missing := to_fetch(repository)).files:
             return show.to_fetch_outcome(repository, missing)
     with shown_steps():
         recordings = find(
@@ -146,7 +147,8 @@ def tag(
             speakers,
         )
     show.say_left_out(recordings.left_out)
-    if unmatched_names := recordings.unmatched_names:
+    unmatched_names = recordings.unmatched_names
+    if unmatched_names:
         say(f"--speakers names what is not in INPUT: {show.first_names(unmatched_names)}")
     if dry_run:
         return tag_intended(recordings, *intended(TagSpec(recordings, work.folder, stages), run_options))
@@ -218,7 +220,8 @@ def tag_outcome(done: RunOutcome, out: Path) -> Outcome:
         )
     counts = record["counts"]
     details = [show.work_done(done)]
-    if n_given := counts["utterances_by_recogniser"].get(GIVEN):
+    n_given = counts["utterances_by_recogniser"].get(GIVEN)
+    if n_given:
         details.append(f"{counted(n_given, 'utterance')} with the words of a transcript")
     if record["notes"]:
         details.append(f"{counted(len(record['notes']), 'note')} on conversations, in {work_folder.RUN}")

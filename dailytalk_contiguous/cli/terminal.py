@@ -187,7 +187,8 @@ def show_outcome(outcome: Outcome, json_wanted: bool = False, stderr: bool = Fal
         if outcome.record is not None:
             print_json(outcome.record)
     else:
-        headline, good = outcome.headline, {0: True, 3: None}.get(outcome.code, False)
+        headline = outcome.headline
+        good = {0: True, 3: None}.get(outcome.code, False)
         judged = headline if isinstance(headline, Judgement) else Judgement(headline, good)
         rejected = [line for part in outcome.rejected for line in rejected_lines(part)]
         console = Console(stderr=stderr)
@@ -207,7 +208,8 @@ def rejected_lines(rejected: Rejected) -> Iterator[str]:
         counts[kind := kind_of(reject["reason"])] += 1
         first.setdefault(kind, reject)
     for kind, count in counts.most_common(SHOWN):
-        reject, more = first[kind], f" and {count - 1:,} more" if count > 1 else ""
+        reject = first[kind]
+        more = f" and {count - 1:,} more" if count > 1 else ""
         name = json.dumps(reject["id"], ensure_ascii=False)
         yield f"  rejected: {name}{more}: {reject['reason']}; {reject['remedy']}"
     if len(counts) > SHOWN:

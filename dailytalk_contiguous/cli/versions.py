@@ -67,7 +67,8 @@ def diff_outcome(changes: Changes) -> Outcome:
 
 
 def version_row(version: Listed) -> tuple[str, ...]:
-    own, changes = version.totals.get(CONFIGS[0], {}), version.changes
+    own = version.totals.get(CONFIGS[0], {})
+    changes = version.changes
     return (
         version.name if version.kind == "version" else f"{version.name} ({version.kind})",
         version.date.strftime("%Y-%m-%d"),

@@ -38,7 +38,8 @@ from dailytalk_contiguous.store.owned_folder import check_sound_file, write_soun
 TRIAL = Line("It's been a while! How are you?", "excited", "en", 0)
 
 #: What is converted: two syllables of a buzz of 120 Hz, in a second at this rate in Hz.
-BUZZ_HZ, BUZZ_RATE = 120.0, 16000
+BUZZ_HZ = 120.0
+BUZZ_RATE = 16000
 
 #: What is in the header of the file of `--out`, by which a later trial knows that it may replace the file.
 SPOKEN_TRIAL = "trial"

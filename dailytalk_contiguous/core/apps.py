@@ -17,7 +17,8 @@ _FOLDER = Path(__file__).parents[1] / "apps"
 def additions(slot: str) -> Iterator[tuple[str, Any]]:
     """The names of the apps that list something under `slot`, in alphabetical order, and what they list."""
     for path in sorted(_FOLDER.glob("*/app.py")):
-        if hasattr(declared := part_of(app := path.parent.name, "app"), slot):
+        declared = part_of(app := path.parent.name, "app")
+        if hasattr(declared, slot):
             yield app, getattr(declared, slot)
 
 

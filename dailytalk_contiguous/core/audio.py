@@ -54,13 +54,15 @@ def promised_samples(file: BinaryIO, size: int) -> tuple[int, int] | None:
     if begins not in CONTAINERS:
         return None
     order, samples = CONTAINERS[begins]
-    at, long_size = 12, None
+    at = 12
+    long_size = None
     while at + 8 <= size:
         file.seek(at)
         head = file.read(8)
         if head[:4] == bytes(4):  # no chunk but zeros, eight bytes of which would be one after the other
             return None
-        name, promised = head[:4], int.from_bytes(head[4:], order)
+        name = head[:4]
+        promised = int.from_bytes(head[4:], order)
         if name == b"ds64":  # RF64 keeps here what does not fit into 32 bits
             long_size = int.from_bytes(file.read(16)[8:], "little")
         if name == samples:
@@ -89,7 +91,8 @@ AUDIO_SUFFIXES = frozenset(
 )
 
 #: Hz. Below, speech has lost the consonants that recognisers need; above, a file is likely mislabelled.
-LOWEST_RATE, HIGHEST_RATE = 8000, 96000
+LOWEST_RATE = 8000
+HIGHEST_RATE = 96000
 
 #: Seconds read at a time: long enough to amortise the resampler, short enough to keep memory flat.
 BLOCK_SECONDS = 20.0
@@ -250,7 +253,8 @@ def has_over_16_bits(audio: dict[str, Any]) -> bool:
 #: Floats in a file are samples from -1 to 1, or integers that some program wrote as floats. A file with a sample
 #: beyond `LOUDEST_FLOAT` holds integers if all of its samples are, or if it goes beyond `NO_FLOAT` (integers that
 #: were resampled): 48 dB over full scale is no recording.
-LOUDEST_FLOAT, NO_FLOAT = 2.0, 256.0
+LOUDEST_FLOAT = 2.0
+NO_FLOAT = 256.0
 
 #: Subtypes of libsndfile whose samples are floats.
 _FLOATS = ("FLOAT", "DOUBLE")
@@ -401,7 +405,8 @@ def whole_blocks(audio: dict[str, Any], start: int = 0, block_seconds: float = B
                 yield block if scale == 1.0 else block * block.dtype.type(scale)
             return
     for block in blocks(audio, block_seconds=block_seconds):
-        skipped, start = min(start, len(block)), max(0, start - len(block))
+        skipped = min(start, len(block))
+        start = max(0, start - len(block))
         if kept is _DECODED:
             yield to_pcm(block[skipped:])
         else:
@@ -506,7 +511,8 @@ def excerpt(channel: Pcm, start: float, end: float) -> Pcm:
 
 
 def _finite(block: Samples, start: float) -> Samples:
-    lowest, highest = block.min(initial=0.0), block.max(initial=0.0)  # NaN if one sample is
+    lowest = block.min(initial=0.0)
+    highest = block.max(initial=0.0)  # NaN if one sample is
     if not -_LARGEST_SAMPLE <= lowest <= highest <= _LARGEST_SAMPLE:
         raise BadInput(
             f"samples that are not numbers (NaN, infinite or beyond {_LARGEST_SAMPLE:.0e}) after {start:.1f} s",
@@ -574,7 +580,8 @@ def _opened(audio: dict[str, Any]) -> Iterator[tuple[BinaryIO, int]]:
 
 #: Mean square of a channel that holds nothing (−80 dBFS), and dB under the other at which one is dead: what leaks
 #: between the channels of a sound card is softer, and a room behind close speech seldom is.
-SILENT, DEAD_DB = 1e-8, 40.0
+SILENT = 1e-8
+DEAD_DB = 40.0
 
 #: Correlation above which two channels are the same sound: independent noise 13 dB under it is let pass.
 SAME = 0.95
@@ -610,7 +617,8 @@ def one_channel(samples: Samples) -> OneChannel:
         raise BadInput(f"it has {count} channels, not one or two", "export it with one channel")
     left, right = np.ascontiguousarray(samples.T)
     powers = [float(np.mean(side**2)) if len(side) else 0.0 for side in (left, right)]
-    loud, soft = max(powers), min(powers)
+    loud = max(powers)
+    soft = min(powers)
     if soft < SILENT or soft < loud * 10 ** (-DEAD_DB / 10):
         return OneChannel(*((left, "left") if powers[0] >= powers[1] else (right, "right")))
     alike = float(np.mean(left * right)) / float(np.sqrt(loud * soft))

@@ -15,7 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
 
-LOW, MID, HIGH = "LOW", "MID", "HIGH"
+LOW = "LOW"
+MID = "MID"
+HIGH = "HIGH"
 LEVELS = (LOW, MID, HIGH)
 
 #: The bucketed measures, with the names that their buckets have.
@@ -90,7 +92,8 @@ def percentile(values: ArrayLike, feature: str) -> Buckets:
     if finite.size < MIN_VALUES or spread(finite, feature) < FLOORS[feature]:
         return Buckets([MID] * array.size, -math.inf, math.inf)
     low, high = (float(threshold) for threshold in np.percentile(finite, [33, 66]))
-    is_low, is_high = array <= low, array >= high
+    is_low = array <= low
+    is_high = array >= high
     return Buckets(_labels(is_low & ~is_high, is_high & ~is_low), low, high)
 
 
@@ -111,7 +114,8 @@ def robust(values: ArrayLike, corpus: Statistic) -> Buckets:
     scale = max(weight * statistic.spread + (1 - weight) * corpus.spread, 0.7 * corpus.spread)
     if not scale:
         return Buckets([MID] * array.size, -math.inf, math.inf)
-    low, high = center - 0.75 * scale, center + 0.75 * scale
+    low = center - 0.75 * scale
+    high = center + 0.75 * scale
     return Buckets(_labels(array < low, array > high), low, high)
 
 

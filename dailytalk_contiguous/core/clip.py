@@ -15,7 +15,10 @@ def clip_row(clip: schema.Row, words: list[schema.Row]) -> schema.Row:
 
     `clip` has what is known of it as it is on its way to `FinishClip`, with the `conditioning` among its `labels`.
     """
-    name, labels, text, tag = clip["conversation_id"], clip["labels"], clip["text"], clip["labels"]["tag"]
+    name = clip["conversation_id"]
+    labels = clip["labels"]
+    text = clip["text"]
+    tag = clip["labels"]["tag"]
     utterance = dict.fromkeys(UTTERANCE) | {field: clip.get(field) for field in (*SAID, *PROSODIC_TOKENS)}
     utterance |= {
         "utterance_id": f"{name}/left/0000",

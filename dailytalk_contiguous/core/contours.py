@@ -43,14 +43,19 @@ CONTOURS = {
 SMOOTHING = {"light": 3, "medium": 5, "heavy": 9}
 
 #: Hz between which pitch is looked for. More than `CONTOURS` keeps: what is beyond must not become its octave.
-LOWEST_F0, HIGHEST_F0 = 65.0, 500.0
+LOWEST_F0 = 65.0
+HIGHEST_F0 = 500.0
 
 #: Peaks of a frame that may be its pitch.
 PITCH_PEAKS = 5
 
 #: Boersma's costs with Praat's values: the correlation below which a frame is unvoiced, the level below which it
 #: is silent (the loudest is 1), and what a lower octave, a leap of an octave in 10 ms, and a start or end cost.
-VOICING, QUIET, OCTAVE, OCTAVE_JUMP, VOICE_CHANGE = 0.45, 0.03, 0.01, 0.35, 0.14
+VOICING = 0.45
+QUIET = 0.03
+OCTAVE = 0.01
+OCTAVE_JUMP = 0.35
+VOICE_CHANGE = 0.14
 
 #: The `emphasize_ratio` of this package's own contours. By 0.9 F1 and F2 of synthetic vowels are found within 4.0
 #: and 1.8 % (median), by the extractor's default of 0.7 within 5.8 and 2.3 %.
@@ -58,15 +63,22 @@ EMPHASIS = 0.9
 
 #: Hz of a sound that holds the five lowest formants of any adult, and the order of its predictor: two a formant,
 #: and two for the slope of the voice itself.
-FORMANT_RATE, PREDICTOR = 10000, 12
+FORMANT_RATE = 10000
+PREDICTOR = 12
 
 #: What a pair of formants costs: a kHz away from the middle of the vowels (Hz), a width as large as the frequency,
 #: a narrow resonance that is left out, an octave away from the pair before.
-MIDDLE_F1, MIDDLE_F2 = 500.0, 1600.0
-DEVIATION, WIDTH, PASSED_OVER, FORMANT_JUMP = 1.0, 1.0, 3.0, 1.0
+MIDDLE_F1 = 500.0
+MIDDLE_F2 = 1600.0
+DEVIATION = 1.0
+WIDTH = 1.0
+PASSED_OVER = 3.0
+FORMANT_JUMP = 1.0
 
 #: Hz: no formant is lower, one that is narrower is no slope of the spectrum, and the most that counts of a width.
-LOWEST_FORMANT, NARROW, WIDEST = 150.0, 500.0, 3.0
+LOWEST_FORMANT = 150.0
+NARROW = 500.0
+WIDEST = 3.0
 
 #: Frames whose spectra are held at a time.
 FRAMES_AT_ONCE = 2048
@@ -275,12 +287,14 @@ def track_voice(
     samples = np.asarray(samples, np.float32)
     window, own = _window(length)
     size = fft.next_fast_len(round(1.5 * length), real=True)
-    shortest, longest = int(ANALYSIS_RATE / HIGHEST_F0), math.ceil(ANALYSIS_RATE / LOWEST_F0)
+    shortest = int(ANALYSIS_RATE / HIGHEST_F0)
+    longest = math.ceil(ANALYSIS_RATE / LOWEST_F0)
     lags = np.arange(shortest, longest + 1)
     whole = float(np.abs(samples).max(initial=0)) or 1.0
     against = np.broadcast_to(np.asarray(whole if loudest is None else loudest, np.float64), (count,))
     scores = np.full((count, 1 + PITCH_PEAKS), -np.inf)
-    pitches, heights = np.zeros_like(scores), np.zeros_like(scores)
+    pitches = np.zeros_like(scores)
+    heights = np.zeros_like(scores)
     levels = np.zeros(count)
     for first in range(0, count, FRAMES_AT_ONCE):
         block = slice(first, min(first + FRAMES_AT_ONCE, count))
@@ -308,12 +322,14 @@ def track_voice(
     per_step = 0.01 * ANALYSIS_RATE / hop
 
     def changes(first: int, last: int) -> Frames:
-        before, after = voiced[first:last, :, None], voiced[first + 1 : last + 1, None, :]
+        before = voiced[first:last, :, None]
+        after = voiced[first + 1 : last + 1, None, :]
         leaps = OCTAVE_JUMP * np.abs(octaves[first:last, :, None] - octaves[first + 1 : last + 1, None, :])
         costs: Frames = -per_step * np.where(before & after, leaps, VOICE_CHANGE * (before != after))
         return costs
 
-    frames_at, chosen = np.arange(count), best_path(scores, changes)
+    frames_at = np.arange(count)
+    chosen = best_path(scores, changes)
     is_voiced = chosen > 0
     f0 = np.where(is_voiced, pitches[frames_at, chosen], 0.0)
     share = np.where(is_voiced, np.clip(heights[frames_at, chosen], 1e-6, 1 - 1e-6), 0.5)
@@ -364,7 +380,8 @@ def _peak_width(frames: NDArray[np.float32], f0: Frames) -> Frames:
         below[:, -1] = True
         at = np.maximum(below.argmax(axis=1), 1)
         rows = np.arange(len(frames))
-        high, low = slope[rows, at - 1], slope[rows, at]
+        high = slope[rows, at - 1]
+        low = slope[rows, at]
         width += at - np.clip((half - low) / np.maximum(high - low, _TINY), 0, 1)
     return np.minimum(width * hertz, f0)
 
@@ -378,14 +395,16 @@ def track_formants(
     lowest five roots are meant is decided over time.
     """
     (heard,) = np.nonzero(voiced)
-    first, second = np.zeros(len(voiced)), np.zeros(len(voiced))
+    first = np.zeros(len(voiced))
+    second = np.zeros(len(voiced))
     if not len(heard):
         return first, second
     narrow = soxr.resample(samples, ANALYSIS_RATE, FORMANT_RATE)
     length = round(frame_seconds * FORMANT_RATE)
     starts = np.rint((heard + 0.5) * hop_seconds * FORMANT_RATE - length / 2).astype(int)
     window = np.exp(-12 * ((np.arange(length) + 0.5) / length - 0.5) ** 2)
-    hertz, widths = np.empty((len(heard), 5)), np.empty((len(heard), 5))
+    hertz = np.empty((len(heard), 5))
+    widths = np.empty((len(heard), 5))
     for start in range(0, len(heard), FRAMES_AT_ONCE):
         block = slice(start, start + FRAMES_AT_ONCE)
         frames = _cut(narrow, starts[block] - 1, length + 1)
@@ -411,7 +430,8 @@ def track_formants(
 
     chosen = best_path(-costs, changes)
     rows = np.arange(len(heard))
-    first[heard], second[heard] = hertz[rows, lower[chosen]], hertz[rows, upper[chosen]]
+    first[heard] = hertz[rows, lower[chosen]]
+    second[heard] = hertz[rows, upper[chosen]]
     return first, second
 
 
@@ -457,7 +477,8 @@ def best_path(scores: Frames, changes: Callable[[int, int], Frames]) -> NDArray[
             (last - first, choices, choices).
     """
     count = len(scores)
-    value, came_from = scores[0], np.empty(scores.shape, np.int8)
+    value = scores[0]
+    came_from = np.empty(scores.shape, np.int8)
     for first in range(0, count - 1, FRAMES_AT_ONCE):
         steps = changes(first, min(first + FRAMES_AT_ONCE, count - 1))
         for frame, step in enumerate(steps, first + 1):

@@ -21,7 +21,8 @@ from dailytalk_contiguous.core.spans import true_runs
 #: Samples between frames and in one frame. The hop is Silero's frame at 16 kHz, so that frames can be compared;
 #: 128 ms hold the delay and the tail of a leak within a room. Half of that lets three times as much of a leak
 #: 30 dB down with a 40 ms tail pass for speech (telephone calls with such a leak mixed in).
-HOP, WINDOW = 512, 2048
+HOP = 512
+WINDOW = 2048
 
 #: dB by which the other channel must be louder. People who both speak differ by less, or are uncorrelated.
 MARGIN_DB = 6.0
@@ -44,7 +45,8 @@ SMOOTH = 4
 MIN_FRAMES = 50
 
 #: Frames that are summed at once (8 s), and frames that are transformed at once, whose spectra stay in the cache.
-BLOCK, FFT_BLOCK = 250, 50
+BLOCK = 250
+FFT_BLOCK = 50
 
 #: Energy of the faintest leak that matters, against its source (-50 dB): a gated microphone is digital silence
 #: between words, and must not have all the weight.
@@ -163,7 +165,8 @@ def _transfers(left: Pcm, right: Pcm) -> tuple[Energies, list[Spectra | None]]:
         frames = slice(first, first + len(spectra[0]))
         energies[:, frames] = [_energy(block) for block in spectra]
         for side, fit in enumerate(fits):
-            own, other = energies[side, frames], energies[1 - side, frames]
+            own = energies[side, frames]
+            other = energies[1 - side, frames]
             active = other >= thresholds[1 - side]
             weights = np.reciprocal(np.maximum(own, FAINTEST * other)[active])
             fit.push(spectra[side], spectra[1 - side], active, weights)
@@ -237,7 +240,8 @@ def _both_spectra(left: Pcm, right: Pcm) -> Iterator[tuple[int, tuple[Spectra, S
     from scipy import fft  # here: commands that read no sound can spare it
 
     window = np.hanning(WINDOW).astype(np.float32)
-    piece, weighed = np.empty(_samples_of(FFT_BLOCK), np.float32), np.empty((FFT_BLOCK, WINDOW), np.float32)
+    piece = np.empty(_samples_of(FFT_BLOCK), np.float32)
+    weighed = np.empty((FFT_BLOCK, WINDOW), np.float32)
     frames = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
     n_frames = -(-len(left) // HOP)
 

@@ -150,7 +150,8 @@ def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[Word
     loses_much = np.diff(spans.clip(start, end))[:, 0] < CLIPPED_SHARE * np.diff(spans)[:, 0]
     for cue in {*of_cue[loses_much].tolist()}:
         own = spans[of_cue == cue]
-        first, last = own.min(), own.max()
+        first = own.min()
+        last = own.max()
         least = min(SCALED_SHARE * (last - first), end - start)
         begin = min(max(first, start), end - least)
         spans[of_cue == cue] = np.interp(own, [first, last], [begin, max(min(last, end), begin + least)])
@@ -169,7 +170,8 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
     `transcribed` has the cues and the (start, end) of the utterances of each transcribed channel, in seconds of
     the same clock.
     """
-    shared, totals = 0, np.zeros(2)
+    shared = 0
+    totals = np.zeros(2)
     for cues, utterances in transcribed:
         spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
         count = int(max((end for _, end in [*spoken, *utterances]), default=0.0) / FRAME) + 1

@@ -71,9 +71,13 @@ def decoded_blocks(
     Raises BadInput for a file that is damaged, or longer or shorter than its header says.
     """
     facts = read_facts(file)
-    rate, channels, seconds = facts["sample_rate"], facts["channels"], facts["seconds"]
+    rate = facts["sample_rate"]
+    channels = facts["channels"]
+    seconds = facts["seconds"]
     end = seconds + TOLERANCE if duration is None else start + duration
-    first, last, done = round(start * rate), round(end * rate), 0
+    first = round(start * rate)
+    last = round(end * rate)
+    done = 0
     # All before the part is decoded, too: a decoder that begins in the midst of a file gives other samples.
     for samples in _samples(file, channels):
         part = samples[max(0, first - done) : max(0, last - done)]
@@ -89,7 +93,8 @@ def decoded_blocks(
 def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
     """The samples of each frame of the first audio stream, shape (n, channels)."""
     with _open(file) as container:
-        stream, resampler = container.streams.audio[0], av.AudioResampler(format="flt")
+        stream = container.streams.audio[0]
+        resampler = av.AudioResampler(format="flt")
         try:
             for packet in _packets(container, stream):
                 for decoded in packet.decode():

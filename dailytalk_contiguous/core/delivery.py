@@ -22,14 +22,19 @@ from dailytalk_contiguous.core.contours import Frames, track_voice
 from dailytalk_contiguous.core.librosa_import import import_librosa
 
 #: Seconds from a frame to the next, and of a frame.
-HOP_SECONDS, FRAME_SECONDS = 0.032, 0.05
+HOP_SECONDS = 0.032
+FRAME_SECONDS = 0.05
 
 #: Semitones and dB that are as far apart as can be counted (1 each), and what voiced against unvoiced costs.
-MOST_SEMITONES, MOST_DB, VOICING_COST = 6.0, 12.0, 0.5
+MOST_SEMITONES = 6.0
+MOST_DB = 12.0
+VOICING_COST = 0.5
 
 #: What is added at most for a melody that moves less, or more, than its source, and how many times twice as far
 #: that is. Semitones are added to both: less than that is no movement (benchmarks/delivery.py).
-RANGE_COST, MOST_OCTAVES, STILL_SEMITONES = 0.3, 2.0, 0.5
+RANGE_COST = 0.3
+MOST_OCTAVES = 2.0
+STILL_SEMITONES = 0.5
 
 #: dB below its speaker's level from which a frame is silence, so that noise of a recording is no delivery.
 SILENCE_DB = -30.0
@@ -39,13 +44,16 @@ MOST_FRAMES = round(60 / HOP_SECONDS)
 
 #: Seconds at the end in which pitch and level of an ending are measured, and the fewest voiced frames of them that
 #: tell how pitch moves.
-ENDING_SECONDS, FEWEST_VOICED = 0.3, 4
+ENDING_SECONDS = 0.3
+FEWEST_VOICED = 4
 
 #: dB by which the level falls between two syllables, and how many times twice as long a last syllable is that is
 #: as far as can be counted.
-SYLLABLE_DB, MOST_LENGTHENING = 3.0, 1.0
+SYLLABLE_DB = 3.0
+MOST_LENGTHENING = 1.0
 
-_HOP, _FRAME = round(HOP_SECONDS * ANALYSIS_RATE), round(FRAME_SECONDS * ANALYSIS_RATE)
+_HOP = round(HOP_SECONDS * ANALYSIS_RATE)
+_FRAME = round(FRAME_SECONDS * ANALYSIS_RATE)
 
 
 class Performance(NamedTuple):
@@ -142,8 +150,10 @@ def compare_delivery(
     """
     if not (source.f0 > 0).any() or not (take.f0 > 0).any():
         return None
-    (tones, levels), (new_tones, new_levels) = _relative(source, source_register), _relative(take, take_register)
-    voiced, new_voiced = source.f0 > 0, take.f0 > 0
+    (tones, levels) = _relative(source, source_register)
+    (new_tones, new_levels) = _relative(take, take_register)
+    voiced = source.f0 > 0
+    new_voiced = take.f0 > 0
     apart = np.abs(tones[:, None] - new_tones)
     both_voiced = voiced[:, None] & new_voiced
     louder = np.abs(levels[:, None] - new_levels)
@@ -158,7 +168,8 @@ def compare_delivery(
     octaves = abs(_octaves(_movement(take), _movement(source)) - livelier)
     distance += RANGE_COST * min(octaves / MOST_OCTAVES, 1.0)
     rows, columns = path.T
-    together, either = both_voiced[rows, columns], voiced[rows] | new_voiced[columns]
+    together = both_voiced[rows, columns]
+    either = voiced[rows] | new_voiced[columns]
     semitones = float(apart[rows, columns][together].mean()) if together.any() else None
     return Delivery(distance, semitones, float(louder[rows, columns][either].mean()))
 
@@ -244,7 +255,8 @@ def cosine(first: ArrayLike, second: ArrayLike) -> float | None:
     >>> cosine([1, 0], [2, 0])
     1.0
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
+    first = np.asarray(first, float)
+    second = np.asarray(second, float)
     size = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / size if size else None
 

@@ -24,7 +24,8 @@ import yaml
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 
 #: Bytes of a document (about 100 hours of words with times) and of one line of JSON Lines.
-MOST_BYTES, MOST_LINE_BYTES = 64 << 20, 8 << 20
+MOST_BYTES = 64 << 20
+MOST_LINE_BYTES = 8 << 20
 
 #: Bytes of a document that we wrote ourselves, which grows with the corpus: about 100,000 conversations.
 MOST_OWN_BYTES = 512 << 20
@@ -187,7 +188,8 @@ def csv_lines(text: str, name: str, columns: Sequence[str], remedy: str) -> list
     except csv.Error as error:  # a quotation mark that is never closed, or a field of over 128 kB
         raise DailytalkError(f"{name!r} is no CSV ({error})", remedy) from error
     names = Counter(reader.fieldnames or ())
-    if wrong := {column for column in columns if names[column] != 1}:
+    wrong = {column for column in columns if names[column] != 1}
+    if wrong:
         raise DailytalkError(f"the table {name!r} has no column {min(wrong)!r}, or several", remedy)
     return lines
 

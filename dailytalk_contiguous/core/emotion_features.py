@@ -19,7 +19,8 @@ from dailytalk_contiguous.core.contours import SMOOTHING, Frames, smoothed, trac
 from dailytalk_contiguous.core.spans import true_runs
 
 #: Samples of a frame and between frames for loudness and spectrum (32 ms, 16 ms, as contours have it).
-FRAME, HOP = 512, 256
+FRAME = 512
+HOP = 256
 
 #: Decibels under the loudest frames (their 95th percentile) down to which a frame is sound and no pause.
 PAUSE_DB = 35.0
@@ -31,7 +32,10 @@ LEAST_VOICED = 3
 PAUSE_SECONDS = 0.15
 
 #: Mel bands, from 60 Hz to 7.6 kHz, and the cosines that their logarithms are written in.
-BANDS, LOWEST_HZ, HIGHEST_HZ, COSINES = 26, 60.0, 7600.0, 13
+BANDS = 26
+LOWEST_HZ = 60.0
+HIGHEST_HZ = 7600.0
+COSINES = 13
 
 #: Hz that are 0 semitones: as ratios, changes of pitch are alike for high and low voices.
 _REFERENCE_HZ = 100.0
@@ -67,8 +71,14 @@ MEASURES: tuple[str, ...] = (
     *(f"{name}_{part}" for name in _TRACKED for part in (*_SPREADS, *_MOVES)),
     *(f"level_{part}" for part in (*_SPREADS, *_MOVES, "rise", "fall")),
     *_SPECTRAL,
-    *("voiced_share", "voiced_rate", "voiced_mean", "voiced_spread"),
-    *("pause_share", "pause_rate", "peak_rate", "log_seconds"),
+    "voiced_share",
+    "voiced_rate",
+    "voiced_mean",
+    "voiced_spread",
+    "pause_share",
+    "pause_rate",
+    "peak_rate",
+    "log_seconds",
 )
 
 
@@ -87,7 +97,8 @@ def emotion_features(samples: Samples) -> NDArray[np.float32]:
     sounding = level > max(loud - PAUSE_DB, -90.0)
     if not sounding.any():
         return np.array([*measures.values()], np.float32)
-    first, last = int(sounding.argmax()), len(sounding) - int(sounding[::-1].argmax())
+    first = int(sounding.argmax())
+    last = len(sounding) - int(sounding[::-1].argmax())
     inner = sounding[first:last]
     seconds = (last - first) * HOP / ANALYSIS_RATE
     part = np.ascontiguousarray(samples[first * HOP : (last + 1) * HOP])
@@ -117,7 +128,8 @@ def _spectra(samples: Samples) -> _Spectra:
 
     padded = np.pad(np.asarray(samples, np.float32), (0, max(0, FRAME - len(samples))))
     views = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::HOP]
-    window, hertz = np.hanning(FRAME + 2)[1:-1].astype(np.float32), np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE)
+    window = np.hanning(FRAME + 2)[1:-1].astype(np.float32)
+    hertz = np.fft.rfftfreq(FRAME, 1 / ANALYSIS_RATE)
     filters = _mel_filters()
     parts = []
     for start in range(0, len(views), _AT_ONCE):
@@ -188,7 +200,8 @@ def _of_voice(contours: list[Frames], voiced: NDArray[np.bool_]) -> dict[str, fl
 def _of_levels(level: NDArray[np.float64], sounding: NDArray[np.bool_]) -> dict[str, float]:
     (heard,) = np.nonzero(sounding)
     steps = np.diff(level)
-    rising, falling = steps[steps > 0], steps[steps < 0]
+    rising = steps[steps > 0]
+    falling = steps[steps < 0]
     parts = (
         *_statistics(level[heard, None], heard)[0].tolist(),
         float(rising.mean()) if len(rising) else 0.0,

@@ -98,7 +98,8 @@ def calibration_error(confidences: ArrayLike, right: ArrayLike) -> float:
 
     Returns a number in [0, 1]; NaN without answers.
     """
-    shares, hits = np.asarray(confidences, np.float64), np.asarray(right, np.float64)
+    shares = np.asarray(confidences, np.float64)
+    hits = np.asarray(right, np.float64)
     if not len(shares):
         return float("nan")
     bins = np.clip(np.ceil(shares * BINS).astype(np.intp) - 1, 0, BINS - 1)
@@ -116,7 +117,8 @@ def choose_emotion(probabilities: ArrayLike, classes: Sequence[str], confidence:
 
 
 #: Temperatures that are tried: from nine times surer to nine times less sure than the model.
-COLDEST, HOTTEST = 1 / 9, 9.0
+COLDEST = 1 / 9
+HOTTEST = 9.0
 
 
 def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -143,7 +145,8 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
         """Of the log-likelihood, by the inverse of the temperature: it falls throughout."""
         return float(((truth - softmax(logits, 1 / inverse)) * logits).sum())
 
-    low, high = 1 / HOTTEST, 1 / COLDEST
+    low = 1 / HOTTEST
+    high = 1 / COLDEST
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) > 0 else (low, middle)

@@ -32,7 +32,8 @@ class DailytalkError(Exception):
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(reason, remedy)
-        self.reason, self.remedy = reason, remedy
+        self.reason = reason
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.remedy}"

@@ -29,7 +29,8 @@ from dailytalk_contiguous.core.utterance import Column, columns_among
 from dailytalk_contiguous.core.wording import kind_of
 
 #: Values of a label that are named; further ones are added up. The same for a table of two labels.
-MOST_VALUES, MOST_CROSSED = 25, 15
+MOST_VALUES = 25
+MOST_CROSSED = 15
 
 #: Labels along which clips are counted.
 DIMENSIONS = ("corpus", "emotion", "style", "tag", "speaker", "gender", "sentence_type", "length", "split")
@@ -74,7 +75,8 @@ COMPARED_MEASURES = {
 }
 
 #: Tags, and utterances of each, below which nothing is said of how the synthesis follows the source.
-FEWEST_TAGS, FEWEST_UTTERANCES = 3, 2
+FEWEST_TAGS = 3
+FEWEST_UTTERANCES = 2
 
 # How much there is.
 
@@ -131,10 +133,12 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
     """
     if label in ("language", "split") or tables.conversations.empty or _is_clips(tables):
         columns = tables.conversations if label in tables.conversations else tables.utterances
-        values, frame = columns[label], pd.DataFrame(_amounts(tables))
+        values = columns[label]
+        frame = pd.DataFrame(_amounts(tables))
         if label == "emotion_class":
             asked = tables.utterances["emotion_model"].notna()
-            values, frame = values[asked], frame[asked]
+            values = values[asked]
+            frame = frame[asked]
         return frame.groupby(_known(values), observed=True, sort=False).sum()
     said = _heard(tables, *{label, "conversation_id", "channel", "seconds", "status", "emotion_model"})
     if label in ("person", "synthetic_voice"):
@@ -240,7 +244,8 @@ def corrections(tables: Tables) -> int:
 
 def moments(tables: Tables) -> pd.DataFrame:
     """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    said, moments = _heard(tables, *MEASURES), {}
+    said = _heard(tables, *MEASURES)
+    moments = {}
     for name in MEASURES:
         values = said[name].astype(np.float64)
         moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
@@ -264,7 +269,8 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
     said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
     spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
-    means, counts = pd.DataFrame(), pd.DataFrame()
+    means = pd.DataFrame()
+    counts = pd.DataFrame()
     for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
         keys = [of[key].cat.codes for key in ("conversation_id", *voice)]
         for name, (column, factor) in OF_TAGS.items():
@@ -386,7 +392,8 @@ def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
     """
     rows = {}
     for name in COMPARED_MEASURES:
-        own, others = measured_values(tables, name), measured_values(other, name)
+        own = measured_values(tables, name)
+        others = measured_values(other, name)
         rows[name] = {"count": len(own), "mean": own.mean(), "std": own.std(ddof=0)}
         rows[name] |= {"other_count": len(others), "other_mean": others.mean(), "other_std": others.std(ddof=0)}
     frame = pd.DataFrame(rows).T
@@ -461,7 +468,8 @@ def models(tables: Tables) -> Counter[Origin]:
     made: Counter[Origin] = Counter()
     for record, n in provenances(tables):
         for model in record.get("models") or ():
-            name, url = model.get("name") or "", model.get("url") or ""
+            name = model.get("name") or ""
+            url = model.get("url") or ""
             made[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += n
     return made
 
@@ -515,7 +523,8 @@ def settings(tables: Tables) -> dict[str, list[Any]]:
 def chosen_settings(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
     values = {name: [value] for name, value in (run.get("settings") or {}).items()} | settings(tables)
-    if voices := named_in_provenance(tables, "voice"):
+    voices = named_in_provenance(tables, "voice")
+    if voices:
         values["voice"] = voices[:MOST_VOICES]
     return {
         name: ["yes" if value is True else str(value) for value in of]
@@ -559,10 +568,12 @@ def provenance_of(text: str) -> Mapping[str, Any]:
         record = typed(parse_json(text, "provenance"), dict[str, Any], "provenance")
     except BadInput:
         return {}
-    if isinstance(models := record.get("models"), dict):
+    models = record.get("models")
+    if isinstance(models, dict):
         named = ((role, model) for role, model in sorted(models.items()) if isinstance(model, dict))
         record["models"] = [{"role": role, **model} for role, model in named]
-    if isinstance(settings := record.get("settings"), dict):
+    settings = record.get("settings")
+    if isinstance(settings, dict):
         record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
     return record if fits(record, _Provenance) else {}
 

@@ -14,7 +14,8 @@ from dailytalk_contiguous.core.spans import pieces_of
 from dailytalk_contiguous.core.word_times import Word
 
 #: Whisper's own pair of thresholds for silence (openai/whisper, `transcribe`): both must hold.
-NO_SPEECH, LOW_LOGPROB = 0.6, -1.0
+NO_SPEECH = 0.6
+LOW_LOGPROB = -1.0
 
 #: Whisper's own limit: text that gzip shrinks more than this is repetitive.
 COMPRESSION = 2.4
@@ -24,10 +25,12 @@ COMPRESSIBLE_LETTERS = 40
 
 #: Words a second that no speaker reaches, plus words allowed on top for the shortest utterances: auctioneers reach
 #: 6 to 7, "no no no no" 6.
-MAX_WORDS_PER_SECOND, EXTRA_WORDS = 7.0, 2
+MAX_WORDS_PER_SECOND = 7.0
+EXTRA_WORDS = 2
 
 #: How often a phrase of at most so many words may follow itself ("no, no, no, no, no" is speech).
-LOOP_REPEATS, LOOP_PHRASE = 6, 6
+LOOP_REPEATS = 6
+LOOP_PHRASE = 6
 
 #: Seconds of a turn that are judged at once at most: the longest utterance of `Segment`. A person who says a
 #: sentence again within a minute shrinks the text of that minute as much as a loop does.

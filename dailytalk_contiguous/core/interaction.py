@@ -15,7 +15,9 @@ from dailytalk_contiguous.core.turns import PAUSE, TERMINAL_OVERLAP, Stretch, Ti
 #: Speech of at least so many seconds, or of more words than this, takes the turn; speech that is shorter and of at
 #: most so many words is a backchannel (the scripts of Full-Duplex-Bench, Lin et al. 2025, arXiv 2503.04721). What
 #: is in between is neither.
-TURN_SECONDS, TURN_WORDS, BACKCHANNEL_WORDS = 1.0, 3, 2
+TURN_SECONDS = 1.0
+TURN_WORDS = 3
+BACKCHANNEL_WORDS = 2
 
 #: Seconds. After a longer silence of both nobody knows whether an answer was waited for; who speaks on for longer
 #: was not stopped by the other. Twice the longest silence that talk commonly has (Jefferson 1989, "Notes on a
@@ -81,7 +83,8 @@ def find_interactions(
     >>> [event[:4] for event in find_interactions(said, said * 4)[0]]
     [('turn', 'left', 2.0, 2.3)]
     """
-    speech, scene = stretches(utterances), Scene(utterances, words)
+    speech = stretches(utterances)
+    scene = Scene(utterances, words)
     events: list[Interaction] = []
     left_out: Counter[str] = Counter()
     floor: Stretch | None = None  # who has taken it last
@@ -94,14 +97,17 @@ def find_interactions(
                 continue
             if kind in ("pause", "turn") and before.channel != "right":
                 continue
-            if reason := scene.doubt(kind, before, now):
+            reason = scene.doubt(kind, before, now)
+            if reason:
                 left_out[f"{kind}: {reason}"] += 1
                 continue
             start, end = before.end, now.start
             if "backchannel" in kind:
-                start, end = now.start, now.end
+                start = now.start
+                end = now.end
             elif kind == "interruption":
-                start, end = now.start, before.end
+                start = now.start
+                end = before.end
             judged = f"{end - start:.3f} s; {scene.words(now)} words in {now.end - now.start:.3f} s"
             judged += f", {scene.words(before)} in {before.end - before.start:.3f} s before"
             acts = (now.start, now.end), (before.start, before.end)
@@ -120,7 +126,12 @@ def find_interactions(
 #: Seconds. Speech of one side with pauses under `JOINED` is one utterance. The user's with a pause has at least
 #: `PAUSED`; of a turn both have `LONG`, and at most `LONGEST_GAP` between them; a backchannel has at most `SHORT`,
 #: inside one of `LONG`; of an interruption each of the four has `ALTERNATING`.
-JOINED, PAUSED, LONG, LONGEST_GAP, SHORT, ALTERNATING = 1.0, 4.0, 5.0, 0.4, 1.0, 3.0
+JOINED = 1.0
+PAUSED = 4.0
+LONG = 5.0
+LONGEST_GAP = 0.4
+SHORT = 1.0
+ALTERNATING = 3.0
 
 #: What `RULES` are called where there is a choice.
 OWN_RULES = "dailytalk"
@@ -154,7 +165,8 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
             else:
                 said[channel].append(_Utterance(channel, start, end, []))
     agent = said["left"]
-    starts, ends = [span.start for span in agent], [span.end for span in agent]
+    starts = [span.start for span in agent]
+    ends = [span.end for span in agent]
     ordered = sorted(agent + said["right"], key=lambda span: (span.start, -span.end))
     events: list[Interaction] = []
     for number, now in enumerate(ordered):
@@ -165,7 +177,8 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
         if now.length >= PAUSED and pauses and not inside:
             start, end = max(pauses, key=lambda pause: pause[1] - pause[0])
             events.append(_event("pause", start, end, (end, now.end), (now.start, start)))
-        is_long, following = now.length >= LONG, ordered[number + 1 : number + 4]
+        is_long = now.length >= LONG
+        following = ordered[number + 1 : number + 4]
         for short in inside if is_long and len(inside) == 1 else ():
             if short.length <= SHORT and now.start < short.start and short.end < now.end:
                 events.append(_event("backchannel", *short.times, short.times, now.times))
@@ -176,7 +189,8 @@ def find_kyutai_interactions(utterances: Sequence[Timed]) -> list[Interaction]:
         four = [now, *following]
         by_turns = [span.channel for span in four] == ["right", "left", "right", "left"]
         if by_turns and min(span.length for span in four) >= ALTERNATING and four[2].start < four[1].end:
-            again, agent_before = four[2], four[1]
+            again = four[2]
+            agent_before = four[1]
             events.append(_event("interruption", again.start, agent_before.end, again.times, agent_before.times))
     return sorted(events, key=lambda event: event.start)
 
@@ -225,7 +239,9 @@ class Scene:
 
     def doubt(self, kind: str, before: Stretch, now: Stretch) -> str | None:
         """Why `now`, after or inside `before`, may be no event of a kind; None if it is one."""
-        said, words, wait = now.end - now.start, self.words(now), now.start - before.end
+        said = now.end - now.start
+        words = self.words(now)
+        wait = now.start - before.end
         goes_on = self.is_heard(now.channel, now.start - ALONE, now.start - PAUSE / 2)
         doubts = [(not words or not self.words(before), "nobody knows what is said")]
         if "backchannel" in kind:
@@ -262,7 +278,8 @@ class Scene:
 
 
 #: Seconds before and after an event that its clip has.
-CONTEXT, AFTER = 10.0, 5.0
+CONTEXT = 10.0
+AFTER = 5.0
 
 #: Seconds by which an end of a clip may be elsewhere, to be where nobody speaks: a choice, a fifth of the context.
 SLACK = 2.0

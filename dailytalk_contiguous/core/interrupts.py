@@ -44,7 +44,8 @@ def watched() -> Iterator[None]:
     finally:
         if taken:  # after the work of this process nothing is left to stop: its exit code counts
             signal.signal(signal.SIGINT, signal.SIG_IGN if before is _end else before)
-        asked, _asked = _asked, False
+        asked = _asked
+        _asked = False
         if asked:
             raise KeyboardInterrupt
 

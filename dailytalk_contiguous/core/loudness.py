@@ -20,18 +20,21 @@ from dailytalk_contiguous.core.spans import frame_levels, touched_frames, true_r
 
 
 #: Seconds of a fade, and of the shortest stretch of quiet that room tone is taken from.
-FADE, QUIET = 0.01, 0.1
+FADE = 0.01
+QUIET = 0.1
 
 #: Seconds of a frame whose level and spectrum are measured.
 FRAME = 0.02
 
 #: Seconds beside a channel's own events that are no room tone, and beside those of the other side: its leak is
 #: audible before speech activity finds it, and in the room after it ends.
-EDGE, ECHO = 0.05, 0.2
+EDGE = 0.05
+ECHO = 0.2
 
 #: Percentile of the quiet frames that is the level of the room, and dB over it up to which a frame is room tone.
 #: In steady noise 20 ms frames differ by less; breaths, clicks and leaks exceed it.
-ROOM_SHARE, STEADY_DB = 25, 4.0
+ROOM_SHARE = 25
+STEADY_DB = 4.0
 
 #: Largest sample of a frame of room tone over the RMS of the room. Noise exceeds it once in a million samples; a
 #: tick that does would be audible again with every repetition.
@@ -40,10 +43,12 @@ PEAK = 5.0
 #: Seconds of room tone that are repeated. Repetitions of noise are audible up to periods of about one second
 #: (Guttman & Julesz 1963, "Lower limits of auditory periodicity analysis"): with less of it, noise with the same
 #: spectrum is made.
-BED, LEAST_BED = 4.0, 1.0
+BED = 4.0
+LEAST_BED = 1.0
 
 #: Frames from which a spectrum is taken: at least, and at most, evenly spread, because an hour has 180,000.
-LEAST_FRAMES, MOST_FRAMES = 10, 3000
+LEAST_FRAMES = 10
+MOST_FRAMES = 3000
 
 #: Share of the frames that are softest in each frequency band, where the other speaker's leak covers every pause:
 #: speech leaves each band free for longer than that.
@@ -57,7 +62,8 @@ GATED = 0.01
 
 #: Peak that the resynthesised channel may reach (the last 16-bit step up to −1 dBFS), and dB that the limiter may
 #: take off a peak.
-CEILING, LIMIT_DB = math.floor(10 ** (-1 / 20) * 32768) / 32768, 6.0
+CEILING = math.floor(10 ** (-1 / 20) * 32768) / 32768
+LIMIT_DB = 6.0
 
 #: Seconds that the limiter looks ahead.
 LOOK_AHEAD = 0.005
@@ -135,13 +141,15 @@ def rearrange(
         mixed = np.cos(angle) * background[start:end] + np.sin(angle) * tone[start:end]
         background[start:end] = np.where(ramp * ramp[::-1] < 1, mixed, tone[start:end])
     channel = np.empty(length, np.float32)
-    at = at_new = 0
+    at = 0
+    at_new = 0
     ends = (len(recording), len(recording), length)
     for start, end, new_start in [*sorted(events, key=lambda event: (event[2], event[0])), ends]:
         if new_start > at_new:
             channel[at_new:new_start] = _resized(background, at, max(at, start), tone[at_new:new_start], fade)
         channel[new_start : new_start + end - start] = recording[start:end]
-        at, at_new = max(at, end), max(at_new, new_start + end - start)
+        at = max(at, end)
+        at_new = max(at_new, new_start + end - start)
     return channel
 
 
@@ -263,16 +271,21 @@ def _fade_out(channel: Samples, piece: Piece, end: int, width: int) -> None:
 def _resized(background: Samples, first: int, last: int, tone: Samples, fade: int) -> Samples:
     """As many samples as `tone` has, of which the first and the last are those of `first`..`last`."""
     gap = background[first:last]
-    taken, half = len(gap) - len(tone), fade // 2
+    taken = len(gap) - len(tone)
+    half = fade // 2
     if not taken:
         return gap
-    low, high = half + max(0, -taken), min(len(gap), len(tone)) - half
+    low = half + max(0, -taken)
+    high = min(len(gap), len(tone)) - half
     if taken > 0 or (taken >= -2 * fade and low <= high):
         return _spliced(gap, taken, _quietest(gap, low, high, min(0, taken), max(0, taken), half), half)
     point = _quietest(gap, fade, len(gap) - fade, 0, 0, half)
-    end, width, seam = point - taken, min(fade, -taken // 2), first + point
+    end = point - taken
+    width = min(fade, -taken // 2)
+    seam = first + point
     resized = tone.copy()
-    lead, tail = background[max(0, seam - width) : seam], background[seam : seam + width]
+    lead = background[max(0, seam - width) : seam]
+    tail = background[seam : seam + width]
     _fade_out(resized, Piece(0, gap[:point], lead, tail), point, len(tail))
     _fade_in(resized, Piece(end, gap[point:], lead, tail), len(lead))
     resized[:point], resized[end:] = gap[:point], gap[point:]
@@ -363,10 +376,12 @@ def _joined(parts: Sequence[Samples], fade: int) -> Samples:
 
 
 #: LUFS (EBU R128, programme loudness) and dBTP (EBU R128, maximum true-peak level).
-TARGET_LUFS, CEILING_DBTP = -23.0, -1.0
+TARGET_LUFS = -23.0
+CEILING_DBTP = -1.0
 
 #: Seconds of the momentary window (EBU Tech 3341), and between two of them (ITU-R BS.1770-4's overlap of 75 %).
-MOMENTARY, STEP = 0.4, 0.1
+MOMENTARY = 0.4
+STEP = 0.1
 
 #: Seconds under which a clip's loudness is its momentary maximum: of fewer than four blocks the gate of BS.1770
 #: can't distinguish a pause from speech. Not more, although momentary loudness is also used for longer clips: on
@@ -378,7 +393,8 @@ SHORT = 0.7
 OVERSAMPLING = 4
 
 #: Steps in which a gain is found, and the last of them in dB: nearly always the first meets the target.
-_MOST_STEPS, _SMALLEST_STEP_DB = 8, 0.01
+_MOST_STEPS = 8
+_SMALLEST_STEP_DB = 0.01
 
 #: What rounding to 16 bits may add to a true peak: half a step a sample, summed by the interpolation.
 _ROUNDING = 2 / 32768
@@ -400,7 +416,8 @@ def clip_loudness(samples: Samples, sample_rate: int) -> float:
     """
     if len(samples) >= SHORT * sample_rate:
         return loudness(samples, sample_rate)
-    width, step = round(MOMENTARY * sample_rate), round(STEP * sample_rate)
+    width = round(MOMENTARY * sample_rate)
+    step = round(STEP * sample_rate)
     starts = range(0, max(len(samples) - width, 0) + 1, step)
     return max(loudness(samples[start : start + width], sample_rate) for start in starts)
 
@@ -423,7 +440,9 @@ def levelled(samples: Samples, sample_rate: int, target_lufs: float, ceiling_dbt
         return None
     peak_db = true_peak_dbtp(samples, sample_rate)
     room_db = decibels(10 ** (ceiling_dbtp / 20) - _ROUNDING) - peak_db
-    gain_db, lufs, louder = 0.0, before, samples
+    gain_db = 0.0
+    lufs = before
+    louder = samples
     # What was under the absolute gate before may be over it now, so the loudness is not simply the sum.
     for _ in range(_MOST_STEPS):
         step_db = min(target_lufs - lufs, room_db - gain_db)

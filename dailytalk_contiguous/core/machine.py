@@ -43,7 +43,8 @@ def give_back_memory() -> None:
     without this, and 907 MB with it. Arrow keeps what its tables held for itself: of five minutes of conversations
     that were resynthesised, 100 MB.
     """
-    if arrow := sys.modules.get("pyarrow"):
+    arrow = sys.modules.get("pyarrow")
+    if arrow:
         arrow.default_memory_pool().release_unused()
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
@@ -57,7 +58,8 @@ def cache_folder() -> Path:
     Voices, transcripts and recordings of private runs are in it, so it is made for its owner alone. One
     that is there keeps its rights, since people share such a folder on purpose.
     """
-    if chosen := os.environ.get("DAILYTALK_CACHE"):
+    chosen = os.environ.get("DAILYTALK_CACHE")
+    if chosen:
         return private_folder(Path(chosen))
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return private_folder(base / "dailytalk_contiguous")
@@ -85,7 +87,8 @@ def side_by_side(
     """
     pool = ThreadPoolExecutor(threads, "side-by-side")
     pending: deque[Future[Result]] = deque()
-    source, end = iter(items), None
+    source = iter(items)
+    end = None
     try:
         while end is None:
             try:

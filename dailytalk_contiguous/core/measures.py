@@ -123,7 +123,8 @@ def measure_sides(sides: Sequence[Mapping[str, Any] | None], n_words: int) -> Me
     def known(name: str) -> list[float]:
         return [side[name] for side in sides if side and is_number(side.get(name))]
 
-    levels, unheard = known("level_dbfs"), known("unheard_words")
+    levels = known("level_dbfs")
+    unheard = known("unheard_words")
     return {
         "unheard_words": sum(unheard) / n_words if unheard and n_words else None,
         "bandwidth": min(known("bandwidth_hz"), default=None),
@@ -146,7 +147,8 @@ def measure_utterances(said: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
     recorded = (times["source_end"] - times["source_start"]).clip(lower=0.0).fillna(0.0)
     new = (times["end"] - times["start"]).clip(lower=0.0).fillna(0.0)
     length = recorded.where(recorded > 0, new)
-    n_words, confidence = said["n_words"], said["confidence"].astype(float)
+    n_words = said["n_words"]
+    confidence = said["confidence"].astype(float)
     sums = pd.DataFrame(
         {
             "seconds": length,
@@ -158,7 +160,8 @@ def measure_utterances(said: pd.DataFrame, rebuilt: bool) -> pd.DataFrame:
         }
     )
     rates = ((n_words - EXTRA_WORDS) / length).where((n_words > EXTRA_WORDS) & (length > 0))
-    sums, fastest = sums.groupby(said["row"]).sum(), rates.groupby(said["row"]).max()
+    sums = sums.groupby(said["row"]).sum()
+    fastest = rates.groupby(said["row"]).max()
     measured = pd.DataFrame(
         {
             "confidence": sums["sure"] / sums["weights"],

@@ -106,7 +106,8 @@ def place_words(words: Sequence[SpokenWord]) -> FrameTimes:
     for word, (first, last) in zip(reversed(words), reversed(reach), strict=True):
         latest.insert(0, max(first, min(last, latest[0] - word.tokens)))
     starts: list[float] = []
-    at, room = -math.inf, 1
+    at = -math.inf
+    room = 1
     for word, frame, (first, last), limit in zip(words, own, reach, latest, strict=False):
         at = max(at, min(last, max(first, at + 1, min(max(frame, at + room), limit))))
         room = word.tokens

@@ -44,7 +44,8 @@ def from_own_file(flag: str, file: Path | str, name: str, kind: type | UnionType
     Raises DailytalkError, naming the option `flag`, for a file that is not there, can't be run, starts a run, or
     has no such value; `example` is how to define it.
     """
-    path, shown = Path(file).absolute(), f"{flag} {str(file)!r}"
+    path = Path(file).absolute()
+    shown = f"{flag} {str(file)!r}"
     try:
         module = import_module(_module_name(path))
     except DailytalkError as error:
@@ -87,7 +88,8 @@ def refuse_in_import(what: str) -> None:
 
     `what` is what it would do, for the message.
     """
-    if file := _importing.get():
+    file = _importing.get()
+    if file:
         raise DailytalkError(
             f"{Path(file).name} {what} while it is imported",
             'put what the file runs below `if __name__ == "__main__":`',

@@ -19,12 +19,15 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE
 FloatArray = NDArray[np.float64]
 
 #: Hz, samples (128 ms, 16 ms) and steps of a semitone.
-F0_MIN, F0_MAX = 65.0, 500.0
-F0_FRAME, F0_HOP = 2048, 256
+F0_MIN = 65.0
+F0_MAX = 500.0
+F0_FRAME = 2048
+F0_HOP = 256
 STEPS = 5
 
 #: Periods that are tried, in samples, and the pitches of the path.
-SHORTEST_PERIOD, LONGEST_PERIOD = int(ANALYSIS_RATE // F0_MAX), int(np.ceil(ANALYSIS_RATE / F0_MIN))
+SHORTEST_PERIOD = int(ANALYSIS_RATE // F0_MAX)
+LONGEST_PERIOD = int(np.ceil(ANALYSIS_RATE / F0_MIN))
 PITCHES = F0_MIN * 2 ** (np.arange(int(12 * STEPS * np.log2(F0_MAX / F0_MIN)) + 1) / (12 * STEPS))
 
 #: Thresholds under which a dip of the difference function is a period.
@@ -32,10 +35,12 @@ THRESHOLDS = np.linspace(0, 1, 101)
 
 #: By how much a longer period is less likely than the one before it (a Boltzmann distribution), and the share that
 #: the lowest dip gets of the thresholds that no dip is under.
-BOLTZMANN, NO_TROUGH = 2.0, 0.01
+BOLTZMANN = 2.0
+NO_TROUGH = 0.01
 
 #: Octaves a second that pitch may change by, and the chance that a voice begins or ends between two frames.
-MOST_CHANGE, SWITCH = 35.92, 0.01
+MOST_CHANGE = 35.92
+SWITCH = 0.01
 
 #: Frames that are compared with all thresholds at once, for the sake of memory.
 BLOCK_FRAMES = 2048
@@ -80,7 +85,8 @@ def _difference(samples: NDArray[np.float32]) -> list[FloatArray]:
         own = pieces[first : first + frames + hops - 1]
         both = np.concatenate((own, pieces[first + 1 : first + frames + hops]), axis=1)
         # Twice a piece: no product of samples that are up to LONGEST_PERIOD apart wraps round.
-        spectra, following = fft.rfft(own, 2 * F0_HOP), fft.rfft(both, 2 * F0_HOP)
+        spectra = fft.rfft(own, 2 * F0_HOP)
+        following = fft.rfft(both, 2 * F0_HOP)
         across = fft.irfft(spectra.conj() * following, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1].astype(np.float64)
         within = fft.irfft(spectra.real**2 + spectra.imag**2, 2 * F0_HOP)[:, : LONGEST_PERIOD + 1]
         correlation = within[hops - 1 :].astype(np.float64)
@@ -123,7 +129,8 @@ def _chances(difference: FloatArray) -> FloatArray:
         first = np.searchsorted(frame[low], frame[low])
         last = np.searchsorted(frame[low], frame[low], side="right") - 1
         before = np.where(first[:, None] > 0, number[first - 1], 0)
-        rank, many = number - before - 1, number[last] - before
+        rank = number - before - 1
+        many = number[last] - before
         falling = np.exp(-BOLTZMANN * np.arange(many.max() + 1))
         share = np.append(0, (1 - falling[1]) / (1 - falling[1:]))
         chance[low] = np.where(under[low], falling[np.maximum(rank, 0)] * share[many], 0) @ weights
@@ -143,7 +150,8 @@ def _shift(difference: FloatArray, frame: NDArray[np.intp], period: NDArray[np.i
     shift = np.zeros(len(frame))
     (inner,) = np.nonzero((period > 0) & (period < difference.shape[1] - 1))
     left, middle, right = (difference[frame[inner], period[inner] + step] for step in (-1, 0, 1))
-    curvature, slope = left + right - 2 * middle, (right - left) / 2
+    curvature = left + right - 2 * middle
+    slope = (right - left) / 2
     reaches = np.abs(slope) < np.abs(curvature)
     shift[inner[reaches]] = -slope[reaches] / curvature[reaches]
     return shift
@@ -166,7 +174,8 @@ class _Transitions(NamedTuple):
 @lru_cache(maxsize=1)
 def _transitions() -> _Transitions:
     # A triangle over the pitches that can be reached. Its 36 steps have no middle: as librosa's, it leans upwards.
-    width, count = round(MOST_CHANGE * 12 * F0_HOP / ANALYSIS_RATE) * STEPS + 1, len(PITCHES)
+    width = round(MOST_CHANGE * 12 * F0_HOP / ANALYSIS_RATE) * STEPS + 1
+    count = len(PITCHES)
     triangle = 1 - np.abs(np.arange(width) - (width - 1) / 2) / (width / 2)
     reach = width // 2 + 1
     within = np.zeros((count, count))
@@ -187,7 +196,9 @@ def _transitions() -> _Transitions:
 def _path(chances: FloatArray) -> NDArray[np.intp]:
     """The most likely states, shape (frames,): a pitch, or the number of pitches plus one that is unvoiced."""
     near, near_to, into, reach = _transitions()
-    (count, pitches), stay, switch = chances.shape, float(np.log(1 - SWITCH)), float(np.log(SWITCH))
+    (count, pitches) = chances.shape
+    stay = float(np.log(1 - SWITCH))
+    switch = float(np.log(SWITCH))
     unvoiced = np.log((1 - np.clip(chances.sum(axis=1), 0, 1)) / pitches + _TINY)
     frame, pitch = np.nonzero(chances)
     heard = np.log(chances[frame, pitch])
@@ -196,8 +207,11 @@ def _path(chances: FloatArray) -> NDArray[np.intp]:
     best[0, 0], best[0, 1] = np.log(chances[0] + _TINY), unvoiced[0]
     edged = np.full(pitches + 2 * reach, -np.inf)
     middle = edged[reach:-reach]
-    from_near, to_pitch = sliding_window_view(edged, pitches), sliding_window_view(edged, 2 * reach + 1)
-    reached, other, highest = np.empty(near.shape), np.empty(pitches), np.empty(pitches)
+    from_near = sliding_window_view(edged, pitches)
+    to_pitch = sliding_window_view(edged, 2 * reach + 1)
+    reached = np.empty(near.shape)
+    other = np.empty(pitches)
+    highest = np.empty(pitches)
     for number in range(1, count):
         voiced_before, unvoiced_before = best[number - 1]
         anywhere = best[number - 1].max() + np.log(_TINY)

@@ -15,7 +15,8 @@ from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.pitch import track_pitch
 
 #: Samples of a frame and between frames for loudness and zero crossings (64 ms, 16 ms).
-FRAME, HOP = 1024, 256
+FRAME = 1024
+HOP = 256
 
 #: Voiced frames (16 ms each) below which a mean or a spread of pitch says nothing.
 MIN_VOICED = 5
@@ -41,7 +42,8 @@ def measure_prosody(samples: NDArray[np.float32], n_words: float, speech_seconds
     interrupts.check_interrupt()
     padded = np.pad(samples, (0, max(0, FRAME - len(samples))))
     negative = np.signbit(padded)
-    power, crossings = _frames(padded**2, FRAME), _frames(negative[1:] != negative[:-1], FRAME - 1)
+    power = _frames(padded**2, FRAME)
+    crossings = _frames(negative[1:] != negative[:-1], FRAME - 1)
     pitch, voiced = track_pitch(samples)
     voiced_pitch = pitch[voiced]
     enough = len(voiced_pitch) >= MIN_VOICED

@@ -33,33 +33,46 @@ Levels = NDArray[np.float64] | NDArray[np.float32]
 
 #: What `measure` returns.
 NAMES = (
-    *("snr_db", "clipping_ratio", "bandwidth_hz", "speech_ratio", "silence_seconds"),
-    *("peak_dbfs", "loudness_lufs", "dc_offset"),
+    "snr_db",
+    "clipping_ratio",
+    "bandwidth_hz",
+    "speech_ratio",
+    "silence_seconds",
+    "peak_dbfs",
+    "loudness_lufs",
+    "dc_offset",
 )
 
 #: Seconds of a frame of energy; seconds around sounds that are neither speech nor noise.
-FRAME, MARGIN = 0.02, 0.05
+FRAME = 0.02
+MARGIN = 0.05
 
 #: Mean square under which a frame is digital silence: less than the rounding of 16 bits leaves (−101 dBFS).
 NOTHING = 1e-10
 
 #: Frames of noise that give a floor by themselves (0.2 s); with fewer it is the softest share of all frames.
-ENOUGH_NOISE, SOFTEST = 10, 10
+ENOUGH_NOISE = 10
+SOFTEST = 10
 
 #: dB, also for anything worse.
 LEAST_SNR_DB = -20.0
 
 #: Full scale, and a hair under it. Samples in a run that are a flat top.
-FULL_SCALE, TOP_RUN = 0.999, 3
+FULL_SCALE = 0.999
+TOP_RUN = 3
 
 #: Flat tops at one height under full scale that are clipping, not chance; the peak under which the steps of 16
 #: bits themselves look flat; and how flat a top is, as a share of its height and in steps of 16 bits.
-TOPS, LOWEST_TOP, FLAT_SHARE, FLAT_STEPS = 3, 0.05, 5e-4, 1.5
+TOPS = 3
+LOWEST_TOP = 0.05
+FLAT_SHARE = 5e-4
+FLAT_STEPS = 1.5
 
 #: Seconds of a spectrum (resolution 31 Hz), and dB under the strongest that still are energy. With 65, lines of
 #: the bundled 16 kHz conversations measure 7 to 8 kHz, and telephone calls that soxr, SciPy and librosa brought to
 #: 24 and 44.1 kHz 3.8 to 4.6. With 60, lines without a fricative fall to 4.7; with 75, images at -70 dB count.
-SPECTRUM, ENERGY_DB = 0.032, 65.0
+SPECTRUM = 0.032
+ENERGY_DB = 65.0
 
 #: Share of the frames of which the spectrum is taken: the loudest 2 % at each frequency, since a clip may hold
 #: only one fricative.
@@ -415,7 +428,8 @@ class SideMeter:
 
     def audible(self) -> list[tuple[float, float]]:
         """Return the audible spans in seconds and in order: no silence, nor too far under the loudest moment."""
-        levels, frame = self._levels(), self._width / self._rate
+        levels = self._levels()
+        frame = self._width / self._rate
         least = max(10 ** (SILENCE_DBFS / 10), levels.max(initial=0.0) * 10 ** (-BELOW_LOUDEST / 10))
         return [(start * frame, end * frame) for start, end in true_runs(levels >= least).tolist()]
 

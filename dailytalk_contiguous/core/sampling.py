@@ -172,7 +172,8 @@ def quotas(least: Seconds, most: Seconds, total: float) -> Seconds:
     >>> quotas(np.array([0.0, 0.0, 0.0]), np.array([1.0, 9.0, 9.0]), 11.0).round(6).tolist()
     [1.0, 5.0, 5.0]
     """
-    low, high = 0.0, float(most.max(initial=0.0))
+    low = 0.0
+    high = float(most.max(initial=0.0))
     for _ in range(100):
         level = (low + high) / 2
         low, high = (level, high) if np.clip(level, least, most).sum() < total else (low, level)
@@ -202,7 +203,8 @@ def plan_balance(
     plan = Balance(dict.fromkeys(clips["id"], 1), target, before.to_dict(), {}, {})
     for cell, recorded in plan.before.items():
         members = known[known["cell"] == cell]
-        seconds, speakers = members["seconds"], members["speaker"]
+        seconds = members["seconds"]
+        speakers = members["speaker"]
         fewest, most = (0, 1) if recorded >= target else (1, members["most"])
         low, high = ((seconds * number).groupby(speakers).sum() for number in (fewest, most))
         quota = quotas(low.to_numpy(), high.to_numpy(), target)
@@ -229,18 +231,22 @@ WAYS = ("speakers", "sentences", "official")
 _COLUMNS = {"speakers": "speaker", "sentences": "sentence", "clips": "id"}
 
 #: Shares of the seconds that validate.
-LEAST_SHARE, MOST_SHARE = 0.10, 0.20
+LEAST_SHARE = 0.10
+MOST_SHARE = 0.20
 
 #: Largest share of the validation's seconds that may have another emotion than in a sample of the whole (total
 #: variation distance): an emotion that is a fifth of the whole stays between a tenth and three tenths.
 MOST_DIFFERENT = 0.1
 
 #: Random orders of the groups that are tried, of few groups and of many.
-_MOST_ORDERS, _LEAST_ORDERS, _GROUPS_IN_ALL = 1000, 20, 200_000
+_MOST_ORDERS = 1000
+_LEAST_ORDERS = 20
+_GROUPS_IN_ALL = 200_000
 
 #: Official splits that have a side; and a corpus's own test set, which has none: who chose a model by it could not
 #: test the model on it any more.
-_OFFICIAL, HELD_OUT = ("train", "validation"), "test"
+_OFFICIAL = ("train", "validation")
+HELD_OUT = "test"
 
 
 class CorpusSplit(NamedTuple):
@@ -273,7 +279,9 @@ def split_corpus(clips: pd.DataFrame, by: str = "speakers", seed: int = 0) -> Co
     Raises DailytalkError if `official` is requested and a clip has no official split, or a test set's.
     """
     clips = clips.sort_values("id", ignore_index=True).fillna({"emotion": ""})
-    validates, reasons, way = clips["official_split"] == "validation", list[str](), by
+    validates = clips["official_split"] == "validation"
+    reasons = list[str]()
+    way = by
     if by == "official" and len(others := clips[~clips["official_split"].isin(_OFFICIAL)]):
         raise DailytalkError(
             f"the official split of the clip {others['id'].iloc[0]} is neither train nor validation",
@@ -309,7 +317,8 @@ def _best_groups(clips: pd.DataFrame, seed: int) -> tuple[list[str], float, floa
             break
         chosen = table.to_numpy()[order].cumsum(axis=0)
         seconds = chosen.sum(axis=1)
-        share, different = seconds / total, np.abs(chosen / seconds[:, None] - mix).sum(axis=1) / 2
+        share = seconds / total
+        different = np.abs(chosen / seconds[:, None] - mix).sum(axis=1) / 2
         # Shares count first; with the same emotions the middle of the range is better than its border.
         off = np.abs(share - (LEAST_SHARE + MOST_SHARE) / 2)
         costs = 100 * np.maximum(off - (MOST_SHARE - LEAST_SHARE) / 2, 0.0) + different + 0.01 * off

@@ -173,7 +173,8 @@ def _misfit(kind: pa.DataType, wanted: pa.DataType, path: str) -> str | None:
 
 #: Who says a word in the alignments of a Moshi folder: the left channel, which the model is to speak like, or the
 #: right one (kyutai-labs/moshi-finetune).
-MAIN, OTHER = "SPEAKER_MAIN", "SPEAKER_OTHER"
+MAIN = "SPEAKER_MAIN"
+OTHER = "SPEAKER_OTHER"
 
 #: Folder of the audio of a training folder, and of the words beside it.
 AUDIO_FOLDER = "data_stereo"
@@ -489,7 +490,8 @@ def voices(row: Mapping[str, Any]) -> tuple[str, ...]:
     """
     names = set()
     for utterance in row["utterances"] or ():
-        if synthesis := utterance["synthesis"]:
+        synthesis = utterance["synthesis"]
+        if synthesis:
             name = "" if is_converted(utterance) else synthesis["voice"]
             names.add(name or synthesis["engine"])
     return tuple(sorted(str(name) for name in names if name))
@@ -509,7 +511,16 @@ def name_or_none(speaker: str | None) -> str | None:
 
 #: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
 EMOTIONS = (
-    *("neutral", "calm", "happy", "sad", "angry", "fearful", "disgusted", "surprised", "contemptuous", "other"),
+    "neutral",
+    "calm",
+    "happy",
+    "sad",
+    "angry",
+    "fearful",
+    "disgusted",
+    "surprised",
+    "contemptuous",
+    "other",
 )
 
 #: How it is said, apart from the emotion. Null where neither the corpus nor a rule says.

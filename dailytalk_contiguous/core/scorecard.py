@@ -49,7 +49,8 @@ class TurnTaking:
 
     def add(self, conversation: TimedConversation) -> None:
         """Count one conversation. Missing events are derived from the times."""
-        timed, speech = conversation.timed, conversation.speech
+        timed = conversation.timed
+        speech = conversation.speech
         events = conversation.events
         if not all(events):
             derived = turns.labels_of(speech, len(timed))
@@ -212,7 +213,8 @@ class Comparison(NamedTuple):
 
     def sentence(self) -> str:
         """The difference, and its meaning for a model."""
-        measure, side = TURN_MEASURES[self.band.measure], "both speakers" if self.side == "both" else self.side
+        measure = TURN_MEASURES[self.band.measure]
+        side = "both speakers" if self.side == "both" else self.side
         theirs = (
             f"{self.reference.name}{', a corpus to avoid,' if self.reference.avoid else ''} {self.band.text()}"
         )
@@ -237,7 +239,9 @@ def compare(taken: TurnTaking, references: Sequence[ReferenceCorpus]) -> Iterato
 
 
 def _compared(reference: ReferenceCorpus, band: Band, side: str, value: float, taken: TurnTaking) -> Comparison:
-    low, middle, high = band.low, band.middle, band.high
+    low = band.low
+    middle = band.middle
+    high = band.high
     if low is not None and high is not None:
         is_edge = any(math.isclose(value, edge, rel_tol=ROUNDED) for edge in (low, high))
         where = "inside" if is_edge or low <= value <= high else "below" if value < low else "above"

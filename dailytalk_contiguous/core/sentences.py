@@ -115,7 +115,8 @@ LENGTHS = ("short", "medium", "long")
 
 #: Seconds from which a clip is medium, and long. Most acted lines are in the middle: a CREMA-D clip has 2.5 s on
 #: average (Cao et al. 2014), a turn of MSP-Podcast 2.75 to 11 s (Lotfian and Busso 2019).
-MEDIUM_FROM, LONG_FROM = 2.0, 5.0
+MEDIUM_FROM = 2.0
+LONG_FROM = 5.0
 
 _EXCLAIMING = frozenset("!！‼՜")
 #: Marks that ask and exclaim at once: a question, shouted or not, is a question.
@@ -276,7 +277,8 @@ def _is_closing(text: str) -> bool:
 
     An apostrophe does so only where a quotation was opened: "the dogs'" gets its mark after it.
     """
-    last, before = text[-1], text[:-1]
+    last = text[-1]
+    before = text[:-1]
     if last == "’":
         return "‘" in before or "‚" in before
     if last == "'":
@@ -347,7 +349,8 @@ def goes_on(first: str, following: str, language: str | None = None) -> bool:
     """
     if not first.strip() or not following.strip():
         return False
-    first_words, following_words = first.split(), following.split()
+    first_words = first.split()
+    following_words = following.split()
     while first_words and are_fillers(["so", first_words[-1]], language)[1]:
         first_words.pop()
     while following_words and are_fillers(["so", following_words[0]], language)[1]:

@@ -99,7 +99,8 @@ def settings_in(*holders: Any) -> Iterator[PlacedSetting]:
             if _is_listed(attribute) and is_dataclass(value):
                 yield from settings_in(value)
             elif _is_listed(attribute):
-                kind, execution = type(holder), bool(attribute.metadata.get("execution"))
+                kind = type(holder)
+                execution = bool(attribute.metadata.get("execution"))
                 yield PlacedSetting(kind, attribute.name, _setting_of(kind, attribute), execution, value)
 
 
@@ -120,7 +121,9 @@ def check_values(*holders: Any) -> None:
 
 def check_value(name: str, setting: Setting, value: Any) -> None:
     """Raise BadValue for a value that a setting can't have. None and what is empty are the absence of a choice."""
-    least, most, choices = setting.least, setting.most, setting.choices
+    least = setting.least
+    most = setting.most
+    choices = setting.choices
     if (not value and value != 0) or value in setting.words.values() or (setting.own and is_own_file(value)):
         return
     is_choice = not choices or {*(value if isinstance(value, tuple) else [value])} <= {*choices}
@@ -190,5 +193,6 @@ def _with(holder: _Holder, options: Mapping[str, Any]) -> _Holder:
 def check_known(options: Mapping[str, Any], *holders: Any) -> None:
     """Raise DailytalkError for an option that none of the dataclasses has."""
     known = {placed.option for placed in settings_in(*holders)}
-    if unknown := sorted(set(options) - known):
+    unknown = sorted(set(options) - known)
+    if unknown:
         raise BadValue(f"there is no setting {unknown[0]!r}", f"choose among {', '.join(sorted(known))}")

@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Pcm
 
 
 #: Silero's probability from which speech begins, and seconds of the shortest speech.
-THRESHOLD, MIN_SPEECH = 0.5, 0.25
+THRESHOLD = 0.5
+MIN_SPEECH = 0.25
 
 #: Silero's distance from the threshold that begins speech to the one that ends it.
 HYSTERESIS = 0.15
@@ -36,7 +37,9 @@ SLACK = 0.9
 #: Seconds of a frame of synthesised speech; dB under the loud ones (their 95th percentile) at which one still
 #: sounds: that keeps weak fricatives, which are 20-30 dB under vowels, and leaves out room tone. Seconds under
 #: which a sound is a click.
-VOICED_FRAME, BELOW_LOUD_DB, SHORTEST_SPAN = 0.01, 35.0, 0.02
+VOICED_FRAME = 0.01
+BELOW_LOUD_DB = 35.0
+SHORTEST_SPAN = 0.02
 
 
 def true_runs(flags: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -177,7 +180,8 @@ def speech_seconds(
     span: tuple[float, float], probabilities: NDArray[np.float32], frame: float, threshold: float = THRESHOLD
 ) -> float:
     """Seconds of a span whose frames are speech; at most the span's length, and at least one frame of it."""
-    first, last = int(span[0] / frame), max(int(span[0] / frame) + 1, math.ceil(span[1] / frame))
+    first = int(span[0] / frame)
+    last = max(int(span[0] / frame) + 1, math.ceil(span[1] / frame))
     spoken = float(np.count_nonzero(probabilities[first:last] >= threshold)) * frame
     return min(max(spoken, frame), span[1] - span[0])
 
@@ -198,7 +202,8 @@ def _runs(
             silent_since = index if silent_since is None else silent_since
             if (index - silent_since) * frame >= min_silence:
                 runs.append((start * frame, silent_since * frame))
-                start = silent_since = None
+                start = None
+                silent_since = None
     if start is not None:
         runs.append((start * frame, total))
     return runs
@@ -301,14 +306,18 @@ FRAME = 160
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
 
 #: Seconds that stand out; less is a click, or two. dB above room tone; dB under the speech level.
-SHORTEST, ABOVE_TONE_DB, UNDER_SPEECH_DB = 0.08, 12.0, 30.0
+SHORTEST = 0.08
+ABOVE_TONE_DB = 12.0
+UNDER_SPEECH_DB = 30.0
 
 #: Seconds from an utterance within which less is enough, and how much: the release of a plosive 70 ms before the
 #: vowel, the end of a breath.
-NEAR, SHORTEST_NEAR = 0.15, 0.02
+NEAR = 0.15
+SHORTEST_NEAR = 0.02
 
 #: Seconds between two runs that are one sound (the syllables of a laugh), and from an utterance that it joins.
-GAP, JOIN = 0.1, 0.2
+GAP = 0.1
+JOIN = 0.2
 
 #: Share of the quiet frames that count as room tone: the softest.
 TONE_SHARE = 25
@@ -361,15 +370,18 @@ UNDER_PEAK_DB = 40.0
 
 #: Standard deviations over a steady room from which sound is no chance, and dB over a changing one from which it
 #: is sound in any case.
-DEVIATIONS, MOST_OVER_ROOM_DB = 2.5, ABOVE_TONE_DB
+DEVIATIONS = 2.5
+MOST_OVER_ROOM_DB = ABOVE_TONE_DB
 
 #: Shares of the quiet moments, the softest first, and where they are in a normal distribution, by which a room's
 #: level and its deviation are known, however much of what speech activity left out is sound.
-ROOM_SHARES, ROOM_PLACES = (5, 25), (-1.645, -0.674)
+ROOM_SHARES = (5, 25)
+ROOM_PLACES = (-1.645, -0.674)
 
 #: Seconds of the first and of the last of an utterance that a room hides for each dB that it is over what counts:
 #: medians of phrases that nine readers say in silence, for 8 dB.
-RISE, FADE = 0.0003, 0.001
+RISE = 0.0003
+FADE = 0.001
 
 
 def sounding(
@@ -481,7 +493,8 @@ def sound_blocks(
 
 def _lasts(run: tuple[float, float], loud: NDArray[np.bool_], utterances: Sequence[tuple[float, float]]) -> bool:
     """Whether a run is long enough for a sound: next to an utterance it is probably a part of it."""
-    first_frame, last_frame = round(run[0] / FRAME_SECONDS), round(run[1] / FRAME_SECONDS)
+    first_frame = round(run[0] / FRAME_SECONDS)
+    last_frame = round(run[1] / FRAME_SECONDS)
     # Two clicks do not become a sound by the quiet between them.
     heard = float(np.count_nonzero(loud[first_frame:last_frame])) * FRAME_SECONDS
     seconds = min(run[1] - run[0], heard)
@@ -509,14 +522,18 @@ def outside(
 
 
 #: Seconds of a frame, by which one side is moved against the other at most, and of speech that each side needs.
-TALK_FRAME, FURTHEST_TALK, LEAST_SPEECH = 0.1, 10.0, 20.0
+TALK_FRAME = 0.1
+FURTHEST_TALK = 10.0
+LEAST_SPEECH = 20.0
 
 #: A talk is out of step if at least so much of the overlap that chance would give is there, if in less than so
 #: many of the other places there is more, and if in the best place there is less than this share of it. Set on
 #: the four examples: 0.14 to 0.24, in at least 98 %; moved by 3 or 8 s, drifting by 3 % or without a 20th of the
 #: buffers 0.61 to 1.59, in at most 89 %. Two real calls (SpokenWOZ): 0.06 and 0.16, in at least 96 %; spoiled the
 #: same way 0.37 to 1.17, in at most 90 %. By a delay of 1 s one of these two is not found.
-BY_CHANCE, ELSEWHERE, LESS = 0.35, 0.93, 0.85
+BY_CHANCE = 0.35
+ELSEWHERE = 0.93
+LESS = 0.85
 
 
 def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float, float]]) -> str | None:

@@ -46,5 +46,6 @@ def steps(what: str, items: Iterable[_T], of: int | None = None) -> Iterator[_T]
 
 def step(what: str, done: int, of: int | None = None) -> None:
     """Report that so many steps of `what` are done."""
-    if listener := _listener.get():
+    listener = _listener.get()
+    if listener:
         listener(what, done, of)

@@ -26,7 +26,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 FEATURE = "StereoAudio"
 
 #: What is stored, and what is worked out from it.
-_STORED, _DECODED = ("bytes", "path"), ("array", "sampling_rate")
+_STORED = ("bytes", "path")
+_DECODED = ("array", "sampling_rate")
 
 
 class StereoAudio(Mapping[str, Any]):

@@ -46,7 +46,8 @@ from dailytalk_contiguous.core.utterance import (
 )
 from dailytalk_contiguous.core.wording import kind_of
 
-_COUNT, _FLAG = Value("int32"), Value("bool")
+_COUNT = Value("int32")
+_FLAG = Value("bool")
 
 #: Fields of an utterance that its table opens up, or leaves to the rows: long lists.
 _LEFT_TO_ROWS = {"models", "synthesis", "emotion_probabilities", "prosody_tokens", "prosody_model", "joined"}
@@ -79,8 +80,21 @@ OF_UTTERANCE: dict[str, tuple[Any, str]] = {
 
 #: Labels of a clip that its conversation has as columns.
 LABELS = (
-    *("corpus", "emotion", "perceived", "agreement", "style", "style_source", "tag", "act", "speaker", "gender"),
-    *("sentence_type", "length", "licence", "weight", "augmented_from"),
+    "corpus",
+    "emotion",
+    "perceived",
+    "agreement",
+    "style",
+    "style_source",
+    "tag",
+    "act",
+    "speaker",
+    "gender",
+    "sentence_type",
+    "length",
+    "licence",
+    "weight",
+    "augmented_from",
 )
 
 #: Columns of a conversation beside its timeline (`timeline_…`), measures (`core.measures`), labels and what its
@@ -125,7 +139,8 @@ OF_CONVERSATION: dict[str, tuple[Any, str]] = {
 }
 
 #: The value of an unknown label, and the person whose voice was to be replaced and is left.
-UNKNOWN, LEFT_AS_RECORDED = "unknown", "left as recorded"
+UNKNOWN = "unknown"
+LEFT_AS_RECORDED = "left as recorded"
 
 #: What derived columns follow from, of an utterance and of its conversation.
 _OF_SAID = ["status", "channel", "start", "end", "source_start", "source_end", "speaker", "tag", "arousal"]
@@ -139,8 +154,19 @@ CHUNK = 512
 #: Columns of utterances that do not stay in memory: no query of whole datasets reads them, and texts are long.
 _LEFT_OUT = frozenset(
     {
-        *("utterance_id", "text", "text_raw", "tagged_text", "language", "rule", "event", "source_event"),
-        *("source_channel", "context_seconds", "take", "delivery_semitones", "delivery_decibels"),
+        "utterance_id",
+        "text",
+        "text_raw",
+        "tagged_text",
+        "language",
+        "rule",
+        "event",
+        "source_event",
+        "source_channel",
+        "context_seconds",
+        "take",
+        "delivery_semitones",
+        "delivery_decibels",
         *(
             f"{timeline}{edge}"
             for timeline in ("", "source_")
@@ -234,9 +260,13 @@ class TableMaker:
         knows_rejects: bool = True,
         write: Write | None = None,
     ) -> None:
-        self.finished, self.fields, self.knows_rejects, self._write = finished, fields, knows_rejects, write
+        self.finished = finished
+        self.fields = fields
+        self.knows_rejects = knows_rejects
+        self._write = write
         self.rejects: Counter[tuple[str, str]] = Counter()
-        self._source, self._rebuilt = TurnTaking(), TurnTaking()
+        self._source = TurnTaking()
+        self._rebuilt = TurnTaking()
         self._counted: set[str] = set()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
@@ -298,7 +328,8 @@ class TableMaker:
 
     def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
         """Add the turns of a row, and return them; the recording that several rows were made of counts once."""
-        timelines, parent = timed_conversations(row), schema.parent_of(row)
+        timelines = timed_conversations(row)
+        parent = schema.parent_of(row)
         if "source" in timelines and parent not in self._counted:
             self._source.add(timelines["source"])
             self._counted.add(parent)
@@ -308,7 +339,8 @@ class TableMaker:
 
     def flush(self) -> None:
         """Make the tables of the rows that wait."""
-        rows, self._rows = self._rows, []
+        rows = self._rows
+        self._rows = []
         try:
             conversations = pa.Table.from_pylist(rows, schema=self._of_conversations.arrow_schema)
             utterances, measured = self._utterance_table(rows, conversations)
@@ -362,7 +394,9 @@ def _known_texts(table: pa.Table) -> pd.DataFrame:
 
 def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, Any]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
-    status, is_clip, duration = said["status"], of["clip"], said["end"] - said["start"]
+    status = said["status"]
+    is_clip = of["clip"]
+    duration = said["end"] - said["start"]
     heard = (status != "dropped") & (of["augmented_from"] == "") & duration.notna()
     seconds = duration.clip(lower=0.0).where(~is_clip, of["own_seconds"]).where(heard)
     recorded = said["source_end"] - said["source_start"]
@@ -396,9 +430,13 @@ def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tab
 def _conversation(row: Mapping[str, Any], finished: bool) -> dict[str, Any]:
     """The columns of `OF_CONVERSATION` of a row, whose provenance may be published already: a struct."""
     made = row.get("provenance")
-    words, timeline, speakers = row["alignments"] or (), row.get("timeline") or {}, row.get("speakers") or {}
+    words = row["alignments"] or ()
+    timeline = row.get("timeline") or {}
+    speakers = row.get("speakers") or {}
     sources = Counter(word["source"] for word in words)
-    labels, name, parent = row.get("labels"), row.get("conversation_id") or "", schema.parent_of(row)
+    labels = row.get("labels")
+    name = row.get("conversation_id") or ""
+    parent = schema.parent_of(row)
     return {
         "conversation_id": name,
         "recording_id": row.get("recording_id"),
@@ -434,7 +472,8 @@ def _source_spans(row: Mapping[str, Any]) -> list[list[tuple[float, float]]]:
     """Start and end of the utterances of each channel in the recording, where they are known."""
     spans: dict[str, list[tuple[float, float]]] = {channel: [] for channel in schema.CHANNELS}
     for utterance in row["utterances"] or ():
-        start, end = utterance.get("source_start"), utterance.get("source_end")
+        start = utterance.get("source_start")
+        end = utterance.get("source_end")
         if is_number(start) and is_number(end) and utterance["source_channel"] in spans:
             spans[utterance["source_channel"]].append((start, end))
     return [*spans.values()]

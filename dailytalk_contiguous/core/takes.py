@@ -37,7 +37,8 @@ MIN_TAKES = 5
 #: Slowest and fastest rate of a voice, in units of `core.word_times.sound_length` a second. About four units are a
 #: syllable of English, and conversation has 3.3 to 5.3 of these a second from slow to fast (Tauroza and Allison
 #: 1990, Applied Linguistics 11:90); the slow end leaves room for voices that read.
-SLOWEST_VOICE, FASTEST_VOICE = 8.0, 21.0
+SLOWEST_VOICE = 8.0
+FASTEST_VOICE = 21.0
 
 
 #: Where one sentence of a text ends and another begins.
@@ -192,7 +193,8 @@ def incomplete(
         voice: how fast it speaks, and how it ends.
         fades: whether the engine may break off (a service). Its takes then have to die away.
     """
-    if reason := _last_word(take, text, words, gate, voice, exact=not fades):
+    reason = _last_word(take, text, words, gate, voice, exact=not fades)
+    if reason:
         return reason
     least = max(gate.shortest_end, min(gate.usual_end * voice.end, gate.longest_end))
     # To half a frame: the last one may be shorter.
@@ -252,7 +254,8 @@ def _length(take: Trimmed, text: str, source_seconds: float | None, gate: Gate, 
 def _lacking_sentences(take: Trimmed, text: str, gate: Gate, voice: Voice) -> str | None:
     """Whether a take is as long as the first sentences of its text, and lacks pauses or haste that explain it."""
     ends = [match.start() for match in _SENTENCES.finditer(text.strip())]
-    whole, off = _units(text), math.log(max(take.spoken, FRAME_SECONDS) * voice.rate)
+    whole = _units(text)
+    off = math.log(max(take.spoken, FRAME_SECONDS) * voice.rate)
     if take.pauses >= len(ends) and take.spoken >= gate.hasty_sentences * whole / voice.rate:
         return None
     for number, end in enumerate(ends, 1):

@@ -128,7 +128,8 @@ def rebuild(
 
     """
     clock = _Clock(float, float, 1.0)
-    if rate := sample_rate:
+    rate = sample_rate
+    if rate:
         # Sums and differences of whole numbers are exact in a double: no guarantee is lost to rounding.
         clock = _Clock(lambda seconds: float(round(seconds * rate)), lambda samples: float(round(samples)), rate)
     channels = [_units(events, channel, clock) for channel in dict.fromkeys(event.channel for event in events)]
@@ -241,8 +242,10 @@ def compare_turns(
     source, rebuilt = sounding_times(events, starts)
     # The same on both sides, or a pause that shrinks would look like a change in turn-taking.
     groups = join_spans(source)
-    before, after = stretches(source, groups), stretches(rebuilt, groups)
-    changed, changed_before = turn_offsets(after), turn_offsets(before)
+    before = stretches(source, groups)
+    after = stretches(rebuilt, groups)
+    changed = turn_offsets(after)
+    changed_before = turn_offsets(before)
     comparable = len(changed) and len(changed_before)
     inside = [_hosted(stretch, before, rebuilt) for stretch in before if stretch.host is not None]
     return {
@@ -261,9 +264,11 @@ def compare_turns(
 
 def sounding_times(events: Sequence[TurnEvent], starts: Sequence[float]) -> tuple[list[Timed], list[Timed]]:
     """When events sound in the source, and in the rebuilt conversation in which they begin at `starts`."""
-    source, rebuilt = [], []
+    source = []
+    rebuilt = []
     for event, start in zip(events, starts, strict=True):
-        before, after = event.start_trim or 0.0, event.end_trim or 0.0
+        before = event.start_trim or 0.0
+        after = event.end_trim or 0.0
         source.append(Timed(event.channel, event.start + before, event.end - after, event.run))
         rebuilt.append(Timed(event.channel, start + before, start + event.new_length - after, event.run))
     return source, rebuilt
@@ -280,7 +285,8 @@ def lost_seconds(events: Sequence[TurnEvent], starts: Sequence[float], duration:
         Timed(event.channel, max(0.0, start), min(duration, start + event.new_length))
         for event, start in kept_events
     ]
-    before, after = unions(source).channels, unions(placed).channels
+    before = unions(source).channels
+    after = unions(placed).channels
     lost = 0.0
     for channel in dict.fromkeys(span.channel for span in source):
         lost += max(0.0, total_seconds(before[channel]) - total_seconds(after.get(channel, [])))
@@ -291,7 +297,8 @@ def _hosted(stretch: Stretch, before: Sequence[Stretch], rebuilt: Sequence[Timed
     """For each utterance of a backchannel: is it in the same turn on the rebuilt timeline?"""
     assert stretch.host is not None, stretch
     turn = [rebuilt[index] for index in before[stretch.host].members]
-    start, end = min(piece.start for piece in turn) - ROUNDING, max(piece.end for piece in turn) + ROUNDING
+    start = min(piece.start for piece in turn) - ROUNDING
+    end = max(piece.end for piece in turn) + ROUNDING
     return [start <= rebuilt[index].start and rebuilt[index].end <= end for index in stretch.members]
 
 
@@ -309,8 +316,10 @@ def _overlap_kept(source: Sequence[Timed], rebuilt: Sequence[Timed]) -> float:
 def _pairs(timed: Sequence[Timed], first: Sequence[int], second: Sequence[int]) -> tuple[NDArray[Any], ...]:
     """For all pairs, shape (first, second): seconds in common, whether one is in the other, the shorter's."""
     times = np.array([(span.start, span.end) for span in timed], np.float64)
-    starts, ends = times[first, None, 0], times[first, None, 1]
-    other_starts, other_ends = times[None, second, 0], times[None, second, 1]
+    starts = times[first, None, 0]
+    ends = times[first, None, 1]
+    other_starts = times[None, second, 0]
+    other_ends = times[None, second, 1]
     shared = np.maximum(0.0, np.minimum(ends, other_ends) - np.maximum(starts, other_starts))
     inside = ((starts <= other_starts) & (other_ends <= ends)) | ((other_starts <= starts) & (ends <= other_ends))
     return shared, inside, np.minimum(ends - starts, other_ends - other_starts)

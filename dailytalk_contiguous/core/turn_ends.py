@@ -15,12 +15,15 @@ from numpy.typing import ArrayLike, NDArray
 from dailytalk_contiguous.core.turns import PAUSE, Timed, stretches
 
 #: Who speaks behind the end of a stretch of speech: the other speaker, or the same one.
-SHIFT, HOLD = "shift", "hold"
+SHIFT = "shift"
+HOLD = "hold"
 
 #: Draws of the bootstrap, the share of them that an interval holds (Efron & Tibshirani 1993, "An Introduction to
 #: the Bootstrap", percentile interval), and the ends of a kind that are drawn from at most, evenly taken: of more
 #: the interval would be narrower than anybody needs.
-DRAWS, CONFIDENCE, MOST_DRAWN = 1000, 0.9, 1000
+DRAWS = 1000
+CONFIDENCE = 0.9
+MOST_DRAWN = 1000
 
 #: The ends of an interval.
 Interval = tuple[float, float]
@@ -96,9 +99,11 @@ def turn_end_figures(at_shifts: ArrayLike, at_holds: ArrayLike) -> TurnEndFigure
     >>> turn_end_figures([0.9, 0.7], [0.2]).auc
     1.0
     """
-    shifts, holds = np.asarray(at_shifts, float), np.asarray(at_holds, float)
+    shifts = np.asarray(at_shifts, float)
+    holds = np.asarray(at_holds, float)
     has_both = bool(len(shifts) and len(holds))
-    drawn_shifts, drawn_holds = _draws(shifts), _draws(holds)
+    drawn_shifts = _draws(shifts)
+    drawn_holds = _draws(holds)
     draws = zip(drawn_shifts, drawn_holds, strict=True)
     aucs = [area_under_curve(shifts[some], holds[others]) for some, others in draws]
     return TurnEndFigures(

@@ -25,7 +25,8 @@ ROUNDING_SECONDS = 0.05
 
 #: Seconds of a frame in which the level is measured, and of the sound around it that counts, too: shorter than a
 #: pause between words, longer than a period of a deep voice.
-FRAME_SECONDS, AROUND_SECONDS = 0.005, 0.02
+FRAME_SECONDS = 0.005
+AROUND_SECONDS = 0.02
 
 #: Seconds by which the times of words may be off, so that the quietest point is looked for that far inside them.
 OFF_SECONDS = 0.05
@@ -197,7 +198,8 @@ def find_cuts(
     quiet = float(np.percentile(levels[levels > levels.max() - 60], 95)) - QUIET_DB
     points: list[int] = []
     for first_of_next in [*accumulate(counts)][:-1]:
-        word, following = words[first_of_next - 1], words[first_of_next]
+        word = words[first_of_next - 1]
+        following = words[first_of_next]
         if word is None or following is None:
             return None
         low = max(word.end - OFF_SECONDS, (word.start + word.end) / 2)

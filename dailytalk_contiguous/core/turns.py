@@ -68,13 +68,15 @@ def join_spans(timed: Sequence[Timed]) -> list[list[int]]:
     for index, (channel, start, end, _) in enumerate(timed):
         channels.setdefault(channel, []).append((start, -end, index))
     for spans in channels.values():
-        reach, run = -math.inf, -1
+        reach = -math.inf
+        run = -1
         for start, end, index in sorted(spans):
             same_run = run >= 0 and timed[index].run == run
             if start - reach >= PAUSE and not same_run:
                 groups.append([])
             groups[-1].append(index)
-            reach, run = max(reach, -end), timed[index].run
+            reach = max(reach, -end)
+            run = timed[index].run
     return groups
 
 
@@ -94,7 +96,8 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     for group in join_spans(timed) if groups is None else groups:
         channel, start, end, _ = timed[group[0]]
         if len(group) > 1:
-            start, end = min([timed[i].start for i in group]), max([timed[i].end for i in group])
+            start = min([timed[i].start for i in group])
+            end = max([timed[i].end for i in group])
         spans.append((start, -end, len(spans), channel, group))
     spans.sort()
     ordered: list[Stretch] = []
@@ -102,7 +105,10 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
     floor_end = 0.0
     furthest: dict[str, tuple[float, int]] = {}
     for start, ending, _, channel, group in spans:
-        end, members, other, other_index = -ending, [*group], -math.inf, None
+        end = -ending
+        members = [*group]
+        other = -math.inf
+        other_index = None
         for name, reached in furthest.items():
             if name != channel:
                 other, other_index = reached
@@ -117,7 +123,8 @@ def stretches(timed: Sequence[Timed], groups: Sequence[Sequence[int]] | None = N
             ordered.append(Stretch(channel, start, end, members, event, other_index, None))
         else:
             offset = start - floor_end if floor_channel not in (None, channel) else None
-            floor_channel, floor_end = channel, end
+            floor_channel = channel
+            floor_end = end
             ordered.append(Stretch(channel, start, end, members, event, None, offset))
         if channel not in furthest or end >= furthest[channel][0]:
             furthest[channel] = end, len(ordered) - 1
@@ -192,7 +199,8 @@ def _joined(spans: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
     """Pauses and gaps between IPUs, which are in order of start."""
-    reach, last = -math.inf, set[str]()
+    reach = -math.inf
+    last = set[str]()
     for number, (_, channel, start, end) in enumerate(units):
         if last and start > reach:
             begun = {channel}
@@ -202,7 +210,8 @@ def _silences(units: Sequence[TimingEvent]) -> Iterator[TimingEvent]:
             kind, who = ("pause", going_on) if going_on else ("gap", begun)
             yield kind, min(who), reach, start
         if end > reach:
-            reach, last = end, {channel}
+            reach = end
+            last = {channel}
         elif end == reach:
             last = last | {channel}
 
@@ -211,7 +220,8 @@ def _overlaps(
     left: tuple[str, Sequence[tuple[float, float]]], right: tuple[str, Sequence[tuple[float, float]]]
 ) -> Iterator[TimingEvent]:
     """Overlaps of the IPUs of two channels, both in order."""
-    (name, units), (other, others) = left, right
+    (name, units) = left
+    (other, others) = right
     first = 0
     for start, end in units:
         while first < len(others) and others[first][1] <= start:
@@ -298,7 +308,9 @@ SPACELESS = frozenset({"zh", "yue", "ja", "th", "lo", "km", "my"})
 
 _DGSLM = "dGSLM (Nguyen et al. 2023, TACL 11:250), as in Moshi's paper"
 _HELDNER = "Heldner & Edlund 2010, J. Phonetics 38"
-_OURS, _YAP, _DRAMA = "this package", "Open Yap 1K", "DuplexDrama"
+_OURS = "this package"
+_YAP = "Open Yap 1K"
+_DRAMA = "DuplexDrama"
 
 
 class TurnMeasure(NamedTuple):
@@ -328,7 +340,10 @@ def _of_offsets(which: str, quantile: float) -> TurnMeasure:
     return TurnMeasure(f"floor-transfer offset, {which}", "s", about, _HELDNER, SIDES, quantile)
 
 
-_MINUTE, _SECONDS, _SPOKEN, _SHARE = "a minute", "s a minute", "a minute of speech", "share"
+_MINUTE = "a minute"
+_SECONDS = "s a minute"
+_SPOKEN = "a minute of speech"
+_SHARE = "share"
 
 #: The measures by name. A stretch is speech of one side without a silence of `PAUSE`.
 TURN_MEASURES = {
@@ -459,7 +474,8 @@ class TimedConversation:
         groups = join_spans(timed)
         speech = self.speech if groups == self.groups else stretches(timed, groups)
         talk = {name: sum([span.end - span.start for span in timed if span.channel == name]) for name in CHANNELS}
-        spoken, seconds = sum(talk.values()), self.seconds if self.seconds > 0 else math.nan
+        spoken = sum(talk.values())
+        seconds = self.seconds if self.seconds > 0 else math.nan
         held = floors(speech)
         touching = [
             touches
@@ -491,11 +507,14 @@ class TimedConversation:
             if who in CHANNELS:
                 lengths[kind][who].append(end - start)
         units, pauses, gaps, overlaps = ([*of.values()] for of in lengths.values())
-        seconds, overlap = [*map(sum, units)], [*map(sum, overlaps)]
+        seconds = [*map(sum, units)]
+        overlap = [*map(sum, overlaps)]
         # Of a mono recording, whose one channel is no side, nothing is known.
         minutes = self.seconds / 60 if {span.channel for span in self.timed} <= {*CHANNELS} else 0.0
-        spoken, n_stretches = sum(seconds), [side.stretches for side in both]
-        backchannels, interruptions = [side.backchannels for side in both], [side.interruptions for side in both]
+        spoken = sum(seconds)
+        n_stretches = [side.stretches for side in both]
+        backchannels = [side.backchannels for side in both]
+        interruptions = [side.interruptions for side in both]
         taken = [*map(len, gaps)]
         sounds = [self.sounds.get(channel) for channel in CHANNELS]
         words = [0, 0]
@@ -599,7 +618,8 @@ def _entries(speech: Sequence[Stretch], words: Sequence[int] | None) -> dict[str
     reach = dict.fromkeys(CHANNELS, -math.inf)
     of_sides = [stretch for stretch in speech if stretch.channel in sides]
     for channel, start, end, members, event, _, offset in of_sides:
-        side, other = sides[channel], CHANNELS[channel == "left"]
+        side = sides[channel]
+        other = CHANNELS[channel == "left"]
         side.stretches += 1
         if event == "backchannel":
             side.backchannels += 1

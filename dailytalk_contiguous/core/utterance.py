@@ -20,7 +20,10 @@ from datasets import List, Value
 from dailytalk_contiguous.core.documents import LATEST, Number, Whole, fits, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 
-_TEXT, _SECONDS, _MEASURE, _COUNT = Value("string"), Value("float64"), Value("float32"), Value("int32")
+_TEXT = Value("string")
+_SECONDS = Value("float64")
+_MEASURE = Value("float32")
+_COUNT = Value("int32")
 
 #: Ratings of affect, each in [0, 1].
 AFFECT = ("valence", "arousal", "dominance")
@@ -106,12 +109,14 @@ RECOGNISER = "recogniser"
 GIVEN_FITTED = "given-fitted"
 
 #: The sources of words of a given, and of a synthesised, text by Whisper, which knows the text.
-RECOGNISED_TEXT, RECOGNISED_SYNTHESIS = "recognised-text", "recognised-synthesis"
+RECOGNISED_TEXT = "recognised-text"
+RECOGNISED_SYNTHESIS = "recognised-synthesis"
 
 #: The source of words that share the time of their utterance.
 PROPORTIONAL = "proportional"
 
-_STATUSES, _EVENTS = ", ".join(STATUSES), ", ".join(EVENTS)
+_STATUSES = ", ".join(STATUSES)
+_EVENTS = ", ".join(EVENTS)
 
 #: Characters of the text of one utterance; half an hour of speech has fewer.
 LONGEST_TEXT = 20_000
@@ -314,8 +319,11 @@ FIELDS: tuple[Field, ...] = (
     *(
         Field(f"{name}_bucket", _TEXT, f"{of}, {_OF_BUCKET}", _LEVELS, f"prosody_bucket.{name}", editable=False)
         for name, of in (
-            *(("energy", "rms"), ("rate", "speech_rate"), ("zcr", "zcr")),
-            *(("pitch", "f0_mean"), ("pitch_var", "f0_std")),
+            ("energy", "rms"),
+            ("rate", "speech_rate"),
+            ("zcr", "zcr"),
+            ("pitch", "f0_mean"),
+            ("pitch_var", "f0_std"),
         )
     ),
     Field("tag", _TEXT, "the style tag, of Fish Audio s1's list"),
@@ -600,7 +608,8 @@ def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float
 
 def words_within(words: Iterable[Mapping[str, Any]], utterance: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
-    start, end = utterance["start"], utterance["end"]
+    start = utterance["start"]
+    end = utterance["end"]
     return [
         dict(word)
         for word in words
@@ -672,7 +681,8 @@ def line_problem(
         if line["end"] <= line["start"]:
             return LineProblem("end", f"it ends at {line['end']} s, not after its start at {line['start']} s")
     for key, kind in _kinds(tuple(fields)).items():
-        if (value := line.get(key)) is not None and (misfit := value_problem(value, kind, key)):
+        value = line.get(key)
+        if value is not None and (misfit := value_problem(value, kind, key)):
             return LineProblem(key, misfit)
     for field in fields:
         if field.required and field.taken(line) is None:
@@ -680,10 +690,12 @@ def line_problem(
     if len(line.get("text") or "") > LONGEST_TEXT:
         return LineProblem("text", f"text has more than {LONGEST_TEXT:,} characters")
     words = line.get("words") or []
-    if misfit := value_problem(words, _WORDS, "words"):
+    misfit = value_problem(words, _WORDS, "words")
+    if misfit:
         return LineProblem("words", misfit)
     for word in words:
-        start, end = word.get("start"), word.get("end")
+        start = word.get("start")
+        end = word.get("end")
         if (
             not isinstance(word.get("word"), str)
             or not is_number(start, 0, LATEST)
@@ -795,18 +807,30 @@ def described(fields: Iterable[Field]) -> list[dict[str, Any]]:
 
 #: Columns that rows have beside these (`core.schema.utterances`, `core.schema.LABELLED`).
 _OF_ROWS = (
-    *("recording_id", "audio", "audio_sha256", "sample_rate", "labels", "split", "conversation_id", "duration"),
-    *("source_duration", "language", "utterances", "alignments", "sounds", "sides", "speakers", "timeline"),
-    *(
-        "transcript_repair",
-        "transcript_marks",
-        "uncovered_sound",
-        "model_failures",
-        "provenance",
-        "problem",
-        "problem_column",
-        "remedy",
-    ),
+    "recording_id",
+    "audio",
+    "audio_sha256",
+    "sample_rate",
+    "labels",
+    "split",
+    "conversation_id",
+    "duration",
+    "source_duration",
+    "language",
+    "utterances",
+    "alignments",
+    "sounds",
+    "sides",
+    "speakers",
+    "timeline",
+    "transcript_repair",
+    "transcript_marks",
+    "uncovered_sound",
+    "model_failures",
+    "provenance",
+    "problem",
+    "problem_column",
+    "remedy",
 )
 
 #: The most fields that a file may describe.
@@ -834,7 +858,8 @@ def _field_of(record: Mapping[str, Any]) -> Field:
         "digits": record.get("digits"),
         "required": bool(record.get("required")),
     }
-    if (tally := record.get("tally")) is None:
+    tally = record.get("tally")
+    if tally is None:
         return Field(record["name"], **known)
     return Column(record["name"], **known, tally=tally, in_lines=bool(record.get("in_lines")))
 
@@ -859,7 +884,8 @@ def checked_fields(fields: Iterable[Field], where: str) -> tuple[Field, ...]:
             and field.tally not in TALLIES,
             f"of a type that is not made of {', '.join(_PLAIN)}": not _is_plain(field.feature),
         }
-        if wrong := [problem for problem, is_there in problems.items() if is_there]:
+        wrong = [problem for problem, is_there in problems.items() if is_there]
+        if wrong:
             raise DailytalkError(
                 f"{where} publishes {field.name[:100]!r}, {wrong[0]}", "publish it in another way"
             )

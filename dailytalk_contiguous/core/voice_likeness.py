@@ -18,14 +18,17 @@ from dailytalk_contiguous.core.schema import CHANNELS
 #: says by itself whether two are one voice; that are compared at most. Of 1.6 s of a bundled voice each is like it
 #: by 0.76 or more, and no stretch of 35 readers by over 0.68. At 6 s, 1 % of pairs of stretches by one reader are
 #: less alike than 0.81, and 1 % of those by two are more alike than 0.76.
-SHORTEST_SIDE, SHORTEST_HALF, LONGEST_SIDE = 1.6, 6.0, 30.0
+SHORTEST_SIDE = 1.6
+SHORTEST_HALF = 6.0
+LONGEST_SIDE = 30.0
 
 #: Seconds of a stretch that is taken of a longer side.
 STRETCH = 3.0
 
 #: Where sides are exchanged: by how much the right one is at least more like a corpus's voice than the left one,
 #: and at most less like it than that voice mostly is. Kept speakers may be a little like it, too.
-MARGIN, NEAR = 0.03, 0.1
+MARGIN = 0.03
+NEAR = 0.1
 
 #: How much less like a corpus's voice than it mostly is a left side may be. A synthesised voice is like itself by
 #: 0.97 or more; of acted emotions of one person, two stretches of 15 s in any order are by 0.84 or more.

@@ -251,21 +251,26 @@ def by_edit_distance(
     if not known or len(known) < min_matched * len(text_words):
         return None
     times = [known[n][1:3] if n in known else (0.0, 0.0) for n in range(len(text_words))]
-    first = heard_first = 0
+    first = 0
+    heard_first = 0
     for block in blocks:
         last = block.a
         if first < last:
             # Words that were not recognised, between two matched ones or an edge of the audio.
-            start, end = times[first - 1][1] if first else 0.0, times[last][0] if last < len(times) else duration
+            start = times[first - 1][1] if first else 0.0
+            end = times[last][0] if last < len(times) else duration
             regions = _inside([word[1:3] for word in words[heard_first : block.b]], start, end)
             regions = regions or _inside(spans, start, end) or ([] if spans else [(start, end)])
             if sum(stop - begin for begin, stop in regions) < ROOM_SECONDS * (last - first):
                 # The neighbours swallowed them: share with them.
-                start, end = times[first - 1][0] if first else start, times[last][1] if last < len(times) else end
-                first, last = max(0, first - 1), min(len(times), last + 1)
+                start = times[first - 1][0] if first else start
+                end = times[last][1] if last < len(times) else end
+                first = max(0, first - 1)
+                last = min(len(times), last + 1)
                 regions = [(start, max(start, end))]
             times[first:last] = _lay(text_words[first:last], merge_gaps(sorted(regions), PAUSE_SECONDS))
-        first, heard_first = block.a + block.size, block.b + block.size
+        first = block.a + block.size
+        heard_first = block.b + block.size
     return [
         Word(word, *span, known[n].probability if n in known else 0.0)
         for n, (word, span) in enumerate(zip(text_words, fit_spans(times, 0.0, duration), strict=True))

@@ -23,7 +23,8 @@ _HOLES = re.compile(r"…(?:,? (?:and )?…)+")
 _BEGINS_PATH = re.compile(r"(/|~|\.{1,2}[/\\]|\\|[A-Za-z]:[/\\]|file://)")
 
 #: Characters of a reason that are read, and of a kind that are kept.
-_MOST_READ, _LONGEST = 2000, 120
+_MOST_READ = 2000
+_LONGEST = 120
 
 
 def counted(n: int, noun: str) -> str:

@@ -41,7 +41,8 @@ def threads_of_one() -> ThreadPoolExecutor:
     import torch
 
     count = thread_count()
-    before, started = torch.get_num_threads(), Barrier(count)
+    before = torch.get_num_threads()
+    started = Barrier(count)
 
     def begin() -> None:
         torch.get_num_threads()  # a thread takes up the process's number when it is first asked, and would later

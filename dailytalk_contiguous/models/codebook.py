@@ -35,7 +35,8 @@ BUNDLED = Path(__file__).with_name("assets") / "prosody_120"
 DEFAULT_CODEBOOK = "bundled"
 
 #: Files of a codebook: its description and its centres.
-ABOUT, CENTRES = "kmeans_model.json", "cluster_centers.pt"
+ABOUT = "kmeans_model.json"
+CENTRES = "cluster_centers.pt"
 
 #: The token of a frame without voice.
 SILENCE = 0
@@ -49,7 +50,9 @@ MOST_WEIGHT = 1e6
 WEIGHTS_REMEDY = f"give numbers from 0 to {MOST_WEIGHT:,.0f}, not all of them 0"
 
 #: The version of the layout, the most clusters, the most columns, and the bytes that a file may have.
-LAYOUT, MOST_CLUSTERS, MOST_BYTES = 1, 4096, 4 << 20
+LAYOUT = 1
+MOST_CLUSTERS = 4096
+MOST_BYTES = 4 << 20
 
 #: Frames whose distances are held at a time.
 _FRAMES_AT_ONCE = 1 << 13
@@ -162,7 +165,8 @@ class Codebook:
                 f"the features are no numbers of the shape (frames, {len(self.weights)}), but {features.shape}",
                 f"give {', '.join(self.weights)} of each frame",
             )
-        tokens, distances = np.zeros(len(features), np.int16), np.zeros(len(features), np.float32)
+        tokens = np.zeros(len(features), np.int16)
+        distances = np.zeros(len(features), np.float32)
         centres = torch.from_numpy(self.weighted(self.centres)).to(device).double()
         for first in range(0, len(features), _FRAMES_AT_ONCE):
             block = features[first : first + _FRAMES_AT_ONCE]
@@ -262,7 +266,8 @@ def _centres(folder: Path, count: int) -> FeatureArray:
     """
     from dailytalk_contiguous.models.stored_weights import saved_tensors
 
-    path, shape = as_text(folder / CENTRES), (count, len(CONTOURS))
+    path = as_text(folder / CENTRES)
+    shape = (count, len(CONTOURS))
     try:
         stored = saved_tensors(inside(folder, CENTRES))
     except (OSError, ValueError) as error:

@@ -38,7 +38,8 @@ CPU_TYPE = "int8"
 CUDA_TYPES = ("float16", "int8", "float32")
 
 #: What CTranslate2 opens, and before it what cuBLAS opens itself, by the package that brings it.
-CUBLAS_PACKAGE, CUBLAS = "nvidia-cublas-cu12", "libcublas.so.12"
+CUBLAS_PACKAGE = "nvidia-cublas-cu12"
+CUBLAS = "libcublas.so.12"
 LIBRARIES = {"nvidia-cuda-nvrtc-cu12": "libnvrtc.so.12", CUBLAS_PACKAGE: CUBLAS}
 
 #: Bytes of memory for networks in ONNX.
@@ -114,7 +115,8 @@ def open_onnx(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what fails is raised
     # A file may ask for any amount of memory: all sessions together get no more than this.
-    kind, purpose = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    purpose = onnxruntime.OrtMemType.DEFAULT
     memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, purpose)
     onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MOST_ONNX}))
     options.add_session_config_entry("session.use_env_allocators", "1")

@@ -23,7 +23,8 @@ from dailytalk_contiguous.store.owned_folder import README
 SHORTEST_SECONDS = 0.1
 
 #: Files of a model folder.
-ABOUT, WEIGHTS = "emotion.json", "model.safetensors"
+ABOUT = "emotion.json"
+WEIGHTS = "model.safetensors"
 
 #: Where training keeps its checkpoints, in the folder of the model to be.
 CHECKPOINTS = "checkpoints"
@@ -32,7 +33,8 @@ CHECKPOINTS = "checkpoints"
 EMOTION_KINDS = ("linear", "spectrogram", "audio")
 
 #: Most classes, and bytes of `emotion.json`.
-MOST_CLASSES, MOST_ABOUT_BYTES = 100, 4 << 20
+MOST_CLASSES = 100
+MOST_ABOUT_BYTES = 4 << 20
 
 RETRAIN = "train it again with `dailytalk emotion train`"
 
@@ -95,7 +97,8 @@ def open_emotion_folder(folder: Path) -> EmotionFolder:
     Raises ModelMissing, naming the file, for one that is missing, damaged, or says what can't be.
     """
     try:
-        about, weights = inside(folder, ABOUT), inside(folder, WEIGHTS)
+        about = inside(folder, ABOUT)
+        weights = inside(folder, WEIGHTS)
     except BadInput as error:
         raise ModelMissing(error.reason, RETRAIN) from None
     return emotion_folder_of(folder.resolve().name, about, weights)

@@ -30,7 +30,8 @@ def load_emotion_model(name: str, device: str = "cpu") -> EmotionModel:
     """
     if name == VOICE_LINEAR:
         return bundled_voice()
-    if folder := _trained(name):
+    folder = _trained(name)
+    if folder:
         return _model_of(folder, device)
     from dailytalk_contiguous.models.emotion_networks import checkpoint_of
 

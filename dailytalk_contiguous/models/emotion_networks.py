@@ -43,16 +43,22 @@ BATCH_SECONDS = {"cpu": SHORTEST, "cuda": 240.0}
 
 #: Samples of a spectrogram's windows and of the transform that they are padded to, and samples between them (64,
 #: 128 and 16 ms). A window so long tells the harmonics of a low voice apart, by which a network hears its pitch.
-WINDOW, TRANSFORM, HOP = 1024, 2048, 256
+WINDOW = 1024
+TRANSFORM = 2048
+HOP = 256
 
 #: A picture: mel bands, Hz between which they are, and frames (3 s).
-BANDS, LOWEST, HIGHEST, FRAMES = 128, 50.0, 7000.0, 188
+BANDS = 128
+LOWEST = 50.0
+HIGHEST = 7000.0
+FRAMES = 188
 
 #: What is added to the power before its logarithm: -80 dB of a full-scale tone.
 FLOOR = 1e-4
 
 #: The usual logarithm of power in a band of speech, and its spread: a picture is brought to about 0 and 1.
-USUAL, SPREAD = -4.0, 5.0
+USUAL = -4.0
+SPREAD = 5.0
 
 #: A ResNet small enough for a laptop: four stages of one block.
 _RESNET: dict[str, Any] = {
@@ -64,7 +70,8 @@ _RESNET: dict[str, Any] = {
 }
 
 #: Labels of a checkpoint at most, and those that are emotions at least.
-_MOST_LABELS, _LEAST_EMOTIONS = 256, 2
+_MOST_LABELS = 256
+_LEAST_EMOTIONS = 2
 
 _CHECKPOINT = "name a checkpoint of AutoModelForAudioClassification that was trained on emotion"
 
@@ -78,9 +85,12 @@ class NetworkEmotions:
     """
 
     def __init__(self, name: str, classes: Sequence[str], network: nn.Module, device: str) -> None:
-        self.name, self.classes, self.device = name, tuple(classes), device
+        self.name = name
+        self.classes = tuple(classes)
+        self.device = device
         self.network: Any = network.to(device).eval()
-        self.longest, self.temperature = round(LONGEST_SECONDS * ANALYSIS_RATE), 1.0
+        self.longest = round(LONGEST_SECONDS * ANALYSIS_RATE)
+        self.temperature = 1.0
 
     def inputs(self, windows: Sequence[Samples]) -> dict[str, Tensor]:
         """What the network takes for windows as one batch."""
@@ -187,7 +197,8 @@ class AudioEmotions(NetworkEmotions):
     def __init__(self, checkpoint: StoredModel, classes: Sequence[str], network: Any, device: str) -> None:
         super().__init__(checkpoint.name, sorted({*classes}), network, device)
         self._to_classes = np.array([[name == own for own in self.classes] for name in classes], float)
-        self._type, self._normalises = checkpoint.model_type, checkpoint.normalises
+        self._type = checkpoint.model_type
+        self._normalises = checkpoint.normalises
         if self._type == "whisper":
             self.longest = min(self.longest, network.config.max_source_positions * speech_models.WHISPER_FRAME)
         else:
@@ -295,7 +306,8 @@ def network_of(folder: EmotionFolder, device: str) -> TrainedEmotionModel:
     """The network in a model folder. Raises ModelMissing for one that does not fit its settings."""
 
     def load() -> NetworkEmotions:
-        classes, settings = folder.classes, folder.settings
+        classes = folder.classes
+        settings = folder.settings
         if folder.kind == "spectrogram":
             with torch.device("meta"):
                 network = spectrogram_network(len(classes))

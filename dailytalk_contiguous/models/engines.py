@@ -180,7 +180,9 @@ def synthesise(
         raise SynthesisFailed("there is no sample of the voice to clone", "name a voice for these lines")
     try:
         spoken = synthesiser.speak(line, samples, reserve)
-        sound, rate, cost = np.asarray(spoken.samples), int(spoken.sample_rate), float(spoken.cost)
+        sound = np.asarray(spoken.samples)
+        rate = int(spoken.sample_rate)
+        cost = float(spoken.cost)
         words = None if spoken.words is None else [Word(*word) for word in spoken.words]
         in_order = all(0 <= word.start <= word.end < np.inf for word in words or ())
     except DailytalkError:
@@ -195,7 +197,8 @@ def synthesise(
         "words with their starts and ends in seconds, in order": in_order,
         f"{LOWEST_RATE} to {HIGHEST_RATE} Hz": LOWEST_RATE <= rate <= HIGHEST_RATE,
     }
-    if lacking := [what for what, is_given in answer.items() if not is_given]:
+    lacking = [what for what, is_given in answer.items() if not is_given]
+    if lacking:
         raise SynthesisFailed(f"{synthesiser.engine} did not give {lacking[0]}", "run the same command again")
     return Spoken(sound.astype(np.float32, copy=False), rate, words, cost)
 

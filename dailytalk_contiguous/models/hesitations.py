@@ -33,20 +33,25 @@ READINGS = ("AH", "AA", "ER", "AH M", "AA M", "M")
 
 #: The beam of the search, and of how many frames it hears one. To hear every frame takes half as long again, and
 #: finds no more.
-BEAM, EVERY = 1e-100, 2
+BEAM = 1e-100
+EVERY = 2
 
 #: A window is searched in pieces of at least so many seconds, between words that are so far apart: of 939 seconds
 #: of calls, the search loses its way in 66; in whole windows, in 160.
-PIECE, PIECE_GAP = 6.0, 0.2
+PIECE = 6.0
+PIECE_GAP = 0.2
 
 #: Seconds of the shortest filler, and of the shortest in the midst of a sentence, where parts of words are like
 #: it; and of the shortest repeat. What is less likely (`WordSegment.likelihood`) is none.
-SHORTEST, SHORTEST_INSIDE, SHORTEST_REPEAT = 0.11, 0.18, 0.11
+SHORTEST = 0.11
+SHORTEST_INSIDE = 0.18
+SHORTEST_REPEAT = 0.11
 LEAST_LIKELY = -6.0
 
 #: Seconds of the longest filler or repeat. More of them than so many between two words, or a longer one, are
 #: speech that the recogniser has lost.
-LONGEST, MOST_BETWEEN = 2.0, 2
+LONGEST = 2.0
+MOST_BETWEEN = 2
 
 #: By how many dB a filler may be under the sound around it: what is lower leaks from the other side.
 MOST_UNDER_DB = 24.0
@@ -55,7 +60,9 @@ MOST_UNDER_DB = 24.0
 #: for the filler behind a comma that it has not written itself. In the bundled recordings, which have none, it
 #: finds 0.0015 behind marks at most. How probable it must find a word behind itself and a comma: where TIMIT's
 #: speakers dr1 to dr4 say a word once, it finds 0.002 at most.
-LEAST_PROBABLE, LEAST_PROBABLE_INSIDE, LEAST_PROBABLE_REPEAT = 0.04, 0.35, 0.2
+LEAST_PROBABLE = 0.04
+LEAST_PROBABLE_INSIDE = 0.35
+LEAST_PROBABLE_REPEAT = 0.2
 
 #: Sounds of one filler are at most this far apart, in seconds.
 TOGETHER = 0.15
@@ -196,12 +203,15 @@ def _is_near(places: Sequence[HesitationPlace], place: HesitationPlace) -> bool:
 
 def _pieces(words: Sequence[Word], seconds: float) -> Iterator[tuple[int, int, float, float]]:
     """The first word of each piece of a window, the one behind its last, and where it begins and ends."""
-    first, since = 0, 0.0
+    first = 0
+    since = 0.0
     for index in range(1, len(words)):
-        end, start = words[index - 1].end, words[index].start
+        end = words[index - 1].end
+        start = words[index].start
         if start - end >= PIECE_GAP and start - since >= PIECE and seconds - start >= PIECE / 2:
             yield first, index, since, (start + end) / 2
-            first, since = index, (start + end) / 2
+            first = index
+            since = (start + end) / 2
     yield first, len(words), since, seconds
 
 

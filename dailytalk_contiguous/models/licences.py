@@ -37,7 +37,8 @@ def licence_of(model: str) -> Licence:
         return _BUNDLED_TOKENS
     from dailytalk_contiguous.models.engines import ENGINES, engine_named  # here: few cards name an engine
 
-    if (engine := model.partition("/")[0]) in ENGINES:
+    engine = model.partition("/")[0]
+    if engine in ENGINES:
         return engine_named(engine).licence
     if Path(model).exists():
         return Licence("unknown", "", "a local folder: whoever made it knows its licence")

@@ -109,7 +109,9 @@ class LinearEmotion:
         arrays: Mapping[str, NDArray[np.floating[Any]]],
         temperature: float = 1.0,
     ) -> None:
-        self.name, self.classes, self.temperature = name, tuple(classes), temperature
+        self.name = name
+        self.classes = tuple(classes)
+        self.temperature = temperature
         self._arrays = {key: np.asarray(arrays[key], np.float64) for key in linear_shapes(len(classes))}
 
     @classmethod
@@ -161,7 +163,8 @@ class LinearEmotion:
         # On the whole a speaker says what speakers of the training set said: of new voices, sentences and sexes at
         # once 66 % are then right, not 62 % (`benchmarks/voice_linear.py`), and talk as usual is of no class.
         for members in members_of(speakers or ()):
-            if known := [index for index in members if np.isfinite(measured[index]).any()]:
+            known = [index for index in members if np.isfinite(measured[index]).any()]
+            if known:
                 offset = arrays["bias_relative"] - logits[known].mean(axis=0)
                 logits[members] += shares[members[0]] * offset
         return logits

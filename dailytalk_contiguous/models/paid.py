@@ -188,11 +188,14 @@ class Client:
         if token:
             refuse_plain_http(service, self.base_url)
         self._token = token
-        self._chosen, self._again = chosen, again
+        self._chosen = chosen
+        self._again = again
         self._read_seconds = read_seconds
-        self._total_seconds, self._tries = total_seconds, tries
+        self._total_seconds = total_seconds
+        self._tries = tries
         self._stop: _Trouble | None = None
-        self._sleep, self._clock = sleep or self._rest, clock
+        self._sleep = sleep or self._rest
+        self._clock = clock
         self._paused_until = 0.0
         self._places = threading.BoundedSemaphore(most_at_once)
         self._idle: list[_Connection] = []
@@ -282,7 +285,8 @@ class Client:
 
     def _ask(self, attempt: Callable[[], Value], price: float = 0.0, reserve: Reserve = free) -> Answer[Value]:
         """Return the result of the first try that succeeds. Raises as `post` does."""
-        paid, tried = 0, 0
+        paid = 0
+        tried = 0
         while True:
             interrupts.check_interrupt()
             failure = None
@@ -442,7 +446,8 @@ class Client:
                         stream=True,
                     ) as response,
                 ):
-                    self._reached, status = True, response.status_code
+                    self._reached = True
+                    status = response.status_code
                     if status == 200:
                         self._let_all(address)
                         yield response, until
@@ -560,7 +565,8 @@ class Client:
     def _connection(self) -> "Iterator[_Connection]":
         """A connection that no other request has meanwhile. A forked process must not write into its parent's."""
         if self._process != os.getpid():
-            self._idle, self._process = [], os.getpid()
+            self._process = os.getpid()
+            self._idle = []
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -583,9 +589,12 @@ class _Connection(HTTPAdapter):
         session = requests.Session()
         # Proxies and certificates of the environment are looked up once, not at every request.
         settings = session.merge_environment_settings(base_url, {}, None, None, None)
-        session.proxies, session.verify, session.cert = settings["proxies"], settings["verify"], settings["cert"]
+        session.proxies = settings["proxies"]
+        session.verify = settings["verify"]
+        session.cert = settings["cert"]
         session.trust_env = False
-        self.session, self.is_cut = session, False
+        self.session = session
+        self.is_cut = False
         self._socket: socket.socket | None = None
         self.session.mount("https://", self)
         self.session.mount("http://", self)
@@ -621,7 +630,9 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
     ends an event, what begins with a colon is a comment, and what no empty line ends is no event.) Raises
     ShortRead for what is not UTF-8.
     """
-    kind, data, rest = "", list[str](), b""
+    kind = ""
+    data = list[str]()
+    rest = b""
     for part in parts:
         *lines, rest = re.split(rb"\r\n|\n|\r(?!$)", rest + part)  # a CR at the end may be half of an end
         for line in lines:
@@ -636,4 +647,5 @@ def server_events(parts: Iterable[bytes]) -> Iterator[ServerEvent]:
             elif not line:
                 if data:
                     yield ServerEvent(kind, "\n".join(data))
-                kind, data = "", []
+                kind = ""
+                data = []

@@ -71,7 +71,8 @@ class Feed(Generic[Value]):
     def close(self) -> None:
         """Nobody wants any more: cut what the function waits for, and wake whoever waits for a piece."""
         with self._lock:
-            self._closed, cut = True, self._cut
+            self._closed = True
+            cut = self._cut
             if cut is not None:
                 cut()
         self._queue.put(None)
@@ -103,7 +104,8 @@ class Pieces(Generic[Value]):
     """
 
     def __init__(self, make: Callable[[Feed[Value]], object], name: str = "pieces") -> None:
-        self._feed, self._ended = Feed[Value](), False
+        self._feed = Feed[Value]()
+        self._ended = False
         threading.Thread(target=_run, args=(make, self._feed), name=name, daemon=True).start()
 
     def __iter__(self) -> "Pieces[Value]":

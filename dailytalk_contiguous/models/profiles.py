@@ -32,7 +32,8 @@ class Profile(NamedTuple):
 OFFLINE_WHISPER = "base"
 
 #: The profile by default, and the one with nothing to download.
-STANDARD, EMBEDDED = "standard", "embedded"
+STANDARD = "standard"
+EMBEDDED = "embedded"
 
 PROFILES = {
     STANDARD: Profile(

@@ -56,10 +56,12 @@ SIZES: dict[str, dict[str, int]] = {
 ROPE_BASE = 10_000.0
 
 #: Frames of a masked span, and how often a span has so many.
-SPANS, SPAN_SHARES = (10, 5, 3, 1), (0.5, 0.25, 0.15, 0.1)
+SPANS = (10, 5, 3, 1)
+SPAN_SHARES = (0.5, 0.25, 0.15, 0.1)
 
 #: Of masked frames, how many become the mask token and how many a random token; the rest keep their own.
-MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
+MASK_SHARE = 0.8
+RANDOM_SHARE = 0.1
 
 #: Frames in a batch of `ProsodicSequenceEncoder.embed`: few, so that sequences of like length share one.
 FRAMES_PER_BATCH = 2048
@@ -142,7 +144,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     _supports_sdpa = True
 
     def __init__(self, config: ProsodicEncoderConfig | None = None, **settings: Any) -> None:
-        if unknown := sorted(settings.keys() - {*_SETTINGS}):
+        unknown = sorted(settings.keys() - {*_SETTINGS})
+        if unknown:
             raise TypeError(f"{type(self).__name__} has no setting {unknown[0]!r}")
         config = config or _config_of(settings)
         super().__init__(config)
@@ -309,7 +312,8 @@ class ProsodicSequenceEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         for batch in plan_batches([len(window) for _, window in windows], FRAMES_PER_BATCH):
             owners, arrays = zip(*(windows[place] for place in batch), strict=True)
             tokens, lengths = padded(arrays, self.config.n_tokens)
-            tokens, lengths = tokens.to(self.device), lengths.to(self.device)
+            tokens = tokens.to(self.device)
+            lengths = lengths.to(self.device)
             inside = torch.arange(tokens.shape[1], device=self.device) < lengths[:, None]
             hidden = self._encode(tokens, lengths).float() * inside[:, :, None]
             sums = sums.index_add(0, torch.tensor(owners, device=self.device), hidden.sum(dim=1))
@@ -351,7 +355,8 @@ def mask_spans(
         lone = ~targets.any(dim=1)
         drawn = (torch.rand(batch, generator=generator) * lengths.cpu()).long()
         targets[lone, drawn[lone]] = True
-    kinds, random = draws[2, :, before:], (draws[3, :, before:] * (vocab_size - 2)).long()
+    kinds = draws[2, :, before:]
+    random = (draws[3, :, before:] * (vocab_size - 2)).long()
     becomes = torch.where(kinds < MASK_SHARE, vocab_size - 1, random).to(x.device)
     changed = (targets & (kinds < MASK_SHARE + RANDOM_SHARE)).to(x.device)
     return torch.where(changed, becomes, x), targets.to(x.device)
@@ -367,7 +372,8 @@ def _start_probability(mask_prob: float) -> float:
         sum(share for span, share in zip(SPANS, SPAN_SHARES, strict=True) if span > distance)
         for distance in range(max(SPANS))
     ]
-    low, high = 0.0, 1.0
+    low = 0.0
+    high = 1.0
     for _ in range(60):
         middle = (low + high) / 2
         if 1 - math.prod(1 - middle * share for share in reaching) < mask_prob:
@@ -417,8 +423,10 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
 
     Raises DailytalkError if it was trained with another.
     """
-    encoder, sequences = load_encoder(name), ProsodicClusterSequences(codebook)
-    trained_with, own = encoder.config.prosody_model, sequences.codebook.name
+    encoder = load_encoder(name)
+    sequences = ProsodicClusterSequences(codebook)
+    trained_with = encoder.config.prosody_model
+    own = sequences.codebook.name
     if trained_with and own != trained_with:
         raise DailytalkError(
             f"the encoder {name!r} was trained with the codebook {trained_with}, not with {own}",
@@ -435,7 +443,8 @@ def embed_sounds(name: str, codebook: str, sounds: Sequence[Samples]) -> NDArray
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Without the warnings and progress bars of transformers, which are settings of the whole process."""
-    verbosity, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

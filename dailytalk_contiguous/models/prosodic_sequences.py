@@ -49,7 +49,8 @@ class ProsodicClusterSequences:
         max_duration: float | None = None,
         device: str = "cpu",
     ) -> None:
-        self.max_duration, self.device = max_duration, resolve_device(device)
+        self.max_duration = max_duration
+        self.device = resolve_device(device)
         self.codebook = Codebook.load(prosodic_cluster_model_dir)
 
     def resample_waveform(self, audio: ArrayLike, sr: int) -> Any:
@@ -92,7 +93,8 @@ class ProsodicClusterSequences:
         With `return_distances` a pair: these, and of each token the weighted distance of its frame to the centre.
         f0 that is relative to the speaker is so to the sound: it is taken as all that its speaker says.
         """
-        sequences, distances = [], []
+        sequences = []
+        distances = []
         for sound in self._sounds(audio, lengths):
             features = contours.as_features(self.codebook.extractor.extract(audio_tensor=sound))
             seen = seen_by(self.codebook, features, contours.median_f0(features))

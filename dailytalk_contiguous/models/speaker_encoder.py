@@ -23,15 +23,20 @@ from torch import nn
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples
 
 #: Samples of a window of the spectrum and from one to the next (25 and 10 ms), and the bands of the spectrum.
-WINDOW, HOP, BANDS = 400, 160, 40
+WINDOW = 400
+HOP = 160
+BANDS = 40
 
 #: Frames of the spectrum that the network hears at a time (1.6 s), and from one such part to the next. A last part
 #: that is not covered by so much of the sound is left out.
-PART_FRAMES, PART_HOP = 160, 77
+PART_FRAMES = 160
+PART_HOP = 77
 LEAST_COVERED = 0.75
 
 #: Units of the network, its layers, and the size of a vector.
-UNITS, LAYERS, SIZE = 256, 3, 256
+UNITS = 256
+LAYERS = 3
+SIZE = 256
 
 #: RMS (-30 dB of full scale) to which sound is brought. Resemblyzer only raises sound to it, so that what is
 #: louder has other vectors; here the level of a recording makes no difference.

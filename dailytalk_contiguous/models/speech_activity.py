@@ -40,7 +40,8 @@ from dailytalk_contiguous.models.failures import ModelFailed, failing_softly
 
 
 #: Samples that one probability covers (32 ms at 16 kHz), and the samples before them that the model sees.
-FRAME, CONTEXT = 512, 64
+FRAME = 512
+CONTEXT = 64
 
 #: Seconds that one probability covers.
 FRAME_SECONDS = FRAME / ANALYSIS_RATE
@@ -94,7 +95,8 @@ class SpeechActivity:
 
     def __init__(self, narrow: bool = False) -> None:
         self._narrow = narrow
-        self._state, self._narrow_tail = np.zeros((2, 1, 128), np.float32), np.zeros(CONTEXT // 2, np.float32)
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._narrow_tail = np.zeros(CONTEXT // 2, np.float32)
         self._hidden = np.zeros((1, 1, 128), np.float32)
         self._cell = np.zeros((1, 1, 128), np.float32)
         self._tail = np.zeros(CONTEXT, np.float32)
@@ -109,7 +111,8 @@ class SpeechActivity:
 
     def flush(self) -> NDArray[np.float32]:
         """The probability of the last, zero-padded frame, if any samples are left; shape (0,) or (1,)."""
-        rest, self._waiting = self._waiting, np.zeros(0, np.float32)
+        rest = self._waiting
+        self._waiting = np.zeros(0, np.float32)
         return self._run(np.pad(rest, (0, -len(rest) % FRAME)))
 
     def _run(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -131,7 +134,8 @@ class SpeechActivity:
     def _run_narrow(self, signal: NDArray[np.float32]) -> NDArray[np.float32]:
         with _loading:
             session = _session("silero_vad.onnx")
-        rate, probabilities = np.array(ANALYSIS_RATE // 2, np.int64), []
+        rate = np.array(ANALYSIS_RATE // 2, np.int64)
+        probabilities = []
         for frame in signal[::2].reshape(-1, FRAME // 2):  # nothing is above 4 kHz that could fold back
             seen = np.concatenate((self._narrow_tail, frame))
             self._narrow_tail = frame[-CONTEXT // 2 :]
@@ -163,18 +167,24 @@ def speech_probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 #: Gains at which a sound is heard again, and the probability from which it may be speech then.
-GAINS, AGAIN = (0.2, 0.05), 0.2
+GAINS = (0.2, 0.05)
+AGAIN = 0.2
 
 #: Seconds: sounds that are no further apart are one, a shorter one is not heard again, and so much around it is.
-TOGETHER, UNCOVERED, AROUND = 0.25, 1.0, 0.5
+TOGETHER = 0.25
+UNCOVERED = 1.0
+AROUND = 0.5
 
 #: The least share of frames that have a pitch, its standard deviation in semitones, and the median of its steps
 #: from a frame of 16 ms to the next. The four lines have 0.36, 3.3 and 0.23 or more. Of what else is heard so
 #: (`benchmarks/real.py`), coughs have no pitch, chords a spread of 0.1, laughter steps of 0.09.
-LEAST_VOICED, LEAST_SPREAD, LEAST_STEP = 0.2, 1.0, 0.15
+LEAST_VOICED = 0.2
+LEAST_SPREAD = 1.0
+LEAST_STEP = 0.15
 
 #: Samples of a frame in which pitch is looked for, and from one to the next (50 and 16 ms).
-_PITCH_FRAME, _PITCH_HOP = 800, 256
+_PITCH_FRAME = 800
+_PITCH_HOP = 256
 
 
 def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -198,7 +208,8 @@ def missed_speech(channel: Pcm, sounds: Sequence[tuple[float, float]]) -> list[t
             heard.append(np.concatenate((activity.push(np.float32(gain) * narrow), activity.flush())))
         offset = first / ANALYSIS_RATE
         for begin, finish in speech_spans(np.max(heard, axis=0), len(part) / ANALYSIS_RATE, FRAME_SECONDS, AGAIN):
-            begin, finish = max(begin + offset, start), min(finish + offset, end)
+            begin = max(begin + offset, start)
+            finish = min(finish + offset, end)
             if begin < finish and _moves_as_a_voice(part[_at(begin - offset) : _at(finish - offset)]):
                 missed.append((begin, finish))
     return missed

@@ -84,7 +84,8 @@ class SpeechCache:
     def get(self, key: str) -> CacheEntry | None:
         """The entry, if both of its files exist. Raises DailytalkError if they do not belong together."""
         audio, notes = self._files(key)
-        if (record := self._record(key)) is None:
+        record = self._record(key)
+        if record is None:
             return None
         try:
             with self._disk():

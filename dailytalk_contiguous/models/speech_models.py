@@ -44,11 +44,19 @@ ENCODERS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
 WHISPER_FRAME = 320
 
 #: The largest number, the most layers and the longest list in a configuration: Whisper knows 51,866 words.
-_MOST_NUMBER, _MOST_LAYERS, _MOST_ITEMS = 1 << 20, 256, 4096
+_MOST_NUMBER = 1 << 20
+_MOST_LAYERS = 256
+_MOST_ITEMS = 4096
 
 #: What building a module by settings that don't fit together raises.
 _MISFITS = (
-    *(ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, ZeroDivisionError),
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    ZeroDivisionError,
     StrictDataclassError,
 )
 
@@ -86,7 +94,8 @@ def own_config(kind: type[Any], values: dict[str, Any], **further: Any) -> Any:
 
 def own_settings(config: Any) -> dict[str, Any]:
     """The settings from which `own_config` makes this configuration again: JSON."""
-    own, usual = config.to_dict(), type(config)().to_dict()
+    own = config.to_dict()
+    usual = type(config)().to_dict()
     names = sorted(name for name in _own_names(type(config)) & own.keys() if own[name] != usual.get(name))
     return {name: list(own[name]) if isinstance(own[name], tuple) else own[name] for name in names}
 
@@ -184,7 +193,8 @@ class PaddedFrames(nn.Module):
         has_padding = bool(padding.any())
         hidden = samples.masked_fill(padding, 0.0)[:, None]
         for layer in self.conv_layers:
-            (kernel,), (stride,) = layer.conv.kernel_size, layer.conv.stride
+            (kernel,) = layer.conv.kernel_size
+            (stride,) = layer.conv.stride
             lengths = (lengths - kernel) // stride + 1
             norm = getattr(layer, "layer_norm", None)
             if has_padding and isinstance(norm, nn.GroupNorm):

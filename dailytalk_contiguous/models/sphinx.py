@@ -80,7 +80,9 @@ AGAIN_PROBABILITY = 1e-6
 
 #: A word is broken off behind two of its sounds at least, and behind so many at most. Each of two words that are
 #: said twice ("I was, I was") has so many at most: longer ones are rare, and to look for them takes time.
-FEWEST_SOUNDS, MOST_SOUNDS, MOST_SOUNDS_OF_TWO = 2, 4, 3
+FEWEST_SOUNDS = 2
+MOST_SOUNDS = 4
+MOST_SOUNDS_OF_TWO = 3
 
 
 class Sphinx:
@@ -155,7 +157,8 @@ class Sphinx:
                 self._add(said, [" ".join(sounds[index][:n_said])])
                 arcs.append((index, index, AGAIN_PROBABILITY, said))
         for index, (token, following) in enumerate(pairwise(tokens)):
-            n_sounds, n_following = len(sounds[index]), len(sounds[index + 1])
+            n_sounds = len(sounds[index])
+            n_following = len(sounds[index + 1])
             if max(n_sounds, n_following) <= MOST_SOUNDS_OF_TWO:
                 between = len(tokens) + 1 + index
                 arcs.append((index, between, AGAIN_PROBABILITY, f"{token}{AGAIN}{n_sounds}"))

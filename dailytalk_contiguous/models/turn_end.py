@@ -30,7 +30,8 @@ from dailytalk_contiguous.models.devices import open_onnx
 SMART_TURN_BYTES = 8_679_182
 
 #: Seconds that it hears, up to the silence behind a turn, and of that silence.
-HEARD_SECONDS, SILENCE_SECONDS = 8, 0.2
+HEARD_SECONDS = 8
+SILENCE_SECONDS = 0.2
 
 #: Judgements that are remembered: the same sound is judged once.
 MOST_REMEMBERED = 10_000

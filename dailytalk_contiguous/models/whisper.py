@@ -76,7 +76,8 @@ WORTH_ASKING = 0.0003
 #: Frames in which times are found that nobody asks for.
 FEWEST_FRAMES = 10
 
-_PREPENDED, _APPENDED = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"
+_PREPENDED = "\"'“¿([{-"
+_APPENDED = "\"'.。,，!！?？:：”)]}、"
 
 
 class Recognised(NamedTuple):
@@ -164,7 +165,8 @@ class Whisper:
         def recognise(batch: list[int]) -> Sequence[Recognised]:
             return self._transcribe([windows[index] for index in batch], languages[batch[0]], fillers)
 
-        indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
+        indices = range(len(windows))
+        seen = [ENCODER_SECONDS] * len(windows)
         return devices.run_batched(
             indices, seen, self._batch_seconds, recognise, self._room, languages, self._threads
         )
@@ -183,7 +185,8 @@ class Whisper:
         def place(batch: list[int]) -> Sequence[list[Word] | None]:
             return [self._align(windows[index], languages[index], texts[index]) for index in batch]
 
-        indices, seen = range(len(windows)), [ENCODER_SECONDS] * len(windows)
+        indices = range(len(windows))
+        seen = [ENCODER_SECONDS] * len(windows)
         return devices.run_batched(indices, seen, ENCODER_SECONDS, place, self._room, pool=self._threads)
 
     def _features(self, windows: Sequence[Samples], seconds: float = ENCODER_SECONDS) -> Any:
@@ -201,7 +204,8 @@ class Whisper:
         return Tokenizer(self._model.hf_tokenizer, multilingual, task="transcribe", language=language)
 
     def _transcribe(self, windows: Sequence[Samples], language: str, fillers: bool) -> list[Recognised]:
-        features, tokenizer = self._features(windows), self._tokenizer(language)
+        features = self._features(windows)
+        tokenizer = self._tokenizer(language)
         options = self._options(tokenizer)
         placed = [{"offset": 0.0, "duration": len(window) / ANALYSIS_RATE} for window in windows]
         # One a call: it remembers when the last word ended, and batches run side by side.
@@ -312,7 +316,8 @@ class Whisper:
         of_text, of_time = np.array(aligned.alignments).T
         # The first frame of every token, and of the end of the text behind them.
         begins = of_time[np.flatnonzero(np.diff(of_text, prepend=-1))] / self._model.tokens_per_second
-        placed, first = [], 0
+        placed = []
+        first = 0
         for word, of_word in zip(words, tokens, strict=True):
             # The pause behind a word is attended to by its marks.
             letters = (tokenizer.decode([token]) for token in of_word)  # \ufffd: a part of one
@@ -551,7 +556,8 @@ def find_whisper(model: str, fetch: bool = True) -> str:
             raise ModelUnreachable(error.reason, remedy, in_profile=True) from None
         except ModelMissing as error:
             raise ModelMissing(error.reason, f"{error.remedy}; or {_REMEDY}") from None
-    if lacking := [file for file in MODEL_FILES if file not in paths]:
+    lacking = [file for file in MODEL_FILES if file not in paths]
+    if lacking:
         raise ModelMissing(
             f"{model!r} is no whole Whisper model in CTranslate2 format: no {', '.join(lacking)}",
             f"download it again, or {_REMEDY}",

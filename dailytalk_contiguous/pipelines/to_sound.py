@@ -54,9 +54,11 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
     has_candidates = options.get("candidates", 1) > 1
     verifier = (align.recogniser or make.fields["Transcribe"]["model"]) if verify or has_candidates else ""
     delivery = CONTOURS_ALONE if has_candidates else NO_DELIVERY
-    measure, tokenise = make(MeasureDelivery, delivery=delivery), make(TokeniseResult, codebook=NO_MODEL)
+    measure = make(MeasureDelivery, delivery=delivery)
+    tokenise = make(TokeniseResult, codebook=NO_MODEL)
     speak = PerUtterance(make(Speak, verify=verifier, delivery=delivery)), make(Reconstruct), align
-    judge, finish = make(JudgeTurnEnds), make(Finish)
+    judge = make(JudgeTurnEnds)
+    finish = make(Finish)
     make.all_used(measure, *speak, tokenise, judge, finish)
     return (
         *((make(ChooseVoice),) if options.get("voice") == CLONE else ()),
@@ -70,7 +72,9 @@ def speak_stages(profile: str = STANDARD, verify: bool = False, **options: Any) 
 
 def _kept_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where nobody is resynthesised: no model has anything to do."""
-    keep, judge, finish = make(Keep), make(JudgeTurnEnds), make(Finish)
+    keep = make(Keep)
+    judge = make(JudgeTurnEnds)
+    finish = make(Finish)
     # `Align` only recognises what was synthesised; a recogniser that was chosen is that of `tag`.
     align = replace(make(Align), recogniser="")
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
@@ -82,8 +86,10 @@ def _kept_stages(make: StageMaker, verify: bool) -> Stages:
 
 def _converted_stages(make: StageMaker, verify: bool) -> Stages:
     """The stages of `speak_stages` where the recorded sound is converted: there are no takes to choose from."""
-    convert, reconstruct = make(Convert), make(Reconstruct)
-    judge, finish = make(JudgeTurnEnds), make(Finish)
+    convert = make(Convert)
+    reconstruct = make(Reconstruct)
+    judge = make(JudgeTurnEnds)
+    finish = make(Finish)
     align = replace(make(Align), recogniser="")  # as in `_kept_stages`
     tokenise = make(TokeniseResult, codebook=NO_MODEL)
     because = f"--tts {make.options['tts']}, which converts the recorded sound"
@@ -94,5 +100,6 @@ def _converted_stages(make: StageMaker, verify: bool) -> Stages:
 def _refuse_unused(make: StageMaker, verify: bool, because: str, *stages: Stage) -> None:
     """Raise DailytalkError for an option that none of these stages has."""
     used = {placed.option for placed in settings_in(*stages)}
-    if unused := sorted({*make.options, *(("verify",) if verify else ())} - used):
+    unused = sorted({*make.options, *(("verify",) if verify else ())} - used)
+    if unused:
         raise DailytalkError(f"--{unused[0].replace('_', '-')} has no use with {because}", "leave one of them out")

@@ -48,7 +48,8 @@ def tag_stages(profile: str = STANDARD, **options: Any) -> Stages:
     (['left', 'right'], [True, True])
     """
     make = StageMaker(profile, without_models(options))
-    classify, tag = make(ClassifyEmotion, model=NO_MODEL), make(Tag)
+    classify = make(ClassifyEmotion, model=NO_MODEL)
+    tag = make(Tag)
     tokenise = make(TokeniseProsody, codebook=NO_MODEL)
     if tag.emotion_vote and classify.model == NO_MODEL:
         raise DailytalkError("--emotion-vote needs --emotion", f"name a classifier, such as {VOICE_LINEAR}")

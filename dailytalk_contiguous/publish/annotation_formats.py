@@ -158,13 +158,16 @@ def open_annotation(row: Row, export: exports.Export) -> Annotation:
     name = file_name(row["conversation_id"])
     audible = [part for part in row["utterances"] or () if is_number(part["start"]) and is_number(part["end"])]
     export.left_out.update("utterances without text" for part in audible if not (part["text"] or "").strip())
-    if part := row.get("part"):
+    part = row.get("part")
+    if part:
         path = from_uri(part.audio["path"])
         relative = quote(os.fsencode(os.path.relpath(path, export.target.root.absolute())))
-        seconds, media = read_header(part.audio).seconds, (path.as_uri(), relative)
+        seconds = read_header(part.audio).seconds
+        media = (path.as_uri(), relative)
         sound: dict[str, Any] = {"seconds": seconds, "shift": part.offset, "media": media}
     else:
-        finished, name = exports.open_conversation(row, export), f"{name}{REBUILT}"
+        finished = exports.open_conversation(row, export)
+        name = f"{name}{REBUILT}"
         sound = {"seconds": finished.duration, "media": (f"./{name}.wav",) * 2, "pcm": finished.pcm}
     return annotation_of(name, audible, row["alignments"] or (), row["sounds"] or (), **sound)
 
@@ -207,7 +210,8 @@ def eaf(item: Annotation) -> str:
     made.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
     made.add_linguistic_type("label")
     made.add_linguistic_type("tag", constraints="Symbolic_Association", timealignable=False)
-    if url := item.media[0]:
+    url = item.media[0]
+    if url:
         kind = "audio/x-wav" if url.lower().endswith(".wav") else "audio/*"
         made.add_linked_file(url, relpath=item.media[1], mimetype=kind)
     for name, parent, labels in tiers(item):
@@ -289,7 +293,8 @@ def _refuse_edited(out: Path, settings: exports.ExportSettings) -> None:
 
 
 _TIERS = "tiers of the utterances, tags, words and sounds of each speaker"
-_LINES, _NOT_IN_LINES = "utterances with their speakers and tags", "words, sounds"
+_LINES = "utterances with their speakers and tags"
+_NOT_IN_LINES = "words, sounds"
 
 ANNOTATIONS: list[exports.ExportFormat[Any]] = [
     exports.ExportFormat(

@@ -59,7 +59,8 @@ def written_of(text: str) -> dict[str, Any]:
     It is in the first marker; empty for a card of somebody else. Raises CardDamaged if the markers are not one
     pair, or that can't be read.
     """
-    match, n_markers = _BLOCK.search(text), len(_MARKER.findall(text))
+    match = _BLOCK.search(text)
+    n_markers = len(_MARKER.findall(text))
     try:
         if match is None and not n_markers:
             return {}
@@ -100,7 +101,9 @@ def parsed_card(text: str) -> DatasetCard:
 
 
 #: Path of the sound in the repository, its seconds at most, and its rate in Hz.
-SAMPLE, SAMPLE_SECONDS, SAMPLE_RATE = "assets/sample.mp3", 30.0, 24000
+SAMPLE = "assets/sample.mp3"
+SAMPLE_SECONDS = 30.0
+SAMPLE_RATE = 24000
 
 
 def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str, Any]:
@@ -187,7 +190,8 @@ def render_card(
     for reject in rejects:
         tables.rejects[reject["stage"], kind_of(reject["reason"])] += 1
     clips = CorpusFigures.of_run(run, tables=tables) if items.labelled else None
-    card, origins = parsed_card(old or ""), figures.all_origins(tables)
+    card = parsed_card(old or "")
+    origins = figures.all_origins(tables)
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
     _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)

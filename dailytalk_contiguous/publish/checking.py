@@ -73,7 +73,10 @@ def check_rows(
 
     Raises DailytalkError if the Hub can't be read. A damaged file is a finding.
     """
-    findings, maker, ids, splits = list[Finding](), TableMaker(), set[str](), Counter[str]()
+    findings = list[Finding]()
+    maker = TableMaker()
+    ids = set[str]()
+    splits = Counter[str]()
     encoder = find_speaker_encoder()
     voices: list[ConversationVoices] = []
     columns = [*LABELLED, "audio_sha256"] if items.kind == "version" else None
@@ -149,7 +152,8 @@ def _judged(
     if row["problem"]:
         kind = _KINDS.get(row["problem_column"], "bad-row")
         return row, place, True, [*findings, error(kind, place, row["problem"], _SPEAK_AGAIN)], None
-    if unused := items.unused(row):
+    unused = items.unused(row)
+    if unused:
         return row, place, False, [advice(unused[0], place, unused[1], items.remedy, "note")], None
     findings += row_findings(place, row)
     is_heard = all(finding.kind not in _UNHEARD for finding in findings)
@@ -270,9 +274,11 @@ def check_folder(
         for name in (work_folder.TRANSCRIPT, work_folder.SHIFTED, work_folder.DATASET, work_folder.RUN)
     ):
         return _work(path, limits, references)
-    if items := claimed(path):
+    items = claimed(path)
+    if items:
         return check_rows(items, limits, references)
-    if recognised := next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None):
+    recognised = next((known for known in reversed(FORMATS.values()) if known.recognises(path)), None)
+    if recognised:
         return _exported(path, recognised, limits)
     if any(shard.name not in work_folder.TABLES for shard in path.rglob("*.parquet")):
         return check_rows(finished_items(path), limits, references)
@@ -307,7 +313,8 @@ def _work(folder: Path, limits: FindingLimits, references: Sequence[ReferenceCor
     findings = list(_file_findings(folder))
     facts: dict[str, Any] = {"kind": "work"}
     record = work_folder.read_run(folder) or {}
-    of_run, hours = record.get("counts") or {}, record.get("hours") or {}
+    of_run = record.get("counts") or {}
+    hours = record.get("hours") or {}
     facts |= {name: of_run[name] for name in ("conversations", "utterances") if isinstance(of_run.get(name), int)}
     for name in ("audio", "speech"):
         if documents.is_number(hours.get(name)):

@@ -89,13 +89,17 @@ class Quality:
         made = []
         for name, measure in MEASURES.items():
             values = self.clips[name].dropna().to_numpy(float)
-            known, unknown = len(values), len(self.clips) - len(values)
-            marks, texts, beyond = [], [], 0
+            known = len(values)
+            unknown = len(self.clips) - len(values)
+            marks = []
+            texts = []
+            beyond = 0
             for option, is_least in ((measure.least, True), (measure.most, False)):
                 limit = getattr(self.limits, option) if option else None
                 if limit is not None:
                     n = int((values < limit if is_least else values > limit).sum())
-                    shown, side = limit * measure.factor, "below" if is_least else "above"
+                    shown = limit * measure.factor
+                    side = "below" if is_least else "above"
                     marks.append((f"limit {shown:g}: {n:,} of {known:,} are {side}", shown))
                     texts.append(f"at {'least' if is_least else 'most'} {shown:g} {measure.unit}")
                     beyond += n
@@ -140,7 +144,8 @@ class CorpusFigures:
     def of_run(cls, record: Mapping[str, Any], **more: Any) -> "CorpusFigures":
         """Take minutes before balancing, the target and the credits from the record of a run."""
         balance = record.get("balance") or {}
-        minutes, target = balance.get("minutes_before") or {}, balance.get("target_minutes")
+        minutes = balance.get("minutes_before") or {}
+        target = balance.get("target_minutes")
         more.setdefault("credits", credits_of(record))
         by = balance.get("by")
         if isinstance(by, list) and by and all(name in sampling.CELL_COLUMNS for name in by):
@@ -158,15 +163,18 @@ class CorpusFigures:
 
     def training(self) -> pd.DataFrame:
         """Seconds of each emotion (or cell) that train: `recorded` (before balancing left any out), and `seen`."""
-        tables, label = self.tables, "emotion"
+        tables = self.tables
+        label = "emotion"
         if tuple(self.by) != sampling.BY_EMOTION:
             columns = [sampling.CELL_COLUMNS[name] for name in self.by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
             cells = pd.Series(
                 [sampling.cell_of(row, self.by) for row in labels], tables.conversations.index, object
             )
-            tables, label = replace(tables, conversations=tables.conversations.assign(cell=cells)), "cell"
-        trains, sums = _trained(tables), figures.sums(tables, label)
+            tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
+            label = "cell"
+        trains = _trained(tables)
+        sums = figures.sums(tables, label)
         recorded = trains["own_seconds"].groupby(trains[label].astype(object).fillna(UNKNOWN)).sum()
         names = sorted({*map(str, sums.index), *self.before})
         before = pd.Series(self.before, names, float).fillna(0.0)
@@ -205,11 +213,13 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     """Return the figures of clips; rows that can't be used are added to `refused`."""
     from dailytalk_contiguous.publish.training_folder import record_of  # here: a card has the record
 
-    record, names = record_of(items.folder) if items.folder else {}, settings_of(QualityLimits())
+    record = record_of(items.folder) if items.folder else {}
+    names = settings_of(QualityLimits())
     settings = (record.get("settings") or {}).items()
     known = {name: of for name, of in settings if name in names and (of is None or is_number(of))}
     quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
-    unit, tables = "file" if items.kind == "mix" else "clip", items.tables(refused)
+    unit = "file" if items.kind == "mix" else "clip"
+    tables = items.tables(refused)
     more: dict[str, Any] = {}
     if items.kind == "version":
         named = tables.conversations[["corpus", "licence"]].astype(object).dropna().drop_duplicates()

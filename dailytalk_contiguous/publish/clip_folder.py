@@ -82,8 +82,11 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
 
     Each word begins in a frame of its own (`core.moshi_words`): the trainer would lose all but one of a frame.
     """
-    labels, (utterance,), words = row["labels"], row["utterances"], row["alignments"]
-    first, last = utterance["start"], row["duration"]
+    labels = row["labels"]
+    (utterance,) = row["utterances"]
+    words = row["alignments"]
+    first = utterance["start"]
+    last = row["duration"]
     spans = place_words([SpokenWord(word["start"], word["end"], 1, first, last) for word in words]).times
     fields: dict[str, Any] = {
         "alignments": [
@@ -110,7 +113,8 @@ def annotation(row: Row, text_conditions: bool = False) -> dict[str, Any]:
 
 def annotated_clip(fields: Mapping[str, Any]) -> Row:
     """Return the row of these fields of `annotation`, without sound and words; null where a field is missing."""
-    affect, prosody = fields.get("affect") or {}, fields.get("prosody") or {}
+    affect = fields.get("affect") or {}
+    prosody = fields.get("prosody") or {}
     known = {name: fields.get(name) for name in (*_COLUMNS, *_FIELDS, "split")}
     known |= {name: affect.get(name) for name in AFFECT} | {name: prosody.get(name) for name in PROSODY}
     models = {"recogniser": None, "affect": affect.get("source")}

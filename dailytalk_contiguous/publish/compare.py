@@ -121,7 +121,8 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
     old_columns = _columns(before)
     columns = [name for name in _columns(after) if name in old_columns]
     shared = {*before.digests().values()} & {*after.digests().values()} - {None}
-    old, new = _entries(old_items, columns, shared), _entries(new_items, columns, shared)
+    old = _entries(old_items, columns, shared)
+    new = _entries(new_items, columns, shared)
     changes.added, changes.removed = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
     both = sorted(old.keys() & new.keys())
     splits = {name: (old[name].split, new[name].split) for name in both}
@@ -144,7 +145,8 @@ def compare_versions(before: Version | None, after: Version) -> Changes:
 
 def _compare_columns(before: Version, after: Version, changes: Changes) -> None:
     """Compare the splits and columns of each config. Fields of structs and lists are named by dots."""
-    old_configs, new_configs = before.configs, after.configs
+    old_configs = before.configs
+    new_configs = after.configs
     for config in dict.fromkeys([*old_configs, *new_configs]):
         if config not in new_configs:
             changes.broken[config] = ["all of it is gone"]
@@ -168,7 +170,8 @@ def _types(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
     for name, feature in fields.items():
         kind = ""
         while isinstance(feature, List):
-            feature, kind = feature.feature, f"{kind}a list of "
+            feature = feature.feature
+            kind = f"{kind}a list of "
         if isinstance(feature, dict):
             yield f"{prefix}{name}", f"{kind}a struct"
             yield from _types(feature, f"{prefix}{name}.")
@@ -207,7 +210,8 @@ def _columns(version: Version) -> list[str]:
 
 
 def _compare_rows(old_row: Row, new_row: Row, changes: Changes) -> None:
-    old, new = dict(_values(old_row)), dict(_values(new_row))
+    old = dict(_values(old_row))
+    new = dict(_values(new_row))
     both = old.keys() & new.keys()
     # A NaN equals none, itself included.
     differing = [key for key in both if old[key] != new[key] and (old[key] == old[key] or new[key] == new[key])]

@@ -106,7 +106,8 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     """
     audio = row["audio"]
     info = read_header(audio)
-    hours, most = info.seconds / 3600, MOST_PCM_BYTES / (4 * sample_rate) / 3600
+    hours = info.seconds / 3600
+    most = MOST_PCM_BYTES / (4 * sample_rate) / 3600
     if info.channels != 2 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE or hours > most:
         raise BadInput(
             f"its audio has {counted(info.channels, 'channel')}, {info.sample_rate} Hz and {hours:.1f} h, "
@@ -119,7 +120,8 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
     speakers = row["speakers"] or {}
     words = []
     for word in sorted(row["alignments"] or (), key=lambda aligned: (aligned["start"], aligned["end"])):
-        if not (text := (word["word"] or "").strip()):
+        text = (word["word"] or "").strip()
+        if not text:
             raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
         words.append(AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main))
     return Conversation(
@@ -151,12 +153,14 @@ def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
     """Where a channel has kept speech without words, by the marks of the transcript, in seconds of the result."""
     for mark in row.get("transcript_marks") or ():
         for said in heard_utterances(row) if mark["kind"] == "inaudible" else ():
-            first, last = max(mark["start"], said["source_start"]), min(mark["end"], said["source_end"])
+            first = max(mark["start"], said["source_start"])
+            last = min(mark["end"], said["source_end"])
             is_there = said["channel"] == channel and said["source_channel"] == mark["channel"]
             is_recorded = said["status"] != "spoken" or is_converted(said)
             if is_there and is_recorded and first < last:
                 shift = said["start"] - said["source_start"]
-                first, last = first + shift, last + shift
+                first = first + shift
+                last = last + shift
                 for word in row.get(UNWRITTEN) or row["alignments"] or ():  # a mark's times may be an estimate
                     if word["speaker"] == channel and word["start"] < last and first < word["end"]:
                         is_before = word["start"] + word["end"] < first + last
@@ -167,7 +171,8 @@ def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
 
 def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:
     """Start and end of a word or an utterance. Raises BadInput for one that is no stretch of the audio."""
-    start, end = item["start"], item["end"]
+    start = item["start"]
+    end = item["end"]
     if not 0 <= start < min(end, seconds) or end > seconds + TOLERANCE:
         raise BadInput(f"{quoted(item[text])} at {start:.3f}..{end:.3f} s is empty or outside the audio", _REMEDY)
     return start, min(end, seconds)

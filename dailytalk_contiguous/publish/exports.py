@@ -41,7 +41,8 @@ TOKENS = "prosody"
 EVAL_SHARE = 0.1
 
 #: The divisions of a format: all trains, or a part evaluates.
-ONE_LIST, TWO_LISTS = ("train",), ("train", "eval")
+ONE_LIST = ("train",)
+TWO_LISTS = ("train", "eval")
 
 #: The side of each id, for the next export into the same folder. Like the record beside it, no trainer reads it.
 DIVISION = ".dailytalk-division.json"
@@ -164,7 +165,8 @@ def open_conversation(row: Row, export: Export) -> Conversation:
 
 def refuse_tags(words: Iterable[str], conversation: Conversation) -> None:
     """Raise BadInput where a style tag is among words that are trained on."""
-    if tags := tags_among([*words], {utterance.tag for utterance in conversation.utterances}):
+    tags = tags_among([*words], {utterance.tag for utterance in conversation.utterances})
+    if tags:
         raise BadInput(f"the style tag {tags[0]} is among its words", "align the text without tags")
 
 
@@ -324,7 +326,8 @@ def write_export(
             before = {} if chosen.divide_anew else divided_before(out)
         shares = {"eval": chosen.eval_share or EVAL_SHARE}
         run.side = split_conversations(voices, shares, before, chosen.seed)
-        if kept := len(entries.keys() & before.keys()):
+        kept = len(entries.keys() & before.keys())
+        if kept:
             run.facts["divided_before"] = kept
             run.notes.append(f"{kept:,} on the side that they had (--divide-anew divides all)")
     lists: dict[str, list[FileEntry]] = {side: [] for side in format.sides}

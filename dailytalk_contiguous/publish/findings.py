@@ -128,7 +128,8 @@ class Loudness:
 
     def has_energy(self, start: float, end: float, channel: int) -> bool:
         """Whether there is sound between `start` and `end` in seconds, give or take one frame."""
-        first, last = max(0, int(start / self.frame) - 1), int(np.ceil(end / self.frame)) + 1
+        first = max(0, int(start / self.frame) - 1)
+        last = int(np.ceil(end / self.frame)) + 1
         inside = self.dbfs[first:last, channel]
         return len(inside) > 0 and float(inside.max()) >= max(SILENCE_DBFS, self.loudest(channel) - BELOW_LOUDEST)
 

@@ -53,7 +53,8 @@ from dailytalk_contiguous.store.files import file_name, inside, json_document, j
 from dailytalk_contiguous.store.owned_folder import OwnedFolder
 
 #: The records of a folder of clips, and of one for Full-Duplex-Bench. A trainer takes `.jsonl` for a manifest.
-SUMMARY, SAMPLES = "interactivity.json", "samples.json"
+SUMMARY = "interactivity.json"
+SAMPLES = "samples.json"
 
 #: The tasks of Full-Duplex-Bench that an event is a sample of, under the names of its folders.
 TASKS = {
@@ -115,31 +116,38 @@ def clips_of(
     `rules`: of `ClipSettings`.
     """
     role = roles(swap)
-    utterances, words = list[Timed](), list[Timed]()
+    utterances = list[Timed]()
+    words = list[Timed]()
     spans: dict[str, list[tuple[float, float, tuple[float, float]]]] = {channel: [] for channel in CHANNELS}
     for said in heard_utterances(row):
-        if span := sounding_span(said):
+        span = sounding_span(said)
+        if span:
             # Kyutai's rules take speech from where Silero begins it to where Silero ends it.
             edges = span if rules == OWN_RULES else (said["start"], said["end"])
             utterances.append(Timed(role[said["channel"]], *edges))
             bisect.insort(spans[said["channel"]], (said["start"], said["end"], span))
     for word in row.get(UNWRITTEN) or row["alignments"] or ():  # who hesitates is not silent
         if (word["word"] or "").strip():
-            start, end, of_speaker = word["start"], word["end"], spans[word["speaker"]]
+            start = word["start"]
+            end = word["end"]
+            of_speaker = spans[word["speaker"]]
             before = bisect.bisect_right(of_speaker, (start + end) / 2, key=itemgetter(0))
             if before and (start + end) / 2 <= of_speaker[before - 1][1]:
                 # Words are fitted to speech activity, which ends late; nobody is heard where nothing sounds.
                 first, last = of_speaker[before - 1][2]
-                start, end = min(max(start, first), last), min(max(end, first), last)
+                start = min(max(start, first), last)
+                end = min(max(end, first), last)
             words.append(Timed(role[word["speaker"]], start, end))
     sounds = [Timed(role[sound["channel"]], sound["start"], sound["end"]) for sound in row["sounds"] or ()]
     audible = unions([*utterances, *words, *sounds])
     events, left_out = find_interactions(utterances, words)
     if rules != OWN_RULES:
-        events, left_out = find_kyutai_interactions(utterances), Counter()
+        events = find_kyutai_interactions(utterances)
+        left_out = Counter()
     scene = Scene(utterances, words)
     agent, user = (audible.channels.get(channel, []) for channel in ("left", "right"))
-    clips, numbers = list[EventClip](), Counter[str]()
+    clips = list[EventClip]()
+    numbers = Counter[str]()
     for event in events:
         name = f"{row['conversation_id']}/{event.kind}/{numbers[event.kind]:04d}"
         numbers[event.kind] += 1
@@ -164,7 +172,8 @@ def _sample(
     clip: EventClip, scene: Scene, user: Sequence[float], agent: Sequence[tuple[float, float]], context: float
 ) -> tuple[EventClip, str | None]:
     """A clip as a sample, and why it can't be one; `user`: where speech of the user begins."""
-    event, last = clip.event, clip.end
+    event = clip.event
+    last = clip.end
     responds = event.kind in ("interruption", "user_backchannel")  # the agent speaks, and answers the user's turn
     silent_until = event.before[0] if responds else min(event.start, event.end)
     begins = [start for start in user if start < silent_until and (responds or start <= event.before[0])]
@@ -208,7 +217,9 @@ class ClipChoice:
     """At most so many clips of each kind, by a hash of their ids and a seed, whatever the order of rows."""
 
     def __init__(self, per_kind: int, seed: int = 0, find: Callable[[Row], Found] = clips_of) -> None:
-        self._per_kind, self._seed, self._find = per_kind, seed, find
+        self._per_kind = per_kind
+        self._seed = seed
+        self._find = find
         self._found: dict[str, list[tuple[str, str]]] = defaultdict(list)
 
     def add(self, row: Row) -> None:
@@ -233,8 +244,10 @@ def cut_clips(
 
     Raises BadInput: the audio is not as long as its column says, or a clip is outside it.
     """
-    role, speakers = roles(swap), row["speakers"] or {}
-    seconds, remedy = len(pcm) / sample_rate, "build the conversation again"
+    role = roles(swap)
+    speakers = row["speakers"] or {}
+    seconds = len(pcm) / sample_rate
+    remedy = "build the conversation again"
     if abs(seconds - row["duration"]) > DURATION_TOLERANCE:
         raise BadInput(f"the column says {row['duration']:.3f} s, the audio has {seconds:.3f} s", remedy)
     for whole in clips:
@@ -244,7 +257,8 @@ def cut_clips(
         clip = whole._replace(start=first / sample_rate, end=last / sample_rate)
         words = []
         for word in sorted(row["alignments"] or (), key=lambda word: (word["start"], word["end"])):
-            start, end = max(word["start"], clip.start), min(word["end"], clip.end)
+            start = max(word["start"], clip.start)
+            end = min(word["end"], clip.end)
             if (word["word"] or "").strip() and clip.start <= (word["start"] + word["end"]) / 2 < clip.end:
                 times = {"start": round(start - clip.start, 6), "end": round(end - clip.start, 6)}
                 words.append({**word, **times, "speaker": role[word["speaker"]]})
@@ -334,7 +348,8 @@ def _write_sample(
 ) -> bool:
     """Write the files of a sample; whether it can be one of its task."""
     start, end = (round(at - clip.start, 6) for at in clip.event.act)
-    user, agent = list[dict[str, Any]](), list[dict[str, Any]]()
+    user = list[dict[str, Any]]()
+    agent = list[dict[str, Any]]()
     for word in words:
         said_by = agent if word["speaker"] == "left" else user
         said_by.append({"text": word["word"].strip(), "timestamp": [word["start"], word["end"]]})
@@ -371,7 +386,8 @@ def without(side: Pcm, start: float, end: float, sample_rate: int) -> Pcm | None
     None if it is not quiet there: less than `PAUSE_DB` below that sound, for half of `PAUSE` on both sides.
     """
     first, last, margin = (round(at * sample_rate) for at in (start, end, PAUSE / 2))
-    before, after = side[max(0, first - margin) : first], side[last : last + margin]
+    before = side[max(0, first - margin) : first]
+    after = side[last : last + margin]
     if min(len(before), len(after)) < margin:
         return None
     powers = [float(np.mean(np.square(part, dtype=np.float64))) for part in (before, after, side[first:last])]

@@ -55,7 +55,9 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.core.tables import Tables
 
 #: Manifests of a training folder of conversations or a mix, by side; the facts on its conversations.
-TRAIN, EVAL, ABOUT = "train.jsonl", "eval.jsonl", "conversations.json"
+TRAIN = "train.jsonl"
+EVAL = "eval.jsonl"
+ABOUT = "conversations.json"
 MOSHI_MANIFESTS = {"train": TRAIN, "eval": EVAL}
 
 _REMEDY = "build the conversation again"
@@ -123,10 +125,13 @@ def problems_of(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield column, f"its {item} {number} names a channel {quoted(part[channel])}, not {known}"
             elif part.get("status") != "dropped":
                 for edge in ("start", "end"):
-                    if not is_number(at := part[edge], -MOST_SECONDS, MOST_SECONDS):
+                    at = part[edge]
+                    if not is_number(at, -MOST_SECONDS, MOST_SECONDS):
                         yield column, f"its {item} {number} has the {edge} {quoted(at)}, no time in seconds"
-    if labels := row.get("labels"):
-        if (n_utterances := len(row["utterances"] or ())) != 1:
+    labels = row.get("labels")
+    if labels:
+        n_utterances = len(row["utterances"] or ())
+        if n_utterances != 1:
             yield "utterances", f"it is a clip and has {counted(n_utterances, 'utterance')}, not one"
         clip_start = (labels.get("conditioning") or {}).get("clip_start")
         if not is_number(labels.get("weight") or 0.0, 0.0, math.inf):
@@ -401,7 +406,8 @@ class Shards(FiledItems):
         self.files, self.replaced = current_shards(clip_shards(folder / CLIPS) if labelled else _shards(folder))
         self.kind = ("clips" if self.files else "measured") if labelled else "conversations"
         if labelled:  # clips have no provenance of their own
-            version, models = self.run.get("version"), self.run.get("models") or {}
+            version = self.run.get("version")
+            models = self.run.get("models") or {}
             tool = {"tool": f"dailytalk-contiguous {version}"} if version else {}
             self.provenance = json.dumps(tool | {"models": models}, sort_keys=True)
 
@@ -421,7 +427,8 @@ class Shards(FiledItems):
             opened.check(Features({**_TYPED, **own, "utterances": utterances}), required)
             stored = {of.name for of in opened.schema.field("utterances").type.value_type}
             stored |= set() if self.labelled else {"labels"} & {*opened.schema.names}
-            if unknown := stored - {*utterances.feature}:
+            unknown = stored - {*utterances.feature}
+            if unknown:
                 raise BadInput(
                     f"{RUN} does not describe the fields {sorted(unknown)}",
                     "put that of their run beside them, or name the work folder of their corpus",
@@ -436,7 +443,8 @@ class VersionItems(FiledItems):
 
     def __init__(self, version: Version) -> None:
         super().__init__(version.where if isinstance(version.where, Path) else version)
-        self.version, config = version, schema.CONFIGS[0]
+        self.version = version
+        config = schema.CONFIGS[0]
         if config not in version.configs:
             raise DailytalkError(
                 f"{version} has no config {config!r}", "name a dataset that `dailytalk push` published"

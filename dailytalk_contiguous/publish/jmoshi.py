@@ -28,7 +28,8 @@ from dailytalk_contiguous.publish.findings import (
 from dailytalk_contiguous.store.files import file_name, inside, json_text
 
 #: Its folders of sound and words, and its speakers: on the left, on the right.
-AUDIO, TEXT = "audio", "text"
+AUDIO = "audio"
+TEXT = "text"
 SPEAKERS = ("A", "B")
 
 _JMOSHI_AGAIN = "export again with `dailytalk export --format j-moshi`"
@@ -61,7 +62,8 @@ def finish_jmoshi(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
     spaceless = any(export.about.values())
     if spaceless and not all(export.about.values()):
         export.notes.append("some in a language that is written without spaces: export these apart")
-    root, spaces = export.target.root, ["--no_whitespace_before_word"] if spaceless else []
+    root = export.target.root
+    spaces = ["--no_whitespace_before_word"] if spaceless else []
     tools = {
         "audio": ["--audio_dir", root / AUDIO, "--output_dir", root / "tokenized_audio"],
         "text": ["--word_transcript", root / TEXT, "--output_dir", root / "tokenized_text", *spaces],

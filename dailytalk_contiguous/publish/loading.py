@@ -88,7 +88,8 @@ def load(
             "a state is that of a stream of one split of one version, and the main branch moves",
             "give streaming=True, the split, and as revision= the tag or commit, before and after the stop",
         )
-    configs, items = {name: [*splits] for name, splits in version.configs.items()}, None
+    configs = {name: [*splits] for name, splits in version.configs.items()}
+    items = None
     if isinstance(version.where, Path) and not configs:
         from dailytalk_contiguous.publish.opening import finished_items  # here: a version needs no other reader
 
@@ -135,7 +136,8 @@ def load(
 def _refuse_halves(items: Shards) -> None:
     """Raise DailytalkError if a part of a file doesn't count: `datasets` reads whole files."""
     for file in items.files:
-        if replaced := items.replaced.get(file):
+        replaced = items.replaced.get(file)
+        if replaced:
             raise DailytalkError(
                 f"the conversation {min(replaced)!r} is in {file} and in a newer shard: a run was stopped here",
                 "run the same command again, which removes the older one",

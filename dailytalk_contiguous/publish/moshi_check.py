@@ -49,11 +49,14 @@ from dailytalk_contiguous.store.files import inside
 CONFIG = "moshi-finetune.yaml"
 
 #: Seconds of a window, and windows a batch, that the README of moshi-finetune recommends (1 H100: 39.6 GB).
-WINDOW_SECONDS, BATCH = 100, 16
+WINDOW_SECONDS = 100
+BATCH = 16
 
 #: How far a window may be from the recommended one, as a share of it; the share of padding for which it is not
 #: moved farther, and the one above which `check` advises it.
-_REACH, _EQUAL_PADDING, _NEEDLESS_PADDING = 0.25, 0.02, 0.1
+_REACH = 0.25
+_EQUAL_PADDING = 0.02
+_NEEDLESS_PADDING = 0.1
 
 #: Hz that the trainer works at.
 SAMPLE_RATE = 24000
@@ -104,7 +107,8 @@ class TrainerPlan:
 
 def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Finding]]:
     """Read the plan from the configuration of that name, or make it of the recommended settings without one."""
-    if clips := {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}:
+    clips = {side: folder / name for side, name in CLIP_MANIFESTS.items() if (folder / name).is_file()}
+    if clips:
         # The folder does not name its model; conditions are only exported for a model that takes them.
         return TrainerPlan(clips, WINDOW_SECONDS, 1, stock_model=False, clips=True), []
     # The manifests that our export writes, or the only one in the folder.
@@ -117,16 +121,19 @@ def read_plan(folder: Path, name: str = CONFIG) -> tuple[TrainerPlan, list[Findi
         text = documents.read_bytes(folder / name).decode("utf-8", "replace")
         config = documents.typed(documents.parse_yaml(text, ""), _Config, "it", _CORRECT_CONFIG)
         given: dict[str, Any] = {key: value for key, value in config.items() if value is not None}
-        window, batch = given.get("duration_sec", 10.0), given.get("batch_size", 1)
+        window = given.get("duration_sec", 10.0)
+        batch = given.get("batch_size", 1)
         if min(window, batch) <= 0:
             raise BadInput(f"duration_sec {window!r} and batch_size {batch!r} must be above 0", _CORRECT_CONFIG)
     except BadInput as problem:
         plan = TrainerPlan(by_name, WINDOW_SECONDS, BATCH, stock_model=True)
         return plan, [error("config", name, problem.reason, _CORRECT_CONFIG)]
-    manifests, findings = {}, list[Finding]()
+    manifests = {}
+    findings = list[Finding]()
     for side, exported in MOSHI_MANIFESTS.items():
         named = given["data"].get(f"{side}_data")
-        path, what = Path(named or "."), f"{side}_data names {named or 'nothing'}"
+        path = Path(named or ".")
+        what = f"{side}_data names {named or 'nothing'}"
         if named and path.is_file() and path.resolve().parent == folder.resolve():
             manifests[side] = path
         elif named and path.is_dir():
@@ -200,8 +207,10 @@ def check_moshi(
             findings.append(error("less-than-a-batch", manifest.name, what, remedy))
     findings += _conversations(folder, plan, maker := TableMaker())
     findings += all_findings(maker.tables(), limits=limits)
-    if lengths := [*chain.from_iterable(contents.lengths.values())]:
-        share, best = padding(lengths, plan.duration_sec), window_seconds(lengths)
+    lengths = [*chain.from_iterable(contents.lengths.values())]
+    if lengths:
+        share = padding(lengths, plan.duration_sec)
+        best = window_seconds(lengths)
         is_set = config == CONFIG and (folder / CONFIG).exists()  # a trainer with prompts needs longer windows
         if is_set and share - (least := padding(lengths, best)) > _NEEDLESS_PADDING:
             what = f"duration_sec {plan.duration_sec:g} makes {share:.0%} of the windows padding"
@@ -302,7 +311,8 @@ def _moshi_transcript(
         yield error("unreadable-alignments", shown, f"it can't be read ({problem.reason})", _EXPORT_AGAIN)
         return
     contents.words += len(words)
-    if unknown := Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER)):
+    unknown = Counter(word.speaker for word in words if word.speaker not in (MAIN, OTHER))
+    if unknown:
         names = ", ".join(f"{documents.quoted(name)} ({count})" for name, count in unknown.most_common(3))
         share = f"{unknown.total()} of {counted(len(words), 'word')}"
         what = f"{share} have another speaker than {MAIN} or {OTHER}: {names}"

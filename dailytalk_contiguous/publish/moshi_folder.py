@@ -145,7 +145,8 @@ first_codebook_weight_multiplier: 100.0
 text_padding_weight: 0.5
 """
 
-_REPOSITORY, _EXAMPLE = "kyutai-labs/moshi-finetune", "moshi_7B.yaml"
+_REPOSITORY = "kyutai-labs/moshi-finetune"
+_EXAMPLE = "moshi_7B.yaml"
 
 MOSHI_FINETUNE = Trainer(CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, WINDOW_SECONDS, BATCH, 2000, adapters=True)
 
@@ -275,7 +276,8 @@ def piece_path(folder: str, conversation: str, number: int, pieces: int) -> str:
 
 def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.FileEntry]:
     """Write the pieces of a conversation, each as WAV and words, and the facts for `check` into `about`."""
-    settings, rate = export.settings, item.sample_rate
+    settings = export.settings
+    rate = item.sample_rate
     if not any(word.main for word in item.words):
         raise BadInput("the main speaker has no words", "check its audio, or export it with the other --main")
     exports.refuse_tags((word.text for word in item.words if word.main or settings.both_speakers), item)
@@ -287,7 +289,8 @@ def write_moshi(export: exports.Export, item: Conversation) -> Iterator[exports.
     entries = []
     for number, (first, last) in enumerate(pieces):
         name = piece_path(AUDIO_FOLDER, file_name(item.id), number, len(pieces))
-        start, end = first / rate, last / rate
+        start = first / rate
+        end = last / rate
         inside = words_between(item.words, start, end)
         mine = [word for word in inside if word.main]
         words, placed = words_in_frames(mine, item, start, end, counter)
@@ -351,7 +354,8 @@ def finish_moshi(
         measures = {key: round(known.pop(key), 6) for key in _MEASURES if key in known}
         about[name] = facts | known | {"measures": measures, "split": export.side[name]}
     export.target.write_text(publish_items.ABOUT, json_document(about))
-    if words := export.facts.get("words"):
+    words = export.facts.get("words")
+    if words:
         export.notes.append(words_text(words))
     texts, windows = training_lists(export.target.root, lists, trainer, prefix)
     export.facts["windows"] = windows

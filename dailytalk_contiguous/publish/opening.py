@@ -114,7 +114,8 @@ def reference_at(where: Path | Version) -> ReferenceCorpus:
 
     Raises DailytalkError if there is none, or it is damaged.
     """
-    name, remedy = f"the {STATS} of {where}", f"name a {STATS}, or what has one"
+    name = f"the {STATS} of {where}"
+    remedy = f"name a {STATS}, or what has one"
     if isinstance(where, Path):
         path = inside(where, STATS) if where.is_dir() else where
         ending = as_text(Path(*where.absolute().parts[-2:]))  # pages are published, and paths are private

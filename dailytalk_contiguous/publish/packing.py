@@ -73,7 +73,9 @@ def read_finished(
 
     Raises DailytalkError: there are none, a shard is damaged or of no finished dataset, or an id occurs twice.
     """
-    finished, rates, rejects = dict[str, Finished](), set[int](), list[Reject]()
+    finished = dict[str, Finished]()
+    rates = set[int]()
+    rejects = list[Reject]()
     for path in items.files:
         for place, row in items.rows_of(path, SMALL):
             name = row["conversation_id"]
@@ -82,7 +84,8 @@ def read_finished(
                     f"the conversation {name!r} is in {finished[name].place.file} and in {path}",
                     "remove one of the two shards, or build the dataset again",
                 )
-            if problem := _problem(row):
+            problem = _problem(row)
+            if problem:
                 rejects.append(Reject(name, STAGE, *problem))
                 continue
             look(row)
@@ -161,7 +164,8 @@ def pack_version(
             rows_of: dict[str, list[Row]] = defaultdict(list)
             places = sorted(finished[name].place for name in names)
             by_id = {row["conversation_id"]: row for row in items.rows_at(places)}
-            if missing := [name for name in names if name not in by_id]:
+            missing = [name for name in names if name not in by_id]
+            if missing:
                 raise DailytalkError(
                     f"another run writes {missing[0]!r} anew", "wait until it has ended, and push again"
                 )
@@ -216,7 +220,8 @@ class Provenance(TypedDict, total=False):
 def recorded_from(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return the dataset of the recordings of a work folder (`NAME@REVISION`), and its licence, or None."""
     source = run.get("source") or {}
-    repository, revision = source.get("repository"), source.get("revision")
+    repository = source.get("repository")
+    revision = source.get("revision")
     name = f"{repository}@{revision}" if repository and revision else repository
     return {"source": name, "source_licence": source.get("licence")}
 
@@ -232,8 +237,10 @@ def provenance(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]
 
     Models and voices may be named by a folder of this machine, which is private: its last part is published.
     """
-    record, labels = row_provenance(row), row["labels"]
-    settings, origin = record.get("settings"), recorded_from(run)
+    record = row_provenance(row)
+    labels = row["labels"]
+    settings = record.get("settings")
+    origin = recorded_from(run)
     if labels:
         origin = {"source": labels.get("corpus") or origin["source"], "source_licence": labels.get("licence")}
     return {
@@ -267,7 +274,8 @@ def published_rows(row: Row, run: Mapping[str, Any], clips: Collection[str]) -> 
     Raises DailytalkError if its audio can't be read or is not stereo at its rate, or an utterance or a clip is
     outside it.
     """
-    name, rate = row["conversation_id"], row["sample_rate"]
+    name = row["conversation_id"]
+    rate = row["sample_rate"]
     data = (row["audio"] or {}).get("bytes") or b""
     published = row | _sound(name, data) | {"provenance": provenance(row, run)}
     published["utterances"] = [_published_utterance(utterance) for utterance in row["utterances"] or ()]
@@ -310,7 +318,9 @@ def _published_utterance(utterance: Row) -> Row:
 def _utterance_rows(row: Row, pcm: Pcm, rate: int) -> Iterator[Row]:
     """The rows of the audible utterances, each with its sound and the words whose middle is in it, cut to it."""
     for utterance in heard_utterances(row):
-        start, end, seconds = utterance["start"], utterance["end"], len(pcm) / rate
+        start = utterance["start"]
+        end = utterance["end"]
+        seconds = len(pcm) / rate
         if not -TOLERANCE <= start < end <= seconds + TOLERANCE:
             raise BadInput(
                 f"the utterance {utterance['utterance_id']!r} at {start}-{end} s has no length, or is outside its "

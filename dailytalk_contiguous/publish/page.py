@@ -69,10 +69,12 @@ def stratified_sample(clips: pd.DataFrame, count: int, seed: int = 0) -> list[st
 
 
 #: The page's name in its folder, and the number of examples that it shows by default.
-REPORT, SHOWN = "report.html", 5
+REPORT = "report.html"
+SHOWN = 5
 
 #: Rejects that are listed with their remedies, and conversations in the page's table, the worst first.
-EXAMPLES, MOST_LISTED = 30, 2000
+EXAMPLES = 30
+MOST_LISTED = 2000
 
 #: Seconds of conversations up to which their sound is decoded for the verdict: ten hours, half a minute of work.
 MOST_DECODED = 36_000.0
@@ -193,7 +195,8 @@ def _write_conversations(
         examples = examples_of(judged, shown)
     else:
         numbers = {name: number for number, name in [*names.items()][::-1]}
-        if missing := [name for name in dict.fromkeys(shown) if name not in numbers]:
+        missing = [name for name in dict.fromkeys(shown) if name not in numbers]
+        if missing:
             raise DailytalkError(f"{items.where} has no conversation {missing}", "give the ids of the dataset")
         examples = {numbers[name]: "chosen by its id" for name in shown}
     recordings = None
@@ -237,7 +240,8 @@ def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[
 
     Of a version, and of a long folder, those on its rows: their files and sound are not read, which a note says.
     """
-    seconds, folder = tables.conversations["duration"].sum(), items.folder
+    seconds = tables.conversations["duration"].sum()
+    folder = items.folder
     if folder and items.kind != "version" and seconds <= MOST_DECODED:
         return check_folder(folder, limits)[0]
     what = f"the files and the sound of {length_text(seconds)} were not checked"
@@ -286,11 +290,14 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
 
 def _example(items: Items, recordings: Items | None, number: int, row: Row) -> dict[str, Any]:
     """What the player shows of a conversation, with its sound; the reason where there is none."""
-    name, seconds = row["conversation_id"], min(row["duration"] or 0.0, player.LONGEST)
+    name = row["conversation_id"]
+    seconds = min(row["duration"] or 0.0, player.LONGEST)
     samples, problem = _decoded(items, name, seconds)
-    original, why = player.NO_SAMPLES, ""
+    original = player.NO_SAMPLES
+    why = ""
     if items.is_rebuilt(row):
-        original, why = player.NO_SAMPLES, "The recording can't be heard: only the work folder knows where it is."
+        original = player.NO_SAMPLES
+        why = "The recording can't be heard: only the work folder knows where it is."
         if recordings is not None:
             original, why = _decoded(recordings, name, min(row["source_duration"] or 0.0, player.LONGEST))
     if any(said["source_channel"] not in (None, said["channel"]) for said in row["utterances"] or ()):

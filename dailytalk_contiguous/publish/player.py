@@ -21,7 +21,8 @@ from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
 
 #: Seconds of a conversation that the player shows and plays, and the rate in Hz of sound inside the page.
-LONGEST, RATE = 180.0, 24000
+LONGEST = 180.0
+RATE = 24000
 
 #: libsndfile's scale from 0 (best) to 1; at 24 kHz stereo this is a constant 80 kbit/s.
 COMPRESSION = 0.5
@@ -121,8 +122,10 @@ def _line(utterance: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("valence", "arousal", "dominance")
         if is_number(utterance[name])
     )
-    confidence, distance = utterance["confidence"], (utterance["synthesis"] or {}).get("delivery_distance")
-    tag, status = utterance["tag"] or "", utterance["status"] or ""
+    confidence = utterance["confidence"]
+    distance = (utterance["synthesis"] or {}).get("delivery_distance")
+    tag = utterance["tag"] or ""
+    status = utterance["status"] or ""
     facts = (
         f"tag: {tag}" if tag else "",
         utterance["event"],

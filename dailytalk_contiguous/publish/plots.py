@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Lettering, ticks, and lines of the grid.
-INK, SOFT, FAINT = "#1b2330", "#566070", "#dcdfe4"
+INK = "#1b2330"
+SOFT = "#566070"
+FAINT = "#dcdfe4"
 
 #: One meaning each, the same on pages and cards. `left`, `right`: the channels. `before`: as recorded. `after`:
 #: as it is in this folder. They have the hues of Okabe and Ito (2008, "Color Universal Design"), which any colour
@@ -29,7 +31,8 @@ INK, SOFT, FAINT = "#1b2330", "#566070", "#dcdfe4"
 COLOURS = {"left": "#0067a3", "right": "#a84e00", "before": "#8b95a3", "after": "#00795a"}
 
 #: Characters of a name beside a point, and the labels whose means are drawn.
-LONGEST_NAME, MOST_MEANS = 24, 12
+LONGEST_NAME = 24
+MOST_MEANS = 12
 
 
 class Plot(NamedTuple):
@@ -81,9 +84,11 @@ def histogram(
     low, high = span or (0.0, 0.0)
     if not span:
         ends = np.array([np.quantile(values, (0.01, 0.99)) for *_, values in known])
-        low, high = float(ends.min()), float(ends.max())
+        low = float(ends.min())
+        high = float(ends.max())
         margin = 0.05 * (high - low) or 0.5
-        low, high = 0.0 if 0 <= low < high / 2 else low - margin, high + margin
+        low = 0.0 if 0 <= low < high / 2 else low - margin
+        high = high + margin
 
     def draw(axes: "Axes") -> None:
         for name, limit in limits:
@@ -127,7 +132,8 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
         for name, x, y in means.itertuples():
             axes.plot(x, y, "o", color=INK, markersize=4)
             axes.annotate(name[:LONGEST_NAME], (x, y), (4, 3), textcoords="offset points", color=INK)
-        (left, bottom), (right, top) = places.min(axis=0) - 0.05, places.max(axis=0) + 0.05
+        (left, bottom) = places.min(axis=0) - 0.05
+        (right, top) = places.max(axis=0) + 0.05
         axes.set(xlim=(max(0, left), min(1, right)), ylim=(max(0, bottom), min(1, top)), xlabel=axis, ylabel=up)
 
     words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
@@ -135,7 +141,8 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
 
 
 #: Inches across of a plot, and pixels of an inch in a PNG: 810 pixels.
-WIDTH, DPI = 4.5, 180
+WIDTH = 4.5
+DPI = 180
 
 _STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans", "sans-serif"],

@@ -37,13 +37,17 @@ from dailytalk_contiguous.publish.moshi_check import check_moshi
 from dailytalk_contiguous.store.files import file_name
 
 #: Seconds of a voice prompt.
-SHORTEST_PROMPT, LONGEST_PROMPT = 5.0, 10.0
+SHORTEST_PROMPT = 5.0
+LONGEST_PROMPT = 10.0
 
 #: Seconds of a pause between words, half of which stays; of the longest one in a stretch; of the shortest stretch.
-PAUSE, LONGEST_PAUSE, _SHORTEST_STRETCH = 0.2, 1.0, 1.0
+PAUSE = 0.2
+LONGEST_PAUSE = 1.0
+_SHORTEST_STRETCH = 1.0
 
 #: Seconds a frame, and the power of the other channel, against the agent's, up to which it is quiet (-20 dB).
-_FRAME, _QUIET = 0.1, 0.01
+_FRAME = 0.1
+_QUIET = 0.01
 
 _Spans = list[tuple[float, float]]
 
@@ -54,7 +58,8 @@ def heard_voice(item: Conversation, part: Row) -> str:
     person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
     if is_converted(part):
         return f"speaker {person} by {synthesis['engine']}" if person else ""
-    if name := synthesis.get("voice") or synthesis.get("engine"):
+    name = synthesis.get("voice") or synthesis.get("engine")
+    if name:
         return f"voice {name}"
     return f"speaker {person}" if person else ""
 
@@ -140,7 +145,9 @@ def prompt_sources(voices: Mapping[str, str], offers: Iterable[str], side: Mappi
 PERSONA_KEYS = ("conversation_id", "recording_id", "speaker")
 
 _OTHERS = ("", "")
-_TAG, _TEXT, _BLANK = "<system>", "text", re.compile(r"\{(\w+)\}")
+_TAG = "<system>"
+_TEXT = "text"
+_BLANK = re.compile(r"\{(\w+)\}")
 _REMEDY = "correct the file that --persona names"
 
 
@@ -161,7 +168,8 @@ def personas_at(path: str) -> dict[tuple[str, str], str]:
     Raises DailytalkError for a file that can't be used, with its line.
     """
     texts: dict[tuple[str, str], str] = {}
-    name, kind = as_text(path), Path(path).suffix.lower()
+    name = as_text(path)
+    kind = Path(path).suffix.lower()
     lines: Iterable[tuple[int, Mapping[str, Any]]] = ()
     try:
         if kind == ".csv":
@@ -245,16 +253,20 @@ def text_prompt(export: exports.Export, item: Conversation) -> str | None:
 def note_personas(export: exports.Export) -> None:
     """Count the texts of `--persona` that name no exported conversation, once all are written."""
     texts = _personas(export.settings)
-    if unused := sorted(texts.keys() - export.personas - {_OTHERS}):
+    unused = sorted(texts.keys() - export.personas - {_OTHERS})
+    if unused:
         why = f"texts of --persona that name nothing here, such as {quoted(unused[0][1])}"
         export.left_out[why] = len(unused)
 
 
 #: The folder of voice prompts, their Hz, and the configuration.
-VOICE_PROMPTS, PROMPT_RATE, PERSONAPLEX_CONFIG = "voice_prompts", 24000, "personaplex-finetune.yaml"
+VOICE_PROMPTS = "voice_prompts"
+PROMPT_RATE = 24000
+PERSONAPLEX_CONFIG = "personaplex-finetune.yaml"
 
 #: Seconds of the silence after both prompts, and of a character of text: tokens of 80 ms have three or more.
-_SILENCE, _CHARACTER = 1.0, 0.08 / 3
+_SILENCE = 1.0
+_CHARACTER = 0.08 / 3
 
 _MODEL = """\
 moshi_paths:
@@ -274,7 +286,8 @@ text_padding_weight: 1.0
 text_loss_weight: 20.0
 """
 
-_REPOSITORY, _EXAMPLE = "moondogo/personaplex-finetune", "personaplex_finetune.yaml"
+_REPOSITORY = "moondogo/personaplex-finetune"
+_EXAMPLE = "personaplex_finetune.yaml"
 
 PERSONAPLEX_FINETUNE = moshi_folder.Trainer(
     PERSONAPLEX_CONFIG, _REPOSITORY, _EXAMPLE, _MODEL, 164, 32, 24576, adapters=False
@@ -359,7 +372,8 @@ def check_prompts(
     folder: Path, shown: str, entry: Mapping[str, Any], prompts: dict[str, Loudness | None]
 ) -> Iterator[Finding]:
     """Yield the findings on the prompts of a line: the trainer warns at most, and trains without them."""
-    text, voice = entry.get("text_prompt"), entry.get("voice_prompt")
+    text = entry.get("text_prompt")
+    voice = entry.get("voice_prompt")
     if text is not None and not (isinstance(text, str) and is_system_prompt(text)):
         what = f"its text_prompt is not <system> … <system>: {documents.quoted(text)}"
         yield error("text-prompt", shown, what, _EXPORT_AGAIN)

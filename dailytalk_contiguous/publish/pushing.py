@@ -168,7 +168,8 @@ class Release:
         """
         if self.card is None:
             return []
-        files, manifest = self.before.head.stored, self.before.head.manifest
+        files = self.before.head.stored
+        manifest = self.before.head.manifest
         owned = {*manifest.get("files", {}), *manifest.get(ASSETS, ())}
         new = {file.name: (file.size, file.sha256) for file in self.packed.files}
         new |= {name: (len(data), hashlib.sha256(data).hexdigest()) for name, data in self.texts.items()}
@@ -256,7 +257,8 @@ def push_version(
     Raises DailytalkError if it can't be published as requested. Readers of the Hub see no change then, unless only
     the tag could not be set, which the sentence says.
     """
-    api, stage = HfApi(), items.where / STAGE
+    api = HfApi()
+    stage = items.where / STAGE
     with locked(
         stage.with_name(f"{STAGE}.lock"),
         f"another dailytalk push works on {str(items.where)!r}",
@@ -267,7 +269,8 @@ def push_version(
         before = RepositoryState(Version(Reference(repo), None, ()))
         if exists:
             before = read_repository(api, repo, settings.branch)
-        splits, had_clips = _published_splits(before.head), "interactivity" in before.head.configs
+        splits = _published_splits(before.head)
+        had_clips = "interactivity" in before.head.configs
         packed = pack_version(
             items,
             stage,
@@ -328,7 +331,9 @@ def _is_published(release: Release, after: Version, other_licence: bool) -> bool
     Raises DailytalkError if the tag exists and names other data or another licence, or would break readers of the
     version before, which only a major version may.
     """
-    before, tag, changes = release.before, release.tag, release.changes
+    before = release.before
+    tag = release.tag
+    changes = release.changes
     if tag is None:
         is_there = release.settings.branch in before.branches and before.head.digests() == after.digests()
         return is_there and not other_licence
@@ -357,7 +362,10 @@ def publish(api: HfApi, release: Release) -> Release:
     Returns the release with its commit and address. Raises DailytalkError: somebody else published meanwhile, or
     the Hub refuses or fails. Readers see the old version then, or, if only the tag is missing, the new one.
     """
-    repo, settings, before, tag = release.repo, release.settings, release.before, release.tag
+    repo = release.repo
+    settings = release.settings
+    before = release.before
+    tag = release.tag
     head = before.head.commit
     sources: dict[str, bytes | Path] = {file.name: file.path for file in release.packed.files} | release.texts
     operations = [
@@ -380,7 +388,8 @@ def publish(api: HfApi, release: Release) -> Release:
             create_pr=settings.pr,
             parent_commit=head,
         )
-        commit, url = made.oid, made.pr_url or made.commit_url
+        commit = made.oid
+        url = made.pr_url or made.commit_url
         version = open_version(Reference(repo, commit))
         for files in version.configs.get(CONFIGS[0], {}).values():
             _read_back(version, files[0])

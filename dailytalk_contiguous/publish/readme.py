@@ -85,7 +85,8 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
     made = Counter(provenance_of_row(row) for row in rows)
     work: Any = environment(markdown=True).get_template("work_readme.md").module
     has_transcript = (folder / work_folder.TRANSCRIPT).is_file()
-    about, load = work.about(n_tagged, n_finished, has_transcript), work.load(n_finished)
+    about = work.about(n_tagged, n_finished, has_transcript)
+    load = work.load(n_finished)
     text = readme(title, about, made, load, run=run, defaults=defaults).encode()
     if not (folder / README).exists() or read_bytes(folder / README) != text:
         write_bytes(folder / README, text)

@@ -64,7 +64,8 @@ def split_conversations(
         raise DailytalkError(
             f"shares of {listed} leave nothing to one of the splits", "give each a share above 0, together below 1"
         )
-    if odd := sorted({*before.values()} - {TRAIN, *shares}):
+    odd = sorted({*before.values()} - {TRAIN, *shares})
+    if odd:
         raise DailytalkError(
             f"the version before has the split {odd[0]!r}", f"its splits must be {', '.join([TRAIN, *shares])}"
         )

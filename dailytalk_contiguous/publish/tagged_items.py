@@ -39,7 +39,8 @@ class TaggedItems(Items):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._tagged, self._transcript = folder / TAGGED, folder / TRANSCRIPT
+        self._tagged = folder / TAGGED
+        self._transcript = folder / TRANSCRIPT
 
     def rows(self, columns: Iterable[str] | None = None, splits: Collection[str] | None = None) -> Iterator[Row]:
         """Yield rows as in `Items`. No row has audio, or is of a split."""
@@ -73,9 +74,11 @@ class TaggedItems(Items):
 
     def _lines(self, first: int = 1, last: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Some lines of the transcript, with their numbers. Raises DailytalkError for an invalid one."""
-        path, fields = self._transcript, (*FIELDS, *self.fields)
+        path = self._transcript
+        fields = (*FIELDS, *self.fields)
         for number, line in json_objects(path, nan=True, first=first, last=last):
-            if problem := line_problem(line, fields):
+            problem = line_problem(line, fields)
+            if problem:
                 raise DailytalkError(f"line {number} of {path}: {problem.reason}", "mend or delete the line")
             yield number, line
 

@@ -89,7 +89,8 @@ def finish_shards(export: exports.Export, lists: exports.Lists) -> Mapping[str, 
 
 
 #: Hz of the user and of the agent as NeMo reads them. It resamples the user alone: the agent's has to be right.
-USER_RATE, AGENT_RATE = 16000, 22050
+USER_RATE = 16000
+AGENT_RATE = 22050
 
 
 #: Seconds of a frame of NeMo's duplex speech-to-text.
@@ -124,7 +125,8 @@ def _supervisions(
 
     With `framed` the text of the other speaker says in which frames its words are.
     """
-    key, supervisions = _key(item), []
+    key = _key(item)
+    supervisions = []
     for main, name, channel in zip((True, False), names, channels, strict=True):
         said = [part for part in item.utterances if part.main == main and part.text.strip()]
         starts = [part.start for part in said]
@@ -149,8 +151,10 @@ def _write_cut(
     export: exports.Export, item: Conversation, sounds: Mapping[str, tuple[Pcm, int]], cut: Any
 ) -> Iterator[exports.FileEntry]:
     """Write a cut and its sounds, samples and Hz by field; `cut` has the fields that do not follow from these."""
-    key, text = _key(item), prompts.text_prompt(export, item)
-    parts, recordings = {}, {}
+    key = _key(item)
+    text = prompts.text_prompt(export, item)
+    parts = {}
+    recordings = {}
     for field, (pcm, rate) in sounds.items():
         channels = [*range(pcm.shape[1] if pcm.ndim > 1 else 1)]
         source = {"type": "shar", "channels": channels, "source": ""}
@@ -199,7 +203,8 @@ def write_sesame(export: exports.Export, item: Conversation) -> Iterator[exports
     for number, side in enumerate(sides):
         export.write_sound(f"{side}/{file_name(item.id)}", np.ascontiguousarray(item.pcm[:, number]))
     for part in sorted(heard_utterances(item.row), key=itemgetter("start", "end")):
-        if text := (part["text"] or "").strip():
+        text = (part["text"] or "").strip()
+        if text:
             name = f"{sides[(part['channel'] == 'left') == export.settings.swap]}/{file_name(item.id)}"
             speaker = export.about.setdefault(prompts.heard_voice(item, part) or name, len(export.about))
             times = {"start": round(part["start"], 6), "end": round(part["end"], 6)}
@@ -236,7 +241,8 @@ def _write_mixed(
 
 def moss_script(said: Sequence[Utterance]) -> str:
     """Return utterances as MOSS-TTSD reads them: the agent is `[S1]`. Raises BadInput for a text with the mark."""
-    if marked := next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None):
+    marked = next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None)
+    if marked:
         raise BadInput(f"its text holds the mark of a speaker ({marked[:40]!r})", "correct its transcript")
     return "".join(f"[S{1 if part.main else 2}]{part.text}" for part in said)
 

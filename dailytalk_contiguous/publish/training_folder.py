@@ -63,7 +63,8 @@ class AboutConversation(TypedDict):
 _SPLITS = {"train": "train", "eval": "validation"}
 
 #: The record of a mix, and its rejects. Not `.jsonl`: the trainer would take it for a manifest.
-MIX, MIX_REJECTS = "mix.json", "rejects.json"
+MIX = "mix.json"
+MIX_REJECTS = "rejects.json"
 
 _T = TypeVar("_T")
 
@@ -124,7 +125,8 @@ def about_conversations(data: Path) -> dict[str, AboutConversation]:
 
 def timed_conversation(name: str, conversation: Mapping[str, Any]) -> TimedConversation:
     """Return the turns of a conversation of an export, the main speaker left. Raises BadInput, with its name."""
-    timed, words = [], list[int | None]()
+    timed = []
+    words = list[int | None]()
     for turn in conversation["turns"]:
         match turn:
             case [int() | float() as start, int() | float() as end, str(side), *counted] if (

@@ -80,7 +80,8 @@ FEWEST_CONVERSATIONS = 10
 
 #: Changes of speaker from which on their spread is known, and seconds around their median that are one moment: by
 #: so much ends of speech are measured early or late.
-FEWEST_CHANGES, SAME_GAP = 20, 0.05
+FEWEST_CHANGES = 20
+SAME_GAP = 0.05
 
 _QUALITY = "core.quality.QualityLimits"
 _SQUARE_ROOT = "a choice: about the square root of 2 either way"
@@ -325,10 +326,12 @@ _OVERLAP_OF_TALKS = "talk with --headphones or --web: only there you may speak o
 _OVERLAP_KEPT = 0.8
 
 #: Notes that are in the first line even of good data.
-NOT_DECODED, ONE_CHECK = "not-decoded", "one-check"
+NOT_DECODED = "not-decoded"
+ONE_CHECK = "one-check"
 
 #: Kinds of findings that commands name too: data that was only tagged, and runs that finished no conversation.
-NOT_SPOKEN, NOTHING_FINISHED = "not-spoken", "nothing-finished"
+NOT_SPOKEN = "not-spoken"
+NOTHING_FINISHED = "nothing-finished"
 
 ONLY_TAGGED = advice(
     NOT_SPOKEN,
@@ -442,7 +445,8 @@ def _of_rejects(tables: Tables) -> Iterator[Finding]:
 
 def _of_transcripts(rows: pd.DataFrame, unit: str) -> Iterator[Finding]:
     repairs = figures.counts(rows["transcript_repair"].astype("category"))
-    if n := repairs.total():
+    n = repairs.total()
+    if n:
         ways = ", ".join(f"{way} ({times:,})" for way, times in repairs.most_common(3))
         what = f"the transcripts of {_share(n, rows, unit)} did not fit their sound: {ways}"
         remedy = "listen to some of them; see transcript_repair in their rows, and rejects.jsonl"
@@ -484,7 +488,8 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
     offsets = (affect - affect.groupby(sides).transform("median")).abs().groupby(sides)
     usual = offsets.quantile(0.9)[offsets.size() >= MIN_VALUES]
     within = (usual < bundled_voice().affect_error).all(axis=1).groupby(level=0).all()
-    if flat := [*within.index[within]]:
+    flat = [*within.index[within]]
+    if flat:
         what = f"affect varies less than its model's error in {counted(len(flat), 'conversation')}, such as "
         what += f"{flat[0]}: LOW, MID and HIGH mean nothing there"
         remedy = "tag with --rules careful, or rate with another --affect-model"
@@ -494,19 +499,22 @@ def _of_affect(tables: Tables) -> Iterator[Finding]:
 def _of_words(tables: Tables) -> Iterator[Finding]:
     sources = figures.word_sources(tables)
     n_words = counted(sources.total(), "word")
-    if n_fitted := sources[GIVEN_FITTED]:
+    n_fitted = sources[GIVEN_FITTED]
+    if n_fitted:
         what = f"{n_fitted:,} of {n_words} came without times or beyond the speech, and were laid into it"
         remedy = "name an aligner of their language (speak --aligner), or listen to some"
         yield advice("fitted-words", ".", what, remedy, "note")
     # What was converted is heard as it was said, whatever a voice was given.
     takes = tables.utterances[tables.utterances["tries"] != CONVERTED_TRIES]
     said = takes["tag_said"].dropna()
-    if unsaid := int((~said.astype(bool)).sum()):
+    unsaid = int((~said.astype(bool)).sum())
+    if unsaid:
         tagged = counted(len(said), "resynthesised utterance")
         what = f"{unsaid:,} of {tagged} were said without their style tag: the voice was given none"
         remedy = "do not train on tags of that side, or choose a voice that takes them (speak --tts)"
         yield advice("unsaid-tags", ".", what, remedy, "note")
-    if (n_heard := sources[RECOGNISER]) >= WIDESPREAD * sources.total() > 0:
+    n_heard = sources[RECOGNISER]
+    if n_heard >= WIDESPREAD * sources.total() > 0:
         what = (
             f"{n_heard:,} of {n_words} have the recogniser's times: of those about half are in the right frame of "
             "80 ms, of an aligner's three quarters"
@@ -571,7 +579,9 @@ def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> I
         if bound.median:
             middle = pd.Series([values.median() if values.count() >= bound.fewest else math.nan])
             if bound.beyond(middle)[0] > 0:
-                what, severity, remedy = _figure(bound.clause, bound, middle[0]), bound.severity, bound.advice
+                what = _figure(bound.clause, bound, middle[0])
+                severity = bound.severity
+                remedy = bound.advice
                 if bound.name == "little-overlap":
                     what, severity, remedy = _little_overlap(rows, what, remedy)
                 yield advice(bound.name, ".", what, remedy, severity)
@@ -584,7 +594,8 @@ def _of_conversations(rows: pd.DataFrame, limits: FindingLimits, unit: str) -> I
         worst = beyond.astype({"conversation_id": str}).sort_values(
             ["excess", "conversation_id"], ascending=[False, True]
         )
-        name, way = worst["conversation_id"].iloc[0], "up to" if bound.low is None else "down to"
+        name = worst["conversation_id"].iloc[0]
+        way = "up to" if bound.low is None else "down to"
         clause = _figure(bound.clause, bound, bound.limit, is_limit=True)
         if len(beyond) == 1:
             verb, _, rest = clause.partition(" ")
@@ -621,7 +632,8 @@ def _of_gaps(taken: TurnTaking, limits: FindingLimits) -> Iterator[Finding]:
     come at one moment than in talk have any gap.
     """
     for channel in CHANNELS:
-        offsets, limit = taken.offsets(channel), limits["same-gaps"]
+        offsets = taken.offsets(channel)
+        limit = limits["same-gaps"]
         if limit is None or len(offsets) < FEWEST_CHANGES:
             continue
         middle = nearest_rank(offsets, 0.5)
@@ -638,10 +650,12 @@ def _of_turn_ends(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
 
     Something is said only where chance does not explain it: the whole interval is beyond the limit.
     """
-    shifts, holds = figures.same_ends(tables, SHIFT), figures.same_ends(tables, HOLD)
+    shifts = figures.same_ends(tables, SHIFT)
+    holds = figures.same_ends(tables, HOLD)
     if len(holds) < FEWEST_TURN_ENDS:
         return
-    paused, most = mean_change(holds), limits["finished-pauses"]
+    paused = mean_change(holds)
+    most = limits["finished-pauses"]
     if paused and most is not None and paused.interval[0] > most:
         recorded, built = holds.mean(axis=0)
         what = (
@@ -650,7 +664,8 @@ def _of_turn_ends(tables: Tables, limits: FindingLimits) -> Iterator[Finding]:
             "where it should wait"
         )
         yield advice("finished-pauses", ".", what, _KEEP_CUES)
-    told, least = auc_change(shifts, holds), limits["lost-cues"]
+    told = auc_change(shifts, holds)
+    least = limits["lost-cues"]
     if len(shifts) >= FEWEST_TURN_ENDS and told and least is not None and told.interval[1] < -least:
         before = area_under_curve(shifts[:, 0], holds[:, 0])
         after = area_under_curve(shifts[:, 1], holds[:, 1])
@@ -680,7 +695,8 @@ def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) ->
         what = f"{conversations}; the last run could not make {them} again: {earlier[0]}"
         remedy = "run dailytalk speak again, or leave them out; rejects.jsonl has the reasons"
         yield advice("of-earlier-run", ".", what, remedy)
-    lost, most = losses(run), limits["lost-hours"]
+    lost = losses(run)
+    most = limits["lost-hours"]
     if most is not None and lost["of_seconds"] and lost["seconds"] > most * lost["of_seconds"]:
         kinds = [*lost["reasons"]] or [kind for (_, kind), _ in tables.rejects.most_common()]
         why = f": {kinds[0]}" if kinds else ""
@@ -689,7 +705,8 @@ def _of_losses(run: Mapping[str, Any], tables: Tables, limits: FindingLimits) ->
         conversations = f"{lost['conversations']:,} of {counted(lost['of_conversations'], 'conversation')}"
         what = f"{share} of the input was rejected ({lengths}, {conversations}){why}"
         yield advice("lost-hours", ".", what, remedy_of(lost, kinds))
-    if n := lost["recordings"]:
+    n = lost["recordings"]
+    if n:
         kinds = [kind for kind in lost["remedies"] if kind not in lost["reasons"]]
         why = f": {kinds[0]}" if kinds else ""
         what = f"{counted(n, 'recording')} can't be used, and no hours here are of them{why}"

@@ -59,7 +59,8 @@ def next_tag(tags: Iterable[str], bump: str) -> str:
     newest = latest(tags)
     if newest is None or not bump:
         return newest or FIRST
-    numbers, kinds = parse_tag(newest), ("major", "minor", "patch")
+    numbers = parse_tag(newest)
+    kinds = ("major", "minor", "patch")
     place = kinds.index(bump)
     return "v" + ".".join(map(str, (*numbers[:place], numbers[place] + 1, 0, 0)[:3]))
 
@@ -138,7 +139,8 @@ class Packed:
         totals = dict[str, Any]()
         for config, splits in self.configs.items():
             files = [file for of_split in splits.values() for file in of_split]
-            hours, size = sum(file.seconds for file in files) / 3600, sum(file.size for file in files)
+            hours = sum(file.seconds for file in files) / 3600
+            size = sum(file.size for file in files)
             totals[config] = {"rows": sum(file.rows for file in files), "hours": round(hours, 5), "size": size}
         return {
             "layout": LAYOUT,
@@ -225,7 +227,8 @@ class Version:
         if isinstance(self.where, Reference):
             token = self._files and self._files.token
             with hub_errors(self):
-                repo, kind = self.where.repo, "dataset"
+                repo = self.where.repo
+                kind = "dataset"
                 return Path(hf_hub_download(repo, name, repo_type=kind, revision=self.commit, token=token))
         return inside(self.where, name)
 
@@ -248,7 +251,8 @@ class Version:
         """The manifest (`Packed.manifest`); empty without one. Raises DailytalkError for a damaged one."""
         if MANIFEST not in self.names:
             return {}
-        name, remedy = f"the {MANIFEST} of {self} is damaged", "publish this version again"
+        name = f"the {MANIFEST} of {self} is damaged"
+        remedy = "publish this version again"
         record = typed(parse_json(self.read(MANIFEST), name, remedy, MOST_OWN_BYTES), Manifest, name, remedy)
         return {key: value for key, value in record.items() if value is not None}
 
@@ -329,7 +333,8 @@ def list_versions(repo: str) -> list[Listed]:
         refs = api.list_repo_refs(repo, repo_type="dataset")
     branches = sorted(refs.branches, key=lambda ref: ref.name != "main")
     tags = sorted(refs.tags, key=lambda ref: parse_tag(ref.name) if is_version_tag(ref.name) else (), reverse=True)
-    listed, dates = list[Listed](), dict[str, datetime]()
+    listed = list[Listed]()
+    dates = dict[str, datetime]()
     for ref in (*tags, *branches):
         kind = "branch" if ref not in tags else "version" if is_version_tag(ref.name) else "tag"
         manifest = open_version(Reference(repo, commit := ref.target_commit)).manifest
@@ -353,7 +358,8 @@ def file_differences(
 
     Raises DailytalkError if there is no manifest, or the Hub can't be read.
     """
-    if not (files := version.manifest.get("files")):
+    files = version.manifest.get("files")
+    if not files:
         reason = f"{version} has no {MANIFEST}, or one that names no files"
         raise DailytalkError(reason, "load it without checking, or a version that has one")
     listed = {name: entry for name, entry in files.items() if config in (None, name.partition("/")[0])}

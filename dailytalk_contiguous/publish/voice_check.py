@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from dailytalk_contiguous.models.speaker_encoder import SpeakerEncoder
 
 #: The findings, which are also the names of their limits.
-SEVERAL_VOICES, SAME_VOICE = "several-voices", "same-voice-on-both-sides"
+SEVERAL_VOICES = "several-voices"
+SAME_VOICE = "same-voice-on-both-sides"
 
 #: Share of the compared hours under which a finding weighs one level less.
 _WIDESPREAD = 0.1
@@ -142,7 +143,8 @@ def voice_facts(conversations: Sequence[ConversationVoices], limits: FindingLimi
 
 def voice_findings(conversations: Sequence[ConversationVoices], limits: FindingLimits) -> Iterator[Finding]:
     """Yield the findings on voices, each with its worst conversation."""
-    least, most = limits[SEVERAL_VOICES], limits[SAME_VOICE]
+    least = limits[SEVERAL_VOICES]
+    most = limits[SAME_VOICE]
     if least is not None:
         matches = match_voices(conversations, least)
         exchanged = [match for match in matches if match.is_exchanged]

@@ -114,7 +114,8 @@ class _Windows(IterableDataset[Window]):
             samples = soxr.resample(samples, audio.sample_rate, self.sample_rate)
         size = round(self.seconds * self.sample_rate)
         for first in range(0, len(samples), size):
-            part, start = samples[first : first + size], first / self.sample_rate
+            part = samples[first : first + size]
+            start = first / self.sample_rate
             padded = np.zeros((2, size), np.float32)
             padded[:, : len(part)] = part.T
             yield {

@@ -67,7 +67,8 @@ def run_recipe(
     cut = next((number for number, stage in enumerate(stages) if isinstance(stage, Script)), None)
     if cut is not None:
         # `Script` is not run: what it makes is read from transcript.jsonl, as people may have edited it.
-        tagging, speaking = stages[:cut], stages[cut + 1 :]
+        tagging = stages[:cut]
+        speaking = stages[cut + 1 :]
     segment = find_stage(Segment, tagging)
     says = voice_stage_of(speaking) or find_stage(Keep, speaking)
     if segment is None or (speaking and not (says and isinstance(speaking[-1], Finish))):  # before hours of work

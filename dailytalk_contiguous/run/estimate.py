@@ -31,7 +31,8 @@ LEAST_PIECES = 3
 
 #: The largest share of a corpus that a sample is, and the seconds that it may have in any case: an estimate must
 #: cost less than the work that it estimates.
-MOST_SHARE, LEAST_SECONDS = 0.1, 30.0
+MOST_SHARE = 0.1
+LEAST_SECONDS = 30.0
 
 #: Bytes of FLAC for a byte of WAV, of recorded speech.
 FLAC_SHARE = 0.5
@@ -95,7 +96,8 @@ def estimate_run(
         "tagged_bytes": float(sum(path.stat().st_size for path in (*(out / TAGGED).iterdir(), out / TRANSCRIPT))),
     }
     if spoken:
-        script, voice = read_synthesis_input(out), voice_stage_of(spoken)
+        script = read_synthesis_input(out)
+        voice = voice_stage_of(spoken)
         rates = [(voice and voice.sample_rate) or row["sample_rate"] for row in script.unfolded()]
         wav_bytes = sum(4.0 * rate * row["duration"] for rate, row in zip(rates, script.rows, strict=True))
         quantities |= {"wav_bytes": wav_bytes, "dataset_bytes": FLAC_SHARE * wav_bytes}
@@ -133,7 +135,8 @@ def sample(rows: Sequence[Row], seconds: float, seed: int) -> list[Row]:
     The recordings are joined end to end and divided into equal parts, and a point is drawn at random from each:
     every hour is equally likely to be drawn from, whatever recording it is in.
     """
-    generator, ends = random.Random(seed), np.cumsum([row["duration"] for row in rows])
+    generator = random.Random(seed)
+    ends = np.cumsum([row["duration"] for row in rows])
     seconds = min(seconds, float(ends[-1]))
     n_pieces = max(LEAST_PIECES, ceil(seconds / min(PIECE_SECONDS, ends[-1] / len(rows))))
     pieces: dict[str, Row] = {}

@@ -33,7 +33,11 @@ log = logging.getLogger("dailytalk_contiguous")
 EVENTS = "events.jsonl"
 
 #: States of a run. A run that is gone was killed.
-RUNNING, GONE, FINISHED, STOPPED, FAILED = "running", "gone", "finished", "stopped", "failed"
+RUNNING = "running"
+GONE = "gone"
+FINISHED = "finished"
+STOPPED = "stopped"
+FAILED = "failed"
 
 #: What a run holds in its work folder while it works; a part of `--shard` has its own.
 RUN_LOCK = ".dailytalk-run"
@@ -167,7 +171,8 @@ class Journal:
         spent: Callable[[], float] | None = None,
     ) -> None:
         self._path = out / (EVENTS if shard == (1, 1) else f"events.{shard[0]}-of-{shard[1]}.jsonl")
-        self._spent, self._is_begun = spent, False
+        self._spent = spent
+        self._is_begun = False
         self.run = Run(uuid.uuid4().hex[:12], kind, platform.node(), os.getpid(), now(), now(), [*shard])
 
     def __enter__(self) -> Self:
@@ -216,11 +221,14 @@ class Journal:
         if error is None:
             run.state = FINISHED
         elif isinstance(error, KeyboardInterrupt | GeneratorExit):
-            run.state, run.reason = STOPPED, STOPPED
+            run.state = STOPPED
+            run.reason = STOPPED
         elif isinstance(error, DailytalkError):
-            run.state, run.reason = FAILED, as_text(f"{error.reason}: {error.remedy}")
+            run.reason = as_text(f"{error.reason}: {error.remedy}")
+            run.state = FAILED
         else:  # only its type, because the message of an unforeseen error may quote a conversation
-            run.state, run.reason = FAILED, getattr(error, "strerror", None) or type(error).__name__
+            run.reason = getattr(error, "strerror", None) or type(error).__name__
+            run.state = FAILED
         with suppress(OSError) if error else nullcontext():  # the disk may be what failed
             self._write()
 

@@ -125,19 +125,23 @@ def run_on_ray(plan: RunPlan, job: RayJob, address: str, workers: int, gpus: boo
     """
     ray = connected(address, workers)
     there = ray.cluster_resources()
-    cpus, n_gpus = int(there.get("CPU", 1)), int(there.get("GPU", 0)) if gpus else 0
+    cpus = int(there.get("CPU", 1))
+    n_gpus = int(there.get("GPU", 0)) if gpus else 0
     at_once, gpus_each = plan_workers(cpus, n_gpus, workers)
     cpus_each = max(1, min(CORES_EACH, cpus // at_once))
     # By itself a worker with a GPU would end after each task, and load its models for the next one.
     limits = {"num_cpus": cpus_each, "num_gpus": gpus_each, "max_retries": 1, "max_calls": 1 << 30}
-    make, sent = ray.remote(**limits)(make_there), ray.put(replace(job, folder=os.getcwd()))
+    make = ray.remote(**limits)(make_there)
+    sent = ray.put(replace(job, folder=os.getcwd()))
     calls: dict[Future[ShardReport], Any] = {}
     unfinished: set[Future[ShardReport]] = set()
 
     def submit(task: Task) -> Future[ShardReport]:
         halfway = task.halfway and task.halfway.absolute()
         task = replace(task, path=task.path.absolute(), halfway=halfway)
-        if has_halfway := halfway is not None and halfway.exists():
+        has_halfway = False
+        if halfway is not None and halfway.exists():
+            has_halfway = True
             job.work.keep(halfway)
         call = make.remote(task, sent, has_halfway)
         future: Future[ShardReport] = call.future()

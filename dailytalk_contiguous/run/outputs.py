@@ -95,7 +95,8 @@ def tagged_lines(
     """
     for number, told in enumerate(transcript_lines(row, fields), first_id):
         line = {"segment_id": number} | told
-        if person := people.get((row["recording_id"], line["channel"])):
+        person = people.get((row["recording_id"], line["channel"]))
+        if person:
             line |= {name: value for name, value in person._asdict().items() if value}
         yield line
 
@@ -134,7 +135,9 @@ def write_results(
 
     Returns what run.json holds on this half. If nothing changed since it was written, nothing is written.
     """
-    run, facts, every = read_run(out) or {}, facts_of_run(about, stages), (*FIELDS, *fields)
+    run = read_run(out) or {}
+    facts = facts_of_run(about, stages)
+    every = (*FIELDS, *fields)
     shards = {path: finished_shard(path) for path in paths}
     other = run.pop("speak", None)
     before = (other or {}) if spoken else run
@@ -145,7 +148,8 @@ def write_results(
     names = (REJECTS, STATS, UTTERANCES, CONVERSATIONS, *((SHIFTED,) if spoken else (TRANSCRIPT, LINE_DIGESTS)))
     if not changed and before.get("fingerprint") == fingerprint and all((out / name).is_file() for name in names):
         return {**before, **{name: about[name] for name in ("time", "money") if name in about}}
-    rejected, notes = [*rejects], list[dict[str, str]]()
+    rejected = [*rejects]
+    notes = list[dict[str, str]]()
 
     def lines(maker: TableMaker) -> Iterator[dict[str, Any]]:
         n_lines = 0
@@ -195,7 +199,8 @@ def write_results(
         "hours": {"audio": round(whole["seconds"] / 3600, 5)},
     }
     if spoken:
-        statuses, lost = figures.counts(tables.utterances["status"]), figures.lost_in_rebuild(tables)
+        statuses = figures.counts(tables.utterances["status"])
+        lost = figures.lost_in_rebuild(tables)
         counts |= {name.replace("-", "_"): n for name, n in statuses.items()}
         record |= {
             "cost": round(figures.cost(tables), 6),
@@ -323,7 +328,8 @@ def _write_sounds(out: Path, shards: Mapping[Path, Shard], earlier: Mapping[str,
     Whether a file belongs to its row is decided by the digest of its source in the file, never by its date: clocks
     differ, and are set back.
     """
-    wanted, changed = set[Path](), False
+    wanted = set[Path]()
+    changed = False
     digests = {
         path: {name: entry.audio for name, entry in shard.entries.items() if not entry.reject}
         for path, shard in shards.items()
@@ -357,7 +363,8 @@ def edited_since(out: Path) -> bool:
 def shifted(row: Row, first_id: int = 0, fields: Sequence[Field] = FIELDS) -> Iterator[dict[str, Any]]:
     """The lines of a finished conversation: the transcript's fields at their new times, then ours."""
     for number, utterance in enumerate(row["utterances"], first_id):
-        start, end = utterance["start"], utterance["end"]
+        start = utterance["start"]
+        end = utterance["end"]
         about = {
             "segment_id": number,
             "audio_file": wav_path(Path(), row["conversation_id"]).as_posix(),
@@ -403,7 +410,8 @@ def write_merged(out: Path, made: Iterable[dict[str, Any]]) -> None:
 
     def merged() -> Iterator[str]:
         for line in made:
-            identity, key = line["utterance_id"], _short(line["utterance_id"])
+            identity = line["utterance_id"]
+            key = _short(line["utterance_id"])
             now[key] = {_digest(line)}
             if identity not in edited and identity not in unedited and key in before:
                 continue  # somebody has deleted it
@@ -426,11 +434,14 @@ def _sorted_lines(
     out: Path, known: Mapping[str, set[str]]
 ) -> tuple[set[str], dict[str, dict[str, Any]], list[str]]:
     """The transcript: ids of unedited lines, edited lines by id, and those that people added, as text."""
-    unedited, edited, others = set[str](), dict[str, dict[str, Any]](), list[str]()
+    unedited = set[str]()
+    edited = dict[str, dict[str, Any]]()
+    others = list[str]()
     for _, text in numbered_lines(inside(out, TRANSCRIPT)) if (out / TRANSCRIPT).exists() else ():
         try:
             line = parse_json(text, "", nan=True)
-            identity, digest = line["utterance_id"], _digest(line)
+            identity = line["utterance_id"]
+            digest = _digest(line)
         except (BadInput, KeyError, TypeError, ValueError):
             identity = None  # such a line is rejected where the transcript is read
         if not isinstance(identity, str) or identity in unedited or identity in edited:

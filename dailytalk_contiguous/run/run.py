@@ -134,7 +134,9 @@ def make_shards(
 
     Raises whatever a stage raises except `BadInput`; shards in progress are then dropped, finished ones stay.
     """
-    voice, paid, device = speak_stage_of(stages), paid_voice(stages), networks_device(stages)
+    voice = speak_stage_of(stages)
+    paid = paid_voice(stages)
+    device = networks_device(stages)
     if options.address and not paid:  # this machine may have no GPU where the cluster has
         from dailytalk_contiguous.run.on_ray import connected
 
@@ -292,7 +294,8 @@ class Pass:
         """The files that keep the rows of each shard halfway, if any do."""
         if not self.halfway:
             return [None] * len(self.groups)
-        folder, made_by = self.halfway[0], stages_digest(self.stages[: self.halfway[1]])
+        folder = self.halfway[0]
+        made_by = stages_digest(self.stages[: self.halfway[1]])
         return [shard_path(folder, rows, made_by) for rows in self.groups]
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row]:
@@ -426,11 +429,15 @@ def run(
     person's file is being imported.
     """
     refuse_in_import(f"starts `{spec.kind}`")
-    started, told, work, budget = time.perf_counter(), -TELL_SECONDS, options.work, spec.budget
+    started = time.perf_counter()
+    told = -TELL_SECONDS
+    work = options.work
+    budget = spec.budget
     spec.check(options)
     failures.record.clear()  # what models did in an earlier run of this process says nothing of this one
     journal = Journal(spec.out, spec.kind, options.shard, (lambda: budget.spent) if budget else None)
-    outcome, results = RunOutcome(journal.run, spec.rejects), dict[Path, set[Path]]()
+    outcome = RunOutcome(journal.run, spec.rejects)
+    results = dict[Path, set[Path]]()
     with contextlib.ExitStack() as on_exit:
         if work:
             on_exit.enter_context(work)
@@ -497,7 +504,8 @@ def intended(spec: Spec, options: RunOptions = RunOptions()) -> tuple[RunPlan, S
 
 def left_of(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
     """The stages that are left; without the recogniser where people transcribed all that is left."""
-    left, channel = tuple(stages[plan.first_stage :]), channel_of(stages)
+    left = tuple(stages[plan.first_stage :])
+    channel = channel_of(stages)
     recogniser = find_stage(Transcribe, left)
     rows = (expand_row(row) for task in plan.tasks for row in task.rows)
     if recogniser and all(is_transcribed(row.get("given") or (), channel) for row in rows):
@@ -507,7 +515,8 @@ def left_of(plan: RunPlan, stages: Sequence[Stage]) -> Stages:
 
 def refuse_loss(out: Path, gone: Iterable[str], noun: str) -> None:
     """Raise DailytalkError if results in `out` would be lost: those of `noun`s with these names."""
-    if names := sorted(gone):
+    names = sorted(gone)
+    if names:
         shown = ", ".join(map(repr, names[:3])) + (", …" if len(names) > 3 else "")
         raise DailytalkError(
             f"--out {as_text(out)!r} holds results of {counted(len(names), noun)} not in this input ({shown})",

@@ -132,7 +132,8 @@ class ShardJob:
 
     def prepare(self) -> "ShardJob":
         """Take the first conversations through the stages that need no device; returns the job itself."""
-        started, halfway = time.perf_counter(), self.task.halfway
+        started = time.perf_counter()
+        halfway = self.task.halfway
         if self.task.rows and not (halfway and halfway.exists()):
             self._ready = self._opened(next(self._portions(self.task.rows)), 0)
             for stage in itertools.takewhile(lambda stage: stage.prepares, self.stages):
@@ -142,15 +143,19 @@ class ShardJob:
 
     def finish(self) -> ShardReport:
         """Take everything through all stages and write the shard. If it raises, there is no shard."""
-        started, task = time.perf_counter(), self.task
-        made, rows, done = shards.Shard(), task.rows, 0
+        started = time.perf_counter()
+        task = self.task
+        made = shards.Shard()
+        rows = task.rows
+        done = 0
         with quiet_datasets():
             if task.halfway:
                 made, rows = self._halfway(task.halfway)
                 done = task.n_halfway
             keeps = task.keeps or features_of(self.stages)
             for part in self._portions(rows):
-                portion, self._ready = self._ready or self._opened(part, done), None
+                portion = self._ready or self._opened(part, done)
+                self._ready = None
                 self._finish(portion, made, keeps)
                 del portion  # before the next one is opened
                 give_back_memory()
@@ -174,9 +179,11 @@ class ShardJob:
         The rows have today's columns of the source, as a recording may have been moved, unless a stage makes its
         own.
         """
-        task, stages = self.task, self.stages[: self.task.n_halfway]
+        stages = self.stages[: self.task.n_halfway]
+        task = self.task
         columns = features_of(stages)
-        if (known := shards.read_whole(path, columns)) is None:
+        known = shards.read_whole(path, columns)
+        if known is None:
             first_half = replace(task, path=path, keeps=None, halfway=None, generation=0)
             replace(self, task=first_half, stages=stages).finish()
             known = shards.read_whole(path, columns) or shards.Shard()
@@ -192,11 +199,13 @@ class ShardJob:
 
     def _portions(self, rows: Sequence[Row]) -> Iterator[list[Row]]:
         """Conversations in order, in groups of as much audio as goes through a stage at once."""
-        portion, held = list[Row](), 0.0
+        portion = list[Row]()
+        held = 0.0
         for row in rows:
             if portion and held + row["duration"] > (self.batch_seconds or PORTION_SECONDS):
                 yield portion
-                portion, held = [], 0.0
+                portion = []
+                held = 0.0
             portion.append(row)
             held += row["duration"]
         if portion:
@@ -238,7 +247,8 @@ class ShardJob:
         chosen = [name for name in {**keeps, **PROBLEM} if name in portion.dataset.column_names]
         rows = portion.dataset.select_columns(chosen).with_format("arrow")[:].to_pylist()
         for source, row in zip(portion.rows, rows, strict=True):
-            name, problem = source["conversation_id"], row["problem"]
+            name = source["conversation_id"]
+            problem = row["problem"]
             reject = None if problem is None else Reject(name, row["problem_stage"], problem, row["remedy"])
             made.entries[name] = shards.Entry(source["recording_id"], source["duration"], reject)
             if reject is None:

@@ -96,7 +96,8 @@ def read_synthesis_input(
     rows: list[Row] = [compress_row(row) for row in conversations]
     if not rows and not rejects:
         raise DailytalkError(f"{path} is empty", "delete it, and run dailytalk tag again")
-    models, source = run.get("models", {}), run.get("source", {})
+    models = run.get("models", {})
+    source = run.get("source", {})
     return SynthesisInput(list(group(rows, shard_seconds)), rejects, models, source, sha256_of(path), fields)
 
 
@@ -116,7 +117,9 @@ class SpeakSpec(Spec):
     ) -> None:
         self._money = opened_budget(stages)
         self.budget = self._money if paid_voice(stages) else None
-        self.script, self.out, self.about = script, out, about
+        self.script = script
+        self.out = out
+        self.about = about
         self.stages = with_provenance(stages, script.models, script.fields)
         self.rejects = [*script.rejects]
         self._pass = spoken_pass(out, script.groups, self.stages, script.fields)
@@ -255,13 +258,21 @@ def price_of(script: SynthesisInput, stages: Sequence[Stage]) -> Price:
     """
     load_synthesiser.cache_clear()
     check_script_tags(script, stages)
-    stage, chooser = speak_stage_of(stages), find_stage(ChooseVoice, stages)
+    stage = speak_stage_of(stages)
+    chooser = find_stage(ChooseVoice, stages)
     if stage is None:
         return _price_of_conversion(script, find_stage(Convert, stages))
-    synthesiser, cache = stage.synthesiser(), SpeechCache(Path(stage.cache) if stage.cache else None)
+    synthesiser = stage.synthesiser()
+    cache = SpeechCache(Path(stage.cache) if stage.cache else None)
     missing: set[int] = set()
-    said = cached = text_bytes = joined = n_turns = requests = 0
-    seconds = price = 0.0
+    said = 0
+    cached = 0
+    text_bytes = 0
+    joined = 0
+    n_turns = 0
+    requests = 0
+    seconds = 0.0
+    price = 0.0
     for row in script.unfolded():
         try:
             samples: tuple[VoiceSample, ...] = ()
@@ -308,7 +319,8 @@ class _PricedTake(NamedTuple):
 
 def _price_of_conversion(script: SynthesisInput, stage: Convert | None) -> Price:
     """Count what is converted, which costs nothing; nothing without a stage."""
-    n_utterances, seconds = 0, 0.0
+    n_utterances = 0
+    seconds = 0.0
     for row in script.unfolded():
         indices = revoiced(row, stage) if stage else []
         n_utterances += len(indices)
@@ -326,7 +338,8 @@ def _takes(
     samples: Sequence[VoiceSample],
 ) -> Iterator[_PricedTake]:
     """The takes of a text, said as a row's utterance, as many as the stage needs if all are good."""
-    first, wanted = stage.first_take(row["utterance_id"][index]), stage.candidates
+    first = stage.first_take(row["utterance_id"][index])
+    wanted = stage.candidates
     for number in range(first, first + wanted * stage.variants, stage.variants):
         line = stage.line(text, row["tag"][index], row["language"][index], number)
         key = cache_key(synthesiser, line, samples)

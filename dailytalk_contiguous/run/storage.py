@@ -73,7 +73,8 @@ class WorkFolder:
         paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
         mine = [name for path in paths if is_plain(name := path.relative_to(self.folder).as_posix())]
         for name in sorted(mine, key=lambda name: (name == RUN, "/" not in name)):
-            path, is_new = self.folder / name, stored.get(name) not in (None, self.began_with.get(name))
+            path = self.folder / name
+            is_new = stored.get(name) not in (None, self.began_with.get(name))
             if name == TRANSCRIPT and is_new and self.mirror.changed_here(name):
                 path = self.folder / NEW_TRANSCRIPT
                 write_bytes(path, (self.folder / name).read_bytes())

@@ -121,19 +121,24 @@ class StreamSpec(Spec):
         self._money = opened_budget(speaking)
         self.budget = self._money if speaking else None
         self.kind = "build" if speaking else "tag"
-        self.repository, self.out, self.config, self.window_seconds = repository, out, config, window_seconds
+        self.repository = repository
+        self.out = out
+        self.config = config
+        self.window_seconds = window_seconds
         self._limit = float("inf") if limit_hours is None else 3600 * limit_hours
         source = repository.about() | ({"licence": licence} if licence else {})
         self.about = {**about, "source": source}
         self.fields = published_by(tagging)
-        self.tagging, self.speaking = tagging, speaking
+        self.tagging = tagging
+        self.speaking = speaking
         if speaking:
             self.speaking = with_provenance(speaking, outputs.models_of(tagging), self.fields)
         self.stages = (*self.tagging, *self.speaking)
         how = (config.max_conversation, config.transcripts, [*config.tier], asdict(repository.choice))
         parts = json.dumps([repository.reference.repo, *how, *map(stages_digest, (tagging, self.speaking))])
         self._digest = hashlib.sha256(parts.encode()).hexdigest()[:20]
-        self.windows, self.rejects = read_position(out), []
+        self.windows = read_position(out)
+        self.rejects = []
         self._unsaid: DailytalkError | None = None
 
     @property
@@ -175,12 +180,14 @@ class StreamSpec(Spec):
         pending = next(coming, None)
         while not (self.complete or self._unsaid) and self.audio_seconds < self._limit:
             shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
-            window, rows = StreamWindow(self.repository.commit, self._digest, start), list[Row]()
+            window = StreamWindow(self.repository.commit, self._digest, start)
+            rows = list[Row]()
             try:
                 while window.seconds < self.window_seconds and pending:
                     rows += self._fetched(pending, scratch, window, names)
                     pending = next(coming, None)  # a full last window is not followed by an empty one
-                window.last, start = pending is None, StreamPosition(*window.end)
+                start = StreamPosition(*window.end)
+                window.last = pending is None
                 yield from self._window(window, rows)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -231,7 +238,8 @@ class StreamSpec(Spec):
 
     def _script(self, shard: Path, window: StreamWindow) -> Iterator[Row]:
         """The rows that `dailytalk speak` would read from a window's transcript, which nobody has edited."""
-        stage, kept = Script(self.fields), script_row((*FIELDS, *self.fields))
+        stage = Script(self.fields)
+        kept = script_row((*FIELDS, *self.fields))
         for name, row in read_rows(shard, (*kept, *stage.needs, *stage.uses)).items():
             try:
                 yield {column: row[column] for column in kept if column in row} | stage.row(row)

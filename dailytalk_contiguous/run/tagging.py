@@ -88,7 +88,8 @@ def find(
         from dailytalk_contiguous.sources.people import people_of, read_people
 
         named = read_people(speakers)
-    repository = fetched = None
+    repository = None
+    fetched = None
     if hub.options() or not all(map(os.path.lexists, inputs)):
         from dailytalk_contiguous.sources import hub_repository
 
@@ -103,7 +104,8 @@ def find(
     rows: list[Row] = []
     recordings: set[tuple[str, str]] = set()
     left_out = LeftOut(made=hub_repository.made_folders(repository.files) if repository else [])
-    problems, transcribed = [*fetched.problems] if fetched else [], set[str]()
+    problems = [*fetched.problems] if fetched else []
+    transcribed = set[str]()
     for row in steps("conversations found", folder_rows(config, left_out)):
         recordings.add((row["recording_id"], row["audio_file"]))
         if row["problem"]:
@@ -143,7 +145,10 @@ class TagSpec(Spec):
         self, recordings: FoundRecordings, out: Path, stages: Sequence[Stage], about: Mapping[str, Any] = {}
     ) -> None:
         published_by(stages)  # a field that clashes is found before any work
-        self.recordings, self.out, self.stages, self.about = recordings, out, tuple(stages), about
+        self.recordings = recordings
+        self.out = out
+        self.stages = tuple(stages)
+        self.about = about
         self.rejects = [*recordings.problems]
 
     def check(self, options: RunOptions) -> None:
@@ -152,7 +157,8 @@ class TagSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         for number, stage in enumerate(self.stages):
             if stage.unfitted:
-                before, later = self.stages[:number], self.stages[number + 1 :]
+                before = self.stages[:number]
+                later = self.stages[number + 1 :]
                 step = Pass(self.out / RATED, self.recordings.groups, before, later=later)
                 yield step
                 self.stages = (*before, stage.fit(step.rows(stage.needs)), *later)

@@ -191,7 +191,8 @@ class Folder(datasets.GeneratorBasedBuilder):
     VERSION = datasets.Version("1.0.0")
 
     def __init__(self, **options: Any) -> None:
-        if isinstance(inputs := options.get("inputs", ()), str | os.PathLike):
+        inputs = options.get("inputs", ())
+        if isinstance(inputs, str | os.PathLike):
             options["inputs"] = (str(inputs),)
         recordings = find_recordings(
             options.get("inputs", ()),
@@ -346,7 +347,8 @@ def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
     stated: Counter[str] = Counter()
     for cue in cues:
-        if code := cue.get("language"):
+        code = cue.get("language")
+        if code:
             stated[code] += cue["end"] - cue["start"]
     texts = [cue["text"] for cue in cues if cue["text"]]
     if stated or setting != "auto" or not texts:

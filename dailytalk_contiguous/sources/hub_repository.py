@@ -162,13 +162,15 @@ def companions(recordings: Iterable[str], paths: Iterable[str]) -> dict[str, lis
     """For each recording, the files beside it that may be its transcript."""
     keys = {}  # folder and stem of a recording and, if it may be one side of a pair, of the pair
     for path in recordings:
-        folder, stem = str(PurePosixPath(path).parent), PurePosixPath(path).stem
+        folder = str(PurePosixPath(path).parent)
+        stem = PurePosixPath(path).stem
         pair = common_name(stem)
         keys[path] = [(folder, stem)] + ([(folder, pair)] if pair else [])
     beside: dict[tuple[str, str], list[str]] = {key: [] for of_path in keys.values() for key in of_path}
     shared: defaultdict[str, list[str]] = defaultdict(list)
     for path in sorted(paths):
-        folder, name = str(PurePosixPath(path).parent), PurePosixPath(path).name
+        folder = str(PurePosixPath(path).parent)
+        name = PurePosixPath(path).name
         known = next((stem for stem in stems_of(name) if (folder, stem) in beside), None)
         if known is not None:
             beside[folder, known].append(path)
@@ -210,7 +212,8 @@ def fetch_tree(repository: Repository, suffixes: Collection[str]) -> Path:
 
 def chosen_files(repository: Repository) -> list[str]:
     """The recordings that the choice asks for. Raises DailytalkError if there are none."""
-    choice, files = repository.choice, audio_files(repository.files)
+    choice = repository.choice
+    files = audio_files(repository.files)
     chosen = [path for path in files if not choice.split or choice.split in path.split("/")[:-1]]
     if not chosen:
         folders = sorted({part for path in files for part in path.split("/")[:-1]})
@@ -229,7 +232,8 @@ def _depth(path: str, split: str) -> int:
 
 def fetch_file(repository: Repository, path: str, folder: Path | None = None) -> Path:
     """Fetch a file, and give it a time that identifies its content."""
-    local, seconds = download(repository, path, folder), modified_of(repository.files[path].digest)
+    local = download(repository, path, folder)
+    seconds = modified_of(repository.files[path].digest)
     if int(local.stat().st_mtime) != seconds:
         # A cache of another user keeps its own times, which don't change either.
         with suppress(PermissionError):
@@ -250,7 +254,8 @@ def names_of(recordings: Collection[str], split: str) -> dict[str, str]:
 # process where it is left before the end (apache/arrow#45214). Audio is never decoded.
 
 
-PARQUET, TAR = ".parquet", ".tar"
+PARQUET = ".parquet"
+TAR = ".tar"
 
 #: Column with the name of a WebDataset sample, as `datasets` calls it.
 KEY = "__key__"
@@ -397,7 +402,8 @@ def _samples(file: BinaryIO) -> Iterator[tuple[Row, int]]:
             match = _COLUMN.search(name)
             if not member.isfile() or not match or name.startswith("."):
                 continue
-            key, column = folder + slash + name[: match.start()], match[1]
+            key = folder + slash + name[: match.start()]
+            column = match[1]
             if members and members[0].key != key:
                 yield from _samples_of(members)
                 members = []
@@ -453,9 +459,17 @@ _DONE = ".complete.json"
 
 #: What encoded audio begins with, at which byte.
 _MAGIC = (
-    *((0, b"RIFF", ".wav"), (0, b"RF64", ".wav"), (0, b"fLaC", ".flac"), (28, b"OpusHead", ".opus")),
-    *((0, b"OggS", ".ogg"), (0, b"ID3", ".mp3"), (0, b"FORM", ".aiff"), (0, b"caff", ".caf")),
-    *((4, b"ftyp", ".m4a"), (0, b".snd", ".au"), (0, b"\x1aE\xdf\xa3", ".mka")),
+    (0, b"RIFF", ".wav"),
+    (0, b"RF64", ".wav"),
+    (0, b"fLaC", ".flac"),
+    (28, b"OpusHead", ".opus"),
+    (0, b"OggS", ".ogg"),
+    (0, b"ID3", ".mp3"),
+    (0, b"FORM", ".aiff"),
+    (0, b"caff", ".caf"),
+    (4, b"ftyp", ".m4a"),
+    (0, b".snd", ".au"),
+    (0, b"\x1aE\xdf\xa3", ".mka"),
     *((0, start, ".mp3") for start in (b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
 )
 
@@ -504,7 +518,8 @@ def write_row(
 
     `number` is its index in the split. `written` are the names of the rows before it.
     """
-    name = numbered = f"{split}-{number:06d}"
+    name = f"{split}-{number:06d}"
+    numbered = name
     if isinstance(row, BadInput):
         return Reject(name, "Hub", row.reason, row.remedy)
     try:
@@ -580,7 +595,8 @@ def plan_of(repository: Repository, folder: Path) -> TablePlan:
     shards = _shards(repository)
     names, audio = _first_columns(repository, [path for paths in shards.values() for path in paths])
     named_by = next((name for name in (*ID_COLUMNS, KEY) if name in names), "")
-    if id_column := repository.choice.id_column:
+    id_column = repository.choice.id_column
+    if id_column:
         named_by = _one_of(names, id_column, "column", "--id-column", repository)
     words = [name for name in WORD_COLUMNS if name in names]
     column = _audio_column(repository, names, audio)
@@ -598,7 +614,8 @@ def _first_columns(repository: Repository, paths: Sequence[str]) -> tuple[list[s
 
 
 def _audio_column(repository: Repository, names: list[str], audio: list[str]) -> str:
-    if chosen := repository.choice.audio_column:
+    chosen = repository.choice.audio_column
+    if chosen:
         return _one_of(names, chosen, "column", "--audio-column", repository)
     if len(audio) != 1:
         columns = f"{'several columns' if audio else 'no column'} with audio ({', '.join(audio or names)})"
@@ -610,7 +627,8 @@ def _audio_column(repository: Repository, names: list[str], audio: list[str]) ->
 
 def _shards(repository: Repository) -> dict[str, list[str]]:
     """Shards by split, of the config and split that are meant. Raises DailytalkError if there are none."""
-    repo, choice = repository.reference.repo, repository.choice
+    repo = repository.reference.repo
+    choice = repository.choice
     builder = load_dataset_builder(repo, _config(repository), revision=repository.commit)
     before = f"hf://datasets/{repo}@{repository.commit}/"
     shards = {
@@ -626,7 +644,8 @@ def _shards(repository: Repository) -> dict[str, list[str]]:
 
 def _config(repository: Repository) -> str:
     configs = get_dataset_config_names(repository.reference.repo, revision=repository.commit)
-    if chosen := repository.choice.config:
+    chosen = repository.choice.config
+    if chosen:
         return _one_of(configs, chosen, "config", "--config", repository)
     guess = configs[0] if len(configs) == 1 else next((name for name in CONFIGS if name in configs), None)
     if guess is None:
@@ -698,7 +717,8 @@ def repository_of(inputs: Sequence[str], choice: HubChoice) -> Repository | None
     """
     named = [ref for name in inputs if not os.path.lexists(name) and (ref := parse_reference(name))]
     if not named:
-        if options := choice.options():
+        options = choice.options()
+        if options:
             raise DailytalkError(f"{options[0]} is for datasets on the Hub", "leave it out for files and folders")
         return None
     if len(inputs) > 1:

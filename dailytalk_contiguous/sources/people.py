@@ -15,7 +15,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS
 
 #: Columns that a table must have, and those that it may.
-NEEDED, KNOWN = ("recording", "channel", "speaker"), ("gender", "language")
+NEEDED = ("recording", "channel", "speaker")
+KNOWN = ("gender", "language")
 
 _SIDES = dict.fromkeys(("left", "l", "a", "1"), CHANNELS[0]) | dict.fromkeys(("right", "r", "b", "2"), CHANNELS[1])
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
@@ -79,7 +80,8 @@ def _entry(line: Mapping[str, str | None]) -> tuple[tuple[str, str], Person]:
         "speaker": values["speaker"].lower() not in ("", *CHANNELS),
         "language": not values["language"] or _LANGUAGE.fullmatch(values["language"]) is not None,
     }
-    if wrong := [name for name, right in rights.items() if not right]:
+    wrong = [name for name, right in rights.items() if not right]
+    if wrong:
         raise ValueError(f"its {wrong[0]} is {quoted(values[wrong[0]])}, which can't be one")
     recording = values["recording"].replace("\\", "/").removeprefix("./")
     person = Person(values["speaker"], values["gender"], values["language"])

@@ -53,7 +53,8 @@ def identity_of(path: Path) -> str:
 _PART = re.compile(r"(.+)\.\d{3,}", re.DOTALL)
 
 #: Bytes of a part of a name, of the 255 that a disk takes, and of all of it.
-LONGEST_PART, LONGEST_NAME = 226, 1024
+LONGEST_PART = 226
+LONGEST_NAME = 1024
 
 
 def shortened(name: str, longest: int = LONGEST_PART) -> str:
@@ -121,7 +122,8 @@ class Names:
             )
         self._names[name] += 1
         self._stems[bare] += 1
-        if part := _PART.fullmatch(bare):
+        part = _PART.fullmatch(bare)
+        if part:
             self._wholes.add(part[1])
         return shortened(bare if _is_free(bare, self._stems, self._names) else name)
 
@@ -144,7 +146,8 @@ SIDES = (("left", "right"), ("l", "r"), ("a", "b"), ("1", "2"), ("ch0", "ch1"), 
 
 #: Sides may differ in length by this share of the longer one, and always by so many seconds: tracks of one call
 #: end within a second of each other; two takes do not.
-MOST_APART, ALWAYS_APART = 0.1, 1.0
+MOST_APART = 0.1
+ALWAYS_APART = 1.0
 
 #: What an ending is that counts parts, takes or tracks; if there are three of them, none is a side.
 _COUNTED = re.compile(r"(.+)[._ -](left|right|[a-z]|ch\d{1,2}|\d{1,3})", re.IGNORECASE | re.DOTALL)
@@ -187,7 +190,8 @@ def pairs(
     names: defaultdict[Path, dict[str, list[Path]]] = defaultdict(lambda: defaultdict(list))
     taken = {relative.with_suffix("") for relative in recordings}
     for relative in recordings:
-        if match := _COUNTED.fullmatch(relative.stem):
+        match = _COUNTED.fullmatch(relative.stem)
+        if match:
             names[relative.with_name(match[1])][match[2].lower()].append(relative)
     found_pairs: dict[Path, tuple[Pair, tuple[Path, ...]]] = {}
     for base, endings in names.items():
@@ -378,7 +382,8 @@ def find_recordings(
         except OSError as error:
             why = "does not exist" if isinstance(error, FileNotFoundError) else f"can't be read ({error.strerror})"
             raise DailytalkError(f"the input {as_text(path)!r} {why}", "check the path") from None
-    skipped, leading_out = LeftOut(), set[Path]()
+    skipped = LeftOut()
+    leading_out = set[Path]()
     # Every recording and its input's folder, by its path under what all inputs have in common.
     tops = [path if path.is_dir() else path.parent for path in paths_given]
     bases = [os.path.realpath(top) for top in tops]
@@ -403,7 +408,8 @@ def find_recordings(
         )
     names = {relative: as_text(relative) for relative in paths}
     counts = Counter(names.values())
-    if twice := [name for name, count in counts.items() if count > 1]:
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
         raise DailytalkError(f"two recordings are both shown as {twice[0]!r}", "rename one of them")
     called = identities(names.values())
     recordings = [
@@ -423,7 +429,8 @@ def _walk(folder: Path, exclude: Path | None, left_out: LeftOut, leading_out: se
     top = folder.absolute()
     is_named = any(map(is_marked, (top, *top.parents)))
     for parent, folders, files in os.walk(folder, onerror=unreadable.append, followlinks=True):
-        real, inside = os.path.realpath(parent), Path(parent)
+        real = os.path.realpath(parent)
+        inside = Path(parent)
         is_made = not is_named and is_marked(inside)
         if is_made and real not in barred:
             left_out.made.append(f"{as_text(inside.relative_to(folder))}/")

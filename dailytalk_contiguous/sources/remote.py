@@ -34,7 +34,8 @@ def store_errors(address: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if (problem := _problem_of(error, address)) is None:
+        problem = _problem_of(error, address)
+        if problem is None:
             raise
         raise problem from None
 

@@ -96,7 +96,8 @@ def subtitle_records(path: Path, side: str | None) -> Iterator[tuple[str, dict[s
         said: dict[str | None, list[TimedWord]] = {}
         speaker = None
         for line, (name, is_voice, rest) in zip(item.lines, lines, strict=True):
-            if is_name := name.casefold() in keys:
+            is_name = name.casefold() in keys
+            if is_name:
                 speaker = names.setdefault(name.casefold(), name)
             said.setdefault(speaker, []).extend(rest if is_name or is_voice else line)
         for speaker, words in said.items():
@@ -127,7 +128,8 @@ def _read(path: Path) -> list[Subtitle]:
     WebVTT to an empty line.
     """
     text = with_colons(read_text(path))
-    if cut := _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip()):
+    cut = _PART_OF_TIMES.search(text.rstrip().rpartition("\n")[2].strip())
+    if cut:
         raise broken(path, f"breaks off in the times {quoted(cut[0])}", "save the file again")
     is_vtt = text.lstrip().startswith("WEBVTT") or path.suffix.lower() == ".vtt"
     is_indexed = not is_vtt and re.match(r"\s*\d+\s*\n.*-->", text)
@@ -155,13 +157,16 @@ def _lines(raw: str) -> list[list[TimedWord]]:
     # A voice gets a line of its own, which begins with its name; one without a name gets nothing.
     raw = _VOICE.sub(lambda match: f"\n\0{name}\0 " if (name := match[1].strip()) else "", raw)
     lines: list[list[TimedWord]] = [[]]
-    depth, is_inside, time = 0, False, None
+    depth = 0
+    is_inside = False
+    time = None
     for piece in _PIECES.finditer(raw.replace("&nbsp;", " ")):
         if piece["letters"] or (piece["opening"] and mark_of(piece[0])):
             word = lines[-1].pop() if is_inside else TimedWord("", time)
             text = word.word + html.unescape(piece[0])
             lines[-1].append(word._replace(word=text, is_lit=word.is_lit or depth > 0))
-            is_inside, time = True, None
+            is_inside = True
+            time = None
         elif piece["time"]:
             time = _seconds(piece["time"])
         elif piece["opening"] or piece["closing"]:
@@ -180,7 +185,8 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
     runs: list[list[Subtitle]] = []
     open_runs: dict[str, tuple[list[Subtitle], int]] = {}  # by text: two may speak at once
     for cue in subtitles:
-        text, lit = _text(cue.words), _lit(cue)
+        text = _text(cue.words)
+        lit = _lit(cue)
         run, at = open_runs.get(text, ([], -1))
         if not run or cue.start - run[-1].end > _NEXT_CUE or (lit and lit[0] < at):
             runs.append(run := [])
@@ -193,7 +199,8 @@ def _sung(subtitles: Iterable[Subtitle]) -> Iterator[Subtitle]:
             continue
         times: dict[int, tuple[float, float]] = {}
         for cue in run:
-            if len(lit := _lit(cue)) == 1:
+            lit = _lit(cue)
+            if len(lit) == 1:
                 times.setdefault(lit[0], (cue.start, cue.end))
         numbers = itertools.count()
         lines = [[TimedWord(word.word, *times.get(next(numbers), ())) for word in line] for line in run[0].lines]

@@ -76,7 +76,8 @@ class Tier(NamedTuple):
 
 def read_tiers(path: Path) -> list[Tier]:
     """The tiers of intervals of a TextGrid or an ELAN file. Raises BadInput."""
-    text, is_elan = read_text(path), path.suffix.lower() == ".eaf"
+    text = read_text(path)
+    is_elan = path.suffix.lower() == ".eaf"
     try:
         return [*(_tiers_of_elan(path, text) if is_elan else _tiers_of_praat(text))]
     except Exception as error:  # pympi raises a plain one for what is no XML; content leads to any other
@@ -91,10 +92,12 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     eaf.remove_tier("default")
     eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
     pympi.Elan.parse_eaf(str(path), eaf, True)
-    if (unit := eaf.header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+    unit = eaf.header.get("TIME_UNITS", "milliseconds")
+    if unit != "milliseconds":
         raise ValueError(f"it counts time in {quoted(unit)}, not in milliseconds")
     declared = text.count("<ALIGNABLE_ANNOTATION ") + text.count("<REF_ANNOTATION ")
-    if missing := declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values()):
+    missing = declared - sum(len(aligned) + len(refs) for aligned, refs, *_ in eaf.tiers.values())
+    if missing:
         raise ValueError(f"it has {declared} annotations, of which {missing} have the id of another")
     timed: dict[str, tuple[float, float]] = {}
     clock = pd.Series(eaf.timeslots, dtype=float) / 1000
@@ -119,7 +122,8 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:
     tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
-    declared, count = [int(size) for size in _DECLARED.findall(text)], _DECLARED_TIERS.search(text)
+    declared = [int(size) for size in _DECLARED.findall(text)]
+    count = _DECLARED_TIERS.search(text)
     is_whole = [len(tier["entries"]) for tier in tiers] == declared and count and int(count[1]) == len(tiers)
     if not is_whole or _NEGATIVE.search(text):
         raise ValueError("it breaks off, has other numbers of tiers and labels than it says, or times before 0")
@@ -144,7 +148,8 @@ def tier_records(
     chosen = [tier for tier in tiers if {tier.name.casefold(), tier.type.casefold()} & names]
     of_speaker: dict[str, list[Tier]] = {}
     for tier in chosen or tiers:
-        own, (kind, _, of_name) = OWN_TIER.fullmatch(tier.name), tier.name.partition("@")
+        own = OWN_TIER.fullmatch(tier.name)
+        (kind, _, of_name) = tier.name.partition("@")
         kinds = re.findall(r"[^\W_]+", f"{kind} {tier.type}".casefold())
         is_other = own[2] in ("tags", "sounds") if own else any(map(_ABOUT_SPEECH.fullmatch, kinds))
         if is_other and not chosen:
@@ -169,5 +174,6 @@ def tier_records(
             about = {"start": start, "end": end, "speaker": entries[0].speaker}
             if text:
                 yield quoted(text), about | {"word" if of_words else "text": text}
-    if others := [tier.name for tier in tiers if tier.name not in used]:
+    others = [tier.name for tier in tiers if tier.name not in used]
+    if others:
         left[path.name] = others

@@ -42,7 +42,8 @@ def checked(line: dict[str, Any], fields: Sequence[Field] = FIELDS) -> dict[str,
     for name in ("audio_file", "channel", "text", "tag"):
         if not isinstance(line.get(name), str):
             raise ValueError(f"{name} is missing or no text")
-    if problem := line_problem(line, fields):
+    problem = line_problem(line, fields)
+    if problem:
         raise ValueError(problem.reason)
     return line
 
@@ -126,7 +127,8 @@ def tagged_row(row: Row | None, columns: Sequence[Column] = ()) -> Row:
     ):
         raise BadInput("its row in the tagged shard describes no part of a recording", TAG_AGAIN)
     for column in columns:
-        if misfit := value_problem(tagged.get(column.name), column.kind, column.name):
+        misfit = value_problem(tagged.get(column.name), column.kind, column.name)
+        if misfit:
             raise BadInput(f"its row in the tagged shard: {misfit}", TAG_AGAIN)
     try:
         refuse_outside(tagged["audio_file"])
@@ -290,7 +292,8 @@ def transcribed(
     for name in list(groups):  # what is a row need not be held as lines, too
         lines: list[_Line] = [line for part in groups.pop(name) for line in expand(part)]
         row = rows_by_id.pop(name, None)
-        if problem := unusable.get(name):
+        problem = unusable.get(name)
+        if problem:
             rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
             continue
         try:
@@ -394,7 +397,8 @@ def _usable(
         numbered = (f"{name}/{line['channel']}/{number:04d}" for number in itertools.count(index))
         identity = line.get("utterance_id") or next(new for new in numbered if new not in identities)
         identities.add(identity)
-        problem, remedy = None, "mend or delete the line"
+        problem = None
+        remedy = "mend or delete the line"
         if (
             line["end"] - base["offset"] > base["duration"] + TOLERANCE
             or line["start"] < base["offset"] - TOLERANCE

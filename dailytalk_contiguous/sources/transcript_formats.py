@@ -83,9 +83,12 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     words say nothing. Both are left out, so that the text is aligned again. Raises `_MISFITS` for a record without
     texts and seconds where they should be.
     """
-    if problem := item.get(_PROBLEM):
+    problem = item.get(_PROBLEM)
+    if problem:
         raise problem
-    (start, end), text, language = _span(*_times(item)), field_of(item, "text"), field_of(item, "language")
+    (start, end) = _span(*_times(item))
+    text = field_of(item, "text")
+    language = field_of(item, "language")
     is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
     about = {"language": language if is_code else None, "mark": None, "mark_kind": None}
     named_language = language if isinstance(language, str) else None  # with a region, too
@@ -95,7 +98,8 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     ]
     for name, words in turns or [(item.get("speaker"), list[WordRow]())]:
         if len(turns) > 1:
-            start, end = min(word["start"] for word in words), max(word["end"] for word in words)
+            start = min(word["start"] for word in words)
+            end = max(word["end"] for word in words)
         spellings = plain_fillers([word["word"] for word in words], named_language)
         words = [word | {"word": spelling} for word, spelling in zip(words, spellings, strict=True) if spelling]
         joined = join_words(word["word"] for word in words) if words else None
@@ -130,7 +134,8 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
         free = np.interp([number, number + 1], axis, times).round(6).tolist()
         last = max(first or 0.0, free[1]) if last is None else last  # neighbours may overlap
         first, last = _span(min(free[0], last) if first is None else first, last)
-        text, probability = " ".join(word["word"].split()), field_of(word, "probability")
+        text = " ".join(word["word"].split())
+        probability = field_of(word, "probability")
         if not text:
             raise ValueError("it has a word without a letter")
         row = {"word": text, "start": first, "end": last, "probability": None}
@@ -141,7 +146,9 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
 
 def _times(item: Mapping[str, Any]) -> tuple[Any, Any]:
     """Start and end of a record or a word, as they are; the end by its duration where it has none."""
-    start, end, duration = field_of(item, "start"), item.get("end"), item.get("duration")
+    start = field_of(item, "start")
+    end = item.get("end")
+    duration = item.get("duration")
     return start, round(start + duration, 6) if end is None and duration is not None else end
 
 
@@ -160,7 +167,8 @@ def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
     These are where they are in the text between the words that have times.
     """
-    text, words = cue["text"], cue["words"]
+    text = cue["text"]
+    words = cue["words"]
     whole = [(0, len(text), mark)] if (mark := mark_of(text)) else []
     spans = whole if is_word else [*marks_in(text)]
     outside = [
@@ -200,7 +208,8 @@ def joined_words(words: Iterable[Cue]) -> list[Cue]:
 
 def _lines(path: Path) -> Iterator[TranscriptRecord]:
     """Words of a CTM, and turns of an RTTM; `;;` begins a comment."""
-    text, suffix = read_text(path), path.suffix.lower()
+    text = read_text(path)
+    suffix = path.suffix.lower()
     least, columns = COLUMNS[suffix]
     for number, line in enumerate(text.split("\n"), 1):
         fields = line.split()
@@ -303,7 +312,8 @@ DOCUMENTS = (
 
 def _json(path: Path) -> Iterator[TranscriptRecord]:
     """The items of a JSON document or of JSON Lines, by what the first one is. NeMo calls its lines `.json`."""
-    text, title = read_text(path), f"transcript {shown(path)}"
+    text = read_text(path)
+    title = f"transcript {shown(path)}"
     about: dict[str, Any] = {}
     if path.suffix.lower() == ".json" and '"audio_filepath"' not in text.lstrip().partition("\n")[0]:
         data = parse_json(text, title, nan=True)
@@ -371,7 +381,8 @@ def read_cues(
     """
     read = FORMATS[str(ending_of(path.name)).lower()]
     position = "its text"
-    cues, words = list[Cue](), list[Cue]()
+    cues = list[Cue]()
+    words = list[Cue]()
     try:
         if read is subtitle_records:
             records: Iterable[TranscriptRecord] = read(path, side)

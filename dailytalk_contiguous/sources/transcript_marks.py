@@ -72,7 +72,8 @@ def mark_of(text: str) -> TranscriptMark | None:
     >>> mark_of("[Laughter]"), mark_of("[sic]")
     (TranscriptMark(kind='sound', name='laughter'), None)
     """
-    if mark := LABELS.get(text.strip().casefold()):
+    mark = LABELS.get(text.strip().casefold())
+    if mark:
         return mark
     match = _ENCLOSED.fullmatch(text.strip(" \t.,;!?"))
     return _kind(match) if match else None
@@ -92,7 +93,8 @@ def marks_in(text: str) -> Iterator[tuple[int, int, TranscriptMark]]:
         yield 0, len(text), mark
         return
     for match in _ENCLOSED.finditer(text):
-        if mark := _kind(match):
+        mark = _kind(match)
+        if mark:
             yield *match.span(), mark
 
 
@@ -102,7 +104,8 @@ def without_marks(text: str) -> str:
     >>> without_marks("Well [laughs], yes. (coughs)")
     'Well, yes.'
     """
-    at, parts = 0, []
+    at = 0
+    parts = []
     for start, end, _ in marks_in(text):
         parts.append(text[at:start])
         at = end

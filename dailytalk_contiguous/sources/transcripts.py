@@ -152,7 +152,8 @@ def read_transcripts(
     cues: list[Cue] = []
     origin: dict[str, Path] = {}
     seconds: dict[tuple[bool, str, str], float] = defaultdict(float)
-    stem, channels = Path(recording_file).stem, channels or {}
+    stem = Path(recording_file).stem
+    channels = channels or {}
     markers = {  # "left" of call.left.srt
         path: path.name[len(stem) + 1 :].partition(".")[0]
         for path in paths
@@ -160,7 +161,8 @@ def read_transcripts(
     }
     sides = sides_of([*markers.values()], paths[0])
     for path in paths:
-        side, shared = sides.get(markers.get(path, ""), channels.get(path)), is_shared(path.name, stem)
+        side = sides.get(markers.get(path, ""), channels.get(path))
+        shared = is_shared(path.name, stem)
         pick = partial(_about, path=path, recording_file=recording_file, shared=shared)
         read = read_cues(path, side, pick, tiers, left)
         if not read and not shared:
@@ -172,7 +174,8 @@ def read_transcripts(
             remedy = "give seconds of the recording: divide milliseconds by 1000, samples by their rate"
             raise broken(path, reason, remedy)
         for cue in [cue | {"channel": side or MIX} for cue in read] if mix else _placed(path, read, side):
-            channel, is_said = cue["channel"], cue["text"] is not None or cue["mark"] is not None
+            channel = cue["channel"]
+            is_said = cue["text"] is not None or cue["mark"] is not None
             for known, other in origin.items():
                 if is_said and other != path and (channel == known or OPEN in (channel[0], known[0])):
                     words = "words of both speakers" if channel[0] == OPEN else f"the {channel} channel"
@@ -185,7 +188,8 @@ def read_transcripts(
     # Whoever speaks longest; a transcript's own names take precedence over those of turns.
     longest = sorted(seconds, key=lambda named: (named[0], seconds[named]))
     names = {channel: name for _, channel, name in longest}
-    unsaid, mute = names.keys() - origin.keys(), origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
+    unsaid = names.keys() - origin.keys()
+    mute = origin.keys() - {cue["channel"] for cue in cues if cue["text"]}
     kept = [
         cue | {"channel": MIX if mix else cue["channel"], "speaker": names.get(cue["channel"])}
         for cue in cues
@@ -201,7 +205,8 @@ def _about(names: Iterable[str], path: Path, recording_file: str, shared: bool) 
     A file that is called like the recording is about it, if it is about one alone. Raises BadInput where it is
     about others, or two could be meant.
     """
-    names, parts = [*names], _bare(recording_file)
+    names = [*names]
+    parts = _bare(recording_file)
     meant = [recording_file] if recording_file in names else []
     if not meant and path.name != TRANSCRIPT:
         meant = [name for name in names if name and all(map(eq, reversed(parts), reversed(_bare(name))))]

@@ -27,7 +27,8 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: What we call such a file, and the folders beside it that its clips may be in.
-WHISPER_JSON, AUDIO_FOLDERS = "whisper.json", ("audio", "audios")
+WHISPER_JSON = "whisper.json"
+AUDIO_FOLDERS = ("audio", "audios")
 
 #: Bytes of such a file: about 50,000 clips of ten seconds with their tokens.
 MOST_WHISPER_BYTES = 128 << 20
@@ -107,7 +108,8 @@ def entry_problem(file: str, name: str, entry: Any) -> BadInput | None:
     if entry.get("text") is None and entry.get("segments") is None:
         return BadInput(f"{where} has neither text nor segments", _REMEDY)
     for number, segment in enumerate(entry.get("segments") or [], 1):
-        start, end = segment["start"], segment["end"]
+        start = segment["start"]
+        end = segment["end"]
         if not (is_number(start, 0, LATEST) and is_number(end, start, LATEST)):
             return BadInput(
                 f"{where}: segment {number} has the times {quoted(start)} to {quoted(end)}",
@@ -168,7 +170,8 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
     >>> match_names(["a.wav", "CAFE\\u0301.wav"], ["a.wav", "more/caf\\xe9.wav", "b.wav"]).keys
     {'a.wav': 'a.wav', 'more/café.wav': 'CAFÉ.wav'}
     """
-    keys, names = dict.fromkeys(keys), dict.fromkeys(names)
+    keys = dict.fromkeys(keys)
+    names = dict.fromkeys(names)
     matched: dict[str, str] = {}
     for of_name, of_key in ((str, str), (folded, folded), (lambda name: folded(name).rpartition("/")[2], folded)):
         alike: defaultdict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
@@ -177,7 +180,8 @@ def match_names(keys: Iterable[str], names: Iterable[str]) -> Matches:
         for key in keys.keys() - matched.values():
             alike[of_key(key)][1].append(key)
         matched |= {files[0]: entries[0] for files, entries in alike.values() if len(files) == len(entries) == 1}
-    used, remedy = {*matched.values()}, "give it the exact name of one"
+    used = {*matched.values()}
+    remedy = "give it the exact name of one"
     problems = {
         key: BadInput(f"{quoted(key)} is the name of no audio file, or of several", remedy)
         for key in keys

@@ -66,7 +66,8 @@ LEAST_SURE = 0.24
 
 #: Seconds from where the recogniser has heard a word, beyond which the aligner has lost it: of slow speech Whisper
 #: base is up to 0.7 s off. Share of a line's words beyond which the whole of it is lost.
-FARTHEST, MOST_LOST = 0.5, 0.5
+FARTHEST = 0.5
+MOST_LOST = 0.5
 
 
 def aligner_digests(name: str) -> list[str]:
@@ -148,12 +149,30 @@ class Align(AligningStage):
     device: str = setting("auto", DEVICE, execution=True)
 
     uses: ClassVar[tuple[str, ...]] = (
-        *("verbatim", "built_audio", "model_failures", "converted"),
-        *("audio", "offset", "duration"),
+        "verbatim",
+        "built_audio",
+        "model_failures",
+        "converted",
+        "audio",
+        "offset",
+        "duration",
     )
     needs: ClassVar[tuple[str, ...]] = (
-        *("utterance_id", "source_channel", "status", "text", "words", "recogniser", "start", "end"),
-        *("new_start", "new_end", "spoken", "spoken_words", "built_rate", "built_duration", "language"),
+        "utterance_id",
+        "source_channel",
+        "status",
+        "text",
+        "words",
+        "recogniser",
+        "start",
+        "end",
+        "new_start",
+        "new_end",
+        "spoken",
+        "spoken_words",
+        "built_rate",
+        "built_duration",
+        "language",
     )
     batch_rows: ClassVar[int] = 1
     adds: ClassVar[Features] = Features({"alignments": List(ALIGNED_WORD), **MODEL_FAILURES})
@@ -170,7 +189,8 @@ class Align(AligningStage):
         failures: list[Reject] = []
         placed = self._placed(row, said, failures)
         for index in said:
-            start, end = row["new_start"][index], row["new_end"][index]
+            start = row["new_start"][index]
+            end = row["new_end"][index]
             words, sources = placed[index]
             speaker = sides[row["source_channel"][index]]
             words = fit(_with_probabilities(words, row["words"][index]), end - start)
@@ -266,7 +286,8 @@ class Align(AligningStage):
                 sounds[index] = pcm_to_float(excerpt(channel, row["start"][index], row["end"][index]))
         kept = [index for index in kept if row["status"][index] != "spoken"]
         if kept and row.get("built_audio"):
-            whole, sides = read_pcm(row["built_audio"]), result_sides(self.revoice)
+            whole = read_pcm(row["built_audio"])
+            sides = result_sides(self.revoice)
             for index in kept:
                 channel = whole[:, CHANNELS.index(sides[row["source_channel"][index]])]
                 sounds[index] = pcm_to_float(excerpt(channel, row["new_start"][index], row["new_end"][index]))
@@ -366,7 +387,8 @@ def _kept(row: Row, index: int, text: Sequence[str]) -> tuple[list[Word], list[s
 
 def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[Word]:
     """Words with the transcript's probability, where they are its words; what else a person wrote has none."""
-    wanted, spelled = [normalise(word.text) for word in words], [normalise(word["word"]) for word in heard]
+    wanted = [normalise(word.text) for word in words]
+    spelled = [normalise(word["word"]) for word in heard]
     blocks = Levenshtein.opcodes(wanted, spelled).as_matching_blocks()
     known = {block.a + n: heard[block.b + n].get("probability") for block in blocks for n in range(block.size)}
     return [word._replace(probability=known.get(index)) for index, word in enumerate(words)]

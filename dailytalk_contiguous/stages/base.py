@@ -145,7 +145,8 @@ class Stage:
 
         Raises BadInput, with its place in the batch, for a row that can't be used.
         """
-        names, rows = self._read(batch), []
+        names = self._read(batch)
+        rows = []
         for index, values in enumerate(zip(*(batch[name] for name in names), strict=True)):
             try:
                 rows.append(self.row(dict(zip(names, values, strict=True))))
@@ -160,7 +161,8 @@ class Stage:
         again without the row that it refused. A Ctrl-C is raised between two calls.
         """
         interrupts.check_interrupt()
-        names, problems = self._read(batch), dict[int, BadInput]()
+        names = self._read(batch)
+        problems = dict[int, BadInput]()
         if self.by_row:
             rows = []
             every = list(zip(*(batch[name] for name in names), strict=True))
@@ -327,7 +329,8 @@ class Stage:
         while a command imports the file that calls it.
         """
         refuse_in_import(f"runs {self.name}")
-        decoded, dataset = dataset, undecoded(dataset)
+        decoded = dataset
+        dataset = undecoded(dataset)
         features = decoded.features or decoded._resolve_features().features
         missing = [name for name in self.needs if name not in features]
         if missing:

@@ -60,8 +60,17 @@ class Convert(Stage):
     options: Any = NO_OPTIONS
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("recording_id", "audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "speaker", "tag"),
+        "recording_id",
+        "audio",
+        "offset",
+        "duration",
+        "sample_rate",
+        "utterance_id",
+        "source_channel",
+        "start",
+        "end",
+        "speaker",
+        "tag",
     )
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True
@@ -111,7 +120,8 @@ class Convert(Stage):
     @property
     def digest(self) -> str:
         """The digest of every stage, and of the engine's code, model and settings."""
-        engine, converter = engine_named(self.engine), self.synthesiser()
+        engine = engine_named(self.engine)
+        converter = self.synthesiser()
         code = code_version(engine.load, converter.version)
         parts = [super().digest, engine.name, code, converter.model, converter.voice, converter.settings()]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]

@@ -60,13 +60,22 @@ class Finish(Stage):
     fields: tuple[Field, ...] = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "recording_id", "duration", "main_language"),
-        *("built_audio", "built_rate", "built_duration", "built_sides"),
-        *("alignments", "sounds", "timeline"),
+        "conversation_id",
+        "recording_id",
+        "duration",
+        "main_language",
+        "built_audio",
+        "built_rate",
+        "built_duration",
+        "built_sides",
+        "alignments",
+        "sounds",
+        "timeline",
         *(_RENAMED.get(name, name) for name in UTTERANCE if name not in ("channel", *OPTIONAL_FIELDS)),
     )
     uses: ClassVar[tuple[str, ...]] = (
-        *("verbatim", *(column.name for column in schema.COLUMNS)),
+        "verbatim",
+        *(column.name for column in schema.COLUMNS),
         *sorted({_RENAMED.get(name, name) for name in OPTIONAL_FIELDS}),
     )
     batch_rows: ClassVar[int] = 1
@@ -167,7 +176,8 @@ def labelled(row: schema.Row) -> list[dict[str, Any]]:
             continue
         columns = (row[name] for name in ("source_channel", "status", "synthesis", "start", "end", "new_start"))
         for channel, status, synthesis, start, end, new_start in zip(*columns, strict=True):
-            first, last = max(start, mark["start"]), min(end, mark["end"])
+            first = max(start, mark["start"])
+            last = min(end, mark["end"])
             is_recorded = status != "spoken" or is_converted({"synthesis": synthesis})
             if channel == mark["channel"] and is_recorded and new_start is not None and first < last:
                 times = {"start": first, "end": last}

@@ -27,8 +27,16 @@ from dailytalk_contiguous.stages.transcribe import Transcribe
 
 #: The columns of the stages before of which that of the first part counts, or of the last.
 _OF_FIRST = (
-    *("utterance_id", "channel", "speaker", "start", "start_trim", "language", "recogniser"),
-    *("given_text", "given_words", "text_reason"),
+    "utterance_id",
+    "channel",
+    "speaker",
+    "start",
+    "start_trim",
+    "language",
+    "recogniser",
+    "given_text",
+    "given_words",
+    "text_reason",
 )
 _OF_CONVERSATION = ("uncovered_sound", "sides", "notes", "rejected")
 _OF_RECORDING = ("audio", "offset", "duration")
@@ -103,7 +111,9 @@ class JoinSentences(Stage):
     def _are_one(
         self, parts: Sequence[dict[str, Any]], following: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
     ) -> bool:
-        before, since, until = parts[-1], parts[-1]["end"], following["start"]
+        before = parts[-1]
+        since = parts[-1]["end"]
+        until = following["start"]
         return (
             until - since < self.pause
             and following["end"] - parts[0]["start"] <= self.longest
@@ -117,14 +127,16 @@ def _one_run_each(groups: Sequence[Sequence[Mapping[str, Any]]]) -> dict[tuple[s
     """The run of speech of each channel's runs, where those of one sentence are one."""
     runs: dict[tuple[str, int], int] = {}
     for parts in groups:
-        channel, first = parts[0]["channel"], parts[0]["run"]
+        channel = parts[0]["channel"]
+        first = parts[0]["run"]
         for part in parts:
             runs[channel, part["run"]] = runs.get((channel, first), first)
     return runs
 
 
 def _joined(parts: Sequence[dict[str, Any]], runs: Mapping[tuple[str, int], int]) -> dict[str, Any]:
-    first, last = parts[0], parts[-1]
+    first = parts[0]
+    last = parts[-1]
     run = {"run": runs[first["channel"], first["run"]]}
     if len(parts) == 1:
         return first | run | {"joined": []}

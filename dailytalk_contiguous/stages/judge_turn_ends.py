@@ -30,7 +30,9 @@ from dailytalk_contiguous.models.turn_end import lacking_smart_turn, load_smart_
 from dailytalk_contiguous.stages.base import REVOICE_OR_KEEP, Stage
 
 #: The judge where its weights are on this machine; the judge, without which nothing is made; nobody.
-IF_INSTALLED, JUDGED, NOT_JUDGED = "auto", "smart-turn", "none"
+IF_INSTALLED = "auto"
+JUDGED = "smart-turn"
+NOT_JUDGED = "none"
 
 TURN_ENDS = Setting(
     "Who says how finished ends of turns sound: {choices} (auto: Smart Turn where it is installed).",

@@ -39,8 +39,15 @@ class Keep(Stage):
     sample_rate: int = setting(24000, SAMPLE_RATE)
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "run"),
+        "audio",
+        "offset",
+        "duration",
+        "sample_rate",
+        "utterance_id",
+        "source_channel",
+        "start",
+        "end",
+        "run",
     )
     uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim")
     batch_rows: ClassVar[int] = 1
@@ -65,7 +72,8 @@ class Keep(Stage):
         sound = audio.read_pcm(row["audio"], row["offset"], row["duration"], sample_rate=rate)
         at_its_rate = rate == audio.ANALYSIS_RATE
         analysed = sound if at_its_rate else audio.read_pcm(row["audio"], row["offset"], row["duration"])
-        leaks, total = leakage(analysed[:, 0], analysed[:, 1]), len(sound) / rate
+        leaks = leakage(analysed[:, 0], analysed[:, 1])
+        total = len(sound) / rate
         columns = (row[name] for name in ("source_channel", "start", "end", "run"))
         parts = [
             Part(TurnEvent(channel, start, end, end - start, run, True, *trims), index, None)

@@ -30,7 +30,9 @@ WORDS_SHOWN = 12
 #: speech, where that is shorter) is common to both. Measured on the four examples and two telephone calls (120 and
 #: 83 s): at least 0.99 with their own transcripts, at most 0.64 with those of the others. Where sides are found in
 #: the sound: at least 0.96, and at most 0.82.
-FOREIGN_CUES, FOREIGN_COMMON, FOREIGN_FOUND = 5, 0.7, 0.88
+FOREIGN_CUES = 5
+FOREIGN_COMMON = 0.7
+FOREIGN_FOUND = 0.88
 
 #: What `transcript_repair` calls a transcript that is about something else.
 NOT_USED = "not used"
@@ -41,7 +43,9 @@ MAX_DISTANCE = 1.0
 
 #: Seconds around a cue in which the utterances of a side are compared with it; the fit to a side without any; and
 #: by how much the fit to the other side has to be better for a cue that is not on the side of its speaker.
-AROUND, NO_FIT, CLEARLY = 1.0, 0.3, 0.5
+AROUND = 1.0
+NO_FIT = 0.3
+CLEARLY = 0.5
 
 
 def is_transcribed(cues: Iterable[Cue], channel: str) -> bool:
@@ -71,8 +75,16 @@ class MatchTranscript(Stage):
     VERSION: ClassVar[int] = 4
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "recording_id", "given", "offset", "duration"),
-        *("utterance_id", "channel", "speaker", "start", "end"),
+        "conversation_id",
+        "recording_id",
+        "given",
+        "offset",
+        "duration",
+        "utterance_id",
+        "channel",
+        "speaker",
+        "start",
+        "end",
     )
     prepares: ClassVar[bool] = True
     adds: ClassVar[Features] = Features(
@@ -117,7 +129,8 @@ class MatchTranscript(Stage):
             unmatched.append(
                 {"id": row["conversation_id"], "stage": self.name, "reason": reason, "remedy": remedy}
             )
-            cues, repair = {}, NOT_USED
+            cues = {}
+            repair = NOT_USED
         speakers = row["speaker"]
         marks = [
             {
@@ -136,7 +149,8 @@ class MatchTranscript(Stage):
         for channel, own in cues.items():
             matched = match_words(own, spans[channel], MAX_DISTANCE)
             for index, text, matched_words in zip(indices[channel], matched.texts, matched.words, strict=True):
-                texts[index], words[index] = text, matched_words
+                texts[index] = text
+                words[index] = matched_words
             unmatched += [
                 self._rejected(row["conversation_id"], own[number], row["offset"], left)
                 for number, left in matched.left_over
@@ -167,7 +181,8 @@ class MatchTranscript(Stage):
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
         if len(left) > WORDS_SHOWN:
             shown += f" … ({len(left)} words)"
-        first, last = left[0]["start"] + offset, left[-1]["end"] + offset
+        first = left[0]["start"] + offset
+        last = left[-1]["end"] + offset
         return {
             "id": f"{conversation_id}/{cue['channel']}/{cue['start']:.2f}s",
             "stage": self.name,
@@ -220,7 +235,8 @@ def _lead(item: Any, spans: Mapping[str, Sequence[TimeSpan]], around: float = AR
     The fit is what it shares with the utterances of a side that it touches, as a share of what either has within
     `around` seconds of it.
     """
-    start, end = item["start"], item["end"]
+    start = item["start"]
+    end = item["end"]
     fits = []
     for channel in CHANNELS:
         touched = [(first, last) for first, last in spans[channel] if first < end and start < last]

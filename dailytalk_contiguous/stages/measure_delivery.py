@@ -19,7 +19,8 @@ from dailytalk_contiguous.stages.base import REVOICE, Stage
 from dailytalk_contiguous.stages.tokenise_prosody import CODEBOOK
 from dailytalk_contiguous.store.hub import model_reference
 
-NO_DELIVERY, CONTOURS_ALONE = "none", "contours"
+NO_DELIVERY = "none"
+CONTOURS_ALONE = "contours"
 
 #: A setting of `Speak`, too.
 DELIVERY_MODEL = Setting(
@@ -46,8 +47,14 @@ class MeasureDelivery(Stage):
     codebook: str = setting(DEFAULT_CODEBOOK, CODEBOOK)
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("audio", "offset", "duration"),
-        *("utterance_id", "source_channel", "start", "end", "text"),
+        "audio",
+        "offset",
+        "duration",
+        "utterance_id",
+        "source_channel",
+        "start",
+        "end",
+        "text",
     )
     uses: ClassVar[tuple[str, ...]] = ("model_failures",)
     prepares: ClassVar[bool] = True

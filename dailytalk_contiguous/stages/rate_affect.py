@@ -138,7 +138,8 @@ class RateAffect(Stage):
     def _filled_up(self, batch: Batch) -> tuple[list[Pcm], list[float]]:
         """The sound to rate for each utterance, and the seconds of it that are of others."""
         speech: list[Pcm] = [np.frombuffer(data, "<i2") for data in batch["speech"]]
-        heard, seconds = list(speech), [0.0] * len(speech)
+        heard = list(speech)
+        seconds = [0.0] * len(speech)
         if not self.context or any(name not in batch for name in ("conversation_id", "channel", "start", "end")):
             return heard, seconds
         speakers: dict[Hashable, list[int]] = {}
@@ -160,7 +161,8 @@ class RateAffect(Stage):
     def _compare(self, batch: Batch) -> dict[str, list[float]]:
         from dailytalk_contiguous.models.linear_emotion import bundled_voice  # which few runs need
 
-        voice, speakers = bundled_voice(), None
+        voice = bundled_voice()
+        speakers = None
         if "conversation_id" in batch:
             channels = batch.get("channel") or [None] * len(batch["speech"])
             speakers = list(zip(batch["conversation_id"], channels, strict=True))

@@ -42,7 +42,9 @@ AROUND = 0.02
 
 #: dB over the room tone from which a leak is heard in it, and over the leak from which a channel is its own
 #: speaker's. Frames of 32 ms on both sides whose loudest leak counts: its tail in the room.
-HEARD_DB, OWN_DB, LEAK_EDGE = -3.0, 10.0, 3
+HEARD_DB = -3.0
+OWN_DB = 10.0
+LEAK_EDGE = 3
 
 #: By which a take sounds, as what it replaces does (`core.spans.sounding`).
 TAKE_SOUNDS = Gate(edge_db=UNDER_PEAK_DB, edge_kept=0.0)
@@ -94,9 +96,20 @@ class Reconstruct(Stage):
     revoice: str = setting(CHANNELS[0], REVOICE)
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "run", "status", "spoken"),
-        *("unspoken_reason", "unspoken_remedy"),
+        "conversation_id",
+        "audio",
+        "offset",
+        "duration",
+        "sample_rate",
+        "utterance_id",
+        "source_channel",
+        "start",
+        "end",
+        "run",
+        "status",
+        "spoken",
+        "unspoken_reason",
+        "unspoken_remedy",
     )
     uses: ClassVar[tuple[str, ...]] = ("start_trim", "end_trim", "converted")
     batch_rows: ClassVar[int] = 1
@@ -134,7 +147,8 @@ class Reconstruct(Stage):
             moved[number] = self._moved(number, parts, starts, source, tones, replaced, length, rate)
         right, lost_speech, lost_sound = moved[side]
         if row.get("converted"):
-            left, levelled = moved[1 - side][0], Levelled([], 0.0, 0.0)
+            left = moved[1 - side][0]
+            levelled = Levelled([], 0.0, 0.0)
         else:
             left, levelled = self._revoiced(row, parts, starts, source, tones, length, rate)
         rebuilt = audio.to_pcm(np.stack((left, right), axis=1))
@@ -172,10 +186,12 @@ class Reconstruct(Stage):
                 spoken = audio.pcm_to_float(pcm)
                 first, last = edges(spoken, rate, TAKE_SOUNDS)
                 if start_trim is not None:
-                    start, start_trim = max(0.0, start + start_trim - first / rate), first / rate
+                    start = max(0.0, start + start_trim - first / rate)
+                    start_trim = first / rate
                 if end_trim is not None:
                     after = (len(spoken) - last) / rate
-                    end, end_trim = min(row["duration"], end - end_trim + after), after
+                    end = min(row["duration"], end - end_trim + after)
+                    end_trim = after
                 event = TurnEvent(
                     channel, start, end, len(spoken) / rate, start_trim=start_trim, end_trim=end_trim
                 )
@@ -232,13 +248,16 @@ class Reconstruct(Stage):
         levelled = level(takes, _loudness(speech, rate), _loudness(takes, rate), rate)
         ready = iter(levelled.pieces)
         nothing = np.array([], np.float32)
-        pieces, around = [], round(AROUND * rate)
+        pieces = []
+        around = round(AROUND * rate)
         for part, start in side_parts:
             if part.spoken is not None:
                 pieces.append(Piece(round(start * rate), next(ready), nothing, nothing, over=True))
             else:
-                first, last = round(part.event.start * rate), round(part.event.end * rate)
-                before, after = side[max(0, first - around) : first], side[last : last + around]
+                first = round(part.event.start * rate)
+                last = round(part.event.end * rate)
+                before = side[max(0, first - around) : first]
+                after = side[last : last + around]
                 pieces.append(Piece(round(start * rate), side[first:last], before, after))
         # Once more: what is kept here, and room tone under a voice, may still pass the ceiling.
         return limit(lay(pieces, tones[number][:length], rate), rate), levelled
@@ -395,7 +414,8 @@ def times_of(row: Row, parts: Sequence[Part], starts: Sequence[float]) -> dict[s
     times: dict[str, Any] = {name: [None] * len(row["utterance_id"]) for name in names}
     times["sounds"] = []
     for number, (part, start) in enumerate(zip(parts, starts, strict=True)):
-        event, end = part.event, start + part.event.new_length
+        end = start + part.event.new_length
+        event = part.event
         if part.utterance is None:
             before_it = {"channel": event.channel, "start": event.start, "end": event.end}
             times["sounds"].append(before_it | {"new_start": start, "new_end": end})

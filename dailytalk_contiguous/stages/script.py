@@ -42,8 +42,16 @@ _ROUNDING = 0.0025
 
 #: Columns of the source that are needed to the end.
 KEPT = (
-    *("conversation_id", "recording_id", "audio", "audio_file", "offset", "duration"),
-    *("sample_rate", "channels", *(column.name for column in COLUMNS), "input_digest"),
+    "conversation_id",
+    "recording_id",
+    "audio",
+    "audio_file",
+    "offset",
+    "duration",
+    "sample_rate",
+    "channels",
+    *(column.name for column in COLUMNS),
+    "input_digest",
 )
 
 #: Columns of tagged utterances that no field has: their run of speech, and what a line says in other words.
@@ -74,8 +82,18 @@ class Script(Stage):
     fields: tuple[Field, ...] = unlisted(())
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "recording_id", "audio", "audio_file", "offset", "duration", "channels"),
-        *("run", "words", "avg_logprob", "recogniser", "affect_model"),
+        "conversation_id",
+        "recording_id",
+        "audio",
+        "audio_file",
+        "offset",
+        "duration",
+        "channels",
+        "run",
+        "words",
+        "avg_logprob",
+        "recogniser",
+        "affect_model",
         *(
             field.name
             for field in FIELDS
@@ -209,7 +227,9 @@ def _utterance(
     def within(item: Mapping[str, Any]) -> dict[str, Any]:
         return {**item, **{edge: seconds_within(item[edge], base) for edge in ("start", "end")}}
 
-    utterance, text, tag = within(utterance_of(line, fields)), line["text"].strip(), line["tag"]
+    utterance = within(utterance_of(line, fields))
+    text = line["text"].strip()
+    tag = line["tag"]
     # A person who moves an edge leaves the length and the trims as they were: where it sounds is unknown then.
     length = line.get("duration")
     is_moved = is_number(length) and abs(line["end"] - line["start"] - length) > _ROUNDING

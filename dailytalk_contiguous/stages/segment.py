@@ -175,7 +175,8 @@ class Segment(Stage):
         ]
         kept = [item for item in numbered if item[2].end - item[2].start >= self.min_duration]
         dropped = [item for item in numbered if item[2].end - item[2].start < self.min_duration]
-        ids, counts = [], dict.fromkeys((prefix for prefix, *_ in kept), 0)
+        ids = []
+        counts = dict.fromkeys((prefix for prefix, *_ in kept), 0)
         for prefix, *_ in kept:
             ids.append(f"{prefix}/{counts[prefix]:04d}")
             counts[prefix] += 1
@@ -332,7 +333,8 @@ class Segment(Stage):
 def _listen(channel: audio.Pcm) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Probability of speech and mean square of each frame, in blocks: a channel is never held as floats."""
     activity = SpeechActivity(is_narrow(channel))
-    probabilities, levels = [], [np.zeros(0, np.float32)]
+    probabilities = []
+    levels = [np.zeros(0, np.float32)]
     for start in range(0, len(channel), BLOCK):
         block = audio.pcm_to_float(channel[start : start + BLOCK])
         probabilities.append(activity.push(block))

@@ -111,7 +111,8 @@ MEASURE_TAKES = ("all", "none")
 SAID_APART = "said_apart"
 
 #: What one take says: a turn, or an utterance, which is a line of the transcript.
-TURN, LINE = "turn", "line"
+TURN = "turn"
+LINE = "line"
 
 _ALWAYS_ALIKE = "this engine says a line always alike; or choose another voice or engine"
 
@@ -285,8 +286,17 @@ class Speak(Stage):
     VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("utterance_id", "source_channel", "start", "end", "text", "tag")
     uses: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "words", "text_raw", "language", "sample_rate", "speech_rate"),
-        *("voice_wav", "voice_text", "source_f0", "source_level", "source_embedding"),
+        "conversation_id",
+        "words",
+        "text_raw",
+        "language",
+        "sample_rate",
+        "speech_rate",
+        "voice_wav",
+        "voice_text",
+        "source_f0",
+        "source_level",
+        "source_embedding",
     )
     adds: ClassVar[Features] = Features(
         {
@@ -329,8 +339,7 @@ class Speak(Stage):
     def synthesiser(self) -> Synthesiser:
         rate = self.sample_rate or 44100
         asked = VoiceSettings(
-            *(self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency, self.device),
-            self.options,
+            self.model, self.voice, self.temperature, self.top_p, rate, self.concurrency, self.device, self.options
         )
         return load_synthesiser(self.engine, asked)
 
@@ -339,7 +348,8 @@ class Speak(Stage):
         """The digest of every stage, of the engine's code and model, of the environment's voice and server, and of
         the aligner.
         """
-        engine, synthesiser = engine_named(self.engine), self.synthesiser()
+        engine = engine_named(self.engine)
+        synthesiser = self.synthesiser()
         parts = [super().digest, engine.name, code_version(engine.load, synthesiser.version)]
         # Only an engine of one's own may load a folder; any other model is a name, whatever folder has it, too.
         may_be_folder = is_own_file(self.engine) and not synthesiser.server
@@ -559,7 +569,9 @@ class Speak(Stage):
         """
         good: list[GoodTake] = []
         keys: list[str] = []
-        refused, cost, reason = 0, 0.0, ""
+        refused = 0
+        cost = 0.0
+        reason = ""
         tries, wanted = (1, 1) if synthesiser.deterministic else (self.tries, self.candidates)
         while not isinstance(take, NotAnswered):
             cost += take.spoken.cost
@@ -572,11 +584,13 @@ class Speak(Stage):
             if problem is None:
                 good.append(GoodTake(take, error_rate, _deliveries(turn, take, registers)))
             else:
-                reason, refused = problem, refused + 1
+                reason = problem
+                refused = refused + 1
             if len(good) >= wanted or refused >= tries:
                 break
             take = self._take(synthesiser, places, turn, take.number + self.variants)
-        if whole := [candidate for candidate in good if self._is_cut(turn, candidate.take, voice)]:
+        whole = [candidate for candidate in good if self._is_cut(turn, candidate.take, voice)]
+        if whole:
             best = min(whole, key=lambda candidate: candidate.score)
             return self._spoken(synthesiser, turn, best, len(good) + refused, cost)
         if len(turn["parts"]) > 1 and (good or not isinstance(take, NotAnswered)):
@@ -710,7 +724,8 @@ class Speak(Stage):
             with failing_softly(f"the recogniser {self.verify}"):
                 (words,) = recognise(self.verify, self.device, self.compute_type, [sound])
             recognised = compared_words([word.text for word in words], utterance["language"])
-            heard, known = compare_words(expected, recognised), False
+            heard = compare_words(expected, recognised)
+            known = False
         if reason is None and heard is not None:
             if heard.word_error_rate > self.worst:
                 reason = f"{self.verify} hears something else (word error rate {heard.word_error_rate:.0%})"
@@ -722,7 +737,9 @@ class Speak(Stage):
         return heard.word_error_rate if heard else None, reason
 
     def _incomplete(self, take: Take, utterance: dict[str, Any], voice: Voice, fades: bool) -> str | None:
-        text, seconds, words = utterance["text"].strip(), utterance["source_seconds"], take.spoken.words
+        text = utterance["text"].strip()
+        seconds = utterance["source_seconds"]
+        words = take.spoken.words
         return take.trimmed.reason or incomplete(take.trimmed, text, seconds, words, self.gate, voice, fades)
 
     def knows(self, verdict: Mapping[str, Any] | None) -> bool:
@@ -744,7 +761,8 @@ def _utterance(batch: schema.Batch, index: int) -> dict[str, Any]:
 
     wav = value("voice_wav", None)
     performance = value("source_f0", None), value("source_level", None)
-    start, end = batch["start"][index], batch["end"][index]
+    start = batch["start"][index]
+    end = batch["end"][index]
     spans = merge_gaps(sorted((word["start"], word["end"]) for word in value("words", None) or ()), 0.0)
     source_seconds = sum(max(0.0, min(last, end) - max(first, start)) for first, last in spans)
     return {name: batch[name][index] for name in Speak.needs} | {
@@ -780,7 +798,8 @@ def _rates(batch: schema.Batch, indices: Iterable[int]) -> dict[int, float]:
     """How fast utterances are said, as multiples of their speaker's median in the conversation."""
     known: defaultdict[Any, dict[int, float]] = defaultdict(dict)
     for index in indices if "speech_rate" in batch else ():
-        if is_number(rate := batch["speech_rate"][index]) and rate > 0:
+        rate = batch["speech_rate"][index]
+        if is_number(rate) and rate > 0:
             known[batch["conversation_id"][index] if "conversation_id" in batch else index][index] = rate
     medians = {conversation: float(np.median([*rates.values()])) for conversation, rates in known.items()}
     return {

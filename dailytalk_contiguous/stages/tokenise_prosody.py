@@ -64,7 +64,12 @@ class TokeniseProsody(_Tokenises):
     if_model_fails: ClassVar[str] = "it has no prosodic tokens; --prosodic-tokens chooses another codebook"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
-        *("words", "given_words", "start", "speech_start", "conversation_id", "channel"),
+        "words",
+        "given_words",
+        "start",
+        "speech_start",
+        "conversation_id",
+        "channel",
     )
     adds: ClassVar[Features] = Features(
         {
@@ -119,7 +124,8 @@ class TokeniseResult(_Tokenises):
     )
 
     def row(self, row: schema.Row) -> schema.Row:
-        samples, sides = read_pcm(row["built_audio"]), schema.result_sides(self.revoice)
+        samples = read_pcm(row["built_audio"])
+        sides = schema.result_sides(self.revoice)
         lines = zip(row["source_channel"], row["new_start"], row["new_end"], strict=True)
         speech = [
             excerpt(samples[:, schema.CHANNELS.index(sides[channel])], start or 0.0, end or 0.0).tobytes()

@@ -49,7 +49,8 @@ WINDOW_SECONDS = 29.0
 GAP_SECONDS = 0.5
 
 #: What becomes of fillers (see `core.fillers`).
-KEEP, DROP = "keep", "drop"
+KEEP = "keep"
+DROP = "drop"
 
 #: Why an utterance has no words where neither a person nor a model was to give any.
 NOT_RECOGNISED = "no words were given for it, and no recogniser is used"
@@ -64,7 +65,8 @@ SPARSE = 0.5
 #: Seconds of speech, longest utterances first, in which a conversation's language is detected, and of a side that
 #: may have another: then it must also be heard in each half of it. In 4 s, Whisper base is right about all of 106
 #: windows by 63 speakers of English and German, in 2 s about 110 of 111.
-LANGUAGE_SECONDS, SIDE_SECONDS = 30.0, 8.0
+LANGUAGE_SECONDS = 30.0
+SIDE_SECONDS = 8.0
 
 
 class Placed(NamedTuple):
@@ -147,8 +149,13 @@ class Transcribe(WhisperStage):
     if_model_fails: ClassVar[str] = "write its text into transcript.jsonl, or choose another --asr-model"
     needs: ClassVar[tuple[str, ...]] = ("speech",)
     uses: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "channel", "start", "end"),
-        *("given_text", "given_words", "given_language"),
+        "conversation_id",
+        "channel",
+        "start",
+        "end",
+        "given_text",
+        "given_words",
+        "given_language",
     )
     adds: ClassVar[Features] = Features(
         {

@@ -14,7 +14,8 @@ from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.stages.base import REVOICE, Stage
 
 #: Seconds of a sample of a voice.
-SHORTEST, LONGEST = 3.0, 20.0
+SHORTEST = 3.0
+LONGEST = 20.0
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,15 @@ class ChooseVoice(Stage):
     revoice: str = setting(CHANNELS[0], REVOICE)
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("audio", "offset", "duration", "sample_rate"),
-        *("utterance_id", "source_channel", "start", "end", "text"),
+        "audio",
+        "offset",
+        "duration",
+        "sample_rate",
+        "utterance_id",
+        "source_channel",
+        "start",
+        "end",
+        "text",
     )
     batch_rows: ClassVar[int] = 1
     refuses: ClassVar[bool] = True

@@ -237,7 +237,8 @@ def is_inside(path: Path, root: Path) -> bool:
     What huggingface_hub downloaded (`REPOSITORY/snapshots/COMMIT` of its cache) has its files in
     `REPOSITORY/blobs`, which belongs to it, unless that is a link itself.
     """
-    real, top = os.path.realpath(path), os.path.realpath(root)
+    real = os.path.realpath(path)
+    top = os.path.realpath(root)
     blobs = [str(folder.with_name("blobs")) for folder in Path(top).parents if folder.name == "snapshots"]
     return real == top or any(real.startswith(folder.rstrip(os.sep) + os.sep) for folder in (top, *blobs))
 

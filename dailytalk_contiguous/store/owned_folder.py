@@ -195,7 +195,8 @@ class OwnedFolder:
 
         Folders that this leaves empty are taken away as well, and what a killed export had not finished.
         """
-        used, owned = {*self._written, *manifests}, self._owned()
+        used = {*self._written, *manifests}
+        owned = self._owned()
         for folder in {(self.root / name).parent for name in (*used, *owned)}:
             files.remove_unfinished(folder)
         for name in owned:
@@ -228,7 +229,8 @@ class OwnedFolder:
 
     def _owned(self) -> list[str]:
         """Names of the files that earlier exports wrote, whether or not they finished."""
-        title, names = "", [path.name for path in self.root.iterdir()] if self.root.exists() else []
+        title = ""
+        names = [path.name for path in self.root.iterdir()] if self.root.exists() else []
         if RECORD in names:
             title, names = _recorded(self.root)
         if names and title != self._title:

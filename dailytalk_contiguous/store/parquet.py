@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 #: A row group is not read if the footer says that it has more bytes than this once it is unpacked, and more
 #: than this many times its own: FLAC hardly shrinks, WAV to a tenth at most.
-LARGEST_UNPACKED, MOST_SHRUNK = 1 << 28, 25
+LARGEST_UNPACKED = 1 << 28
+MOST_SHRUNK = 25
 
 #: Bytes of the rows of a batch, about.
 _BATCH_BYTES = 1 << 26
@@ -59,7 +60,10 @@ class ParquetReader:
     """
 
     def __init__(self, file: pq.ParquetFile, name: str, remedy: str, is_local: bool) -> None:
-        self._file, self._name, self._remedy, self._is_local = file, name, remedy, is_local
+        self._file = file
+        self._name = name
+        self._remedy = remedy
+        self._is_local = is_local
         self.schema: pa.Schema = file.schema_arrow
         self.group_sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
 
@@ -240,12 +244,14 @@ def row_groups(rows: Iterable[Row], audio_bytes: int) -> Iterator[list[Row]]:
     They decide what is read for one row. There is no empty group: `load_dataset` fails on a row group without
     rows, and not on a file without row groups.
     """
-    group, size = list[Row](), 0
+    group = list[Row]()
+    size = 0
     for row in rows:
         group.append(row)
         size += len((row.get("audio") or {}).get("bytes") or b"")
         if size >= audio_bytes:
             yield group
-            group, size = [], 0
+            group = []
+            size = 0
     if group:
         yield group

@@ -16,22 +16,37 @@ from dailytalk_contiguous.store.files import inside
 RATED = "rated"
 TAGGED = "tagged"
 DATASET = "dataset"
-MEASURED, CLIPS = "measured", "clips"
+MEASURED = "measured"
+CLIPS = "clips"
 
 #: The training folder of a corpus.
 DATA = "data"
 
 #: Beside the transcript: a digest of each line that a run wrote (`write_merged`), and a run's transcript where
 #: somebody has edited the one in a store meanwhile.
-TRANSCRIPT, LINE_DIGESTS, NEW_TRANSCRIPT = "transcript.jsonl", "transcript.sha256", "transcript.new.jsonl"
-SHIFTED, AUDIO = "transcript_shifted.jsonl", "audio"
-REJECTS, RUN = "rejects.jsonl", "run.json"
+TRANSCRIPT = "transcript.jsonl"
+LINE_DIGESTS = "transcript.sha256"
+NEW_TRANSCRIPT = "transcript.new.jsonl"
+SHIFTED = "transcript_shifted.jsonl"
+AUDIO = "audio"
+REJECTS = "rejects.jsonl"
+RUN = "run.json"
 
 #: Stages of `dailytalk speak`, which may share the work folder: `dailytalk tag` keeps their rejects.
 SPOKEN_STAGES = frozenset(
     {
-        *("transcript", "Script", "ChooseVoice", "MeasureDelivery", "Speak", "Convert", "Reconstruct", "Keep"),
-        *("Align", "TokeniseResult", "JudgeTurnEnds", "Finish"),
+        "transcript",
+        "Script",
+        "ChooseVoice",
+        "MeasureDelivery",
+        "Speak",
+        "Convert",
+        "Reconstruct",
+        "Keep",
+        "Align",
+        "TokeniseResult",
+        "JudgeTurnEnds",
+        "Finish",
     }
 )
 

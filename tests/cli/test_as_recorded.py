@@ -21,7 +21,8 @@ from dailytalk_contiguous.publish.opening import open_items
 pytest_plugins = ["hub.hub_fixtures"]
 
 #: Words that people gave, for each side of a bundled conversation.
-TALKS, SECONDS = ("old_friends", "weekend_trip"), 30.0
+TALKS = ("old_friends", "weekend_trip")
+SECONDS = 30.0
 
 
 def transcribed(folder: Path, name: str) -> None:

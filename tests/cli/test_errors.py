@@ -83,7 +83,8 @@ def test_wrong_usage_gives_2_and_names_the_option(
 def test_dry_run_misses_no_model_that_the_run_would_download(
     tmp_path: Path, source: Path, dailytalk: Command
 ) -> None:
-    work, out = folder(tmp_path / "work", first=SHORT), tmp_path / "out"
+    work = folder(tmp_path / "work", first=SHORT)
+    out = tmp_path / "out"
     for command in (("tag", source, "--out", out), ("build", source, "--out", out), ("speak", work)):
         done = dailytalk(*command, "--profile", "embedded", "--asr-model", "tiny", "--dry-run")
         assert (done.code, done.err, "stages to run: " in done.out) == (0, "", True)

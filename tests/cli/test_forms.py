@@ -13,7 +13,8 @@ from scripted import SHORT, folder
 ON_A_TERMINAL = {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLORTERM": "", "COLUMNS": "500"}
 
 #: Colours of the headline: all is done; done, except for what was rejected.
-DONE, EXCEPT_REJECTS = "\x1b[1;32m", "\x1b[1;33m"
+DONE = "\x1b[1;32m"
+EXCEPT_REJECTS = "\x1b[1;33m"
 
 
 def words_of(command: str, root: Path) -> tuple[object, ...]:

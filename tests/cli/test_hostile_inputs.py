@@ -74,7 +74,8 @@ def secret(tmp_path: Path) -> Path:
 
 
 def test_mix_copies_and_links_nothing_from_outside_its_folders(tmp_path: Path, dailytalk: Command) -> None:
-    key, hostile = secret(tmp_path), corpus_folder(tmp_path / "hostile", [clip_row("s1-0"), clip_row("s1-1")])
+    key = secret(tmp_path)
+    hostile = corpus_folder(tmp_path / "hostile", [clip_row("s1-0"), clip_row("s1-1")])
     manifest = hostile / "data/expressive_dataset.jsonl"
     sound = tmp_path / "private/private.wav"
     good = next((hostile / "data").rglob("*.wav"))

@@ -18,10 +18,27 @@ EVERYWHERE = {"--help", "--help-all", "--version", "--json", "--verbose", "--ins
 #: Options of other programs that we name: pip, ray, SLURM, torchrun, trainers' scripts, servers of speech.
 OF_OTHERS = {
     "--no-deps",
-    *("--force-reinstall", "--index-url", "--head", "--array", "--mem", "--cpus-per-task", "--nproc-per-node"),
-    *("--audio", "--output", "--word", "--no", "--tokenizer", "--jsonl", "--omni"),
-    *("--listen", "--llama-checkpoint-path", "--decoder-checkpoint-path", "--decoder-config-name", "--half"),
-    *("--api-key", "--compile"),
+    "--force-reinstall",
+    "--index-url",
+    "--head",
+    "--array",
+    "--mem",
+    "--cpus-per-task",
+    "--nproc-per-node",
+    "--audio",
+    "--output",
+    "--word",
+    "--no",
+    "--tokenizer",
+    "--jsonl",
+    "--omni",
+    "--listen",
+    "--llama-checkpoint-path",
+    "--decoder-checkpoint-path",
+    "--decoder-config-name",
+    "--half",
+    "--api-key",
+    "--compile",
     "--no-json",  # typer's, which we prevent
 }
 

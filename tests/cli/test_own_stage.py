@@ -28,7 +28,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_column_of_an_own_stage_is_in_lines_rows_cards_and_versions(
     tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, work = own_file(tmp_path, monkeypatch, OWN_COLUMN), tmp_path / "work"
+    file = own_file(tmp_path, monkeypatch, OWN_COLUMN)
+    work = tmp_path / "work"
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
     build = ("build", tmp_path / "in", "--out", work, *EMBEDDED, "--source-licence", "CC0-1.0", "--stage", file)
     assert dailytalk(*build).code == 0

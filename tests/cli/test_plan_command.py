@@ -51,10 +51,10 @@ def test_paid_speech_is_priced_without_a_token_and_not_bought(dailytalk: Command
     assert "spoken by fish at https://api.fish.audio\n" in done.out
     assert "speak would not begin: Fish Audio needs a token, and may say every line in another voice" in done.out
     for row in (
-        *(r"money( +0\.\d{4} USD)", r"dataset/ \(FLAC\)( +\d+\.\d [kM]B)", r"text to say( +\d+ bytes)"),
-        *(
-            r"time of tag( +\d+(\.\d)? (s|min))",
-            r"Transcribe( +\d+(\.\d)? (s|min))",
-        ),
+        r"money( +0\.\d{4} USD)",
+        r"dataset/ \(FLAC\)( +\d+\.\d [kM]B)",
+        r"text to say( +\d+ bytes)",
+        r"time of tag( +\d+(\.\d)? (s|min))",
+        r"Transcribe( +\d+(\.\d)? (s|min))",
     ):
         assert re.search(row, done.out), row

@@ -35,7 +35,8 @@ def push(
 ) -> Callable[..., Any]:
     unheard = [dict.fromkeys(SIDE) | {"channel": channel, "unheard_words": 9} for channel in ("left", "right")]
     rows = [talk(f"call{n}", f"person{n}") for n in range(5)] + [talk("bad", "person5", sides=unheard)]
-    work, call = write_dataset(tmp_path / "work", rows), Command(monkeypatch, capfd)
+    work = write_dataset(tmp_path / "work", rows)
+    call = Command(monkeypatch, capfd)
     (work / "run.json").write_text(json.dumps({"source": {"repository": "a/b", "licence": "cc-by-4.0"}}))
     return lambda *options: call("push", work, REPO, *options)
 
@@ -57,7 +58,8 @@ def test_clips_are_published_with_their_conversations_and_streamed(
     assert {row["conversation_id"] for row in rows} <= splits["train"] - {"bad"}
     assert len(rows) == len(card["train"])
     for row in rows:
-        first, last = round(row["start"] * RATE), round(row["end"] * RATE)
+        first = round(row["start"] * RATE)
+        last = round(row["end"] * RATE)
         np.testing.assert_array_equal(row["audio"]["array"] * 32768, stereo(TALK, SECONDS, RATE)[first:last])
         assert row["audio_sha256"] == hashlib.sha256(row["audio"]["bytes"]).hexdigest()
         assert soundfile.info(io.BytesIO(row["audio"]["bytes"])).format == "FLAC"

@@ -19,7 +19,8 @@ from dailytalk_contiguous.publish.opening import open_items
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-TALKS, SECONDS = ("old_friends", "weekend_trip"), 30.0
+TALKS = ("old_friends", "weekend_trip")
+SECONDS = 30.0
 
 #: The second line of the left speaker is one that nobody wrote down.
 UNWRITTEN = 1

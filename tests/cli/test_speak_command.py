@@ -113,7 +113,8 @@ def test_refusal_by_the_service_is_one_sentence_without_the_token_and_loses_noth
     before = state(work)
     edited(work, 2, text="The bicycle makes another noise.")
     before |= {"transcript.jsonl": state(work)["transcript.jsonl"]}
-    server.word, server.fault = "another", "404"
+    server.word = "another"
+    server.fault = "404"
     done = dailytalk("speak", work, *FISH)
     assert (done.code, done.out) == (1, "")
     _, refusal = done.err.splitlines()  # after what was found
@@ -251,7 +252,8 @@ def test_added_recording_leaves_finished_conversations_and_edits_as_they_were(
     tmp_path: Path, dailytalk: Command
 ) -> None:
     """Also where it is the first one that has to be recognised."""
-    source, work = calls(tmp_path / "in", "a"), tmp_path / "work"
+    source = calls(tmp_path / "in", "a")
+    work = tmp_path / "work"
     (source / "a.ctm").write_text("a left 1.0 0.5 hello\na right 2.0 0.5 hi\n")
     tag = ("tag", source, "--out", work, *EMBEDDED)
     assert dailytalk(*tag).code in (0, 3)  # the words are not where anybody speaks

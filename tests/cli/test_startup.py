@@ -13,8 +13,21 @@ from dailytalk_contiguous.run.events import EVENTS, Run, append, now
 
 #: Libraries of models, tables and stores, each a good part of a second to import.
 HEAVY = (
-    *("datasets", "pandas", "pyarrow", "torch", "transformers", "faster_whisper", "ctranslate2", "onnxruntime"),
-    *("scipy", "librosa", "matplotlib", "fsspec", "huggingface_hub", "requests", "numpy"),
+    "datasets",
+    "pandas",
+    "pyarrow",
+    "torch",
+    "transformers",
+    "faster_whisper",
+    "ctranslate2",
+    "onnxruntime",
+    "scipy",
+    "librosa",
+    "matplotlib",
+    "fsspec",
+    "huggingface_hub",
+    "requests",
+    "numpy",
     "dailytalk_contiguous.publish",
 )
 

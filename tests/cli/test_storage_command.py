@@ -70,7 +70,8 @@ def test_killed_build_into_a_bucket_is_finished_by_another_machine(
 def test_plan_and_status_take_the_addresses_of_a_run(
     store: Any, tmp_path: Path, dailytalk: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, work = f"s3://{BUCKET}/planned", f"s3://{BUCKET}/watched"
+    source = f"s3://{BUCKET}/planned"
+    work = f"s3://{BUCKET}/watched"
     store.put(str(calls(tmp_path / "in", "a")), source, recursive=True)
     planned = dailytalk("plan", source, *EMBEDDED, "--sample-minutes", "0.1", "--json")
     assert planned.code == 0, planned.err

@@ -92,7 +92,8 @@ def test_killed_and_interrupted_stream_ends_as_if_nothing_had_happened(
     assert not (out / ".stream").exists()
     whole = tmp_path / "whole"
     assert dailytalk("tag", REPO, "--streaming", "--out", whole, *quick).code == 0
-    ours, theirs = results(out), results(whole)
+    ours = results(out)
+    theirs = results(whole)
     for told_rows in (ours["rows"], theirs["rows"]):
         for name, row in told_rows.items():
             told_rows[name] = row.replace(f"{out}/", "").replace(f"{whole}/", "")

@@ -84,7 +84,10 @@ def test_a_part_is_the_same_samples_as_in_the_whole(kind: str, subtype: str) -> 
 #: What README and `AUDIO_SUFFIXES` promise beyond what libsndfile writes: endings, and FFmpeg's name of the codec.
 OTHERS = (
     *((f"a.{ending}", "aac") for ending in ("m4a", "mp4", "3gp", "aac")),
-    *(("a.wma", "wmav2"), ("a.webm", "libopus"), ("a.amr", "libopencore_amrnb"), ("b.mov", "pcm_s24le")),
+    ("a.wma", "wmav2"),
+    ("a.webm", "libopus"),
+    ("a.amr", "libopencore_amrnb"),
+    ("b.mov", "pcm_s24le"),
 )
 
 
@@ -119,7 +122,8 @@ def mp3(seconds: float, rate: int = 16000) -> bytes:
 
 
 def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortened(tmp_path: Path) -> None:
-    said, varying = example("bicycle_repair")[:320_000], {"flags": "+qscale", "global_quality": str(6 * 118)}
+    said = example("bicycle_repair")[:320_000]
+    varying = {"flags": "+qscale", "global_quality": str(6 * 118)}
     path = encode(tmp_path / "vbr.mp3", said, 16000, "libmp3lame", varying, {"write_xing": "0"})
     assert problem(path).reason.startswith(("it holds 20.0 s", "it holds 20.1 s"))
     encode(path, said, 16000, "libmp3lame", varying)
@@ -127,7 +131,8 @@ def test_an_mp3_of_varying_bit_rate_without_a_length_is_refused_and_not_shortene
 
 
 def test_an_m4a_that_was_cut_short_is_refused(tmp_path: Path) -> None:
-    at_front, at_end = tmp_path / "front.m4a", tmp_path / "end.m4a"  # where its table is
+    at_front = tmp_path / "front.m4a"
+    at_end = tmp_path / "end.m4a"  # where its table is
     encode(at_front, tones(20.0), 16000, muxer={"movflags": "+faststart"})
     encode(at_end, tones(20.0), 16000)
     for kept in (0.9, 0.5, 0.1):
@@ -175,7 +180,8 @@ def test_floats_that_hold_integers_are_scaled_and_not_clipped(tmp_path: Path, su
 
 
 def test_floats_that_are_too_loud_or_were_resampled_are_told_apart(tmp_path: Path) -> None:
-    loud, resampled = tmp_path / "loud.wav", tmp_path / "resampled.wav"
+    loud = tmp_path / "loud.wav"
+    resampled = tmp_path / "resampled.wav"
     soundfile.write(loud, 5.0 * tones(SECONDS), 16000, "FLOAT")
     soundfile.write(resampled, 30000.4 * tones(SECONDS), 16000, "FLOAT")
     assert sample_scale(struct_of(loud)) == 1.0

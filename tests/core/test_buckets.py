@@ -95,7 +95,8 @@ def test_seed_takes_least_and_greatest_below_five_values() -> None:
 
 
 def test_corpus_statistic_measures_how_far_one_speaker_strays() -> None:
-    low, high = np.array([99.0, 100.0, 101.0]), np.array([199.0, 200.0, 201.0, NAN])
+    low = np.array([99.0, 100.0, 101.0])
+    high = np.array([199.0, 200.0, 201.0, NAN])
     statistic = corpus_statistic(iter([low, high, [5.0], []]))
     assert statistic.median == 150.0
     assert statistic.spread == pytest.approx(1.4826)

@@ -27,7 +27,8 @@ def split(clips: list[dict[str, Any]], by: str = "speakers", seed: int = 0) -> C
 def corpora(draw: st.DrawFn) -> list[dict[str, Any]]:
     """1 to 150 clips of 1 to 40 speakers and 1 to 30 sentences, some not known."""
     chance = random.Random(draw(st.integers(0, 2**32)))
-    speakers, sentences = draw(st.integers(1, 40)), draw(st.integers(1, 30))
+    speakers = draw(st.integers(1, 40))
+    sentences = draw(st.integers(1, 30))
     tells = draw(st.sampled_from([1.0, 0.9, 0.0]))
     return [
         clip(

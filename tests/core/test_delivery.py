@@ -49,7 +49,8 @@ def cheapest(costs: np.ndarray) -> float:
     best = np.full((costs.shape[0] + 1, costs.shape[1] + 1), math.inf)
     best[0, 0] = 0.0
     for row, column in itertools.product(*map(range, costs.shape)):
-        cost, before = costs[row, column], best[row : row + 2, column : column + 2]
+        cost = costs[row, column]
+        before = best[row : row + 2, column : column + 2]
         best[row + 1, column + 1] = min(before[0, 0] + 2 * cost, before[0, 1] + cost, before[1, 0] + cost)
     return float(best[-1, -1]) / sum(costs.shape)
 
@@ -74,8 +75,10 @@ def test_neither_voice_nor_loudness_nor_pace_of_a_speaker_is_a_difference() -> N
 
 
 def test_another_melody_is_further_than_the_same_and_its_semitones_are_told() -> None:
-    rising, falling = melody(*np.linspace(100, 140, 30)), melody(*np.linspace(140, 100, 30))
-    same, other = compared(rising, rising), compared(rising, falling)
+    rising = melody(*np.linspace(100, 140, 30))
+    falling = melody(*np.linspace(140, 100, 30))
+    same = compared(rising, rising)
+    other = compared(rising, falling)
     assert same == Delivery(0.0, 0.0, 0.0)
     assert other.distance > 0.2
     assert other.semitones is not None
@@ -83,7 +86,8 @@ def test_another_melody_is_further_than_the_same_and_its_semitones_are_told() ->
 
 
 def test_what_is_not_voiced_has_no_delivery() -> None:
-    whisper, voice = melody(0.0, 0.0, 0.0), melody(100.0, 110.0)
+    whisper = melody(0.0, 0.0, 0.0)
+    voice = melody(100.0, 110.0)
     usual = register_of([whisper, voice])
     assert usual is not None
     assert compare_delivery(whisper, usual, voice, usual) is None
@@ -198,7 +202,8 @@ def register(performances: Iterable[Performance]) -> Register:
 def test_a_question_ends_like_a_question_of_another_voice_and_not_like_a_statement() -> None:
     by_voice = [spoken(""), spoken("en-gb-scotland")]
     sources, takes = by_voice
-    usual, usual_of_takes = register(sources.values()), register(takes.values())
+    usual = register(sources.values())
+    usual_of_takes = register(takes.values())
     nearest = []
     for text, mark in sources:
         source = measure_ending(sources[text, mark], usual)

@@ -14,7 +14,8 @@ def measures(sound: np.ndarray) -> dict[str, float]:
 
 def test_a_sound_twice_as_loud_differs_in_level_and_power_alone() -> None:
     sound = 0.2 * drawn_voices(1, 1)[0][0]
-    quiet, loud = measures(sound), measures(2 * sound)
+    quiet = measures(sound)
+    loud = measures(2 * sound)
     for name in ("level_mean", "level_low", "level_high", "power_mean", "power_low", "power_high"):
         assert loud[name] - quiet[name] == pytest.approx(6.02, abs=0.1), name
     others = [name for name in MEASURES if not name.startswith(("level_", "power_"))]

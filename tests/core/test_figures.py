@@ -67,7 +67,8 @@ def test_turn_taking_is_that_of_both_timelines() -> None:
         utterance("left", 0, 2), utterance("right", 2.5, 5), utterance("left", 4.75, 7), utterance("left", 8, 9)
     )
     tables = tables_from([row, row])
-    after, before = tables.rebuilt, tables.source
+    after = tables.rebuilt
+    before = tables.source
     assert after.seconds == 120.0
     assert {side: after.offsets(side).tolist() for side in ("left", "right", "both")} == {
         "left": [-0.25, -0.25],

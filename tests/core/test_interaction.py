@@ -25,17 +25,21 @@ def said(channel: str, start: float, seconds: float, words: int | None = None) -
 
 
 def pause(chance: random.Random) -> tuple[list[Line], float, float]:
-    first, gap = chance.uniform(1.2, 6.0), chance.uniform(0.25, 1.9)
+    first = chance.uniform(1.2, 6.0)
+    gap = chance.uniform(0.25, 1.9)
     return [said("right", 0.0, first), said("right", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
 
 
 def turn(chance: random.Random) -> tuple[list[Line], float, float]:
-    first, gap = chance.uniform(1.2, 6.0), chance.uniform(-0.45, 1.9)
+    first = chance.uniform(1.2, 6.0)
+    gap = chance.uniform(-0.45, 1.9)
     return [said("right", 0.0, first), said("left", first + gap, chance.uniform(1.2, 4.0))], first, first + gap
 
 
 def backchannel(chance: random.Random, who: str = "left") -> tuple[list[Line], float, float]:
-    start, seconds, words = chance.uniform(0.6, 4.0), chance.uniform(0.2, 0.9), chance.randint(1, 2)
+    start = chance.uniform(0.6, 4.0)
+    seconds = chance.uniform(0.2, 0.9)
+    words = chance.randint(1, 2)
     host = "right" if who == "left" else "left"
     whole = said(host, 0.0, start + seconds + chance.uniform(0.6, 3.0))
     return [whole, said(who, start, seconds, words)], start, start + seconds
@@ -46,7 +50,8 @@ def user_backchannel(chance: random.Random) -> tuple[list[Line], float, float]:
 
 
 def interruption(chance: random.Random) -> tuple[list[Line], float, float]:
-    start, late = chance.uniform(1.1, 5.0), chance.uniform(0.55, 1.9)
+    start = chance.uniform(1.1, 5.0)
+    late = chance.uniform(0.55, 1.9)
     return (
         [said("left", 0.0, start + late), said("right", start, late + chance.uniform(1.0, 4.0))],
         start,
@@ -83,7 +88,10 @@ NEAR_MISSES: tuple[list[Line], ...] = (
 
 def conversation(scenes: list[list[Line]]) -> tuple[list[Timed], list[Timed], list[float]]:
     """The utterances and words of scenes one after another, far apart, and when each begins."""
-    utterances, words, starts, at = [], [], [], 5.0
+    utterances = []
+    words = []
+    starts = []
+    at = 5.0
     for lines in scenes:
         starts.append(at)
         for channel, start, end, count in lines:

@@ -2,8 +2,14 @@ import pytest
 
 from dailytalk_contiguous.core.licensing import OTHER, asked, combined, licence_in_words, refusal
 
-BY, BY_SA, NC_SA, NC, ND = "CC-BY-4.0", "CC-BY-SA-4.0", "CC-BY-NC-SA-4.0", "CC-BY-NC-4.0", "CC-BY-NC-ND-4.0"
-ODBL, ESD, MSP = "ODbL-1.0", "LicenseRef-ESD-research-only", "LicenseRef-MSP-Podcast-academic"
+BY = "CC-BY-4.0"
+BY_SA = "CC-BY-SA-4.0"
+NC_SA = "CC-BY-NC-SA-4.0"
+NC = "CC-BY-NC-4.0"
+ND = "CC-BY-NC-ND-4.0"
+ODBL = "ODbL-1.0"
+ESD = "LicenseRef-ESD-research-only"
+MSP = "LicenseRef-MSP-Podcast-academic"
 
 
 @pytest.mark.parametrize("licence", [None, "", "unknown", "Contract 7", "LicenseRef-house-rules", "other: terms"])

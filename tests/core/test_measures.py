@@ -23,11 +23,13 @@ class Planted:
         self.of: dict[str, dict[str, Any]] = {side: defaultdict(float) for side in OTHER}
         for side in OTHER:
             self.of[side] |= {"offsets": [], "spoken_on": [], "floors": []}
-        who, begun = self.chance.choice(["left", "right"]), self.chance.uniform(0.5, 2)
+        who = self.chance.choice(["left", "right"])
+        begun = self.chance.uniform(0.5, 2)
         end = self.speak(who, begun, 4.0)
         for _ in range(self.chance.randint(12, 40)):
             kind = self.chance.choices(["pause", "gap", "overlap", "interruption"], [3, 4, 2, 1])[0]
-            length, other = self.chance.uniform(3.3, 5), OTHER[who]
+            length = self.chance.uniform(3.3, 5)
+            other = OTHER[who]
             if kind == "pause":
                 silence = self.chance.uniform(0.25, 1.5)
                 self.of[who] |= {"pause": self.of[who]["pause"] + silence, "pauses": self.of[who]["pauses"] + 1}
@@ -46,7 +48,8 @@ class Planted:
                 self.of[other]["interruptions"] += 1
                 self.of[who]["spoken_on"].append(-offset)
             self.of[other]["offsets"].append(offset)
-            end, who = self.speak(other, begun, length), other
+            end = self.speak(other, begun, length)
+            who = other
         self.of[who]["floors"].append(end - begun)
         self.seconds = end + self.chance.uniform(0, 2)
         self.sounds = self.chance.randint(0, 9)
@@ -59,7 +62,8 @@ class Planted:
         self.of[who]["speech"] += length
         self.of[who]["stretches"] += 1
         if self.chance.random() < 0.4:
-            other, short = OTHER[who], self.chance.uniform(0.2, 0.4)
+            other = OTHER[who]
+            short = self.chance.uniform(0.2, 0.4)
             n_words = self.chance.randint(1, 2)
             self.say(other, start + 1.45, start + 1.45 + short, n_words)
             for name, amount in (("speech", short), ("overlap", short), ("backchannels", 1), ("stretches", 1)):
@@ -89,7 +93,9 @@ class Planted:
 
     def truth(self, side: str) -> dict[str, float]:
         """The measures of a side by what was planted; NaN where nothing can be known."""
-        own, other, minutes = self.of[side], self.of[OTHER[side]], self.seconds / 60
+        own = self.of[side]
+        other = self.of[OTHER[side]]
+        minutes = self.seconds / 60
         speech = own["speech"] + other["speech"]
         gaps = [offset for offset in own["offsets"] if offset > 0]
         ratios = {
@@ -118,10 +124,12 @@ def _percentile(values: list[float], share: float) -> float:
 def test_every_measure_of_planted_conversations_is_what_was_planted_and_mirrored_sides_are_mirrored() -> None:
     for seed in range(60):
         planted = Planted(seed)
-        sides, mirrored = timed_conversations(planted.row()), timed_conversations(planted.row(mirrored=True))
+        sides = timed_conversations(planted.row())
+        mirrored = timed_conversations(planted.row(mirrored=True))
         assert sides.keys() == {"source", "rebuilt"}
         for timeline in sides:
-            measured, turned = sides[timeline].measured, mirrored[timeline].measured
+            turned = mirrored[timeline].measured
+            measured = sides[timeline].measured
             assert measured.keys() == TURN_MEASURES.keys()
             for side in OTHER:
                 truth = planted.truth(side)

@@ -47,7 +47,8 @@ def piece(start: int, length: int, seed: int = 0) -> Piece:
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 900)), max_size=6), st.randoms())
 def test_every_piece_is_there_bit_for_bit_whatever_lies_beside_it(drawn: list[tuple[int, int]], random) -> None:
-    pieces, at = [], 0
+    pieces = []
+    at = 0
     for seed, (gap, length) in enumerate(drawn):
         pieces.append(piece(at + gap, length, seed))
         at += gap + length
@@ -72,7 +73,8 @@ def test_a_voice_without_a_room_is_laid_over_the_tone() -> None:
 def unlike(old: Samples, new: Samples) -> int:
     """How many samples of the longer stretch are neither at the beginning nor at the end of the other."""
     length = min(len(old), len(new))
-    head, tail = old[:length] == new[:length], old[len(old) - length :] == new[len(new) - length :]
+    head = old[:length] == new[:length]
+    tail = old[len(old) - length :] == new[len(new) - length :]
     first = length if head.all() else int(np.argmin(head))
     last = length if tail.all() else int(np.argmin(tail[::-1]))
     return max(0, max(len(old), len(new)) - first - last)
@@ -86,23 +88,28 @@ def unlike(old: Samples, new: Samples) -> int:
 def test_a_rearranged_recording_is_itself_except_around_one_point_of_each_gap(
     drawn: list[tuple[int, int, int]], rest: int, new_rest: int
 ) -> None:
-    events, at, at_new = [], 0, 0
+    events = []
+    at = 0
+    at_new = 0
     for gap, length, new_gap in drawn:
         events.append((at + gap, at + gap + length, at_new + new_gap))
-        at, at_new = at + gap + length, at_new + new_gap + length
+        at = at + gap + length
+        at_new = at_new + new_gap + length
     recording = room_tone(at + rest, -30.0)
     length = at_new + new_rest
     tone = room_tone(max(length, len(recording)), -30.0, 2)
     channel = rearrange(recording, events, tone, length, RATE)
     assert len(channel) == length
-    at = at_new = 0
+    at = 0
+    at_new = 0
     for start, end, new in [*events, (len(recording), len(recording), length)]:
         assert np.array_equal(channel[new : new + end - start], recording[start:end])
         grown = (new - at_new) - (start - at)
         changed = unlike(recording[at:start], channel[at_new:new])
         assert changed <= abs(grown) + 2 * round(0.01 * RATE)
         assert grown or not changed
-        at, at_new = end, new + end - start
+        at = end
+        at_new = new + end - start
 
 
 def test_where_a_leak_is_heard_or_a_gate_was_shut_there_is_room_tone() -> None:

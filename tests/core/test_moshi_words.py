@@ -47,7 +47,8 @@ def test_word_of_several_tokens_gets_as_many_frames_where_there_is_room() -> Non
 @st.composite
 def _speech(draw: st.DrawFn) -> list[SpokenWord]:
     gaps = draw(st.lists(st.integers(1, 60), min_size=1, max_size=30))
-    start, found = draw(st.integers(0, 50)) / 100, []
+    start = draw(st.integers(0, 50)) / 100
+    found = []
     for gap in gaps:
         found.append((start, start + gap / 100, draw(st.integers(1, 4))))
         start = round(start + gap / 100, 2)

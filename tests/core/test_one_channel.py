@@ -17,7 +17,8 @@ def both(left: Samples, right: Samples) -> Samples:
 
 @pytest.mark.parametrize("dead", [DEAD, 0 * DEAD])
 def test_a_dead_channel_is_left_out(dead: Samples) -> None:
-    left, right = one_channel(both(VOICE, dead)), one_channel(both(dead, VOICE))
+    left = one_channel(both(VOICE, dead))
+    right = one_channel(both(dead, VOICE))
     assert (left.taken, right.taken) == ("left", "right")
     assert np.array_equal(left.samples, VOICE)
     assert np.array_equal(right.samples, VOICE)

@@ -32,7 +32,15 @@ NO_SPEECH = {
 
 #: Numbers of samples: the fewest, those around one frame and around a hop more, and any.
 LENGTHS = (
-    *(1, 2, F0_HOP, F0_FRAME - 1, F0_FRAME, F0_FRAME + 1, F0_FRAME + F0_HOP - 1, F0_FRAME + F0_HOP, 3 * F0_FRAME),
+    1,
+    2,
+    F0_HOP,
+    F0_FRAME - 1,
+    F0_FRAME,
+    F0_FRAME + 1,
+    F0_FRAME + F0_HOP - 1,
+    F0_FRAME + F0_HOP,
+    3 * F0_FRAME,
     *np.random.default_rng(0).integers(1, 3 * F0_FRAME, 15).tolist(),
 )
 

@@ -69,7 +69,8 @@ def coloured(count: int, brown: bool, seed: int) -> Samples:
 def test_snr_is_found_within_three_decibels(
     wanted_db: float, brown: bool, edge: float, seconds: float, offset: float, seed: int
 ) -> None:
-    said, quiet = voice(seconds, seed=seed), np.zeros(round(edge * RATE), np.float32)
+    said = voice(seconds, seed=seed)
+    quiet = np.zeros(round(edge * RATE), np.float32)
     clean = np.concatenate((quiet, said, quiet))
     level = math.sqrt(float(np.mean(said**2))) * 10 ** (-wanted_db / 20)
     noisy = clean + level * coloured(len(clean), brown, seed) + np.float32(offset)

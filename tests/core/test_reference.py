@@ -25,8 +25,21 @@ def test_name_of_a_dataset_is_its_repository_and_revision(text: str, repo: str, 
 @pytest.mark.parametrize(
     "text",
     [
-        *("calls", "a/b/c", "./calls", "/calls", "acme/", "", "acme/ca--ls", "acme/ca..ls", "acme/-calls"),
-        *("acme/calls-", "acme/calls.git", "acme/calls@", "acme/ca lls", f"acme/{LONG}a", "ac@me/calls"),
+        "calls",
+        "a/b/c",
+        "./calls",
+        "/calls",
+        "acme/",
+        "",
+        "acme/ca--ls",
+        "acme/ca..ls",
+        "acme/-calls",
+        "acme/calls-",
+        "acme/calls.git",
+        "acme/calls@",
+        "acme/ca lls",
+        f"acme/{LONG}a",
+        "ac@me/calls",
     ],
 )
 def test_what_can_be_no_dataset_is_left_to_others_or_refused(text: str) -> None:

@@ -30,5 +30,10 @@ def test_no_words_are_no_sentence(text: str | None) -> None:
 
 def test_length_classes_meet_without_a_gap() -> None:
     assert [length_class(seconds) for seconds in (0, 1.999, 2, 4.999, 5, 30)] == [
-        *("short", "short", "medium", "medium", "long", "long"),
+        "short",
+        "short",
+        "medium",
+        "medium",
+        "long",
+        "long",
     ]

@@ -10,7 +10,8 @@ from dailytalk_contiguous.core.spans import find_sounds, sound_blocks, touched_f
 #: Utterances of the channel that most tests listen to, in seconds.
 UTTERANCES = [(1.0, 3.0), (7.0, 8.5)]
 SECONDS = 10.0
-TONE, SPEECH = -62.0, -24.0
+TONE = -62.0
+SPEECH = -24.0
 
 
 def burst(seconds: float, dbfs: float, seed: int = 3) -> np.ndarray:

@@ -50,7 +50,8 @@ spans_of_any_length = st.lists(st.tuples(st.floats(0.01, 5.0), st.floats(0.3, 60
 def test_pieces_cover_their_span_and_none_is_too_long(
     parts: list[tuple[float, float]], longest: float, seed: int
 ) -> None:
-    spans, at = [], 0.0
+    spans = []
+    at = 0.0
     for gap, length in parts:
         spans.append((at + gap, at + gap + length))
         at += gap + length

@@ -149,7 +149,8 @@ def test_words_are_missing_only_where_there_is_no_room_for_them() -> None:
 
 def test_text_without_its_last_sentence_is_noticed_by_its_length() -> None:
     """A service may say the first sentences alone, calmly and to their end."""
-    first, last = "I would like to book a table for four people.", "Can you do that?"
+    first = "I would like to book a table for four people."
+    last = "Can you do that?"
     voice = Voice(16.0, 0.0)
     first_seconds, last_seconds = (
         sum(map(sound_length, sentence.split())) / voice.rate for sentence in (first, last)

@@ -48,7 +48,8 @@ def messy(draw: st.DrawFn) -> list[TurnEvent]:
     )
     events = []
     for channel, start, length, factor, run, kept in draw(st.lists(drawn, max_size=10)):
-        first, last = start / 1000, (start + length) / 1000
+        first = start / 1000
+        last = (start + length) / 1000
         kept = kept or channel == "right"
         events.append(
             TurnEvent(channel, first, last, last - first if kept else (last - first) * factor, run, kept)
@@ -100,7 +101,8 @@ def test_sequential_overlaps_nothing_and_keeps_every_gap(rate: int | None, event
     rebuilt = rebuild(events, total(events), "sequential", rate)
     assert overlaps(events, rebuilt.starts) <= slack
     order = in_order(events)
-    end = new_end = 0.0
+    end = 0.0
+    new_end = 0.0
     for index in order:
         assert rebuilt.starts[index] - new_end == pytest.approx(max(0.0, events[index].start - end), abs=slack)
         end = max(end, events[index].end)

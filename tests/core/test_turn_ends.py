@@ -68,15 +68,18 @@ def test_stretches_of_another_timing_can_be_taken() -> None:
 
 def test_the_area_under_the_curve_is_the_share_of_pairs_in_order() -> None:
     generator = np.random.default_rng(3)
-    shifts, holds = generator.integers(0, 9, 40) / 10, generator.integers(0, 7, 25) / 10
+    shifts = generator.integers(0, 9, 40) / 10
+    holds = generator.integers(0, 7, 25) / 10
     pairs = [(shift > hold) + (shift == hold) / 2 for shift in shifts for hold in holds]
     assert area_under_curve(shifts, holds) == pytest.approx(np.mean(pairs))
 
 
 def test_intervals_are_wider_the_fewer_ends_there_are() -> None:
     generator = np.random.default_rng(1)
-    shifts, holds = generator.beta(4, 2, 800), generator.beta(2, 4, 800)
-    many, few = turn_end_figures(shifts, holds), turn_end_figures(shifts[:20], holds[:8])
+    shifts = generator.beta(4, 2, 800)
+    holds = generator.beta(2, 4, 800)
+    many = turn_end_figures(shifts, holds)
+    few = turn_end_figures(shifts[:20], holds[:8])
     assert many.auc_interval
     assert few.auc_interval
     assert many.at_holds_interval
@@ -97,7 +100,8 @@ def test_of_ends_without_a_hold_or_a_shift_what_is_known_is_told() -> None:
 def test_changes_are_those_of_the_same_ends() -> None:
     holds = np.array([[0.1, 0.5], [0.2, 0.6], [0.05, 0.45], [0.3, 0.7]])
     shifts = np.array([[0.9, 0.4], [0.8, 0.65], [0.95, 0.9]])
-    paused, told = mean_change(holds), auc_change(shifts, holds)
+    paused = mean_change(holds)
+    told = auc_change(shifts, holds)
     assert paused
     assert told
     assert paused.value == pytest.approx(0.4)
@@ -110,7 +114,8 @@ def test_changes_are_those_of_the_same_ends() -> None:
 
 def test_a_hundred_thousand_ends_have_the_interval_of_as_many_as_are_drawn_from() -> None:
     generator = np.random.default_rng(2)
-    shifts, holds = generator.beta(4, 2, 100_000), generator.beta(2, 4, 100_000)
+    shifts = generator.beta(4, 2, 100_000)
+    holds = generator.beta(2, 4, 100_000)
     figures = turn_end_figures(shifts, holds)
     assert figures.at_holds == pytest.approx(holds.mean())
     assert figures.at_holds_interval

@@ -161,10 +161,15 @@ def shown(talked: list[Timed]) -> list[tuple[str, str, float, float]]:
 
 def test_timing_events_of_a_talk_are_units_pauses_gaps_and_overlaps() -> None:
     talked = [
-        *(left(1, 2), left(2.1, 3), left(3.5, 4)),  # 0.1 s is no pause, 0.5 s is
-        *(right(4.25, 6), right(6.5, 7)),  # a gap; a silence in which the other one speaks is no pause
+        left(1, 2),
+        left(2.1, 3),
+        left(3.5, 4),
+        right(4.25, 6),
+        right(6.5, 7),
         left(5, 6.25),
-        *(right(8, 8), left(8.5, 9), right(8.5, 10)),  # what has no length is not there
+        right(8, 8),
+        left(8.5, 9),
+        right(8.5, 10),  # what has no length is not there
     ]
     assert shown(talked) == [
         ("ipu", "left", 1, 3),

@@ -88,7 +88,8 @@ def test_field_of_whole_numbers_goes_to_another_process_after_it_was_used() -> N
 
 
 def test_what_a_stage_publishes_goes_through_a_line_with_its_digits() -> None:
-    fields, topics = (*FIELDS, *OWN), [{"name": "bicycles", "sure": True}]
+    fields = (*FIELDS, *OWN)
+    topics = [{"name": "bicycles", "sure": True}]
     utterance = utterance_of(LINE, fields) | {"pace": 2.34567, "topics": topics}
     line = line_of(utterance, fields=fields)
     assert (line["n_words"], line["pace"], line["topics"]) == (1, 2.35, topics)

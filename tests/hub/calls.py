@@ -118,7 +118,8 @@ class Call:
 
     def repository(self, name: str, write: bool = False) -> Repository:
         """A repository that may be read (and written to); to others it does not exist."""
-        user, found = self.user, self.store.find(name)
+        user = self.user
+        found = self.store.find(name)
         if found is None or (found.settings()["private"] and not (user and user.owns(name))):
             if user is None:
                 raise Refusal(401, "Invalid username or password.", "RepoNotFound")

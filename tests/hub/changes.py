@@ -31,14 +31,16 @@ def make_commit(
 ) -> tuple[str, int | None]:
     """Make a commit on a branch, or a pull request that holds it: its id and the request's number."""
     header, operations = read_operations(body)
-    target, wanted = repository.branch(revision), header.get("parentCommit")
+    target = repository.branch(revision)
+    wanted = header.get("parentCommit")
     parent = repository.find(target)
     if as_pull:
         parent = repository.find(wanted or target)
     elif wanted and not parent.startswith(wanted):
         raise Refusal(412, "A commit has happened since. Please refresh and try again.")
     files = apply(repository, repository.commit(parent).files, operations)
-    title, message = header["summary"], header.get("description", "")
+    title = header["summary"]
+    message = header.get("description", "")
     oid = repository.write_commit(Commit(parent, title, message, author, now(), files))
     if as_pull:
         return oid, open_pull(repository, oid)
@@ -69,7 +71,8 @@ def apply(
         else:
             raise Refusal(400, f"unknown operation {key!r}")
     folders = {name[:at] for name in files for at, letter in enumerate(name) if letter == "/"}
-    if clash := sorted(folders & set(files)):
+    clash = sorted(folders & set(files))
+    if clash:
         raise Refusal(400, f"{clash[0]} would be a file and a folder")
     return files
 

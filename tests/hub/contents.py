@@ -91,7 +91,8 @@ def paths_info(call: Call, name: str, revision: str) -> Answer:
 @route("POST", "/api/datasets/REPO/preupload/REV")
 def preupload(call: Call, name: str, revision: str) -> Answer:
     """Which files go through LFS, and what is there under their names."""
-    asked, repository = call.json(), call.repository(name, write=True)
+    asked = call.json()
+    repository = call.repository(name, write=True)
     files = repository.commit(repository.find(revision)).files
     return told({"files": [_plan(file, files.get(file["path"])) for file in asked["files"]]})
 
@@ -115,12 +116,14 @@ def _signature(name: str, oid: str, size: int) -> str:
 @route("POST", r"/datasets/REPO\.git/info/lfs/objects/batch")
 def batch(call: Call, name: str) -> Answer:
     """Where to upload what; contents that are here need no upload and get no address."""
-    asked, repository = call.json(), call.repository(name, write=True)
+    asked = call.json()
+    repository = call.repository(name, write=True)
     if asked.get("operation") != "upload":
         raise Refusal(400, "only uploads go through LFS here; files are read under resolve/")
     objects = []
     for one in asked["objects"]:
-        oid, size = one["oid"], one["size"]
+        oid = one["oid"]
+        size = one["size"]
         planned: dict[str, Any] = {"oid": oid, "size": size}
         if repository.size(oid) != size:
             address = f"{call.url}/lfs/{name}/{oid}?size={size}&signature={_signature(name, oid, size)}"
@@ -144,7 +147,8 @@ def upload(call: Call, name: str, oid: str) -> Answer:
 
 @route("POST", r"/datasets/REPO\.git/info/lfs/verify")
 def verify(call: Call, name: str) -> Answer:
-    asked, repository = call.json(), call.repository(name, write=True)
+    asked = call.json()
+    repository = call.repository(name, write=True)
     if repository.size(asked["oid"]) != asked["size"]:
         raise Refusal(404, f"the content {asked['oid']} was not uploaded")
     return told({})
@@ -166,8 +170,11 @@ def resolve(call: Call, name: str, revision: str, path: str) -> Answer:
         "X-Linked-Size": str(file.size),
         "X-Linked-Etag": f'"{file.etag}"',
     }
-    start, stop, status = 0, file.size, 200
-    if asked := re.fullmatch(r"bytes=(\d*)-(\d*)", call.headers.get("Range", "").strip()):
+    start = 0
+    stop = file.size
+    status = 200
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", call.headers.get("Range", "").strip())
+    if asked:
         start, stop = _span(asked[1], asked[2], file.size)
         status = 206
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
@@ -177,9 +184,11 @@ def resolve(call: Call, name: str, revision: str, path: str) -> Answer:
 def _span(first: str, last: str, size: int) -> tuple[int, int]:
     """First byte and the one after the last of a range as RFC 9110 (14.1.2) writes it."""
     if first:
-        start, stop = int(first), min(int(last) + 1, size) if last else size
+        start = int(first)
+        stop = min(int(last) + 1, size) if last else size
     else:
-        start, stop = max(0, size - int(last or 0)), size
+        start = max(0, size - int(last or 0))
+        stop = size
     if start >= stop:
         raise Refusal(416, "Range Not Satisfiable", **{"Content-Range": f"bytes */{size}"})
     return start, stop

@@ -61,7 +61,8 @@ def may_write(call: Call, name: str) -> Answer:
 
 @route("PUT", "/api/datasets/REPO/settings")
 def settings(call: Call, name: str) -> Answer:
-    asked, repository = call.json(), call.repository(name, write=True)
+    asked = call.json()
+    repository = call.repository(name, write=True)
     with call.store.lock:
         if "visibility" in asked or "private" in asked:
             repository.set(private=asked.get("visibility") == "private" or bool(asked.get("private")))
@@ -73,7 +74,8 @@ def settings(call: Call, name: str) -> Answer:
 def info(call: Call, name: str, revision: str = MAIN) -> Answer:
     repository = call.repository(name)
     oid = repository.find(revision)
-    commit, kept = repository.commit(oid), repository.settings()
+    commit = repository.commit(oid)
+    kept = repository.settings()
     card = card_data(repository, oid)
     siblings: list[dict[str, Any]] = []
     for path, file in sorted(commit.files.items()):
@@ -200,7 +202,8 @@ def new_ref(call: Call, name: str, ref: str, revision: str) -> Answer:
 @route("POST", "/api/datasets/REPO/commit/REV")
 def commit(call: Call, name: str, revision: str) -> Answer:
     body = call.body()
-    user, repository = call.writer(name), call.repository(name, write=True)
+    user = call.writer(name)
+    repository = call.repository(name, write=True)
     with call.store.lock:
         oid, number = make_commit(repository, revision, body, user.name, "create_pr" in call.query)
     address = f"{call.url}/datasets/{name}"

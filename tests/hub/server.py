@@ -48,7 +48,9 @@ class HubServer:
         requests: all requests so far, in the order in which they came; clear it at will.
     """
 
-    write_token, read_token, stranger_token = WRITE_TOKEN, READ_TOKEN, STRANGER_TOKEN
+    write_token = WRITE_TOKEN
+    read_token = READ_TOKEN
+    stranger_token = STRANGER_TOKEN
 
     def __init__(self, folder: Path | str, port: int = 0) -> None:
         self.folder = Path(folder).absolute()
@@ -160,7 +162,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(reply, cut=kind == "cut")
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = serve  # noqa: N815
+    do_GET = serve  # noqa: N815
+    do_HEAD = serve  # noqa: N815
+    do_POST = serve  # noqa: N815
+    do_PUT = serve  # noqa: N815
+    do_DELETE = serve  # noqa: N815
 
     def _chunks(self) -> Iterator[bytes]:
         """The body, whichever way it comes."""

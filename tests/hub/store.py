@@ -30,7 +30,10 @@ class Refusal(Exception):
 
     def __init__(self, status: int, words: str, code: str = "", **headers: str) -> None:
         super().__init__(words)
-        self.status, self.words, self.code, self.headers = status, words, code, headers
+        self.status = status
+        self.words = words
+        self.code = code
+        self.headers = headers
 
 
 class File(NamedTuple):
@@ -86,7 +89,8 @@ class Repository:
     """One dataset. Its folder holds repo.json, objects/, commits/ and refs/."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.folder, self.name = folder, name
+        self.folder = folder
+        self.name = name
 
     def settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads((self.folder / "repo.json").read_bytes())

@@ -61,7 +61,8 @@ def test_memory_that_ran_out_is_known_in_all_its_words(told: str) -> None:
 
 
 def test_what_did_not_fit_is_known_to_the_next_call_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    room, sizes = Room(), []
+    room = Room()
+    sizes = []
 
     def call(batch: list[int]) -> list[int]:
         sizes.append(len(batch))

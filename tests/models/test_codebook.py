@@ -38,7 +38,8 @@ def change(folder: Path, **fields: Any) -> Path:
 @given(st.integers(0, 300), st.integers(1, 300), st.integers(0, 100))
 @settings(max_examples=30, deadline=None)
 def test_a_frame_has_the_same_token_in_any_company(count: int, size: int, seed: int) -> None:
-    codebook, features = Codebook.load(), frames(count, seed)
+    codebook = Codebook.load()
+    features = frames(count, seed)
     tokens, distances = codebook.assign(features)
     for at in range(0, count, size):
         some, own = codebook.assign(features[at : at + size])
@@ -47,7 +48,8 @@ def test_a_frame_has_the_same_token_in_any_company(count: int, size: int, seed: 
 
 
 def test_the_token_is_that_of_the_nearest_weighted_centre() -> None:
-    codebook, features = Codebook.load(), frames(500)
+    codebook = Codebook.load()
+    features = frames(500)
     weights = np.array([*codebook.weights.values()])
     gaps = (features[:, None].astype(float) - codebook.centres[None]) * weights
     distances = np.sqrt((gaps**2).sum(axis=2))

@@ -32,7 +32,8 @@ CLASSES = ("angry", "happy", "sad")
 LABELS = ("neu", "hap", "ang", "Sadness", "bored")
 
 #: What normalises its first frames over time, and what over channels.
-GROUP, LAYER = {"feat_extract_norm": "group"}, {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+GROUP = {"feat_extract_norm": "group"}
+LAYER = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,8 @@ def test_weights_in_several_files_are_read_from_their_folder_alone(
     name: str, copy: Path, checkpoint: Path
 ) -> None:
     (whole,) = load_emotion_model(str(checkpoint)).classify(SOUNDS[:1])
-    weights, suffix = load_file(copy / "model.safetensors"), Path(name).suffix
+    weights = load_file(copy / "model.safetensors")
+    suffix = Path(name).suffix
     (copy / "model.safetensors").unlink()
     write = save_file if suffix == ".safetensors" else torch.save
     for part, names in {f"one{suffix}": sorted(weights)[:9], f"two{suffix}": sorted(weights)[9:]}.items():

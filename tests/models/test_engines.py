@@ -24,11 +24,17 @@ PRICE = 0.1
 class Hummer:
     """Hums every line for ten cents."""
 
-    engine, model, voice, server, concurrency, deterministic = "hummer", "", "", "", 4, False
+    engine = "hummer"
+    model = ""
+    voice = ""
+    server = ""
+    concurrency = 4
+    deterministic = False
     version = 1
 
     def __init__(self, n_samples: int = 100, hold: Callable[[], object] = lambda: None) -> None:
-        self.n_samples, self.hold = n_samples, hold
+        self.n_samples = n_samples
+        self.hold = hold
         self.said: list[Line] = []
 
     def settings(self) -> dict[str, object]:
@@ -53,7 +59,9 @@ def line(number: int) -> Line:
 
 
 def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> None:
-    hummer, money, together = Hummer(), Budget(None), Barrier(8, timeout=20)
+    hummer = Hummer()
+    money = Budget(None)
+    together = Barrier(8, timeout=20)
 
     def buy(number: int) -> str:
         together.wait()
@@ -70,7 +78,8 @@ def test_line_is_bought_once_however_many_want_it_at_a_time(tmp_path: Path) -> N
 def test_limit_is_never_passed_and_all_of_it_can_be_spent(tmp_path: Path, affordable: int) -> None:
     """0.1 three times is more than 0.3 to a computer. Every line is asked for before the first is paid."""
     asked = Barrier(8, timeout=20)
-    hummer, money = Hummer(hold=asked.wait), Budget(affordable * PRICE)
+    hummer = Hummer(hold=asked.wait)
+    money = Budget(affordable * PRICE)
 
     def buy(number: int) -> None:
         try:
@@ -114,7 +123,8 @@ def test_price_of_a_request_is_held_back_while_it_is_under_way() -> None:
 
 
 def test_line_from_the_cache_is_the_one_that_was_bought_and_costs_nothing(tmp_path: Path) -> None:
-    hummer, money = Hummer(), Budget(PRICE)
+    hummer = Hummer()
+    money = Budget(PRICE)
     bought = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
     kept = obtain(hummer, line(0), (), SpeechCache(tmp_path), money)
     assert kept[0] == bought[0]

@@ -76,7 +76,8 @@ def test_model_of_tag_that_fails_on_one_utterance_costs_its_results_alone(
     break_method(monkeypatch, owner, name, lambda model, sounds, *rest: sounds)
     done = dailytalk(*arguments, "--out", tmp_path / "work")
     assert done.code == 3
-    whole, lines = lines_by_id(tmp_path / "whole"), lines_by_id(tmp_path / "work")
+    whole = lines_by_id(tmp_path / "whole")
+    lines = lines_by_id(tmp_path / "work")
     assert whole[VICTIM][lost]
     assert not lines[VICTIM][lost]
     assert lines.keys() == whole.keys()
@@ -140,10 +141,7 @@ def test_aligner_that_fails_on_one_utterance_costs_its_times_alone(
 ) -> None:
     aligner = own_file(tmp_path, monkeypatch, FRAIL.replace("{breaks}", breaks))
     work = tmp_path / "work"
-    done = dailytalk(
-        *("build", calls, "--revoice", "none", *SEPARATE),
-        *("--aligner", aligner, "--out", work),
-    )
+    done = dailytalk("build", calls, "--revoice", "none", *SEPARATE, "--aligner", aligner, "--out", work)
     assert done.code == 3
     (reject,) = read_lines(work / "rejects.jsonl")
     victims = [line["utterance_id"] for line in read_lines(work / "transcript.jsonl") if "river" in line["text"]]

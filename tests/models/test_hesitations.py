@@ -96,7 +96,8 @@ def test_words_that_are_said_twice_are_written_twice_where_they_were_said() -> N
 def test_a_word_that_is_cut_off_and_said_again_is_written_with_a_dash() -> None:
     sound, words = said("The restaurant is closed.")
     start = words[1].start
-    first, cut = round(start * ANALYSIS_RATE), round((start + 0.3) * ANALYSIS_RATE)
+    first = round(start * ANALYSIS_RATE)
+    cut = round((start + 0.3) * ANALYSIS_RATE)
     part = sound[first:cut] * np.linspace(1, 0.2, cut - first, dtype=np.float32)
     pause = np.zeros(ANALYSIS_RATE // 4, np.float32)
     broken_off = np.concatenate([sound[:first], part, pause, sound[first:]])

@@ -104,13 +104,15 @@ def test_no_request_is_begun_after_a_refusal_that_somebody_must_mend() -> None:
     with TtsServer() as server:
         service = client(server.url, read_seconds=60.0)  # the two answers wait for each other
         assert ask(service)
-        server.plan, server.before_answer = ["402"] * 50, threading.Barrier(2, timeout=20).wait
+        server.before_answer = threading.Barrier(2, timeout=20).wait
+        server.plan = ["402"] * 50
         asked = len(server.asked)
         with ThreadPoolExecutor(2) as pool:
             refused = [pool.submit(ask, service) for _ in range(20)]
         assert all("402" in str(future.exception()) for future in refused)
         assert len(server.asked) - asked <= 2  # those that were under way together
-        asked, server.before_answer = len(server.asked), lambda: None
+        asked = len(server.asked)
+        server.before_answer = lambda: None
         with pytest.raises(DailytalkError, match="402"):
             ask(service)
         assert len(server.asked) == asked

@@ -51,7 +51,8 @@ def test_a_sound_without_voice_is_all_silence() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 96000])
 def test_speech_at_another_rate_has_nearly_the_same_tokens(rate: int) -> None:
-    sequences, sound = ProsodicClusterSequences(), speech(4.0)
+    sequences = ProsodicClusterSequences()
+    sound = speech(4.0)
     resampled = sequences.resample_waveform(soxr.resample(sound, RATE, rate), rate)
     assert abs(len(resampled) - len(sound)) <= 2
     (tokens,), (others,) = map(sequences.extract_cluster_sequences, (sound, resampled))

@@ -91,7 +91,8 @@ class Fixed(qwen3.Qwen3):
             outputs.logits[0, marks] = torch.nn.functional.one_hot(torch.tensor(classes), 100).float()
             return outputs
 
-        answer.device, answer.config = model.device, model.config  # type: ignore[attr-defined]
+        answer.device = model.device
+        answer.config = model.config  # type: ignore[attr-defined]
         self._model = answer  # type: ignore[assignment]
 
 

@@ -27,10 +27,16 @@ LINE = Line("Hello.", "happy", "en", 0)
 class Voice(Synthesiser):
     """A synthesiser with settings that can be changed."""
 
-    deterministic, concurrency, server, version = False, 1, "https://voices.example", 1
+    deterministic = False
+    concurrency = 1
+    server = "https://voices.example"
+    version = 1
 
     def __init__(self, engine: str = "e", model: str = "m", voice: str = "v", **settings: object) -> None:
-        self.engine, self.model, self.voice, self._settings = engine, model, voice, settings
+        self.engine = engine
+        self.model = model
+        self.voice = voice
+        self._settings = settings
 
     def settings(self) -> dict[str, object]:
         return self._settings
@@ -108,7 +114,8 @@ def test_the_key_knows_everything_that_decides_the_sound() -> None:
     with_secrets = Voice()
     with_secrets.server = "https://ann:secret@voices.example/?key=secret"
     assert cache_key(with_secrets, LINE) == cache_key(Voice(), LINE)
-    here, there = Voice(), OtherVoice()
+    here = Voice()
+    there = OtherVoice()
     here.server = there.server = ""
     assert cache_key(here, LINE) != cache_key(there, LINE)  # the code of what speaks on this machine
     assert cache_key(Voice(), LINE) == cache_key(OtherVoice(), LINE)
@@ -213,7 +220,8 @@ def test_speech_without_word_times_has_none_in_the_cache_either(tmp_path: Path) 
 def test_nothing_is_bought_below_32_mib_and_everything_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache, whole = SpeechCache(tmp_path), shutil.disk_usage(tmp_path)
+    cache = SpeechCache(tmp_path)
+    whole = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda path: whole._replace(free=(32 << 20) - 1))
     with pytest.raises(DailytalkError, match="less than 32 MiB left"), cache.buying(KEY):
         pass

@@ -17,7 +17,8 @@ from dailytalk_contiguous.core.errors import ModelMissing
 from dailytalk_contiguous.models.emotion_networks import classifier_on, encoder_in
 from dailytalk_contiguous.models.stored_weights import load_weights
 
-WEIGHT, BIAS = torch.arange(6.0).reshape(2, 3), torch.tensor([0.5, -0.5])
+WEIGHT = torch.arange(6.0).reshape(2, 3)
+BIAS = torch.tensor([0.5, -0.5])
 
 
 def older(name: str) -> str:

@@ -28,7 +28,8 @@ with_judge = pytest.mark.needs("pipecat")
 @with_judge
 def test_whole_sentences_sound_more_finished_than_what_breaks_off_in_them() -> None:
     judge = load_smart_turn()
-    whole, broken_off = [], []
+    whole = []
+    broken_off = []
     for samples, end_of_part in spoken_sentences():
         whole += judge.finished(samples, [len(samples) / 16000])
         broken_off += judge.finished(samples[: round(end_of_part * 16000)], [end_of_part])

@@ -28,7 +28,8 @@ def rated(sounds: list[Samples], speakers: list[str] | None = None) -> np.ndarra
 @pytest.mark.needs("the Berlin clips")
 def test_speakers_are_told_apart_from_their_own_usual_at_any_level() -> None:
     paths = [path for path in sorted((DATA / "emodb").glob("0[39]*")) if path.stem[5] in BERLIN]
-    sounds, speakers = [read(path) for path in paths], [path.stem[:2] for path in paths]
+    sounds = [read(path) for path in paths]
+    speakers = [path.stem[:2] for path in paths]
     labels = np.array([BERLIN[path.stem[5]] for path in paths])
     gains = np.geomspace(0.05, 1.0, len(sounds))
     affect = rated([np.float32(gain) * sound for gain, sound in zip(gains, sounds, strict=True)], speakers)

@@ -64,12 +64,14 @@ def said_by_espeak(text: str, language: str, tag: str = "") -> np.ndarray:
 def test_words_that_were_said_are_recognised_at_their_times() -> None:
     lines = [line for line in reference("bicycle_repair") if line["channel"] == "right"][:6]
     windows = [VOICE[round(16000 * line["start"]) : round(16000 * line["end"])] for line in lines]
-    hits = total = 0
+    hits = 0
+    total = 0
     late = []
     for line, found in zip(lines, english(load_whisper("base"), windows), strict=True):
         starts = {normalise(word["word"]): word["start"] - line["start"] for word in line["words"]}
         recognised = {normalise(word.text): word.start for word in found.words}
-        hits, total = hits + len(starts.keys() & recognised.keys()), total + len(starts)
+        hits = hits + len(starts.keys() & recognised.keys())
+        total = total + len(starts)
         late += [abs(recognised[word] - starts[word]) for word in starts.keys() & recognised.keys()]
     assert hits / total >= 0.9
     assert np.median(late) <= 0.15
@@ -80,7 +82,8 @@ def test_base_recognises_other_languages_and_names_them(multilingual: Whisper, l
     sound = said_by_espeak(text, language)
     assert multilingual.detect_languages([sound]) == [language]
     (found,) = multilingual.transcribe([sound], [language])
-    expected, recognised = set(normalise(text)), set(normalise(text_of(found)))
+    expected = set(normalise(text))
+    recognised = set(normalise(text_of(found)))
     if language != "ja":
         expected, recognised = ({normalise(word) for word in words.split()} for words in (text, text_of(found)))
     assert len(expected & recognised) >= 0.4 * len(expected)

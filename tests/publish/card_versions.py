@@ -63,7 +63,8 @@ def write_version(
         name = f"conversations/{split}-00000-of-00001.parquet"
         pq.write_table(pa.Table.from_pylist(list(rows), schema=conversations(24000).arrow_schema), folder / name)
         content = (folder / name).read_bytes()
-        digest, seconds = hashlib.sha256(content).hexdigest(), sum(row["duration"] for row in rows)
+        digest = hashlib.sha256(content).hexdigest()
+        seconds = sum(row["duration"] for row in rows)
         files.append(
             DataFile(name, folder / name, "conversations", split, digest, len(content), len(rows), seconds)
         )

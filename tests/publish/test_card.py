@@ -232,7 +232,8 @@ def test_a_split_without_utterances_still_has_a_card(tmp_path: Path) -> None:
 
 
 def test_ways_to_load_name_the_version_if_it_has_a_tag(made: Made) -> None:
-    tagged, untagged = render(made).text, render(made, facts=CardFacts("owner/good_talks", None)).text
+    tagged = render(made).text
+    untagged = render(made, facts=CardFacts("owner/good_talks", None)).text
     assert 'revision="v1.0.0"' in tagged
     assert "--revision v1.0.0" in tagged
     owner = "author = {owner},\n  year = {2026},\n  version = {v1.0.0},\n  howpublished"

@@ -26,7 +26,8 @@ def plots() -> list[Plot]:
 
 @pytest.mark.parametrize("plot", plots(), ids=lambda plot: plot.title)
 def test_every_plot_is_a_picture_of_a_page_and_of_a_card_and_the_same_each_time(plot: Plot) -> None:
-    drawing, picture = svg(plot), png(plot)
+    drawing = svg(plot)
+    picture = png(plot)
     assert (drawing, picture) == (svg(plot), png(plot))
     assert b"script" not in drawing
     assert imread(io.BytesIO(picture), format="png").shape[1] == 810

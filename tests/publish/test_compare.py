@@ -107,7 +107,8 @@ def test_tags_and_times_that_moved_are_counted(tmp_path: Path) -> None:
 def test_items_are_matched_by_id_or_by_word_and_a_list_with_others_is_named_itself(tmp_path: Path) -> None:
     def change(made: list[Row]) -> None:
         made[0]["utterances"] = [made[0]["utterances"][1] | {"text": "Well."}, *made[0]["utterances"][2:]]
-        made[0]["utterances"][0]["utterance_id"], dropped = "a/left/new", made[0]["utterances"].pop()
+        dropped = made[0]["utterances"].pop()
+        made[0]["utterances"][0]["utterance_id"] = "a/left/new"
         assert dropped
         first, *rest = made[1]["alignments"]
         made[1]["alignments"] = [first | {"word": "Oh"}, *rest]
@@ -172,7 +173,8 @@ def test_column_that_is_gone_is_major_and_a_new_one_minor(tmp_path: Path) -> Non
     less = Features({name: feature for name, feature in full.items() if name != "language"})
     old = open_version(write_version(tmp_path / "old", {"train": [rows()]}, features=less))
     new = open_version(write_version(tmp_path / "new", {"train": [rows()]}, features=full))
-    more, fewer = compare_versions(old, new), compare_versions(new, old)
+    more = compare_versions(old, new)
+    fewer = compare_versions(new, old)
     assert (more.columns, more.changed, more.bump) == ({"conversations": ["language"]}, [], "minor")
     assert (fewer.broken, fewer.bump) == ({"conversations": ["language is gone"]}, "major")
 

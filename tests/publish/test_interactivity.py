@@ -36,7 +36,8 @@ TALK = (
     ("right", 22.4, 27.0, "in the evening somebody came and knocked"),
     ("left", 24.0, 24.4, "yeah"),
 )
-SECONDS, RATE = 28.0, 24000
+SECONDS = 28.0
+RATE = 24000
 KINDS = {"backchannel": 1, "interruption": 1, "pause": 1, "turn": 3, "user_backchannel": 1}
 
 
@@ -83,7 +84,8 @@ def test_clips_of_each_kind_are_a_training_folder_with_their_facts(
     assert ("wait", "right") in words
     assert [word for word, _, speaker in about["alignments"]] == [word for word, who in words if who == "left"]
     written, _ = soundfile.read(about["wav"], dtype="int16")
-    first, last = round(start * RATE), round(facts["end"] * RATE)
+    first = round(start * RATE)
+    last = round(facts["end"] * RATE)
     np.testing.assert_array_equal(written, stereo(TALK, SECONDS, RATE)[first:last])
     sounds = [line["path"] for side in ("train", "eval") for line in read_lines(tmp_path / f"clips/{side}.jsonl")]
     assert sorted(tmp_path / "clips" / sound for sound in sounds) == sorted(each["wav"] for each in clips.values())
@@ -219,7 +221,8 @@ def read(path: Path) -> Any:
 
 def test_samples_are_laid_out_as_the_scripts_read_them(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     made = bench(dailytalk, work, tmp_path / "bench")["made"]
-    v10, v15 = tmp_path / "bench/v1.0", tmp_path / "bench/v1.5"
+    v10 = tmp_path / "bench/v1.0"
+    v15 = tmp_path / "bench/v1.5"
     every = {"input.wav", "output.wav", "output.json", "transcription.json"}
     for folder, count, own in (
         (v10 / "candor_pause_handling", 6, {"pause.json"}),
@@ -290,12 +293,14 @@ def test_speech_of_samples_is_as_long_and_where_it_was_planted_as_the_scripts_he
     voice = soxr.resample(parts[np.abs(parts).max(axis=1) > 0.1].reshape(-1), 16000, RATE)
     sound = np.zeros((round(SECONDS * RATE), 2), np.int16)
     for channel, start, end, _ in TALK:
-        first, last = round(start * RATE), round(end * RATE)
+        first = round(start * RATE)
+        last = round(end * RATE)
         sound[first:last, int(channel == "right")] = np.rint(voice[: last - first] * 32767)
     audio = {"bytes": flac(sound, RATE), "path": "call.flac"}
     work = write_dataset(tmp_path / "work", [talk("call", audio=audio)])
     bench(dailytalk, work, tmp_path / "bench")
-    lengths, onsets = [], []
+    lengths = []
+    onsets = []
     for name, facts in read(tmp_path / "bench/samples.json").items():
         planted = [
             (max(start - facts["start"], 0.0), min(end, facts["end"]) - facts["start"])

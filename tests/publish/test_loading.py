@@ -263,7 +263,8 @@ def test_damaged_download_is_found(published: str) -> None:
 def test_files_that_are_not_the_manifests_are_named(
     published: str, folder: Path, streaming: bool, what: str
 ) -> None:
-    api, name = HfApi(), "conversations/test-00000-of-00001.parquet"
+    api = HfApi()
+    name = "conversations/test-00000-of-00001.parquet"
     other = folder / "conversations" / "train-00000-of-00003.parquet"
     if what == "gone":
         api.delete_file(name, NAME, repo_type="dataset")
@@ -357,12 +358,10 @@ def test_manifest_without_files_can_not_be_checked_against(folder: Path, tmp_pat
 
 def test_every_difference_from_the_manifest_is_told_by_name_and_config(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
-    changed, gone, extra, other = (
-        "conversations/train-00001-of-00003.parquet",
-        "conversations/validation-00000-of-00001.parquet",
-        "conversations/new-00000-of-00001.parquet",
-        "utterances/train-00000-of-00001.parquet",
-    )
+    changed = "conversations/train-00001-of-00003.parquet"
+    gone = "conversations/validation-00000-of-00001.parquet"
+    extra = "conversations/new-00000-of-00001.parquet"
+    other = "utterances/train-00000-of-00001.parquet"
     shutil.copy(copy / "conversations/train-00000-of-00003.parquet", copy / extra)
     (copy / gone).unlink()
     told = json.loads((copy / "manifest.json").read_text())["files"]

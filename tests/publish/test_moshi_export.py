@@ -199,7 +199,8 @@ def test_long_conversations_are_cut_in_silence_and_lose_nothing(tmp_path):
     assert all(entry["duration"] <= 10.0 for entry in entries)
     pcm = [soundfile.read(tmp_path / "data" / entry["path"], dtype="int16")[0] for entry in entries]
     np.testing.assert_array_equal(np.concatenate(pcm), stereo(LONG, 31.0, 24000))
-    at, words = 0.0, []
+    at = 0.0
+    words = []
     for entry in entries:
         told = alignments(tmp_path / "data", Path(entry["path"]).stem)
         words += [(word, round(at + start, 3), round(at + end, 3)) for word, (start, end), _ in told]

@@ -69,7 +69,8 @@ def test_conversation_without_words_is_rejected_and_one_that_occurs_twice_stops_
 def test_piece_ends_in_the_longest_silence_that_keeps_pieces_even_or_else_in_the_nearest(
     gaps: list[tuple[float, float]], duration: float, edges: list[float]
 ) -> None:
-    starts, ends = [0.0, *(gap[1] for gap in gaps)], [*(gap[0] for gap in gaps), duration + 1.0]
+    starts = [0.0, *(gap[1] for gap in gaps)]
+    ends = [*(gap[0] for gap in gaps), duration + 1.0]
     busy = list(zip(starts, ends, strict=True))
     assert cut_points(busy[::-1], duration, 10.0) == [0.0, *edges, duration]
 

@@ -23,7 +23,8 @@ def test_own_format_is_written_with_its_options_and_checked(
     own_format: Path, tmp_path: Path, dailytalk: Command
 ) -> None:
     save(tmp_path / "in/call.wav", excerpt(seconds=9.0))
-    work, out = tmp_path / "work", tmp_path / "lines"
+    work = tmp_path / "work"
+    out = tmp_path / "lines"
     kept = ("--revoice", "none", "--source-licence", "CC0-1.0")
     assert dailytalk("build", tmp_path / "in", "--out", work, *EMBEDDED, *kept).code == 0
     export = ("export", work, "--format", own_format, "--out", out)

@@ -131,7 +131,8 @@ def test_utterances_are_cut_from_their_channel_to_the_sample(packed: Packed, row
         samples = pcm(row["audio"])
         for told in row["utterances"]:
             own = found[told["utterance_id"]]
-            first, last = round(told["start"] * 24000), round(told["end"] * 24000)
+            first = round(told["start"] * 24000)
+            last = round(told["end"] * 24000)
             side = int(told["channel"] == "right")
             assert np.array_equal(pcm(own["audio"])[:, 0], samples[first:last, side])
             assert own["duration"] == (last - first) / 24000

@@ -43,7 +43,8 @@ def calls(count: int = 6) -> list[dict]:
 
 def lines_of(folder: Path) -> dict[str, dict]:
     """The lines of both manifests by conversation, read strictly: what they name is there, and as they say."""
-    found, config = {}, yaml.safe_load((folder / "personaplex-finetune.yaml").read_text())
+    found = {}
+    config = yaml.safe_load((folder / "personaplex-finetune.yaml").read_text())
     assert config["system_prompt"]["enable"]
     assert config["system_prompt"]["default_text_prompt"] == ""
     about = json.loads((folder / "conversations.json").read_text())

@@ -12,13 +12,15 @@ from rich_conversations import rich_row
 ROOT = Path(__file__).parents[2]
 
 #: Bytes and pixels of a picture that loads at once and is legible where it is shown small.
-LARGEST, NARROWEST = 100_000, 1000
+LARGEST = 100_000
+NARROWEST = 1000
 
 
 @pytest.mark.nightly
 def test_a_conversation_is_drawn_as_recorded_and_as_rebuilt(tmp_path: Path) -> None:
     work = write_dataset(tmp_path / "work", [rich_row("call"), built_row("other")])
-    recording, picture = tmp_path / "call.flac", tmp_path / "call.png"
+    recording = tmp_path / "call.flac"
+    picture = tmp_path / "call.png"
     recording.write_bytes(built_row("call")["audio"]["bytes"])
     command = [sys.executable, str(ROOT / "docs" / "picture.py"), str(work), str(recording), str(picture)]
     subprocess.run(command, check=True, cwd=tmp_path)

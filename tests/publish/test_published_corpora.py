@@ -25,7 +25,8 @@ from dailytalk_contiguous.publish.opening import open_items
 
 pytest_plugins = ["hub.hub_fixtures"]
 
-REPO, TAG = "tester/acted", "v1.0.0"
+REPO = "tester/acted"
+TAG = "v1.0.0"
 CORPUS = {"name": "acted", "licence": "CC-BY-4.0", "citation": "Doe J (2020). Acted.", "homepage": "https://a.org"}
 RUN: dict[str, Any] = {
     "version": "0.1.0",
@@ -151,7 +152,8 @@ def test_work_folder_loads_as_what_is_published_of_it(hub: HubServer, dailytalk:
     push(dailytalk, work)
     columns = ["conversation_id", "labels", "utterances", "alignments", "duration", "speakers"]
     for streaming in (False, True):
-        here, there = load(work, streaming=streaming), load(REPO, revision=TAG, streaming=streaming)
+        here = load(work, streaming=streaming)
+        there = load(REPO, revision=TAG, streaming=streaming)
         assert list(here) == list(there) == ["train", "validation"]
         for split in here:
             ours, theirs = (

@@ -75,7 +75,8 @@ class Scene:
 
     def check(self) -> bool:
         """Readers see the old version or the new one, whole; whether the new one."""
-        head, tags = held(self.hub), refs(self.hub)
+        head = held(self.hub)
+        tags = refs(self.hub)
         assert head in (wanted(self.old), wanted(self.new))
         assert held(self.hub, "refs/tags/v1.0.0") == wanted(self.old)
         assert set(tags) <= {"refs/heads/main", "refs/tags/v1.0.0", "refs/tags/v2.0.0"}
@@ -126,7 +127,8 @@ def kill_everywhere(scene: Scene, kill: Callable[[int], None], revive: Callable[
         seen.append(scene.check())
         if k in (count // 2, count):
             scene.load("new" if seen[-1] else "old")
-        if (state := scene.state()) not in COMPLETED:
+        state = scene.state()
+        if state not in COMPLETED:
             COMPLETED.add(state)
             scene.complete()
         scene.reset()

@@ -85,7 +85,8 @@ def test_the_same_conversations_give_the_same_bytes_whatever_their_order(tmp_pat
 
 
 def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailytalk: Command) -> None:
-    work, other = talks(tmp_path / "work"), talks(tmp_path / "other", n=1)
+    work = talks(tmp_path / "work")
+    other = talks(tmp_path / "other", n=1)
     version = write_published(tmp_path / "version")
     stats = json.dumps(corpus_stats(tables_in(other)))
     file = tmp_path / "stats.json"
@@ -114,7 +115,8 @@ def test_against_takes_a_file_a_work_folder_and_a_version(tmp_path: Path, dailyt
 def test_a_file_that_says_nothing_usable_is_refused_in_one_sentence(
     tmp_path: Path, dailytalk: Command, stats: str, sentence: str
 ) -> None:
-    work, file = talks(tmp_path / "work", n=1), tmp_path / "stats.json"
+    work = talks(tmp_path / "work", n=1)
+    file = tmp_path / "stats.json"
     file.write_text(stats)
     for command in (("check", work), ("report", work, "--out", tmp_path / "page.html")):
         done = dailytalk(*command, "--against", file)

@@ -10,7 +10,8 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.publish.splits import SplitVoice, disjoint_in, split_conversations
 
 #: Of an export, and of a version.
-TWO, THREE = {"eval": 0.1}, {"validation": 0.05, "test": 0.05}
+TWO = {"eval": 0.1}
+THREE = {"validation": 0.05, "test": 0.05}
 
 CONVERSATIONS = st.lists(
     st.builds(
@@ -57,7 +58,8 @@ def test_splits_are_full_and_disjoint_as_they_say(
     split_of, disjoint = divided(voices, shares, seed=seed)
     assert set(split_of) == {one.id for one in voices}
     assert set(split_of.values()) == {*["train", *shares][: len(voices)]}
-    speakers, recordings = defaultdict(set), defaultdict(set)
+    speakers = defaultdict(set)
+    recordings = defaultdict(set)
     for one in voices:
         for speaker in one.kept_speakers:
             speakers[speaker].add(split_of[one.id])

@@ -96,7 +96,8 @@ def test_lhotse_reads_user_and_agent_sample_for_sample_as_nemo_wants_them(tmp_pa
     for cut in read:
         validate(cut)
         row = rows[cut.conversation_id]
-        user, agent = cut.load_audio()[0] * 32768, cut.load_target_audio()[0] * 32768
+        user = cut.load_audio()[0] * 32768
+        agent = cut.load_target_audio()[0] * 32768
         assert (cut.sampling_rate, cut.target_audio.sampling_rate) == (16000, 22050)
         assert np.array_equal(user, samples(row, 16000, 1))
         meant = samples(row, 22050, 0)
@@ -189,14 +190,17 @@ def test_webdataset_and_datasets_read_the_whole_row(tmp_path, kind):
 def test_sesame_finetune_finds_each_utterance_where_it_is_said(tmp_path, kind):
     rows = {row["conversation_id"]: row for row in rows_of(kind)}
     write_export(rows.values(), tmp_path / "out", FORMATS["sesame-finetune"])
-    count, numbers = 0, {}
+    count = 0
+    numbers = {}
     whole = {(name, side): samples(row, 24000, side) for name, row in rows.items() for side in (0, 1)}
     for side in ("train", "eval"):
         for entry in json.loads((tmp_path / f"out/metadata_{side}.json").read_text(encoding="utf-8")):
             path = Path(entry["path"])
-            row, channel = rows[path.stem], ("agent", "user").index(path.parent.name)
+            row = rows[path.stem]
+            channel = ("agent", "user").index(path.parent.name)
             rate = soundfile.info(path).samplerate
-            offset, length = int(entry["start"] * rate), int((entry["end"] - entry["start"]) * rate)
+            offset = int(entry["start"] * rate)
+            length = int((entry["end"] - entry["start"]) * rate)
             pcm, _ = soundfile.read(path, start=offset, frames=length, dtype="int16")
             assert pcm.ndim == 1
             assert np.array_equal(pcm, whole[path.stem, channel][offset : offset + length])
@@ -318,7 +322,8 @@ def test_no_choice_of_the_agent_is_the_left_speaker(tmp_path):
 @recordings
 @pytest.mark.parametrize("name", ["moshi", "j-moshi", "csm"])
 def test_trainers_of_moshi_and_csm_get_every_word_and_sample(tmp_path, kind, name):
-    rows, out = rows_of(kind), tmp_path / "out"
+    rows = rows_of(kind)
+    out = tmp_path / "out"
     write_export(rows, out, FORMATS[name], **({"both_speakers": True} if name == "moshi" else {}))
     for row in rows:
         said, words = said_in(row)

@@ -490,7 +490,9 @@ def test_check_json_report_and_card_say_the_same(tmp_path, dailytalk, hub, impat
         talk("a", sides=sides(snr_db=9.0)),
         talk("b", utterances=changed(confidence=0.5), transcript_repair="not used"),
     ]
-    work, version, page = write_dataset(tmp_path / "work", rows), "tester/talks@v1.0.0", tmp_path / "page.html"
+    work = write_dataset(tmp_path / "work", rows)
+    version = "tester/talks@v1.0.0"
+    page = tmp_path / "page.html"
     options = ("--create", "--licence", "CC0-1.0", "--tag", "v1.0.0")
     assert dailytalk("push", work, "tester/talks", *options).code == 0
     card = Path(hf_hub_download("tester/talks", "README.md", repo_type="dataset", revision="v1.0.0")).read_text()
@@ -575,9 +577,12 @@ def test_metronome_is_found_in_a_recording_of_it(tmp_path, dailytalk):
     chance = np.random.default_rng(0)
     parts = example("bicycle_repair")[: 16000 * 60].reshape(-1, 1600, 2)
     voices = [parts[np.abs(parts[:, :, side]).max(axis=1) > 0.1][:, :, side].reshape(-1) for side in (0, 1)]
-    sound, at, said = chance.normal(0, 1e-4, (16000 * 130, 2)), 16000, []
+    sound = chance.normal(0, 1e-4, (16000 * 130, 2))
+    at = 16000
+    said = []
     for turn in range(45):
-        length, voice = round(16000 * chance.uniform(1.2, 3.2)), voices[turn % 2]
+        length = round(16000 * chance.uniform(1.2, 3.2))
+        voice = voices[turn % 2]
         first = chance.integers(0, len(voice) - length)
         sound[at : at + length, turn % 2] += voice[first : first + length]
         times = {"start": at / 16000, "end": (at + length) / 16000}

@@ -68,7 +68,8 @@ def test_one_voice_with_three_people_has_no_finding_and_a_likeness(tmp_path: Pat
 @pytest.mark.parametrize("is_sound", [True, False], ids=["sound alone", "whole row"])
 @pytest.mark.parametrize("name", PEOPLE)
 def test_conversation_with_exchanged_sides_is_named(tmp_path: Path, name: str, is_sound: bool) -> None:
-    said, kept = voice([*PEOPLE].index(name)), person(name)
+    said = voice([*PEOPLE].index(name))
+    kept = person(name)
     row = turns_row(name, said, kept, is_swapped=True) if is_sound else turns_row(name, kept, said)
     (finding,) = of_voices(tmp_path, rows(**{name: row}))
     assert (finding.kind, finding.file, finding.severity) == ("several-voices", name, "bad")

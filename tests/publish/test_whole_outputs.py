@@ -229,9 +229,11 @@ def player_parts(folder: Path) -> str:
     empty = limit | {"duration": None, "sounds": None, "audio": None}
     shown = []
     for one, offset, rebuilt in ((row, 0.0, True), (limit, 1.0, False), (limit, 2.5, True), (empty, 0.0, False)):
-        samples, problem = NO_SAMPLES, "it is gone"
+        samples = NO_SAMPLES
+        problem = "it is gone"
         if one["audio"]:
-            samples, problem = read_at(one["audio"], RATE, offset, min(one["duration"], LONGEST)), ""
+            samples = read_at(one["audio"], RATE, offset, min(one["duration"], LONGEST))
+            problem = ""
         part = detail(one, rebuilt, samples) | {"problem": problem}
         part["peaks"] = [len(wave) for wave in part["peaks"]]
         shown.append(part)

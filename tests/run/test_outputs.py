@@ -126,7 +126,8 @@ def test_counts_of_the_record_are_those_of_the_transcript_and_the_rejects(out: P
     lines = read_lines(out / "transcript.jsonl")
     assert [line["stage"] for line in read_lines(out / "rejects.jsonl")] == ["Folder", "Segment"]
     assert record is not None
-    counts, rejected = record["counts"], record["rejected"]
+    counts = record["counts"]
+    rejected = record["rejected"]
     assert (counts["conversations"], counts["utterances"], counts["recordings_rejected"]) == (1, len(lines), 1)
     assert counts["rejects"] == 2
     assert record["hours"]["audio"] == pytest.approx(6 / 3600, abs=1e-4)

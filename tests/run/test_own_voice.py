@@ -150,7 +150,8 @@ def test_file_that_is_no_voice_is_refused_in_a_sentence(
 
 
 def test_no_file_that_a_work_folder_names_is_run(tmp_path: Path, dailytalk: Command) -> None:
-    work, trap = tmp_path / "work", tmp_path / "trap.py"
+    work = tmp_path / "work"
+    trap = tmp_path / "trap.py"
     trap.write_text(f"open({str(tmp_path / 'sprung')!r}, 'w')", encoding="utf-8")
     work.mkdir()
     stage = {"name": "Speak", "settings": {"engine": str(trap), "voice": "", "model": ""}}

@@ -49,7 +49,8 @@ def test_finished_conversations_stay_where_a_voice_fails_on_every_line(tmp_path:
     assert say(work, settings(tmp_path)).record["counts"]["conversations"] == 2
     before = {path.name: path.read_bytes() for path in (work / "audio").glob("*.wav")}
     words = [line["words"] for line in read_lines(work / "transcript_shifted.jsonl")]
-    server.word, server.fault = "i", "500"
+    server.word = "i"
+    server.fault = "500"
     outcome = say(work, settings(tmp_path, temperature=0.1))
     assert outcome.record["of_earlier_runs"] == ["first", "second"]
     assert outcome.record["counts"]["conversations"] == 2
@@ -67,7 +68,8 @@ def test_a_conversation_that_fails_stays_as_it_was_until_it_is_made_anew(tmp_pat
     script = read_synthesis_input(work, shard_seconds=600.0)  # both in one shard
     assert say(work, settings(tmp_path), script=script).record["counts"]["conversations"] == 2
     old = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
-    server.word, server.fault = "bicycle", "500"
+    server.word = "bicycle"
+    server.fault = "500"
     outcome = say(work, settings(tmp_path, temperature=0.1), script=script)
     assert outcome.record["of_earlier_runs"] == ["first"]
     now = {line["conversation_id"]: line["synthesis"]["cache_key"] for line in spoken_lines(work)}
@@ -133,7 +135,8 @@ def test_failed_utterance_holds_its_conversation_back_and_the_next_run_asks_only
     tmp_path: Path, server: Stubborn, fault: str, why: str
 ) -> None:
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
-    server.word, server.fault = "bicycle", fault
+    server.word = "bicycle"
+    server.fault = fault
     outcome = say(work, settings(tmp_path))
     assert (outcome.record["counts"]["conversations"], outcome.record["counts"]["rejects"]) == (1, 1)
     (reject,) = read_lines(work / "rejects.jsonl")
@@ -209,7 +212,8 @@ def test_sound_file_is_never_older_than_its_conversation(tmp_path: Path, server:
     before = (work / "audio/first_edited.wav").read_bytes()
     edited(work, 2, text="The bicycle makes a noise no more, thank you.")
     edited(work, 4, text="Nobody can pay for this line.")
-    server.word, server.fault = "pay", "402"
+    server.word = "pay"
+    server.fault = "402"
     with pytest.raises(DailytalkError, match="402"):
         say(work, settings(tmp_path))
     server.word = ""
@@ -286,7 +290,8 @@ def test_cloned_voice_travels_with_every_line_and_is_part_of_what_is_cached(
     tmp_path: Path, server: Stubborn
 ) -> None:
     work = folder(tmp_path, first=SHORT)
-    script, cloned = read_synthesis_input(work), settings(tmp_path, voice="clone")
+    script = read_synthesis_input(work)
+    cloned = settings(tmp_path, voice="clone")
     say(work, settings(tmp_path))
     assert (price_of(script, settings(tmp_path)).cached, price_of(script, cloned).cached) == (
         2,
@@ -340,7 +345,8 @@ def test_token_is_in_no_file_no_log_and_no_error(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     work = folder(tmp_path, first=SHORT, second=talk("another", 4))
-    server.word, server.fault = "bicycle" if fault else "", fault
+    server.word = "bicycle" if fault else ""
+    server.fault = fault
     told = ""
     try:
         say(work, settings(tmp_path))

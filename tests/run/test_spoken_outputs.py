@@ -17,8 +17,20 @@ from dailytalk_contiguous.stages.base import Stage
 
 #: The fields of transcript.jsonl that older tools read, in their order.
 OLDER = (
-    *("segment_id", "audio_file", "channel", "start", "end", "duration", "vad", "features", "vad_bucket"),
-    *("prosody_bucket", "tag", "text_raw", "text", "tagged_text"),
+    "segment_id",
+    "audio_file",
+    "channel",
+    "start",
+    "end",
+    "duration",
+    "vad",
+    "features",
+    "vad_bucket",
+    "prosody_bucket",
+    "tag",
+    "text_raw",
+    "text",
+    "tagged_text",
 )
 
 
@@ -115,7 +127,8 @@ def test_tables_stay_those_of_what_is_finished_while_it_is_tagged_again(spoken: 
 
 def test_sound_file_is_written_where_it_is_missing_or_another(spoken: Path, tmp_path: Path) -> None:
     work = copied(spoken, tmp_path)
-    first, second = work / "audio/first_edited.wav", work / "audio/second_edited.wav"
+    first = work / "audio/first_edited.wav"
+    second = work / "audio/second_edited.wav"
     untouched = state(work / "audio")
     whole = first.read_bytes()
     say(work, settings(tmp_path, tts="espeak"))
@@ -129,7 +142,8 @@ def test_sound_file_is_written_where_it_is_missing_or_another(spoken: Path, tmp_
 
 def test_link_in_place_of_a_sound_file_is_replaced_and_what_it_names_stays(spoken: Path, tmp_path: Path) -> None:
     work = copied(spoken, tmp_path)
-    sound, private = work / "audio/first_edited.wav", tmp_path / "private.wav"
+    sound = work / "audio/first_edited.wav"
+    private = tmp_path / "private.wav"
     whole = sound.read_bytes()
     sound.rename(private)
     sound.symlink_to(private)

@@ -36,7 +36,8 @@ pytest_plugins = ["hub.hub_fixtures"]
 REPO = "tester/calls"
 
 #: Seconds of a recording, and of a window that two of them fill.
-LENGTH, TWO = 4.0, 7.0
+LENGTH = 4.0
+TWO = 7.0
 
 #: What an eager run has tagged, by what makes the files that it read.
 TAGGED_EAGERLY: dict[Callable[[], dict[str, bytes]], dict[str, Any]] = {}
@@ -227,12 +228,14 @@ def test_stream_goes_on_across_shard_borders_without_fetching_what_was_done(
 ) -> None:
     publish(layout())
     out = tmp_path / "out"
-    hours, runs = 0.0, 0
+    hours = 0.0
+    runs = 0
     while not (done := streamed(tagger, (), out, hours=hours + 1e-6)).complete:
         assert done.made == 1
         assert left_of_input(tmp_path) == []
         assert done.record["counts"]["conversations"] == len(rows(out / "tagged"))
-        hours, runs = done.seconds / 3600, runs + 1
+        hours = done.seconds / 3600
+        runs = runs + 1
         hub.requests.clear()
     assert runs >= 1
     # The columns of WebDataset are those of its first sample, which is read anew by each run.
@@ -248,7 +251,8 @@ def test_crash_between_shard_and_position_loses_and_doubles_nothing(
     publish(pairs())
     out = tmp_path / "out"
     streamed(tagger, (), out)
-    whole, position = results(out), out / "position.jsonl"
+    whole = results(out)
+    position = out / "position.jsonl"
     lines = position.read_bytes().splitlines(keepends=True)
     position.write_bytes(b"".join(lines[:1]) + (lines[1][:30] if gone == "torn" else b""))
     second = json.loads(lines[1])

@@ -76,8 +76,10 @@ def test_stages_of_utterances_give_a_flat_dataset_what_they_give_a_run(
 def test_each_kind_of_bad_recording_is_kept_or_rejected_and_the_rest_goes_on(
     tmp_path: Path, settings: Stages
 ) -> None:
-    source, short = tmp_path / "in", excerpt(seconds=4.0)
-    one_side, not_numbers = short.copy(), short.copy()
+    source = tmp_path / "in"
+    short = excerpt(seconds=4.0)
+    one_side = short.copy()
+    not_numbers = short.copy()
     one_side[:, 1] = 0
     not_numbers[1000] = np.nan
     save(source / "clipped.wav", np.clip(30 * short, -1, 1))
@@ -158,7 +160,8 @@ def test_added_recording_makes_its_own_shard_again_and_leaves_the_rows_of_the_ot
 ) -> None:
     calls(tmp_path / "in", "a", "c", "d", "e")
     run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=6.0)
-    before, shards = results(tmp_path / "out")["rows"], state(tmp_path / "out/tagged")
+    before = results(tmp_path / "out")["rows"]
+    shards = state(tmp_path / "out/tagged")
     save(tmp_path / "in/b.wav", excerpt("old_friends"))
     run(tmp_path / "in", tmp_path / "out", settings, shard_seconds=6.0)
     after = results(tmp_path / "out")["rows"]

@@ -326,7 +326,8 @@ def test_recording_whose_transfer_broke_off_once_comes_whole(hub: HubServer, nam
 @given(st.text(min_size=1, max_size=40), st.text(min_size=1, max_size=40))
 def test_different_ids_are_different_names_that_stay_in_their_folder(first: str, second: str) -> None:
     try:
-        one, other = table_file_name(first), table_file_name(second)
+        one = table_file_name(first)
+        other = table_file_name(second)
     except BadInput:
         return
     assert (one == other) == (first == second)

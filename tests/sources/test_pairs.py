@@ -16,7 +16,8 @@ from dailytalk_contiguous.sources.folder import FolderConfig, folder_rows
 from dailytalk_contiguous.sources.recordings import LeftOut, find_recordings, pairs
 from dailytalk_contiguous.sources.transcribed import transcribed
 
-LEFT, RIGHT = excerpt()[:, 0], excerpt()[:, 1]
+LEFT = excerpt()[:, 0]
+RIGHT = excerpt()[:, 1]
 
 
 @pytest.fixture(autouse=True)
@@ -195,7 +196,8 @@ def test_subtitles_beside_each_file_are_of_its_side(tmp_path: Path, left: str, r
 
 
 def test_recording_of_two_files_is_spoken_and_made_again_where_the_cache_is_gone(tmp_path: Path) -> None:
-    source, out = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav"), tmp_path / "out"
+    source = sides(tmp_path / "in", "talk.left.wav", "talk.right.wav")
+    out = tmp_path / "out"
     run(source, out, tag_stages(profile="embedded", language="en"))
     shutil.rmtree(tmp_path / "cache")
     rejects: list[Reject] = []

@@ -58,7 +58,8 @@ def test_table_that_can_not_be_meant_stops_with_its_line(tmp_path: Path, text: s
 
 
 def test_recordings_are_named_by_id_or_path_and_strangers_are_told() -> None:
-    anna, bob = Person("Anna"), Person("Bob")
+    anna = Person("Anna")
+    bob = Person("Bob")
     named = {("call", "left"): anna, ("day/b.mp3", "right"): bob, ("gone", "left"): anna}
     found = people_of(named, [("call", "call.wav"), ("day/b", "day/b.mp3")])
     assert found == ({("call", "left"): anna, ("day/b", "right"): bob}, ["gone"])
@@ -73,7 +74,8 @@ def test_recordings_are_named_by_id_or_path_and_strangers_are_told() -> None:
 def test_names_reach_the_transcript_and_the_dataset_and_a_new_table_runs_no_stage(
     tmp_path: Path, dailytalk: Command
 ) -> None:
-    source, out = calls(tmp_path / "in", "a", "b"), tmp_path / "out"
+    source = calls(tmp_path / "in", "a", "b")
+    out = tmp_path / "out"
     names = table(tmp_path, HEADER + "a,left,Anna,female,\na,right,Bob,,en-GB\nzz,left,Eva,,\n")
     done = dailytalk("build", source, "--out", out, *EMBEDDED, "--speakers", names)
     assert done.code == 0

@@ -489,10 +489,19 @@ TAGGED: Line = {
 @pytest.mark.parametrize(
     "columns",
     [
-        *({"offset": LATEST + 1}, {"offset": -1e-6}, {"duration": LATEST + 1}, {"duration": 0.0}),
-        *({"offset": Decimal("0.5")}, {"duration": Decimal("9.5")}),
-        *({"sample_rate": LOWEST_RATE - 1}, {"sample_rate": HIGHEST_RATE + 1}, {"channels": 0}),
-        *({"channel": ["left", "mix"]}, {"run": [0]}, {"utterance_id": ["a"]}, {"channel": ["left"]}),
+        {"offset": LATEST + 1},
+        {"offset": -1e-6},
+        {"duration": LATEST + 1},
+        {"duration": 0.0},
+        {"offset": Decimal("0.5")},
+        {"duration": Decimal("9.5")},
+        {"sample_rate": LOWEST_RATE - 1},
+        {"sample_rate": HIGHEST_RATE + 1},
+        {"channels": 0},
+        {"channel": ["left", "mix"]},
+        {"run": [0]},
+        {"utterance_id": ["a"]},
+        {"channel": ["left"]},
     ],
 )
 def test_row_of_a_shard_beyond_its_limits_is_refused(columns: Line) -> None:

@@ -76,7 +76,8 @@ def karaoke(talk: list[dict[str, Any]], before: str, after: str) -> list[tuple[f
     """A cue a word and a cue a pause, each with the whole sentence, as whisperX and stable-ts write them."""
     cues = []
     for line in talk:
-        words, at = line["words"], line["start"]
+        words = line["words"]
+        at = line["start"]
         for number, word in enumerate(words):
             texts = [other["word"] for other in words]
             name = f"[{NAMES[line['channel']]}]: "
@@ -104,7 +105,8 @@ def test_karaoke_is_one_sentence_with_the_times_of_its_words(
 def rolling(lines: list[dict[str, Any]], times: bool) -> str:
     """Captions of YouTube: two lines, of which the upper one was the lower one before, in pieces of five words."""
     pieces = [line["words"][n : n + 5] for line in lines for n in range(0, len(line["words"]), 5)]
-    above, cues = " ", []
+    above = " "
+    cues = []
     for words in pieces:
         inside = "".join(f"<{clock(w['start'], '.')}><c> {w['word']}</c>" for w in words[1:]) if times else ""
         plain = " ".join(w["word"] for w in words)
@@ -210,9 +212,12 @@ def eaf(path: Path, talk: list[dict[str, Any]], ids: bool, gestures: bool = Fals
 
     Its schema is not named, as in many files.
     """
-    slots, tiers = [], []
+    slots = []
+    tiers = []
     for side in NAMES:
-        aligned, said, nods = [], [], []
+        aligned = []
+        said = []
+        nods = []
         for line in (line for line in talk if line["channel"] == side):
             n = 2 * len(slots) + 2
             times = [round(1000 * line[edge]) for edge in ("start", "end")]
@@ -268,7 +273,8 @@ def test_silences_of_praat_are_no_words_and_its_tier_of_them_no_speech(
     made = textgrid.Textgrid()
     made.addTier(textgrid.IntervalTier("silences", [(0, 1, "silent"), (1, SECONDS, "sounding")], 0, SECONDS))
     for side in NAMES:
-        entries, at = [], 0.0
+        entries = []
+        at = 0.0
         for line in (line for line in talk if line["channel"] == side):
             entries += [(at, line["start"], "#"), (line["start"], line["end"], line["text"])]
             at = line["end"]

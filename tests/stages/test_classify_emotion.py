@@ -24,7 +24,8 @@ CALL = BATCH | {"conversation_id": ["a"] * 4, "channel": ["left"] * 4}
 class Ear:
     """A model that hears how loud it is against the speaker, if it is told who speaks."""
 
-    name, classes = "ear", ("angry", "sad")
+    name = "ear"
+    classes = ("angry", "sad")
 
     def __init__(self) -> None:
         self.calls: list[int] = []

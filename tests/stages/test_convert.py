@@ -61,7 +61,8 @@ def part(pcm: NDArray[np.int16], span: tuple[float, float], rate: int = 16000) -
 def test_all_times_stay_and_the_kept_side_comes_through_bit_for_bit(rate: int, revoice: str) -> None:
     samples = laughing(rate)
     result = converted(samples, rate, revoice)
-    row, kept = result.row, int(revoice == "left")
+    row = result.row
+    kept = int(revoice == "left")
     assert len(result.pcm) == len(samples)
     assert row["new_start"] == pytest.approx([one.start for one in TALK], abs=1 / rate)
     assert row["new_end"] == pytest.approx([one.end for one in TALK], abs=1 / rate)
@@ -96,7 +97,8 @@ def test_a_laugh_between_utterances_is_a_sound_in_the_new_voice() -> None:
     assert sound["start"] == pytest.approx(LAUGH[0], abs=0.06)
     assert sound["end"] == pytest.approx(LAUGH[1], abs=0.06)
     assert (sound["new_start"], sound["new_end"]) == pytest.approx((sound["start"], sound["end"]), abs=1e-4)
-    before, after = part(to_pcm(samples[:, 0]), LAUGH), part(result.pcm[:, 0], LAUGH)
+    before = part(to_pcm(samples[:, 0]), LAUGH)
+    after = part(result.pcm[:, 0], LAUGH)
     assert np.std(after) == pytest.approx(np.std(before), rel=0.2)
     assert not np.array_equal(before, after)
 

@@ -23,8 +23,10 @@ RATE = 16000
 def planted(side: int) -> tuple[NDArray[np.float32], list[tuple[str, float, float]]]:
     """A side whose speaker pauses within each sentence, and the other side, where somebody answers each."""
     samples = 0.0005 * np.random.default_rng(0).standard_normal((RATE * 30, 2)).astype(np.float32)
-    channel, other = ("left", "right")[side], ("right", "left")[side]
-    lines, time = [], 0.5
+    channel = ("left", "right")[side]
+    other = ("right", "left")[side]
+    lines = []
+    time = 0.5
     for sentence, end_of_part in spoken_sentences():
         cut = round(end_of_part * RATE)
         for part, pause in ((sentence[:cut], 0.7), (sentence[cut:], 0.5)):

@@ -130,7 +130,8 @@ def test_words_whose_side_no_file_says_are_on_the_side_that_speaks(
             for number, x in enumerate(lines)
         ]
         added = MatchTranscript()({key: [value] for key, value in (row | {"given": given}).items()})
-        (texts,), (unmatched,) = added["given_text"], added["unmatched"]
+        (texts,) = added["given_text"]
+        (unmatched,) = added["unmatched"]
         for side in ("left", "right"):
             own = " ".join(text for text, channel in zip(texts, row["channel"], strict=True) if channel == side)
             assert own.split() == " ".join(x["text"] for x in lines if x["channel"] == side).split()

@@ -72,7 +72,8 @@ def test_empty_speech_has_no_affect_and_keeps_its_row(tiny_affect: str, model: s
 def test_the_bundled_model_compares_what_a_speaker_says_in_a_conversation() -> None:
     speech = SPEECH[:3] * 2
     told = {"speech": speech, "conversation_id": ["a"] * 6, "channel": ["left"] * 3 + ["right"] * 3}
-    beside, alone = ratings(RateAffect(BUNDLED)(told)), ratings(RateAffect(BUNDLED)({"speech": speech}))
+    beside = ratings(RateAffect(BUNDLED)(told))
+    alone = ratings(RateAffect(BUNDLED)({"speech": speech}))
     np.testing.assert_array_equal(beside[:3], beside[3:])
     np.testing.assert_array_equal(alone[:3], ratings(RateAffect(BUNDLED)({"speech": SPEECH[:3]})))
     assert abs(beside - alone).max() > 0.01

@@ -69,7 +69,8 @@ def test_no_conversation_loses_a_kept_sample(drawn: list[tuple[str, int, int]], 
     at = {"left": 0, "right": 0}
     said = []
     for channel, gap, length in drawn:
-        start, at[channel] = at[channel] + gap, at[channel] + gap + length
+        start = at[channel] + gap
+        at[channel] = at[channel] + gap + length
         said.append(Said(channel, start / 1000, at[channel] / 1000, factor))
     seconds = max([0.5, *(one.end for one in said)])
     samples = recording(said, seconds, rate)
@@ -104,12 +105,14 @@ def test_laughs_of_the_kept_speaker_come_through_and_near_ones_move_with_their_u
     found = result.row["sounds"]
     assert np.allclose([(one["start"], one["end"]) for one in found], places, atol=0.011)
     for one in found:
-        first, length = round(one["start"] * rate), round(one["end"] * rate) - round(one["start"] * rate)
+        first = round(one["start"] * rate)
+        length = round(one["end"] * rate) - round(one["start"] * rate)
         new_first = round(one["new_start"] * rate)
         expected = to_pcm(samples[first : first + length, 1])
         assert np.array_equal(result.pcm[new_first : new_first + length, 1], expected)
     # a breath 0.1 s before an interruption: alone it would keep its share of the turn, which lasts longer now
-    near, utterance = found[1], 4
+    near = found[1]
+    utterance = 4
     assert result.row["new_start"][utterance] - near["new_start"] == pytest.approx(
         said[utterance].start - near["start"], abs=2 / rate
     )
@@ -135,7 +138,8 @@ def test_nowhere_is_digital_silence(tone: float | None, out_rate: int) -> None:
 def test_nobody_is_heard_where_the_revoiced_side_is_silent(revoice: str, leak_db: float) -> None:
     """The kept voice that leaked into that side is no room tone, also where speech activity heard it late."""
     name = "old_friends"
-    samples, rate = example(name).copy(), 16000
+    samples = example(name).copy()
+    rate = 16000
     side = ("left", "right").index(revoice)
     samples[96:, side] += np.float32(10 ** (leak_db / 20)) * example(name)[:-96, 1 - side]
     said = [
@@ -169,7 +173,8 @@ def test_the_background_of_the_kept_speaker_is_that_of_the_recording() -> None:
     result = rebuilt(KEPT, columns(said, samples, rate, 0))
     heard = sliding_window_view(result.pcm[:, 1], 160)
     spans = [(one.start - 0.01, one.end) for one in TALK if one.channel == "right"]
-    kept = energy = 0.0
+    kept = 0.0
+    energy = 0.0
     for first in range(0, len(source) - 160, 160):
         if any(start < first / rate < end for start, end in spans):
             continue
@@ -256,7 +261,8 @@ def test_real_calls_lose_nothing_of_the_kept_speaker(revoice: str) -> None:
                 assert np.array_equal(result.heard(1, place), source_of(one, place, samples, rate))
         assert result.row["sounds"]
         for one in result.row["sounds"]:
-            first, last = round(one["start"] * rate), round(one["end"] * rate)
+            first = round(one["start"] * rate)
+            last = round(one["end"] * rate)
             new = round(one["new_start"] * rate)
             there = result.pcm[new : new + last - first, 1]
             assert np.array_equal(there, to_pcm(samples[first:last, kept]))
@@ -320,7 +326,8 @@ def test_old_voice_that_leaked_is_not_heard_between_the_words_that_are_kept() ->
 
 
 def test_leak_is_audible_from_just_under_the_room_tone() -> None:
-    rate, frame = 16000, 512
+    rate = 16000
+    frame = 512
     tone = np.full(rate, 0.001, np.float32)
     power = 0.001**2
     decibels = [-2.5, -3.5, 2.5, -20.0]

@@ -70,7 +70,8 @@ def test_times_are_whole_samples_and_speech_is_just_them() -> None:
     rows = rows_of(segmented())
     assert {one["channel"] for one in rows} == {"left", "right"}
     for one in rows:
-        first, last = one["start"] * 16000, one["end"] * 16000
+        first = one["start"] * 16000
+        last = one["end"] * 16000
         assert first == round(first)
         assert last == round(last)
         channel = ("left", "right").index(one["channel"])
@@ -206,7 +207,8 @@ def test_sides_of_a_recording_are_measured_at_the_rate_of_its_file() -> None:
     clean[:, 0] *= 10 ** (-12 / 20)
     telephone = soxr.resample(soxr.resample(clean[:, 1], 16000, 8000), 8000, 24000)
     mixed = np.stack((soxr.resample(clean[:, 0], 16000, 24000), telephone), axis=1)
-    before, after = sides(example(NAME)[: 20 * 16000]), sides(mixed, 24000)
+    before = sides(example(NAME)[: 20 * 16000])
+    after = sides(mixed, 24000)
     assert list(after) == ["left", "right"]
     assert after["left"]["bandwidth_hz"] > 7000
     assert 3400 <= after["right"]["bandwidth_hz"] <= 4000

@@ -150,7 +150,8 @@ def test_speech_loses_its_edge_silence_and_its_words_move_with_it(tmp_path: Path
 def test_receipt_says_what_was_said_by_whom_and_what_it_cost(tmp_path: Path, server: Stubborn) -> None:
     server.plan = ["silence", ""]
     done = stage(tmp_path, voice="a-voice")(batch(TEXT))
-    (told,), (tag_said,) = done["synthesis"], done["tag_said"]
+    (told,) = done["synthesis"]
+    (tag_said,) = done["tag_said"]
     assert tag_said is True
     price = 15e-6 * len(SENT)
     assert (told["engine"], told["model"], told["voice"]) == ("fish", "s1", "a-voice")

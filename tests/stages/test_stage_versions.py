@@ -20,7 +20,8 @@ def stages() -> dict[str, type[Stage]]:
     for module in pkgutil.walk_packages(dailytalk_contiguous.__path__, "dailytalk_contiguous."):
         if ".stages." in module.name or (".apps." in module.name and "Stage)" in source_of(module.name)):
             importlib.import_module(module.name)
-    kinds, found = [Stage], dict[str, type[Stage]]()
+    kinds = [Stage]
+    found = dict[str, type[Stage]]()
     while kinds:
         for kind in kinds.pop().__subclasses__():
             kinds.append(kind)
@@ -60,7 +61,8 @@ def hash_of(kind: type[Stage]) -> str:
 
 
 def test_code_of_a_stage_changes_with_its_version_or_with_the_lock() -> None:
-    lock, kinds = json.loads(LOCK.read_text(encoding="utf-8")), stages()
+    lock = json.loads(LOCK.read_text(encoding="utf-8"))
+    kinds = stages()
     now = {name: [kind.VERSION, hash_of(kind)] for name, kind in kinds.items()}
     changed = ", ".join(sorted(name for name in {*lock, *now} if lock.get(name) != now.get(name)))
     assert not changed, (

@@ -41,7 +41,8 @@ def test_a_class_of_emotion_has_a_vote_where_no_measure_stands_out() -> None:
         *(utterance(emotion_class=name) for name in ("neutral", "unsure", "bewildered", None)),
     ]
     for preset in ("standard", "seed"):
-        plain, voted = Tag(preset)(batch_of(*rows)), Tag(preset, emotion_vote=True)(batch_of(*rows))
+        plain = Tag(preset)(batch_of(*rows))
+        voted = Tag(preset, emotion_vote=True)(batch_of(*rows))
         changed = [place for place in range(len(rows)) if plain["rule"][place] != voted["rule"][place]]
         assert changed == ([0, 4] if preset == "standard" else [0, 2, 4])  # the older rules know no questions
         assert (voted["tag"][0], voted["rule"][0]) == ("sad", "emotion: sad")

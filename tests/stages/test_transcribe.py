@@ -76,7 +76,8 @@ def test_words_of_each_utterance_are_those_that_were_said_in_it(stage: Transcrib
     said = [
         (one["start"] - 30.0, word["word"].lower()) for one in reference("bicycle_repair") for word in one["words"]
     ]
-    hits = total = 0
+    hits = 0
+    total = 0
     for words, start, end in zip(added["words"], batch["start"], batch["end"], strict=True):
         mine = {normalise(word) for at, word in said if start - 0.3 <= at <= end}
         hits += sum(normalise(word["word"]) in mine for word in words)
@@ -170,7 +171,8 @@ def test_questions_of_a_transcript_are_seen_by_its_marks_or_if_it_has_none_by_th
 
 def test_text_that_is_not_believed_leaves_the_row_with_the_reason() -> None:
     said = example("bicycle_repair")[round(4.87 * 16000) : round(7.87 * 16000), 0]
-    loud, faint = to_pcm(said).tobytes(), to_pcm((said * 0.002).astype(np.float32)).tobytes()
+    loud = to_pcm(said).tobytes()
+    faint = to_pcm((said * 0.002).astype(np.float32)).tobytes()
     batch = {"speech": [loud, faint], "conversation_id": ["a", "b"], "channel": ["left"] * 2}
     added = Transcribe("tiny.en", language="en")(batch)
     assert "bicycle" in added["text_raw"][0]

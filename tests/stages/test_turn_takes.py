@@ -17,7 +17,9 @@ from dailytalk_contiguous.models.contracts import Line, VoiceSettings
 from dailytalk_contiguous.models.engines import load_synthesiser
 from dailytalk_contiguous.stages.synthesis import Speak
 
-FIRST, SECOND, THIRD = "Good morning, is anybody there?", "The bicycle makes a noise.", "It was the front wheel."
+FIRST = "Good morning, is anybody there?"
+SECOND = "The bicycle makes a noise."
+THIRD = "It was the front wheel."
 WHOLE = f"{FIRST} {SECOND}"
 PRICE = 15e-6
 
@@ -177,7 +179,8 @@ def test_a_server_without_word_times_is_cut_where_the_aligner_finds_the_words(
     open_budget.cache_clear()
     load_synthesiser.cache_clear()
     monkeypatch.setattr(paid, "backoff", lambda tries, after: 0.0)
-    first, second = f"I have lived here for ten years{between}", "but my brother moved to a small village."
+    first = f"I have lived here for ten years{between}"
+    second = "but my brother moved to a small village."
     with JoeServer(token="") as server:
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         done = stage(tmp_path, engine="openai")(turn(first, second, tag=[None, None]))
@@ -195,7 +198,8 @@ def test_a_server_without_word_times_is_cut_where_the_aligner_finds_the_words(
 
 @pytest.mark.parametrize("engine", ["piper", "espeak"])
 def test_voices_of_this_machine_say_turns_alike_in_any_batch(tmp_path: Path, engine: str) -> None:
-    one, two = turn(FIRST, SECOND, THIRD, name="one"), turn(THIRD, FIRST, name="two")
+    one = turn(FIRST, SECOND, THIRD, name="one")
+    two = turn(THIRD, FIRST, name="two")
     both = {name: [*one[name], *two[name]] for name in one}
     together = stage(tmp_path, engine=engine)(both)
     alone = [stage(tmp_path / "alone", engine=engine)(batch) for batch in (two, one)]

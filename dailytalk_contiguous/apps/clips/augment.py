@@ -62,7 +62,8 @@ class Measured(NamedTuple):
     def bucket(self, factor: float = 1.0) -> str:
         """The bucket of the value times a factor, by the rule for ties of `core.buckets.percentile`."""
         value = self.value * factor
-        is_low, is_high = value <= self.low, value >= self.high
+        is_low = value <= self.low
+        is_high = value >= self.high
         return MID if is_low == is_high else LOW if is_low else HIGH
 
 
@@ -103,7 +104,8 @@ def plan_copies(
     recipes: list[Recipe] = []
     refused: list[str] = []
     while usable and len(recipes) < count:
-        kind, number = usable[(first + len(recipes)) % len(usable)], len(recipes)
+        kind = usable[(first + len(recipes)) % len(usable)]
+        number = len(recipes)
         own_seed = _seed(source.id, kind, number, seed)
         chance = np.random.default_rng(own_seed)
         detail = str(chance.choice(COLOURS)) if kind == "noise" else None
@@ -141,7 +143,9 @@ def copy_id(source_id: str, recipe: Recipe) -> str:
 
 #: Cubic metres of a room, from a booth to a living room; metres from the mouth to the microphone; and seconds
 #: until the first reflection, which has gone at least two metres further.
-VOLUMES, DISTANCES, FIRST_REFLECTION = (15.0, 56.0), (0.3, 0.9), 0.006
+VOLUMES = (15.0, 56.0)
+DISTANCES = (0.3, 0.9)
+FIRST_REFLECTION = 0.006
 
 
 def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) -> Samples:
@@ -151,7 +155,8 @@ def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) ->
     beside the direct sound follows from the room: both are equal at 0.057·√(volume/rt60) metres. The direct sound
     comes first and unchanged, so a clip in a room keeps the times of its words.
     """
-    volume, distance = chance.uniform(*VOLUMES), chance.uniform(*DISTANCES)
+    volume = chance.uniform(*VOLUMES)
+    distance = chance.uniform(*DISTANCES)
     seconds = np.arange(round(rt60 * sample_rate)) / sample_rate
     response = chance.standard_normal(len(seconds)) * 10 ** (-3 * seconds / rt60)
     response[seconds < FIRST_REFLECTION] = 0.0
@@ -161,7 +166,8 @@ def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) ->
 
 
 #: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.
-FRAME, BELOW_LOUDEST = 0.02, 30.0
+FRAME = 0.02
+BELOW_LOUDEST = 30.0
 
 #: Hz under which noise has nothing: brown noise would be mostly a slow sway of the membrane.
 LOWEST_NOISE = 40.0
@@ -199,7 +205,8 @@ def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float
     The level is relative to the speech itself and not to the clip, whose pauses would make the noise louder. A
     silent clip, which `Condition` has rejected, gets none.
     """
-    speech, power = speech_power(samples, sample_rate), float(np.mean(np.square(noise, dtype=np.float64)))
+    speech = speech_power(samples, sample_rate)
+    power = float(np.mean(np.square(noise, dtype=np.float64)))
     return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
 
 

@@ -132,7 +132,8 @@ def _numbers(rows: Sequence[Row], names: Iterable[str]) -> NDArray[np.float64]:
 
 def seconds_of(row: Row) -> float:
     """Seconds of a clip without a prompt after its edges are cut."""
-    start, end = row["heard"][0]["start"] - KEEP, row["heard"][-1]["end"] + KEEP
+    start = row["heard"][0]["start"] - KEEP
+    end = row["heard"][-1]["end"] + KEEP
     return float(min(row["duration"], end) - max(0.0, start))
 
 
@@ -227,7 +228,8 @@ class ClipPlan:
 
     def affect(self, stages: Iterable[Stage]) -> str:
         """The name of the model that rates affect where people did not; empty for none."""
-        if rate := find_stage(RateAffect, stages):
+        rate = find_stage(RateAffect, stages)
+        if rate:
             return rate.model
         return VOICE_LINEAR if self.rate_affect and find_stage(MeasureVoice, stages) else ""
 
@@ -255,7 +257,10 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
 
 
 #: Stages that rejects name, besides those of the pipelines.
-QUALITY, LANGUAGE, BALANCE, SPLIT = "Quality", "Language", "Balance", "Split"
+QUALITY = "Quality"
+LANGUAGE = "Language"
+BALANCE = "Balance"
+SPLIT = "Split"
 
 #: Columns of a row to finish that hold its sound and words, and no annotation.
 _WORK = {
@@ -308,7 +313,8 @@ class PlannedClips:
 
 def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list[Reject]]:
     """Return the rows in the requested language and within the limits of quality, and rejects of the others."""
-    kept, rejects = [], []
+    kept = []
+    rejects = []
     for row in rows:
         if wanted.language and row["language"] != wanted.language:
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
@@ -327,7 +333,9 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     If `wanted.split` is empty, clips are split by speakers. Clips that a corpus keeps for testing are rejected by
     the split `official`: no manifest lists them.
     """
-    planned, augment, split = PlannedClips(), find_stage(Augment, finishing), wanted.split or Corpus.split
+    planned = PlannedClips()
+    augment = find_stage(Augment, finishing)
+    split = wanted.split or Corpus.split
     clips = []
     for row in sorted(rows, key=lambda row: str(row["id"])):
         if split == "official" and row["official_split"] == HELD_OUT:
@@ -362,7 +370,8 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
         name = row["id"]
-        own_copies, seen = copies.get(name, []), times.get(name, 1)
+        own_copies = copies.get(name, [])
+        seen = times.get(name, 1)
         if not seen:
             reason = f"there is more of {cell_of(row, wanted.cells_by)} than wanted"
             planned.rejects.append(Reject(name, BALANCE, reason, "give a higher --target-minutes"))

@@ -70,7 +70,8 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     corpus = corpus_named(name)
     refuse_inside(out, source)
     refuse_mixing(out)
-    if before := work_folder.read_run(out):
+    before = work_folder.read_run(out)
+    if before:
         held = before.get("corpus", {}).get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
@@ -93,14 +94,29 @@ _CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "lan
 
 #: Columns of the measured shards that planning needs.
 _MEASURED = (
-    *("heard", "words", "text_raw", "text_source", "word_sources"),
-    *(*NAMES, *PROSODY, *AFFECT, *EMOTION_GUESS, "voice"),
+    "heard",
+    "words",
+    "text_raw",
+    "text_source",
+    "word_sources",
+    *NAMES,
+    *PROSODY,
+    *AFFECT,
+    *EMOTION_GUESS,
+    "voice",
 )
 
 #: Columns of the finished clips whose values are counted.
 _COUNTED = (
-    *("emotion", "style", "style_source", "speaker", "gender", "language"),
-    *("sentence_type", "length", "split"),
+    "emotion",
+    "style",
+    "style_source",
+    "speaker",
+    "gender",
+    "language",
+    "sentence_type",
+    "length",
+    "split",
 )
 
 
@@ -128,7 +144,9 @@ class CorpusSpec(Spec):
         about: Mapping[str, Any] = {},
         text_conditions: bool = False,
     ) -> None:
-        self.read, self.out, self.about = read, out, about
+        self.read = read
+        self.out = out
+        self.about = about
         self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
         self.measuring, self.finishing = (tuple(part) for part in stages)
         self.stages = (*self.measuring, *self.finishing)
@@ -175,8 +193,10 @@ class CorpusSpec(Spec):
         self.rejects += [*planned.rejects, *self._finished.rejects]
         self._refuse_loss(planned)
         self.rejects += self.failures
-        paths, out = self._finished.paths, self.out
-        before, balance = work_folder.read_run(out) or {}, planned.balance
+        paths = self._finished.paths
+        out = self.out
+        before = work_folder.read_run(out) or {}
+        balance = planned.balance
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)
@@ -230,7 +250,8 @@ class CorpusSpec(Spec):
         came_out = Counter(name for name, entry in self._finished.entries if not entry.reject)
         came_out.update(reject.id for reject in self.rejects)
         if went_in != came_out:
-            lost, extra = sorted(went_in - came_out)[:5], sorted(came_out - went_in)[:5]
+            lost = sorted(went_in - came_out)[:5]
+            extra = sorted(came_out - went_in)[:5]
             raise RuntimeError(
                 f"of {went_in.total()} clips {came_out.total()} came out: lost {lost}, extra {extra}"
             )
@@ -244,7 +265,9 @@ def _counted(
     out: Path, paths: Sequence[Path], reduce_noise_under: float | None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Counts and hours of all clips; their tables are written meanwhile."""
-    without_text = noise_reduced = noisy = 0
+    without_text = 0
+    noise_reduced = 0
+    noisy = 0
     with tables_in(out, labelled=True) as maker:
         for path in paths:
             for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
@@ -266,7 +289,8 @@ def _counted(
         known_as = "affect_source" if name == "affect_model" else name
         numbers[known_as] = (sums["conversations"] + sums["copies"]).to_dict()
     numbers["word_source"] = figures.word_sources(made)
-    emotions, whole = figures.sums(made, "emotion"), figures.totals(made)
+    emotions = figures.sums(made, "emotion")
+    whole = figures.totals(made)
     seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
     counts: dict[str, Any] = {"clips": int(whole["conversations"]), "copies": int(whole["copies"])}
     counts["without_text"] = without_text

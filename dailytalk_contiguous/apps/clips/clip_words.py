@@ -48,7 +48,8 @@ class CutSpeech(Stage):
         heard = row["heard"]
         if not heard:
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
-        start, end = heard[0]["start"], heard[-1]["end"]
+        start = heard[0]["start"]
+        end = heard[-1]["end"]
         seconds = (end - start) * (row["speech_ratio"] or 1.0)
         clip = read_clip(row["audio"])
         stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
@@ -93,7 +94,8 @@ class TimeWords(AligningStage):
         heard = self._hear(batch)
         rows: list[Row] = []
         for index, speech in enumerate(batch["speech"]):
-            text, start = batch["text"][index], batch["speech_start"][index]
+            text = batch["text"][index]
+            start = batch["speech_start"][index]
             row: Row = dict.fromkeys(self.adds)
             if text:
                 words, sources = _timed(word_times.split_words(text), heard.get(index, []), speech)

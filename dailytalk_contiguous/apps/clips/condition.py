@@ -105,14 +105,16 @@ class Condition(Stage):
         heard = row.get("heard")
         sounds = None if heard is None else [(span["start"], span["end"]) for span in heard]
         cut = self._cut(row["audio"], sounds, row.get("snr_db"))
-        nothing = prompt = np.zeros(0, np.float32)
+        nothing = np.zeros(0, np.float32)
+        prompt = nothing
         if row.get("prompt"):
             try:
                 prompt = self._cut(row["prompt"]).levelled.samples
             except BadInput as error:
                 raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
         start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
-        count, words = start + len(cut.levelled.samples), row.get("words")
+        count = start + len(cut.levelled.samples)
+        words = row.get("words")
         left = lay([Piece(start, cut.levelled.samples, cut.lead, nothing)], _tone(row["id"], "left", count), RATE)
         right = lay([Piece(0, prompt, nothing, nothing)], _tone(row["id"], "right", count), RATE)
         if words is not None:

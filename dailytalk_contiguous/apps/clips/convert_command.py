@@ -96,8 +96,10 @@ class Conversion:
         The rate is the next higher one that the format has. Raises BadInput for more channels than it has, and for
         two made from more than two.
         """
-        info, container = audio.read_header(source), CONTAINERS[self.to]
-        rate, channels = self.sample_rate or info.sample_rate, self.channels or info.channels
+        info = audio.read_header(source)
+        container = CONTAINERS[self.to]
+        rate = self.sample_rate or info.sample_rate
+        channels = self.channels or info.channels
         if channels > container.channels or (channels == 2 and info.channels > 2):
             raise BadInput(f"it has {info.channels} channels", "pass --channels 1, or export two of them first")
         rates = container.rates or (rate,)
@@ -118,7 +120,8 @@ def convert_recording(
         raise BadInput(files.LINK_OUT, files.COPY_IT)
     source = _audio_of(recording.path)
     try:
-        info, changed = audio.read_header(source), recording.path.stat().st_mtime_ns
+        info = audio.read_header(source)
+        changed = recording.path.stat().st_mtime_ns
     except OSError as error:
         raise BadInput(f"it can't be read ({error.strerror})", "check the file and its permissions") from None
     form = wanted.form_of(source)
@@ -223,14 +226,16 @@ def convert(
     """
     options.on_this_machine("--out", out)
     one_of("--to", to, CONTAINERS)
-    conversion, left_out = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS)), LeftOut()
+    conversion = Conversion(to, **options.chosen(settings, CONVERT_SETTINGS))
+    left_out = LeftOut()
     if os.path.realpath(out) in map(os.path.realpath, inputs):
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     recordings = find_recordings(inputs, out, left_out)
     show.say_left_out(left_out)
     bare = [re.sub(r"\.[^./]*\Z", "", recording.audio_file) for recording in recordings]
     names = [f"{shortened(name, 254 - len(to))}.{to}" for name in bare]
-    namesakes, sources = Counter(names), {os.path.realpath(recording.path) for recording in recordings}
+    namesakes = Counter(names)
+    sources = {os.path.realpath(recording.path) for recording in recordings}
 
     def tried(task: tuple[Recording, str]) -> float | Reject | None:
         recording, name = task
@@ -257,7 +262,8 @@ def convert(
     files_of = ((recording.audio_file, _audio_of(recording.path)) for recording in converted)
     show.say_scaled(show.scaled_in(files_of))
     lengths = [result for result in results if isinstance(result, float)]
-    made, done_before = len(lengths), results.count(None)
+    made = len(lengths)
+    done_before = results.count(None)
     before = f", {done_before:,} done before" if done_before else ""
     record = {"out": as_text(out), "made": made, "seconds": round(sum(lengths), 3), "done_before": done_before}
     return Outcome(

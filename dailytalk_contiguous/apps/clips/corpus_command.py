@@ -98,10 +98,13 @@ def corpus(
         what = "SOURCE" if not source else "--out"
         raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
     settings = cli_options.chosen(options, CLIP_SETTINGS)
-    corpus, folder, hub = registry.corpus_named(name), Path(source), None
+    corpus = registry.corpus_named(name)
+    folder = Path(source)
+    hub = None
     if not folder.exists() and (reference := parse_reference(source)):
         repository = open_repository(reference, HubChoice())
-        folder, hub = fetch_tree(repository, {*corpus.suffixes, *BESIDE}), repository.about()
+        folder = fetch_tree(repository, {*corpus.suffixes, *BESIDE})
+        hub = repository.about()
     work = open_work(out)
     run_options = replace(
         clips.OPTIONS,
@@ -154,7 +157,8 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
 
 
 def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
-    record, out = done.record, spec.out
+    record = done.record
+    out = spec.out
     summary = {**(record or {}), "out": str(out), "seconds": round(done.wall_seconds, 2)}
     summary["rejected"] = [reject.as_dict() for reject in done.rejects]
     details: list[str | Figures] = [*spec.read.counts]
@@ -175,7 +179,9 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
 
 
 def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
-    counts, split, balance = record["counts"], record["split"], record["balance"] or {}
+    counts = record["counts"]
+    split = record["split"]
+    balance = record["balance"] or {}
     lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
     if counts["without_text"]:
         lines.append(
@@ -191,7 +197,8 @@ def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
         )
     if "noise_reduced" in counts:
         noise = f"noise reduced in {counted(counts['noise_reduced'], 'clip')}"
-        if left := counts["noise_not_reduced"]:
+        left = counts["noise_not_reduced"]
+        if left:
             noise += f"; {left:,} under the limit have too little silence to learn their noise from"
         lines.append(noise)
     if split:

@@ -17,7 +17,13 @@ class FinishClip(Stage):
     """Closes rows: the columns of `core.schema.LABELLED`, each word with the source of its times."""
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "audio", "duration", "words", "word_sources", "labels", "split"),
+        "conversation_id",
+        "audio",
+        "duration",
+        "words",
+        "word_sources",
+        "labels",
+        "split",
         *SAID,
         *schema.CONDITIONING,
     )
@@ -26,7 +32,8 @@ class FinishClip(Stage):
 
     def row(self, row: schema.Row) -> schema.Row:
         conditioning = {name: row[name] for name in schema.CONDITIONING}
-        if (copy := row["labels"]["augmentation"]) and copy["kind"] == "stretch" and row["clip_start"]:
+        copy = row["labels"]["augmentation"]
+        if copy and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
         labels = row["labels"] | {"conditioning": conditioning}
 

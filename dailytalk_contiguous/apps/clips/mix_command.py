@@ -32,9 +32,11 @@ def mix(
     options.on_this_machine("--out", out)
     settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
     record, rejects = write_mix([weighted(folder) for folder in folders], out, settings)
-    total, details = sum(part["train_hours_listed"] for part in record["folders"].values()), []
+    total = sum(part["train_hours_listed"] for part in record["folders"].values())
+    details = []
     for name, part in record["folders"].items():
-        listed, there = part["train_hours_listed"], part["train_hours"]
+        listed = part["train_hours_listed"]
+        there = part["train_hours"]
         share = f"{listed / total:.1%}" if total else "–"
         details.append(f"{name}: {listed:.2f} h of training ({share}), from {there:.2f} h")
     details.append(f"licence: {record['licence']} ({LICENCES} tells all)")

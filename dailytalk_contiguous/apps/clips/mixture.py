@@ -142,10 +142,12 @@ class MixPart:
         for side, name in self.manifests.items():
             entries = {entry["path"]: entry for entry in training_folder.entries(self.data / name)}
             for path, entry in entries.items():  # an earlier mix names some more than once
-                name, seconds = path, entry["duration"]
+                name = path
+                seconds = entry["duration"]
                 try:
                     wav, annotation = training_folder.annotated(self.data, path)
-                    name, weight = annotation.get("id") or path, annotation.get("weight") or 1.0
+                    name = annotation.get("id") or path
+                    weight = annotation.get("weight") or 1.0
                     clip = documents.typed(annotation.get("clip") or {}, _Clip, f"the clip of {wav}")
                     if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
                         weight, 0.0, MOST_WEIGHT
@@ -186,14 +188,17 @@ def open_part(
     part = MixPart(name, path, weight, path, {}, models, licensing.credits_of(record))
     rejects: list[Reject] = []
     for data in (path / DATA, path):
-        if manifests := manifests_in(data, training_folder.CLIP_MANIFESTS):
-            part.data, part.manifests = data, manifests
+        manifests = manifests_in(data, training_folder.CLIP_MANIFESTS)
+        if manifests:
+            part.data = data
+            part.manifests = manifests
             return part, part.read(settings.commercial)
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
         division: dict[str, Any] = {"eval_share": settings.eval_share, "seed": settings.seed}
         rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division).rejects
-        part.data, part.licence = scratch, (record.get("source") or {}).get("licence")
+        part.licence = (record.get("source") or {}).get("licence")
+        part.data = scratch
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:
         raise DailytalkError(
@@ -266,7 +271,8 @@ def mix_folders(
         home: dict[str, MixPart] = {}
         for part in parts:
             for corpus in {file.corpus: None for file in part.files if file.corpus}:
-                if (first := home.setdefault(corpus, part)) is not part:
+                first = home.setdefault(corpus, part)
+                if first is not part:
                     raise DailytalkError(
                         f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
                         "mix each corpus from one folder",
@@ -308,7 +314,8 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
         target.write_text(items.ABOUT, json_document(about))
     target.write_text(training_folder.MIX_REJECTS, json_document([reject.as_dict() for reject in rejects]))
     licence, warnings = _terms(parts)
-    if both := speakers["train"] & speakers["eval"] - {""}:
+    both = speakers["train"] & speakers["eval"] - {""}
+    if both:
         warnings.append(f"{counted(len(both), 'speaker')} in training and in evaluation, {min(both)} first")
     target.write_text(LICENCES, _licences_text([part for part in parts if part.used], licence, warnings))
     record = {

@@ -27,7 +27,9 @@ SHORTEST_SILENCE = 0.05
 
 #: Reasons for the end of a piece: a silence of `CutAtSilences.silence` or longer, a shorter one because the piece
 #: would be too long, or the end of the recording.
-SILENCE, HALVED, END = ("silence", "halved", "end")
+SILENCE = "silence"
+HALVED = "halved"
+END = "end"
 
 #: The reason of a piece without audible sound.
 SILENT_PIECE = "it is silent"
@@ -48,14 +50,17 @@ CLICK_FRAMES = 2
 FLOOR_SHARE = 0.05
 
 #: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest for any silence.
-ABOVE_FLOOR_DB, LEAST_RANGE_DB = 12.0, 15.0
+ABOVE_FLOOR_DB = 12.0
+LEAST_RANGE_DB = 15.0
 
 #: Frames of the loudest half second that are skipped (a cough, a knock), or this share of a short recording.
-LOUDEST_FRAMES, LOUDEST_SHARE = 50, 0.1
+LOUDEST_FRAMES = 50
+LOUDEST_SHARE = 0.1
 
 #: Share of digital silence from which a line is taken to be gated, and dB under its loudest that still are speech
 #: there: it has no room tone to measure.
-GATED_SHARE, UNDER_LOUDEST_DB = 0.05, 30.0
+GATED_SHARE = 0.05
+UNDER_LOUDEST_DB = 30.0
 
 #: dBFS of a channel that holds nothing.
 NOTHING_DBFS = 10 * math.log10(SILENT)
@@ -77,7 +82,8 @@ def silence_threshold(levels: ChannelLevels) -> float | None:
         return NOTHING_DBFS
     skipped = min(LOUDEST_FRAMES / len(heard), LOUDEST_SHARE)
     floor, loudest = map(float, np.quantile(heard, [FLOOR_SHARE, 1 - skipped]))
-    is_gated, room = 1 - len(heard) / len(levels) >= GATED_SHARE, loudest - floor
+    is_gated = 1 - len(heard) / len(levels) >= GATED_SHARE
+    room = loudest - floor
     if room < LEAST_RANGE_DB:
         return NOTHING_DBFS if is_gated else None
     threshold = floor + min(ABOVE_FLOOR_DB, room / 2)
@@ -108,7 +114,8 @@ class SoundLevels:
         runs = true_runs(np.asarray(silent & any(known), bool))
         runs = runs[(runs[:, 1] - runs[:, 0]) * self.hop >= round(SHORTEST_SILENCE * self.sample_rate)]
         apart = runs[1:, 0] - runs[:-1, 1] > CLICK_FRAMES
-        starts, ends = runs[np.append(True, apart)[: len(runs)], 0], runs[np.append(apart, True)[: len(runs)], 1]
+        starts = runs[np.append(True, apart)[: len(runs)], 0]
+        ends = runs[np.append(apart, True)[: len(runs)], 1]
         silences: Silences = np.minimum(np.stack((starts, ends), axis=1) * self.hop, self.n_samples)
         return silences
 
@@ -119,7 +126,8 @@ def measure_levels(audio: dict[str, Any]) -> SoundLevels:
     Raises BadInput if it can't be read.
     """
     info = read_header(audio)
-    hop, n_samples = max(1, round(FRAME_SECONDS * info.sample_rate)), 0
+    hop = max(1, round(FRAME_SECONDS * info.sample_rate))
+    n_samples = 0
     levels: list[ChannelLevels] = [np.zeros((info.channels, 0), np.float16)]
     rest = np.zeros((0, info.channels), np.float32)
 
@@ -223,7 +231,8 @@ class CutAtSilences(Stage):
             first = int(np.searchsorted(silences[:, 1], start, side="right"))
             last = int(np.searchsorted(silences[:, 0], end, side="left"))
             inside = np.clip(silences[first:last], start, end)
-            lengths, centres = inside[:, 1] - inside[:, 0], inside.sum(axis=1) // 2
+            lengths = inside[:, 1] - inside[:, 0]
+            centres = inside.sum(axis=1) // 2
             at_edge = (inside[:, 0] == start) | (inside[:, 1] == end)
             fits = np.minimum(centres - start, end - centres) >= max(shortest, 1)
             allowed = np.where(at_edge, lengths >= max(silence, 2), fits)
@@ -237,7 +246,8 @@ class CutAtSilences(Stage):
                 waiting.append((middle, end, cut, wanted))
                 waiting.append((start, middle, SILENCE if wanted >= silence else HALVED, wanted))
                 continue
-            reason, length = None, f"it is {(end - start) / sample_rate:.2f} s long"
+            reason = None
+            length = f"it is {(end - start) / sample_rate:.2f} s long"
             if inside.tolist() == [[start, end]]:
                 reason = SILENT_PIECE
             elif end - start < shortest:

@@ -80,11 +80,15 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
 
     Raises BadInput if it can't be read.
     """
-    levels, outcomes = measure_levels(row["audio"]), {}
-    n_samples, rate, silences = levels.n_samples, levels.sample_rate, levels.silences(cut.below)
+    levels = measure_levels(row["audio"])
+    outcomes = {}
+    n_samples = levels.n_samples
+    rate = levels.sample_rate
+    silences = levels.silences(cut.below)
     for silence in CANDIDATES:
         pieces = pd.DataFrame(replace(cut, silence=silence).cut(n_samples, rate, silences))
-        seconds, usable = (pieces["end"] - pieces["start"]) / rate, pieces["reason"].isna()
+        seconds = (pieces["end"] - pieces["start"]) / rate
+        usable = pieces["reason"].isna()
         outcomes[silence] = {
             "pieces": len(pieces),
             "usable": int(usable.sum()),
@@ -107,11 +111,13 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
     (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SILENCE_SETTINGS))
     recordings = find(inputs, None, FolderConfig(channel="any", max_conversation=0.0, given=False))
     show.say_left_out(recordings.left_out)
-    surveys, rejects = list[SilenceSurvey](), [*recordings.problems]
+    surveys = list[SilenceSurvey]()
+    rejects = [*recordings.problems]
     with shown_steps():
         for _, surveyed in of_each(recordings, lambda row: survey(row, cut), "silences", rejects):
             surveys.append(surveyed)
-    code, rejected = exit_code(len(surveys), len(rejects)), rejected_of(rejects)
+    code = exit_code(len(surveys), len(rejects))
+    rejected = rejected_of(rejects)
     record: dict[str, Any] = {"rejects": [reject.as_dict() for reject in rejects]}
     if not surveys:
         return Outcome(record, "no recording could be read", code, rejected=rejected)
@@ -134,7 +140,10 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
     table, choice = whole.candidates()
     candidates = [
         (
-            *(f"{silence:g}", f"{of['pieces']:,.0f}", f"{of['usable']:,.0f}", f"{of['usable_share']:.1%}"),
+            f"{silence:g}",
+            f"{of['pieces']:,.0f}",
+            f"{of['usable']:,.0f}",
+            f"{of['usable_share']:.1%}",
             "suggested" if silence == choice else "",
         )
         for silence, of in table.iterrows()

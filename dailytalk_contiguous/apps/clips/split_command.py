@@ -55,7 +55,8 @@ log = logging.getLogger(__name__)
 Measure = TypeVar("Measure")
 
 #: Folders of the files, by whether they can be used, and the list of all.
-USABLE, NON_USABLE = "Usable", "Non Usable"
+USABLE = "Usable"
+NON_USABLE = "Non Usable"
 MANIFEST = "manifest.jsonl"
 
 #: Seconds of sound that are copied at a time.
@@ -65,7 +66,8 @@ _BLOCK_SECONDS = 5.0
 _LONGEST = 60
 
 #: Digits of the number of a piece, and the most bytes of a name with words. File systems take 255.
-_DIGITS, _LONGEST_BYTES = 6, 240
+_DIGITS = 6
+_LONGEST_BYTES = 240
 
 #: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
 _PIECES_AT_ONCE = 64
@@ -76,7 +78,8 @@ def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
 
     A digest of its id follows if another recording has that name, even on a disk that ignores case.
     """
-    bases, taken = dict[str, str](), set[str]()
+    bases = dict[str, str]()
+    taken = set[str]()
     for name in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
         text = unicodedata.normalize("NFC", name.rpartition("/")[2])
         base = re.sub(r"[^\w-]+", "_", text)[:_LONGEST].strip("_") or "recording"
@@ -200,7 +203,8 @@ def split_recordings(
     Raises DailytalkError if `out` holds other files, and if an earlier run finished another split whose list was
     changed since, or has recordings that are not in the input: that work would be lost.
     """
-    rows, manifest = recordings.rows, out / MANIFEST
+    rows = recordings.rows
+    manifest = out / MANIFEST
     words_key = words.key if words else ()
     key = _digest(cut.digest, *words_key, *(row["input_digest"] for row in rows))
     before = work_folder.read_run(out) or {}
@@ -212,10 +216,13 @@ def split_recordings(
     for folder in ("", USABLE, NON_USABLE):
         files.remove_unfinished(out / folder)
     bases = piece_bases(row["recording_id"] for row in rows)
-    lines, rejects, n_written = list[dict[str, Any]](), [*recordings.problems], 0
+    lines = list[dict[str, Any]]()
+    rejects = [*recordings.problems]
+    n_written = 0
     for row, made in of_each(recordings, cut.row, cut.name, rejects):
         try:
-            base, pieces = bases[row["recording_id"]], made["pieces"]
+            base = bases[row["recording_id"]]
+            pieces = made["pieces"]
             digests = [_digest(row["input_digest"], piece["start"], piece["end"], *words_key) for piece in pieces]
             names = _names_before(out, base, pieces, digests) if words and owned else []
             if not names:
@@ -317,7 +324,8 @@ def _write_pieces(
     missing = [made_from(out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)]
     if not any(missing):
         return 0
-    blocks, rest = whole_blocks(row["audio"], 0, _BLOCK_SECONDS), list[NDArray[Any]]()
+    blocks = whole_blocks(row["audio"], 0, _BLOCK_SECONDS)
+    rest = list[NDArray[Any]]()
 
     def samples(length: int) -> Iterator[NDArray[Any]]:
         """The next samples of the recording, block by block."""
@@ -404,7 +412,8 @@ def split(
     wall_seconds = time.perf_counter() - started
     rows = map(expand_row, recordings.rows)
     show.say_scaled(show.scaled_in((row["audio_file"], row["audio"]) for row in rows))
-    counts, seconds = made["counts"], made["seconds"]
+    counts = made["counts"]
+    seconds = made["seconds"]
     record = {
         "dry_run": dry_run,
         "out": as_text(out),

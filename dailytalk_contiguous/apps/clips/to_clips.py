@@ -35,7 +35,8 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     Raises DailytalkError for a profile or an option that does not exist.
     """
     make = StageMaker(profile, without_models(options))
-    rate, augment = make(RateAffect), make(Augment, kinds=())
+    rate = make(RateAffect)
+    augment = make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
     measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
     condition = make(Condition)

@@ -63,10 +63,12 @@ class ClipsToHear:
     """
 
     def __init__(self, source: Path, file: Path) -> None:
-        written, (clips, _) = _existing(file), clips_by_name(source, texts=False)
+        written = _existing(file)
+        (clips, _) = clips_by_name(source, texts=False)
         rows = {name: row for name, row in clips.items() if not row["problem"]}
         matches = whisper_json.match_names(written.entries, rows)
-        self.file, self.entries = file, written.entries
+        self.file = file
+        self.entries = written.entries
         self.heard: list[str] = []
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
         self.rejects = [

@@ -101,10 +101,12 @@ class VoiceList:
     def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
         refused = Counter[str]()
         for clip in item.clips:
-            if why := self.refusal(clip):
+            why = self.refusal(clip)
+            if why:
                 refused[why] += 1
                 continue
-            seconds, path = len(clip.pcm) / export.sample_rate, f"{self.audio}/{clip.name}"
+            seconds = len(clip.pcm) / export.sample_rate
+            path = f"{self.audio}/{clip.name}"
             whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
             entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
             export.write_sound(path, clip.pcm)
@@ -116,7 +118,8 @@ class VoiceList:
 
     def finish(self, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
         clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
-        several, root = len({clip.voice for clip in clips}) > 1, export.target.root.resolve()
+        several = len({clip.voice for clip in clips}) > 1
+        root = export.target.root.resolve()
         texts: dict[str, exports.FileText] = {}
         for side, entries in lists.items():
             rows = [self.header] if self.header else []
@@ -162,26 +165,33 @@ def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
 def _plain(text: str, export: exports.Export) -> str:
     """A text with single spaces and without separators of fields, which are counted."""
     for mark, name in (("|", "|"), ("\0", "NUL")):
-        if count := text.count(mark):
+        count = text.count(mark)
+        if count:
             export.left_out[f"{name} in texts and names: it ends a field of a list, so a space is there"] += count
     return " ".join(text.replace("|", " ").replace("\0", " ").split())
 
 
 def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
-    name, rate, labels = row["conversation_id"], export.sample_rate, row.get("labels")
+    name = row["conversation_id"]
+    rate = export.sample_rate
+    labels = row.get("labels")
     if "audio_file" in row:
-        stem, text = PurePosixPath(row["audio_file"]).stem, row["text"]
+        stem = PurePosixPath(row["audio_file"]).stem
+        text = row["text"]
         speaker = row["speaker"].removeprefix("clips/")
         pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
     elif not labels:
         return _of_conversation(row, export)
     else:
-        utterance, corpus = row["utterances"][0], labels.get("corpus") or ""
-        stem, text = PurePosixPath(name).name, utterance["text_raw"] or utterance["text"]
+        utterance = row["utterances"][0]
+        corpus = labels.get("corpus") or ""
+        stem = PurePosixPath(name).name
+        text = utterance["text_raw"] or utterance["text"]
         speaker = ((row["speakers"] or {}).get("left") or corpus or "speaker").removeprefix(f"{corpus}/")
         pcm = conversation(row, rate, swap=False).pcm[round(utterance["start"] * rate) :, 0]
-    if not (text := _plain(text or "", export)):
+    text = _plain(text or "", export)
+    if not text:
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
     # Its own name where that is safe everywhere and no other clip has it, whatever the case.
     is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
@@ -191,10 +201,14 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
 
 def _of_conversation(row: Row, export: exports.Export) -> VoiceClips:
     """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
-    name, rate, speakers = row["conversation_id"], export.sample_rate, row["speakers"] or {}
-    pcm, clips = conversation(row, rate, swap=False).pcm, []
+    name = row["conversation_id"]
+    rate = export.sample_rate
+    speakers = row["speakers"] or {}
+    pcm = conversation(row, rate, swap=False).pcm
+    clips = []
     for number, said in enumerate(heard_utterances(row)):
-        text, channel = _plain(said["text"] or "", export), said["channel"]
+        text = _plain(said["text"] or "", export)
+        channel = said["channel"]
         if said["status"] == "spoken":
             export.left_out["resynthesised utterances"] += 1
         elif text:
@@ -236,12 +250,18 @@ _LINES = "a reader written from its source"
 #: `load_filepaths_and_text` and DLAS's paired_voice_audio.
 _VOICE_LISTS = (
     VoiceList(
-        *("ljspeech", "whatever reads LJSpeech", "a reader written from its README", 22050),
+        "ljspeech",
+        "whatever reads LJSpeech",
+        "a reader written from its README",
+        22050,
         ("{name}", "{text}", "{text}"),
         {"train": "metadata.csv"},
     ),
     VoiceList(
-        *("xtts", "Coqui TTS (XTTS)", "pandas", 22050),
+        "xtts",
+        "Coqui TTS (XTTS)",
+        "pandas",
+        22050,
         ("{path}.wav", "{text}", "{voice}"),
         {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
         header=("audio_file", "text", "speaker_name"),
@@ -249,26 +269,32 @@ _VOICE_LISTS = (
         is_pandas=True,
     ),
     VoiceList(
-        *("piper", "Piper", _LINES, 22050),
-        ("{name}", "{speaker}", "{text}"),
-        {"train": "metadata.csv"},
-        is_csv=True,
+        "piper", "Piper", _LINES, 22050, ("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True
     ),
     VoiceList(
-        *("gpt-sovits", "GPT-SoVITS", _LINES, 32000),
+        "gpt-sovits",
+        "GPT-SoVITS",
+        _LINES,
+        32000,
         ("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
         {"train": "metadata.list"},
         languages=("en", "ja", "ko", "yue", "zh"),
     ),
     VoiceList(
-        *("f5", "F5-TTS", _LINES, 24000),
+        "f5",
+        "F5-TTS",
+        _LINES,
+        24000,
         ("{root}/{path}.wav", "{text}"),
         {"train": "metadata.csv"},
         header=("audio_file", "text"),
         is_csv=True,
     ),
     VoiceList(
-        *("tortoise", "Tortoise (DLAS)", _LINES, 22050),
+        "tortoise",
+        "Tortoise (DLAS)",
+        _LINES,
+        22050,
         ("{path}.wav", "{text}"),
         {"train": "train.txt", "eval": "validation.txt"},
         audio="audio",

@@ -19,14 +19,17 @@ from dailytalk_contiguous.models.contracts import ChatMessage, ChatModel
 from dailytalk_contiguous.models.paid import Client, NotServed, Reply, ServerEvent, ShortRead, Token
 from dailytalk_contiguous.models.pieces import Pieces
 
-COMPLETIONS_PATH, MODELS_PATH = "/v1/chat/completions", "/v1/models"
+COMPLETIONS_PATH = "/v1/chat/completions"
+MODELS_PATH = "/v1/models"
 
 #: The host whose newer models take the limit of an answer only under another name.
 PUBLIC_HOST = "api.openai.com"
 
 #: Seconds to the first piece of an answer, in which a server may have to load its model; the longest silence
 #: after it; and for all of it.
-FIRST_SECONDS, SILENT_SECONDS, ANSWER_SECONDS = 120.0, 20.0, 300.0
+FIRST_SECONDS = 120.0
+SILENT_SECONDS = 20.0
+ANSWER_SECONDS = 300.0
 
 
 class _Delta(TypedDict, total=False):
@@ -92,7 +95,8 @@ class ChatServer:
 
     def __init__(self, address: str, **client: Any) -> None:
         url, _, self.name = address.partition("#")
-        self._url, self._options = url.rstrip("/").removesuffix("/v1"), client
+        self._url = url.rstrip("/").removesuffix("/v1")
+        self._options = client
         self._token = Token.from_environment("OPENAI_API_KEY")
         self._client = self._connected()
         self._host = urlsplit(url).hostname or ""
@@ -149,7 +153,8 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
 
     Raises ShortRead for events of another form, for an error, and for an answer that ends too early.
     """
-    reason, failure = "", "it ends too early"
+    reason = ""
+    failure = "it ends too early"
     for event in events:
         if event.data.strip() == "[DONE]":
             break
@@ -158,10 +163,12 @@ def read_completion(events: Iterable[ServerEvent]) -> Iterator[str]:
         except BadInput as problem:
             raise ShortRead(problem.reason) from None
         if "error" in chunk:
-            reason, failure = "", (chunk["error"] or {}).get("message") or "it ends in an error without a reason"
+            reason = ""
+            failure = (chunk["error"] or {}).get("message") or "it ends in an error without a reason"
             break
         for choice in (chunk.get("choices") or ())[:1]:  # none where only the use of tokens is reported
-            if text := (choice.get("delta") or {}).get("content"):
+            text = (choice.get("delta") or {}).get("content")
+            if text:
                 yield text
             reason = choice.get("finish_reason") or reason
     if not reason:

@@ -36,10 +36,12 @@ class ChatNetwork:
 
     def __init__(self, source: str, device: str) -> None:
         self.name = portable(source) or source
-        self._source, self._device = source, device
+        self._source = source
+        self._device = device
         self._tokenizer: Any = None
         self._network: Any = None
-        self._loading, self._answering = threading.Lock(), threading.Lock()
+        self._loading = threading.Lock()
+        self._answering = threading.Lock()
 
     def preflight(self) -> None:
         """Load the model. Raises ModelMissing, and DailytalkError if it does not fit or CUDA is missing."""
@@ -77,7 +79,8 @@ class ChatNetwork:
             output_loading_info=True,
         )
         network, report = loaded
-        if lacking := sorted(report["missing_keys"]):
+        lacking = sorted(report["missing_keys"])
+        if lacking:
             many = counted(len(lacking), "weight")
             raise ModelMissing(f"the checkpoint {self._source!r} lacks {many}, {lacking[0]} first", _REMEDY)
         return network.to(device).eval()

@@ -95,7 +95,8 @@ def converse(
             raise DailytalkError(
                 f"dailytalk converse --web needs {error.name}", "pip install 'dailytalk-contiguous[converse]'"
             ) from None
-        blocks = page = TalkPage(port)
+        blocks = TalkPage(port)
+        page = blocks
     elif input:
         blocks = sound_blocks.FileBlocks(input)
     else:

@@ -14,11 +14,13 @@ from dailytalk_contiguous.core.tags import tags_among
 from dailytalk_contiguous.models.contracts import ChatMessage
 
 #: The probability from which a sound is speech, and how far under it one falls before speech is over: Silero's.
-_SPEECH, _HYSTERESIS = 0.5, 0.15
+_SPEECH = 0.5
+_HYSTERESIS = 0.15
 
 #: Seconds of speech from which a turn has begun, and shorter than which it was none (a click, a cough). A voice
 #: pauses when a turn begins: with the block that is being played, within 0.2 s.
-BEGINS_AFTER, SHORTEST_TURN = 0.09, 0.2
+BEGINS_AFTER = 0.09
+SHORTEST_TURN = 0.2
 
 #: Seconds of silence after which a turn may have ended: its words are recognised from here on. Whisper tiny.en has
 #: them before `PAUSE` is over.
@@ -27,7 +29,8 @@ NOTICED_PAUSE = 0.1
 #: Seconds of silence that end a finished sentence, and one that seems unfinished. People leave about 0.2 s between
 #: turns (Stivers et al. 2009, PNAS 106:10587) and pause longer inside them, so silence alone can't tell whether a
 #: turn is over. The words can: after "and" or a comma more comes.
-PAUSE, LONG_PAUSE = 0.5, 1.2
+PAUSE = 0.5
+LONG_PAUSE = 1.2
 
 #: Seconds after which a turn is answered as it is by then: steady noise never pauses.
 LONGEST_TURN = 120.0
@@ -64,7 +67,8 @@ class Endpointer:
             time: of its end, in seconds, never falling.
             text: recognised since the turn paused; None if it is not known yet.
         """
-        length, self._time = time - self._time, time
+        length = time - self._time
+        self._time = time
         self._is_speech = probability >= _SPEECH - (_HYSTERESIS if self._is_speech else 0.0)
         if not self._is_speech:
             self._run = 0.0
@@ -92,7 +96,8 @@ class Endpointer:
             return "began" if self._began else ""
         if self._paused and self._run < BEGINS_AFTER / 2:
             return ""  # one frame may be a click
-        self.end, self.silence = time, 0.0
+        self.end = time
+        self.silence = 0.0
         if time - self.start >= LONGEST_TURN:
             self.reset()
             return "full"
@@ -150,7 +155,8 @@ _STOPPING = word_set(
 FORGIVES_AFTER = 0.3
 
 #: Seconds of speech in which two words stop a voice, and number of words that do in less.
-_LONG_FOR_TWO, _MANY_WORDS = 1.0, 3
+_LONG_FOR_TWO = 1.0
+_MANY_WORDS = 3
 
 #: The mean probability of words in less speech than that, under which they are a hum. Words that Whisper makes of
 #: "mm-hm" in three synthetic voices have 0.55 at most; those of sentences by Piper have 0.66 or more.
@@ -261,7 +267,8 @@ class SentenceCutter:
         return text.rfind(" ") + 1 or len(text)
 
     def _take(self, end: int) -> ReplySentence:
-        written, self._waiting = self._waiting[:end], self._waiting[end:]
+        written = self._waiting[:end]
+        self._waiting = self._waiting[end:]
         begins = written.lstrip()
         tag, text = ("", "") if begins.startswith((*_SILENT,)) else spoken_text(written)
         tag = tag or self._tag

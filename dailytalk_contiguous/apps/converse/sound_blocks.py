@@ -20,7 +20,8 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.models.sound_card import refusals, sound_library
 
 #: Hz of a conversation, and samples and seconds of a block: one frame of speech activity.
-TALK_RATE, BLOCK = 24000, 768
+TALK_RATE = 24000
+BLOCK = 768
 BLOCK_SECONDS = BLOCK / TALK_RATE
 
 #: Seconds of silence after a file and its answer, before the next one.
@@ -37,7 +38,8 @@ _INPUT = "talk in the browser (--web), or give --input FILE"
 
 #: Cut-off in Hz and taps, at 48 kHz, of the filter between the rates of a talk and of analysis: 1 ms late, and
 #: 60 dB down from 9 kHz on. A resampler of quality would be 30 ms late, a sixth of what an interruption may take.
-_CUTOFF, _TAPS = 7400.0, 95
+_CUTOFF = 7400.0
+_TAPS = 95
 
 
 class AnalysisBlocks:

@@ -55,7 +55,8 @@ from dailytalk_contiguous.models.speech_activity import FRAME_SECONDS, SpeechAct
 _FADE = 0.01
 
 #: The level at which a sound begins and ends, and seconds of quiet kept after it: a synthesiser's silence delays.
-_AUDIBLE, _AFTER = 0.003, 0.15
+_AUDIBLE = 0.003
+_AFTER = 0.15
 
 
 @dataclass(eq=False)
@@ -138,14 +139,16 @@ class Mouth:
         loud = np.flatnonzero(np.abs(samples) > _AUDIBLE)
         if len(loud):
             samples = samples[int(loud[0]) : int(loud[-1]) + round(_AFTER * TALK_RATE)]
-            shift, end = int(loud[0]) / TALK_RATE, len(samples) / TALK_RATE
+            shift = int(loud[0]) / TALK_RATE
+            end = len(samples) / TALK_RATE
             edges = np.clip([(word.start - shift, word.end - shift) for word in words], 0.0, end).tolist()
             words = [word._replace(start=at[0], end=at[1]) for word, at in zip(words, edges, strict=True)]
         self._waiting.append(Saying(sentence, samples, words))
 
     def pull(self, count: int, hold: bool = False) -> tuple[Samples, list[Saying]]:
         """The next samples to play, and the sentences that end with them. `hold`: start no sentence."""
-        out, done = np.zeros(count, np.float32), list[Saying]()
+        out = np.zeros(count, np.float32)
+        done = list[Saying]()
         filled = min(count, len(self._tail))
         out[:filled], self._tail = self._tail[:filled], np.zeros(0, np.float32)
         while filled < count and self._waiting and not self.paused and (self.saying or not hold):
@@ -181,7 +184,8 @@ class Mouth:
     def stop(self) -> Saying | None:
         """Say nothing more. Returns the current sentence, if any."""
         self.pause()
-        saying, self.paused = self.saying, False
+        saying = self.saying
+        self.paused = False
         if saying is not None:
             saying.stopped = True
         self._waiting.clear()
@@ -318,15 +322,22 @@ class Talk:
         closes_microphone: bool = False,
         threaded: bool = True,
     ) -> None:
-        self._settings, self._parts, self._blocks, self._tell, self._record = settings, parts, blocks, tell, record
-        self._closes_microphone, self._threaded = closes_microphone, threaded
+        self._settings = settings
+        self._parts = parts
+        self._blocks = blocks
+        self._tell = tell
+        self._record = record
+        self._closes_microphone = closes_microphone
+        self._threaded = threaded
         self._inbox: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._ear, self._heart, self._pen = (
             ThreadPoolExecutor(1, name) if threaded else _AtOnce() for name in ("ear", "heart", "pen")
         )
         self._speaking = threading.Lock()
-        self._activity, self._analysis = SpeechActivity(), AnalysisBlocks()
-        self._endpointer, self._mouth = Endpointer(settings.language), Mouth()
+        self._activity = SpeechActivity()
+        self._analysis = AnalysisBlocks()
+        self._endpointer = Endpointer(settings.language)
+        self._mouth = Mouth()
         self._memory = TalkMemory(parts.instructions)
         self._before: deque[Samples] = deque(maxlen=round(_BEFORE_SPEECH / FRAME_SECONDS))
         self._count = 0
@@ -393,7 +404,8 @@ class Talk:
 
     def end(self) -> None:
         """End the talk: the spoken part of a reply is kept, and the record is closed."""
-        if turn := self._turn:
+        turn = self._turn
+        if turn:
             turn.end = self.time
             self._ask_words(turn)
             self._finish_turn(turn)
@@ -415,12 +427,14 @@ class Talk:
     # A turn: heard, recognised, settled.
 
     def _hear(self, frame: Samples) -> None:
-        turn, ends = self._turn, self._endpointer
+        turn = self._turn
+        ends = self._endpointer
         text = turn.text if turn and turn.words is not None else None
         change = ends.push(float(self._activity.push(frame)[0]), self.time, text)
         if change == "began":
             self._begin_turn(ends.start)
-        if turn := self._turn:
+        turn = self._turn
+        if turn:
             turn.sound.append(frame)
         self._before.append(frame)
         if turn is None:
@@ -462,7 +476,8 @@ class Talk:
         goes_on = self._mouth.paused or self._mouth.left > TERMINAL_OVERLAP
         if self._reply is not None and not self._reply.ended:
             goes_on = True
-        sound, over_voice = [*self._before], self._mouth.active and goes_on
+        sound = [*self._before]
+        over_voice = self._mouth.active and goes_on
         sound_start = self.time - FRAME_SECONDS * (1 + len(sound))
         self._turn = _Turn(start, sound_start, sound, over_voice, end=start)
 
@@ -562,7 +577,9 @@ class Talk:
 
     def _sentences(self, reply: _Reply, messages: Sequence[ChatMessage]) -> Iterator[ReplySentence]:
         """Yield the sentences of a reply as they come; an error is said behind the last one."""
-        cutter, problem, is_said = SentenceCutter(), "", False
+        cutter = SentenceCutter()
+        problem = ""
+        is_said = False
         try:
             reply.pieces = self._parts.chat.reply(messages, REPLY_TOKENS)
             for piece in reply.pieces:
@@ -579,7 +596,8 @@ class Talk:
 
     def _sound_of(self, sentence: ReplySentence) -> tuple[Samples, list[Word]]:
         spoken = self._parts.speak(sentence)
-        samples, words = spoken.samples, spoken.words
+        samples = spoken.samples
+        words = spoken.words
         if spoken.sample_rate != TALK_RATE:
             samples = soxr.resample(samples, spoken.sample_rate, TALK_RATE)
         if words is None:
@@ -591,7 +609,8 @@ class Talk:
         self._tell(TalkEvent("reply", sentence.text, {"tag": sentence.tag}))
 
     def _speak(self) -> Samples:
-        reply, turn = self._reply, self._turn
+        reply = self._reply
+        turn = self._turn
         if reply is not None:
             _do_all(reply.inbox)
         out, done = self._mouth.pull(BLOCK, hold=turn is not None and not turn.over_voice)
@@ -620,7 +639,8 @@ class Talk:
                 self._tell(TalkEvent("heard", CUT_MARK))
 
     def _stop_voice(self) -> None:
-        reply, self._reply = self._reply, None
+        reply = self._reply
+        self._reply = None
         saying = self._mouth.stop()
         self._blocks.hush()
         if reply is None:
@@ -638,7 +658,9 @@ class Talk:
     def _keep_user(self, turn: _Turn) -> None:
         shift = turn.sound_start
         words = [(word.text.strip(), word.start + shift, word.end + shift) for word in turn.words or ()]
-        text, feeling, data = turn.text, turn.feeling, dict[str, Any]()
+        text = turn.text
+        feeling = turn.feeling
+        data = dict[str, Any]()
         fields: dict[str, Any] = {"start": turn.start, "end": turn.end, "text_raw": text, "text": text}
         fields["status"] = "kept"
         if feeling is not None:

@@ -174,7 +174,8 @@ class TalkPage:
         await socket.accept()
         self._pass_on({"kind": "elsewhere"})
         self._pass_on(None)
-        self._window, self._waiting = socket, asyncio.Queue()
+        self._waiting = asyncio.Queue()
+        self._window = socket
         self._pass_on({"kind": "welcome", **self._about, "history": list(self._history)})
         sending = asyncio.create_task(self._send_waiting(socket, self._waiting))
         try:

@@ -98,7 +98,8 @@ class TalkItems(Items):
         try:
             info = read_header(self.sound(name).audio)
             written = read_typed(inside(self._root, f"{name}.json"), _Written)
-            talk, words = written["talk"], said_words(written["alignments"], f"{name}.wav", self.remedy)
+            talk = written["talk"]
+            words = said_words(written["alignments"], f"{name}.wav", self.remedy)
         except (BadInput, OSError) as error:
             reason = error.reason if isinstance(error, BadInput) else f"it can't be read ({error.strerror})"
             return row | {"problem": reason, "problem_column": "audio", "remedy": self.remedy}
@@ -144,7 +145,8 @@ class TalkRecord:
                     f"{as_text(folder)!r} holds other things than talks", "name another folder with --out"
                 )
             write_text(folder / TALKS, json_document({}))
-            self.name, number = name, 1
+            self.name = name
+            number = 1
             while (folder / f"{self.name}.wav").exists() or (folder / f"{self.name}.json").exists():
                 number += 1
                 self.name = f"{name}-{number}"
@@ -170,7 +172,8 @@ class TalkRecord:
     def sound(self, left: Samples, right: Samples) -> None:
         """Append a block of both sides, of equal length, and then write the header. Raises OSError."""
         late = np.concatenate((self._late, left))
-        left, self._late = late[: len(right)], late[len(right) :]
+        left = late[: len(right)]
+        self._late = late[len(right) :]
         self._wav.writeframes(to_pcm(np.stack((left, right), axis=1)).tobytes())
 
     def utterance(self, side: str, words: list[tuple[str, float, float]], fields: Mapping[str, Any]) -> None:

@@ -13,7 +13,8 @@ class TalkScreen:
     """Shows a talk on a console: finished lines for good and, on a terminal, its state."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._status = console, console.status("")
+        self._console = console
+        self._status = console.status("")
 
     def __enter__(self) -> "TalkScreen":
         self._status.start()

@@ -74,7 +74,8 @@ def open_listening(model: str, language: str, device: str = "auto") -> Callable[
 
 #: The prefix of `--voice` for a cloned voice, and the seconds of it that are used.
 CLONED = "clone:"
-SHORTEST_SAMPLE, LONGEST_SAMPLE = 3.0, 30.0
+SHORTEST_SAMPLE = 3.0
+LONGEST_SAMPLE = 30.0
 
 _TAGS = ", ".join(f"({tag})" for tag in REPLY_TAGS)
 
@@ -136,7 +137,8 @@ class TalkVoice:
         self.consent: dict[str, Any] | None = None
         self.samples: list[VoiceSample] = []
         self._language = settings.language
-        self._cache, self._money = SpeechCache(), open_budget(settings.max_cost)
+        self._cache = SpeechCache()
+        self._money = open_budget(settings.max_cost)
         if settings.voice.startswith(CLONED):
             self._clone(settings, Path(settings.voice.removeprefix(CLONED)), ask)
 
@@ -182,7 +184,8 @@ class TalkVoice:
 
 
 def _feeler(settings: TalkSettings) -> Callable[[Samples], Feeling | None]:
-    classifier, rater = load_emotion_model(settings.emotion, resolve_device(settings.device)), bundled_voice()
+    classifier = load_emotion_model(settings.emotion, resolve_device(settings.device))
+    rater = bundled_voice()
 
     def feel(sound: Samples) -> Feeling | None:
         (guess,) = classifier.classify([sound])

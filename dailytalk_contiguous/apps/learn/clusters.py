@@ -64,7 +64,8 @@ class ArrayClass:
     def __init__(self, features_dim: int = 6, init_capacity: int = 10000, path: str | Path | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="dailytalk-features-") if path is None else None
         self.path = Path(self._folder.name) / "features.npy" if self._folder else Path(str(path))
-        self._array, self._frames = np.zeros((0, features_dim), np.float32), 0
+        self._array = np.zeros((0, features_dim), np.float32)
+        self._frames = 0
         self._resize(init_capacity)
 
     def __len__(self) -> int:
@@ -210,10 +211,12 @@ class ClusteringPipeline:
         from threadpoolctl import threadpool_limits
 
         assert self.weights is not None
-        frames, n_centres = _array_of(features_collation), self.n_clusters - 1
+        frames = _array_of(features_collation)
+        n_centres = self.n_clusters - 1
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sample = self._drawn(frames, voiced, SAMPLE_PER_CLUSTER * n_centres)
-        if (different := len(np.unique(sample, axis=0))) < n_centres:
+        different = len(np.unique(sample, axis=0))
+        if different < n_centres:
             raise DailytalkError(
                 f"{different:,} of {counted(len(frames), 'frame')} have a voice and are different, too few for "
                 f"{counted(n_centres, 'cluster')} of voices",
@@ -255,7 +258,8 @@ class ClusteringPipeline:
         check_installed("sklearn", "tokens")
         from sklearn import metrics
 
-        frames, codebook = _array_of(features), self.codebook
+        frames = _array_of(features)
+        codebook = self.codebook
         voiced = np.flatnonzero(np.any(frames, axis=1))
         sizes, inertia = self._sizes(codebook, frames)
         heard = sizes[int(codebook.silence) :]

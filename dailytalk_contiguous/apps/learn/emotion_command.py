@@ -199,9 +199,11 @@ def emotion_predict(
     resolved = resolve_device(device)
     classify = ClassifyEmotion(model, emotion_confidence, resolved)
     classifier = emotion_models.load_emotion_model(model, resolved)
-    rate, left_out = RateAffect(affect_model, device=resolved), LeftOut()
+    rate = RateAffect(affect_model, device=resolved)
+    left_out = LeftOut()
     recordings: dict[str, list[Row]] = {}
-    rejects, heard = list[Reject](), list[RecordingMoods]()
+    rejects = list[Reject]()
+    heard = list[RecordingMoods]()
     if mic:
         from dailytalk_contiguous.models.sound_card import record_sound
 

@@ -83,13 +83,16 @@ def evaluate_speakers(fit: Fit, examples: EmotionExamples, folds: int = FOLDS, s
     kept = [name for name in examples.classes if people.get(name, 0) > 1]
     examples = examples.of_classes(kept, "its class has too few speakers")
     apart = joined_groups([*zip(examples.groups, examples.speakers, strict=True)])
-    tests, guesses, name = list[NDArray[np.intp]](), list[EmotionGuess](), ""
+    tests = list[NDArray[np.intp]]()
+    guesses = list[EmotionGuess]()
+    name = ""
     for train, test in divided(examples.labels, apart, folds, seed):
         test = test[~examples.copies[test]]
         model = fit(examples.take(train))
         guesses += guesses_of(model, examples.take(test))
         tests.append(test)
-        name, classes = model.name, model.classes
+        name = model.name
+        classes = model.classes
     return _evaluated(name, classes, examples.take(np.concatenate(tests)), guesses)
 
 
@@ -132,7 +135,8 @@ def _evaluated(
     answers = np.array([classes[int(np.argmax(own))] if len(own) else "none" for own in shares], object)
     answers[~np.isin(answers, examples.classes)] = "none"
     labels = np.array(examples.classes, object)[examples.labels]
-    said, present = answers != "none", np.unique(examples.labels)
+    said = answers != "none"
+    present = np.unique(examples.labels)
     counts = pd.crosstab(labels, answers).reindex(
         index=[*examples.classes], columns=[*examples.classes, "none"], fill_value=0
     )

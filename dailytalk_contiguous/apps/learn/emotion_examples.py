@@ -34,8 +34,15 @@ LONGEST_SECONDS = 120.0
 
 #: Columns that are read beside the sound.
 _READ = (
-    *("conversation_id", "duration", "source_duration", "language"),
-    *("utterances", "alignments", "sounds", "labels", "split"),
+    "conversation_id",
+    "duration",
+    "source_duration",
+    "language",
+    "utterances",
+    "alignments",
+    "sounds",
+    "labels",
+    "split",
 )
 
 
@@ -43,7 +50,8 @@ class Sounds:
     """Sounds of 16 kHz in a temporary file, one after the other, as 16-bit samples."""
 
     def __init__(self) -> None:
-        self._file, self._ends = tempfile.TemporaryFile(), [0]  # noqa: SIM115 (as long as this lives)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (as long as this lives)
+        self._ends = [0]
         self._measures: dict[int, Numbers] = {}
 
     def append(self, sound: Samples) -> str:
@@ -135,7 +143,9 @@ def read_examples(
 
     Raises DailytalkError for a missing input, and if no utterance has an emotion.
     """
-    sounds, facts, left_out = Sounds(), dict[str, Row](), Counter[str]()
+    sounds = Sounds()
+    facts = dict[str, Row]()
+    left_out = Counter[str]()
     for name in dict.fromkeys(inputs):
         items = open_items(name)
         filed = isinstance(items, FiledItems)  # those give sound with their rows
@@ -148,7 +158,8 @@ def read_examples(
                     raise BadInput("an utterance of its id was read before", "")
                 sound = ItemSound(row["audio"]) if filed else items.sound(row["conversation_id"])
                 samples = _cut(sound, row["utterances"][0])
-                if reason := why_unheard(samples):
+                reason = why_unheard(samples)
+                if reason:
                     raise BadInput(reason, "")
             except BadInput as problem:
                 left_out[kind_of(problem.reason)] += n_utterances
@@ -189,7 +200,8 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
     labels = {name: value for name, value in (row["labels"] or {}).items() if value is not None}
     if row["problem"]:
         raise BadInput(row["problem"], "")
-    if not (label := labels.get("emotion")) or len(row["utterances"] or ()) != 1:
+    label = labels.get("emotion")
+    if not label or len(row["utterances"] or ()) != 1:
         raise BadInput("it has no emotion", "")
     if labels.get("style") == "sung":
         raise BadInput("it is sung", "")
@@ -197,7 +209,8 @@ def _facts_of(row: Row, classes: Sequence[str] | None, mapping: Mapping[str, str
     if emotion is None:
         raise BadInput(f"it is {label}, which is no class", "")
     (utterance,) = row["utterances"]
-    start, end = utterance["start"], utterance["end"]
+    start = utterance["start"]
+    end = utterance["end"]
     if start is None or end is None or end - start > LONGEST_SECONDS:
         raise BadInput(f"it is not in the sound, or longer than {LONGEST_SECONDS:g} s", "")
     corpus = labels.get("corpus", "")

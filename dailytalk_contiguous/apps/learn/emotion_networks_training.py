@@ -119,7 +119,8 @@ class _EmotionTrainer(training.ResumingTrainer):
         settings: NetworkSettings,
         folder: Path,
     ) -> None:
-        self._model, self._examples = model, examples
+        self._model = model
+        self._examples = examples
         counts = np.bincount(examples.labels[train], minlength=len(examples.classes))
         self._weights = torch.tensor(len(train) / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
         facts = (asdict(settings), model.kind, examples.ids.tolist(), examples.labels.tolist(), train.tolist())
@@ -149,7 +150,8 @@ class _EmotionTrainer(training.ResumingTrainer):
         )
 
     def _collated(self, items: Sequence[View]) -> dict[str, Tensor]:
-        sounds, is_training = [self._examples.sound(place) for place, _ in items], items[0][1]
+        sounds = [self._examples.sound(place) for place, _ in items]
+        is_training = items[0][1]
         starts = [0] * len(sounds)
         if is_training:  # a checkpoint keeps PyTorch's state of random numbers
             starts = [int(torch.randint(max(0, len(sound) - self._model.longest) + 1, ())) for sound in sounds]
@@ -205,7 +207,8 @@ def save_spectrograms(examples: EmotionExamples, folder: Path, share: float, see
     for place, split in splits.items():
         interrupts.check_interrupt()
         decibels = networks.log_mel(examples.sound(place)).numpy().T * (10 / np.log(10))
-        picture, loudest = io.BytesIO(), float(decibels.max())
+        picture = io.BytesIO()
+        loudest = float(decibels.max())
         matplotlib.image.imsave(
             picture, decibels, vmin=loudest - _PICTURE_DB, cmap="magma", origin="lower", format="png"
         )

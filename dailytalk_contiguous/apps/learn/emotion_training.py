@@ -32,7 +32,8 @@ INNER_FOLDS = 4
 _LEAST_SPREAD = 1e-6
 
 #: The gradient at which a fit ends; a temperature needs fewer digits.
-_ROUGH, _EXACT = 1e-3, 1e-4
+_ROUGH = 1e-3
+_EXACT = 1e-4
 
 #: The least share of a number's variance that counts as between classes.
 _LEAST_SHARE = 1e-4
@@ -57,7 +58,8 @@ def fit_emotion(
             f"all {counted(len(examples), 'utterance')} are {', '.join(names)}",
             f"add some of each class, or leave classes out of --classes ({', '.join(examples.classes)})",
         )
-    if len(people := np.unique(examples.speakers)) < 2:
+    people = np.unique(examples.speakers)
+    if len(people) < 2:
         raise DailytalkError(
             f"all {counted(len(examples), 'utterance')} are of one speaker ({people[0]})",
             "add others: what is learned of one person is his voice",
@@ -75,8 +77,11 @@ def fit_linear(examples: EmotionExamples, seed: int) -> linear_emotion.LinearEmo
     from threadpoolctl import threadpool_limits
 
     numbers = examples.sounds.measured(examples.numbers.tolist()).astype(np.float64)
-    labels, speakers, n_classes = examples.labels, examples.speakers, len(examples.classes)
-    answers, right = list[NDArray[Any]](), list[NDArray[Any]]()
+    labels = examples.labels
+    speakers = examples.speakers
+    n_classes = len(examples.classes)
+    answers = list[NDArray[Any]]()
+    right = list[NDArray[Any]]()
     with threadpool_limits(1):  # such small products take longer by several threads
         for train, test in divided(labels, speakers, INNER_FOLDS, seed):
             interrupts.check_interrupt()
@@ -147,9 +152,11 @@ def _regression(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of weights change no recall
         regression.fit(inputs * scale, labels)
-    weights, bias = regression.coef_.T * scale[:, None], regression.intercept_
+    weights = regression.coef_.T * scale[:, None]
+    bias = regression.intercept_
     if n_classes == 2:  # one column, of the second class
-        weights, bias = np.hstack((-weights, weights)) / 2, np.concatenate((-bias, bias)) / 2
+        weights = np.hstack((-weights, weights)) / 2
+        bias = np.concatenate((-bias, bias)) / 2
     return weights, bias
 
 

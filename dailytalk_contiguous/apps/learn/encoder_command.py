@@ -51,7 +51,8 @@ def train(
     sequences = [np.asarray(row["prosody_tokens"], np.int16) for row in rows]
     codebook = rows[0]["prosody_model"]
     done = train_encoder(sequences, out, settings, clusters_of(codebook), codebook)
-    perplexity, unigram = math.exp(done.valid_loss), math.exp(done.unigram_loss)
+    perplexity = math.exp(done.valid_loss)
+    unigram = math.exp(done.unigram_loss)
     details = [
         f"{done.steps:,} of {counted(done.planned, 'step')}",
         f"perplexity of masked frames {perplexity:.2f}, of who knows how frequent tokens are {unigram:.2f}",
@@ -60,7 +61,8 @@ def train(
         details.append("warning: it has learned nothing: train for longer, or on more speech")
     sources = [_source_of(folder, source_licence) for folder in folders]
     write_text(out / README, encoder_card(out.name, read_json(out / RECORD), sources))
-    if note := without_licence(sources):
+    note = without_licence(sources)
+    if note:
         details.append(f"note: {note}")
     return Outcome(
         done._asdict() | {"out": as_text(out), "perplexity": perplexity},
@@ -75,7 +77,8 @@ def _source_of(folder: Path, other_licence: str) -> TrainingSource:
     rows = [*token_rows(folder)]
     seconds = sum(row["end"] - row["start"] for row in rows)
     source = (read_run(folder) or {}).get("source") or {}
-    repository, licence = source.get("repository"), source.get("licence")
+    repository = source.get("repository")
+    licence = source.get("licence")
     amount = f"{counted(len(rows), 'utterance')}, {length_text(seconds)}"
     name = str(repository or folder.resolve().name)
     return TrainingSource(name, known_licences([licence], other_licence), amount, is_dataset=bool(repository))

@@ -29,7 +29,8 @@ def divided(
     """
     from sklearn.model_selection import StratifiedGroupKFold
 
-    n_groups, counts = len(np.unique(groups)), np.unique(labels, return_counts=True)[1]
+    n_groups = len(np.unique(groups))
+    counts = np.unique(labels, return_counts=True)[1]
     most = int(counts.max(initial=0))
     if len(counts) < 2 or n_groups < 2 or most < 2:
         raise BadInput("too few speakers to tell classes apart", "add some, or choose --classes")

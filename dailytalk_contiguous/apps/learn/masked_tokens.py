@@ -162,7 +162,8 @@ def _trainer(
     folder: Path,
     settings: TrainingSettings,
 ) -> _MaskedTrainer:
-    device, longest = resolve_device(settings.device), encoder.config.pos_max_len
+    device = resolve_device(settings.device)
+    longest = encoder.config.pos_max_len
     checks, examples = (
         [{"input_ids": window} for sequence in side for window in windows_of(sequence, longest)]
         for side in (valid, train)

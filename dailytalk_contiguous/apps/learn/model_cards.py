@@ -133,7 +133,8 @@ def emotion_card(
     figures: list[MeasuredFigure] = []
     confusion: list[list[Any]] = []
     lacking: list[str] = []
-    if evaluation := facts.get("evaluation"):
+    evaluation = facts.get("evaluation")
+    if evaluation:
         chance = f"{evaluation['chance']:.1%}"
         for name, metric, words in (
             ("recall", "recall", f"mean recall of the classes (chance {chance})"),
@@ -141,7 +142,8 @@ def emotion_card(
             ("macro_f1", "f1", "mean F1 of the classes"),
             ("calibration_error", "expected_calibration_error", "expected calibration error"),
         ):
-            if (value := evaluation[name]) is not None:
+            value = evaluation[name]
+            if value is not None:
                 figures.append(MeasuredFigure(words, value, f"{value:.1%}", metric))
         tested_classes = evaluation["classes"]
         confusion = [["label", *tested_classes, "no answer"]]
@@ -176,8 +178,10 @@ def emotion_card(
 
 def encoder_card(title: str, record: Mapping[str, Any], sources: Sequence[TrainingSource]) -> str:
     """The card of an encoder of prosodic tokens; `record` is its `training.json`."""
-    result, settings = record["result"], record["settings"]
-    perplexity, unigram = math.exp(result["valid_loss"]), math.exp(result["unigram_loss"])
+    result = record["result"]
+    settings = record["settings"]
+    perplexity = math.exp(result["valid_loss"])
+    unigram = math.exp(result["unigram_loss"])
     # The other one is no figure of this model.
     figures = [MeasuredFigure("perplexity of masked frames", perplexity, f"{perplexity:.2f}", "perplexity")]
     shown = {name: value for name, value in settings.items() if name not in ("device", "steps", "epochs")}

@@ -25,7 +25,8 @@ from dailytalk_contiguous.stages.segment import Segment
 Mood = dict[str, Any]
 
 #: Arousal in [0, 1] below which a voice is low, and above which it is high; 0.5 is the usual.
-LOW_AROUSAL, HIGH_AROUSAL = 0.42, 0.62
+LOW_AROUSAL = 0.42
+HIGH_AROUSAL = 0.62
 
 _AXES = ("valence", "arousal")
 

@@ -34,7 +34,8 @@ from dailytalk_contiguous.store.parquet import open_parquet
 from dailytalk_contiguous.store.work_folder import REJECTS, RUN, TAGGED
 
 #: Folders of the shards inside an output folder: with contours, and with tokens.
-CONTOUR_SHARDS, TOKEN_SHARDS = "contours", "encoded"
+CONTOUR_SHARDS = "contours"
+TOKEN_SHARDS = "encoded"
 
 _AGAIN = "make it again with `dailytalk tokens`"
 
@@ -73,7 +74,8 @@ class ProsodySpec(Spec):
         self.kind = "encode" if tokens else "extract"
         config = FolderConfig(channel=segment.channel, language="", mono=segment.mono)
         self.recordings = find(fetch_inputs(inputs)[0], out, config, shard_seconds)
-        self.out, self.about = out, about
+        self.out = out
+        self.about = about
         self.stages = (segment, MatchTranscript(), PerUtterance(stage))
         self.rejects = [*self.recordings.problems]
         folder = out / (TOKEN_SHARDS if tokens else CONTOUR_SHARDS)
@@ -87,7 +89,8 @@ class ProsodySpec(Spec):
         yield self._pass
 
     def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any]:
-        entries, failed = self._pass.entries, self._pass.rejects
+        entries = self._pass.entries
+        failed = self._pass.rejects
         self.rejects += failed
         record = {
             "command": self.about.get("command", ""),
@@ -140,7 +143,8 @@ def contour_rows(folder: Path) -> Iterator[Row]:
 def _shards_of(folder: Path, command: str, places: Sequence[str]) -> CurrentShards:
     """The shards in the first of these places that has any."""
     for place in places:
-        if paths := clip_shards(folder / place):
+        paths = clip_shards(folder / place)
+        if paths:
             return current_shards(paths)
     reason = f"{as_text(folder)!r} holds nothing that `dailytalk tokens {command}` wrote"
     raise DailytalkError(reason, "name its folder, or run it first")

@@ -115,14 +115,17 @@ def _make(
     prune: bool,
 ) -> Outcome:
     cli_options.on_this_machine("--out", out)
-    stage, segment = kind(**chosen_for(kind, settings)), Segment(mono=True, **chosen_for(Segment, settings))
+    stage = kind(**chosen_for(kind, settings))
+    segment = Segment(mono=True, **chosen_for(Segment, settings))
     spec = token_rows.ProsodySpec(inputs, out, stage, segment, {"command": command_line()})
     show.say_left_out(spec.recordings.left_out)
     with show.bar() as planned:
         done = run(spec, RunOptions(workers or 1, prune=prune), planned=planned)
     assert done.record is not None
-    counts, hours = done.counts, done.record["hours"]
-    encoded, made = isinstance(stage, TokeniseProsody), bool(counts["conversations"])
+    counts = done.counts
+    hours = done.record["hours"]
+    encoded = isinstance(stage, TokeniseProsody)
+    made = bool(counts["conversations"])
     shards = as_text(out / (token_rows.TOKEN_SHARDS if encoded else token_rows.CONTOUR_SHARDS))
     headline = f"{counted(counts['conversations'], 'conversation')}, {length_text(hours['audio'] * 3600)}"
     return Outcome(

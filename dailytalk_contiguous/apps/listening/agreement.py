@@ -195,10 +195,12 @@ def scored(clips: "pd.Series[Any]", values: "pd.Series[float]", chance: float | 
     n = len(means)
     if not n:
         return {"mean": None, "low": 0.0, "high": 1.0, "chance": chance, "n_clips": 0, "n_ratings": 0}
-    mean, square = float(means.mean()), NORMAL_95**2
+    mean = float(means.mean())
+    square = NORMAL_95**2
     middle = (mean + square / (2 * n)) / (1 + square / n)
     half = NORMAL_95 / (1 + square / n) * math.sqrt(mean * (1 - mean) / n + square / (4 * n * n))
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    low = max(0.0, middle - half)
+    high = min(1.0, middle + half)
     return {"mean": mean, "low": low, "high": high, "chance": chance, "n_clips": n, "n_ratings": len(values)}
 
 
@@ -220,13 +222,17 @@ def fleiss_kappa(ratings: pd.DataFrame) -> dict[str, Any]:
         reason = "no clip was rated by two listeners or more"
         return {"overall": None, "by_category": {}, "n_clips": 0, "n_ratings": 0, "reason": reason}
     found = {"n_clips": len(counts), "n_ratings": len(used)}
-    sizes, shares, alike = counts.sum(axis=1), counts.sum() / len(used), counts * (counts - 1)
+    sizes = counts.sum(axis=1)
+    shares = counts.sum() / len(used)
+    alike = counts * (counts - 1)
     if len(shares) == 1:
         reason = f"everybody always chose {shares.index[0]}, so agreement can't be distinguished from chance"
         return {"overall": None, "by_category": {shares.index[0]: None}, **found, "reason": reason}
-    agreed, chance = (alike.sum(axis=1) / (sizes * (sizes - 1))).mean(), (shares**2).sum()
+    agreed = (alike.sum(axis=1) / (sizes * (sizes - 1))).mean()
+    chance = (shares**2).sum()
     again = alike.sum() / counts.mul(sizes - 1, axis=0).sum()
-    overall, by_category = float((agreed - chance) / (1 - chance)), _known((again - shares) / (1 - shares))
+    overall = float((agreed - chance) / (1 - chance))
+    by_category = _known((again - shares) / (1 - shares))
     return {"overall": overall, "by_category": by_category, **found, "reason": ""}
 
 

@@ -53,7 +53,8 @@ class ListeningTest:
             raise DailytalkError(*problem)
         write = listening.write_paired_test if self.pairs else listening.write_listening_test
         clips = write(source, out, self.listening_test, self.seed)
-        page, key = as_text(out), as_text(listening.key_path(out))
+        page = as_text(out)
+        key = as_text(listening.key_path(out))
         return Outcome(
             {"out": page, "key": key, "clips": clips},
             f"test  {page} ({counted(clips, 'clip')}); its key, not for listeners: {key}",
@@ -85,24 +86,28 @@ def agreement(
 
 
 def clips_judged(what: str, judged: Mapping[str, Any]) -> list[str | Figures]:
-    kappa, against = judged["kappa"], judged["against_labels"]
+    kappa = judged["kappa"]
+    against = judged["against_labels"]
     details: list[str | Figures] = [f"{what}: kappa is not defined: {kappa['reason']}"]
     if kappa["overall"] is not None:
         ratings = counted(kappa["n_ratings"], "rating")
         used = f"{counted(kappa['n_clips'], 'clip')} with two ratings or more, {ratings}"
         details = [f"{what}: Fleiss' kappa {kappa['overall']:.3f} ({used})"]
     details.append(f"ratings that match the label: {_percent(against['accuracy'])}")
-    if sure := judged["accuracy_by_confidence"]:
+    sure = judged["accuracy_by_confidence"]
+    if sure:
         by_sureness = ", ".join(f"{name} {_percent(share)}" for name, share in sure.items())
         details.append(f"  by how sure they were: {by_sureness}")
-    if names := sorted({*kappa["by_category"], *against["confusion"]}):
+    names = sorted({*kappa["by_category"], *against["confusion"]})
+    if names:
         rows = []
         for name in names:
             of_category = kappa["by_category"].get(name)
             shares = (against["recall"].get(name), against["precision"].get(name))
             rows.append((name, "–" if of_category is None else f"{of_category:.3f}", *map(_percent, shares)))
         details.append(Figures((what, ">kappa", ">heard as labelled", ">labelled as heard"), rows))
-    if chosen := sorted({name for heard in against["confusion"].values() for name in heard}):
+    chosen = sorted({name for heard in against["confusion"].values() for name in heard})
+    if chosen:
         rows = [
             (label, *(str(heard.get(name, 0)) for name in chosen)) for label, heard in against["confusion"].items()
         ]
@@ -120,7 +125,8 @@ def _of_raters(raters: Mapping[str, Any], *heads: str) -> Figures:
 
 
 def _of_pairs(natural: Mapping[str, Any], tag: Mapping[str, Any]) -> list[str | Figures]:
-    score, heard = natural["score"], tag["heard"]
+    score = natural["score"]
+    heard = tag["heard"]
     details: list[str | Figures] = [
         f"which is more natural ({counted(score['n_ratings'], 'rating')} of {counted(score['n_clips'], 'pair')})",
         *(

@@ -34,11 +34,10 @@ from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import json_document, write_text
 
 #: `kind` of a key and of answers, of a test of clips and of one of conversations in pairs.
-KEY_KIND, ANSWERS_KIND = "dailytalk listening test key", "dailytalk listening test answers"
-PAIRS_KEY_KIND, PAIRS_ANSWERS_KIND = (
-    "dailytalk paired listening test key",
-    "dailytalk paired listening test answers",
-)
+KEY_KIND = "dailytalk listening test key"
+ANSWERS_KIND = "dailytalk listening test answers"
+PAIRS_KEY_KIND = "dailytalk paired listening test key"
+PAIRS_ANSWERS_KIND = "dailytalk paired listening test answers"
 
 #: The answers to a pair, and the words of the key for the first and the last.
 PREFERENCES = ("A", "same", "B")
@@ -101,7 +100,8 @@ def _write(page: Path, shown: Mapping[str, Any], key: Mapping[str, Any]) -> None
 
 
 #: Seconds of an excerpt of a conversation, and of a resynthesised line for the question of its tag.
-EXCERPT, LINE_SECONDS = (4.0, 20.0), (0.8, 10.0)
+EXCERPT = (4.0, 20.0)
+LINE_SECONDS = (0.8, 10.0)
 
 #: Seconds of the pause around an excerpt that are played with it, at most.
 MARGIN = 0.25
@@ -110,7 +110,8 @@ MARGIN = 0.25
 OFFERED = 4
 
 #: Loudness of both sides of a pair in LUFS (that of broadcasts, EBU R 128), and their highest true peak in dBTP.
-PAIR_LUFS, PAIR_PEAK = -23.0, -1.0
+PAIR_LUFS = -23.0
+PAIR_PEAK = -1.0
 
 #: Sample rates that MP3 knows, in Hz.
 _MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -146,7 +147,8 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
     Raises DailytalkError if nothing is finished, if no conversation has an excerpt, and if a recording is not
     available.
     """
-    items, recordings = finished_items(folder), TaggedItems(folder)
+    items = finished_items(folder)
+    recordings = TaggedItems(folder)
     tags: set[str] = set()
     chosen = sorted(heapq.nsmallest(count, _candidates(items, seed, tags)))
     if not chosen:
@@ -167,7 +169,8 @@ def write_paired_test(folder: Path, page: Path, count: int, seed: int = 0) -> in
         others = sorted(tags - {line["tag"]}, key=lambda tag: order_key(f"{line['utterance_id']}\0{tag}", seed))
         choices = sorted([line["tag"], *others[: OFFERED - 1]])
         if others:
-            sound, seconds = items.sound(name), line["end"] - line["start"]
+            sound = items.sound(name)
+            seconds = line["end"] - line["start"]
             rate = _mp3_rate(read_header(sound.audio).sample_rate)
             samples = read_at(sound.audio, rate, sound.offset + line["start"], seconds)
             clips[f"t{number:03d}"] = {"sound": _mp3(samples[:, 0], rate), "choices": choices}
@@ -187,7 +190,8 @@ def _candidates(items: Items, seed: int, tags: set[str]) -> Iterator[_Candidate]
     for row in items.rows(SMALL):
         if row["problem"] or is_recorded(row):  # there are no two versions to compare
             continue
-        name, utterances = row["conversation_id"], row["utterances"] or ()
+        name = row["conversation_id"]
+        utterances = row["utterances"] or ()
         spoken = [line for line in utterances if line["status"] == "spoken" and said_tag(line)]
         tags |= {line["tag"] for line in spoken}
         fitting = sorted(excerpts(utterances), key=lambda excerpt: order_key(f"{name}\0{excerpt}", seed))

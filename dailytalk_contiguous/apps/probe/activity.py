@@ -15,10 +15,12 @@ from dailytalk_contiguous.core.schema import CHANNELS
 from dailytalk_contiguous.core.utterance import sounding_span
 
 #: Frames a second, and those at which the stretches of the future begin and end (0, 0.2, 0.6, 1.2, 2 s).
-RATE, EDGES = 20, (0, 4, 12, 24, 40)
+RATE = 20
+EDGES = (0, 4, 12, 24, 40)
 
 #: Seconds of the future, and how many there are of it: speech or none in each stretch.
-AHEAD, FUTURES = EDGES[-1] / RATE, 2 ** (len(EDGES) - 1)
+AHEAD = EDGES[-1] / RATE
+FUTURES = 2 ** (len(EDGES) - 1)
 
 #: Frames before now over which the share of speech is known: 1, 3, 10 and 30 s.
 WINDOWS = (20, 60, 200, 600)
@@ -87,7 +89,8 @@ class ActivityFrames(NamedTuple):
 
     def known(self, frames: NDArray[np.intp], side: int) -> NDArray[np.float32]:
         """What is known of a side at frames, shape (n, width): ages of what it does, shares, last lengths."""
-        active, age = self.active[frames, side], np.log2(self.age[frames, side]).astype(np.float32)
+        active = self.active[frames, side]
+        age = np.log2(self.age[frames, side]).astype(np.float32)
         ages = np.exp(-0.5 * np.square((age[:, None] - AGES) / 0.7), dtype=np.float32)
         shares = np.empty((len(frames), len(WINDOWS)), np.float32)
         for number, window in enumerate(WINDOWS):
@@ -110,12 +113,14 @@ def _frames(active: Activity, number: int) -> tuple[NDArray[Any], ...]:
         run = np.searchsorted(starts, at, "right") - 1
         age[:, side] = at - starts[run] + 1
         lengths = np.concatenate(([0, 0], np.diff(starts))).astype(np.int32)  # of the run before, and before that
-        before, earlier = lengths[run + 1], lengths[run]
+        before = lengths[run + 1]
+        earlier = lengths[run]
         speech[:, side] = np.where(active[:, side], earlier, before)
         silence[:, side] = np.where(active[:, side], before, earlier)
     total = np.cumsum(active, axis=0, dtype=np.int32)
     future = np.full((count, 2), -1, np.int8)
-    if (whole := count - EDGES[-1]) > 0:
+    whole = count - EDGES[-1]
+    if whole > 0:
         codes = np.zeros((whole, 2), np.int8)
         for bit, (first, last) in enumerate(pairwise(EDGES)):
             speaks = total[last : whole + last] - total[first : whole + first]

@@ -16,22 +16,31 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.apps.probe.activity import AHEAD, FUTURES, RATE, Activity, ActivityFrames
 
 #: What models see: a speaker's own speech, that of both, and what is heard of both besides.
-OWN, BOTH, SOUND = "own", "both", "sound"
+OWN = "own"
+BOTH = "both"
+SOUND = "sound"
 
 #: Units of a hidden layer, examples of a step, steps at most, and between two looks at held-back conversations.
-HIDDEN, BATCH, STEPS, LOOK = 64, 4096, 2400, 200
+HIDDEN = 64
+BATCH = 4096
+STEPS = 2400
+LOOK = 200
 
 #: Looks without a gain after which training ends, its step size at the start, and the decay of weights.
-PATIENCE, STEP, DECAY = 3, 4e-3, 1e-3
+PATIENCE = 3
+STEP = 4e-3
+DECAY = 1e-3
 
 #: Share of the training conversations that are held back to end the training in time; the most frames looked at.
-HELD_BACK, MOST_LOOKED = 0.15, 60_000
+HELD_BACK = 0.15
+MOST_LOOKED = 60_000
 
 #: Places of frames: elsewhere, and just after the ends of speech of the left and of the right.
 PLACES = 3
 
 #: The most frames that are judged at a time, and between two frames at which the fit of two sides is judged.
-_AT_ONCE, _APART = 16_384, 5
+_AT_ONCE = 16_384
+_APART = 5
 
 
 class Foreseen(NamedTuple):
@@ -49,7 +58,9 @@ class Foresight:
     """
 
     def __init__(self, train: ActivityFrames, sees: str, seed: int) -> None:
-        usable, count, chance = train.usable, int(train.number.max()) + 1, np.random.default_rng(seed)
+        usable = train.usable
+        count = int(train.number.max()) + 1
+        chance = np.random.default_rng(seed)
         counts = [np.bincount(train.future[usable, side], minlength=FUTURES) + 0.5 for side in (0, 1)]
         self._rates = np.stack([np.log(count / count.sum()) for count in counts])
         back = chance.permutation(count)[: round(HELD_BACK * count)]
@@ -65,7 +76,8 @@ class Foresight:
     def foreseen(self, judged: ActivityFrames, count: int) -> Foreseen:
         """What it foresees of `count` conversations."""
         cells = count * PLACES
-        bits, frames = np.zeros(cells), np.zeros(cells, np.int64)
+        bits = np.zeros(cells)
+        frames = np.zeros(cells, np.int64)
         usable = judged.usable
         for first in range(0, len(usable), _AT_ONCE):
             at = usable[first : first + _AT_ONCE]
@@ -102,7 +114,8 @@ class Foresight:
 
     def _add(self, train: ActivityFrames, sees: str, split: Sequence[Any], chance: np.random.Generator) -> None:
         """Train a network that adds to the scores of those there are; `split`: frames to learn and to look at."""
-        (learnt, looked), last = split, torch.nn.Linear(HIDDEN, FUTURES)
+        (learnt, looked) = split
+        last = torch.nn.Linear(HIDDEN, FUTURES)
         for numbers in last.parameters() if self._networks else ():
             torch.nn.init.zeros_(numbers)
         network = torch.nn.Sequential(
@@ -117,16 +130,20 @@ class Foresight:
         self._networks.append((network, sees))
         optimiser = torch.optim.AdamW(network.parameters(), STEP, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-        best, waited, kept = -np.inf, 0, dict[str, torch.Tensor]()
+        best = -np.inf
+        waited = 0
+        kept = dict[str, torch.Tensor]()
         for step in range(STEPS + 1):
             if step % LOOK == 0:
                 foreseen = np.mean([self._log_probability(train, looked, side).mean() for side in (0, 1)])
                 if foreseen > best:
-                    best, waited = float(foreseen), 0
+                    best = float(foreseen)
+                    waited = 0
                     kept = {name: value.clone() for name, value in network.state_dict().items()}
                 elif (waited := waited + 1) >= PATIENCE:
                     break
-            at, side = chance.choice(learnt, min(BATCH, len(learnt))), int(chance.integers(2))
+            at = chance.choice(learnt, min(BATCH, len(learnt)))
+            side = int(chance.integers(2))
             comes = torch.from_numpy(train.future[at, side].astype(np.int64))
             loss = torch.nn.functional.cross_entropy(self._scores(train, at, side), comes)
             optimiser.zero_grad()

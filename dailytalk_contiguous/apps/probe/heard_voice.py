@@ -17,13 +17,18 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish.items import ItemSound
 
 #: Voiced frames of which a mean is taken: the last ones (0.15 s), those before them, and the last half second.
-LAST, BEFORE, RECENT = 3, 7, 10
+LAST = 3
+BEFORE = 7
+RECENT = 10
 
 #: Frames that are tracked at a time, and samples in each.
-_AT_ONCE, _HOP = 60 * RATE, ANALYSIS_RATE // RATE
+_AT_ONCE = 60 * RATE
+_HOP = ANALYSIS_RATE // RATE
 
 #: Octaves and decibels that count as 1, and frames that a mean so far counts as having had before.
-_OCTAVES, _DECIBELS, _PRIOR = 0.25, 6.0, 20
+_OCTAVES = 0.25
+_DECIBELS = 6.0
+_PRIOR = 20
 
 
 def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> NDArray[np.float16]:
@@ -40,28 +45,33 @@ def heard_voices(sound: ItemSound, active: Activity, turned: bool = False) -> ND
         for side, (pitch, power) in enumerate(tracks):
             at = 1 - side if turned else side
             voice = track_voice(block[:, at], len(peaks), _HOP, _HOP, loudest[:, at])
-            pitch[first : first + len(voice.f0)], power[first : first + len(voice.f0)] = voice.f0, voice.power
+            pitch[first : first + len(voice.f0)] = voice.f0
+            power[first : first + len(voice.f0)] = voice.power
     return np.stack([_heard(*track, active[:, side]) for side, track in enumerate(tracks)], axis=1)
 
 
 def _blocks(sound: ItemSound, count: int) -> Iterator[tuple[int, Samples]]:
     """The first frame and the samples of whole frames, `_AT_ONCE` of them at a time."""
-    held, first = np.zeros((0, 2), np.float32), 0
+    held = np.zeros((0, 2), np.float32)
+    first = 0
     for block in blocks_at(sound.audio, ANALYSIS_RATE, sound.offset, count / RATE):
         if block.shape[1] != 2:
             raise BadInput(f"its sound has {block.shape[1]} channels, not 2", "build it again")
         held = np.concatenate((held, block))
         while len(held) >= _AT_ONCE * _HOP:
             yield first, held[: _AT_ONCE * _HOP]
-            held, first = held[_AT_ONCE * _HOP :], first + _AT_ONCE
-    if whole := min(len(held) // _HOP, count - first):
+            held = held[_AT_ONCE * _HOP :]
+            first = first + _AT_ONCE
+    whole = min(len(held) // _HOP, count - first)
+    if whole:
         yield first, held[: whole * _HOP]
 
 
 def _heard(pitch: NDArray[np.float64], power: NDArray[np.float64], active: Activity) -> NDArray[np.float16]:
     voiced = (pitch > 0) & active
     (at,) = np.nonzero(voiced)
-    octaves, levels = np.log2(pitch[at]) / _OCTAVES, power[at] / _DECIBELS
+    octaves = np.log2(pitch[at]) / _OCTAVES
+    levels = power[at] / _DECIBELS
     known = np.concatenate(([0], np.cumsum(voiced)[:-1]))  # voiced frames before this one
     columns = [np.concatenate(([False], voiced[:-1])), _mean(known, np.arange(len(voiced)), RATE)]
     for values in (octaves, levels):

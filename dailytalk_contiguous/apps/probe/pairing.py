@@ -42,12 +42,14 @@ APART = 2.6
 MOVED_BITS = 7.0
 
 #: Kinds of what is found.
-UNPAIRED, SHIFTED = "unpaired", "shifted"
+UNPAIRED = "unpaired"
+SHIFTED = "shifted"
 
 
 def paired_in(active: Activity) -> list[Activity]:
     """A conversation with its right side in each of `WAYS`."""
-    count, pairs = len(active), []
+    count = len(active)
+    pairs = []
     at = np.arange(count)
     for start, end, turned in WAYS:
         later = (start + (end - start) * at / max(count, 1)) * RATE

@@ -78,7 +78,8 @@ def _details(columns: Mapping[str, Any]) -> Iterator[str | Figures]:
     rows = [(name, *(shown_figure(of, name) for of in columns.values())) for name in names]
     yield Figures(("bits a second", *(f">{name}" for name in columns)), rows)
     for name, of in columns.items():
-        if unheard := of["hours"] - of["hours_heard"]:
+        unheard = of["hours"] - of["hours_heard"]
+        if unheard:
             yield f"{name}: no sound of {unheard:.2f} of {of['hours']:.2f} h: only when they speak is known there"
         curve = ", ".join(f"{point['hours']:.2g} h {point['bits_a_second']:.3f}" for point in of["curve"])
         yield f"{name}: both, by hours of training: {curve}"
@@ -110,11 +111,13 @@ def _ratios(probed: list[dict[str, ProbedTimeline]], seed: int) -> Iterator[tupl
     """
     pairs = []
     if {RECORDED, REBUILT} <= probed[0].keys():
-        before, after = probed[0][RECORDED], probed[0][REBUILT]
+        before = probed[0][RECORDED]
+        after = probed[0][REBUILT]
         is_same = [talk.name for talk in before.talks] == [talk.name for talk in after.talks]
         pairs.append(("rebuilt", "kept", after.drawn(seed + (not is_same)), before.drawn(seed)))
     if len(probed) > 1:
-        (*_, ours), (*_, theirs) = probed[0].values(), probed[1].values()
+        (*_, ours) = probed[0].values()
+        (*_, theirs) = probed[1].values()
         pairs.append(("other", "in the other", theirs.drawn(seed + 1), ours.drawn(seed)))
     for name, verb, drawn, reference in pairs:
         for what in ("contingency", "cues", "cues_left", "cues_right"):

@@ -101,7 +101,8 @@ def shown_figure(timeline: Mapping[str, Any], name: str) -> str:
     """A figure with its interval; "too little" where nothing was learnt, "–" where it was not measured."""
     if name not in timeline:
         return "–"
-    if not (figure := timeline[name]):
+    figure = timeline[name]
+    if not figure:
         return "too little"
     value, low, high = (f"{figure[part]:.{SHOWN_DIGITS}f}" for part in ("bits_a_second", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -23,16 +23,20 @@ from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.run.processes import in_processes
 
 #: Divisions, groups of conversations that are needed, and hours of talk under which nothing is told.
-FOLDS, FEWEST, LEAST_HOURS = 3, 6, 2.0
+FOLDS = 3
+FEWEST = 6
+LEAST_HOURS = 2.0
 
 #: Hours of training with which the learning curve begins; each point has twice those of the one before.
 LEAST_CURVE_HOURS = 0.25
 
 #: How often conversations are drawn anew for an interval, and the share of the draws that is inside it.
-DRAWS, INSIDE = 1000, 0.95
+DRAWS = 1000
+INSIDE = 0.95
 
 #: `BOTH` with partners of other conversations; and, where not all have sound, with the conversations that do.
-EXCHANGED, OF_HEARD = "exchanged", "of_heard"
+EXCHANGED = "exchanged"
+OF_HEARD = "of_heard"
 
 #: What is written of each figure, for those who read probe.json alone.
 DEFINITIONS = {
@@ -146,7 +150,8 @@ class ProbedTimeline(NamedTuple):
 
     def drawn(self, seed: int) -> dict[str, NDArray[np.float64]]:
         """Bits a second by the names of `DEFINITIONS`: of all, and of draws of them, shape (1 + draws,)."""
-        chance, count = np.random.default_rng(seed), len(self.talks)
+        chance = np.random.default_rng(seed)
+        count = len(self.talks)
         chosen = np.concatenate(([np.arange(count)], chance.integers(count, size=(DRAWS, count))))
 
         def rate(model: str, places: Sequence[int] = range(PLACES)) -> Any:
@@ -191,11 +196,13 @@ def told(values: NDArray[np.float64]) -> dict[str, float] | None:
 
 def probe_timeline(probed: ProbedTalks, seed: int, workers: int) -> ProbedTimeline:
     """Train and judge all models, and say what each foresees."""
-    talks, jobs = probed.talks, list(jobs_of(probed, seed))
+    talks = probed.talks
+    jobs = list(jobs_of(probed, seed))
     work = partial(done, probed, seed)
     results = in_processes(work, jobs, workers) if workers > 1 else map(work, jobs)
     known: dict[str, Foreseen] = {}
-    fits, curve = np.zeros((len(talks), len(WAYS))), list[tuple[float, float]]()
+    fits = np.zeros((len(talks), len(WAYS)))
+    curve = list[tuple[float, float]]()
     for job, (seen, fit) in zip(jobs, steps("models trained", results, len(jobs)), strict=True):
         if job.full:
             shape = (len(talks), PLACES)

@@ -19,7 +19,8 @@ from dailytalk_contiguous.publish.tagged_items import TaggedItems
 from dailytalk_contiguous.store.work_folder import TAGGED
 
 #: Timelines of a conversation: of its recording, and its own, where that is another one.
-RECORDED, REBUILT = "recorded", "rebuilt"
+RECORDED = "recorded"
+REBUILT = "rebuilt"
 
 #: Hours of talk beyond which a sample of the conversations is probed: more change no figure, and take time.
 MOST_HOURS = 20.0

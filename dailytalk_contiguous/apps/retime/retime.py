@@ -45,7 +45,8 @@ from dailytalk_contiguous.stages.judge_turn_ends import (
 from dailytalk_contiguous.stages.reconstruct import audible_leak, leak_levels
 
 #: `timeline.mode` of a conversation that got another timing, and the column that says how it came by that.
-RETIMED, RETIMING = "retimed", "retiming"
+RETIMED = "retimed"
+RETIMING = "retiming"
 
 COLUMN = Column(
     RETIMING,
@@ -99,8 +100,16 @@ class Retime(Stage):
     judge: str = setting(IF_INSTALLED, TURN_ENDS)
 
     needs: ClassVar[tuple[str, ...]] = (
-        *("conversation_id", "recording_id", "audio", "duration", "utterances", "alignments", "sounds"),
-        *("timeline", "speakers", "language"),
+        "conversation_id",
+        "recording_id",
+        "audio",
+        "duration",
+        "utterances",
+        "alignments",
+        "sounds",
+        "timeline",
+        "speakers",
+        "language",
     )
     uses: ClassVar[tuple[str, ...]] = ("parent", "variant")
     publishes: ClassVar[tuple[Field | str, ...]] = (COLUMN, ORIGIN)
@@ -149,7 +158,8 @@ class Retime(Stage):
     def row(self, row: Row) -> Row:
         parent = row.get("parent") or row["conversation_id"]
         variant = row["variant"] if row.get("variant") is not None else self.variant
-        name, rate = name_of(parent, variant), audio.read_header(row["audio"]).sample_rate
+        name = name_of(parent, variant)
+        rate = audio.read_header(row["audio"]).sample_rate
         pcm = conversation(row, rate, swap=False).pcm
         units = units_of(row)
         if len(units) < 2:
@@ -158,11 +168,14 @@ class Retime(Stage):
             )
         timing = self._timing
         key = hashlib.sha256(f"{self.seed}\0{parent}\0{variant}".encode()).digest()
-        rng, spin = np.random.default_rng([*key]), (self.seed + variant) * GOLDEN % 1.0
+        rng = np.random.default_rng([*key])
+        spin = (self.seed + variant) * GOLDEN % 1.0
         pace = timing.pace_for(parent, [unit.transition for unit in units if unit.transition], spin, rng)
         drawn = draw(units, timing, pace, rate, rng)
-        moved, events = _moved(row, units, drawn.shifts), [*_events(row, units, drawn)]
-        timeline, sound = _timeline(row, moved), rearranged(row, pcm, rate, units, drawn.shifts, name)
+        moved = _moved(row, units, drawn.shifts)
+        events = [*_events(row, units, drawn)]
+        timeline = _timeline(row, moved)
+        sound = rearranged(row, pcm, rate, units, drawn.shifts, name)
         encoded = {"bytes": audio.encoded_sound(sound, rate, "FLAC"), "path": None}
         judge_utterances(moved["utterances"], audio.read_pcm(encoded) if self.judge == JUDGED else None)
         for utterance in (*moved["utterances"], *events):
@@ -199,11 +212,13 @@ def draw(units: Sequence[Unit], timing: Timing, pace: float, rate: int, rng: np.
     `pace`: of the pair, as `Timing.pace_for` gives it. Raises BadInput where a unit can't be placed as it was
     recorded either.
     """
-    placing, is_drawn = Placing(units, math.gcd(rate, 1000)), [False]
+    placing = Placing(units, math.gcd(rate, 1000))
+    is_drawn = [False]
     before: dict[str, float] = {}
     for unit in units[1:]:
         assert unit.transition is not None
-        kind, recorded = unit.transition.kind, unit.transition.offset
+        kind = unit.transition.kind
+        recorded = unit.transition.offset
         offset = timing.drawn(unit.transition, before.get(kind), pace, placing.least, rng)
         if offset is not None:
             law = timing.laws[kind]
@@ -305,7 +320,8 @@ def _moved(row: Row, units: Sequence[Unit], shifts: Sequence[float]) -> dict[str
     }
     words = []
     for word in row["alignments"] or ():
-        middle, said = (word["start"] + word["end"]) / 2, spans_of[word["speaker"]]
+        middle = (word["start"] + word["end"]) / 2
+        said = spans_of[word["speaker"]]
         after = bisect_right(said, (middle,))
         beside = said[max(0, after - 1) : after + 1]
         _, _, shift = min(

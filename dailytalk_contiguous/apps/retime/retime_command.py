@@ -117,8 +117,11 @@ def _retimed(done: RunOutcome, spec: RetimeSpec) -> Outcome:
         return Outcome(
             {"complete": False}, missing, next="nothing: the host that makes the last shard writes the rest"
         )
-    counts, known, out = done.counts, record[RETIMED], spec.out
-    drawn, held = known["drawn"], known["transitions"] - known["drawn"]
+    counts = done.counts
+    known = record[RETIMED]
+    out = spec.out
+    drawn = known["drawn"]
+    held = known["transitions"] - known["drawn"]
     details = [
         show.work_done(done),
         *_of_timing(spec),

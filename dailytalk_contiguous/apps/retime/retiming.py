@@ -59,8 +59,12 @@ class RetimeSpec(Spec):
         about: Mapping[str, Any] = {},
         judge: str = IF_INSTALLED,
     ) -> None:
-        self.parents, self.out, self.timing, self.variants = parents, out, timing, variants
-        self.about, self.rejects = about, list[Reject]()
+        self.parents = parents
+        self.out = out
+        self.timing = timing
+        self.variants = variants
+        self.about = about
+        self.rejects = list[Reject]()
         self.fields = (*parents.fields, COLUMN, ORIGIN)
         self.stages = (TakeConversation(parents.fields), Retime(to_uri(path), seed=seed, judge=judge))
         keeps = Features({**built((*FIELDS, *self.fields))})
@@ -81,11 +85,14 @@ class RetimeSpec(Spec):
                 entry = entries.get(name)
                 heard = entry.audio if entry else ""
                 parent["sound"] = heard or hashlib.sha256(sound).hexdigest()
-                problem, remedy = parent["problem"], parent["remedy"]
+                problem = parent["problem"]
+                remedy = parent["remedy"]
                 if not problem and parent_of(parent) != name:
-                    problem, remedy = "it is a variant already", "name the folder that it was made from"
+                    problem = "it is a variant already"
+                    remedy = "name the folder that it was made from"
                 if not problem and name in taken:
-                    problem, remedy = "another conversation has its id", "give each an id of its own"
+                    problem = "another conversation has its id"
+                    remedy = "give each an id of its own"
                 if problem:
                     self.rejects.append(Reject(name, "TakeConversation", problem, remedy))
                     continue

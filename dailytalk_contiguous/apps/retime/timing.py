@@ -30,17 +30,21 @@ _Array = NDArray[np.float64]
 
 #: Transitions one of which is drawn, the least number of a kind to draw from, and the most of a kind that are
 #: kept: more make a draw slower, and no better.
-NEAREST, LEAST, MOST = 12, 20, 20_000
+NEAREST = 12
+LEAST = 20
+MOST = 20_000
 
 #: Percentiles of the offsets of a kind that no drawn one is beyond: an answer that is moved by much is no longer
 #: the answer of that moment.
-LOWEST, HIGHEST = 5.0, 95.0
+LOWEST = 5.0
+HIGHEST = 95.0
 
 #: Weights of the squared distances in deviations: of the offset before, of the turn, of the pace.
 WEIGHTS = np.array([2.0, 1.0, 1.0])
 
 #: Nothing that a turn lasts counts as shorter (s). Paces have 4 digits, and those that differ by less are equal.
-_SHORTEST, _SAME_PACE = 0.05, 6e-5
+_SHORTEST = 0.05
+_SAME_PACE = 6e-5
 
 _REMEDY = "make it again with timing_of, or with dailytalk retime"
 _COLUMNS = ("offset", "before", "turn", "pace")
@@ -137,12 +141,14 @@ class Timing:
         """
         if transition.kind not in self.laws:
             return None
-        law, scale = self.laws[transition.kind], self._scales[transition.kind]
+        law = self.laws[transition.kind]
+        scale = self._scales[transition.kind]
         features = scale.features
         own = np.array([scale.mean if before is None else before, log_turn(transition), pace])
         corrected = law.offset + (own - features) @ scale.slopes
         for offsets in (np.clip(each, law.low, law.high) for each in (corrected, law.offset)):
-            if len(possible := np.flatnonzero(offsets >= least)):
+            possible = np.flatnonzero(offsets >= least)
+            if len(possible):
                 break
         else:
             return None

@@ -114,7 +114,8 @@ def _transitions(speech: Sequence[Stretch], floors: Sequence[int], unit_of: Sequ
     """How each unit but the first follows the one before."""
     taken = speech[floors[0]].start
     for before, after in pairwise(floors):
-        last, entering = speech[before], speech[after]
+        last = speech[before]
+        entering = speech[after]
         kind = HOLD if entering.channel == last.channel else SHIFT
         if unit_of[after] != unit_of[before]:
             yield Transition(kind, entering.start - last.end, last.end - taken)
@@ -171,7 +172,8 @@ class Placing:
 
     def __init__(self, units: Sequence[Unit], steps: int) -> None:
         """`steps`: by how many parts of a second units move."""
-        self.units, self.steps = units, steps
+        self.units = units
+        self.steps = steps
         self.shifts: list[float] = []
         self._reach: dict[str, float] = defaultdict(lambda: -math.inf)
         self._was: dict[str, float] = defaultdict(lambda: -math.inf)
@@ -189,10 +191,13 @@ class Placing:
         Events of one channel keep their distance, up to `KEPT_PAUSE`, and stretches of speech the silence that
         parts them (`APART`); a turn that begins while the last one ends began after it, and outlasts it.
         """
-        unit, before = self.next, self.units[len(self.shifts) - 1]
-        last, moved = before.last, []
+        unit = self.next
+        before = self.units[len(self.shifts) - 1]
+        last = before.last
+        moved = []
         for event in unit.events:
-            if (reach := self._reach[event.channel]) > -math.inf:
+            reach = self._reach[event.channel]
+            if reach > -math.inf:
                 gap = min(max(0.0, event.start - self._was[event.channel]), KEPT_PAUSE)
                 moved.append(reach + gap - event.start)
         moved += [self._spoken[stretch.channel] + APART - stretch.start for stretch in unit.speech]
@@ -211,7 +216,8 @@ class Placing:
         wanted, first, last = (
             (seconds + end - self.next.start) * self.steps for seconds in (offset, max(low, self.least), high)
         )
-        first, last = math.ceil(first - 1e-6), last + 1e-6
+        first = math.ceil(first - 1e-6)
+        last = last + 1e-6
         step = max(round(wanted), first)
         if step > last:  # rounded up, and over it
             step = max(math.floor(wanted), first)

@@ -76,7 +76,8 @@ def _subtitles(path: Path, sides: Sides) -> ReadBack:
 
 
 def _audacity(path: Path, sides: Sides) -> ReadBack:
-    said, text = list[Label](), read_text(path)
+    said = list[Label]()
+    text = read_text(path)
     for number, line in enumerate(text.split("\n"), 1):
         start, end, label = [*line.split("\t", 2), "", ""][:3]
         if not line.strip() or start == "\\":  # the frequencies of the label above
@@ -90,7 +91,9 @@ def _audacity(path: Path, sides: Sides) -> ReadBack:
 
 
 def _of_tiers(tiers: Iterable[Tier], sides: Sides) -> ReadBack:
-    back, tags, seen = ReadBack([]), list[Label](), set[str]()
+    back = ReadBack([])
+    tags = list[Label]()
+    seen = set[str]()
     for name, intervals, *_ in tiers:
         match = OWN_TIER.fullmatch(name)
         side = sides.get(match[1].strip().casefold(), "") if match else ""
@@ -174,11 +177,14 @@ def edits_of(path: Path, kept: Path, session: Session, name: str) -> tuple[EditC
             f"it ends at {last:.3f} s, and {counted(len(missing), 'line')} of the conversation come after that"
         )
         raise BadInput(reason, "save it again; lines that nobody says are deleted in dailytalk review")
-    problems, item, after = [*edited.problems], session.bounds(name), lines
+    problems = [*edited.problems]
+    item = session.bounds(name)
+    after = lines
     for old, new in changes:
         if new in current or (old not in current and not new):
             continue  # it is so already
-        trial, key = after, current.get(old, "") if old else ""
+        trial = after
+        key = current.get(old, "") if old else ""
         try:
             if old and not key:
                 raise BadInput("it was changed meanwhile", "export again, and change that")
@@ -205,7 +211,8 @@ def _actions(old: Label | None, new: Label | None, line: Json, sides: Collection
         return
     if not new.side:
         raise BadInput("it names none of the two speakers", "begin it with one of them, or name its tier so")
-    if (styled := _STYLED.fullmatch(new.text)) and not (old and _STYLED.fullmatch(old.text)):
+    styled = _STYLED.fullmatch(new.text)
+    if styled and not (old and _STYLED.fullmatch(old.text)):
         raise BadInput(f"{quoted(styled[1])} is no tag", "give one of the synthesiser's list, or no brackets")
     if old is None:
         yield {"do": "insert", "channel": new.side, "start": new.start, "end": new.end, "text": new.text}
@@ -242,13 +249,15 @@ def bring_back(session: Session, source: Path, dry_run: bool) -> tuple[int, list
     rejects: list[Reject] = []
     for path in files:
         try:
-            if (name := names.get(path.stem)) is None:
+            name = names.get(path.stem)
+            if name is None:
                 where = as_text(session.editable.root)
                 remedy = "export the folder with the transcript, and keep file names"
                 raise BadInput(f"{where!r} has no conversation of this name", remedy)
             if session.editable.is_discarded(name):
                 raise BadInput("the conversation is discarded", "restore it in dailytalk review first")
-            content, kept = read_bytes(inside(root, path.name)), inside(root, f"{ORIGINALS}/{path.name}")
+            content = read_bytes(inside(root, path.name))
+            kept = inside(root, f"{ORIGINALS}/{path.name}")
             change, problems = edits_of(path, kept, session, name)
             if change and not dry_run:
                 session.apply(name, "edits", change)

@@ -41,7 +41,8 @@ Lines = dict[str, SpokenLine]
 Patch = dict[str, SpokenLine | None]
 
 #: Fields that say who edited a line, and which of its fields; they follow from the others.
-EDITED_BY, EDITED_FIELDS = "edited_by", "edited_fields"
+EDITED_BY = "edited_by"
+EDITED_FIELDS = "edited_fields"
 
 #: Fields that follow from others, or record edits: a change of them is no edit.
 _NO_EDITS = DERIVED_KEYS | {"tokens", EDITED_BY, EDITED_FIELDS}
@@ -81,7 +82,8 @@ def shown_words(line: Json) -> list[Json]:
 
     If the words of the file differ from those of the text, the words that agree keep their times.
     """
-    tokens, words = split_words(line["text"]), list(line.get("words") or ())
+    tokens = split_words(line["text"])
+    words = list(line.get("words") or ())
     if not tokens:
         return words
     if [*map(normalise, tokens)] == [normalise(word["word"]) for word in words]:
@@ -178,7 +180,8 @@ def _followed(line: SpokenLine, before: SpokenLine | None, author: str) -> Spoke
     if before is not None and not changed:
         return before
     line = dict(line)
-    tag, text = line.get("tag"), line["text"]
+    tag = line.get("tag")
+    text = line["text"]
     derived = {
         "duration": round(line["end"] - line["start"], _DIGITS),
         "tagged_text": f"({tag}) {text}" if tag and text else text or None,
@@ -216,7 +219,9 @@ class Action:
     """What a person does with the lines of an item: the methods of `ACTIONS`, which raise BadInput."""
 
     def __init__(self, lines: Lines, action: Json, item: Item) -> None:
-        self.lines, self.action, self.item = lines, action, item
+        self.lines = lines
+        self.action = action
+        self.item = item
 
     @cached_property
     def key(self) -> str:
@@ -251,11 +256,14 @@ class Action:
         return {self.key: self.line | {"start": start, "end": end, "text": text, "words": words}}
 
     def split(self) -> Patch:
-        line, words, index = self.line, self.words, self._index(1)
+        line = self.line
+        words = self.words
+        index = self._index(1)
         # The words as the text has them, with the spaces inside.
         texts = [word["word"] for word in words]
         written = written_words(line["text"]) if split_words(line["text"]) == texts else texts
-        first, second = line | {"words": words[:index]}, line | {"words": words[index:]}
+        first = line | {"words": words[:index]}
+        second = line | {"words": words[index:]}
         first |= {"text": join_words(written[:index]), "end": max(word["end"] for word in first["words"])}
         second |= {"text": join_words(written[index:]), "start": min(word["start"] for word in second["words"])}
         return {self.key: first, self._free_id(self.key): second}
@@ -271,7 +279,8 @@ class Action:
         words = [word for line in (first, second) if line["text"] for word in shown_words(line)]
         text = join_words(filter(None, (first["text"].strip(), second["text"].strip())))
         if words != (ordered := sorted(words, key=lambda word: (word["start"], word["end"]))):
-            words, text = ordered, join_words(word["word"] for word in ordered)
+            words = ordered
+            text = join_words(word["word"] for word in ordered)
         merged = {"end": max(first["end"], second["end"]), "text": text, "words": words}
         return {self.key: first | merged, following[0]: None}
 
@@ -306,7 +315,8 @@ class Action:
         """Give a line to the other speaker."""
         if len(self.item.channels) != 2:
             raise BadInput("there is no other speaker", "only recordings of two channels have one")
-        side, speaker = self.line["channel"], self.line.get("speaker")
+        side = self.line["channel"]
+        speaker = self.line.get("speaker")
         channel = next(other for other in self.item.channels if other != side)
         others = [line for line in self.lines.values() if line["channel"] == channel]
         named = (line["speaker"] for line in others if line.get("speaker"))
@@ -324,7 +334,8 @@ class Action:
 
     def whole(self) -> Patch:
         """Each line of the text is the text of a line, in the order of the dialogue."""
-        text, ordered = str(self.action.get("text", "")), in_order(self.lines)
+        text = str(self.action.get("text", ""))
+        ordered = in_order(self.lines)
         texts = text.split("\n")
         if len(texts) != len(ordered):
             texts = text.removesuffix("\n").split("\n")  # which an editor of texts may add

@@ -48,7 +48,8 @@ from dailytalk_contiguous.store.files import inside, is_inside, json_text, write
 from dailytalk_contiguous.store.work_folder import CLIPS, DATASET, MEASURED, RUN, TAGGED, TRANSCRIPT
 
 #: The folder of discarded audio, and the file in it with its entries.
-DISCARDED, DISCARDED_ENTRIES = "Discarded Audios", "discarded_entries.json"
+DISCARDED = "Discarded Audios"
+DISCARDED_ENTRIES = "discarded_entries.json"
 
 
 class ChangedElsewhere(BadInput):
@@ -92,7 +93,8 @@ def entry_states(before: EntryText, after: EntryText) -> tuple[Json, Json]:
 
 def entry_changed(entry: EntryText, before: Json, after: Json) -> EntryText | None:
     """An entry in the state `before`, put into the state `after`; None if it is in another state."""
-    first, last = before["at"], before["at"] + len(before["parts"])
+    first = before["at"]
+    last = before["at"] + len(before["parts"])
     is_before = entry.head == before["head"] and len(entry.parts) == before["count"]
     if not is_before or entry.parts[first:last] != before["parts"]:
         return None
@@ -114,7 +116,9 @@ class Editable(ABC):
     entries: Json
 
     def __init__(self, root: Path, audio: Path, path: Path) -> None:
-        self.root, self._audio, self.path = root, audio, path
+        self.root = root
+        self._audio = audio
+        self.path = path
         self.follows: dict[str, str | None] = {}
         self.reread()
 
@@ -188,7 +192,8 @@ class Editable(ABC):
 
         None if the change doesn't know it, or if another program has changed the entry since.
         """
-        before, after = change.before.get("entry"), change.after.get("entry")
+        before = change.before.get("entry")
+        after = change.after.get("entry")
         text = entry_changed(self.text(name), before, after) if before and after else None
         if text is None:
             return None
@@ -510,7 +515,8 @@ class ClipsLines(Editable):
 
     @cached_property
     def _names(self) -> list[str]:
-        here, aside = audio_below(self._audio, skip=DISCARDED), self._audio / DISCARDED
+        here = audio_below(self._audio, skip=DISCARDED)
+        aside = self._audio / DISCARDED
         return sorted({*here, *(audio_below(aside) if is_inside(aside, self._audio) else ())}, key=counted_order)
 
     def _key(self, name: str) -> str:
@@ -520,10 +526,12 @@ class ClipsLines(Editable):
         entry = with_null(entry)
         if entry is None:
             return {}
-        if problem := whisper_json.entry_problem(self.path.name, name, entry):
+        problem = whisper_json.entry_problem(self.path.name, name, entry)
+        if problem:
             raise problem
         if entry.get("segments") is None:
-            text, seconds = whisper_json.text_of(entry), max(self.stretch(name).seconds, 0.01)
+            text = whisper_json.text_of(entry)
+            seconds = max(self.stretch(name).seconds, 0.01)
             return {"0": _clip_line({"start": 0.0, "end": round(seconds, 3), "text": text})} if text else {}
         return {key: _clip_line(segment) for key, segment in _segments(entry).items()}
 
@@ -552,7 +560,8 @@ class ClipsLines(Editable):
         entry, *segments = (parse_json(part, self.path.name, nan=True) for part in (text.head, *text.parts))
         if isinstance(entry, dict) and isinstance(entry.get("segments"), list):
             entry["segments"] = segments
-        if problem := whisper_json.entry_problem(self.path.name, "", entry):
+        problem = whisper_json.entry_problem(self.path.name, "", entry)
+        if problem:
             raise problem
         return entry
 
@@ -724,7 +733,8 @@ def lines_of(row: Json) -> Lines:
     """The audible utterances of a row as lines by their ids, with the words that are in them."""
     lines: Lines = {}
     for number, utterance in enumerate(row["utterances"]):
-        start, end = utterance["start"], utterance["end"]
+        start = utterance["start"]
+        end = utterance["end"]
         if start is None or end is None or end <= start:
             continue
         words = words_within(row["alignments"], utterance)

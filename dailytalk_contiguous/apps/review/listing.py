@@ -9,13 +9,17 @@ from dailytalk_contiguous.core.wording import counted
 
 #: Words a second of a line beyond which it is fast or slow, and the words (the seconds) that it needs for that:
 #: conversations have 2 to 5 a second, in lines of a few words up to 7.
-FAST, SLOW, FEWEST_WORDS, SHORTEST_SLOW = 7.0, 0.5, 4, 3.0
+FAST = 7.0
+SLOW = 0.5
+FEWEST_WORDS = 4
+SHORTEST_SLOW = 3.0
 
 
 def suspects_of(line: Json) -> list[Json]:
     """Possible errors of a line: `kind` (empty, fast, slow) and `why`."""
     text = (line.get("text") or "").strip()
-    seconds, n_words = line["end"] - line["start"], len(text.split())
+    seconds = line["end"] - line["start"]
+    n_words = len(text.split())
     if not text:
         return [{"kind": "empty", "why": no_text_reason(line) or "it has no text"}]
     if n_words >= FEWEST_WORDS and n_words > FAST * seconds:

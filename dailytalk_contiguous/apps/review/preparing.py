@@ -40,7 +40,8 @@ from dailytalk_contiguous.publish.templates import rendered
 from dailytalk_contiguous.store.files import REINDEXED, is_inside
 
 #: Lines of a command's output that are shown, and the most characters of each.
-_MOST_LINES, _LONGEST_LINE = 400, 2000
+_MOST_LINES = 400
+_LONGEST_LINE = 2000
 
 #: The last line of `dailytalk silences`.
 _SUGGESTED = re.compile(r"--silence ([0-9.]+)")
@@ -224,7 +225,8 @@ class Preparation:
         results["reindex"] = clips.parent / REINDEXED / clips.name
         if clips.is_dir():
             results["transcribe"] = default_json(clips)
-        result, shown = results.get(command), {"convert": self.converted, "split": clips}
+        result = results.get(command)
+        shown = {"convert": self.converted, "split": clips}
         return as_text(shown.get(command, result)) if result and result.exists() else None
 
     def _clips(self, cut: bool) -> Path:
@@ -238,7 +240,8 @@ class Preparation:
 
     def _begin(self, request: Request, body: Json) -> Json:
         step = next((step for step in STEPS if step.command == body["step"]), None)
-        clips, values = self._clips(body["cut"]), body["values"]
+        clips = self._clips(body["cut"])
+        values = body["values"]
         wrong = [
             name
             for name, value in values.items()
@@ -248,7 +251,8 @@ class Preparation:
             about = f" with {wrong[0][:40]!r} {str(values[wrong[0]])[:40]!r}" if wrong else ""
             raise BadInput(f"there is no step {body['step'][:40]!r}{about}", "reload the page")
         words = [step.command, str(self.root if step.cuts else clips)]
-        if target := {"convert": self.converted, "split": self.pieces}.get(step.command):
+        target = {"convert": self.converted, "split": self.pieces}.get(step.command)
+        if target:
             words += ["--out", str(target)]
         for name, value in values.items():
             flag = f"--{name.replace('_', '-')}"
@@ -286,6 +290,7 @@ class Preparation:
         return {"address": "review/"}
 
     def _end_review(self) -> None:
-        review, self._review = self._review, None
+        review = self._review
+        self._review = None
         if review is not None:
             review.close()

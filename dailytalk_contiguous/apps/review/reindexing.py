@@ -28,7 +28,10 @@ from dailytalk_contiguous.store import files
 from dailytalk_contiguous.store.owned_folder import RECORD
 
 #: In a backup: the folder and the documents of the folder above as they were, and both as an undo found them.
-_OLD, _ABOVE, UNDONE, _UNDONE_ABOVE = "folder", "above", "undone", "undone-above"
+_OLD = "folder"
+_ABOVE = "above"
+UNDONE = "undone"
+_UNDONE_ABOVE = "undone-above"
 
 #: Words in the names of JSON files that are never changed.
 _KEPT = ("backup", "unsanitized")
@@ -129,7 +132,8 @@ def reindex_folder(folder: Path, digits: int | None = None, dry_run: bool = Fals
         result = Reindexed({posixpath.relpath(path, root.name): new for path, new in renamed.items()})
         result.files = sum(_new_path(names, path) != path for path in contents.files)
         result.documents = sorted(posixpath.relpath(path, root.name) for path in documents)
-        result.numbered, result.unnamed = len(contents.items), contents.unnamed
+        result.numbered = len(contents.items)
+        result.unnamed = contents.unnamed
         if renamed and not dry_run:
             result.backup = _take_place(contents, names, documents)
         return result
@@ -144,7 +148,8 @@ def undo_reindex(folder: Path, dry_run: bool = False) -> Path:
         backups = _backups(root)
         if not backups:
             raise DailytalkError(f"{as_text(folder)!r} has no reindex to undo", "leave --undo out")
-        backup, top = backups[0], root.parent
+        backup = backups[0]
+        top = root.parent
         if not dry_run:
             old = {path.name: _whole(top, path.relative_to(top)) for path in (backup / _ABOVE).glob("*")}
             now = {name: _whole(top, Path(name)) for name in old if (top / name).exists()}
@@ -186,7 +191,8 @@ def _backups(root: Path) -> list[Path]:
 
 def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapping[str, bytes]) -> Path:
     """Copy the folder with new names, put the copy in its place and return the backup."""
-    root, top = contents.root, contents.root.parent
+    top = contents.root.parent
+    root = contents.root
     backups = top / files.REINDEXED / root.name
     if not files.is_inside(backups, top):
         raise DailytalkError(f"{as_text(backups)!r} leads out of its folder", f"delete {files.REINDEXED!r}")
@@ -194,7 +200,8 @@ def _take_place(contents: "_Contents", names: Mapping[str, str], documents: Mapp
         shutil.rmtree(killed, ignore_errors=True)
     number = max((int(path.name) for path in backups.glob("[0-9][0-9][0-9][0-9]")), default=0) + 1
     backup = backups / f"{number:04d}"
-    copy, above = backup / "new", [path for path in documents if "/" not in path]
+    copy = backup / "new"
+    above = [path for path in documents if "/" not in path]
     try:
         for path in contents.folders:
             (copy / Path(path).relative_to(root.name)).mkdir(parents=True)
@@ -315,7 +322,8 @@ class _Contents:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.top = root, root.parent
+        self.top = root.parent
+        self.root = root
         self.folders: list[str] = []
         self.files: list[str] = []
         for parent, folders, names in os.walk(root, onerror=_raise):
@@ -359,7 +367,8 @@ class _Contents:
 
     def _read(self, path: str, root: Path) -> str:
         """A document that may name an item; empty for any other. Raises BadInput for one that can't be read."""
-        place, name = self.top / path, posixpath.basename(path)
+        place = self.top / path
+        name = posixpath.basename(path)
         is_hidden = "/." in f"/{path}" or place.suffix.lower() not in _DOCUMENTS
         if name not in (RECORD, HISTORY) and (is_hidden or any(word in name.lower() for word in _KEPT)):
             return ""

@@ -93,7 +93,9 @@ def make_app(session: Session) -> Starlette:
         try:
             start, end, count = (float(request.query_params[name]) for name in ("start", "end", "count"))
         except (KeyError, ValueError):
-            start, end, count = 0.0, 0.0, 0.0
+            start = 0.0
+            end = 0.0
+            count = 0.0
         if not 0 <= start < end <= part.seconds + 1.0 or not 1 <= count <= sound.MOST_PEAKS:
             raise BadInput(f"{start:g} to {end:g} s in {count:g} parts is no stretch", "reload the page")
         values = sound.peaks_of(part, start, end, int(count))
@@ -129,13 +131,15 @@ def page_of(start: str) -> Callable[[Request], Response]:
 
 def sound_response(wav: sound.Wav, range_header: str | None) -> Response:
     """The sound of an item as a 16-bit WAV, whole or the requested range of bytes."""
-    (first, last), status = (0, wav.size), 200
+    (first, last) = (0, wav.size)
+    status = 200
     headers = {"Accept-Ranges": "bytes"}
     if range_header:
         span = byte_range(range_header, wav.size)
         if span is None:
             return Response(status_code=416, headers={"Content-Range": f"bytes */{wav.size}"})
-        (first, last), status = span, 206
+        (first, last) = span
+        status = 206
         headers["Content-Range"] = f"bytes {first}-{last - 1}/{wav.size}"
     headers["Content-Length"] = str(last - first)
     data = iterate_in_threadpool(wav.read(first, last))
@@ -170,11 +174,14 @@ def answering(
             value = await run_in_threadpool(answer, request, *body)
             return value if isinstance(value, Response) else json_response(value)
         except DailytalkError as problem:
-            status, about = 422, Json()
+            status = 422
+            about = Json()
             if isinstance(problem, ChangedElsewhere):
-                status, about = 409, {"changed": problem.file}
+                status = 409
+                about = {"changed": problem.file}
             elif isinstance(problem, Outdated):
-                status, about = 409, {"item": problem.item}
+                status = 409
+                about = {"item": problem.item}
             return json_response({"reason": problem.reason, "remedy": problem.remedy, **about}, status)
         except OSError as problem:
             remedy = "make room, and check the disk and the folder, then do it again: nothing else is lost"

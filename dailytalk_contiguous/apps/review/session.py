@@ -54,7 +54,8 @@ class Session:
 
     def __init__(self, folder: Editable, author: str) -> None:
         """Read the list of edits, and finish one that a kill left in it alone. Raises BadInput."""
-        self.editable, self.author = folder, author
+        self.editable = folder
+        self.author = author
         self.why_not = folder.why_not or why_not_writable(folder.root)
         self.history = History(folder.root)
         self._lock = threading.RLock()
@@ -114,7 +115,9 @@ class Session:
     def item(self, name: str) -> Json:
         """One item, as `GET /api/item` answers; `listed` is its row of the list."""
         with self._lock:
-            lines, offset, listed = self.lines(name), self.editable.offset(name), self._listed[name]
+            lines = self.lines(name)
+            offset = self.editable.offset(name)
+            listed = self._listed[name]
         sided = len(self.editable.channels(name)) > 1
         shown = [_shown(key, line, offset, sided) for key, line in in_order(lines)]
         answer: Json = {"id": name, "listed": listed, **self._fields(name), "lines": shown}
@@ -145,12 +148,14 @@ class Session:
         Raises `Outdated`, `layouts.ChangedElsewhere`, BadInput, and OSError as the disk does.
         """
         with self._writing():
-            lines, now = self.lines(name), self._fields(name)
+            lines = self.lines(name)
+            now = self._fields(name)
             if now["base"] != base:
                 raise Outdated("another window or program has changed it", self.item(name))
             if now["discarded"]:
                 raise BadInput("it is discarded", "restore it first")
-            do, undoes = str(action.get("do")), None
+            do = str(action.get("do"))
+            undoes = None
             if do in ("undo", "redo"):
                 change, undoes = self._taken_back(name, do)
             elif do == "reviewed":
@@ -168,7 +173,8 @@ class Session:
 
     def bounds(self, name: str) -> Item:
         """The limits of an edit of an item."""
-        offset, ends = self.editable.offset(name), [line["end"] for line in self.lines(name).values()]
+        offset = self.editable.offset(name)
+        ends = [line["end"] for line in self.lines(name).values()]
         try:
             seconds = self.editable.stretch(name).seconds
         except (BadInput, OSError):
@@ -198,7 +204,8 @@ class Session:
         self.editable.refuse_changed()
         on = self.editable.signature()
         entry_before, entry_after = entry_states(self.editable.text(name), entry)
-        before, after = change.before | {"entry": entry_before}, change.after | {"entry": entry_after}
+        before = change.before | {"entry": entry_before}
+        after = change.after | {"entry": entry_after}
         if not entry.parts:
             before["follows"] = self._leaving([name])[name]
         records = self.history.append([NewEdit(self.author, name, action, before, after, undoes, on)])

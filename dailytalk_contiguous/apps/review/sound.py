@@ -60,7 +60,8 @@ class Wav(NamedTuple):
         """The bytes from `first` up to `last`, a block at a time. Raises BadInput as `core.audio.blocks` does."""
         if first < WAV_HEADER:
             yield self.header[first : min(last, WAV_HEADER)]
-        begin, end = max(0, first - WAV_HEADER), last - WAV_HEADER
+        begin = max(0, first - WAV_HEADER)
+        end = last - WAV_HEADER
         if end <= begin:
             return
         frame, skip = divmod(begin, self.frame_bytes)
@@ -79,15 +80,27 @@ class Wav(NamedTuple):
 def wav_of(stretch: SoundStretch) -> Wav:
     """The WAV of an item. Raises BadInput if its sound can't be read."""
     info = read_header(stretch.audio)
-    rate, frame_bytes = info.sample_rate, 2 * info.channels
+    rate = info.sample_rate
+    frame_bytes = 2 * info.channels
     first = round(stretch.start * rate)
     last = min(round((stretch.start + stretch.seconds) * rate), round(info.seconds * rate))
     frames = max(0, last - first)
     size = min(frames * frame_bytes, 0xFFFFFFFF - WAV_HEADER)
     header = struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        *(b"RIFF", size + WAV_HEADER - 8, b"WAVE", b"fmt ", 16, 1, info.channels, rate),
-        *(rate * frame_bytes, frame_bytes, 16, b"data", size),
+        b"RIFF",
+        size + WAV_HEADER - 8,
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        info.channels,
+        rate,
+        rate * frame_bytes,
+        frame_bytes,
+        16,
+        b"data",
+        size,
     )
     return Wav(header, stretch, rate, frame_bytes, first, frames)
 

@@ -66,7 +66,8 @@ class Qwen3:
         letters = ["".join(self._processor.split_words_for_alignment(word)) for word in words]
         if sum(map(len, letters)) != len(starts) or not all(letters):
             return None
-        placed, first = [], 0
+        placed = []
+        first = 0
         for word, spelled in zip(words, letters, strict=True):
             last = first + len(spelled) - 1
             placed.append(Word(word, float(starts[first]), float(ends[last]), None))

@@ -53,9 +53,17 @@ NEUTRAL_RATE = 175
 NOISE_SEED = 1
 
 # From espeak-ng's speak_lib.h (API revision 12).
-_SYNCHRONOUS, _PHONEME_EVENTS, _DONT_EXIT, _UTF8 = 2, 0x0001, 0x8000, 1
-_RATE, _VOLUME, _ESPEAK_PITCH, _RANGE = 1, 2, 3, 4
-_WORD, _END, _PHONEME = 1, 5, 7
+_SYNCHRONOUS = 2
+_PHONEME_EVENTS = 0x0001
+_DONT_EXIT = 0x8000
+_UTF8 = 1
+_RATE = 1
+_VOLUME = 2
+_ESPEAK_PITCH = 3
+_RANGE = 4
+_WORD = 1
+_END = 5
+_PHONEME = 7
 
 #: Its pitch setting runs from 0 to 100 around 50; 100 is about this multiple of the voice's pitch.
 _HIGHEST_PITCH = 1.9
@@ -106,7 +114,9 @@ class Espeak(Synthesiser):
             language; or nothing for that voice alone.
     """
 
-    engine, model, deterministic = "espeak", "espeak-ng", True
+    engine = "espeak"
+    model = "espeak-ng"
+    deterministic = True
 
     def __init__(self, voice: str = "") -> None:
         self.voice = voice

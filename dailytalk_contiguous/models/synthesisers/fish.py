@@ -51,10 +51,12 @@ from dailytalk_contiguous.models.paid import (
 )
 from dailytalk_contiguous.models.speech_answers import Sound, TimedText, read_plain, read_voices, read_wav
 
-PUBLIC_URL, DOMAIN = "https://api.fish.audio", "fish.audio"
+PUBLIC_URL = "https://api.fish.audio"
+DOMAIN = "fish.audio"
 TOKEN = "FISH_API_KEY"
 PRICE = "FISH_AUDIO_USD_PER_MILLION_BYTES"
-PLAIN_PATH, TIMES_PATH = "/v1/tts", "/v1/tts/stream/with-timestamp"
+PLAIN_PATH = "/v1/tts"
+TIMES_PATH = "/v1/tts/stream/with-timestamp"
 VOICES_PATH = "/v1/references/list?format=json"
 
 #: How each model takes tags (see `core.tags`), and USD for a million UTF-8 bytes of text.
@@ -122,7 +124,8 @@ class Fish(Synthesiser):
         self.server = self._client.base_url
         self._is_public = self._client.is_of(DOMAIN)
         self._usd_per_byte = (price if self._is_public else 0.0) / 1e6
-        if chosen := os.environ.get(PRICE):
+        chosen = os.environ.get(PRICE)
+        if chosen:
             # NaN compares false with everything, so it would switch the spending limit off.
             if not re.fullmatch(r"\d{1,9}(\.\d+)?", chosen):
                 raise DailytalkError(f"{PRICE} is {chosen[:40]!r}", "give a price in USD, such as 15")
@@ -131,7 +134,8 @@ class Fish(Synthesiser):
         self._timestamps = True
         # The first request finds out alone whether there is the path with word times, and whether the voice is
         # known: a refusal meets one line, and not as many as are sent at a time.
-        self._first, self._known = threading.Lock(), threading.Event()
+        self._first = threading.Lock()
+        self._known = threading.Event()
         self._listed: dict[str, str] = {}
 
     def settings(self) -> dict[str, object]:
@@ -169,11 +173,13 @@ class Fish(Synthesiser):
         body: dict[str, Any] = {"text": self.rendered(line), **FIXED, **self._sampling}
         if samples:
             body["references"] = [{"audio": sample.wav, "text": sample.text} for sample in samples]
-            encoded, content_type = msgpack.packb(body), "application/msgpack"
+            encoded = msgpack.packb(body)
+            content_type = "application/msgpack"
         else:
             self._check_voice()
             body["reference_id"] = None if self.voice in ("", ANY) else self.voice
-            encoded, content_type = json.dumps(body, ensure_ascii=False).encode(), "application/json"
+            encoded = json.dumps(body, ensure_ascii=False).encode()
+            content_type = "application/json"
         price = self.price([line])
         headers = {"Content-Type": content_type, "model": self.model}
         answer = self._ask(encoded, headers, price, reserve, quoted(line.text))
@@ -231,7 +237,8 @@ def read_stream_events(reply: Reply) -> Sound:
     chunks: dict[int, list[TimedText]] = {}
     promised = 0.0
     for event in _events(reply.body):
-        audio, alignment = _audio_of(event), event.get("alignment")
+        audio = _audio_of(event)
+        alignment = event.get("alignment")
         if audio[:4] == b"RIFF" or not files:  # if each chunk has a header, each is a separate file
             files.append([])
         files[-1].append(audio)
@@ -268,13 +275,15 @@ def fish_words(text: str, tag: str, segments: Sequence[TimedText], seconds: floa
             (letter, segment.start + index * step, segment.start + (index + 1) * step)
             for index, letter in enumerate(letters_of_segment)
         ]
-    expected, spelled = _letters(text), "".join(letter for letter, _, _ in letters)
+    expected = _letters(text)
+    spelled = "".join(letter for letter, _, _ in letters)
     if tag and spelled.startswith(_letters(tag)) and not expected.startswith(spelled):
         letters = letters[len(_letters(tag)) :]
         spelled = spelled.removeprefix(_letters(tag))
     if not spelled or not expected.startswith(spelled):
         return None
-    timed, at = [], 0
+    timed = []
+    at = 0
     for word in split_words(text):
         count = len(_letters(word))
         if at + count > len(letters):

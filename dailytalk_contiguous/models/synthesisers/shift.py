@@ -23,10 +23,12 @@ from dailytalk_contiguous.models.contracts import Engine, VoiceConverter, VoiceS
 
 #: The coefficients of which each speaker has one. Those nearer to 1 leave a voice too much like the recorded one,
 #: those further from it cost words (benchmarks/shift.py).
-LOWEST, HIGHEST = 0.77, 0.81
+LOWEST = 0.77
+HIGHEST = 0.81
 
 #: The coefficients that `--voice` may give. 1 changes nothing.
-LEAST, MOST = 0.5, 1.5
+LEAST = 0.5
+MOST = 1.5
 
 #: Hz. The paper's rate: angles are raised as at this rate, so that a resonance moves to the same frequency at any
 #: rate.
@@ -43,7 +45,8 @@ KNEE = 0.75
 HOP_SECONDS = 0.01
 
 #: Poles: 20 at 16 kHz, two for each kHz that is heard and four for the slope of the voice.
-POLES_PER_KHZ, POLES_OF_SLOPE = 1, 4
+POLES_PER_KHZ = 1
+POLES_OF_SLOPE = 4
 
 #: Of the energy of a frame: noise that is added for the prediction, so that a band without sound has no pole.
 NOISE_FLOOR = 1e-9
@@ -61,7 +64,8 @@ class Shift(VoiceConverter):
         voice: a coefficient from `LEAST` to `MOST` for every speaker; empty draws one for each.
     """
 
-    engine, model = "shift", "mcadams"
+    engine = "shift"
+    model = "mcadams"
 
     def __init__(self, voice: str = "") -> None:
         self.voice = voice
@@ -159,7 +163,8 @@ def predict(frames: FrameMatrix, order: int) -> FrameMatrix:
 
 def move_poles(prediction: FrameMatrix, coefficient: float, sample_rate: int) -> FrameMatrix:
     """The prediction whose complex poles have other angles, raised to a power; the real poles stay."""
-    n_frames, order = len(prediction), prediction.shape[1] - 1
+    n_frames = len(prediction)
+    order = prediction.shape[1] - 1
     companions = np.zeros((n_frames, order, order))
     companions[:, 0] = -prediction[:, 1:]
     below = np.arange(1, order)

@@ -85,7 +85,8 @@ def test_a_laugh_before_the_line_is_not_cut() -> None:
 def test_room_tone_depends_on_the_id_alone() -> None:
     batch = clips(line(), line(), line(number=1))
     backwards = {name: values[::-1] for name, values in batch.items()}
-    forth, back = conditioned(batch), conditioned(backwards)
+    forth = conditioned(batch)
+    back = conditioned(backwards)
     assert forth == back[::-1]
     assert not np.array_equal(stereo(forth[0])[:, 1], stereo(forth[1])[:, 1])
     assert dbfs(stereo(forth[0])[:, 1]) == pytest.approx(-70.0, abs=0.5)

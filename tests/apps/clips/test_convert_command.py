@@ -93,7 +93,8 @@ def test_rerun_does_only_what_is_not_done(tmp_path: Path, dailytalk: Command) ->
 
 
 def test_existing_file_is_replaced_only_when_asked(tmp_path: Path, dailytalk: Command) -> None:
-    source, out = save(tmp_path / "in/a.wav"), tmp_path / "out"
+    source = save(tmp_path / "in/a.wav")
+    out = tmp_path / "out"
     out.mkdir()
     (out / "a.flac").write_text("mine")
     command = ("convert", tmp_path / "in", "--to", "flac", "--out", out)

@@ -140,7 +140,8 @@ def test_copies_are_of_training_clips_and_name_their_source_and_recipe(richer: R
     trained = [row for row in rows.values() if row["split"] == "train" and not row["labels"]["augmented_from"]]
     assert len(copies) == len(trained) == richer.record["counts"]["copies"] == 15
     for copy in copies:
-        source, labels = rows[copy["labels"]["augmented_from"]], copy["labels"]
+        source = rows[copy["labels"]["augmented_from"]]
+        labels = copy["labels"]
         assert copy["split"] == "train"
         assert labels["augmentation"]["kind"] in ("noise", "room")
         assert labels["emotion"] == source["labels"]["emotion"]
@@ -181,7 +182,8 @@ def test_balance_by_sampling_leaves_out_with_a_reason_and_tells_what_is_missing(
 
 def test_stopped_run_goes_on_and_ends_as_an_unbroken_one(source: Path, built: Path, tmp_path: Path) -> None:
     options = replace(OPTIONS, shard_seconds=8.0)
-    (stages, wanted), out = corpus_pipeline("embedded", asr_model="none"), tmp_path / "out"
+    (stages, wanted) = corpus_pipeline("embedded", asr_model="none")
+    out = tmp_path / "out"
     seen: list[str] = []
 
     def stop(stage: str, audio: float, wall: float | None) -> None:

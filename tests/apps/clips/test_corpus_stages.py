@@ -28,7 +28,8 @@ def msp_podcast(root: Path) -> Path:
 
 
 def test_corpus_is_divided_as_it_divides_itself_unless_another_way_is_chosen(tmp_path: Path) -> None:
-    source, out = msp_podcast(tmp_path / "in"), tmp_path / "out"
+    source = msp_podcast(tmp_path / "in")
+    out = tmp_path / "out"
     spec = spec_of(source, out, "msp_podcast")
     run_spec(spec, OPTIONS)
     assert record(out)["counts"]["clips"] == 2

@@ -84,7 +84,8 @@ def test_the_same_folders_and_settings_give_the_same_bytes(tmp_path: Path) -> No
     given = [(corpus(tmp_path), 1.0), (corpus(tmp_path, "other", 12), 2.0), (talks(tmp_path), 1.0)]
     mix_folders(given, tmp_path / "one/out", Settings(seed=5))
     mix_folders(given, tmp_path / "two/out", Settings(seed=5))
-    one, two = snapshot(tmp_path / "one/out"), snapshot(tmp_path / "two/out")
+    one = snapshot(tmp_path / "one/out")
+    two = snapshot(tmp_path / "two/out")
     for found, name in ((one, "one"), (two, "two")):
         found["moshi-finetune.yaml"] = found["moshi-finetune.yaml"].replace(f"/{name}/".encode(), b"/")
     assert one == two
@@ -99,7 +100,8 @@ def test_a_corpus_in_two_folders_is_refused_although_no_clip_is_in_both(tmp_path
 
 def test_a_speaker_on_both_sides_is_warned_of(tmp_path: Path) -> None:
     rows = [clip_row("s1-0", corpus="acted"), clip_row("s1-1", corpus="acted", split="validation")]
-    both, apart = corpus_folder(tmp_path / "both", rows), corpus(tmp_path, "other")
+    both = corpus_folder(tmp_path / "both", rows)
+    apart = corpus(tmp_path, "other")
     for folder, warned in ((both, True), (apart, False)):
         record, _ = mix_folders([(folder, None)], tmp_path / f"out-{folder.name}", Settings())
         assert any("in training and in evaluation" in one for one in record["warnings"]) == warned

@@ -10,7 +10,8 @@ def corpus(folder: Path, name: str, licence: str = "CC-BY-4.0") -> Path:
 
 
 def test_a_mix_stands_up_to_the_check(tmp_path: Path, dailytalk: Command) -> None:
-    one, two = corpus(tmp_path, "one"), corpus(tmp_path, "two", "CC-BY-NC-4.0")
+    one = corpus(tmp_path, "one")
+    two = corpus(tmp_path, "two", "CC-BY-NC-4.0")
     done = dailytalk("mix", f"{one}:2", f"{two}:1", "--out", tmp_path / "out")
     assert (done.code, done.err) == (3, "")  # a clip of the second was left out
     assert "one: 0.00 h of training (66." in done.out

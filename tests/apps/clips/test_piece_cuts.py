@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences
 
-RATE, HOP = 1000, 10
+RATE = 1000
+HOP = 10
 
 
 def silences(*seconds: tuple[float, float]) -> np.ndarray:

@@ -31,7 +31,8 @@ def test_pauses_are_found_over_any_noise_floor_at_any_rate(noise: float, rate: i
 
 
 def test_silence_is_where_all_channels_are_silent() -> None:
-    left, right = talk((1.0, 3.0)), talk((2.0, 4.0))
+    left = talk((1.0, 3.0))
+    right = talk((2.0, 4.0))
     assert found(np.stack((left, right), 1)) == [(2.0, 3.0)]
 
 

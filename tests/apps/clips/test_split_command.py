@@ -126,7 +126,8 @@ def test_second_run_writes_nothing_and_other_settings_leave_no_file_behind(
 def test_run_that_is_stopped_half_way_goes_on_and_ends_like_one_that_was_not(
     dailytalk: Command, tmp_path: Path, how: signal.Signals
 ) -> None:
-    rate, out = 48000, tmp_path / "out"
+    rate = 48000
+    out = tmp_path / "out"
     soundfile.write(tmp_path / "long.wav", (talk(60.0, rate) * 32767).astype("int16"), rate)
     process = start_held_before(3, ".wav", "split", tmp_path / "long.wav", "--out", out)
     os.killpg(process.pid, how)
@@ -145,7 +146,8 @@ def test_run_that_is_stopped_half_way_goes_on_and_ends_like_one_that_was_not(
 def test_recordings_that_can_not_be_used_are_named_and_the_rest_is_split(
     dailytalk: Command, tmp_path: Path
 ) -> None:
-    calls, out = tmp_path / "in", tmp_path / "out"
+    calls = tmp_path / "in"
+    out = tmp_path / "out"
     (calls / "b").mkdir(parents=True)
     soundfile.write(calls / "talk.wav", talk(9.0), 16000)
     soundfile.write(calls / "b" / "Talk.wav", talk(9.0), 16000)
@@ -202,7 +204,8 @@ def words_in_names(out: Path) -> dict[str, str]:
 
 def test_the_first_words_of_a_piece_are_in_its_name(dailytalk: Command, tmp_path: Path) -> None:
     """Numbers and folders are those of a split without words."""
-    source, out = EXAMPLES.parent / "readings", tmp_path / "out"
+    source = EXAMPLES.parent / "readings"
+    out = tmp_path / "out"
     assert dailytalk("split", source, "--out", tmp_path / "plain").code == 0
     done = dailytalk("split", source, "--out", out, "--words", "3", *EMBEDDED)
     assert (done.code, done.err) == (0, "")
@@ -216,7 +219,8 @@ def test_the_first_words_of_a_piece_are_in_its_name(dailytalk: Command, tmp_path
 
 
 def test_words_are_heard_once_and_a_run_that_was_stopped_keeps_them(dailytalk: Command, tmp_path: Path) -> None:
-    source, out = EXAMPLES / "old_friends.flac", tmp_path / "out"
+    source = EXAMPLES / "old_friends.flac"
+    out = tmp_path / "out"
     arguments = ("split", source, "--out", out, "--words", "2", *EMBEDDED)
     assert dailytalk(*arguments).code == 0
     before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}

@@ -65,7 +65,8 @@ def test_entries_that_stand_are_kept_and_the_others_completed(tmp_path: Path, da
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcribe_command, "SECONDS_AT_ONCE", 1.0)
-    source, out = clips(tmp_path / "in", *(f"{n}.wav" for n in range(4))), tmp_path / "whisper.json"
+    source = clips(tmp_path / "in", *(f"{n}.wav" for n in range(4)))
+    out = tmp_path / "whisper.json"
     stages = transcribe_stages("embedded")
 
     def stop(what: str, done: int, of: int | None) -> None:

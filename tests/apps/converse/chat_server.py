@@ -99,7 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         reason = "stop"
         if limit and len(tokens) > limit:
-            tokens, reason = tokens[:limit], "length"
+            tokens = tokens[:limit]
+            reason = "length"
         self._head()
         self._event({"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]})
         for number, token in enumerate(tokens):

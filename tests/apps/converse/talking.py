@@ -38,12 +38,14 @@ def silence(seconds: float) -> Samples:
 def ears(texts: Iterable[str]) -> Callable[[Samples], list[Word]]:
     """Recognises in each turn what a list says. A turn that goes on begins as it was before."""
     coming = itertools.chain(texts, itertools.repeat("something"))
-    before, text = silence(0.0), ""
+    before = silence(0.0)
+    text = ""
 
     def recognise(turn: Samples) -> list[Word]:
         nonlocal before, text
         goes_on = len(before) and len(turn) > len(before) and (turn[: len(before)] == before).all()
-        before, text = turn, text if goes_on else next(coming)
+        before = turn
+        text = text if goes_on else next(coming)
         return [Word(f" {word}", 0.3 + 0.2 * i, 0.5 + 0.2 * i, None) for i, word in enumerate(text.split())]
 
     return recognise
@@ -51,7 +53,8 @@ def ears(texts: Iterable[str]) -> Callable[[Samples], list[Word]]:
 
 class Pieces:
     def __init__(self, pieces: Iterable[str]) -> None:
-        self._pieces, self.closed = iter(pieces), False
+        self._pieces = iter(pieces)
+        self.closed = False
 
     def __iter__(self) -> "Pieces":
         return self
@@ -68,7 +71,8 @@ class Pieces:
 class ScriptedMind:
     """Answers by a function of the messages; remembers what it was asked."""
 
-    name, service = "scripted", ""
+    name = "scripted"
+    service = ""
 
     def __init__(self, answer: Callable[[Sequence[ChatMessage]], Iterable[str]]) -> None:
         self.answer = answer
@@ -92,7 +96,9 @@ def tones(sentence: ReplySentence) -> Spoken:
 class Microphone:
     """Blocks for a simulated talk, and what it played."""
 
-    name, lag, echoes = "simulated", 0.0, False
+    name = "simulated"
+    lag = 0.0
+    echoes = False
 
     def read(self, idle: bool) -> Samples | None:
         return None

@@ -68,7 +68,8 @@ def test_answer_comes_word_by_word_and_is_what_the_model_generates_at_once(folde
     talker.preflight()
     pieces = list(talker.reply(ASKED, 12))
     assert len(pieces) == 12
-    tokenizer, network = AutoTokenizer.from_pretrained(folder), LlamaForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    network = LlamaForCausalLM.from_pretrained(folder)
     prompt = "<|system|> w1 w2 <|end|> <|user|> w3 w4  w5 <|end|> <|assistant|> w6 <|end|> <|user|> w7 <|end|> "
     ids = tokenizer(prompt + "<|assistant|>", return_tensors="pt")
     whole = network.generate(**ids, max_new_tokens=12, do_sample=False)[0, ids["input_ids"].shape[1] :]

@@ -11,11 +11,14 @@ FRAME = 0.032
 
 def turns_of(spans: list[tuple[float, float]], seconds: float, text: str | None) -> list[tuple[str, float, float]]:
     """What an endpointer makes of speech in `spans`; `text` is recognised at each pause."""
-    endpointer, changes, known = dialogue.Endpointer("en"), [], None
+    endpointer = dialogue.Endpointer("en")
+    changes = []
+    known = None
     for frame in range(round(seconds / FRAME)):
         middle = (frame + 0.5) * FRAME
         speech = float(any(a <= middle < b for a, b in spans))
-        if change := endpointer.push(speech, (frame + 1) * FRAME, known):
+        change = endpointer.push(speech, (frame + 1) * FRAME, known)
+        if change:
             changes.append((change, (frame + 1) * FRAME, endpointer.end))
             known = text if change == "paused" else None
     return changes

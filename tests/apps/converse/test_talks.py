@@ -206,7 +206,8 @@ def test_a_file_goes_on_after_a_delay_and_one_that_cannot_be_read_is_named(
     for name in ("text.wav", "none.wav"):
         with pytest.raises(DailytalkError, match=name):
             FileBlocks([tmp_path / "said.wav", tmp_path / name])
-    blocks, clock = FileBlocks([tmp_path / "said.wav"]), itertools.count(0.0, 5.0)
+    blocks = FileBlocks([tmp_path / "said.wav"])
+    clock = itertools.count(0.0, 5.0)
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert [block is not None and len(block) for block in (blocks.read(True), blocks.read(True))] == [BLOCK, BLOCK]
 

@@ -146,7 +146,8 @@ def test_a_column_counts_by_its_weight_which_is_stored(tmp_path: Path) -> None:
 
 
 def test_quality_tells_what_the_clusters_are_like() -> None:
-    whole, pipeline = frames(4000), ClusteringPipeline(31)
+    whole = frames(4000)
+    pipeline = ClusteringPipeline(31)
     codebook = pipeline.train(whole, None)
     quality = pipeline.clustering_quality_analysis(whole)
     assert codebook.training is not None

@@ -30,7 +30,8 @@ def corpus(folder: Path, speakers: int, seed: int = 0, each: int = 2, **labels: 
 
 
 def test_a_model_is_trained_and_used(dailytalk: Command, tmp_path: Path) -> None:
-    acted, mood = corpus(tmp_path / "acted", 4), tmp_path / "mood"
+    acted = corpus(tmp_path / "acted", 4)
+    mood = tmp_path / "mood"
     done = dailytalk("emotion train", acted, "--out", mood, "--device", "cpu", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
@@ -116,7 +117,8 @@ def test_of_silence_nothing_is_said_and_nobody_is_heard(dailytalk: Command, tmp_
 
 
 def test_the_mood_is_said_into_a_file_without_a_loudspeaker(dailytalk: Command, tmp_path: Path) -> None:
-    call, spoken = save(tmp_path / "call.wav", excerpt(seconds=8)), tmp_path / "out/mood.wav"
+    call = save(tmp_path / "call.wav", excerpt(seconds=8))
+    spoken = tmp_path / "out/mood.wav"
     arguments = ("emotion predict", call, "--device", "cpu", "--say-to", spoken)
     done = dailytalk(*arguments, "--json")
     assert done.code == 0, done.err

@@ -16,7 +16,8 @@ RATE = 16000
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six speakers of RAVDESS, whose sad clips are quiet and low, and whose happy ones are loud and high."""
-    random, rows = np.random.default_rng(0), []
+    random = np.random.default_rng(0)
+    rows = []
     for actor in ("01", "04", "08", "11", "19", "20"):
         for number in range(6):
             emotion = ("happy", "sad")[number % 2]

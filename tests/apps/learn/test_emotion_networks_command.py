@@ -24,11 +24,20 @@ def corpus(folder: Path, speakers: int) -> Path:
 
 @pytest.mark.nightly
 def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> None:
-    acted, pictures = corpus(tmp_path / "acted", 3), tmp_path / "pictures"
+    acted = corpus(tmp_path / "acted", 3)
+    pictures = tmp_path / "pictures"
     shared = ("--epochs", "1", "--device", "cpu")
     done = dailytalk(
-        *("emotion train", acted, "--out", tmp_path / "small", "--kind", "spectrogram", *shared),
-        *("--save-spectrograms", pictures, "--json"),
+        "emotion train",
+        acted,
+        "--out",
+        tmp_path / "small",
+        "--kind",
+        "spectrogram",
+        *shared,
+        "--save-spectrograms",
+        pictures,
+        "--json",
     )
     assert done.code == 0, done.err
     assert json.loads(done.out)["kind"] == "spectrogram"
@@ -39,7 +48,14 @@ def test_networks_are_trained_and_used(dailytalk: Command, tmp_path: Path) -> No
 
     encoder = make_speech_model(tmp_path / "encoder", "whisper")
     done = dailytalk(
-        *("emotion train", acted, "--out", tmp_path / "heard", "--kind", "audio", "--speech-encoder", encoder),
+        "emotion train",
+        acted,
+        "--out",
+        tmp_path / "heard",
+        "--kind",
+        "audio",
+        "--speech-encoder",
+        encoder,
         *shared,
     )
     assert done.code == 0, done.err

@@ -98,10 +98,8 @@ def test_without_accelerate_networks_say_what_to_install(
 
 def test_a_tuned_encoder_keeps_its_convolutions(examples: EmotionExamples, encoder: str) -> None:
     settings = NetworkSettings(epochs=1, batch=8, encoder=encoder, learning_rate=0.01)
-    tuned, before = (
-        fit_network("audio", examples, settings).weights(),
-        classifier_on(encoder, CLASSES, "cpu").weights(),
-    )
+    tuned = fit_network("audio", examples, settings).weights()
+    before = classifier_on(encoder, CLASSES, "cpu").weights()
     moved = {name for name, weight in tuned.items() if not np.array_equal(weight, before[name])}
     assert any(name.startswith("wavlm.encoder.layers.1.") for name in moved)
     assert not any("feature_extractor" in name for name in moved)

@@ -9,7 +9,8 @@ from dailytalk_contiguous.core.emotions import SIX
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.models.linear_emotion import LinearEmotion
 
-SPEAKERS, EACH = 8, 3
+SPEAKERS = 8
+EACH = 3
 
 
 @pytest.fixture(scope="module")

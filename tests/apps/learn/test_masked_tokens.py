@@ -20,7 +20,8 @@ from dailytalk_contiguous.models.prosodic_encoder import SIZES, ProsodicSequence
 
 #: Smaller than tiny, so that a step takes milliseconds.
 SMALLEST = {"hidden_dim": 32, "num_layers": 1, "nhead": 2}
-STEPS, EVERY = 12, 4
+STEPS = 12
+EVERY = 4
 SETTINGS: dict[str, Any] = {
     "size": "tiny",
     "steps": STEPS,

@@ -41,7 +41,8 @@ def test_rows_are_the_same_by_any_number_of_workers_and_shards(tmp_path: Path) -
 
 
 def test_what_stands_is_not_made_again_until_the_codebook_is_another(tmp_path: Path) -> None:
-    folder, out = calls(tmp_path / "calls", "ann", "ben"), tmp_path / "out"
+    folder = calls(tmp_path / "calls", "ann", "ben")
+    out = tmp_path / "out"
     assert encode(folder, out=out).run.done == 1
     assert encode(folder, out=out).run.done == 0
     bundled = [row["prosody_tokens"] for row in token_rows(out)]
@@ -121,7 +122,8 @@ def test_a_folder_without_tokens_says_how_they_are_made(tmp_path: Path) -> None:
 
 
 def test_contours_of_all_recordings_are_gathered(tmp_path: Path) -> None:
-    folder, out = calls(tmp_path / "calls", "ann"), tmp_path / "out"
+    folder = calls(tmp_path / "calls", "ann")
+    out = tmp_path / "out"
     encode(folder, out=out, stage=ExtractContours())
     first = gather_frames(out).finalize().copy()
     assert len(gather_frames(out)) == len(first)

@@ -34,7 +34,8 @@ def test_recordings_become_contours_a_codebook_and_tokens(
     done = dailytalk("tokens cluster", contours / "out", "--out", tmp_path / "codebook", "--n-clusters", 30)
     assert (done.code, str(tmp_path / "codebook") in done.out) == (0, True)
     assert {path.name for path in (tmp_path / "codebook").iterdir()} == {
-        *("kmeans_model.json", "cluster_centers.pt")
+        "kmeans_model.json",
+        "cluster_centers.pt",
     }
     words = ("--out", tmp_path / "tokens", "--prosodic-tokens", tmp_path / "codebook")
     assert dailytalk("tokens encode", contours / "calls", *words).code == 0

@@ -244,9 +244,11 @@ def test_preferences_and_tags_that_are_heard_are_shares_with_intervals_and_chanc
     bob |= {lines[0]: {"tag": wrong}}
     files = [answers(tmp_path / f"{name}.json", page, own, name) for name, own in (("ann", ann), ("bob", bob))]
     told = json.loads(json.dumps(judged_pairs(*read_test(key_path(page), files))))
-    natural, tag = told["natural"], told["tag"]
+    natural = told["natural"]
+    tag = told["tag"]
     assert (natural["rebuilt"], natural["same"], natural["recorded"]) == (1 / 6, 1 / 6, 4 / 6)
-    score, heard_tags = natural["score"], tag["heard"]
+    score = natural["score"]
+    heard_tags = tag["heard"]
     # By clip: (0 + 1)/2, (0 + 0.5)/2, 0, 0.
     assert score["mean"] == pytest.approx(0.75 / 4)
     assert 0 < score["low"] < score["mean"] < score["high"] < 1

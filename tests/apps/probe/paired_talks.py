@@ -12,11 +12,15 @@ RATE = 20
 
 def paired(seconds: float, seed: int) -> NDArray[np.bool_]:
     """Both sides by turns of 0.5 to 2 s, each 0.2 to 0.4 s after the other; shape (frames, 2)."""
-    chance, active, at, side = np.random.default_rng(seed), np.zeros((round(seconds * RATE), 2), bool), 4, 0
+    chance = np.random.default_rng(seed)
+    active = np.zeros((round(seconds * RATE), 2), bool)
+    at = 4
+    side = 0
     while at < len(active):
         end = at + int(chance.integers(10, 40))
         active[at:end, side] = True
-        at, side = end + int(chance.integers(4, 9)), 1 - side
+        at = end + int(chance.integers(4, 9))
+        side = 1 - side
     return active
 
 

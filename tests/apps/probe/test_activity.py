@@ -22,7 +22,8 @@ def test_what_is_known_at_a_frame_depends_on_nothing_that_comes(
     length = min(map(len, sides))
     active = np.stack([side[:length] for side in sides], axis=1)
     frame = data.draw(st.integers(0, length - 1))
-    whole, part = ActivityFrames.of([active]), ActivityFrames.of([active[: frame + 1]])
+    whole = ActivityFrames.of([active])
+    part = ActivityFrames.of([active[: frame + 1]])
     for side in (0, 1):
         known = whole.known(np.array([frame]), side)
         assert np.isfinite(known).all()

@@ -39,9 +39,11 @@ def probed(dailytalk: Command, *arguments: object) -> dict[str, Any]:
 def keep_recordings(work: Path, folder: Path) -> None:
     """The conversations of a work folder as it was tagged, with recordings that sound as these do."""
     (folder / "recordings").mkdir()
-    rows, entries = [], {}
+    rows = []
+    entries = {}
     for row in open_items(work).rows():
-        name, seconds = row["conversation_id"], row["duration"]
+        name = row["conversation_id"]
+        seconds = row["duration"]
         (folder / "recordings" / f"{name}.FLAC").write_bytes(row["audio"]["bytes"])
         rows.append(tagged(folder / "recordings", name, name, 0.0, seconds) | {"sample_rate": 8000})
         entries[name] = Entry(name, seconds)
@@ -57,7 +59,8 @@ def test_partner_tells_what_comes_and_too_little_is_said_to_be_too_little(
     assert (done.code, done.err.count("Traceback")) == (0, 0)
     assert "too little to tell: rebuilt, 0.13 h of 8 conversations, and 2 h are needed" in done.out
     record = json.loads((work / "probe.json").read_text())
-    rebuilt, recorded = record["timelines"]["rebuilt"], record["timelines"]["recorded"]
+    rebuilt = record["timelines"]["rebuilt"]
+    recorded = record["timelines"]["recorded"]
     assert rebuilt["both"]["bits_a_second"] > rebuilt["own"]["bits_a_second"] + 0.2
     assert rebuilt["contingency"]["low"] > 0.1
     assert rebuilt["contingency"] == recorded["contingency"]

@@ -61,7 +61,8 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
     done = dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2)
     assert done.code == 0, done.err
     assert "8 variants with the timing of work" in done.out
-    parents, variants = rows_of(work), rows_of(tmp_path / "out")
+    parents = rows_of(work)
+    variants = rows_of(tmp_path / "out")
     assert list(variants) == [f"{name}.retimed-{n}" for name in parents for n in (1, 2)]
     for row in variants.values():
         retiming = row["retiming"]
@@ -79,7 +80,8 @@ def test_sounds_are_those_of_the_parent_and_times_say_where(
 
 
 def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -> None:
-    before, after = read_pcm(parent["audio"], sample_rate=rate), read_pcm(row["audio"], sample_rate=rate)
+    before = read_pcm(parent["audio"], sample_rate=rate)
+    after = read_pcm(row["audio"], sample_rate=rate)
     assert len(after) == round(row["duration"] * rate)
     old = {said["utterance_id"]: said for said in parent["utterances"]}
     pairs = [
@@ -89,7 +91,8 @@ def assert_same_sounds(parent: dict[str, Any], row: dict[str, Any], rate: int) -
     pairs += list(zip(parent["sounds"], row["sounds"], strict=True))
     for was, now in pairs:
         side = CHANNELS.index(now["channel"])
-        first, at = round(was["start"] * rate), round(now["start"] * rate)
+        first = round(was["start"] * rate)
+        at = round(now["start"] * rate)
         length = round(was["end"] * rate) - first
         assert np.array_equal(before[first : first + length, side], after[at : at + length, side])
 
@@ -102,7 +105,8 @@ def test_backchannel_and_laugh_stay_where_they_were_in_the_words(
     turn, answer = (said for said in row["utterances"] if said["start"] < 3.0)
     assert answer["start"] - turn["start"] == pytest.approx(1.5, abs=1e-6)
     assert answer["event"] == "backchannel"
-    last, (laugh,) = row["utterances"][-1], row["sounds"]
+    last = row["utterances"][-1]
+    (laugh,) = row["sounds"]
     assert laugh["start"] - last["start"] == pytest.approx(1.4, abs=1e-6)
     events = row["retiming"]["events"]
     assert [event["utterance_id"].rpartition("/")[2] for event in events] == [
@@ -175,7 +179,8 @@ def test_stage_in_a_notebook_makes_the_rows_of_the_command(work: Path, tmp_path:
 def test_checks_reports_exports_and_versions_say_that_they_are_variants(
     work: Path, tmp_path: Path, dailytalk: Command, hub: HubServer, impatient: None
 ) -> None:
-    out, made = tmp_path / "out", "8 of 8 conversations are made of 4 others by dailytalk retime"
+    out = tmp_path / "out"
+    made = "8 of 8 conversations are made of 4 others by dailytalk retime"
     assert dailytalk("retime", work, "--out", out, "--variants", 2).code == 0
     assert made in dailytalk("check", out).out
     assert dailytalk("export", out, "--format", "moshi", "--out", tmp_path / "moshi").code == 0
@@ -200,7 +205,8 @@ def test_checks_reports_exports_and_versions_say_that_they_are_variants(
 
 def test_recordings_beside_their_variants_count_once(work: Path, tmp_path: Path, dailytalk: Command) -> None:
     assert dailytalk("retime", work, "--out", tmp_path / "out", "--variants", 2).code == 0
-    recordings, variants = rows_of(work).values(), rows_of(tmp_path / "out").values()
+    recordings = rows_of(work).values()
+    variants = rows_of(tmp_path / "out").values()
     alone = tables_from(recordings)
     for rows in ([*recordings, *variants], [*variants, *recordings]):
         tables = tables_from(rows)

@@ -17,7 +17,8 @@ def talk(
     **columns: Any,
 ) -> dict[str, Any]:
     """A conversation in which speakers alternate; an offset of 9 or more is a pause of so many seconds less 9."""
-    lines, side = list[tuple[str, float, float, str]](), 0
+    lines = list[tuple[str, float, float, str]]()
+    side = 0
     for number, offset in enumerate((0.0, *offsets)):
         length = lengths[number % len(lengths)]
         goes_on = offset >= 9.0

@@ -62,7 +62,8 @@ def words_said(work: Path, name: str) -> list[tuple[str, int, int, str]]:
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tagged work folder of the bundled recordings, with their own transcripts."""
-    path, items = tmp_path_factory.mktemp("recordings"), []
+    path = tmp_path_factory.mktemp("recordings")
+    items = []
     for recording in sorted(EXAMPLES.glob("*.flac")):
         soundfile.write(path / f"{recording.stem}.FLAC", *soundfile.read(recording))
         given = recording.with_suffix(".reference.json")
@@ -85,12 +86,14 @@ def names(work: Path) -> list[str]:
 
 def read_by_praat(path: Path) -> tuple[list[Heard], list[Heard]]:
     """Utterances with their tags, and words, as Praat itself reads them."""
-    grid, call = parselmouth.read(str(path)), parselmouth.praat.call
+    grid = parselmouth.read(str(path))
+    call = parselmouth.praat.call
     tiers: dict[str, list[tuple[int, int, str]]] = {}
     for number in range(1, call(grid, "Get number of tiers") + 1):
         labels = tiers.setdefault(call(grid, "Get tier name...", number), [])
         for index in range(1, call(grid, "Get number of intervals...", number) + 1):
-            if text := call(grid, "Get label of interval...", number, index):
+            text = call(grid, "Get label of interval...", number, index)
+            if text:
                 times = (call(grid, f"Get {edge} time of interval...", number, index) for edge in ("start", "end"))
                 labels.append((*(round(1000 * time) for time in times), text))
     return of_tiers(tiers)
@@ -231,7 +234,8 @@ def save_in_elan(path: Path, heard: Sequence[Heard]) -> None:
 
 def save_lines(path: Path, heard: Sequence[Heard]) -> None:
     """Subtitles as pysubs2 writes them; labels as Audacity does, one of them with its frequencies."""
-    subtitles, labels = pysubs2.SSAFile(), ""
+    subtitles = pysubs2.SSAFile()
+    labels = ""
     for side, start, end, text, tag in sorted(heard, key=lambda entry: entry[1]):
         styled = f"{SPEAKERS[side]}: {f'({tag}) ' if tag else ''}{text}"
         labels += f"{start / 1000:.6f}\t{end / 1000:.6f}\t{styled}\n"
@@ -250,9 +254,11 @@ SAVED |= dict.fromkeys(("srt", "vtt", "audacity"), save_lines)
 def test_random_edits_arrive_once_and_can_be_undone(
     tmp_path: Path, dailytalk: Command, format: str, save: Callable[[Path, Sequence[Heard]], None]
 ) -> None:
-    draw, names = random.Random(36), ("a", "bb")
+    draw = random.Random(36)
+    names = ("a", "bb")
     work = work_folder(tmp_path, [(name, name, 0.0, dialogue(name, 58.0, 240)) for name in names])
-    out, before = tmp_path / "out", (work / "transcript.jsonl").read_bytes()
+    out = tmp_path / "out"
+    before = (work / "transcript.jsonl").read_bytes()
     dailytalk("export", work, "--format", format, "--out", out)
     heard_before = {name: said(work, name) for name in names}
     wanted = {name: random_edits(heard, 30, draw) for name, heard in heard_before.items()}
@@ -283,7 +289,8 @@ def test_times_are_those_of_the_recording_wherever_in_it_a_conversation_begins(
         (name, "day", offset, dialogue(name, 25.0, 60, offset))
         for name, offset in (("day.000", 0.0), ("day.001", 30.0))
     ]
-    work, out = work_folder(tmp_path, items), tmp_path / "out"
+    work = work_folder(tmp_path, items)
+    out = tmp_path / "out"
     dailytalk("export", work, "--format", "audacity", "--out", out)
     labels = (out / "day.001.txt").read_text(encoding="utf-8").splitlines(keepends=True)
     start, end, first = labels[0].split("\t")
@@ -301,13 +308,15 @@ def test_times_are_those_of_the_recording_wherever_in_it_a_conversation_begins(
 
 
 def test_what_others_changed_since_the_export_is_kept(tmp_path: Path, dailytalk: Command) -> None:
-    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
+    work = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))])
+    out = tmp_path / "out"
     dailytalk("export", work, "--format", "srt", "--out", out)
     path = out / "a.srt"
     texts = [entry["text"] for entry in transcript(work)]
     session = Session(open_editable(work), "Bob")
     for number, text in ((0, "Bob's own words"), (1, "Bob's other words")):
-        key, base = f"a/{('left', 'right')[number]}/000{number}", session.item("a")["base"]
+        key = f"a/{('left', 'right')[number]}/000{number}"
+        base = session.item("a")["base"]
         session.edit("a", base, {"do": "text", "line": key, "text": text})
     content = path.read_text(encoding="utf-8")
     for number, text in ((1, "Ada's words"), (2, "Ada's new words")):
@@ -365,7 +374,8 @@ def test_no_text_is_changed_by_going_out_and_in(tmp_path: Path, dailytalk: Comma
         )
         for number, text in enumerate(NASTY)
     ]
-    work, out = work_folder(tmp_path, [("a", "a", 0.0, lines)]), tmp_path / "out"
+    work = work_folder(tmp_path, [("a", "a", 0.0, lines)])
+    out = tmp_path / "out"
     dailytalk("export", work, "--format", format, "--out", out)
     if format == "srt":  # players show the number of a character as it is
         assert " & y" in (out / "a.srt").read_text(encoding="utf-8")
@@ -416,9 +426,11 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 def test_damaged_files_are_a_sentence_each_and_change_nothing(
     tmp_path: Path, dailytalk: Command, format: str
 ) -> None:
-    work, out = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))]), tmp_path / "out"
+    work = work_folder(tmp_path, [("a", "a", 0.0, dialogue("a", 30.0, 60))])
+    out = tmp_path / "out"
     dailytalk("export", work, "--format", format, "--out", out)
-    path, before = out / f"a{ENDINGS[format]}", (work / "transcript.jsonl").read_bytes()
+    path = out / f"a{ENDINGS[format]}"
+    before = (work / "transcript.jsonl").read_bytes()
     whole = path.read_bytes()
     for damage, change in DAMAGE.items():
         path.write_bytes(change(whole))

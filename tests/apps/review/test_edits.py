@@ -112,7 +112,9 @@ def sound(lines: Lines) -> None:
 @given(st.data())
 def test_any_edits_leave_lines_sound_and_can_be_replayed_and_taken_back_one_by_one(data: st.DataObject) -> None:
     start = data.draw(calls())
-    states, changes, used = [start], [], set(start)
+    states = [start]
+    changes = []
+    used = set(start)
     for _ in range(data.draw(st.integers(1, 6))):
         lines = states[-1]
         try:

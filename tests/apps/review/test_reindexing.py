@@ -329,7 +329,8 @@ def test_a_kill_at_any_step_leaves_the_folder_whole(tmp_path: Path, monkeypatch:
     reindex_folder(done / "audios")
     sounds = {name: text for name, text in tree(done).items() if name.startswith("audios/")}
     for steps in range(20):
-        root, left = make(tmp_path / str(steps), files), [steps]
+        root = make(tmp_path / str(steps), files)
+        left = [steps]
 
         def step(event: str, arguments: tuple[Any, ...], root: Path = root, left: list[int] = left) -> None:
             if left and event in ("os.rename", "os.link", "os.mkdir") and str(arguments[0]).startswith(str(root)):

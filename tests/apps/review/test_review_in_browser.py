@@ -110,7 +110,8 @@ def test_an_edge_is_dragged_without_a_jump_of_the_sound_and_undone_by_a_key(brow
         page.page.evaluate("document.querySelector('#sound').currentTime = 1.5")
         before = times(page)
         handle = page.page.locator("#word-end").bounding_box()
-        x, y = handle["x"] + 6, handle["y"] + 8
+        x = handle["x"] + 6
+        y = handle["y"] + 8
         page.page.mouse.move(x, y)
         page.page.mouse.down()
         page.page.mouse.move(x - 5, y)
@@ -246,7 +247,8 @@ def test_items_are_gone_through_by_buttons_and_each_begins_at_its_start(browser:
     with served(work) as server, visit(browser, server.address) as page:
         opened(page, "one")
         at_start(page)
-        back, on = page.page.locator("#previous-item"), page.page.locator("#next-item")
+        back = page.page.locator("#previous-item")
+        on = page.page.locator("#next-item")
         assert (back.is_disabled(), on.is_disabled()) == (True, False)
         on.click()
         opened(page, "two")
@@ -577,7 +579,8 @@ def test_a_version_says_why_it_is_only_heard_and_how_to_correct_it(browser: Any,
         assert "review the folder that dailytalk tag wrote" in page.page.locator("#notice").inner_text()
         page.page.keyboard.press("ArrowDown")
         assert page.page.locator("#notice").is_visible()
-        edge, before = page.page.locator("#line-start").bounding_box(), times(page, "line")
+        edge = page.page.locator("#line-start").bounding_box()
+        before = times(page, "line")
         page.page.mouse.move(edge["x"] + 6, edge["y"] + 8)
         page.page.mouse.down()
         page.page.mouse.move(edge["x"] + 60, edge["y"] + 8)

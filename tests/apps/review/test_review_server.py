@@ -36,7 +36,8 @@ class Client:
     """A person with a browser."""
 
     def __init__(self, address: str) -> None:
-        self.address, self.session = address, requests.Session()
+        self.address = address
+        self.session = requests.Session()
 
     def get(self, path: str, **query: Any) -> Any:
         answer = self.session.get(f"{self.address}api/{path}", params=query, timeout=20)
@@ -95,7 +96,8 @@ def test_nothing_that_was_answered_is_lost_however_often_the_server_is_killed(wo
                 name = f"call_{chance.randrange(3):06d}"
                 item = ada.get("item", id=name)
                 chosen = chance.choice(item["lines"])
-                line, text = chosen["id"], f"edit number {done}"
+                line = chosen["id"]
+                text = f"edit number {done}"
                 known.setdefault(line, {chosen["text"]}).add(text)
                 answer = ada.edit(name, item["base"], do="text", line=line, text=text)
                 assert answer.status_code == 200, answer.text
@@ -138,7 +140,8 @@ def test_speak_sees_an_edit_whose_server_was_killed_the_moment_it_answered(work:
 
 
 def test_undo_and_redo_survive_a_restart(work: Path) -> None:
-    before, name = (work / "transcript.jsonl").read_bytes(), "call_000000"
+    before = (work / "transcript.jsonl").read_bytes()
+    name = "call_000000"
 
     def texts(ada: Client, do: str) -> list[str]:
         answer = ada.edit(name, ada.get("item", id=name)["base"], do=do)
@@ -283,7 +286,8 @@ def test_the_address_stays_over_a_restart_in_a_folder_of_ones_own_and_changes_wi
 def test_the_command_line_of_the_browser_leads_to_the_page_once(
     work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser = tmp_path / "browser"
+    opened = tmp_path / "opened"
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n', "utf-8")
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", f"{browser} %s")

@@ -227,7 +227,8 @@ def test_items_that_are_discarded_and_restored_in_any_order_leave_the_bytes_of_b
 ) -> None:
     folder = copied()
     session = opened(folder)
-    before, names = bytes_of(session), [*session.editable.names()]
+    before = bytes_of(session)
+    names = [*session.editable.names()]
     for _ in range(data.draw(st.integers(1, 6))):
         some = data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3))
         step = data.draw(st.sampled_from(["discard", "discard", "restore", "restart"]))
@@ -244,7 +245,8 @@ def test_items_that_are_discarded_and_restored_in_any_order_leave_the_bytes_of_b
 def test_a_conversation_whose_lines_were_all_deleted_comes_back_after_a_restart(tmp_path: Path) -> None:
     folder = numbered_folder(tmp_path)
     session = opened(folder)
-    before, keys = bytes_of(session), [*session.lines("bb")]
+    before = bytes_of(session)
+    keys = [*session.lines("bb")]
     for key in keys:
         edit(session, "bb", do="delete", line=key)
     for _ in keys:

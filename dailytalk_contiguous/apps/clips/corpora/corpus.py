@@ -184,7 +184,8 @@ class Corpus:
             if not own:
                 sentences.append(f"{name}: none of the {counts.clips} published {counts.unit} was found.")
                 continue
-            labels, speakers = Counter(row["label"] for row in own), {row["speaker"] for row in own} - {None}
+            labels = Counter(row["label"] for row in own)
+            speakers = {row["speaker"] for row in own} - {None}
             compared: dict[str, tuple[int, int | None]] = {
                 f"{counts.unit} were read": (len(own), counts.clips),
                 "speakers were read": (len(speakers), counts.speakers),
@@ -198,7 +199,8 @@ class Corpus:
                 for what, (read, published) in compared.items()
                 if published not in (None, read)
             ]
-        if rejected := len(rows) - len(usable):
+        rejected = len(rows) - len(usable)
+        if rejected:
             sentences.append(f"{self.name}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
         return sentences
 

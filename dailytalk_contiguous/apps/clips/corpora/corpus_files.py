@@ -28,11 +28,13 @@ from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
 #: An archive is rejected if its members have more bytes than this, and more than this many times its own. Speech
 #: shrinks to a half or a third in a zip, tables to a tenth.
-LARGEST_ARCHIVE, MOST_SHRUNK = 2_000_000_000, 100
+LARGEST_ARCHIVE = 2_000_000_000
+MOST_SHRUNK = 100
 
 _LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
 
-_CHECK, _UNPACK = "check the file and its permissions", "unpack the archive yourself if you trust it"
+_CHECK = "check the file and its permissions"
+_UNPACK = "unpack the archive yourself if you trust it"
 
 #: What `zipfile` raises for damage, encryption and a compression that it does not know.
 _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, struct.error)
@@ -107,7 +109,8 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
     for parent, folders, files in os.walk(folder, onerror=barred.append):
         folders[:] = [name for name in folders if not _is_litter(name)]
         for path in (Path(parent, name) for name in (*folders, *files) if not _is_litter(name)):
-            name, is_file = as_text(path.relative_to(folder)), path.is_file()
+            name = as_text(path.relative_to(folder))
+            is_file = path.is_file()
             if path.is_symlink() and leads_out(path, folder):
                 yield FoundFile(name, path, BadInput(LINK_OUT, COPY_IT))
             elif is_file or not path.exists():

@@ -15,11 +15,15 @@ from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
 from dailytalk_contiguous.core.schema import Row
 
 #: The repository as it was when this was written.
-_REPOSITORY, _COMMIT = "CheyneyComputerScience/CREMA-D", "1658cd342dff90010aa843eaeebd53610a08b1dc"
+_REPOSITORY = "CheyneyComputerScience/CREMA-D"
+_COMMIT = "1658cd342dff90010aa843eaeebd53610a08b1dc"
 
 _TABLES = (
-    *("VideoDemographics.csv", "processedResults/summaryTable.csv", "processedResults/tabulatedVotes.csv"),
-    *("LICENSE.txt", "README.md"),
+    "VideoDemographics.csv",
+    "processedResults/summaryTable.csv",
+    "processedResults/tabulatedVotes.csv",
+    "LICENSE.txt",
+    "README.md",
 )
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
@@ -45,7 +49,8 @@ _VOICE_LINE = re.compile(r"1\d{5}")
 
 
 def _read(tree: Tree) -> corpus.Reader:
-    actors, heard = _actors(tree), perceived(tree)
+    actors = _actors(tree)
+    heard = perceived(tree)
 
     def read(file: FoundFile) -> Row:
         row = CREMA_D.by_name(file)
@@ -102,14 +107,16 @@ def perceived(tree: Tree) -> dict[str, Row]:
     DailytalkError for a damaged table.
     """
     heard: dict[str, Row] = {}
-    if summary := tree.named("summaryTable.csv"):
+    summary = tree.named("summaryTable.csv")
+    if summary:
         columns = ("FileName", "VoiceVote", "VoiceLevel")
         for clip, line in corpus.lines_by_clip(summary, columns, "FileName").items():
             with corpus.reading(summary):
                 levels = [float(part) for part in line["VoiceLevel"].split(":")]
                 heard[clip] = _heard(line["VoiceVote"])
                 heard[clip]["perceived_intensity"] = corpus.measure_of(sum(levels) / len(levels) / 100)
-    if table := tree.named("tabulatedVotes.csv"):
+    table = tree.named("tabulatedVotes.csv")
+    if table:
         for clip, shares in _tabulated(table):
             most = max(shares.values())
             letters = ":".join(letter for letter, share in shares.items() if share == most)
@@ -151,7 +158,8 @@ def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
 def _actors(tree: Tree) -> dict[str, Row]:
     """Age in years and gender of each actor; empty without the table."""
     actors: dict[str, Row] = {}
-    if table := tree.named("VideoDemographics.csv"):
+    table = tree.named("VideoDemographics.csv")
+    if table:
         for actor, line in corpus.lines_by_clip(table, ("ActorID", "Age", "Sex"), "ActorID").items():
             with corpus.reading(table):
                 gender = {"Female": "female", "Male": "male"}[line["Sex"]]

@@ -32,7 +32,8 @@ _NUMBER = r"(?:0|[1-9]\d*)"
 
 
 def _read(tree: Tree) -> Reader:
-    metadata, text_of = read_metadata(tree), text_beside(tree)
+    metadata = read_metadata(tree)
+    text_of = text_beside(tree)
 
     def read(file: FoundFile) -> Row:
         row = DAILYTALK.by_name(file)
@@ -42,7 +43,9 @@ def _read(tree: Tree) -> Reader:
         if str(turn.get("speaker", speaker)) != speaker:
             reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
             raise BadInput(reason, "correct the name")
-        text, label, act = turn.get("text"), str(turn.get("emotion")), turn.get("act")
+        text = turn.get("text")
+        label = str(turn.get("emotion"))
+        act = turn.get("act")
         text = (text_of(file) or "") if text is None else typed(text, str, where, "download it again")
         if not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")

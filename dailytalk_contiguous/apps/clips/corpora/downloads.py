@@ -25,7 +25,9 @@ from dailytalk_contiguous.store.files import inside
 MOST_LIST_BYTES = 128 << 20
 
 #: Seconds to connect, and of the longest silence; files at a time; times that a file is asked for again.
-TIMEOUTS, AT_A_TIME, RETRIES = (10.0, 60.0), 4, 3
+TIMEOUTS = (10.0, 60.0)
+AT_A_TIME = 4
+RETRIES = 3
 
 #: Bytes that are read at a time.
 _PIECE = 1 << 18
@@ -93,14 +95,16 @@ def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Seque
         lfs, plain: addresses under which files in LFS, and others, are.
         folder: of the files in LFS. tables: the other files.
     """
-    files, pointers = [], f"{folder}/"
+    files = []
+    pointers = f"{folder}/"
     with zipfile.ZipFile(io.BytesIO(_document(archive))) as packed:
         for member in packed.infolist():
             name = member.filename.partition("/")[2]
             if member.file_size > MOST_LIST_BYTES or not (name in tables or name.startswith(pointers)):
                 continue
             content = packed.read(member)
-            if pointer := _POINTER.fullmatch(content):
+            pointer = _POINTER.fullmatch(content)
+            if pointer:
                 files.append(CorpusFile(name, f"{lfs}/{quote(name)}", f"sha256:{pointer[1].decode()}"))
             elif name in tables:
                 digest = hashlib.sha256(content).hexdigest()
@@ -136,7 +140,8 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
     import pooch
     import requests
 
-    path, host = inside(folder, file.name), urlsplit(file.address).netloc
+    path = inside(folder, file.name)
+    host = urlsplit(file.address).netloc
     pooch.get_logger().setLevel("WARNING")
     download: Any = pooch.HTTPDownloader(progressbar=_Stop(), chunk_size=_PIECE, timeout=TIMEOUTS)
     store = pooch.create(

@@ -47,7 +47,8 @@ def _read(tree: Tree) -> Reader:
         text, written = lines_of(file.pure.stem[:4]).get(file.pure.stem, (None, ""))
         folders = [part.casefold() for part in file.pure.parent.parts]
         emotions = {}
-        if named := [WRITTEN[part] for part in folders if part in WRITTEN]:
+        named = [WRITTEN[part] for part in folders if part in WRITTEN]
+        if named:
             emotions["folder"] = named[-1]
         if written:
             emotions["text file"] = WRITTEN.get(written.casefold(), written)

@@ -26,7 +26,8 @@ SPLITS = {"Train": "train", "Development": "validation", "Test1": "test", "Test2
 GENDERS = {"Male": "male", "Female": "female", "Unknown": None, "": None}
 #: Attribute of the table by ours (arousal is called activation there).
 AFFECT = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
-LOWEST, HIGHEST = 1.0, 7.0
+LOWEST = 1.0
+HIGHEST = 7.0
 TABLE = "labels_consensus.csv"
 
 _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
@@ -41,13 +42,15 @@ def _read(tree: Tree) -> corpus.Reader:
     }
 
     def read(file: FoundFile) -> Row:
-        line, written = lines.get(file.pure.name), texts.get(file.pure.stem)
+        line = lines.get(file.pure.name)
+        written = texts.get(file.pure.stem)
         if line is None:
             raise BadInput(
                 f"{TABLE} has no line for it (labels of Test3 are not published)",
                 "leave it out, or get its labels",
             )
-        label, speaker = line["EmoClass"], line["SpkrID"].strip()
+        label = line["EmoClass"]
+        speaker = line["SpkrID"].strip()
         emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
         return {
             "clip": file.pure.stem,

@@ -42,7 +42,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 def _read(tree: Tree, texts: bool = True) -> Reader:
     """The reader of the clips in a source. Only clips stay in the tree, and entries without a clip join them."""
     packed = None if tree.source.is_dir() else tree.named(whisper_json.WHISPER_JSON)
-    audio, path = tree.source, packed and packed.path
+    audio = tree.source
+    path = packed and packed.path
     try:
         if tree.source.is_dir():
             audio, path = whisper_json.clips_folder(tree.source)
@@ -58,7 +59,8 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
     ids = identities(file.name.removeprefix(inside) for file in tree.files)
     names = [file.name.removeprefix(inside) for file in tree.files if file.name.startswith(inside)]
     matches = whisper_json.match_names(written.entries, names)
-    problems, unmatched = written.problems, matches.problems | written.problems
+    unmatched = matches.problems | written.problems
+    problems = written.problems
     used = {*matches.keys.values()}
     outside = BadInput(f"it is outside of {inside!r}, where the clips are", "move it there, or leave it out")
     known = {file.name: outside for file in tree.files if not file.name.startswith(inside)}
@@ -90,9 +92,11 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
 
 
 def _speaker(clip: PurePosixPath, recording: str, everybody: str) -> str:
-    if stem := PurePosixPath(recording).stem:
+    stem = PurePosixPath(recording).stem
+    if stem:
         return stem
-    if named := [folder for folder in clip.parent.parts if folder.lower() not in _PLAIN_FOLDERS]:
+    named = [folder for folder in clip.parent.parts if folder.lower() not in _PLAIN_FOLDERS]
+    if named:
         return named[0]
     numbered = _NUMBERED.fullmatch(clip.stem)
     return numbered[1] if numbered and numbered[1].lower() not in _PLAIN_NAMES else everybody
