@@ -4,20 +4,39 @@ the Hub, and of an expressive clip.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
 from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.records import (
+    AlignedWord,
+    Count,
+    Cue,
+    EncodedAudio,
+    Mark,
+    NonSpeechSound,
+    RejectedPart,
+    Seconds,
+    Side,
+    Speakers,
+    StoredAudio,
+    Text,
+    TimelineMeasures,
+    UncoveredSound,
+    UsedModel,
+    features_of,
+)
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
     FIELDS,
-    WORD,
     Column,
     Field,
+    Utterance,
     columns_among,
     features_of_fields,
+    fields_of,
     is_converted,
 )
 
@@ -44,38 +63,19 @@ STRING = Value("string")
 SECONDS = Value("float64")
 MEASURE = Value("float32")
 
-#: Encoded audio: `bytes`, or null and a `path` (a plain path, or a `file://` URI where the name is not UTF-8).
-AUDIO = {"bytes": Value("binary"), "path": STRING}
+AUDIO = features_of(EncodedAudio)
 
 #: What the channel of a cue begins with whose side its transcript does not say; the name that it has there
 #: follows.
 OPEN = "?"
 
-#: A stretch of a transcript that came with the recording, on one of `CHANNELS`, `MIX` or `OPEN`. `words` is empty
-#: where only the text has times, `text` null where it says who speaks but not what. `speaker` is a person's name,
-#: `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is the name of what
-#: is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text` is null.
-CUE = {
-    "channel": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "text": STRING,
-    "words": List(WORD),
-    "speaker": STRING,
-    "language": STRING,
-    "mark": STRING,
-    "mark_kind": STRING,
-}
+CUE = features_of(Cue)
 
-#: What a transcript marks that is no word: `name` is what it calls it, `kind` is `sound`, `inaudible` or `note`
-#: (`sources.transcript_marks`); `start` and `end` are seconds of the source.
-MARK = {"channel": STRING, "start": SECONDS, "end": SECONDS, "name": STRING, "kind": STRING}
+MARK = features_of(Mark)
 
-#: A model that had a part in a row: what it did, its name, licence, and home page.
-MODEL = {"role": STRING, "name": STRING, "licence": STRING, "url": STRING}
+MODEL = features_of(UsedModel)
 
-#: Something smaller than a row that was rejected (an utterance, words of a given transcript).
-REJECTED = {"id": STRING, "stage": STRING, "reason": STRING, "remedy": STRING}
+REJECTED = features_of(RejectedPart)
 
 #: What a model failed on in a conversation (`models.failures`): the id of the utterance, the stage, the error, and
 #: what to do about it. Null for nothing.
@@ -217,126 +217,84 @@ def has_recorded_voices(row: Mapping[str, Any]) -> bool:
     return mode == AS_RECORDED or mode.endswith(OF_RECORDING)
 
 
-#: A word on the rebuilt timeline. `speaker`: `left` or `right`. `source`: `given`, `given-fitted`, `recogniser`,
-#: `synthesiser`, `recognised-text`, `recognised-synthesis` or `proportional`: how its times are known.
-#: `probability`: that the transcript is right about it, in [0, 1]; null where that is unknown, or a person wrote
-#: the word. `filler`: it is a sound with which its speaker holds the turn (see `core.fillers`).
-ALIGNED_WORD = {
-    "word": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "speaker": STRING,
-    "source": STRING,
-    "probability": MEASURE,
-    "filler": Value("bool"),
-}
+ALIGNED_WORD = features_of(AlignedWord)
 
-#: A laugh, breath or cough of a kept speaker (see `core.spans`), who is on the right of the result, or on both
-#: sides of what is as it was recorded or was converted: when it is heard there, and when it was in the source.
-#: `label` is what a transcript calls it; null where it says nothing. No utterance: it takes no floor.
-SOUND = {
-    "channel": STRING,
-    "start": SECONDS,
-    "end": SECONDS,
-    "source_start": SECONDS,
-    "source_end": SECONDS,
-    "label": STRING,
-}
+SOUND = features_of(NonSpeechSound)
 
-#: Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`.
-TIMELINE = {
-    "mode": STRING,
-    "offset_median": SECONDS,
-    "offset_p10": SECONDS,
-    "offset_p90": SECONDS,
-    "source_offset_median": SECONDS,
-    "source_offset_p10": SECONDS,
-    "source_offset_p90": SECONDS,
-    "offset_distance": SECONDS,
-    "overlap_seconds": SECONDS,
-    "source_overlap_seconds": SECONDS,
-    "overlap_kept": MEASURE,
-    "backchannels": Value("int32"),
-    "backchannels_kept": Value("int32"),
-    "duration_ratio": MEASURE,
-    "lost_speech_seconds": SECONDS,
-    "lost_sound_seconds": SECONDS,
-    "loudness_gain_db": MEASURE,
-    "loudness_missing_db": MEASURE,
-}
+TIMELINE = features_of(TimelineMeasures)
 
 #: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
 TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
 
-#: One side of the sound in `audio` or, where there is none, of the recording. `speech_seconds` is how long its
-#: utterances are, `level_dbfs` the mean power of its speech without pauses; `snr_db`, `bandwidth_hz` and
-#: `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other speaker's voice in this
-#: channel against its source, null where none leaks; `unheard_words` counts aligned words where nothing is heard.
-#: Null is unknown: a silent side has no measures of its sound, a recording that was only tagged no aligned words.
-SIDE = {
-    "channel": STRING,
-    "speech_seconds": SECONDS,
-    "level_dbfs": MEASURE,
-    "snr_db": MEASURE,
-    "bandwidth_hz": MEASURE,
-    "clipping_ratio": MEASURE,
-    "leak_db": MEASURE,
-    "unheard_words": Value("int32"),
-}
+SIDE = features_of(Side)
 
+
+class FinishedRow(TypedDict):
+    """The columns that every finished conversation has; those that stages publish stand beside them.
+
+    Times are seconds of the rebuilt conversation. From `transcript_repair` to `model_failures` a column goes as it is
+    from `Segment` or a source into finished rows and transcripts; its readers see null where a dataset of another
+    version lacks it.
+    """
+
+    conversation_id: Text
+    recording_id: Text
+    audio: Annotated[EncodedAudio, StoredAudio(num_channels=2)]
+    sample_rate: Count
+    duration: Seconds
+    source_duration: Seconds
+    language: Text | None
+    utterances: list[Utterance]
+    alignments: list[AlignedWord]
+    sounds: list[NonSpeechSound]
+    sides: list[Side]
+    speakers: Speakers
+    timeline: TimelineMeasures
+    transcript_repair: Annotated[
+        Text | None,
+        Column(
+            about="`not used` where the transcript that came with the recording is not about its sound; null where "
+            "it was used, and without one",
+            tally="count",
+        ),
+    ]
+    transcript_marks: Annotated[
+        list[Mark] | None,
+        Column(
+            about="what the transcript marks that is no word, in seconds of the source, with what it calls it: a "
+            "`sound` (`laughter`), what is `inaudible` (it has no words, and trains on nothing), or a `note`"
+        ),
+    ]
+    uncovered_sound: Annotated[
+        list[UncoveredSound] | None,
+        Column(
+            about="where the source sounds for a second or more without an utterance, in its seconds: noise, music, "
+            "laughter, or a voice that speech activity did not find"
+        ),
+    ]
+    model_failures: Annotated[
+        list[RejectedPart] | None,
+        Column(
+            about="utterances on which a model raised an error, which went on without its results: the stage, the "
+            "error (of a published row its kind alone) and what to do about it; null where there are none"
+        ),
+    ]
+    provenance: Text
+
+
+_FINISHED = features_of(FinishedRow)
 
 #: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
-#: Their readers see null where a dataset of another version lacks them.
-COLUMNS = (
-    Column(
-        "transcript_repair",
-        STRING,
-        "`not used` where the transcript that came with the recording is not about its sound; null where it was "
-        "used, and without one",
-        tally="count",
-    ),
-    Column(
-        "transcript_marks",
-        List(MARK),
-        "what the transcript marks that is no word, in seconds of the source, with what it calls it: a `sound` "
-        "(`laughter`), what is `inaudible` (it has no words, and trains on nothing), or a `note`",
-    ),
-    Column(
-        "uncovered_sound",
-        List({"channel": STRING, "start": SECONDS, "end": SECONDS}),
-        "where the source sounds for a second or more without an utterance, in its seconds: noise, music, "
-        "laughter, or a voice that speech activity did not find",
-    ),
-    Column(
-        "model_failures",
-        MODEL_FAILURES["model_failures"],
-        "utterances on which a model raised an error, which went on without its results: the stage, the error "
-        "(of a published row its kind alone) and what to do about it; null where there are none",
-    ),
-)
+COLUMNS = columns_among(fields_of(FinishedRow))
 
 
 def built(fields: Iterable[Field] = FIELDS) -> Features:
     """Columns of a finished conversation whose utterances have these fields, with those that are columns."""
-    return Features(
-        {
-            "conversation_id": STRING,
-            "recording_id": STRING,
-            "audio": Audio(num_channels=2),
-            "sample_rate": Value("int32"),
-            "duration": SECONDS,
-            "source_duration": SECONDS,
-            "language": STRING,
-            "utterances": List(features_of_fields(fields := tuple(fields))),
-            "alignments": List(ALIGNED_WORD),
-            "sounds": List(SOUND),
-            "sides": List(SIDE),
-            "speakers": {"left": STRING, "right": STRING},
-            "timeline": TIMELINE,
-            **{column.name: column.feature for column in (*COLUMNS, *columns_among(fields))},
-            "provenance": STRING,
-        }
-    )
+    fields = tuple(fields)
+    published = {column.name: column.feature for column in columns_among(fields)}
+    features = _FINISHED | {"utterances": List(features_of_fields(fields))} | published
+    provenance = features.pop("provenance")
+    return Features({**features, "provenance": provenance})
 
 
 BUILT = built()

@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
-from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict, get_type_hints
 
 import msgspec
 import numpy as np
@@ -19,11 +19,25 @@ from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import LATEST, Number, Whole, fits, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
+from dailytalk_contiguous.core.records import (
+    Count,
+    EmotionFields,
+    EmotionShare,
+    Flag,
+    Measure,
+    ModelsOfUtterance,
+    Seconds,
+    Stored,
+    SynthesisRecord,
+    Text,
+    UtteredWord,
+    WordRow,
+    feature_of,
+    features_of,
+)
 
 _TEXT = Value("string")
-_SECONDS = Value("float64")
 _MEASURE = Value("float32")
-_COUNT = Value("int32")
 
 #: Ratings of affect, each in [0, 1].
 AFFECT = ("valence", "arousal", "dominance")
@@ -44,35 +58,17 @@ DELIVERY = (
     "delivery_ending",
 )
 
-#: A word with its times in seconds of the conversation and its probability in [0, 1], null where a recogniser or a
-#: format gives none.
-WORD = {"word": _TEXT, "start": _SECONDS, "end": _SECONDS, "probability": _MEASURE}
+#: The types of a word with its times.
+WORD = features_of(WordRow)
 
-#: A word of an utterance. `fitted`: a transcript that came with the recording has no time of this word, or one
-#: that reaches beyond the speech that was found (see `core.cues`). `filler`: it is a sound with which a speaker
-#: holds the turn, such as "um" (see `core.fillers`). Both are null or false for any other word.
-UTTERED_WORD = WORD | {"fitted": Value("bool"), "filler": Value("bool")}
+#: The types of a word of an utterance.
+UTTERED_WORD = features_of(UtteredWord)
 
 #: What a word is beside its times: it is written to a line only where it is true.
 _WORD_MARKS = ("fitted", "filler")
 
-#: What a synthesis cost, where it is in the cache, and how it sounds: `rms`, `f0_mean` and `speech_rate` of its
-#: take as `core.prosody` measures them, `DELIVERY` against its source; null where they were not measured.
-#: `take_part` counts the utterances of a turn that was said in one take, from 1, each with its share of the cost;
-#: null for an utterance that was said alone. Null for utterances that were not resynthesised.
-SYNTHESIS = {
-    "engine": _TEXT,
-    "model": _TEXT,
-    "voice": _TEXT,
-    "cache_key": _TEXT,
-    "take": _COUNT,
-    "take_part": _COUNT,
-    "tries": _COUNT,
-    "cost": _SECONDS,
-    "word_error_rate": _MEASURE,
-    **dict.fromkeys(TAKE_PROSODY, _MEASURE),
-    **dict.fromkeys(DELIVERY, _MEASURE),
-}
+#: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
+SYNTHESIS = features_of(SynthesisRecord)
 
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
@@ -80,14 +76,8 @@ CONVERTED_TRIES = 0
 #: Prosodic tokens of an utterance and the name of their codebook (see `models.codebook`).
 PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
 
-#: What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`): the likeliest class,
-#: `unsure`, or null where nothing can be said; the probability of each class; the classifier's name. Null, too,
-#: where nobody asked for it. It is a guess from sound, and apart from `emotion`, the label of a corpus.
-EMOTION_GUESS = {
-    "emotion_class": _TEXT,
-    "emotion_probabilities": List({"emotion": _TEXT, "probability": _MEASURE}),
-    "emotion_model": _TEXT,
-}
+#: The types of what a classifier of emotion says of an utterance.
+EMOTION_GUESS = features_of(EmotionFields)
 
 #: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
 #: to be resynthesised (flagged), or left out for want of text.
@@ -149,7 +139,7 @@ class Field:
         shape: its type in a line, where that is another. write, read: to this shape, and from it.
     """
 
-    name: str
+    name: str = ""
     feature: Any = None
     about: str = dataclasses.field(default="", repr=False)
     unit: str = dataclasses.field(default="", repr=False)
@@ -258,6 +248,15 @@ def _words_written(words: Any) -> list[dict[str, Any]]:
     return written
 
 
+def _models_taken(by_role: Any) -> ModelsOfUtterance:
+    named = by_role if isinstance(by_role, dict) else {}
+    return {"recogniser": named.get("recogniser"), "affect": named.get("affect")}
+
+
+def _synthesis_written(synthesis: Any) -> dict[str, Any]:
+    return {name: None if value == "" else value for name, value in synthesis.items()}
+
+
 def _words_taken(words: Any) -> list[dict[str, Any]]:
     return [
         {name: word.get(name) for name in WORD} | {mark: word.get(mark) is True for mark in _WORD_MARKS}
@@ -267,239 +266,492 @@ def _words_taken(words: Any) -> list[dict[str, Any]]:
 
 _LEVELS = "LOW, MID, HIGH"
 _OF_BUCKET = "among the speaker's utterances in this conversation"
-_OF_EDITS: dict[str, Any] = {
-    "feature": List(_TEXT),
-    "editable": False,
-    "optional": True,
-    "shape": [_TEXT],
-    "read": texts_of,
-}
-_HEARD: dict[str, Any] = {"only_with": "emotion_model", "optional": True}
-_OF_EDGES: dict[str, Any] = {
-    "feature": _SECONDS,
-    "unit": "seconds, or not there",
-    "digits": 4,
-    "editable": False,
-    "optional": True,
-}
 
-_OF_TURN_END: dict[str, Any] = {"part": "built", "optional": True}
+
+class Utterance(TypedDict):
+    """All fields of an utterance, in the order of a line of transcript.jsonl.
+
+    Those of part `line` stand in transcripts alone, those of part `row` in finished rows alone. `start` and `end`
+    are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return.
+    """
+
+    segment_id: Annotated[Count, Field(about="counts through the whole file", unit="from 0", part="line")]
+    audio_file: Annotated[Text, Field(about="path of the recording under the input", part="line")]
+    channel: Annotated[
+        Text, Field(about="of the recording; in what is finished, of the result", unit="`left`, `right`, `mix`")
+    ]
+    start: Annotated[
+        Seconds,
+        Field(
+            about="where speech begins (Silero); in what is finished, null if `status` is `dropped`",
+            unit="seconds",
+        ),
+    ]
+    end: Annotated[
+        Seconds,
+        Field(
+            about="where it ends, or null as `start`; over 12 s it is cut at the quietest point", unit="seconds"
+        ),
+    ]
+    duration: Annotated[Seconds, Field(about="from start to end", unit="seconds", part="line", editable=False)]
+    valence: Annotated[
+        Measure | None,
+        Field(about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.valence", digits=4),
+    ]
+    arousal: Annotated[
+        Measure | None,
+        Field(about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.arousal", digits=4),
+    ]
+    dominance: Annotated[
+        Measure | None,
+        Field(
+            about="by the affect model that `models.affect` names", unit="[0, 1]", key="vad.dominance", digits=4
+        ),
+    ]
+    rms: Annotated[
+        Measure | None,
+        Field(
+            about="in frames of 1024/256 samples at 16 kHz", unit="linear full scale", key="features.rms", digits=5
+        ),
+    ]
+    zcr: Annotated[
+        Measure | None,
+        Field(about="zero crossings", unit="crossings a sample", key="features.zcr", digits=5),
+    ]
+    f0_mean: Annotated[
+        Measure | None,
+        Field(
+            about="pitch by pYIN, 65–500 Hz; null below 5 voiced frames",
+            unit="Hz",
+            key="features.f0_mean",
+            digits=5,
+        ),
+    ]
+    f0_std: Annotated[
+        Measure | None,
+        Field(about="its standard deviation", unit="Hz", key="features.f0_std", digits=5),
+    ]
+    speech_rate: Annotated[
+        Measure | None,
+        Field(about="of the words", unit="words a second of speech", key="features.speech_rate", digits=5),
+    ]
+    voiced_fraction: Annotated[
+        Measure | None,
+        Field(about="share of voiced frames", unit="[0, 1]", key="features.voiced_fraction", digits=5),
+    ]
+    valence_bucket: Annotated[
+        Text | None,
+        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.valence", editable=False),
+    ]
+    arousal_bucket: Annotated[
+        Text | None,
+        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.arousal", editable=False),
+    ]
+    dominance_bucket: Annotated[
+        Text | None,
+        Field(about=_OF_BUCKET, unit=_LEVELS, key="vad_bucket.dominance", editable=False),
+    ]
+    energy_bucket: Annotated[
+        Text | None,
+        Field(about=f"rms, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.energy", editable=False),
+    ]
+    rate_bucket: Annotated[
+        Text | None,
+        Field(about=f"speech_rate, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.rate", editable=False),
+    ]
+    zcr_bucket: Annotated[
+        Text | None,
+        Field(about=f"zcr, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.zcr", editable=False),
+    ]
+    pitch_bucket: Annotated[
+        Text | None,
+        Field(about=f"f0_mean, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.pitch", editable=False),
+    ]
+    pitch_var_bucket: Annotated[
+        Text | None,
+        Field(about=f"f0_std, {_OF_BUCKET}", unit=_LEVELS, key="prosody_bucket.pitch_var", editable=False),
+    ]
+    tag: Annotated[
+        Text | None,
+        Field(
+            about="the style tag, of Fish Audio s1's list",
+        ),
+    ]
+    text_raw: Annotated[
+        Text | None,
+        Field(
+            about="recognised, or of the given transcript; empty where nothing was heard or believed",
+        ),
+    ]
+    text: Annotated[
+        Text | None,
+        Field(
+            about="`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none",
+        ),
+    ]
+    tagged_text: Annotated[
+        Text | None,
+        Field(
+            about="`(tag) text`",
+            unit="or null",
+            editable=False,
+        ),
+    ]
+    utterance_id: Annotated[
+        Text,
+        Field(
+            about="counted within its channel",
+            unit="`conversation/channel/0007`",
+        ),
+    ]
+    conversation_id: Annotated[
+        Text,
+        Field(
+            about="the recording's path without its ending, `.000` … if it was cut",
+            part="line",
+        ),
+    ]
+    speaker: Annotated[
+        Text,
+        Field(
+            about="as `--speakers` or the given transcript name the person, or `recording/channel`",
+        ),
+    ]
+    gender: Annotated[
+        Text | None,
+        Field(
+            about="of the speaker, where `--speakers` has it",
+            unit="or not there",
+            part="line",
+        ),
+    ]
+    rule: Annotated[
+        Text | None,
+        Field(
+            about="what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie",
+            editable=False,
+        ),
+    ]
+    kind: Annotated[
+        Text,
+        Field(
+            about="`short`: under 0.8 s",
+            unit="`speech`, `short`",
+        ),
+    ]
+    words: Annotated[
+        list[UtteredWord],
+        Field(
+            about="inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
+            "there: the given transcript has no time of this word, or one that reaches beyond the speech. `filler`, "
+            "true or not there: it is an um, uh … (see `--fillers`)",
+            unit="seconds, [0, 1] or null",
+            part="line",
+            write=_words_written,
+            read=_words_taken,
+        ),
+    ]
+    language: Annotated[
+        Text | None,
+        Field(
+            about="set, detected once a conversation, or found in given texts",
+            unit="ISO 639-1, or `und`",
+        ),
+    ]
+    confidence: Annotated[
+        Measure | None,
+        Field(
+            about="geometric mean of the words' probabilities; null where a word has none (given transcripts)",
+            unit="[0, 1] or null",
+            digits=4,
+        ),
+    ]
+    models: Annotated[
+        ModelsOfUtterance,
+        Field(
+            about="names; `given` for a transcript by people; `voice-linear` for the model that comes with the package",
+            shape={str: _TEXT},
+            read=_models_taken,
+        ),
+    ]
+    context_seconds: Annotated[
+        Measure | None,
+        Field(
+            about="of the speaker's speech near it that was rated with it",
+            unit="seconds",
+            digits=3,
+        ),
+    ]
+    text_reason: Annotated[
+        Text | None,
+        Field(
+            about="why `text_raw` is empty",
+            unit="or null",
+            editable=False,
+        ),
+    ]
+    start_trim: Annotated[
+        Seconds | None,
+        Field(
+            about="from its start to where it sounds, which measures of timing begin with: over the room, and no more "
+            "than 40 dB under its loudest moment; below 0 it sounds before its start",
+            only_with="start_trim",
+            unit="seconds, or not there",
+            digits=4,
+            editable=False,
+            optional=True,
+        ),
+    ]
+    end_trim: Annotated[
+        Seconds | None,
+        Field(
+            about="from where it last sounds to its end",
+            only_with="end_trim",
+            unit="seconds, or not there",
+            digits=4,
+            editable=False,
+            optional=True,
+        ),
+    ]
+    emotion_class: Annotated[
+        Text | None,
+        Field(
+            about="with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
+            "none reaches `--emotion-confidence`, null where nothing can be said (silence, under 0.1 s)",
+            unit="or not there",
+            only_with="emotion_model",
+            optional=True,
+        ),
+    ]
+    emotion_probabilities: Annotated[
+        list[EmotionShare] | None,
+        Field(
+            about="of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
+            unit="[0, 1], or not there",
+            shape={str: _MEASURE},
+            write=_shares_by_name,
+            read=_shares,
+            only_with="emotion_model",
+            optional=True,
+        ),
+    ]
+    emotion_model: Annotated[
+        Text | None,
+        Field(
+            about="the classifier; `voice-linear` comes with the package",
+            unit="or not there",
+            only_with="emotion_model",
+            optional=True,
+        ),
+    ]
+    joined: Annotated[
+        list[Text] | None,
+        Field(
+            about="the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
+            unit="or not there",
+            only_with="joined",
+            editable=False,
+            optional=True,
+            shape=[_TEXT],
+            read=texts_of,
+        ),
+    ]
+    edited_by: Annotated[
+        list[Text] | None,
+        Field(
+            about="who corrected it",
+            unit="or not there",
+            only_with="edited_by",
+            editable=False,
+            optional=True,
+            shape=[_TEXT],
+            read=texts_of,
+        ),
+    ]
+    edited_fields: Annotated[
+        list[Text] | None,
+        Field(
+            about="what of it they corrected: `text`, `tag`, `start` …",
+            unit="or not there",
+            only_with="edited_fields",
+            editable=False,
+            optional=True,
+            shape=[_TEXT],
+            read=texts_of,
+        ),
+    ]
+    source_channel: Annotated[
+        Text | None,
+        Field(
+            about="in the recording",
+            unit="`left`, `right`",
+            part="built",
+        ),
+    ]
+    source_start: Annotated[
+        Seconds | None,
+        Field(
+            about="where it was",
+            unit="seconds of the conversation",
+            part="built",
+        ),
+    ]
+    source_end: Annotated[
+        Seconds | None,
+        Field(
+            about="where it was",
+            unit="seconds of the conversation",
+            part="built",
+        ),
+    ]
+    source_start_trim: Annotated[
+        Seconds | None,
+        Field(
+            about="its start_trim there",
+            part="built",
+            only_with="source_start_trim",
+            unit="seconds, or not there",
+            digits=4,
+            editable=False,
+            optional=True,
+        ),
+    ]
+    source_end_trim: Annotated[
+        Seconds | None,
+        Field(
+            about="its end_trim there",
+            part="built",
+            only_with="source_end_trim",
+            unit="seconds, or not there",
+            digits=4,
+            editable=False,
+            optional=True,
+        ),
+    ]
+    status: Annotated[
+        Text | None,
+        Field(
+            about="resynthesised; as recorded; kept all the same; left out",
+            unit=_STATUSES,
+            part="built",
+        ),
+    ]
+    reason: Annotated[
+        Text | None,
+        Field(
+            about="why it was dropped or kept",
+            unit="or null",
+            part="built",
+        ),
+    ]
+    tag_said: Annotated[
+        Flag | None,
+        Field(
+            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false where it takes none",
+            unit="or null (not resynthesised, or without a tag)",
+            part="built",
+            optional=True,
+        ),
+    ]
+    event: Annotated[
+        Text | None,
+        Field(
+            about="how it enters, from times alone",
+            unit=_EVENTS,
+            part="built",
+        ),
+    ]
+    source_event: Annotated[
+        Text | None,
+        Field(
+            about="the same in the recording",
+            unit=_EVENTS,
+            part="built",
+        ),
+    ]
+    transition: Annotated[
+        Text | None,
+        Field(
+            about="who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the same (`hold`)",
+            unit="`shift`, `hold` or null",
+            only_with="transition",
+            part="built",
+            optional=True,
+        ),
+    ]
+    source_transition: Annotated[
+        Text | None,
+        Field(
+            about="the same in the recording",
+            unit="`shift`, `hold` or null",
+            only_with="source_transition",
+            part="built",
+            optional=True,
+        ),
+    ]
+    turn_end: Annotated[
+        Measure | None,
+        Field(
+            about="how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)",
+            unit="[0, 1] or null",
+            digits=4,
+            only_with="transition",
+            part="built",
+            optional=True,
+        ),
+    ]
+    source_turn_end: Annotated[
+        Measure | None,
+        Field(
+            about="the same in the recording",
+            unit="[0, 1] or null",
+            digits=4,
+            only_with="source_transition",
+            part="built",
+            optional=True,
+        ),
+    ]
+    synthesis: Annotated[
+        SynthesisRecord | None,
+        Field(
+            about="where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
+            "cache_key, were said in one take; cost in USD, of which each of them has its share; tries is 0 where the "
+            "recorded sound was converted (`--tts shift`), of which there are no takes; rms, f0_mean, speech_rate of "
+            "its take, as those of the source are measured; with `--delivery contours`, delivery_distance (0 to 2.3, "
+            "0 is alike), delivery_semitones and delivery_decibels: how far the take is from its source in melody and "
+            "loudness, each against its own speaker, with time warped; delivery_ending (0 to 1, 0 is alike): how far "
+            "in the pitch, length and level of its end; with `--delivery MODEL` delivery_cosine, too: of their "
+            "embeddings by an encoder of prosodic tokens",
+            unit="or null",
+            part="built",
+            write=_synthesis_written,
+        ),
+    ]
+    prosody_tokens: Annotated[
+        list[Annotated[int, Stored("int16")]] | None,
+        Field(
+            about="with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start (docs/tokens.md)",
+            unit="0 to 119, or null",
+            part="row",
+            optional=True,
+        ),
+    ]
+    prosody_model: Annotated[
+        Text | None, Field(about="the name of their codebook", unit="or null", part="row", optional=True)
+    ]
+
+
+def fields_of(record: type) -> tuple[Field, ...]:
+    """The fields of a class that are `Annotated` with a `Field`, with their names and features."""
+    fields = []
+    for name, hint in get_type_hints(record, include_extras=True).items():
+        marks = [mark for mark in getattr(hint, "__metadata__", ()) if isinstance(mark, Field)]
+        fields += [dataclasses.replace(mark, name=name, feature=feature_of(hint)) for mark in marks]
+    return tuple(fields)
+
 
 #: All fields, in the order of a line.
-FIELDS: tuple[Field, ...] = (
-    Field("segment_id", _COUNT, "counts through the whole file", "from 0", part="line"),
-    Field("audio_file", _TEXT, "path of the recording under the input", part="line"),
-    Field("channel", _TEXT, "of the recording; in what is finished, of the result", "`left`, `right`, `mix`"),
-    Field(
-        "start",
-        _SECONDS,
-        "where speech begins (Silero); in what is finished, null if `status` is `dropped`",
-        "seconds",
-    ),
-    Field(
-        "end", _SECONDS, "where it ends, or null as `start`; over 12 s it is cut at the quietest point", "seconds"
-    ),
-    Field("duration", _SECONDS, "from start to end", "seconds", part="line", editable=False),
-    *(
-        Field(name, _MEASURE, "by the affect model that `models.affect` names", "[0, 1]", f"vad.{name}", 4)
-        for name in AFFECT
-    ),
-    Field("rms", _MEASURE, "in frames of 1024/256 samples at 16 kHz", "linear full scale", "features.rms", 5),
-    Field("zcr", _MEASURE, "zero crossings", "crossings a sample", "features.zcr", 5),
-    Field(
-        "f0_mean", _MEASURE, "pitch by pYIN, 65–500 Hz; null below 5 voiced frames", "Hz", "features.f0_mean", 5
-    ),
-    Field("f0_std", _MEASURE, "its standard deviation", "Hz", "features.f0_std", 5),
-    Field("speech_rate", _MEASURE, "of the words", "words a second of speech", "features.speech_rate", 5),
-    Field("voiced_fraction", _MEASURE, "share of voiced frames", "[0, 1]", "features.voiced_fraction", 5),
-    *(
-        Field(f"{name}_bucket", _TEXT, _OF_BUCKET, _LEVELS, f"vad_bucket.{name}", editable=False)
-        for name in AFFECT
-    ),
-    *(
-        Field(f"{name}_bucket", _TEXT, f"{of}, {_OF_BUCKET}", _LEVELS, f"prosody_bucket.{name}", editable=False)
-        for name, of in (
-            ("energy", "rms"),
-            ("rate", "speech_rate"),
-            ("zcr", "zcr"),
-            ("pitch", "f0_mean"),
-            ("pitch_var", "f0_std"),
-        )
-    ),
-    Field("tag", _TEXT, "the style tag, of Fish Audio s1's list"),
-    Field("text_raw", _TEXT, "recognised, or of the given transcript; empty where nothing was heard or believed"),
-    Field(
-        "text", _TEXT, "`text_raw` with a capital, and an end mark that fits the tag where a recogniser wrote none"
-    ),
-    Field("tagged_text", _TEXT, "`(tag) text`", "or null", editable=False),
-    Field("utterance_id", _TEXT, "counted within its channel", "`conversation/channel/0007`"),
-    Field(
-        "conversation_id", _TEXT, "the recording's path without its ending, `.000` … if it was cut", part="line"
-    ),
-    Field("speaker", _TEXT, "as `--speakers` or the given transcript name the person, or `recording/channel`"),
-    Field("gender", _TEXT, "of the speaker, where `--speakers` has it", "or not there", part="line"),
-    Field(
-        "rule", _TEXT, "what chose the tag; `emotion: CLASS` where `--emotion-vote` broke a tie", editable=False
-    ),
-    Field("kind", _TEXT, "`short`: under 0.8 s", "`speech`, `short`"),
-    Field(
-        "words",
-        List(UTTERED_WORD),
-        "inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
-        "there: the given transcript has no time of this word, or one that reaches beyond the speech. `filler`, "
-        "true or not there: it is an um, uh … (see `--fillers`)",
-        "seconds, [0, 1] or null",
-        part="line",
-        write=_words_written,
-        read=_words_taken,
-    ),
-    Field("language", _TEXT, "set, detected once a conversation, or found in given texts", "ISO 639-1, or `und`"),
-    Field(
-        "confidence",
-        _MEASURE,
-        "geometric mean of the words' probabilities; null where a word has none (given transcripts)",
-        "[0, 1] or null",
-        digits=4,
-    ),
-    Field(
-        "models",
-        {"recogniser": _TEXT, "affect": _TEXT},
-        "names; `given` for a transcript by people; `voice-linear` for the model that comes with the package",
-        shape={str: _TEXT},
-        read=lambda by_role: {
-            role: by_role.get(role) if isinstance(by_role, dict) else None for role in ("recogniser", "affect")
-        },
-    ),
-    Field(
-        "context_seconds", _MEASURE, "of the speaker's speech near it that was rated with it", "seconds", digits=3
-    ),
-    Field("text_reason", _TEXT, "why `text_raw` is empty", "or null", editable=False),
-    Field(
-        "start_trim",
-        about="from its start to where it sounds, which measures of timing begin with: over the room, and no more "
-        "than 40 dB under its loudest moment; below 0 it sounds before its start",
-        only_with="start_trim",
-        **_OF_EDGES,
-    ),
-    Field("end_trim", about="from where it last sounds to its end", only_with="end_trim", **_OF_EDGES),
-    Field(
-        "emotion_class",
-        EMOTION_GUESS["emotion_class"],
-        "with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
-        "none reaches `--emotion-confidence`, null where nothing can be said (silence, under 0.1 s)",
-        "or not there",
-        **_HEARD,
-    ),
-    Field(
-        "emotion_probabilities",
-        EMOTION_GUESS["emotion_probabilities"],
-        "of all classes, sum 1; empty where nothing can be said. In a line {class: probability}",
-        "[0, 1], or not there",
-        shape={str: _MEASURE},
-        write=_shares_by_name,
-        read=_shares,
-        **_HEARD,
-    ),
-    Field(
-        "emotion_model",
-        EMOTION_GUESS["emotion_model"],
-        "the classifier; `voice-linear` comes with the package",
-        "or not there",
-        **_HEARD,
-    ),
-    Field(
-        "joined",
-        about="the ids of the parts that a speaker's pause had torn from one sentence; the first is its own",
-        unit="or not there",
-        only_with="joined",
-        **_OF_EDITS,
-    ),
-    Field("edited_by", about="who corrected it", unit="or not there", only_with="edited_by", **_OF_EDITS),
-    Field(
-        "edited_fields",
-        about="what of it they corrected: `text`, `tag`, `start` …",
-        unit="or not there",
-        only_with="edited_fields",
-        **_OF_EDITS,
-    ),
-    Field("source_channel", _TEXT, "in the recording", "`left`, `right`", part="built"),
-    Field("source_start", _SECONDS, "where it was", "seconds of the conversation", part="built"),
-    Field("source_end", _SECONDS, "where it was", "seconds of the conversation", part="built"),
-    Field(
-        "source_start_trim", about="its start_trim there", part="built", only_with="source_start_trim", **_OF_EDGES
-    ),
-    Field("source_end_trim", about="its end_trim there", part="built", only_with="source_end_trim", **_OF_EDGES),
-    Field("status", _TEXT, "resynthesised; as recorded; kept all the same; left out", _STATUSES, part="built"),
-    Field("reason", _TEXT, "why it was dropped or kept", "or null", part="built"),
-    Field(
-        "tag_said",
-        Value("bool"),
-        "whether the new voice was given the tag, or what `--map-tag` sends for it; false where it takes none",
-        "or null (not resynthesised, or without a tag)",
-        part="built",
-        optional=True,
-    ),
-    Field("event", _TEXT, "how it enters, from times alone", _EVENTS, part="built"),
-    Field("source_event", _TEXT, "the same in the recording", _EVENTS, part="built"),
-    Field(
-        "transition",
-        _TEXT,
-        "who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the same (`hold`)",
-        "`shift`, `hold` or null",
-        only_with="transition",
-        **_OF_TURN_END,
-    ),
-    Field(
-        "source_transition",
-        _TEXT,
-        "the same in the recording",
-        "`shift`, `hold` or null",
-        only_with="source_transition",
-        **_OF_TURN_END,
-    ),
-    Field(
-        "turn_end",
-        _MEASURE,
-        "how finished it sounds at such an end, as Smart Turn hears it (see `--turn-ends`)",
-        "[0, 1] or null",
-        digits=4,
-        only_with="transition",
-        **_OF_TURN_END,
-    ),
-    Field(
-        "source_turn_end",
-        _MEASURE,
-        "the same in the recording",
-        "[0, 1] or null",
-        digits=4,
-        only_with="source_transition",
-        **_OF_TURN_END,
-    ),
-    Field(
-        "synthesis",
-        SYNTHESIS,
-        "where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
-        "cache_key, were said in one take; cost in USD, of which each of them has its share; tries is 0 where the "
-        "recorded sound was converted (`--tts shift`), of which there are no takes; rms, f0_mean, speech_rate of "
-        "its take, as those of the source are measured; with `--delivery contours`, delivery_distance (0 to 2.3, "
-        "0 is alike), delivery_semitones and delivery_decibels: how far the take is from its source in melody and "
-        "loudness, each against its own speaker, with time warped; delivery_ending (0 to 1, 0 is alike): how far "
-        "in the pitch, length and level of its end; with `--delivery MODEL` delivery_cosine, too: of their "
-        "embeddings by an encoder of prosodic tokens",
-        "or null",
-        part="built",
-        write=lambda synthesis: {name: None if value == "" else value for name, value in synthesis.items()},
-    ),
-    Field(
-        "prosody_tokens",
-        PROSODIC_TOKENS["prosody_tokens"],
-        "with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start (docs/tokens.md)",
-        "0 to 119, or null",
-        part="row",
-        optional=True,
-    ),
-    Field("prosody_model", _TEXT, "the name of their codebook", "or null", part="row", optional=True),
-)
+FIELDS = fields_of(Utterance)
 
 
 def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
@@ -571,7 +823,7 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     return start + (before or 0.0), end - (after or 0.0)
 
 
-def heard_utterances(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+def heard_utterances(row: Mapping[str, Any]) -> list[Utterance]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
     Those that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.

@@ -1,0 +1,289 @@
+"""The small records that a row is made of, each written once as a class.
+
+Arrow's types are made from these classes by `features_of`, so that what mypy knows of a word, a cue or a side is
+what Parquet and the Hub hold of it. A field of one of these types may be null where its class says `| None`.
+"""
+
+from types import NoneType
+from typing import Annotated, Any, NamedTuple, TypedDict, get_args, get_origin, get_type_hints, is_typeddict
+
+from datasets import Audio, List, Value
+
+
+class Stored(NamedTuple):
+    """The type of a value in Arrow, as `datasets.Value` names it."""
+
+    dtype: str
+
+
+class StoredAudio(NamedTuple):
+    """Audio that `datasets` decodes, with so many channels."""
+
+    num_channels: int
+
+
+Text = Annotated[str, Stored("string")]
+Flag = Annotated[bool, Stored("bool")]
+Count = Annotated[int, Stored("int32")]
+
+#: Seconds, or another number of which all digits count.
+Seconds = Annotated[float, Stored("float64")]
+
+#: A number that was measured.
+Measure = Annotated[float, Stored("float32")]
+
+
+def feature_of(hint: Any) -> Any:
+    """The feature of `datasets` for a type: the `Value` that it is annotated with, a list, or a struct.
+
+    >>> feature_of(list[Seconds] | None)
+    List(Value('float64'))
+    """
+    if get_origin(hint) is Annotated:
+        for mark in hint.__metadata__:
+            if isinstance(mark, Stored):
+                return Value(mark.dtype)
+            if isinstance(mark, StoredAudio):
+                return Audio(num_channels=mark.num_channels)
+        return feature_of(hint.__origin__)
+    if is_typeddict(hint):
+        return features_of(hint)
+    if get_origin(hint) is list:
+        (item,) = get_args(hint)
+        return List(feature_of(item))
+    (present,) = [part for part in get_args(hint) if part is not NoneType]
+    return feature_of(present)
+
+
+def features_of(record: type) -> dict[str, Any]:
+    """The features of the fields of a record, in their order."""
+    hints = get_type_hints(record, include_extras=True)
+    return {name: feature_of(hint) for name, hint in hints.items()}
+
+
+class EncodedAudio(TypedDict):
+    """Encoded audio: its bytes, or null and a path (a plain path, or a `file://` URI where it is not UTF-8)."""
+
+    bytes: Annotated[bytes, Stored("binary")] | None
+    path: Text | None
+
+
+class WordRow(TypedDict):
+    """A word with its times in seconds of the conversation.
+
+    `probability` is in [0, 1]; null where a recogniser or a format gives none.
+    """
+
+    word: Text
+    start: Seconds
+    end: Seconds
+    probability: Measure | None
+
+
+class UtteredWord(WordRow):
+    """A word of an utterance.
+
+    `fitted`: a transcript that came with the recording has no time of this word, or one that reaches beyond the
+    speech that was found (see `core.cues`). `filler`: it is a sound with which a speaker holds the turn, such as
+    "um" (see `core.fillers`). Both are null or false for any other word.
+    """
+
+    fitted: Flag | None
+    filler: Flag | None
+
+
+class AlignedWord(TypedDict):
+    """A word on the rebuilt timeline.
+
+    `speaker` is `left` or `right`. `source` says how its times are known: `given`, `given-fitted`, `recogniser`,
+    `synthesiser`, `recognised-text`, `recognised-synthesis` or `proportional`. `probability` is that of the
+    transcript being right about it, in [0, 1]; null where that is unknown, or a person wrote the word. `filler`:
+    it is a sound with which its speaker holds the turn (see `core.fillers`).
+    """
+
+    word: Text
+    start: Seconds
+    end: Seconds
+    speaker: Text
+    source: Text
+    probability: Measure | None
+    filler: Flag | None
+
+
+class Cue(TypedDict):
+    """A stretch of a transcript that came with the recording, on a channel (see `core.schema.CUE`).
+
+    `words` is empty where only the text has times, `text` null where it says who speaks but not what. `speaker` is
+    a person's name, `language` the ISO 639 code of what is said; null where the transcript does not say. `mark` is
+    the name of what is no word (laughter), of the kind `mark_kind` (`sources.transcript_marks.KINDS`); its `text`
+    is null.
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    text: Text | None
+    words: list[WordRow]
+    speaker: Text | None
+    language: Text | None
+    mark: Text | None
+    mark_kind: Text | None
+
+
+class Mark(TypedDict):
+    """What a transcript marks that is no word, in seconds of the source.
+
+    `name` is what the transcript calls it; `kind` is `sound`, `inaudible` or `note` (`sources.transcript_marks`).
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    name: Text
+    kind: Text
+
+
+class UncoveredSound(TypedDict):
+    """Where a channel of the source sounds without an utterance, in seconds of the source."""
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+
+
+class UsedModel(TypedDict):
+    """A model that had a part in a row: what it did, its name, licence, and home page."""
+
+    role: Text
+    name: Text
+    licence: Text
+    url: Text
+
+
+class RejectedPart(TypedDict):
+    """Something smaller than a row that was rejected (an utterance, words of a given transcript)."""
+
+    id: Text
+    stage: Text
+    reason: Text
+    remedy: Text
+
+
+class NonSpeechSound(TypedDict):
+    """A laugh, breath or cough of a kept speaker (see `core.spans`): when it is heard, and when it was in the source.
+
+    The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
+    `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.
+    """
+
+    channel: Text
+    start: Seconds
+    end: Seconds
+    source_start: Seconds
+    source_end: Seconds
+    label: Text | None
+
+
+class Side(TypedDict):
+    """One side of the sound in `audio` or, where there is none, of the recording.
+
+    `speech_seconds` is how long its utterances are, `level_dbfs` the mean power of its speech without pauses;
+    `snr_db`, `bandwidth_hz` and `clipping_ratio` are those of `core.quality`; `leak_db` is the level of the other
+    speaker's voice in this channel against its source, null where none leaks; `unheard_words` counts aligned words
+    where nothing is heard. Null is unknown: a silent side has no measures of its sound, a recording that was only
+    tagged no aligned words.
+    """
+
+    channel: Text
+    speech_seconds: Seconds
+    level_dbfs: Measure | None
+    snr_db: Measure | None
+    bandwidth_hz: Measure | None
+    clipping_ratio: Measure | None
+    leak_db: Measure | None
+    unheard_words: Count | None
+
+
+class TimelineMeasures(TypedDict):
+    """Turn-taking before and after, in seconds and ratios; what each means is in `core.timeline`."""
+
+    mode: Text
+    offset_median: Seconds | None
+    offset_p10: Seconds | None
+    offset_p90: Seconds | None
+    source_offset_median: Seconds | None
+    source_offset_p10: Seconds | None
+    source_offset_p90: Seconds | None
+    offset_distance: Seconds | None
+    overlap_seconds: Seconds
+    source_overlap_seconds: Seconds
+    overlap_kept: Measure | None
+    backchannels: Count
+    backchannels_kept: Count
+    duration_ratio: Measure
+    lost_speech_seconds: Seconds
+    lost_sound_seconds: Seconds
+    loudness_gain_db: Measure | None
+    loudness_missing_db: Measure | None
+
+
+class Speakers(TypedDict):
+    """Who is heard on each side: a name, or null."""
+
+    left: Text | None
+    right: Text | None
+
+
+class ModelsOfUtterance(TypedDict):
+    """The names of the models that made an utterance's words and its affect."""
+
+    recogniser: Text | None
+    affect: Text | None
+
+
+class EmotionShare(TypedDict):
+    """A class of emotion and its probability in [0, 1]."""
+
+    emotion: Text
+    probability: Measure
+
+
+class EmotionFields(TypedDict):
+    """What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`).
+
+    The likeliest class, `unsure`, or null where nothing can be said; the probability of each class; the
+    classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`, the
+    label of a corpus.
+    """
+
+    emotion_class: Text | None
+    emotion_probabilities: list[EmotionShare] | None
+    emotion_model: Text | None
+
+
+class SynthesisRecord(TypedDict):
+    """What a synthesis cost, where it is in the cache, and how it sounds.
+
+    `rms`, `f0_mean` and `speech_rate` of its take as `core.prosody` measures them, the `delivery_…` figures against
+    its source (`core.delivery.Delivery`); null where they were not measured. `take_part` counts the utterances of a
+    turn that was said in one take, from 1, each with its share of the cost; null for an utterance that was said
+    alone.
+    """
+
+    engine: Text | None
+    model: Text | None
+    voice: Text | None
+    cache_key: Text | None
+    take: Count | None
+    take_part: Count | None
+    tries: Count | None
+    cost: Seconds | None
+    word_error_rate: Measure | None
+    rms: Measure | None
+    f0_mean: Measure | None
+    speech_rate: Measure | None
+    delivery_distance: Measure | None
+    delivery_semitones: Measure | None
+    delivery_decibels: Measure | None
+    delivery_cosine: Measure | None
+    delivery_ending: Measure | None
