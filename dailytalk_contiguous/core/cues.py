@@ -16,23 +16,20 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from dailytalk_contiguous.core.records import Cue, UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import OPEN
 from dailytalk_contiguous.core.spans import touched_frames
 from dailytalk_contiguous.core.word_times import (
     TimeSpan,
-    WordRow,
     fit_spans,
     join_words,
     spread_words,
     written_words,
 )
-
-#: A `core.schema.CUE` as a plain dict.
-Cue = dict[str, Any]
 
 #: Seconds of a frame in which a transcript and detected speech are compared.
 FRAME = 0.05
@@ -55,8 +52,8 @@ class Matched(NamedTuple):
     """
 
     texts: list[str]
-    words: list[list[WordRow]]
-    left_over: list[tuple[int, list[WordRow]]]
+    words: list[list[UtteredWord]]
+    left_over: list[tuple[int, list[UtteredWord]]]
 
 
 class _CueWord(NamedTuple):
@@ -65,7 +62,7 @@ class _CueWord(NamedTuple):
     time: float
     cue: int
     number: int
-    word: WordRow
+    word: UtteredWord
     written: str
 
 
@@ -85,15 +82,18 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
     """
     spans = np.asarray(utterances, dtype=np.float64).reshape(-1, 2)
     placed_in: list[list[_CueWord]] = [[] for _ in utterances]
-    left_over: defaultdict[int, list[WordRow]] = defaultdict(list)
+    left_over: defaultdict[int, list[UtteredWord]] = defaultdict(list)
     order: list[_CueWord] = []
     for number, cue in enumerate(cues):
         text = cue["text"] or ""
-        words = sorted(cue["words"] or [], key=itemgetter("start"))
-        written = [word["word"] for word in words] if words else written_words(text)
-        words = words or spread_words(text, cue["start"], cue["end"], utterances)
-        if not cue["words"] or are_spread(words):  # these times say nothing of each word
-            words = [word | {"fitted": True} for word in words]
+        listed = sorted(cue["words"] or [], key=itemgetter("start"))
+        if listed:
+            written = [word["word"] for word in listed]
+        else:
+            written = written_words(text)
+            listed = spread_words(text, cue["start"], cue["end"], utterances)
+        are_fitted = not cue["words"] or are_spread(listed)  # these times say nothing of each word
+        words = [_uttered(word, are_fitted) for word in listed]
         for index, (word, spelled) in enumerate(zip(words, written, strict=True)):
             # The guessed words of two cues that overlap must not be shuffled into each other: they stay in the
             # order of their cues, while times that were given decide for themselves.
@@ -112,6 +112,13 @@ def match_words(cues: Sequence[Cue], utterances: Sequence[TimeSpan], max_distanc
         words=[_fit_cues(placed, *span) for placed, span in zip(placed_in, utterances, strict=True)],
         left_over=sorted(left_over.items()),
     )
+
+
+def _uttered(word: WordRow, is_fitted: bool) -> UtteredWord:
+    uttered = UtteredWord(word=word["word"], start=word["start"], end=word["end"], probability=word["probability"])
+    if is_fitted:
+        uttered["fitted"] = True
+    return uttered
 
 
 def _text(placed: Sequence[_CueWord], cues: Sequence[Cue], n_words: Mapping[int, int]) -> str:
@@ -143,7 +150,7 @@ def are_word_times(words: Sequence[WordRow], start: float, end: float) -> bool:
     )
 
 
-def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[WordRow]:
+def _fit_cues(placed: Sequence[_CueWord], start: float, end: float) -> list[UtteredWord]:
     """The words of an utterance inside of it. If a word would lose much, those of its cue are scaled together."""
     spans = np.array([[item.word["start"], item.word["end"]] for item in placed]).reshape(-1, 2)
     of_cue = np.array([item.cue for item in placed])
@@ -173,7 +180,12 @@ def shared_time(transcribed: Sequence[tuple[Sequence[Cue], Sequence[TimeSpan]]])
     shared = 0
     totals = np.zeros(2)
     for cues, utterances in transcribed:
-        spoken = [(w["start"], w["end"]) for cue in cues for w in cue["words"] or ([cue] if cue["text"] else [])]
+        spoken: list[TimeSpan] = []
+        for cue in cues:
+            if cue["words"]:
+                spoken += [(word["start"], word["end"]) for word in cue["words"]]
+            elif cue["text"]:
+                spoken.append((cue["start"], cue["end"]))
         count = int(max((end for _, end in [*spoken, *utterances]), default=0.0) / FRAME) + 1
         text, speech = (touched_frames(count, spans, FRAME) for spans in (spoken, utterances))
         shared += int((text & speech).sum())
@@ -192,25 +204,41 @@ def cues_within(cues: Sequence[Cue], offset: float, duration: float, last: bool 
     """
     end = math.inf if last else offset + duration
 
-    def is_inside(item: Mapping[str, Any]) -> bool:
-        return bool(offset <= (item["start"] + item["end"]) / 2 < end)
+    def is_inside(item: Cue | WordRow) -> bool:
+        return offset <= (item["start"] + item["end"]) / 2 < end
 
-    def moved(item: dict[str, Any]) -> dict[str, Any]:
-        return item | {edge: min(max(item[edge], offset), end) - offset for edge in ("start", "end")}
+    def moved(time: float) -> float:
+        return min(max(time, offset), end) - offset
 
     parts: list[Cue] = []
     everywhere: dict[str, Cue] = {}
     for cue in cues:
-        pieces = cue["words"] or [cue]
-        inside = [moved(piece) for piece in pieces if is_inside(piece)]
         is_turn = cue["text"] is None and not cue["mark"] and cue["channel"][0] != OPEN
         if is_turn or cue["text"] is not None:
-            times = {"start": 0.0, "end": duration}
-            everywhere[cue["channel"]] = cue | times | {"text": cue["text"] and "", "words": [], "language": None}
-        if inside and len(inside) < len(pieces):
-            times = {"start": inside[0]["start"], "end": max(word["end"] for word in inside)}
-            parts.append(cue | times | {"text": join_words(word["word"] for word in inside), "words": inside})
-        elif inside and not is_turn:
-            parts.append(moved(cue) | {"words": inside if cue["words"] else []})
+            silent = cue.copy()
+            silent["start"] = 0.0
+            silent["end"] = duration
+            silent["text"] = cue["text"] and ""
+            silent["words"] = []
+            silent["language"] = None
+            everywhere[cue["channel"]] = silent
+        words: list[WordRow] = []
+        for word in cue["words"] or ():
+            if is_inside(word):
+                moved_word = word.copy()
+                moved_word["start"] = moved(word["start"])
+                moved_word["end"] = moved(word["end"])
+                words.append(moved_word)
+        part = cue.copy()
+        part["words"] = words
+        if words and len(words) < len(cue["words"]):
+            part["start"] = words[0]["start"]
+            part["end"] = max(word["end"] for word in words)
+            part["text"] = join_words(word["word"] for word in words)
+            parts.append(part)
+        elif not is_turn and (words or (not cue["words"] and is_inside(cue))):
+            part["start"] = moved(cue["start"])
+            part["end"] = moved(cue["end"])
+            parts.append(part)
     missing = everywhere.keys() - {cue["channel"] for cue in parts}
     return [*map(everywhere.__getitem__, sorted(missing)), *parts]

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dailytalk_contiguous.core.fillers import are_fillers
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, Row
 from dailytalk_contiguous.core.sentences import CLOSING, KEPT, SENTENCE_ENDS, ends_sentence
-from dailytalk_contiguous.core.utterance import heard_utterances
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
 from dailytalk_contiguous.core.word_times import written_words
 
 #: The column of a row that lost its fillers: the words that `alignments` had before. They are heard, and in no
@@ -137,17 +138,21 @@ def row_without_fillers(row: Row) -> Row:
     return result
 
 
-def _utterance_without(said: Mapping[str, Any], row: Row) -> dict[str, Any]:
+def _utterance_without(said: Utterance, row: Row) -> Utterance:
     language = said.get("language") or row.get("language")
-    result = dict(said)
-    for name in ("text", "text_raw"):
-        if said.get(name):
-            result[name] = text_without_fillers(said[name], language)
-    if said.get("tagged_text"):
+    result = said.copy()
+    text = said.get("text")
+    if text:
+        result["text"] = text_without_fillers(text, language)
+    recognised = said.get("text_raw")
+    if recognised:
+        result["text_raw"] = text_without_fillers(recognised, language)
+    tagged = said.get("tagged_text")
+    if tagged:
         tag = f"({said.get('tag')}) "
-        prefix = tag if said["tagged_text"].startswith(tag) else ""
-        text = text_without_fillers(said["tagged_text"].removeprefix(prefix), language)
-        result["tagged_text"] = f"{prefix}{text}" if text else None
+        prefix = tag if tagged.startswith(tag) else ""
+        spoken = text_without_fillers(tagged.removeprefix(prefix), language)
+        result["tagged_text"] = f"{prefix}{spoken}" if spoken else None
     return result
 
 
@@ -155,7 +160,8 @@ def _aligned_without(row: Row) -> list[dict[str, Any]]:
     """The words of a row, in order, without fillers."""
     texts: dict[int, str | None] = {}
     for said, numbers in words_by_utterance(row):
-        language = (said or {}).get("language") or row.get("language")
+        stated = said.get("language") if said else None
+        language = stated or row.get("language")
         words = [row["alignments"][number] for number in numbers]
         spelled = [word["word"] or "" for word in words]
         fillers = filler_flags(words, language)
@@ -167,7 +173,7 @@ def _aligned_without(row: Row) -> list[dict[str, Any]]:
     ]
 
 
-def filler_flags(words: Sequence[Mapping[str, Any]], language: str | None) -> list[bool]:
+def filler_flags(words: Sequence[WordRow], language: str | None) -> list[bool]:
     """Which aligned words of one utterance are fillers: as they say, or as the table does where they do not."""
     flags = [word.get("filler") for word in words]
     if None in flags:
@@ -175,17 +181,17 @@ def filler_flags(words: Sequence[Mapping[str, Any]], language: str | None) -> li
     return [bool(flag) for flag in flags]
 
 
-def words_by_utterance(row: Mapping[str, Any]) -> list[tuple[dict[str, Any] | None, list[int]]]:
+def words_by_utterance(row: Mapping[str, Any]) -> list[tuple[Utterance | None, list[int]]]:
     """The utterances of a row, each with the numbers of its aligned words, by start.
 
     A word is of the last utterance of its side that begins before its middle; None has those before the first.
     """
-    groups: list[tuple[dict[str, Any] | None, list[int]]] = []
+    groups: list[tuple[Utterance | None, list[int]]] = []
     for channel in CHANNELS:
         said = [part for part in heard_utterances(row) if part["channel"] == channel]
         said.sort(key=lambda part: part["start"])
         starts = [part["start"] for part in said]
-        of_side: list[tuple[dict[str, Any] | None, list[int]]] = [(None, [])]
+        of_side: list[tuple[Utterance | None, list[int]]] = [(None, [])]
         of_side += [(part, []) for part in said]
         for number, word in enumerate(row["alignments"] or ()):
             if word["speaker"] == channel:

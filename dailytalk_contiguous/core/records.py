@@ -1,6 +1,6 @@
 """The small records that a row is made of, each written once as a class.
 
-Arrow's types are made from these classes by `features_of`, so that what mypy knows of a word, a cue or a side is
+Arrow's types are made from these classes by `record_features`, so that what mypy knows of a word, a cue or a side is
 what Parquet and the Hub hold of it. A field of one of these types may be null where its class says `| None`.
 """
 
@@ -47,7 +47,7 @@ def feature_of(hint: Any) -> Any:
                 return Audio(num_channels=mark.num_channels)
         return feature_of(hint.__origin__)
     if is_typeddict(hint):
-        return features_of(hint)
+        return record_features(hint)
     if get_origin(hint) is list:
         (item,) = get_args(hint)
         return List(feature_of(item))
@@ -55,7 +55,7 @@ def feature_of(hint: Any) -> Any:
     return feature_of(present)
 
 
-def features_of(record: type) -> dict[str, Any]:
+def record_features(record: type) -> dict[str, Any]:
     """The features of the fields of a record, in their order."""
     hints = get_type_hints(record, include_extras=True)
     return {name: feature_of(hint) for name, hint in hints.items()}
@@ -80,8 +80,8 @@ class WordRow(TypedDict):
     probability: Measure | None
 
 
-class UtteredWord(WordRow):
-    """A word of an utterance.
+class UtteredWord(WordRow, total=False):
+    """A word of an utterance, with what it is beside its times.
 
     `fitted`: a transcript that came with the recording has no time of this word, or one that reaches beyond the
     speech that was found (see `core.cues`). `filler`: it is a sound with which a speaker holds the turn, such as
@@ -170,7 +170,7 @@ class RejectedPart(TypedDict):
 
 
 class NonSpeechSound(TypedDict):
-    """A laugh, breath or cough of a kept speaker (see `core.spans`): when it is heard, and when it was in the source.
+    """A laugh, breath or cough of a kept speaker (see `core.spans`), with its times in the result and the source.
 
     The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
     `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.
@@ -252,8 +252,8 @@ class EmotionFields(TypedDict):
     """What a classifier of emotion says of an utterance (see `models.contracts.EmotionGuess`).
 
     The likeliest class, `unsure`, or null where nothing can be said; the probability of each class; the
-    classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`, the
-    label of a corpus.
+    classifier's name. Null, too, where nobody asked for it. It is a guess from sound, and apart from `emotion`,
+    the label of a corpus.
     """
 
     emotion_class: Text | None
@@ -264,10 +264,10 @@ class EmotionFields(TypedDict):
 class SynthesisRecord(TypedDict):
     """What a synthesis cost, where it is in the cache, and how it sounds.
 
-    `rms`, `f0_mean` and `speech_rate` of its take as `core.prosody` measures them, the `delivery_…` figures against
-    its source (`core.delivery.Delivery`); null where they were not measured. `take_part` counts the utterances of a
-    turn that was said in one take, from 1, each with its share of the cost; null for an utterance that was said
-    alone.
+    `rms`, `f0_mean` and `speech_rate` of its take are measured as in `core.prosody`, the `delivery_…` figures
+    against its source (`core.delivery.Delivery`); null where they were not measured. `take_part` counts the
+    utterances of a turn that was said in one take, from 1, each with its share of the cost; null for an utterance
+    that was said alone.
     """
 
     engine: Text | None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import DailytalkError
 
-Seconds = NDArray[np.float64]
+SecondsArray = NDArray[np.float64]
 
 
 def order_key(name: str, seed: int) -> str:
@@ -164,7 +164,7 @@ def disparity(seconds: Iterable[float]) -> float:
     return max(positive) / min(positive) if positive else 1.0
 
 
-def quotas(least: Seconds, most: Seconds, total: float) -> Seconds:
+def quotas(least: SecondsArray, most: SecondsArray, total: float) -> SecondsArray:
     """How much each gets of a total: all the same, but none less than its least or more than its most.
 
     A total below the sum of the least gives the least, one above the sum of the most gives the most.

@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.records import (
     TimelineMeasures,
     UncoveredSound,
     UsedModel,
-    features_of,
+    record_features,
 )
 from dailytalk_contiguous.core.utterance import (
     AFFECT,
@@ -63,19 +63,19 @@ STRING = Value("string")
 SECONDS = Value("float64")
 MEASURE = Value("float32")
 
-AUDIO = features_of(EncodedAudio)
+AUDIO = record_features(EncodedAudio)
 
 #: What the channel of a cue begins with whose side its transcript does not say; the name that it has there
 #: follows.
 OPEN = "?"
 
-CUE = features_of(Cue)
+CUE = record_features(Cue)
 
-MARK = features_of(Mark)
+MARK = record_features(Mark)
 
-MODEL = features_of(UsedModel)
+MODEL = record_features(UsedModel)
 
-REJECTED = features_of(RejectedPart)
+REJECTED = record_features(RejectedPart)
 
 #: What a model failed on in a conversation (`models.failures`): the id of the utterance, the stage, the error, and
 #: what to do about it. Null for nothing.
@@ -217,24 +217,24 @@ def has_recorded_voices(row: Mapping[str, Any]) -> bool:
     return mode == AS_RECORDED or mode.endswith(OF_RECORDING)
 
 
-ALIGNED_WORD = features_of(AlignedWord)
+ALIGNED_WORD = record_features(AlignedWord)
 
-SOUND = features_of(NonSpeechSound)
+SOUND = record_features(NonSpeechSound)
 
-TIMELINE = features_of(TimelineMeasures)
+TIMELINE = record_features(TimelineMeasures)
 
 #: Measures of a timeline of which the mean is shown, and what they are where nothing could change.
 TIMELINE_MEANS = {"offset_distance": 0.0, "overlap_kept": 1.0, "duration_ratio": 1.0}
 
-SIDE = features_of(Side)
+SIDE = record_features(Side)
 
 
 class FinishedRow(TypedDict):
     """The columns that every finished conversation has; those that stages publish stand beside them.
 
-    Times are seconds of the rebuilt conversation. From `transcript_repair` to `model_failures` a column goes as it is
-    from `Segment` or a source into finished rows and transcripts; its readers see null where a dataset of another
-    version lacks it.
+    Times are seconds of the rebuilt conversation. From `transcript_repair` to `model_failures` a column goes as it
+    is from `Segment` or a source into finished rows and transcripts; its readers see null where a dataset of
+    another version lacks it.
     """
 
     conversation_id: Text
@@ -253,8 +253,8 @@ class FinishedRow(TypedDict):
     transcript_repair: Annotated[
         Text | None,
         Column(
-            about="`not used` where the transcript that came with the recording is not about its sound; null where "
-            "it was used, and without one",
+            about="`not used` where the transcript that came with the recording is not about its sound; null "
+            "where it was used, and without one",
             tally="count",
         ),
     ]
@@ -268,8 +268,8 @@ class FinishedRow(TypedDict):
     uncovered_sound: Annotated[
         list[UncoveredSound] | None,
         Column(
-            about="where the source sounds for a second or more without an utterance, in its seconds: noise, music, "
-            "laughter, or a voice that speech activity did not find"
+            about="where the source sounds for a second or more without an utterance, in its seconds: noise, "
+            "music, laughter, or a voice that speech activity did not find"
         ),
     ]
     model_failures: Annotated[
@@ -282,7 +282,7 @@ class FinishedRow(TypedDict):
     provenance: Text
 
 
-_FINISHED = features_of(FinishedRow)
+_FINISHED = record_features(FinishedRow)
 
 #: Columns that `Segment` or a source gives, and that go as they are from there into finished rows and transcripts.
 COLUMNS = columns_among(fields_of(FinishedRow))

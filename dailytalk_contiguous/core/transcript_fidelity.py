@@ -6,7 +6,7 @@ from typing import Any
 from dailytalk_contiguous.core.filler_removal import words_by_utterance
 from dailytalk_contiguous.core.fillers import PATTERNS, are_fillers, language_code
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, heard_utterances
+from dailytalk_contiguous.core.utterance import GIVEN, GIVEN_FITTED, RECOGNISED_TEXT, Utterance, heard_utterances
 from dailytalk_contiguous.core.word_times import split_words
 
 #: Before the name of an aligner in the source of the words that it has placed.
@@ -31,14 +31,14 @@ def talk_without_fillers(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sides
 
 
-def _is_known(said: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+def _is_known(said: Utterance, row: Mapping[str, Any]) -> bool:
     """Whether an utterance has words, in a language whose fillers are known."""
     has_words = any(map(str.isalnum, said["text"] or ""))
     return has_words and language_code(said.get("language") or row["language"]) in PATTERNS
 
 
-def _has_filler(said: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
-    return any(are_fillers(split_words(said["text"]), said.get("language") or row["language"]))
+def _has_filler(said: Utterance, row: Mapping[str, Any]) -> bool:
+    return any(are_fillers(split_words(said["text"] or ""), said.get("language") or row["language"]))
 
 
 def absent_words(row: Mapping[str, Any]) -> list[dict[str, Any]]:

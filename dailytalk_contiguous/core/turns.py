@@ -586,13 +586,12 @@ def timed_conversations(row: Mapping[str, Any]) -> dict[str, TimedConversation]:
     sides = CHANNELS if has_recorded_sides(row) else ("right",)
     sounds = {side: sum(sound["channel"] == side for sound in row.get("sounds") or ()) for side in sides * looked}
     conversations = {}
-    for name, timed, event, seconds in (
-        ("source", source, "source_event", row["source_duration"]),
-        ("rebuilt", rebuilt, "event", row["duration"]),
-    ):
-        if name == "rebuilt" or knows_source:
-            events = [utterance[event] for utterance in audible]
-            conversations[name] = TimedConversation(timed, groups, events, seconds or 0.0, words, sounds)
+    if knows_source:
+        events = [utterance["source_event"] for utterance in audible]
+        seconds = row["source_duration"] or 0.0
+        conversations["source"] = TimedConversation(source, groups, events, seconds, words, sounds)
+    events = [utterance["event"] for utterance in audible]
+    conversations["rebuilt"] = TimedConversation(rebuilt, groups, events, row["duration"] or 0.0, words, sounds)
     if conversations.get("source") == conversations["rebuilt"]:  # nothing was moved: it is measured once
         conversations["source"] = conversations["rebuilt"]
     return conversations

@@ -20,6 +20,7 @@ from datasets import List, Value
 from dailytalk_contiguous.core.documents import LATEST, Number, Whole, fits, is_number, quoted
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.records import (
+    AlignedWord,
     Count,
     EmotionFields,
     EmotionShare,
@@ -33,7 +34,7 @@ from dailytalk_contiguous.core.records import (
     UtteredWord,
     WordRow,
     feature_of,
-    features_of,
+    record_features,
 )
 
 _TEXT = Value("string")
@@ -59,16 +60,16 @@ DELIVERY = (
 )
 
 #: The types of a word with its times.
-WORD = features_of(WordRow)
+WORD = record_features(WordRow)
 
 #: The types of a word of an utterance.
-UTTERED_WORD = features_of(UtteredWord)
+UTTERED_WORD = record_features(UtteredWord)
 
 #: What a word is beside its times: it is written to a line only where it is true.
 _WORD_MARKS = ("fitted", "filler")
 
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
-SYNTHESIS = features_of(SynthesisRecord)
+SYNTHESIS = record_features(SynthesisRecord)
 
 #: `tries` of an utterance that is the recorded sound in another voice: no take of its text was made.
 CONVERTED_TRIES = 0
@@ -77,7 +78,7 @@ CONVERTED_TRIES = 0
 PROSODIC_TOKENS = {"prosody_tokens": List(Value("int16")), "prosody_model": _TEXT}
 
 #: The types of what a classifier of emotion says of an utterance.
-EMOTION_GUESS = features_of(EmotionFields)
+EMOTION_GUESS = record_features(EmotionFields)
 
 #: How an utterance came into the rebuilt conversation: resynthesised, kept sample for sample, kept although it was
 #: to be resynthesised (flagged), or left out for want of text.
@@ -272,7 +273,8 @@ class Utterance(TypedDict):
     """All fields of an utterance, in the order of a line of transcript.jsonl.
 
     Those of part `line` stand in transcripts alone, those of part `row` in finished rows alone. `start` and `end`
-    are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return.
+    are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
+    `source_channel`, `source_start` and `source_end` are null before `speak`.
     """
 
     segment_id: Annotated[Count, Field(about="counts through the whole file", unit="from 0", part="line")]
@@ -442,9 +444,9 @@ class Utterance(TypedDict):
     words: Annotated[
         list[UtteredWord],
         Field(
-            about="inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, true or not "
-            "there: the given transcript has no time of this word, or one that reaches beyond the speech. `filler`, "
-            "true or not there: it is an um, uh … (see `--fillers`)",
+            about="inside the utterance, sorted, none of no length (in finished rows: `alignments`). `fitted`, "
+            "true or not there: the given transcript has no time of this word, or one that reaches beyond the "
+            "speech. `filler`, true or not there: it is an um, uh … (see `--fillers`)",
             unit="seconds, [0, 1] or null",
             part="line",
             write=_words_written,
@@ -469,7 +471,8 @@ class Utterance(TypedDict):
     models: Annotated[
         ModelsOfUtterance,
         Field(
-            about="names; `given` for a transcript by people; `voice-linear` for the model that comes with the package",
+            about="names; `given` for a transcript by people; `voice-linear` for the model that comes with the "
+            "package",
             shape={str: _TEXT},
             read=_models_taken,
         ),
@@ -493,8 +496,8 @@ class Utterance(TypedDict):
     start_trim: Annotated[
         Seconds | None,
         Field(
-            about="from its start to where it sounds, which measures of timing begin with: over the room, and no more "
-            "than 40 dB under its loudest moment; below 0 it sounds before its start",
+            about="from its start to where it sounds, which measures of timing begin with: over the room, and "
+            "no more than 40 dB under its loudest moment; below 0 it sounds before its start",
             only_with="start_trim",
             unit="seconds, or not there",
             digits=4,
@@ -516,8 +519,9 @@ class Utterance(TypedDict):
     emotion_class: Annotated[
         Text | None,
         Field(
-            about="with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; `unsure` where "
-            "none reaches `--emotion-confidence`, null where nothing can be said (silence, under 0.1 s)",
+            about="with `--emotion`: the class that a classifier hears, a guess from sound and no diagnosis; "
+            "`unsure` where none reaches `--emotion-confidence`, null where nothing can be said (silence, under "
+            "0.1 s)",
             unit="or not there",
             only_with="emotion_model",
             optional=True,
@@ -581,7 +585,7 @@ class Utterance(TypedDict):
         ),
     ]
     source_channel: Annotated[
-        Text | None,
+        Text,
         Field(
             about="in the recording",
             unit="`left`, `right`",
@@ -589,7 +593,7 @@ class Utterance(TypedDict):
         ),
     ]
     source_start: Annotated[
-        Seconds | None,
+        Seconds,
         Field(
             about="where it was",
             unit="seconds of the conversation",
@@ -597,7 +601,7 @@ class Utterance(TypedDict):
         ),
     ]
     source_end: Annotated[
-        Seconds | None,
+        Seconds,
         Field(
             about="where it was",
             unit="seconds of the conversation",
@@ -647,7 +651,8 @@ class Utterance(TypedDict):
     tag_said: Annotated[
         Flag | None,
         Field(
-            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false where it takes none",
+            about="whether the new voice was given the tag, or what `--map-tag` sends for it; false where it "
+            "takes none",
             unit="or null (not resynthesised, or without a tag)",
             part="built",
             optional=True,
@@ -672,7 +677,8 @@ class Utterance(TypedDict):
     transition: Annotated[
         Text | None,
         Field(
-            about="who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the same (`hold`)",
+            about="who speaks next where both are silent for 0.2 s behind its end: the other (`shift`) or the "
+            "same (`hold`)",
             unit="`shift`, `hold` or null",
             only_with="transition",
             part="built",
@@ -714,14 +720,14 @@ class Utterance(TypedDict):
     synthesis: Annotated[
         SynthesisRecord | None,
         Field(
-            about="where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the same "
-            "cache_key, were said in one take; cost in USD, of which each of them has its share; tries is 0 where the "
-            "recorded sound was converted (`--tts shift`), of which there are no takes; rms, f0_mean, speech_rate of "
-            "its take, as those of the source are measured; with `--delivery contours`, delivery_distance (0 to 2.3, "
-            "0 is alike), delivery_semitones and delivery_decibels: how far the take is from its source in melody and "
-            "loudness, each against its own speaker, with time warped; delivery_ending (0 to 1, 0 is alike): how far "
-            "in the pitch, length and level of its end; with `--delivery MODEL` delivery_cosine, too: of their "
-            "embeddings by an encoder of prosodic tokens",
+            about="where it was resynthesised: take_part, from 1, if the utterances of its turn, which have the "
+            "same cache_key, were said in one take; cost in USD, of which each of them has its share; tries is "
+            "0 where the recorded sound was converted (`--tts shift`), of which there are no takes; rms, "
+            "f0_mean, speech_rate of its take, as those of the source are measured; with `--delivery contours`, "
+            "delivery_distance (0 to 2.3, 0 is alike), delivery_semitones and delivery_decibels: how far the "
+            "take is from its source in melody and loudness, each against its own speaker, with time warped; "
+            "delivery_ending (0 to 1, 0 is alike): how far in the pitch, length and level of its end; with "
+            "`--delivery MODEL` delivery_cosine, too: of their embeddings by an encoder of prosodic tokens",
             unit="or null",
             part="built",
             write=_synthesis_written,
@@ -730,7 +736,8 @@ class Utterance(TypedDict):
     prosody_tokens: Annotated[
         list[Annotated[int, Stored("int16")]] | None,
         Field(
-            about="with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start (docs/tokens.md)",
+            about="with `--prosodic-tokens`: how it sounds here, a token every 16 ms from its start "
+            "(docs/tokens.md)",
             unit="0 to 119, or null",
             part="row",
             optional=True,
@@ -843,7 +850,7 @@ def is_converted(utterance: Mapping[str, Any]) -> bool:
     return synthesis.get("tries") == CONVERTED_TRIES
 
 
-def said_tag(utterance: Mapping[str, Any]) -> str | None:
+def said_tag(utterance: Utterance) -> str | None:
     """The style tag of what is heard: None where a new voice was not given the source's (`tag_said`)."""
     return None if utterance.get("tag_said") is False else utterance["tag"]
 
@@ -858,12 +865,12 @@ def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float
     return (before, after) if (before or 0.0) + (after or 0.0) < length else (None, None)
 
 
-def words_within(words: Iterable[Mapping[str, Any]], utterance: Mapping[str, Any]) -> list[dict[str, Any]]:
+def words_within(words: Iterable[AlignedWord], utterance: Utterance) -> list[AlignedWord]:
     """The aligned words of an utterance's channel whose middle is in it; none of one without times."""
     start = utterance["start"]
     end = utterance["end"]
     return [
-        dict(word)
+        word.copy()
         for word in words
         if start is not None
         and word["speaker"] == utterance["channel"]

@@ -11,15 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.spans import merge_gaps
 
-#: A `core.utterance.WORD` as a plain dict; a start and an end in seconds.
-WordRow = dict[str, Any]
 TimeSpan = tuple[float, float]
 
 #: Seconds. No word is shorter: some consumers drop a word that has no length.
@@ -37,10 +36,14 @@ class Word(NamedTuple):
     end: float
     probability: float | None
 
-    def row(self, offset: float = 0.0) -> dict[str, Any]:
-        """As a row has it (`core.utterance.WORD`), so many seconds later."""
-        times = {"start": self.start + offset, "end": self.end + offset}
-        return {"word": self.text.strip(), **times, "probability": self.probability}
+    def row(self, offset: float = 0.0) -> UtteredWord:
+        """As a row has it, so many seconds later."""
+        return {
+            "word": self.text.strip(),
+            "start": self.start + offset,
+            "end": self.end + offset,
+            "probability": self.probability,
+        }
 
 
 # Hiragana, Katakana (without its middle dot) and Han, written without spaces. Whisper, too, takes each of their

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from dailytalk_contiguous.core import contours
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, HIGHEST_RATE, LOWEST_RATE, Samples
 from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.models.codebook import Codebook, FeatureArray, Tokens
 from dailytalk_contiguous.models.devices import resolve_device
 
@@ -191,7 +192,7 @@ def speaker_levels(
 
 
 def word_prosody(
-    words: Sequence[Mapping[str, Any]],
+    words: Sequence[WordRow],
     tokens: Sequence[int] | Tokens,
     features: FeatureArray,
     usual: SpeakerLevels,

@@ -25,7 +25,7 @@ from dailytalk_contiguous.publish.plots import Plot, histogram
 from dailytalk_contiguous.publish.verdict import LIMITS, clip_findings
 
 
-class Measure(NamedTuple):
+class ClipMeasure(NamedTuple):
     """A measure of quality: its name, unit, the ends of its axis, the factor to it, and its limits' names."""
 
     title: str
@@ -38,12 +38,12 @@ class Measure(NamedTuple):
 
 #: Measures of the quality of a clip, as rows have them.
 MEASURES = {
-    "duration": Measure("length", "s", (0, 32), least="shortest", most="longest"),
-    "snr_db": Measure("signal-to-noise ratio", "dB", (-10, 80), least="lowest_snr_db"),
-    "clipping_ratio": Measure("clipped samples", "%", (0, 2), 100.0, most="most_clipping"),
-    "bandwidth_hz": Measure("bandwidth", "kHz", (0, 24), 0.001, least="lowest_bandwidth_hz"),
-    "speech_ratio": Measure("share of speech", "%", (0, 100), 100.0, least="lowest_speech_ratio"),
-    "silence_seconds": Measure("longest silence inside", "s", (0, 4), most="longest_silence"),
+    "duration": ClipMeasure("length", "s", (0, 32), least="shortest", most="longest"),
+    "snr_db": ClipMeasure("signal-to-noise ratio", "dB", (-10, 80), least="lowest_snr_db"),
+    "clipping_ratio": ClipMeasure("clipped samples", "%", (0, 2), 100.0, most="most_clipping"),
+    "bandwidth_hz": ClipMeasure("bandwidth", "kHz", (0, 24), 0.001, least="lowest_bandwidth_hz"),
+    "speech_ratio": ClipMeasure("share of speech", "%", (0, 100), 100.0, least="lowest_speech_ratio"),
+    "silence_seconds": ClipMeasure("longest silence inside", "s", (0, 4), most="longest_silence"),
 }
 
 
@@ -70,7 +70,7 @@ class Quality:
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, Any]], limits: QualityLimits) -> "Quality":
-        """Measure rows; what is no number is unknown."""
+        """ClipMeasure rows; what is no number is unknown."""
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}

@@ -1,8 +1,8 @@
 """A finished conversation in the form that exporters take: samples, words and utterances, main speaker first."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _REMEDY = "build the conversation again"
 MOST_PCM_BYTES = 700_000_000
 
 
-class AlignedWord(NamedTuple):
+class ConversationWord(NamedTuple):
     """A word in seconds of its conversation; `main`: by the main speaker."""
 
     text: str
@@ -31,7 +31,7 @@ class AlignedWord(NamedTuple):
     main: bool
 
 
-def words_between(words: Iterable[AlignedWord], start: float, end: float) -> list[AlignedWord]:
+def words_between(words: Iterable[ConversationWord], start: float, end: float) -> list[ConversationWord]:
     """Return the words whose middle is from `start` up to `end`, in the time of that part, and cut to it."""
     return [
         word._replace(start=max(word.start, start) - start, end=min(word.end, end) - start)
@@ -40,7 +40,7 @@ def words_between(words: Iterable[AlignedWord], start: float, end: float) -> lis
     ]
 
 
-class Utterance(NamedTuple):
+class ConversationUtterance(NamedTuple):
     """An utterance in seconds of its conversation; `event` as in `core.utterance.EVENTS`.
 
     `sounds`: start and end of its sound (`core.utterance.sounding_span`). `tag`: as `core.utterance.said_tag`.
@@ -77,8 +77,8 @@ class Conversation:
     id: str
     pcm: Pcm
     sample_rate: int
-    words: tuple[AlignedWord, ...]
-    utterances: tuple[Utterance, ...]
+    words: tuple[ConversationWord, ...]
+    utterances: tuple[ConversationUtterance, ...]
     sounds: tuple[tuple[float, float], ...]
     inaudible: tuple[tuple[float, float], ...]
     language: str | None
@@ -123,14 +123,14 @@ def conversation(row: Row, sample_rate: int, swap: bool) -> Conversation:
         text = (word["word"] or "").strip()
         if not text:
             raise BadInput(f"the word at {word['start']:.3f} s has no text", _REMEDY)
-        words.append(AlignedWord(text, *_times(word, "word", seconds), word["speaker"] == main))
+        words.append(ConversationWord(text, *_times(word, "word", seconds), word["speaker"] == main))
     return Conversation(
         id=row["conversation_id"],
         pcm=np.ascontiguousarray(pcm[:, ::-1]) if swap else pcm,
         sample_rate=sample_rate,
         words=tuple(words),
         utterances=tuple(
-            Utterance(
+            ConversationUtterance(
                 *_times(said, "text", seconds),
                 sounding_span(said) or (said["start"], said["end"]),
                 said["channel"] == main,
@@ -169,7 +169,7 @@ def _inaudible(row: Row, channel: str) -> Iterator[tuple[float, float]]:
                     yield first, last
 
 
-def _times(item: Row, text: str, seconds: float) -> tuple[float, float]:
+def _times(item: Mapping[str, Any], text: str, seconds: float) -> tuple[float, float]:
     """Start and end of a word or an utterance. Raises BadInput for one that is no stretch of the audio."""
     start = item["start"]
     end = item["end"]

@@ -15,7 +15,7 @@ from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.audio import to_uri
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.publish import exports
-from dailytalk_contiguous.publish.conversation import Conversation, Utterance
+from dailytalk_contiguous.publish.conversation import Conversation, ConversationUtterance
 from dailytalk_contiguous.publish.findings import Checked, Finding, FindingLimits, error, measure_loudness
 from dailytalk_contiguous.store.files import file_name, inside
 
@@ -38,7 +38,7 @@ class DialogueTurn(NamedTuple):
     text: str
 
 
-def turns(utterances: Iterable[Utterance]) -> Iterator[DialogueTurn]:
+def turns(utterances: Iterable[ConversationUtterance]) -> Iterator[DialogueTurn]:
     current: DialogueTurn | None = None
     for utterance in sorted(utterances, key=lambda item: (item.start, item.end)):
         if not utterance.text.strip():

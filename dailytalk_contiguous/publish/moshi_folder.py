@@ -26,7 +26,7 @@ from dailytalk_contiguous.core.spans import balanced_range
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish import items as publish_items
-from dailytalk_contiguous.publish.conversation import AlignedWord, Conversation, words_between
+from dailytalk_contiguous.publish.conversation import Conversation, ConversationWord, words_between
 from dailytalk_contiguous.publish.moshi_check import (
     BATCH,
     CONFIG,
@@ -215,12 +215,12 @@ def token_counter(path: str) -> Callable[[str], int]:
 
 
 def words_in_frames(
-    words: Sequence[AlignedWord],
+    words: Sequence[ConversationWord],
     conversation: Conversation,
     start: float,
     end: float,
     counter: Callable[[str], int] | None = None,
-) -> tuple[list[AlignedWord], FrameTimes]:
+) -> tuple[list[ConversationWord], FrameTimes]:
     """Place the main speaker's words of a piece, in its own seconds, so that the trainer keeps each of them."""
     turns = [
         (utterance.start - start, utterance.end - start) for utterance in conversation.utterances if utterance.main
@@ -381,7 +381,7 @@ MOSHI = exports.ExportFormat(
 )
 
 
-def alignments_of(words: Iterable[AlignedWord]) -> list[Any]:
+def alignments_of(words: Iterable[ConversationWord]) -> list[Any]:
     """Return words as moshi-finetune reads them: text, start and end in seconds, speaker."""
     return [
         [word.text, [round(word.start, 6), round(word.end, 6)], MAIN if word.main else OTHER] for word in words

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.documents import is_number
 from dailytalk_contiguous.core.schema import CHANNELS
-from dailytalk_contiguous.core.utterance import heard_utterances
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
 from dailytalk_contiguous.core.wording import counted, length_text
 
 #: Seconds of a conversation that the player shows and plays, and the rate in Hz of sound inside the page.
@@ -115,7 +115,7 @@ def detail(row: Mapping[str, Any], rebuilt: bool, samples: Samples) -> dict[str,
     }
 
 
-def _line(utterance: Mapping[str, Any]) -> dict[str, Any]:
+def _line(utterance: Utterance) -> dict[str, Any]:
     source = [_rounded(utterance[name]) for name in ("source_start", "source_end")]
     measures = (
         f"{name} {utterance[name]:.2f}"
@@ -123,7 +123,8 @@ def _line(utterance: Mapping[str, Any]) -> dict[str, Any]:
         if is_number(utterance[name])
     )
     confidence = utterance["confidence"]
-    distance = (utterance["synthesis"] or {}).get("delivery_distance")
+    synthesis = utterance["synthesis"]
+    distance = synthesis.get("delivery_distance") if synthesis else None
     tag = utterance["tag"] or ""
     status = utterance["status"] or ""
     facts = (

@@ -23,11 +23,11 @@ import numpy as np
 from dailytalk_contiguous.core import documents
 from dailytalk_contiguous.core.documents import as_text, csv_lines, json_objects, quoted, read_bytes, utf8_text
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
-from dailytalk_contiguous.core.schema import Row, name_or_none
+from dailytalk_contiguous.core.schema import name_or_none
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import merge_gaps, true_runs
 from dailytalk_contiguous.core.turns import total_seconds
-from dailytalk_contiguous.core.utterance import heard_utterances, is_converted
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances, is_converted
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.publish import exports, moshi_folder
 from dailytalk_contiguous.publish.conversation import Conversation
@@ -52,13 +52,13 @@ _QUIET = 0.01
 _Spans = list[tuple[float, float]]
 
 
-def heard_voice(item: Conversation, part: Row) -> str:
+def heard_voice(item: Conversation, part: Utterance) -> str:
     """Return the voice of an utterance of its row: a resynthesised one, or a person's; empty if unknown."""
-    synthesis = part["synthesis"] or {}
     person = name_or_none((item.row["speakers"] or {}).get(part["channel"]))
-    if is_converted(part):
+    synthesis = part["synthesis"]
+    if synthesis and is_converted(part):
         return f"speaker {person} by {synthesis['engine']}" if person else ""
-    name = synthesis.get("voice") or synthesis.get("engine")
+    name = (synthesis["voice"] or synthesis["engine"]) if synthesis else None
     if name:
         return f"voice {name}"
     return f"speaker {person}" if person else ""

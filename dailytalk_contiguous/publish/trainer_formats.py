@@ -29,7 +29,7 @@ from dailytalk_contiguous.core.filler_removal import UNWRITTEN
 from dailytalk_contiguous.core.schema import BUILT, LABELLED
 from dailytalk_contiguous.core.utterance import heard_utterances
 from dailytalk_contiguous.publish import exports, prompts
-from dailytalk_contiguous.publish.conversation import Conversation, Utterance
+from dailytalk_contiguous.publish.conversation import Conversation, ConversationUtterance
 from dailytalk_contiguous.publish.items import ABOUT
 from dailytalk_contiguous.publish.moshi_folder import PieceSettings, piece_path, trained_pieces
 from dailytalk_contiguous.store.files import file_name, json_document, json_text
@@ -217,7 +217,7 @@ def _absolute(export: exports.Export, name: str) -> str:
 
 
 def _write_mixed(
-    script: Callable[[Sequence[Utterance]], str],
+    script: Callable[[Sequence[ConversationUtterance]], str],
     columns: tuple[str, str],
     export: exports.Export,
     item: Conversation,
@@ -239,7 +239,7 @@ def _write_mixed(
             yield exports.FileEntry(line, (last - first) / item.sample_rate)
 
 
-def moss_script(said: Sequence[Utterance]) -> str:
+def moss_script(said: Sequence[ConversationUtterance]) -> str:
     """Return utterances as MOSS-TTSD reads them: the agent is `[S1]`. Raises BadInput for a text with the mark."""
     marked = next((part.text for part in said if "[S1]" in part.text or "[S2]" in part.text), None)
     if marked:
@@ -247,7 +247,7 @@ def moss_script(said: Sequence[Utterance]) -> str:
     return "".join(f"[S{1 if part.main else 2}]{part.text}" for part in said)
 
 
-def vibevoice_script(said: Sequence[Utterance]) -> str:
+def vibevoice_script(said: Sequence[ConversationUtterance]) -> str:
     """Return utterances as VibeVoice reads them. It renumbers speakers from 0: from 1, both keep their numbers."""
     return "\n".join(f"Speaker {1 if part.main else 2}: {part.text}" for part in said)
 

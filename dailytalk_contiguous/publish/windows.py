@@ -16,7 +16,7 @@ from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.settings import one_of
 from dailytalk_contiguous.core.stereo_audio import StereoAudio
-from dailytalk_contiguous.publish.conversation import AlignedWord, words_between
+from dailytalk_contiguous.publish.conversation import ConversationWord, words_between
 
 #: Seconds of one frame of Mimi, Moshi's codec: 12.5 a second.
 FRAME_SECONDS = Fraction(2, 25)
@@ -33,7 +33,7 @@ class Window(TypedDict):
     start: float
     audio: Samples
     length: int
-    words: list[AlignedWord]
+    words: list[ConversationWord]
 
 
 def moshi_windows(
@@ -106,7 +106,7 @@ class _Windows(IterableDataset[Window]):
         name = row["conversation_id"]
         audio = row["audio"] if isinstance(row["audio"], StereoAudio) else StereoAudio(row["audio"])
         words = [
-            AlignedWord(word["word"], word["start"], word["end"], word["speaker"] == self.main)
+            ConversationWord(word["word"], word["start"], word["end"], word["speaker"] == self.main)
             for word in row["alignments"] or ()
         ]
         samples: Samples = audio.read()[:, :: 1 if self.main == "left" else -1]

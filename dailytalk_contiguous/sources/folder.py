@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,10 +27,11 @@ from dailytalk_contiguous.core.audio import (
     read_pcm,
     to_uri,
 )
-from dailytalk_contiguous.core.cues import Cue, cues_within
+from dailytalk_contiguous.core.cues import cues_within
 from dailytalk_contiguous.core.documents import Number, as_text, read_json, typed
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.machine import cache_folder, cores, side_by_side
+from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, SOURCE
 from dailytalk_contiguous.core.spans import HYSTERESIS, balanced_range, frame_levels, pieces_of, true_runs
 from dailytalk_contiguous.models.speech_activity import FRAME, FRAME_SECONDS, refusing, speech_probabilities
@@ -345,7 +346,7 @@ def _language(cues: list[Cue], config: FolderConfig) -> str | None:
 
 def _language_of_cues(cues: list[Cue], setting: str = "auto") -> str | None:
     """The language that most of the cues state, or of their texts. Raises BadInput where it is not clear."""
-    stated: Counter[str] = Counter()
+    stated: defaultdict[str, float] = defaultdict(float)
     for cue in cues:
         code = cue.get("language")
         if code:

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dailytalk_contiguous.core.cues import Cue, are_word_times
+from dailytalk_contiguous.core.cues import are_word_times
 from dailytalk_contiguous.core.documents import LATEST, is_number, parse_json, quoted, shown
+from dailytalk_contiguous.core.records import Cue, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MAIN
-from dailytalk_contiguous.core.word_times import SHORTEST_WORD, WordRow, join_words
+from dailytalk_contiguous.core.word_times import SHORTEST_WORD, join_words
 from dailytalk_contiguous.sources.filler_notations import plain_fillers
 from dailytalk_contiguous.sources.subtitles import subtitle_records
 from dailytalk_contiguous.sources.tier_formats import tier_records
@@ -90,7 +91,6 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
     text = field_of(item, "text")
     language = field_of(item, "language")
     is_code = isinstance(language, str) and re.fullmatch("(?!und)[a-z]{2,3}", language)
-    about = {"language": language if is_code else None, "mark": None, "mark_kind": None}
     named_language = language if isinstance(language, str) else None  # with a region, too
     turns = [
         (name, [word for _, word in turn])
@@ -109,13 +109,22 @@ def cues_of(item: Mapping[str, Any]) -> Iterator[Cue]:
             said = " ".join(filter(None, plain_fillers(text.split(), named_language)))
         is_spelled = _letters(said or "") == _letters(joined or "")
         words = words if is_spelled and are_word_times(words, start, end) else []
-        labels = {"channel": item.get("channel"), "speaker": name}
-        about |= {key: None if label is None else str(label) for key, label in labels.items()}
-        cue: Cue = {"start": start, "end": end, "text": said, "words": words} | about
+        channel = item.get("channel")
+        cue: Cue = {
+            "start": start,
+            "end": end,
+            "text": said,
+            "words": words,
+            "language": language if is_code else None,
+            "mark": None,
+            "mark_kind": None,
+            "channel": None if channel is None else str(channel),  # type: ignore[typeddict-item]  # until its side is known
+            "speaker": None if name is None else str(name),
+        }
         yield from _parted(cue, "word" in item) if said else [cue]
 
 
-def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tuple[Any, WordRow]]:
+def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tuple[str | None, WordRow]]:
     """Who says each word of a record, and the words; a record may be one itself.
 
     Those without times, as WhisperX gives numbers, share what is free between their neighbours.
@@ -138,7 +147,7 @@ def _words_of(item: Mapping[str, Any], start: float, end: float) -> Iterator[tup
         probability = field_of(word, "probability")
         if not text:
             raise ValueError("it has a word without a letter")
-        row = {"word": text, "start": first, "end": last, "probability": None}
+        row: WordRow = {"word": text, "start": first, "end": last, "probability": None}
         if is_number(probability, 0, 1):  # CTM may have log likelihoods
             row["probability"] = probability
         yield word.get("speaker", item.get("speaker")), row
@@ -167,7 +176,7 @@ def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
 
     These are where they are in the text between the words that have times.
     """
-    text = cue["text"]
+    text = cue["text"] or ""
     words = cue["words"]
     whole = [(0, len(text), mark)] if (mark := mark_of(text)) else []
     spans = whole if is_word else [*marks_in(text)]
@@ -178,14 +187,24 @@ def _parted(cue: Cue, is_word: bool) -> Iterator[Cue]:
     ]
     spoken = [word for word in words if not mark_of(word["word"])]
     timed = [*zip(outside, spoken, strict=True)] if len(outside) == len(spoken) else []
-    yield cue | {"text": without_marks(text), "words": [word for _, word in timed]} if spans else cue
+    unmarked = cue.copy()
+    if spans:
+        unmarked["text"] = without_marks(text)
+        unmarked["words"] = [word for _, word in timed]
+    yield unmarked
     letters = [0, *(edge for token, _ in timed for edge in token), len(text)]
-    times = [cue["start"], *(word[edge] for _, word in timed for edge in ("start", "end")), cue["end"]]
+    times = [cue["start"], *(edge for _, word in timed for edge in (word["start"], word["end"])), cue["end"]]
     for first, last, mark in spans:
         start, end = np.interp([first, last], letters, times).tolist()
         if mark.kind != SILENCE:
-            span = {"start": start, "end": max(end, start + SHORTEST_WORD)}
-            yield cue | span | {"text": None, "words": [], "mark": mark.name, "mark_kind": mark.kind}
+            marked = cue.copy()
+            marked["start"] = start
+            marked["end"] = max(end, start + SHORTEST_WORD)
+            marked["text"] = None
+            marked["words"] = []
+            marked["mark"] = mark.name
+            marked["mark_kind"] = mark.kind
+            yield marked
 
 
 def joined_words(words: Iterable[Cue]) -> list[Cue]:

@@ -13,8 +13,8 @@ from operator import eq, itemgetter
 from pathlib import Path, PurePosixPath
 
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES
-from dailytalk_contiguous.core.cues import Cue
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.records import Cue
 from dailytalk_contiguous.core.schema import CHANNELS, MIX, OPEN
 from dailytalk_contiguous.sources.channel_names import explains_itself, person, sides_of, speaker_label
 from dailytalk_contiguous.sources.recordings import is_recording

@@ -20,6 +20,7 @@ from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, excerpt, pcm
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import ALIGNED_WORD, CHANNELS, MODEL_FAILURES, Row, result_sides
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import FRAME as LEVEL_FRAME
@@ -394,5 +395,5 @@ def _with_probabilities(words: list[Word], heard: list[dict[str, Any]]) -> list[
     return [word._replace(probability=known.get(index)) for index, word in enumerate(words)]
 
 
-def _words(words: list[dict[str, Any]], offset: float) -> list[Word]:
+def _words(words: list[WordRow], offset: float) -> list[Word]:
     return [Word(word["word"], word["start"] - offset, word["end"] - offset, None) for word in words]

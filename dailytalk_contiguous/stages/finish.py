@@ -3,6 +3,7 @@
 import json
 import math
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -187,12 +188,12 @@ def labelled(row: schema.Row) -> list[dict[str, Any]]:
     return sorted(sounds, key=lambda sound: (sound["start"], sound["channel"]))
 
 
-def _side(side: dict[str, Any], words: list[dict[str, Any]]) -> dict[str, Any]:
+def _side(side: dict[str, Any], words: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The measures of a side, with how many of its words are where nothing is heard, give or take a frame."""
     audible = [(span["start"] - FRAME, span["end"] + FRAME) for span in side["audible"]]
     ends = [end for _, end in audible]
 
-    def heard(word: dict[str, Any]) -> bool:
+    def heard(word: Mapping[str, Any]) -> bool:
         after = bisect_right(ends, word["start"])  # the first stretch that ends after the word begins
         return after < len(audible) and audible[after][0] < word["end"]
 

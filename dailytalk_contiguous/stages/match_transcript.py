@@ -14,11 +14,12 @@ from typing import Any, ClassVar
 
 from datasets import Features, List
 
-from dailytalk_contiguous.core.cues import Cue, match_words, shared_time
+from dailytalk_contiguous.core.cues import match_words, shared_time
 from dailytalk_contiguous.core.documents import quoted
+from dailytalk_contiguous.core.records import Cue, UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, CUE, MARK, MIX, OPEN, REJECTED, STRING, Row
 from dailytalk_contiguous.core.utterance import UTTERED_WORD
-from dailytalk_contiguous.core.word_times import TimeSpan, WordRow, join_words
+from dailytalk_contiguous.core.word_times import TimeSpan, join_words
 from dailytalk_contiguous.core.wording import counted
 from dailytalk_contiguous.stages.base import Stage
 from dailytalk_contiguous.stages.segment import CHANNEL_CHOICES
@@ -145,7 +146,7 @@ class MatchTranscript(Stage):
             names = {cue["channel"]: cue.get("speaker") for cue in given}
             speakers = [names.get(channel) or f"{row['recording_id']}/{channel}" for channel in row["channel"]]
         texts: list[str | None] = [None] * len(row["utterance_id"])
-        words: list[list[WordRow] | None] = [None] * len(row["utterance_id"])
+        words: list[list[UtteredWord] | None] = [None] * len(row["utterance_id"])
         for channel, own in cues.items():
             matched = match_words(own, spans[channel], MAX_DISTANCE)
             for index, text, matched_words in zip(indices[channel], matched.texts, matched.words, strict=True):
@@ -177,7 +178,7 @@ class MatchTranscript(Stage):
             "remedy": "give it the whole recording, or the transcript of this part",
         }
 
-    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: list[WordRow]) -> dict[str, str]:
+    def _rejected(self, conversation_id: str, cue: Cue, offset: float, left: Sequence[WordRow]) -> dict[str, str]:
         shown = join_words(word["word"] for word in left[:WORDS_SHOWN])
         if len(left) > WORDS_SHOWN:
             shown += f" … ({len(left)} words)"
@@ -213,18 +214,23 @@ def _sided(cues: Sequence[Cue], spans: Mapping[str, Sequence[TimeSpan]]) -> list
         for _, group in groupby(by_word, key=lambda item: (item[0] if abs(item[0]) > CLEARLY else lead) >= 0):
             pairs = [*group]
             words = [word for _, word in pairs]
-            times = {"start": words[0]["start"], "end": max(word["end"] for word in words)}
             text = cue["text"] if len(words) == len(cue["words"]) else join_words(word["word"] for word in words)
             best = max((lead, *(each for each, _ in pairs)), key=abs)
-            pieces.append((best, cue | times | {"words": words, "text": text}))
+            piece = cue.copy()
+            piece["start"] = words[0]["start"]
+            piece["end"] = max(word["end"] for word in words)
+            piece["text"] = text
+            piece["words"] = words
+            pieces.append((best, piece))
     sided = [cue for cue in cues if cue["channel"][0] != OPEN]
     seconds: dict[str, defaultdict[str, float]] = {channel: defaultdict(float) for channel in CHANNELS}
     for lead, cue in pieces:
         of_speaker = cue["channel"] != OPEN and abs(lead) < CLEARLY
         channel = CHANNELS[(leads[cue["channel"]] if of_speaker else lead) < 0]
         sided.append(cue | {"channel": channel})
-        if cue.get("speaker"):
-            seconds[channel][cue["speaker"]] += cue["end"] - cue["start"]
+        person = cue.get("speaker")
+        if person:
+            seconds[channel][person] += cue["end"] - cue["start"]
     people = {channel: max(names, key=names.__getitem__) for channel, names in seconds.items() if names}
     return [cue | {"speaker": people.get(cue["channel"], cue.get("speaker"))} for cue in sided]
 

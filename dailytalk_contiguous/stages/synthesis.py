@@ -50,6 +50,7 @@ from dailytalk_contiguous.core.fillers import without_fillers
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.own_file import code_version, is_own_file
 from dailytalk_contiguous.core.prosody import measure_prosody
+from dailytalk_contiguous.core.records import UtteredWord
 from dailytalk_contiguous.core.settings import setting, unlisted
 from dailytalk_contiguous.core.spans import merge_gaps
 from dailytalk_contiguous.core.steps import steps
@@ -870,7 +871,7 @@ def _at_analysis_rate(samples: Samples, sample_rate: int) -> Samples:
     return np.asarray(soxr.resample(samples, sample_rate, ANALYSIS_RATE), np.float32)
 
 
-def _words(part: TakePart, text: str, seconds: float) -> list[dict[str, Any]]:
+def _words(part: TakePart, text: str, seconds: float) -> list[UtteredWord]:
     """The synthesiser's word times in what was left of its speech; none unless it gives those of all words."""
     if len(part.words) != len(split_words(text)):
         return []

@@ -20,6 +20,7 @@ from datasets import Features, List, Value
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, Samples, pcm_to_float
 from dailytalk_contiguous.core.fillers import are_fillers
 from dailytalk_contiguous.core.hallucination import distrust
+from dailytalk_contiguous.core.records import UtteredWord, WordRow
 from dailytalk_contiguous.core.schema import CHANNELS, MEASURE, STRING, Batch
 from dailytalk_contiguous.core.sentences import ends_as_question, sounds_like_question
 from dailytalk_contiguous.core.settings import setting, unlisted
@@ -338,14 +339,14 @@ def _row(words: list[Word], text: str, reason: str | None) -> dict[str, Any]:
     }
 
 
-def _mark_fillers(words: list[dict[str, Any]], language: str) -> None:
+def _mark_fillers(words: list[UtteredWord], language: str) -> None:
     """Say of each word of an utterance whether it is a filler."""
     fillers = are_fillers([word["word"] for word in words], language)
     for word, filler in zip(words, fillers, strict=True):
         word["filler"] = filler
 
 
-def _given_row(text: str, words: list[dict[str, Any]]) -> dict[str, Any]:
+def _given_row(text: str, words: list[WordRow]) -> dict[str, Any]:
     reason = None if text else "no words in the given transcript"
     logprob = _mean_logprob([word["probability"] for word in words])
     return _row([], text, reason) | {
