@@ -1,7 +1,7 @@
 """The small records that a row is made of, each written once as a class.
 
-Arrow's types are made from these classes by `record_features`, so that what mypy knows of a word, a cue or a side is
-what Parquet and the Hub hold of it. A field of one of these types may be null where its class says `| None`.
+Arrow's types are made from these classes by `record_features`, so that what mypy knows of a word, a cue or a side
+is what Parquet and the Hub hold of it. A field may be null where its class says `| None`.
 """
 
 from types import NoneType
