@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.errors import lacks_memory
+from dailytalk_contiguous.core.extras import missing_extra
 
 _TOO_LITTLE = (
     "dailytalk: there is too little memory: close other programs, raise the limit on it (ulimit -v), or use fewer "
@@ -25,6 +26,12 @@ def entry_point() -> NoReturn:
         from dailytalk_contiguous.cli.main import run_command
 
         run_command()
+    except ModuleNotFoundError as error:
+        sentence = missing_extra(error)
+        if not sentence or {"-v", "--verbose"} & {*sys.argv}:
+            raise
+        print(f"dailytalk: {sentence}.", file=sys.stderr)
+        sys.exit(1)
     except Exception as error:
         if not lacks_memory(error):
             raise

@@ -34,6 +34,7 @@ from rich.text import Text
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import BadValue, DailytalkError, ModelUnreachable, lacks_memory
+from dailytalk_contiguous.core.extras import missing_extra
 from dailytalk_contiguous.core.interrupts import SENTENCE, STOPPED
 from dailytalk_contiguous.core.outcome import Figures, Judgement, Outcome, Rejected
 from dailytalk_contiguous.core.steps import listening
@@ -266,6 +267,11 @@ def guarded(program: str, command: Callable[[], int], has_verbose: bool = False)
         return 1
     except DailytalkError as error:
         return failed(str(error), 2 if isinstance(error, BadValue) else 1)
+    except ModuleNotFoundError as error:
+        sentence = missing_extra(error)
+        if not sentence or verbose():
+            raise
+        return failed(sentence, 1)
     except Exception as error:
         if verbose() or lacks_memory(error) or not has_verbose:
             raise

@@ -6,16 +6,17 @@ opens what its text names.
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import av
 import numpy as np
-from av.audio.stream import AudioStream
-from av.container import InputContainer
-from av.packet import Packet
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
 
 #: Formats that are one file each, by the names of FFmpeg's demuxers. Never hls, dash, concat, sdp, image2 or
 #: lavfi, which open what their text names.
@@ -39,6 +40,8 @@ def read_facts(file: BinaryIO) -> dict[str, Any]:
 
     Raises BadInput for a file without audio, and for one of a format that isn't read.
     """
+    import av  # FFmpeg, which few files need; an extra brings it
+
     try:
         container = _open(file)
     except (av.FFmpegError, OSError, ValueError):
@@ -92,6 +95,8 @@ def decoded_blocks(
 
 def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
     """The samples of each frame of the first audio stream, shape (n, channels)."""
+    import av
+
     with _open(file) as container:
         stream = container.streams.audio[0]
         resampler = av.AudioResampler(format="flt")
@@ -105,13 +110,15 @@ def _samples(file: BinaryIO, channels: int) -> Iterator[NDArray[np.float32]]:
             raise BadInput(f"it can't be decoded ({error})", "convert it to WAV or FLAC") from None
 
 
-def _open(file: BinaryIO) -> InputContainer:
+def _open(file: BinaryIO) -> "InputContainer":
+    import av
+
     file.seek(0)
     lists = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     return av.open(file, "r", options=lists, metadata_errors="ignore")
 
 
-def _packets(container: InputContainer, stream: AudioStream) -> Iterator["Packet[AudioStream]"]:
+def _packets(container: "InputContainer", stream: "AudioStream") -> Iterator["Packet[AudioStream]"]:
     """The packets of a stream up to the one in which the file ends; of a WAV with that one."""
     for packet in container.demux(stream):
         if packet.is_corrupt and container.format.name != "wav":

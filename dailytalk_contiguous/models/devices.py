@@ -55,8 +55,10 @@ def lacking() -> str:
     """Why models can't run on CUDA on this machine; empty where they can. PyTorch is not imported without a
     GPU.
     """
-    import ctranslate2
-
+    try:
+        import ctranslate2
+    except ModuleNotFoundError:
+        return "CTranslate2 is not installed"
     if not ctranslate2.get_cuda_device_count():
         return "CTranslate2 finds no CUDA device (no GPU, a driver older than CUDA 12, or a build without CUDA)"
     import torch

@@ -16,11 +16,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-import pympi
-import pysubs2
-from praatio.utilities.constants import Interval
-from praatio.utilities.textgrid_io import getTextgridAsStr
-
 from dailytalk_contiguous.core.audio import Pcm, from_uri, read_header
 from dailytalk_contiguous.core.documents import as_text, is_number, read_bytes
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
@@ -195,6 +190,9 @@ def tiers(item: Annotation) -> Iterator[tuple[str, str, list[Label]]]:
 
 def textgrid(item: Annotation) -> str:
     """Write Praat's short text format: each interval with its start, its end and its text, the empty ones too."""
+    from praatio.utilities.constants import Interval  # an extra brings it
+    from praatio.utilities.textgrid_io import getTextgridAsStr
+
     length = item.seconds
     made = [
         {"class": "IntervalTier", "name": name, "xmin": 0.0, "xmax": length}
@@ -206,6 +204,8 @@ def textgrid(item: Annotation) -> str:
 
 def eaf(item: Annotation) -> str:
     """Write ELAN's format 2.8; a tag belongs to its utterance, and is moved and deleted with it."""
+    import pympi  # an extra brings it
+
     made = pympi.Elan.Eaf(author="")
     made.remove_tier("default")
     made.adocument["DATE"] = "1970-01-01T00:00:00+00:00"  # the same file whenever it is written
@@ -233,6 +233,8 @@ def _said(label: Label) -> str:
 
 def _subtitles(format: str, item: Annotation) -> str:
     """SRT or WebVTT; a character that would begin markup is written as a number."""
+    import pysubs2  # an extra brings it
+
     speakers = item.speakers if format == "vtt" else item.plain_speakers
     subtitles = pysubs2.SSAFile()
     for label in item.labels["utterances"]:

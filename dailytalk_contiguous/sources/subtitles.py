@@ -15,8 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pysubs2.time import timestamp_to_ms
-
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.channel_names import explains_itself, with_colons
 from dailytalk_contiguous.sources.transcript_marks import mark_of
@@ -148,6 +146,8 @@ def _read(path: Path) -> list[Subtitle]:
 
 
 def _seconds(clock: str) -> float:
+    from pysubs2.time import timestamp_to_ms  # an extra brings it
+
     parts = re.split("[:.,]", clock)
     return timestamp_to_ms(["0"] * (4 - len(parts)) + parts) / 1000
 

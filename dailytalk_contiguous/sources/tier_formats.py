@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-import pympi
-from praatio.utilities.textgrid_io import parseTextgridStr
 
 from dailytalk_contiguous.core.documents import quoted
 from dailytalk_contiguous.sources.transcript_marks import LABELS
@@ -76,6 +74,9 @@ class Tier(NamedTuple):
 
 def read_tiers(path: Path) -> list[Tier]:
     """The tiers of intervals of a TextGrid or an ELAN file. Raises BadInput."""
+    import praatio  # noqa: F401 (an extra brings both: here, so that a missing one is not taken for a broken file)
+    import pympi  # noqa: F401
+
     text = read_text(path)
     is_elan = path.suffix.lower() == ".eaf"
     try:
@@ -88,6 +89,8 @@ def read_tiers(path: Path) -> list[Tier]:
 
 def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
     """Times that an ELAN file leaves open are spread evenly between those that it has."""
+    import pympi
+
     eaf = pympi.Elan.Eaf(author="")
     eaf.remove_tier("default")
     eaf.adocument[_SCHEMA] = ""  # which pympi takes out again, without looking whether the file has it
@@ -121,6 +124,8 @@ def _tiers_of_elan(path: Path, text: str) -> Iterator[Tier]:
 
 
 def _tiers_of_praat(text: str) -> Iterator[Tier]:
+    from praatio.utilities.textgrid_io import parseTextgridStr
+
     tiers = parseTextgridStr(text, includeEmptyIntervals=True)["tiers"]
     declared = [int(size) for size in _DECLARED.findall(text)]
     count = _DECLARED_TIERS.search(text)
