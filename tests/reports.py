@@ -7,6 +7,7 @@ from typing import Any
 from dailytalk_contiguous.cli.defaults import default_settings
 from dailytalk_contiguous.core.tables import TableMaker, Tables
 from dailytalk_contiguous.publish import card, exports, packing, page, pushing
+from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.opening import finished_items
 from dailytalk_contiguous.publish.readme import readme
 from dailytalk_contiguous.publish.release_card import card_of_release
@@ -31,10 +32,12 @@ def push_version(folder: Path, *arguments: Any, **options: Any) -> pushing.Relea
     return pushing.push_version(items, *arguments, partial(card_of_release, items, default_settings()), **options)
 
 
-def shown(macro: str, tables: Any = None, **context: Any) -> str:
-    """What a macro of `tables.jinja` shows in Markdown."""
-    source = '{% import "tables.jinja" as show with context %}{{ show.' + macro + " }}"
-    return environment(markdown=True).from_string(source).render(tables=tables, **context)
+def shown(name: str, tables: Any = None, **about: Any) -> str:
+    """What a table or a plot of `Displays` says in Markdown."""
+    part = getattr(Displays(tables, run={}, defaults={}, **about), name)
+    source = '{% import "parts.md" as part with context %}{{ part.each(parts) }}'
+    parts = part if isinstance(part, list) else [part]
+    return environment(markdown=True).from_string(source).render(parts=parts)
 
 
 def tables_of(*rows: Any, **options: Any) -> Tables:

@@ -26,9 +26,10 @@ from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CONFIGS, SPLITS, Row, is_recorded
 from dailytalk_contiguous.core.scorecard import comparisons_of
 from dailytalk_contiguous.core.tables import Tables
-from dailytalk_contiguous.core.utterance import FIELDS, Column, type_in_words
+from dailytalk_contiguous.core.utterance import FIELDS, Column
 from dailytalk_contiguous.core.wording import kind_of
 from dailytalk_contiguous.publish.clip_figures import CorpusFigures, findings_of_clips
+from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.items import Items, VersionItems
 from dailytalk_contiguous.publish.player import to_mp3
 from dailytalk_contiguous.publish.plots import Plot, png
@@ -155,6 +156,18 @@ class CardFacts:
     history: tuple[tuple[str, str, str], ...] = ()
     changes: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def owner(self) -> str:
+        return self.repo.split("/")[0]
+
+    @property
+    def repository_name(self) -> str:
+        return self.repo.split("/")[1]
+
+
+#: `CardFacts.changes` of a version in which nothing changed.
+_NO_CHANGES: dict[str, Any] = {"previous": None, "added": 0, "removed": 0, "changed": 0, "moved": 0, "tags": []}
+
 
 @dataclass(frozen=True)
 class Card:
@@ -204,25 +217,38 @@ def render_card(
         return ""
 
     findings = findings_of_clips(clips, run) if clips else all_findings(tables, run)
+    show = Displays(
+        tables,
+        run,
+        defaults,
+        clips=clips,
+        comparisons=comparisons_of(tables.turn_taking),
+        origins=origins,
+    )
+    clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
+    rows_beside = [
+        (config, sum(file.rows for files in splits.values() for file in files))
+        for config, splits in packed.configs.items()
+        if config != "conversations"
+    ]
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
-        clips=clips,
-        comparisons=comparisons_of(tables.turn_taking),
+        show=show,
         packed=packed,
+        n_rows=sum(file.rows for file in clips_or_talks),
+        seconds=sum(file.seconds for file in clips_or_talks),
+        rows_beside=rows_beside,
         facts=facts,
+        changes=_NO_CHANGES | {**facts.changes},
         title=card.data["pretty_name"],
         sample=_sample(next(items.listed(), None), items, assets),
         verdict=verdict_of(findings, tables.n),
         fields=[of for of in (*FIELDS, *packed.fields) if not isinstance(of, Column)],
         own=FIELDS,
-        type_in_words=type_in_words,
-        run=run,
-        defaults=defaults,
         draw=draw,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
-        origins=origins,
         warnings=against,
         home=_HOME,
         address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
@@ -251,7 +277,7 @@ def _update_front(
         data["license"] = licence
         data["license_name"] = "see-the-card" if is_other else None
         data["license_link"] = f"{_HOME}/{facts.repo}#licences" if is_other else None
-    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repo.split("/")[1])
+    data["pretty_name"] = data.get("pretty_name") or re.sub("[-_]", " ", facts.repository_name)
     for key, value in values.items():
         if key in ("configs", "dataset_info"):
             data[key] = _by_config(data.get(key) or [], value)

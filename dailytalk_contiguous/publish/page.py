@@ -6,21 +6,20 @@ those that the user names, are read once more for the player, with their sound.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dailytalk_contiguous.core import figures
 from dailytalk_contiguous.core.apps import parts as parts_of_apps
 from dailytalk_contiguous.core.audio import Samples, read_at, read_header
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, side_by_side
-from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES
+from dailytalk_contiguous.core.measures import CONVERSATION_MEASURES, ConversationMeasure
 from dailytalk_contiguous.core.sampling import order_key
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.scorecard import ReferenceCorpus, comparisons_of
@@ -30,12 +29,14 @@ from dailytalk_contiguous.core.wording import counted, length_text, public
 from dailytalk_contiguous.publish import player
 from dailytalk_contiguous.publish import verdict as judging
 from dailytalk_contiguous.publish.checking import check_folder
-from dailytalk_contiguous.publish.clip_figures import corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.clip_figures import CorpusFigures, corpus_figures, findings_of_clips
+from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.findings import Finding, FindingLimits, advice, findings_of_apps
 from dailytalk_contiguous.publish.items import Items
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.player import mp3_address, sound_card, to_mp3
-from dailytalk_contiguous.publish.templates import Table, page
+from dailytalk_contiguous.publish.tabular import Table
+from dailytalk_contiguous.publish.templates import page
 from dailytalk_contiguous.publish.version import Version
 from dailytalk_contiguous.store.files import write_lines
 from dailytalk_contiguous.store.work_folder import DATA, TABLES, TAGGED
@@ -140,29 +141,34 @@ def write_report(
             raise DailytalkError(f"the page can't be put into {where}", "name a file with --out")
         out = where / REPORT
     items = open_items(where)
-    common: dict[str, Any] = {"run": items.run, "defaults": defaults, "name": items.name}
-    common["other"] = OtherDataset.of_items(other) if other else None
+    beside = OtherDataset.of_items(other) if other else None
     if not items.labelled:
-        references = [reference] if reference else []
-        return _write_conversations(items, out, shown, references, limits, common)
+        refused: list[Row] = []
+        tables = items.tables(refused)
+        comparisons = comparisons_of(tables.turn_taking, [reference] if reference else [])
+        show = Displays(tables, items.run, defaults, comparisons=comparisons, name=items.name, other=beside)
+        return _write_conversations(items, out, shown, limits, show, refused)
     if shown != SHOWN:
         raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
     if reference:
         what = f"the file {reference.name} has turn-taking alone, and these are clips"
         raise DailytalkError(what, "name the folder or the version that it is of")
-    return _write_clips(items, out, limits, common)
+    rows_refused: list[Row] = []
+    clips = corpus_figures(items, rows_refused)
+    show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
+    return _write_clips(items, out, limits, clips, show, rows_refused)
 
 
 def _write_clips(
     items: Items,
     path: Path,
     limits: FindingLimits,
-    common: Mapping[str, Any],
+    clips: CorpusFigures,
+    show: Displays,
+    refused: Sequence[Row],
 ) -> WrittenReport:
-    refused: list[Row] = []
-    clips = corpus_figures(items, refused)
     tables = clips.tables
-    n = int(figures.totals(tables)["conversations"])
+    n = show.n_clips
     findings = findings_of_clips(clips, items.run, limits) if n else []
     if n and items.folder and (items.kind == "mix" or (items.folder / DATA).is_dir()):
         findings = _checked(items, tables, limits, findings)
@@ -174,8 +180,11 @@ def _write_clips(
         known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
         text = items.row(name)["utterances"][0]["text"] or ""
         samples.append(sound_card(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
-    context = {**common, "clips": clips, "tables": tables, "verdict": verdict, "rejects": _rejects(items, refused)}
-    write_lines(path, page(items.name, "clips.html", samples=samples, **context))
+    rejects = _rejects(items, refused)
+    lines = page(
+        items.name, "clips.html", samples=samples, clips=clips, show=show, verdict=verdict, rejects=rejects
+    )
+    write_lines(path, lines)
     return WrittenReport(path, path.stat().st_size, n, clips.unit, tuple(heard), verdict)
 
 
@@ -183,12 +192,11 @@ def _write_conversations(
     items: Items,
     path: Path,
     shown: int | Sequence[str],
-    references: Sequence[ReferenceCorpus],
     limits: FindingLimits,
-    common: Mapping[str, Any],
+    show: Displays,
+    refused: Sequence[Row],
 ) -> WrittenReport:
-    refused: list[Row] = []
-    tables = items.tables(refused)
+    tables = show.tables
     judged = judging.judged_conversations(tables.conversations, limits)
     names = judged["conversation_id"].astype(str)
     if isinstance(shown, int):
@@ -217,15 +225,15 @@ def _write_conversations(
     ]
     ordered = judged.sort_values("badness", ascending=False, kind="stable")
     listed = ordered[(np.arange(len(ordered)) < MOST_LISTED) | ordered.index.isin([*examples])]
+    measures = {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
     context = {
-        **common,
         "tables": tables,
+        "show": show,
         "verdict": verdict,
-        "comparisons": comparisons_of(tables.turn_taking, references),
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
-        "measures": {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()},
-        "listed": listed.to_dict("index"),
-        "in_player": {*examples},
+        "measures": [*measures.values()],
+        "listed": [_listed(number, row, measures, examples) for number, row in listed.to_dict("index").items()],
+        "n_unlisted": tables.n - len(listed),
         "names": {*names},
         "rejects": _rejects(items, refused),
         "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
@@ -233,6 +241,41 @@ def _write_conversations(
     write_lines(path, page(items.name, "conversations.html", data=data, **context))
     shown = tuple(names[[*examples]])
     return WrittenReport(path, path.stat().st_size, tables.n, "conversation", shown, verdict)
+
+
+class ListedMeasure(NamedTuple):
+    """A measure of a listed conversation, in its unit of display; None if unknown."""
+
+    value: float | None
+    text: str
+    is_beyond: bool
+
+
+class ListedConversation(NamedTuple):
+    """A line of the page's table: `number` is that of its example in the player, None without one."""
+
+    number: int | None
+    name: str
+    seconds: float
+    cells: list[ListedMeasure]
+
+
+def _listed(
+    number: int,
+    row: Mapping[str, Any],
+    measures: Mapping[str, ConversationMeasure],
+    examples: Container[int],
+) -> ListedConversation:
+    cells = []
+    for name, measure in measures.items():
+        value = row[name]
+        if pd.isna(value):
+            cells.append(ListedMeasure(None, "", False))
+            continue
+        scaled = value * measure.factor
+        cells.append(ListedMeasure(scaled, f"{scaled:.{measure.digits}f}", name in row["breaches"]))
+    in_player = number if number in examples else None
+    return ListedConversation(in_player, row["conversation_id"], row["duration"], cells)
 
 
 def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[Finding]) -> list[Finding]:

@@ -17,6 +17,7 @@ from dailytalk_contiguous.core.licensing import SOURCE
 from dailytalk_contiguous.core.schema import provenance_of_row
 from dailytalk_contiguous.core.tables import Tables
 from dailytalk_contiguous.core.wording import portable
+from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.opening import open_items
 from dailytalk_contiguous.publish.templates import environment, filled
 from dailytalk_contiguous.store import work_folder
@@ -61,11 +62,8 @@ def readme(
         load=load,
         licences=licence,
         licence_name=None,
-        origins=origins,
         warnings=licensing.promised_too_much([licence], origins),
-        tables=tables,
-        run={**run, "settings": settings},
-        defaults=defaults,
+        show=Displays(tables, {**run, "settings": settings}, defaults, origins=origins),
     )
     return signed(text)
 

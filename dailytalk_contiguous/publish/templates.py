@@ -8,8 +8,7 @@ looks like a path of this machine is left out. An app adds a section to the repo
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -17,51 +16,10 @@ from typing import Any, NamedTuple
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from dailytalk_contiguous.core import figures, licensing, scorecard
-from dailytalk_contiguous.core.turns import TURN_MEASURES
-from dailytalk_contiguous.core.wording import counted, length_text, model_name, money, percent, public
-from dailytalk_contiguous.publish.plots import Plot, affect_map, histogram, svg
-
-
-class Link(NamedTuple):
-    """Text with an address; one that is not of the web is not shown."""
-
-    text: str
-    url: str
-
-
-class Strong(str):
-    """Text that readers must not miss."""
-
-    __slots__ = ()
-
-
-class Bar(NamedTuple):
-    """A figure that a page also draws as a bar: `share` in [0, 1] is its length."""
-
-    text: str
-    share: float
-
-
-TableCell = str | int | Link | Bar
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of cells below a head, a note below both, and why a table without rows is empty.
-
-    A `folded` table is closed at first.
-    """
-
-    title: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[TableCell]]
-    note: str = ""
-    nothing: str = ""
-    folded: bool = False
-
-    def __bool__(self) -> bool:
-        return bool(self.rows)
+from dailytalk_contiguous.core.utterance import type_in_words
+from dailytalk_contiguous.core.wording import counted, length_text, model_name, public
+from dailytalk_contiguous.publish.plots import Plot, svg
+from dailytalk_contiguous.publish.tabular import Bar, Link, Strong
 
 
 class Section(NamedTuple):
@@ -107,7 +65,6 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
     loaders = [PackageLoader(name, "assets") for name in dict.fromkeys((package, __package__))]
     made = Environment(
         loader=ChoiceLoader(loaders),
-        extensions=["jinja2.ext.do"],
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -122,11 +79,11 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
         "lasting": length_text,
         "latex": lambda text: Markup(re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\`\s]+", " ", text))),
         "model": model_name,
-        "money": money,
         "n": lambda number: f"{number:,}",
+        "picture": picture,
+        "named_in": lambda file: file.rpartition(": ")[2],
         "public": public,
-        "note": note_of,
-        "terms": lambda name: (str if licensing.asked(name).known else Strong)(licensing.licence_in_words(name)),
+        "type_in_words": type_in_words,
         "shown": lambda cell: f"{cell:,}" if isinstance(cell, int) else str(cell),
         "url": lambda url: Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)),
     }
@@ -137,31 +94,8 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
         "plot": lambda part: isinstance(part, Plot),
         "strong": lambda cell: isinstance(cell, Strong),
     }
-    made.globals |= {"asset": asset, "percent": percent, "picture": picture}
-    made.globals |= {
-        "table": Table,
-        "bar": Bar,
-        "link": Link,
-        "strong": Strong,
-        "histogram": histogram,
-        "affect_map": affect_map,
-    }
-    made.globals |= {"medium": "parts.md" if markdown else "parts.html", "figures": figures}
-    made.globals |= {
-        "measure_text": scorecard.measure_text,
-        "turn_measures": TURN_MEASURES,
-        "published_references": scorecard.published_references,
-    }
+    made.globals["asset"] = asset
     return made
-
-
-def note_of(origin: licensing.Origin) -> str:
-    """What to mind of a model: its own note, or what is known of one of its name under the same licence."""
-    from dailytalk_contiguous.models.licences import licence_of  # here: a push needs no other module of models
-
-    known = licence_of(origin.name)
-    is_known = origin.role != licensing.SOURCE and origin.licence == known.licence != "unknown"
-    return origin.note or (known.note if is_known else "")
 
 
 def filled(name: str, package: str = __package__, /, **context: Any) -> str:

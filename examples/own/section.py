@@ -4,7 +4,8 @@ from pathlib import Path
 
 from dailytalk_contiguous.core.figures import sums
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import Section, Table, rendered
+from dailytalk_contiguous.publish.tabular import Table
+from dailytalk_contiguous.publish.templates import Section, rendered
 
 
 def languages(folder: Path) -> list[Section]:

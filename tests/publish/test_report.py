@@ -24,7 +24,8 @@ from dailytalk_contiguous.publish.checking import check_folder
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.formats import FORMATS
 from dailytalk_contiguous.publish.opening import open_items
-from dailytalk_contiguous.publish.templates import Link, environment
+from dailytalk_contiguous.publish.tabular import Link
+from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.verdict import verdict_of
 from dailytalk_contiguous.shards import Entry, Shard, write_shard
 from dailytalk_contiguous.sources.recordings import identity_of

@@ -22,6 +22,7 @@ from dailytalk_contiguous.core.tables import TableMaker, tables_from
 from dailytalk_contiguous.core.turns import Timed, TimedConversation, join_spans
 from dailytalk_contiguous.core.utterance import AFFECT
 from dailytalk_contiguous.publish.checking import check_folder
+from dailytalk_contiguous.publish.displays import Displays
 from dailytalk_contiguous.publish.exports import write_export
 from dailytalk_contiguous.publish.moshi_folder import MOSHI
 from dailytalk_contiguous.publish.opening import open_items
@@ -457,7 +458,7 @@ def made_of(run):
     shown = (
         environment()
         .get_template("verdict.html")
-        .render(run=run, tables=tables_from([talk()]), verdict=verdict_of([], 1))
+        .render(show=Displays(tables_from([talk()]), run, {}), verdict=verdict_of([], 1))
     )
     return dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown))
 

@@ -25,6 +25,8 @@ from dailytalk_contiguous.core.schema import AUDIO_FOLDER
 from dailytalk_contiguous.core.settings import setting, settings_of
 from dailytalk_contiguous.core.wording import counted, model_name
 from dailytalk_contiguous.publish import exports, items, moshi_folder, opening, training_folder
+from dailytalk_contiguous.publish.displays import asked_terms
+from dailytalk_contiguous.publish.tabular import Link, Strong, TableCell
 from dailytalk_contiguous.publish.templates import environment
 from dailytalk_contiguous.publish.training_folder import manifests_in
 from dailytalk_contiguous.store.files import file_name, json_document, json_text, refuse_inside
@@ -343,25 +345,29 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
 
 
 def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnings: Sequence[str]) -> str:
-    return (
-        environment(__package__, markdown=True)
-        .get_template("licences.md")
-        .render(
-            licence=licence.licence,
-            asks="; ".join(licensing.SAYS[what] for what in licence.asks),
-            warnings=warnings,
-            recordings=[
-                (part.name, name, n)
-                for part in parts
-                for name, n in sorted(Counter(file.licence for file in part.used).items(), key=str)
-            ],
-            credits=[(part.name, part.credits) for part in parts],
-            models=[
-                (part.name, model.role.replace("_", " "), model_name(model.name), model.licence or "unknown")
-                for part in parts
-                for model in part.models
-            ],
-        )
+    recordings: list[Sequence[TableCell]] = []
+    credits: list[Sequence[TableCell]] = []
+    models: list[Sequence[TableCell]] = []
+    for part in parts:
+        numbers = Counter(file.licence for file in part.used)
+        for name, number in sorted(numbers.items(), key=str):
+            recordings.append((part.name, name or Strong("not known"), number, asked_terms(name)))
+        for credit in part.credits:
+            source = Link(credit.name, credit.homepage)
+            credits.append((part.name, source, credit.licence or "unknown", credit.citation or "unknown"))
+        if not part.credits:
+            credits.append((part.name, Strong("unknown: ask whoever made the folder"), "", ""))
+        for model in part.models:
+            role = model.role.replace("_", " ")
+            models.append((part.name, role, model_name(model.name), model.licence or "unknown"))
+    template = environment(__package__, markdown=True).get_template("licences.md")
+    return template.render(
+        licence=licence.licence,
+        asks="; ".join(licensing.SAYS[what] for what in licence.asks),
+        warnings=warnings,
+        recordings=recordings,
+        credits=credits,
+        models=models,
     )
 
 

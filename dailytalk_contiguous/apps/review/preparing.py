@@ -214,9 +214,20 @@ class Preparation:
         if cut and not done.get("split", True):
             following = "split" if silences and silences.code == 0 else "silences"
         suggested = _SUGGESTED.search(silences.lines[-1]) if silences and silences.lines else None
-        context = {"steps": self._steps, "runs": self._runs, "done": done, "next": following, "cut": cut}
-        html = rendered("steps.html", __package__, **context, suggested=suggested)
-        return {"running": bool(self._running()), "html": html}
+        running = self._running()
+        runs = {step.command: self._runs.get(step.command) for step in self._steps}
+        html = rendered(
+            "steps.html",
+            __package__,
+            steps=self._steps,
+            runs=runs,
+            running=running,
+            done=done,
+            next=following,
+            cut=cut,
+            suggested=suggested,
+        )
+        return {"running": bool(running), "html": html}
 
     def _done(self, command: str, cut: bool) -> str | None:
         """The result of a step; None if it is not on the disk."""
