@@ -7,7 +7,7 @@ only where they are named. A value that is not known is `UNKNOWN`.
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypedDict
 
@@ -68,7 +68,7 @@ COMPARED = {"emotion": "Emotion", "style": "Style", "tag": "Style tag", "length"
 
 #: Measures in which two datasets are compared besides `MEASURES`, which they replace where they say more.
 COMPARED_MEASURES = {
-    **{name: of for name, of in MEASURES.items() if name not in ("rms", "zcr")},
+    **{name: measure for name, measure in MEASURES.items() if name not in ("rms", "zcr")},
     "level": ("level of speech", "dBFS", 1),
     "snr": ("signal to noise", "dB", 1),
     "bandwidth": ("bandwidth", "Hz", 0),
@@ -87,24 +87,29 @@ def corpus_stats(tables: Tables) -> dict[str, Any]:
     `conversations` of a measure are those in which it is known.
     """
     whole = totals(tables)
+    measures = {
+        name: {"title": title, "unit": unit, "definition": about, "source": source}
+        for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
+    }
+    stats = {}
+    for timeline, turn_taking in timelines(tables).items():
+        name = "source" if timeline == "recorded" else timeline
+        stats[name] = turn_taking.stats()
     return {
         "layout": 1,
         "conversations": int(whole["conversations"]),
         "hours": round(whole["seconds"] / 3600, 5),
-        "measures": {
-            name: {"title": title, "unit": unit, "definition": about, "source": source}
-            for name, (title, unit, about, source, *_) in TURN_MEASURES.items()
-        },
-        "timelines": {
-            "source" if timeline == "recorded" else timeline: taken.stats()
-            for timeline, taken in timelines(tables).items()
-        },
+        "measures": measures,
+        "timelines": stats,
     }
 
 
 def timelines(tables: Tables) -> dict[str, TurnTaking]:
     """Turn-taking as `recorded` and, where anything was, as `rebuilt`."""
-    return {"recorded": tables.source} | ({"rebuilt": tables.rebuilt} if tables.is_rebuilt else {})
+    taken = {"recorded": tables.source}
+    if tables.is_rebuilt:
+        taken["rebuilt"] = tables.rebuilt
+    return taken
 
 
 def totals(tables: Tables) -> dict[str, float]:
@@ -114,9 +119,12 @@ def totals(tables: Tables) -> dict[str, float]:
 
 def heard(tables: Tables) -> dict[str, float]:
     """All audible utterances: `utterances`, `seconds` of speech, and those on each side, `left` and `right`."""
-    said = _heard(tables, "channel", "seconds")
-    sides = {side: float(said.loc[said["channel"] == side, "seconds"].sum()) for side in ("left", "right")}
-    return {"utterances": float(len(said)), "seconds": float(said["seconds"].sum()), **sides}
+    audible = _heard(tables, "channel", "seconds")
+    totals = {"utterances": float(len(audible)), "seconds": float(audible["seconds"].sum())}
+    for side in CHANNELS:
+        seconds = audible.loc[audible["channel"] == side, "seconds"]
+        totals[side] = float(seconds.sum())
+    return totals
 
 
 def sums(tables: Tables, label: str) -> pd.DataFrame:
@@ -140,30 +148,38 @@ def sums(tables: Tables, label: str) -> pd.DataFrame:
             values = values[asked]
             frame = frame[asked]
         return frame.groupby(_known(values), observed=True, sort=False).sum()
-    said = _heard(tables, *{label, "conversation_id", "channel", "seconds", "status", "emotion_model"})
+    needed = {label, "conversation_id", "channel", "seconds", "status", "emotion_model"}
+    audible = _heard(tables, *needed)
     if label in ("person", "synthetic_voice"):
-        said = said[(said["status"] == "spoken") == (label == "synthetic_voice")]
+        is_spoken = audible["status"] == "spoken"
+        audible = audible[is_spoken == (label == "synthetic_voice")]
     elif label == "emotion_class":
-        said = said[said["emotion_model"].notna()]
-    said = said.assign(value=_known(said[label]))
-    frame = said.groupby("value", observed=True, sort=False).agg(
+        audible = audible[audible["emotion_model"].notna()]
+    audible = audible.assign(value=_known(audible[label]))
+    by_value = audible.groupby("value", observed=True, sort=False)
+    frame = by_value.agg(
         conversations=("conversation_id", "nunique"), utterances=("status", "size"), seconds=("seconds", "sum")
     )
-    sides = said.groupby(["value", "channel"], observed=True)["seconds"].sum().unstack()
-    return frame.assign(words=0).join(sides.reindex(columns=["left", "right"]).fillna(0.0))
+    by_side = audible.groupby(["value", "channel"], observed=True)["seconds"].sum()
+    sides = by_side.unstack().reindex(columns=["left", "right"])
+    return frame.assign(words=0).join(sides.fillna(0.0))
 
 
 def ranked(tables: Tables, label: str, by: str = "seconds") -> pd.DataFrame:
     """`sums` of each value of a label, the largest first; those after `MOST_VALUES` are added up."""
-    found = sums(tables, label)
-    found = found.set_axis(found.index.astype(str)).sort_index()
-    return with_others(found.sort_values(by, ascending=False, kind="stable"), MOST_VALUES)
+    amounts = sums(tables, label)
+    amounts = amounts.set_axis(amounts.index.astype(str)).sort_index()
+    largest_first = amounts.sort_values(by, ascending=False, kind="stable")
+    return with_others(largest_first, MOST_VALUES)
 
 
 def with_others(frame: pd.DataFrame, most: int) -> pd.DataFrame:
     """A table whose rows after the first `most` are added up, if they are several."""
-    rest = frame[most:]
-    return frame if len(rest) < 2 else pd.concat([frame[:most], rest.sum().to_frame(f"{len(rest):,} others").T])
+    others = frame[most:]
+    if len(others) < 2:
+        return frame
+    added_up = others.sum().to_frame(f"{len(others):,} others").T
+    return pd.concat([frame[:most], added_up])
 
 
 def hours_of(tables: Tables, column: str) -> dict[str, float]:
@@ -183,8 +199,8 @@ def counts(column: "pd.Series[Any]") -> Counter[str]:
 def word_sources(tables: Tables) -> Counter[str]:
     """Words by how their times are known."""
     sources: Counter[str] = Counter()
-    for of_row in tables.conversations["word_sources"]:
-        for part in of_row:
+    for listed in tables.conversations["word_sources"]:
+        for part in listed:
             sources[part["source"]] += part["words"]
     return sources
 
@@ -198,19 +214,19 @@ def ends_of_turns(tables: Tables) -> dict[tuple[str, str], TurnEndFigures]:
     parents = rows["parent"].fillna(rows["conversation_id"])
     first_of_recording = rows.loc[~parents.duplicated(), "conversation_id"]
     columns = {"recorded": ("source_transition", "source_turn_end"), "rebuilt": ("transition", "turn_end")}
-    known: dict[tuple[str, str], TurnEndFigures] = {}
+    ends: dict[tuple[str, str], TurnEndFigures] = {}
     for side in CHANNELS:
-        said = tables.utterances[tables.utterances["channel"] == side]
+        utterances = tables.utterances[tables.utterances["channel"] == side]
         for timeline in timelines(tables):
             transition, finished = columns[timeline]
-            judged = said[["conversation_id", transition, finished]].dropna()
+            judged = utterances[["conversation_id", transition, finished]].dropna()
             if timeline == "recorded":
                 judged = judged[judged["conversation_id"].isin(first_of_recording)]
             shifts = judged.loc[judged[transition] == SHIFT, finished]
             holds = judged.loc[judged[transition] == HOLD, finished]
             if len(judged):
-                known[side, timeline] = turn_end_figures(shifts, holds)
-    return known
+                ends[side, timeline] = turn_end_figures(shifts, holds)
+    return ends
 
 
 def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
@@ -218,25 +234,29 @@ def same_ends(tables: Tables, transition: str) -> NDArray[np.float64]:
 
     Shape (ends, 2).
     """
-    said = tables.utterances[tables.utterances["status"] == "spoken"]
-    alike = (said["transition"] == transition) & (said["source_transition"] == transition)
-    return np.asarray(said.loc[alike, ["source_turn_end", "turn_end"]].dropna(), np.float64)
+    spoken = tables.utterances[tables.utterances["status"] == "spoken"]
+    alike = (spoken["transition"] == transition) & (spoken["source_transition"] == transition)
+    ends = spoken.loc[alike, ["source_turn_end", "turn_end"]]
+    return np.asarray(ends.dropna(), np.float64)
 
 
 def without_text(tables: Tables) -> Counter[str]:
     """Utterances without a text by the kind of reason: reasons hold figures (`23 words in 0.5 s`)."""
     reasons = tables.utterances["text_reason"].astype(object).replace("", None).dropna()
-    return counts(reasons.str.split("(").str[0].str.strip())
+    kinds = reasons.str.split("(").str[0]
+    return counts(kinds.str.strip())
 
 
 def reasons(tables: Tables) -> Counter[str]:
     """Utterances that are not as they should be by the kind of reason."""
-    return counts(tables.utterances["reason"].astype(object).dropna().map(kind_of))
+    reasons = tables.utterances["reason"].astype(object).dropna()
+    return counts(reasons.map(kind_of))
 
 
 def corrections(tables: Tables) -> int:
     """Number of utterances that people corrected."""
-    return int(tables.utterances[["edited_by", "edited_fields"]].notna().any(axis=1).sum())
+    edits = tables.utterances[["edited_by", "edited_fields"]].notna()
+    return int(edits.any(axis=1).sum())
 
 
 # What it is like.
@@ -244,19 +264,21 @@ def corrections(tables: Tables) -> int:
 
 def moments(tables: Tables) -> pd.DataFrame:
     """Each of `MEASURES` of utterances: `count`, `mean`, `std`, `min` and `max`."""
-    said = _heard(tables, *MEASURES)
+    audible = _heard(tables, *MEASURES)
     moments = {}
     for name in MEASURES:
-        values = said[name].astype(np.float64)
+        values = audible[name].astype(np.float64)
         moments[name] = {**values.agg(["count", "mean", "min", "max"]), "std": values.std(ddof=0)}
     return pd.DataFrame(moments).T
 
 
 def affect(tables: Tables) -> pd.DataFrame:
     """`valence` and `arousal` of each utterance with both, and its `label`: its tag, of a clip its emotion."""
-    said = _heard(tables, "valence", "arousal", "tag")
-    labels = tables.conversations["emotion"][said.index] if _is_clips(tables) else said["tag"]
-    values = said[["valence", "arousal"]].assign(label=_known(labels))
+    audible = _heard(tables, "valence", "arousal", "tag")
+    labels = audible["tag"]
+    if _is_clips(tables):
+        labels = tables.conversations["emotion"][audible.index]
+    values = audible[["valence", "arousal"]].assign(label=_known(labels))
     return values.dropna()
 
 
@@ -266,22 +288,34 @@ def tag_measures(tables: Tables) -> pd.DataFrame:
     Columns of takes begin with `TAKE`, and are less the mean of this voice's takes there. `utterances` has the
     most of three counts; the commonest tag is first. A speaker's only utterance is left out.
     """
-    measured = [f"{prefix}{column}" for prefix in ("", TAKE) for column, _ in OF_TAGS.values()]
-    said = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
-    spoken = said[(said["status"] == "spoken") & said["engine"].notna() & said["tag_said"].fillna(True)]
+    columns = [column for column, _ in OF_TAGS.values()]
+    measured = [*columns, *(f"{TAKE}{column}" for column in columns)]
+    audible = _heard(tables, "conversation_id", "channel", "tag", "tag_said", "status", *VOICE, *measured)
+    is_spoken = (audible["status"] == "spoken") & audible["engine"].notna()
+    spoken = audible[is_spoken & audible["tag_said"].fillna(True)]
+    means = pd.concat([_means_by_tag(audible, "", ("channel",)), _means_by_tag(spoken, TAKE, VOICE)], axis=1)
+    return means[means["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
+
+
+def _means_by_tag(utterances: pd.DataFrame, prefix: str, voice: Sequence[str]) -> pd.DataFrame:
+    """Means of `OF_TAGS` by tag, each less that of the same voice in the conversation.
+
+    Names of columns begin with `prefix`.
+    """
+    keys = [utterances[key].cat.codes for key in ("conversation_id", *voice)]
     means = pd.DataFrame()
     counts = pd.DataFrame()
-    for prefix, of, voice in (("", said, ("channel",)), (TAKE, spoken, VOICE)):
-        keys = [of[key].cat.codes for key in ("conversation_id", *voice)]
-        for name, (column, factor) in OF_TAGS.items():
-            values = of[f"{prefix}{column}"].astype(np.float64)
-            scaled = factor * np.log2(values.where(values > 0))
-            groups = scaled.groupby(keys)
-            apart = (scaled - groups.transform("mean")).where(groups.transform("count") > 1)
-            by_tag = apart.groupby(of["tag"], observed=False)
-            means[f"{prefix}{name}"], counts[name] = by_tag.mean(), by_tag.count()
-        means[f"{prefix}utterances"] = counts.max(axis=1)
-    return means[means["utterances"] > 0].sort_values("utterances", ascending=False, kind="stable")
+    for name, (column, factor) in OF_TAGS.items():
+        values = utterances[f"{prefix}{column}"].astype(np.float64)
+        scaled = factor * np.log2(values.where(values > 0))
+        groups = scaled.groupby(keys)
+        has_others = groups.transform("count") > 1
+        apart = (scaled - groups.transform("mean")).where(has_others)
+        by_tag = apart.groupby(utterances["tag"], observed=False)
+        means[f"{prefix}{name}"] = by_tag.mean()
+        counts[name] = by_tag.count()
+    means[f"{prefix}utterances"] = counts.max(axis=1)
+    return means
 
 
 def follows_source(tables: Tables, name: str) -> float | None:
@@ -289,13 +323,17 @@ def follows_source(tables: Tables, name: str) -> float | None:
 
     None if there are too few tags, or they do not differ.
     """
-    measured = tag_measures(tables).dropna(subset=[name, f"{TAKE}{name}"])
-    enough = measured[measured[["utterances", f"{TAKE}utterances"]].min(axis=1) >= FEWEST_UTTERANCES]
+    pair = [name, f"{TAKE}{name}"]
+    measured = tag_measures(tables).dropna(subset=pair)
+    fewest = measured[["utterances", f"{TAKE}utterances"]].min(axis=1)
+    enough = measured[fewest >= FEWEST_UTTERANCES]
     if len(enough) < FEWEST_TAGS:
         return None
-    means = enough[[name, f"{TAKE}{name}"]].to_numpy(float)
+    means = enough[pair].to_numpy(float)
     (source, shared), (_, new) = np.cov(means, rowvar=False, aweights=enough[f"{TAKE}utterances"])
-    return float(shared / math.sqrt(source * new)) if min(source, new) > 1e-12 else None
+    if min(source, new) <= 1e-12:
+        return None
+    return float(shared / math.sqrt(source * new))
 
 
 def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
@@ -304,23 +342,29 @@ def crossed(tables: Tables, rows: str, columns: str) -> pd.DataFrame:
     Where one is `emotion_class`, only what a classifier was asked of counts. Of more than `MOST_CROSSED` rows the
     largest are first, and the rest is added up.
     """
-    said = _heard(tables, *{rows, columns, "emotion_model"} & {*tables.utterances})
+    of_utterances = {rows, columns, "emotion_model"} & {*tables.utterances}
+    audible = _heard(tables, *of_utterances)
     if "emotion_class" in (rows, columns):
-        said = said[said["emotion_model"].notna()]
-    labels = tables.conversations.loc[said.index] if _is_clips(tables) else said
-    pair = [_known((labels if name in labels else said)[name]).astype(str) for name in (rows, columns)]
+        audible = audible[audible["emotion_model"].notna()]
+    labels = tables.conversations.loc[audible.index] if _is_clips(tables) else audible
+    pair = []
+    for name in (rows, columns):
+        values = labels[name] if name in labels else audible[name]
+        pair.append(_known(values).astype(str))
     frame = pd.crosstab(*pair)
     if len(frame) > MOST_CROSSED:
-        frame = frame.loc[frame.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+        largest_first = frame.sum(axis=1).sort_values(ascending=False, kind="stable")
+        frame = frame.loc[largest_first.index]
     return with_others(frame, MOST_CROSSED)
 
 
 def heard_as_meant(tables: Tables, label: str, answer: str) -> tuple[int, int]:
     """How many clips were heard as their label says, and of how many both are known (`unsure` is no answer)."""
-    known = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
-    known = known.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
-    alike = known.index.intersection(known.columns)
-    return sum(int(known.at[name, name]) for name in alike), int(known.sum().sum())
+    numbers = crossed(tables, label, answer).drop(index=UNKNOWN, errors="ignore")
+    numbers = numbers.drop(columns=[UNKNOWN, UNSURE], errors="ignore")
+    alike = numbers.index.intersection(numbers.columns)
+    agreed = sum(int(numbers.at[name, name]) for name in alike)
+    return agreed, int(numbers.to_numpy().sum())
 
 
 def emotion_models(tables: Tables) -> list[str]:
@@ -332,12 +376,15 @@ def column_values(tables: Tables) -> Iterator[tuple[Column, Counter[str] | pd.Se
     """Columns that stages publish: how often each value is, `describe()` of numbers, None where all are null."""
     for column in columns_among(tables.fields):
         values = tables.conversations[column.name].dropna()
-        known = None
-        if len(values) and column.tally == "mean":
-            known = values.astype(np.float64).describe()
-        elif len(values) and column.tally == "count":
-            known = counts(values.explode().astype(str).str.slice(stop=LONGEST_VALUE))
-        yield column, known
+        if not len(values):
+            yield column, None
+        elif column.tally == "mean":
+            yield column, values.astype(np.float64).describe()
+        elif column.tally == "count":
+            texts = values.explode().astype(str)
+            yield column, counts(texts.str.slice(stop=LONGEST_VALUE))
+        else:
+            yield column, None
 
 
 # Beside another dataset.
@@ -352,11 +399,13 @@ def label_seconds(tables: Tables, label: str) -> "pd.Series[float]":
         seconds = _heard(tables, "seconds")["seconds"].dropna()
         amounts = seconds.groupby(seconds.map(length_class)).sum()
     else:
-        column = "emotion_class" if label == "emotion" and not _is_clips(tables) else label
+        column = label
+        if label == "emotion" and not _is_clips(tables):
+            column = "emotion_class"
         amounts = sums(tables, column)["seconds"]
         amounts = amounts.set_axis(amounts.index.astype(str))
-    known = amounts.drop(index=UNKNOWN, errors="ignore")
-    return amounts if known.sum() > 0 else amounts[:0]
+    named = amounts.drop(index=UNKNOWN, errors="ignore")
+    return amounts if named.sum() > 0 else amounts[:0]
 
 
 def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
@@ -366,12 +415,14 @@ def compared_label(tables: Tables, other: Tables, label: str) -> pd.DataFrame:
     of which either has most are first, and those after `MOST_VALUES` are added up. Shares are NaN where the label
     is not known of a dataset.
     """
-    frame = pd.DataFrame({"seconds": label_seconds(tables, label), "other_seconds": label_seconds(other, label)})
-    frame = frame.fillna(0.0).astype(float)
-    shares = frame / frame.sum().where(frame.sum() > 0)
+    columns = {"seconds": label_seconds(tables, label), "other_seconds": label_seconds(other, label)}
+    frame = pd.DataFrame(columns).fillna(0.0).astype(float)
+    totals = frame.sum()
+    shares = frame / totals.where(totals > 0)
     frame = frame.assign(share=shares["seconds"], other_share=shares["other_seconds"])
     largest = frame[["share", "other_share"]].max(axis=1)
-    return with_others(frame.loc[largest.sort_values(ascending=False, kind="stable").index], MOST_VALUES)
+    largest_first = largest.sort_values(ascending=False, kind="stable")
+    return with_others(frame.loc[largest_first.index], MOST_VALUES)
 
 
 def measured_values(tables: Tables, name: str) -> "pd.Series[float]":
@@ -392,12 +443,19 @@ def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
     """
     rows = {}
     for name in COMPARED_MEASURES:
-        own = measured_values(tables, name)
-        others = measured_values(other, name)
-        rows[name] = {"count": len(own), "mean": own.mean(), "std": own.std(ddof=0)}
-        rows[name] |= {"other_count": len(others), "other_mean": others.mean(), "other_std": others.std(ddof=0)}
+        rows[name] = _moments_of(measured_values(tables, name), "")
+        rows[name] |= _moments_of(measured_values(other, name), "other_")
     frame = pd.DataFrame(rows).T
-    return frame[frame[["count", "other_count"]].max(axis=1) > 0]
+    n_known = frame[["count", "other_count"]].max(axis=1)
+    return frame[n_known > 0]
+
+
+def _moments_of(values: "pd.Series[float]", prefix: str) -> dict[str, float]:
+    return {
+        f"{prefix}count": len(values),
+        f"{prefix}mean": values.mean(),
+        f"{prefix}std": values.std(ddof=0),
+    }
 
 
 # What became of it.
@@ -405,8 +463,8 @@ def compared_measures(tables: Tables, other: Tables) -> pd.DataFrame:
 
 def length_ratios(tables: Tables) -> "pd.Series[float]":
     """New over recorded length of each resynthesised utterance."""
-    said = _heard(tables, "status", "seconds", "source_seconds")
-    spoken = said[said["status"] == "spoken"]
+    audible = _heard(tables, "status", "seconds", "source_seconds")
+    spoken = audible[audible["status"] == "spoken"]
     return (spoken["seconds"] / spoken["source_seconds"]).dropna()
 
 
@@ -416,9 +474,11 @@ def cost(tables: Tables) -> float:
     The utterances of a turn that was said in one take have one key, and a share of its cost each.
     """
     bought = ["cache_key", "take_part"]
-    paid = tables.utterances.loc[tables.utterances["cost"].fillna(0.0) != 0, [*bought, "cost"]]
-    nameless = paid["cache_key"] == _NO_KEY
-    return math.fsum([*paid[~nameless].drop_duplicates(bought)["cost"], *paid[nameless]["cost"]])
+    is_paid = tables.utterances["cost"].fillna(0.0) != 0
+    paid = tables.utterances.loc[is_paid, [*bought, "cost"]]
+    is_nameless = paid["cache_key"] == _NO_KEY
+    named = paid[~is_nameless].drop_duplicates(bought)
+    return math.fsum([*named["cost"], *paid[is_nameless]["cost"]])
 
 
 _NO_KEY = pd.util.hash_array(np.array([""], object))[0]
@@ -427,7 +487,8 @@ _NO_KEY = pd.util.hash_array(np.array([""], object))[0]
 def delivery_by_tag(tables: Tables) -> pd.DataFrame:
     """Mean distance of takes from their sources by tag, and their number, the furthest first."""
     takes = tables.utterances.dropna(subset="delivery_distance")
-    by_tag = takes["delivery_distance"].astype(float).groupby(_known(takes["tag"]), observed=True)
+    distances = takes["delivery_distance"].astype(float)
+    by_tag = distances.groupby(_known(takes["tag"]), observed=True)
     return by_tag.agg(["mean", "size"]).sort_values("mean", ascending=False)
 
 
@@ -437,21 +498,29 @@ def timeline_means(tables: Tables) -> dict[str, float]:
     A conversation without a change of speaker, or without overlap, has nothing that could be lost.
     """
     rebuilt = tables.conversations[tables.conversations["has_timeline"]]
-    known = {name: rebuilt[f"timeline_{name}"].fillna(best) for name, best in TIMELINE_MEANS.items()}
-    return {name: float(values.mean()) for name, values in known.items() if len(values)}
+    if rebuilt.empty:
+        return {}
+    means = {}
+    for name, best in TIMELINE_MEANS.items():
+        values = rebuilt[f"timeline_{name}"].fillna(best)
+        means[name] = float(values.mean())
+    return means
 
 
 def lost_in_rebuild(tables: Tables) -> dict[str, float]:
     """Seconds of the recorded speaker's `speech` and `sound` that the rebuild lost."""
-    return {
-        name: float(tables.conversations[f"timeline_lost_{name}_seconds"].sum()) for name in ("speech", "sound")
-    }
+    lost = {}
+    for name in ("speech", "sound"):
+        seconds = tables.conversations[f"timeline_lost_{name}_seconds"]
+        lost[name] = float(seconds.sum())
+    return lost
 
 
 def splits_of_speakers(tables: Tables) -> dict[str, set[str]]:
     """The splits in which each recorded speaker is heard, by name; where splits are known."""
-    known = tables.conversations[["kept_speakers", "split"]].astype(object).explode("kept_speakers").dropna()
-    return {str(name): {*splits} for name, splits in known.groupby("kept_speakers")["split"]}
+    columns = tables.conversations[["kept_speakers", "split"]].astype(object)
+    speakers = columns.explode("kept_speakers").dropna()
+    return {str(name): {*splits} for name, splits in speakers.groupby("kept_speakers")["split"]}
 
 
 def made_of_others(rows: pd.DataFrame) -> tuple[int, int, list[str]]:
@@ -468,16 +537,22 @@ def models(tables: Tables) -> Counter[Origin]:
     made: Counter[Origin] = Counter()
     for record, n in provenances(tables):
         for model in record.get("models") or ():
-            name = model.get("name") or ""
-            url = model.get("url") or ""
-            made[Origin(model.get("role") or "", name, model.get("licence") or "", url)] += n
+            origin = Origin(
+                role=model.get("role") or "",
+                name=model.get("name") or "",
+                licence=model.get("licence") or "",
+                url=model.get("url") or "",
+            )
+            made[origin] += n
     return made
 
 
 def models_of_run(run: Mapping[str, Any]) -> list[Origin]:
     """The models that a run.json names."""
-    named = (run.get("models") or {}).items()
-    return [Origin(role, of["name"], of.get("licence"), of.get("url") or "") for role, of in named]
+    named = run.get("models") or {}
+    return [
+        Origin(role, model["name"], model.get("licence"), model.get("url") or "") for role, model in named.items()
+    ]
 
 
 def known_models(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]:
@@ -488,13 +563,17 @@ def known_models(tables: Tables, run: Mapping[str, Any]) -> Mapping[Origin, int]
 def origins(tables: Tables) -> list[Origin]:
     """The models, without recognisers that recognised no words because all utterances had a transcript."""
     used = counts(tables.utterances["recogniser"])
-    return sorted(model for model in models(tables) if model.role != "recogniser" or not used or used[model.name])
+    named = models(tables)
+    if not used:
+        return sorted(named)
+    return sorted(model for model in named if model.role != "recogniser" or used[model.name])
 
 
 def all_origins(tables: Tables) -> list[Origin]:
     """The sources of rows, then the models that made them."""
     named = sorted(sources(tables), key=lambda source: (source[0] or "", source[1] or ""))
-    return [Origin(SOURCE, name or "", licence) for name, licence in named] + origins(tables)
+    of_rows = [Origin(SOURCE, name or "", licence) for name, licence in named]
+    return of_rows + origins(tables)
 
 
 def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
@@ -507,30 +586,35 @@ def sources(tables: Tables) -> Counter[tuple[str | None, str | None]]:
 
 def licences(tables: Tables, run: Mapping[str, Any]) -> list[str]:
     """The licences of what rows, clips or, by its run.json, a run were made from, as far as they are known."""
-    named = {licence for _, licence in sources(tables)} | {(run.get("source") or {}).get("licence")}
-    return sorted(map(str, {*named, *tables.conversations["licence"].dropna()} - {None, ""}))
+    of_run = (run.get("source") or {}).get("licence")
+    named = {licence for _, licence in sources(tables)}
+    named |= {of_run, *tables.conversations["licence"].dropna()}
+    return sorted(str(licence) for licence in named if licence)
 
 
 def settings(tables: Tables) -> dict[str, list[Any]]:
     """Settings of the synthesis and the timeline by name, each with all its values, in order of their text."""
     values: dict[str, dict[str, Any]] = defaultdict(dict)
     for text in sorted({record.get("settings") or "{}" for record, _ in provenances(tables)}):
-        for name, value in typed(parse_json(text, "settings"), dict[str, Any], "settings").items():
+        listed = typed(parse_json(text, "settings"), dict[str, Any], "settings")
+        for name, value in listed.items():
             values[name].setdefault(json.dumps(value, ensure_ascii=False), value)
     return {name: [*values[name].values()] for name in sorted(values)}
 
 
 def chosen_settings(tables: Tables, run: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, list[str]]:
     """Settings that decide the content of the data and are not the defaults, with their values as texts."""
-    values = {name: [value] for name, value in (run.get("settings") or {}).items()} | settings(tables)
+    values = {name: [value] for name, value in (run.get("settings") or {}).items()}
+    values |= settings(tables)
     voices = named_in_provenance(tables, "voice")
     if voices:
         values["voice"] = voices[:MOST_VOICES]
-    return {
-        name: ["yes" if value is True else str(value) for value in of]
-        for name, of in values.items()
-        if of not in ([None], [""], [[]], [False], ["auto"], [defaults.get(name, object())])
-    }
+    chosen = {}
+    for name, used in values.items():
+        default = defaults.get(name, object())
+        if used not in ([None], [""], [[]], [False], ["auto"], [default]):
+            chosen[name] = ["yes" if value is True else str(value) for value in used]
+    return chosen
 
 
 def named_in_provenance(tables: Tables, name: str) -> list[str]:
@@ -541,8 +625,13 @@ def named_in_provenance(tables: Tables, name: str) -> list[str]:
 def provenances(tables: Tables) -> list[tuple[Mapping[str, Any], int]]:
     """Each provenance in its published shape, with its number of rows; empty where it can't be read."""
     column = tables.conversations["provenance"]
-    known = [(provenance_of(text), n) for text, n in counts(column).items()]
-    return [*known, *([({}, int(column.isna().sum()))] if column.isna().any() else [])]
+    listed: list[tuple[Mapping[str, Any], int]] = [
+        (provenance_of(text), number) for text, number in counts(column).items()
+    ]
+    n_missing = int(column.isna().sum())
+    if n_missing:
+        listed.append(({}, n_missing))
+    return listed
 
 
 class _Model(TypedDict, total=False):
@@ -570,8 +659,9 @@ def provenance_of(text: str) -> Mapping[str, Any]:
         return {}
     models = record.get("models")
     if isinstance(models, dict):
-        named = ((role, model) for role, model in sorted(models.items()) if isinstance(model, dict))
-        record["models"] = [{"role": role, **model} for role, model in named]
+        record["models"] = [
+            {"role": role, **model} for role, model in sorted(models.items()) if isinstance(model, dict)
+        ]
     settings = record.get("settings")
     if isinstance(settings, dict):
         record["settings"] = json.dumps(settings, sort_keys=True, ensure_ascii=False)
@@ -603,7 +693,8 @@ def _amounts(tables: Tables) -> dict[str, "pd.Series[float]"]:
     rows = tables.conversations
     recorded = rows["augmented_from"].isna()
     seconds = rows["own_seconds"].fillna(0.0)
-    weight = rows["weight"].fillna(1.0).where(rows["clip"] & (rows["split"] == "train"), 0.0)
+    trains = rows["clip"] & (rows["split"] == "train")
+    weight = rows["weight"].fillna(1.0).where(trains, 0.0)
     return {
         "conversations": recorded.astype(int),
         "utterances": rows["utterances"].where(recorded, 0),

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Features, List, Value
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import schema
 from dailytalk_contiguous.core.documents import is_number
@@ -178,20 +179,20 @@ _LEFT_OUT = frozenset(
 
 def utterance_columns(fields: Sequence[Field] = ()) -> Features:
     """Columns of the table of utterances of rows whose stages publish `fields`."""
-    own = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
     plain = {name: kind for name, kind in UTTERANCE.items() if name not in _LEFT_TO_ROWS}
-    kinds = {name: kind for name, (kind, _) in OF_UTTERANCE.items()}
-    return Features({"conversation_id": STRING, **plain, **kinds, **_SYNTHESIS, **own})
+    derived = {name: kind for name, (kind, _) in OF_UTTERANCE.items()}
+    published = {name: kind for name, kind in features_of_fields(fields).items() if name not in UTTERANCE}
+    return Features({"conversation_id": STRING, **plain, **derived, **_SYNTHESIS, **published})
 
 
 def conversation_columns(fields: Sequence[Field] = ()) -> Features:
     """Columns of the table of conversations of rows whose stages publish `fields`."""
     measured = {name: SECONDS for name in CONVERSATION_MEASURES if name != "duration"}
     labels = {name: schema.LABELS[name] for name in LABELS}
-    own = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
     timeline = {f"timeline_{name}": kind for name, kind in TIMELINE.items()}
-    kinds = {name: kind for name, (kind, _) in OF_CONVERSATION.items()}
-    return Features({**kinds, **measured, **timeline, **labels, **own})
+    derived = {name: kind for name, (kind, _) in OF_CONVERSATION.items()}
+    published = {column.name: column.feature for column in (*COLUMNS, *columns_among(fields))}
+    return Features({**derived, **measured, **timeline, **labels, **published})
 
 
 @dataclass
@@ -223,12 +224,16 @@ class Tables:
     @property
     def is_rebuilt(self) -> bool:
         """Whether anything was rebuilt: False where all conversations are as they were recorded."""
-        return self.finished and not (self.n and bool(self.conversations["recorded"].all()))
+        if not self.finished:
+            return False
+        return not self.n or not self.conversations["recorded"].all()
 
     @property
     def is_revoiced(self) -> bool:
         """Whether any voice was synthesised: False where all are as recorded, at whatever times."""
-        return self.is_rebuilt and not (self.n and bool(self.conversations["recorded_voices"].all()))
+        if not self.is_rebuilt:
+            return False
+        return not self.n or not self.conversations["recorded_voices"].all()
 
     @property
     def n_converted(self) -> int:
@@ -270,7 +275,8 @@ class TableMaker:
         self._counted: set[str] = set()
         self._of_utterances = utterance_columns(fields)
         self._of_conversations = conversation_columns(fields)
-        self._struct = pa.struct(list(Features({**UTTERANCE, **features_of_fields(fields)}).arrow_schema))
+        features = Features({**UTTERANCE, **features_of_fields(fields)})
+        self._struct = pa.struct(list(features.arrow_schema))
         self._rows: list[Mapping[str, Any]] = []
         self._conversations: list[pa.Table] = []
         self._utterances: list[pa.Table] = []
@@ -290,20 +296,23 @@ class TableMaker:
             entry |= measure_sides(row.get("sides") or (), entry["words"])
             entry |= measure_turns(turns) if turns else {}
         entry |= row.get("measures") or {}
-        if entry["talk"] and not any(said["channel"] == "left" for said in row["utterances"] or ()):
+        utterances = row["utterances"] or ()
+        if entry["talk"] and not any(utterance["channel"] == "left" for utterance in utterances):
             entry["least_talk"] = None  # stopped before the voice said anything
-        columns = (*COLUMNS, *columns_among(self.fields))
-        entry |= {name: labels.get(name) for name in LABELS} | {of.name: row.get(of.name) for of in columns}
-        self._rows.append(entry | {"_utterances": row["utterances"] or ()})
+        entry |= {name: labels.get(name) for name in LABELS}
+        for column in (*COLUMNS, *columns_among(self.fields)):
+            entry[column.name] = row.get(column.name)
+        self._rows.append(entry | {"_utterances": utterances})
         if len(self._rows) >= CHUNK:
             self.flush()
 
     def add_known(self, known: Mapping[str, Any], timed: TimedConversation | None = None) -> None:
         """Add a conversation without a row by columns of its table, and its turns where they are known."""
-        flags = ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline")
-        missing: dict[str, Any] = dict.fromkeys(flags, False)
-        missing |= {"kept_speakers": [], "voices": [], "word_sources": []}
-        missing |= {"talk_without_fillers": [], "absent_words": []}
+        missing: dict[str, Any] = {}
+        for flag in ("clip", "of_export", "talk", "recorded", "recorded_voices", "has_timeline"):
+            missing[flag] = False
+        for listed in ("kept_speakers", "voices", "word_sources", "talk_without_fillers", "absent_words"):
+            missing[listed] = []
         self._rows.append({**missing, **known, "_utterances": ()})
         if timed:
             self._rebuilt.add(timed)
@@ -316,14 +325,14 @@ class TableMaker:
         """The tables of all that was added."""
         self.flush()
         return Tables(
-            _frame(self._conversations),
-            _frame(self._utterances),
-            self._source,
-            self._rebuilt,
-            self.finished,
-            self.rejects,
-            self.knows_rejects,
-            self.fields,
+            conversations=_frame(self._conversations),
+            utterances=_frame(self._utterances),
+            source=self._source,
+            rebuilt=self._rebuilt,
+            finished=self.finished,
+            rejects=self.rejects,
+            knows_rejects=self.knows_rejects,
+            fields=self.fields,
         )
 
     def _add_turns(self, row: Mapping[str, Any]) -> TimedConversation:
@@ -348,15 +357,17 @@ class TableMaker:
             names = f"{rows[0]['conversation_id']} to {rows[-1]['conversation_id']}"
             raise BadInput(f"a value of {names} has no type of its column ({error})", "make it again") from None
         for name, values in measured.items():
-            known = conversations[name].combine_chunks()
-            values = pa.array(values, known.type, from_pandas=True)
-            column = pc.coalesce(values, known)
-            conversations = conversations.set_column(conversations.column_names.index(name), name, column)
+            given = conversations[name].combine_chunks()
+            column = pc.coalesce(pa.array(values, given.type, from_pandas=True), given)
+            index = conversations.column_names.index(name)
+            conversations = conversations.set_column(index, name, column)
         if self._write and (rows or not self._conversations):
             self._write(conversations, utterances)
         kept = utterances.select([name for name in utterances.column_names if name not in _LEFT_OUT])
-        keys = pd.util.hash_array(kept["cache_key"].fill_null("").to_numpy())  # of millions that differ
-        kept = kept.set_column(kept.column_names.index("cache_key"), "cache_key", [pa.array(keys)])
+        keys = kept["cache_key"].fill_null("").to_numpy()
+        hashes = pa.array(pd.util.hash_array(keys))  # of millions that differ
+        index = kept.column_names.index("cache_key")
+        kept = kept.set_column(index, "cache_key", [hashes])
         self._conversations.append(_compact(conversations))
         self._utterances.append(_compact(kept))
 
@@ -364,59 +375,81 @@ class TableMaker:
         self, rows: Sequence[Mapping[str, Any]], conversations: pa.Table
     ) -> tuple[pa.Table, pd.DataFrame]:
         """The utterances of rows, and the measures of rows that follow from them."""
-        placed = [(row, number) for row, of in enumerate(rows) for number in range(len(of["_utterances"]))]
-        fields = pa.array([said for row in rows for said in row["_utterances"]], self._struct)
-        columns = dict(zip(fields.type.names, fields.flatten(), strict=True))
+        listed = [utterance for row in rows for utterance in row["_utterances"]]
+        row_numbers = [index for index, row in enumerate(rows) for _ in row["_utterances"]]
+        numbers = [number for row in rows for number in range(len(row["_utterances"]))]
+        structs = pa.array(listed, self._struct)
+        columns = dict(zip(structs.type.names, structs.flatten(), strict=True))
         columns["recogniser"], columns["affect_model"] = columns["models"].flatten()
         columns |= dict(zip(_SYNTHESIS, columns["synthesis"].flatten(), strict=True))
         columns = {name: _finite(column) for name, column in columns.items()}
-        said = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
-        raw, text = (pc.fill_null(columns[name], "") for name in ("text_raw", "text"))
-        said["n_words"] = pc.count_substring_regex(pc.if_else(pc.equal(raw, ""), text, raw), r"\S+").to_numpy()
-        said["row"] = np.array([row for row, _ in placed], int)
+        utterances = _known_texts(pa.table({name: columns[name] for name in (*_OF_SAID, *VOICE)}))
+        utterances["n_words"] = _word_counts(columns["text_raw"], columns["text"])
+        utterances["row"] = np.array(row_numbers, int)
         is_measured = np.array([bool(row.get("_measured")) for row in rows], bool)
-        measured = measure_utterances(said[is_measured[said["row"]]], self.finished).reindex(range(len(rows)))
-        of = _known_texts(conversations.select(_OF_ROW)).loc[[row for row, _ in placed]].reset_index(drop=True)
-        derived = {"number": [number for _, number in placed], **_derived(said, of, self.finished)}
+        of_measured = utterances[is_measured[utterances["row"]]]
+        measured = measure_utterances(of_measured, self.finished).reindex(range(len(rows)))
+        by_row = _known_texts(conversations.select(_OF_ROW))
+        conversation = by_row.loc[row_numbers].reset_index(drop=True)
+        derived = {"number": numbers, **_derived(utterances, conversation, self.finished)}
         kinds = self._of_utterances.arrow_schema
-        columns |= {
-            name: pa.array(values, kinds.field(name).type, from_pandas=True) for name, values in derived.items()
-        }
+        for name, values in derived.items():
+            columns[name] = pa.array(values, kinds.field(name).type, from_pandas=True)
         return pa.table([columns[name] for name in kinds.names], kinds), measured
+
+
+def _word_counts(raw: pa.Array, text: pa.Array) -> NDArray[np.int32]:
+    """Words of what was recognised or, where that is empty, of the text."""
+    raw = pc.fill_null(raw, "")
+    counted = pc.if_else(pc.equal(raw, ""), pc.fill_null(text, ""), raw)
+    counts: NDArray[np.int32] = pc.count_substring_regex(counted, r"\S+").to_numpy()
+    return counts
 
 
 def _known_texts(table: pa.Table) -> pd.DataFrame:
     """A table as a frame in which a text that is null is empty."""
-    columns = [pc.fill_null(column, "") if pa.types.is_string(column.type) else column for column in table.columns]
+    columns = []
+    for column in table.columns:
+        is_text = pa.types.is_string(column.type)
+        columns.append(pc.fill_null(column, "") if is_text else column)
     frame: pd.DataFrame = pa.table(columns, table.column_names).to_pandas()
     return frame
 
 
-def _derived(said: pd.DataFrame, of: pd.DataFrame, finished: bool) -> dict[str, Any]:
+def _derived(utterances: pd.DataFrame, conversation: pd.DataFrame, finished: bool) -> dict[str, Any]:
     """The columns of `OF_UTTERANCE` that no model says, of utterances and, line by line, their conversations."""
-    status = said["status"]
-    is_clip = of["clip"]
-    duration = said["end"] - said["start"]
-    heard = (status != "dropped") & (of["augmented_from"] == "") & duration.notna()
-    seconds = duration.clip(lower=0.0).where(~is_clip, of["own_seconds"]).where(heard)
-    recorded = said["source_end"] - said["source_start"]
-    sides = {side: said["channel"] == side for side in schema.CHANNELS}
-    person = np.select(
-        [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original", *sides.values()],
-        ["", of["speaker"], said["speaker"], LEFT_AS_RECORDED, *(of[f"speaker_{side}"] for side in sides)],
-        "",
-    )
-    voices = zip(*(said[name].where(status == "spoken", "").tolist() for name in VOICE), strict=True)
-    is_rated = (said["tag"] != "") & said["arousal"].notna() & said["voiced_fraction"].notna()
-    style = said["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "").where(~is_clip, of["style"])
+    status = utterances["status"]
+    is_clip = conversation["clip"]
+    duration = utterances["end"] - utterances["start"]
+    is_copy = conversation["augmented_from"] != ""
+    heard = (status != "dropped") & ~is_copy & duration.notna()
+    length = duration.clip(lower=0.0).where(~is_clip, conversation["own_seconds"])
+    recorded = utterances["source_end"] - utterances["source_start"]
+    conditions = [status == "spoken", is_clip, ~is_clip & (not finished), status == "kept-original"]
+    people = ["", conversation["speaker"], utterances["speaker"], LEFT_AS_RECORDED]
+    for side in schema.CHANNELS:
+        conditions.append(utterances["channel"] == side)
+        people.append(conversation[f"speaker_{side}"])
+    person = np.select(conditions, people, "")
+    spoken_by = [utterances[name].where(status == "spoken", "").tolist() for name in VOICE]
+    voices = [" · ".join(filter(None, names)) for names in zip(*spoken_by, strict=True)]
+    is_rated = (utterances["tag"] != "") & utterances["arousal"].notna() & utterances["voiced_fraction"].notna()
+    of_tag = utterances["tag"].map(STYLE_OF_TAG).fillna("normal").where(is_rated, "")
+    style = of_tag.where(~is_clip, conversation["style"])
+    columns: dict[str, Any] = {
+        "heard": heard,
+        "seconds": length.where(heard),
+        "source_seconds": recorded.where(recorded > 0),
+    }
     texts = {
-        "conversation_id": of["conversation_id"].tolist(),
+        "conversation_id": conversation["conversation_id"].tolist(),
         "person": person,
-        "synthetic_voice": (" · ".join(filter(None, names)) for names in voices),
+        "synthetic_voice": voices,
         "style": style.tolist(),
     }
-    numbers = {"heard": heard, "seconds": seconds, "source_seconds": recorded.where(recorded > 0)}
-    return numbers | {name: [text or None for text in column] for name, column in texts.items()}
+    for name, values in texts.items():
+        columns[name] = [text or None for text in values]
+    return columns
 
 
 def tables_from(rows: Iterable[Mapping[str, Any]], finished: bool = True) -> Tables:

@@ -87,8 +87,12 @@ def update_body(body: str, title: str, text: str, written: Mapping[str, Any]) ->
     block = f"<!-- dailytalk:start {remembered} -->\n{text.strip()}\n<!-- dailytalk:end -->".replace("\n", line)
     if _BLOCK.search(body):
         return _BLOCK.sub(lambda _: block, body)
-    gap = "" if body.endswith(line * 2) else line if body.endswith(line) else line * 2
-    return (body + gap if body.strip() else f"# {title}{line * 2}") + block + line
+    if not body.strip():
+        return f"# {title}{line * 2}{block}{line}"
+    if body.endswith(line * 2):
+        return f"{body}{block}{line}"
+    gap = line if body.endswith(line) else line * 2
+    return f"{body}{gap}{block}{line}"
 
 
 def parsed_card(text: str) -> DatasetCard:
@@ -114,11 +118,17 @@ def _sample(row: Row | None, items: Items, assets: dict[str, bytes]) -> dict[str
     seconds = row["duration"] or 0.0
     try:
         audio = items.sound(row["conversation_id"]).audio
-        assets[SAMPLE] = to_mp3(read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS)), SAMPLE_RATE)
+        samples = read_at(audio, SAMPLE_RATE, 0.0, min(seconds, SAMPLE_SECONDS))
+        assets[SAMPLE] = to_mp3(samples, SAMPLE_RATE)
     except BadInput:
         seconds = math.nan
-    known = {name: row[name] for name in ("conversation_id", "split", "labels")}
-    return {**known, "seconds": seconds, "recorded": is_recorded(row)}
+    return {
+        "conversation_id": row["conversation_id"],
+        "split": row["split"],
+        "labels": row["labels"],
+        "seconds": seconds,
+        "recorded": is_recorded(row),
+    }
 
 
 #: The web page of datasets, even if another server was used for the upload.
@@ -208,9 +218,13 @@ def render_card(
     written = written_of(card.text)
     derived_licence = licensing.derived(origins)
     _update_front(card, _values(tables, packed, version, facts, bool(clips)), facts, derived_licence, written)
-    licences = card.data["license"] if isinstance(card.data["license"], list) else [str(card.data["license"])]
+    named = card.data["license"]
+    licences = named if isinstance(named, list) else [str(named)]
     against = licensing.promised_too_much(licences, origins)
-    assets: dict[str, bytes] = {STATS: json_document(figures.corpus_stats(tables)).encode()} if not clips else {}
+    assets: dict[str, bytes] = {}
+    if not clips:
+        stats = figures.corpus_stats(tables)
+        assets[STATS] = json_document(stats).encode()
 
     def draw(plot: Plot) -> str:
         assets[f"assets/{plot.name}.png"] = png(plot)
@@ -226,11 +240,12 @@ def render_card(
         origins=origins,
     )
     clips_or_talks = [file for files in packed.configs["conversations"].values() for file in files]
-    rows_beside = [
-        (config, sum(file.rows for files in splits.values() for file in files))
-        for config, splits in packed.configs.items()
-        if config != "conversations"
-    ]
+    rows_beside = []
+    for config, splits in packed.configs.items():
+        if config != "conversations":
+            n_rows = sum(file.rows for files in splits.values() for file in files)
+            rows_beside.append((config, n_rows))
+    sample_address = f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}"
     text = filled(
         "clips.md" if clips else "card.md",
         tables=tables,
@@ -244,17 +259,19 @@ def render_card(
         title=card.data["pretty_name"],
         sample=_sample(next(items.listed(), None), items, assets),
         verdict=verdict_of(findings, tables.n),
-        fields=[of for of in (*FIELDS, *packed.fields) if not isinstance(of, Column)],
+        fields=[field for field in (*FIELDS, *packed.fields) if not isinstance(field, Column)],
         own=FIELDS,
         draw=draw,
         licences=", ".join(licences),
         licence_name=card.data.get("license_name"),
         warnings=against,
         home=_HOME,
-        address=Markup(quote(f"{_HOME}/{facts.repo}/resolve/{facts.tag or 'main'}/{SAMPLE}", safe=":/@")),
+        address=Markup(quote(sample_address, safe=":/@")),
     )
-    memory = {"licence": derived_licence} if card.data["license"] == derived_licence and not facts.licence else {}
-    card.text = update_body(card.text, escaped(str(card.data["pretty_name"]).strip()), text, memory)
+    is_derived = card.data["license"] == derived_licence and not facts.licence
+    memory = {"licence": derived_licence} if is_derived else {}
+    title = escaped(str(card.data["pretty_name"]).strip())
+    card.text = update_body(card.text, title, text, memory)
     return Card(str(card), assets, against)
 
 
@@ -287,38 +304,43 @@ def _update_front(
             data[key] = [*dict.fromkeys([*(data.get(key) or []), *value])]
 
 
-def _by_config(known: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
+def _by_config(listed: Any, ours: Sequence[Mapping[str, Any]]) -> list[Any]:
     """The entries of our configs, and those of other configs in the same repository.
 
     `default` is taken from ours where another config is the default already: two are an error when loading.
     """
-    known = known if isinstance(known, list) else [known]
-    foreign = [of for of in known if of.get("config_name", "default") not in CONFIGS]
-    if any(of.get("config_name", "default") == "default" or of.get("default") for of in foreign):
-        ours = [{key: of[key] for key in of if key != "default"} for of in ours]
+    entries = listed if isinstance(listed, list) else [listed]
+    foreign = [entry for entry in entries if entry.get("config_name", "default") not in CONFIGS]
+    if any(entry.get("config_name", "default") == "default" or entry.get("default") for entry in foreign):
+        ours = [_without_default(entry) for entry in ours]
     return [*ours, *foreign]
 
 
+def _without_default(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "default"}
+
+
 def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, is_clips: bool) -> dict[str, Any]:
-    configs = {
-        config: {split: packed.configs[config][split] for split in SPLITS if split in packed.configs[config]}
-        for config in CONFIGS
-        if config in packed.configs
-    }
-    rows = len(tables.conversations)
+    configs: dict[str, dict[str, list[DataFile]]] = {}
+    files_of: list[dict[str, Any]] = []  # as `Dataset.push_to_hub` writes it
+    for config in CONFIGS:
+        if config not in packed.configs:
+            continue
+        by_split = packed.configs[config]
+        configs[config] = {split: by_split[split] for split in SPLITS if split in by_split}
+        paths = [{"split": split, "path": f"{config}/{split}-*"} for split in configs[config]]
+        entry: dict[str, Any] = {"config_name": config, "data_files": paths}
+        if config == "conversations":
+            entry["default"] = True
+        files_of.append(entry)
+    n_rows = len(tables.conversations)
+    size = next(size for power, size in enumerate(_SIZES) if n_rows < 1000 * 10**power)
     return {
         "language": sorted(figures.counts(tables.conversations["language"])) or None,
         "task_categories": list(CLIP_TASKS if is_clips else TASKS),
         "tags": list(CLIP_TAGS if is_clips else TAGS),
-        "size_categories": [next(size for power, size in enumerate(_SIZES) if rows < 1000 * 10**power)],
-        "configs": [  # where their files are, as `Dataset.push_to_hub` writes it
-            {
-                "config_name": config,
-                "data_files": [{"split": split, "path": f"{config}/{split}-*"} for split in splits],
-            }
-            | ({"default": True} if config == "conversations" else {})
-            for config, splits in configs.items()
-        ],
+        "size_categories": [size],
+        "configs": files_of,
         "dataset_info": [_info(config, splits, version) for config, splits in configs.items()],
     }
 
@@ -326,16 +348,21 @@ def _values(tables: Tables, packed: Packed, version: Version, facts: CardFacts, 
 def _info(config: str, splits: Mapping[str, Sequence[DataFile]], version: Version) -> dict[str, Any]:
     """Columns and sizes of a config. `num_bytes` are those of the columns before compression."""
     parts = {}
-    for split, files_of_split in splits.items():
+    download_size = 0
+    dataset_size = 0
+    for split, files in splits.items():
         n_bytes = 0
-        for file in files_of_split:
+        for file in files:
             with open_parquet(file.path, "push again") as opened:
                 n_bytes += opened.plain_bytes()
-        parts[split] = SplitInfo(split, n_bytes, sum(file.rows for file in files_of_split))
+        n_rows = sum(file.rows for file in files)
+        parts[split] = SplitInfo(split, n_bytes, n_rows)
+        download_size += sum(file.size for file in files)
+        dataset_size += n_bytes
     info = DatasetInfo(
         features=version.features(config),
         splits=SplitDict(parts),
-        download_size=sum(file.size for files in splits.values() for file in files),
-        dataset_size=sum(part.num_bytes for part in parts.values()),
+        download_size=download_size,
+        dataset_size=dataset_size,
     )
     return {"config_name": config, **info._to_yaml_dict()}

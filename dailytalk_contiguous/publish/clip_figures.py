@@ -74,9 +74,8 @@ class Quality:
         clips = []
         for row in rows:
             values = {name: row[name] if is_number(row[name]) else None for name in MEASURES}
-            clips.append(
-                {"id": row.get("conversation_id"), "reason": ", ".join(failures(values, limits)), **values}
-            )
+            reason = ", ".join(failures(values, limits))
+            clips.append({"id": row.get("conversation_id"), "reason": reason, **values})
         return cls(limits, pd.DataFrame(clips, columns=["id", "reason", *MEASURES]))
 
     @property
@@ -86,36 +85,41 @@ class Quality:
 
     def figures(self) -> list[Limited]:
         """Return each measure beside its limits."""
-        made = []
-        for name, measure in MEASURES.items():
-            values = self.clips[name].dropna().to_numpy(float)
-            known = len(values)
-            unknown = len(self.clips) - len(values)
-            marks = []
-            texts = []
-            beyond = 0
-            for option, is_least in ((measure.least, True), (measure.most, False)):
-                limit = getattr(self.limits, option) if option else None
-                if limit is not None:
-                    n = int((values < limit if is_least else values > limit).sum())
-                    shown = limit * measure.factor
-                    side = "below" if is_least else "above"
-                    marks.append((f"limit {shown:g}: {n:,} of {known:,} are {side}", shown))
-                    texts.append(f"at {'least' if is_least else 'most'} {shown:g} {measure.unit}")
-                    beyond += n
-            plot = histogram(
-                f"{measure.title.capitalize()} of {counted(known, 'clip')}"
-                + (f", {unknown:,} unknown" if unknown else ""),
-                [("before", "", values * measure.factor)],
-                f"{measure.title} ({measure.unit})",
-                "clips",
-                measure.span,
-                marks,
-                nothing="no values",
-                name=name,
-            )
-            made.append(Limited(measure.title, plot, texts, beyond, known, unknown))
-        return made
+        return [self._figure(name, measure) for name, measure in MEASURES.items()]
+
+    def _figure(self, name: str, measure: ClipMeasure) -> Limited:
+        values = self.clips[name].dropna().to_numpy(float)
+        n_known = len(values)
+        n_unknown = len(self.clips) - n_known
+        marks = []
+        texts = []
+        n_beyond = 0
+        for option, is_least in ((measure.least, True), (measure.most, False)):
+            limit = getattr(self.limits, option) if option else None
+            if limit is None:
+                continue
+            is_beyond = values < limit if is_least else values > limit
+            number = int(is_beyond.sum())
+            shown = limit * measure.factor
+            side = "below" if is_least else "above"
+            marks.append((f"limit {shown:g}: {number:,} of {n_known:,} are {side}", shown))
+            bound = "least" if is_least else "most"
+            texts.append(f"at {bound} {shown:g} {measure.unit}")
+            n_beyond += number
+        title = f"{measure.title.capitalize()} of {counted(n_known, 'clip')}"
+        if n_unknown:
+            title += f", {n_unknown:,} unknown"
+        plot = histogram(
+            title=title,
+            series=[("before", "", values * measure.factor)],
+            axis=f"{measure.title} ({measure.unit})",
+            of="clips",
+            span=measure.span,
+            limits=marks,
+            nothing="no values",
+            name=name,
+        )
+        return Limited(measure.title, plot, texts, n_beyond, n_known, n_unknown)
 
 
 @dataclass
@@ -147,14 +151,14 @@ class CorpusFigures:
         minutes = balance.get("minutes_before") or {}
         target = balance.get("target_minutes")
         more.setdefault("credits", credits_of(record))
-        by = balance.get("by")
-        if isinstance(by, list) and by and all(name in sampling.CELL_COLUMNS for name in by):
-            more["by"] = by
-        return cls(
-            before={name: 60 * value for name, value in minutes.items()},
-            target=60.0 * target if target and is_number(target, 0) else 3600 * sampling.LEAST_HOURS,
-            **more,
-        )
+        labels = balance.get("by")
+        if isinstance(labels, list) and labels and all(name in sampling.CELL_COLUMNS for name in labels):
+            more["by"] = labels
+        seconds = 3600 * sampling.LEAST_HOURS
+        if target and is_number(target, 0):
+            seconds = 60.0 * target
+        before = {name: 60 * value for name, value in minutes.items()}
+        return cls(before=before, target=seconds, **more)
 
     @property
     def noun(self) -> str:
@@ -168,22 +172,20 @@ class CorpusFigures:
         if tuple(self.by) != sampling.BY_EMOTION:
             columns = [sampling.CELL_COLUMNS[name] for name in self.by]
             labels = tables.conversations[columns].astype(object).to_dict("records")
-            cells = pd.Series(
-                [sampling.cell_of(row, self.by) for row in labels], tables.conversations.index, object
-            )
+            names_of_cells = [sampling.cell_of(row, self.by) for row in labels]
+            cells = pd.Series(names_of_cells, tables.conversations.index, object)
             tables = replace(tables, conversations=tables.conversations.assign(cell=cells))
             label = "cell"
         trains = _trained(tables)
         sums = figures.sums(tables, label)
-        recorded = trains["own_seconds"].groupby(trains[label].astype(object).fillna(UNKNOWN)).sum()
+        values = trains[label].astype(object).fillna(UNKNOWN)
+        recorded = trains["own_seconds"].groupby(values).sum()
         names = sorted({*map(str, sums.index), *self.before})
         before = pd.Series(self.before, names, float).fillna(0.0)
-        return pd.DataFrame(
-            {
-                "recorded": np.maximum(recorded.reindex(names, fill_value=0.0), before),
-                "seen": sums["seen"].set_axis(sums.index.astype(str)).reindex(names, fill_value=0.0),
-            }
-        )
+        recorded = recorded.reindex(names, fill_value=0.0)
+        seen = sums["seen"].set_axis(sums.index.astype(str))
+        seen = seen.reindex(names, fill_value=0.0)
+        return pd.DataFrame({"recorded": np.maximum(recorded, before), "seen": seen})
 
     def disparity(self) -> tuple[float, float]:
         """How many times the smallest emotion (or cell) the largest has, as recorded and as seen."""
@@ -216,8 +218,9 @@ def corpus_figures(items: Items, refused: list[Row] | None = None) -> CorpusFigu
     record = record_of(items.folder) if items.folder else {}
     names = settings_of(QualityLimits())
     settings = (record.get("settings") or {}).items()
-    known = {name: of for name, of in settings if name in names and (of is None or is_number(of))}
-    quality = Quality.of_rows(items.measures(), with_settings((QualityLimits(),), known)[0])
+    chosen = {name: value for name, value in settings if name in names and (value is None or is_number(value))}
+    (limits,) = with_settings((QualityLimits(),), chosen)
+    quality = Quality.of_rows(items.measures(), limits)
     unit = "file" if items.kind == "mix" else "clip"
     tables = items.tables(refused)
     more: dict[str, Any] = {}

@@ -60,13 +60,15 @@ def stratified_sample(clips: pd.DataFrame, count: int, seed: int = 0) -> list[st
     `clips`: a table of conversations.
     """
     names = ["conversation_id", "emotion", "style", "speaker"]
-    recorded = clips.loc[clips["augmented_from"].isna(), names].astype(object).dropna(subset="emotion").fillna("")
+    recorded = clips.loc[clips["augmented_from"].isna(), names].astype(object)
+    recorded = recorded.dropna(subset="emotion").fillna("")
     recorded["drawn"] = [order_key(name, seed) for name in recorded["conversation_id"]]
     recorded = recorded.sort_values("drawn")
     of_speaker = recorded.groupby(["emotion", "style", "speaker"])
     rounds = recorded.assign(turn=of_speaker.cumcount()).sort_values(["turn", "drawn"])
     rounds["turn"] = rounds.groupby("emotion").cumcount()
-    return [*rounds.sort_values(["turn", "emotion"])["conversation_id"][:count]]
+    ordered = rounds.sort_values(["turn", "emotion"])
+    return [*ordered["conversation_id"][:count]]
 
 
 #: The page's name in its folder, and the number of examples that it shows by default.
@@ -151,8 +153,8 @@ def write_report(
     if shown != SHOWN:
         raise DailytalkError("--conversations goes with conversations, and these are clips", "leave it out")
     if reference:
-        what = f"the file {reference.name} has turn-taking alone, and these are clips"
-        raise DailytalkError(what, "name the folder or the version that it is of")
+        reason = f"the file {reference.name} has turn-taking alone, and these are clips"
+        raise DailytalkError(reason, "name the folder or the version that it is of")
     rows_refused: list[Row] = []
     clips = corpus_figures(items, rows_refused)
     show = Displays(clips.tables, items.run, defaults, clips=clips, name=items.name, other=beside)
@@ -177,9 +179,10 @@ def _write_clips(
     samples = []
     for name, sound in heard.items():
         labels = items.row(name)["labels"]
-        known = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
+        values = [labels[label] for label in ("emotion", "style", "intensity", "speaker", "split")]
+        about = " · ".join(str(value) for value in values if value)
         text = items.row(name)["utterances"][0]["text"] or ""
-        samples.append(sound_card(name, " · ".join(map(str, filter(None, known))), text, mp3_address(sound)))
+        samples.append(sound_card(name, about, text, mp3_address(sound)))
     rejects = _rejects(items, refused)
     lines = page(
         items.name, "clips.html", samples=samples, clips=clips, show=show, verdict=verdict, rejects=rejects
@@ -219,24 +222,30 @@ def _write_conversations(
     verdict = judging.verdict_of(findings, tables.n)
 
     # The sound is in the element of its example, and not twice.
-    data = [
-        (f"detail-{number}", part | {"sound": None, "recorded": part["recorded"] | {"sound": None}})
-        for number, part in details.items()
-    ]
+    data = []
+    for number, detail in details.items():
+        without_sound = detail | {"sound": None, "recorded": detail["recorded"] | {"sound": None}}
+        data.append((f"detail-{number}", without_sound))
     ordered = judged.sort_values("badness", ascending=False, kind="stable")
-    listed = ordered[(np.arange(len(ordered)) < MOST_LISTED) | ordered.index.isin([*examples])]
-    measures = {name: of for name, of in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
+    is_among_first = np.arange(len(ordered)) < MOST_LISTED
+    listed = ordered[is_among_first | ordered.index.isin([*examples])]
+    measures = {name: measure for name, measure in CONVERSATION_MEASURES.items() if judged[name].notna().any()}
+    lines = [_listed(number, row, measures, examples) for number, row in listed.to_dict("index").items()]
+    sections = []
+    if items.folder:
+        for sections_of in parts_of_apps("SECTIONS"):
+            sections += sections_of(items.folder)
     context = {
         "tables": tables,
         "show": show,
         "verdict": verdict,
         "examples": [{"why": why, **details[number]} for number, why in examples.items()],
         "measures": [*measures.values()],
-        "listed": [_listed(number, row, measures, examples) for number, row in listed.to_dict("index").items()],
+        "listed": lines,
         "n_unlisted": tables.n - len(listed),
         "names": {*names},
         "rejects": _rejects(items, refused),
-        "apps": [part for of in parts_of_apps("SECTIONS") if items.folder for part in of(items.folder)],
+        "apps": sections,
     }
     write_lines(path, page(items.name, "conversations.html", data=data, **context))
     shown = tuple(names[[*examples]])
@@ -287,17 +296,20 @@ def _checked(items: Items, tables: Tables, limits: FindingLimits, of_rows: list[
     folder = items.folder
     if folder and items.kind != "version" and seconds <= MOST_DECODED:
         return check_folder(folder, limits)[0]
-    what = f"the files and the sound of {length_text(seconds)} were not checked"
-    note = advice(judging.NOT_DECODED, ".", what, "run `dailytalk check`, which reads them", "note")
-    return [*of_rows, *(findings_of_apps(folder) if folder else []), note]
+    sentence = f"the files and the sound of {length_text(seconds)} were not checked"
+    note = advice(judging.NOT_DECODED, ".", sentence, "run `dailytalk check`, which reads them", "note")
+    of_apps = findings_of_apps(folder) if folder else []
+    return [*of_rows, *of_apps, note]
 
 
 def _rejects(items: Items, refused: Sequence[Row]) -> Table:
     """The first rejects, with what to do: rows that can't be used, then those of the run."""
     head = ("id", "stage", "reason", "remedy")
-    of_rows = (Reject(of["conversation_id"], "report", of["problem"], of["remedy"]).as_dict() for of in refused)
-    rejects = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
-    examples = [[reject[name] for name in head] for reject in rejects]
+    of_rows = [
+        Reject(row["conversation_id"], "report", row["problem"], row["remedy"]).as_dict() for row in refused
+    ]
+    first = itertools.islice(itertools.chain(of_rows, items.rejects()), EXAMPLES)
+    examples = [[reject[name] for name in head] for reject in first]
     return Table("The first of them, and what to do", head, examples, folded=True)
 
 
@@ -311,15 +323,19 @@ def examples_of(judged: pd.DataFrame, most: int) -> dict[int, str]:
     """
     bad = judged[judged["badness"] > 0].sort_values("badness", ascending=False, kind="stable")
     worst = []
-    for number, of in bad[:most].iterrows():
-        name, *more = of["breaches"]
+    for number, row in bad[:most].iterrows():
+        name, *others = row["breaches"]
         measure = CONVERSATION_MEASURES[name]
-        figure = f"{measure.title} {of[name] * measure.factor:.{measure.digits}f} {measure.unit}".strip()
-        worst.append((number, f"{figure}, and beyond {counted(len(more), 'more limit')}" if more else figure))
+        value = row[name] * measure.factor
+        figure = f"{measure.title} {value:.{measure.digits}f} {measure.unit}".strip()
+        if others:
+            figure += f", and beyond {counted(len(others), 'more limit')}"
+        worst.append((number, figure))
     measures = judged[[*CONVERSATION_MEASURES]].astype(float)
     ranks = (measures.rank(method="first") - 0.5) / measures.count() - 0.5
     distances = ranks.abs().fillna(0.25).sum(axis=1)  # an unknown one counts half
-    typical = distances.sort_values(kind="stable").index.difference(bad.index[:1], sort=False)[:most]
+    nearest_first = distances.sort_values(kind="stable").index
+    typical = nearest_first.difference(bad.index[:1], sort=False)[:most]
     candidates = [(number, f"worst: {beyond}") for number, beyond in worst[:1]]
     candidates += [(number, "typical: nearest to the middle of all measures") for number in typical[:1]]
     candidates += [(number, f"next worst: {beyond}") for number, beyond in worst[1:]]
@@ -343,13 +359,20 @@ def _example(items: Items, recordings: Items | None, number: int, row: Row) -> d
         why = "The recording can't be heard: only the work folder knows where it is."
         if recordings is not None:
             original, why = _decoded(recordings, name, min(row["source_duration"] or 0.0, player.LONGEST))
-    if any(said["source_channel"] not in (None, said["channel"]) for said in row["utterances"] or ()):
+    utterances = row["utterances"] or ()
+    if any(utterance["source_channel"] not in (None, utterance["channel"]) for utterance in utterances):
         original = original[:, ::-1]  # the left side is the right one of the recording
-    sounds = [mp3_address(to_mp3(of, player.RATE)) if len(of) else None for of in (samples, original)]
-    known = {"number": number, "problem": problem, "sound": sounds[0]}
-    return (
-        known | {"recorded": {"sound": sounds[1], "why": why}} | player.detail(row, items.is_rebuilt(row), samples)
-    )
+    example = {
+        "number": number,
+        "problem": problem,
+        "sound": _address(samples),
+        "recorded": {"sound": _address(original), "why": why},
+    }
+    return example | player.detail(row, items.is_rebuilt(row), samples)
+
+
+def _address(samples: Samples) -> str | None:
+    return mp3_address(to_mp3(samples, player.RATE)) if len(samples) else None
 
 
 def _decoded(items: Items, name: str, seconds: float) -> tuple[Samples, str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from dailytalk_contiguous.core.tables import UNKNOWN
 
@@ -78,41 +78,49 @@ def histogram(
         limits: lines, each with its name.
         about: `name`, `note` and `nothing` of the plot.
     """
-    known = [(colour, name, np.asarray(values, float)) for colour, name, values in series if np.size(values)]
-    if not known:
+    present = [(colour, name, np.asarray(values, float)) for colour, name, values in series if np.size(values)]
+    if not present:
         return Plot(title, **about)
-    low, high = span or (0.0, 0.0)
-    if not span:
-        ends = np.array([np.quantile(values, (0.01, 0.99)) for *_, values in known])
-        low = float(ends.min())
-        high = float(ends.max())
-        margin = 0.05 * (high - low) or 0.5
-        low = 0.0 if 0 <= low < high / 2 else low - margin
-        high = high + margin
+    low, high = span or _ends_of([values for *_, values in present])
 
     def draw(axes: "Axes") -> None:
         for name, limit in limits:
             axes.axvline(limit, color=INK, linewidth=1, label=name)
-        for number, (colour, name, values) in enumerate(known):
-            # The first is filled, so that both are visible where they are equal.
+        for number, (colour, name, values) in enumerate(present):
+            style = _OUTLINED if number else _FILLED
+            n_bins = int(np.clip(2 * math.sqrt(len(values)), 8, 30))
+            per_cent = np.full(len(values), 100 / len(values))
             axes.hist(
                 np.clip(values, low, high),
-                bins=int(np.clip(2 * math.sqrt(len(values)), 8, 30)),
+                bins=n_bins,
                 range=(low, high),
-                weights=np.full(len(values), 100 / len(values)),
+                weights=per_cent,
                 color=COLOURS[colour],
                 label=name or None,
-                histtype="step" if number else "stepfilled",
-                linewidth=1.8 if number else 0,
-                alpha=1.0 if number else 0.6,
+                **style,
             )
         axes.set(xlim=(low, high), xlabel=axis, ylabel=f"% of {of}")
 
     words = []
-    for _, name, values in known:
+    for _, name, values in present:
         least, middle, most = np.quantile(values, (0.1, 0.5, 0.9))
         words.append(f"{name or axis}: median {middle:.3g}, 80 % from {least:.3g} to {most:.3g}")
     return Plot(title, draw, "; ".join([*words, *(name for name, _ in limits)]), **about)
+
+
+#: The first distribution is filled, so that both are visible where they are equal.
+_FILLED: dict[str, Any] = {"histtype": "stepfilled", "linewidth": 0, "alpha": 0.6}
+_OUTLINED: dict[str, Any] = {"histtype": "step", "linewidth": 1.8, "alpha": 1.0}
+
+
+def _ends_of(distributions: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """The ends of an axis that holds all but one value in a hundred at either end, and 0 if it is near."""
+    ends = np.array([np.quantile(values, (0.01, 0.99)) for values in distributions])
+    low = float(ends.min())
+    high = float(ends.max())
+    margin = 0.05 * (high - low) or 0.5
+    is_near_zero = 0 <= low < high / 2
+    return 0.0 if is_near_zero else low - margin, high + margin
 
 
 def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: Any) -> Plot:
@@ -123,8 +131,9 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
     if points.empty:
         return Plot(title, **about)
     label = points.columns[2]
-    common = points[label].value_counts().drop(UNKNOWN, errors="ignore").index[:MOST_MEANS]
-    means = points[points[label].isin(common)].astype({label: str}).groupby(label).mean()
+    numbers = points[label].value_counts().drop(UNKNOWN, errors="ignore")
+    common = points[points[label].isin(numbers.index[:MOST_MEANS])]
+    means = common.astype({label: str}).groupby(label).mean()
 
     def draw(axes: "Axes") -> None:
         places = points.iloc[:, :2].to_numpy(float)
@@ -132,9 +141,9 @@ def affect_map(title: str, points: pd.DataFrame, axis: str, up: str, **about: An
         for name, x, y in means.itertuples():
             axes.plot(x, y, "o", color=INK, markersize=4)
             axes.annotate(name[:LONGEST_NAME], (x, y), (4, 3), textcoords="offset points", color=INK)
-        (left, bottom) = places.min(axis=0) - 0.05
-        (right, top) = places.max(axis=0) + 0.05
-        axes.set(xlim=(max(0, left), min(1, right)), ylim=(max(0, bottom), min(1, top)), xlabel=axis, ylabel=up)
+        (left, bottom) = np.maximum(places.min(axis=0) - 0.05, 0)
+        (right, top) = np.minimum(places.max(axis=0) + 0.05, 1)
+        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis, ylabel=up)
 
     words = "; ".join(f"{name} {x:.2f}, {y:.2f}" for name, x, y in means.itertuples())
     return Plot(title, draw, f"mean {axis} and {up}: {words or 'no labels'}", height=3.6, **about)

@@ -43,7 +43,8 @@ def readme(
         run: run.json of the folder that they are from; {} where there is none.
         defaults: of `cli.defaults.default_settings`.
     """
-    rows = pd.DataFrame({"provenance": [text or None for text in Counter(made).elements()]}, dtype=object)
+    provenances = [text or None for text in Counter(made).elements()]
+    rows = pd.DataFrame({"provenance": provenances}, dtype=object)
     tables = Tables(rows, pd.DataFrame({"recogniser": []}, dtype=object))
     origins = [origin for origin in figures.all_origins(tables) if origin.name or origin.licence]
     roles = {origin.role for origin in origins}
@@ -54,7 +55,9 @@ def readme(
     if roles <= {SOURCE}:
         origins += sorted(figures.models_of_run(run))
     licence = licensing.derived(origins)
-    settings = (run.get("settings") or {}) | ((run.get("speak") or {}).get("settings") or {})
+    of_tagging = run.get("settings") or {}
+    of_speaking = (run.get("speak") or {}).get("settings") or {}
+    whole_run = {**run, "settings": of_tagging | of_speaking}
     text = filled(
         "readme.md",
         title=title,
@@ -63,9 +66,14 @@ def readme(
         licences=licence,
         licence_name=None,
         warnings=licensing.promised_too_much([licence], origins),
-        show=Displays(tables, {**run, "settings": settings}, defaults, origins=origins),
+        show=Displays(tables, whole_run, defaults, origins=origins),
     )
     return signed(text)
+
+
+def _n_conversations(run: Mapping[str, Any]) -> int:
+    counts = run.get("counts") or {}
+    return int(counts.get("conversations") or 0)
 
 
 def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[str, Any]) -> None:
@@ -76,9 +84,8 @@ def write_work_readme(folder: Path, title: str, n_made: int, defaults: Mapping[s
     run = work_folder.read_run(folder)
     if run is None or (not n_made and (folder / README).exists()) or is_foreign(folder):
         return
-    n_tagged, n_finished = (
-        (of.get("counts") or {}).get("conversations") or 0 for of in (run, run.get("speak") or {})
-    )
+    n_tagged = _n_conversations(run)
+    n_finished = _n_conversations(run.get("speak") or {})
     rows = open_items(folder).rows(["provenance"]) if n_finished else ()
     made = Counter(provenance_of_row(row) for row in rows)
     work: Any = environment(markdown=True).get_template("work_readme.md").module
