@@ -8,7 +8,7 @@ looks like a path of this machine is left out. An app adds a section to the repo
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -59,12 +59,94 @@ def asset(name: str, package: str = __package__) -> Markup:
     return Markup(files(package).joinpath("assets", name).read_text(encoding="utf-8"))
 
 
+def in_latex(text: str) -> Markup:
+    """Return a text for a field of BibTeX: its syntax is left out, or escaped."""
+    plain = re.sub(r"[{}\\`\s]+", " ", text)
+    return Markup(re.sub(r"([&%$#_])", r"\\\1", plain))
+
+
+def web_address(url: str) -> Markup:
+    """Return an address with what would end it in Markdown percent-encoded."""
+    return Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url))
+
+
+def script_digest(script: str) -> str:
+    """Return the digest by which a page allows one script."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def named_in(file: str) -> str:
+    """Return the conversation that a finding is about."""
+    return file.rpartition(": ")[2]
+
+
+def with_commas(number: int) -> str:
+    return f"{number:,}"
+
+
+def cell_text(cell: object) -> str:
+    return with_commas(cell) if isinstance(cell, int) else str(cell)
+
+
+def is_figure(cell: object) -> bool:
+    """Whether a cell is aligned to the right."""
+    return isinstance(cell, int | Bar) or _NUMBER.match(str(cell)) is not None
+
+
+def is_web_link(cell: object) -> bool:
+    return isinstance(cell, Link) and cell.url.startswith(("https://", "http://"))
+
+
+def is_bar(cell: object) -> bool:
+    return isinstance(cell, Bar)
+
+
+def is_plot(part: object) -> bool:
+    return isinstance(part, Plot)
+
+
+def is_strong(cell: object) -> bool:
+    return isinstance(cell, Strong)
+
+
+def picture(plot: Plot) -> str:
+    """Return a plot as the address of an image in the page itself."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}"
+
+
+#: What templates may do with a value.
+FILTERS: dict[str, Callable[..., str]] = {
+    "code": with_code,
+    "counted": counted,
+    "digest": script_digest,
+    "lasting": length_text,
+    "latex": in_latex,
+    "model": model_name,
+    "n": with_commas,
+    "named_in": named_in,
+    "picture": picture,
+    "public": public,
+    "shown": cell_text,
+    "type_in_words": type_in_words,
+    "url": web_address,
+}
+
+#: What templates may ask of a value.
+TESTS = {
+    "bar": is_bar,
+    "figure": is_figure,
+    "plot": is_plot,
+    "strong": is_strong,
+    "web": is_web_link,
+}
+
+
 @cache
 def environment(package: str = __package__, markdown: bool = False) -> Environment:
     """Return the templates of a package, which may use those of reports."""
-    loaders = [PackageLoader(name, "assets") for name in dict.fromkeys((package, __package__))]
+    packages = dict.fromkeys((package, __package__))
     made = Environment(
-        loader=ChoiceLoader(loaders),
+        loader=ChoiceLoader([PackageLoader(name, "assets") for name in packages]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -72,28 +154,8 @@ def environment(package: str = __package__, markdown: bool = False) -> Environme
         keep_trailing_newline=True,
         finalize=escaped if markdown else None,
     )
-    made.filters |= {
-        "code": with_code,
-        "counted": counted,
-        "digest": lambda script: base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        "lasting": length_text,
-        "latex": lambda text: Markup(re.sub(r"([&%$#_])", r"\\\1", re.sub(r"[{}\\`\s]+", " ", text))),
-        "model": model_name,
-        "n": lambda number: f"{number:,}",
-        "picture": picture,
-        "named_in": lambda file: file.rpartition(": ")[2],
-        "public": public,
-        "type_in_words": type_in_words,
-        "shown": lambda cell: f"{cell:,}" if isinstance(cell, int) else str(cell),
-        "url": lambda url: Markup(re.sub(r"[\s()<>|\\]", lambda match: f"%{ord(match[0]):02X}", url)),
-    }
-    made.tests |= {
-        "bar": lambda cell: isinstance(cell, Bar),
-        "figure": lambda cell: isinstance(cell, int | Bar) or _NUMBER.match(str(cell)) is not None,
-        "web": lambda cell: isinstance(cell, Link) and cell.url.startswith(("https://", "http://")),
-        "plot": lambda part: isinstance(part, Plot),
-        "strong": lambda cell: isinstance(cell, Strong),
-    }
+    made.filters |= FILTERS
+    made.tests |= TESTS
     made.globals["asset"] = asset
     return made
 
@@ -107,11 +169,6 @@ def filled(name: str, package: str = __package__, /, **context: Any) -> str:
 def rendered(name: str, package: str = __package__, /, **context: Any) -> Markup:
     """Return a part of a page from a template of a package."""
     return Markup(environment(package).get_template(name).render(toc=[], **context))
-
-
-def picture(plot: Plot) -> str:
-    """Return a plot as the address of an image in the page itself."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg(plot)).decode()}"
 
 
 def page(
