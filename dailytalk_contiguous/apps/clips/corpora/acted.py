@@ -8,10 +8,17 @@ from dailytalk_contiguous.apps.clips.corpora.corpus import (
     own_labels,
     text_beside,
 )
-from dailytalk_contiguous.apps.clips.corpora.corpus_files import Tree
+from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, dataverse_files
+from dailytalk_contiguous.core.schema import Row
 
 _ZENODO = "https://zenodo.org/api/records/1188976/files"
+
+#: As https://zenodo.org/api/records/1188976 has them.
+_RAVDESS_CHECKSUMS = {
+    "Audio_Speech_Actors_01-24.zip": "md5:bc696df654c87fed845eb13823edef8a",
+    "Audio_Song_Actors_01-24.zip": "md5:5411230427d67a21e18aa4d466e6d1b9",
+}
 
 #: The word of RAVDESS for each code, and ours.
 _RAVDESS_EMOTIONS = {
@@ -24,6 +31,10 @@ _RAVDESS_EMOTIONS = {
     "07": ("disgust", "disgusted"),
     "08": ("surprised", "surprised"),
 }
+#: Odd numbers are men, even ones are women.
+_RAVDESS_ACTORS = {f"{number:02d}": {"gender": "male" if number % 2 else "female"} for number in range(1, 25)}
+
+_RAVDESS_WORDS = [word for word, _ in _RAVDESS_EMOTIONS.values()]
 _SUNG = ("neutral", "calm", "happy", "sad", "angry", "fearful")
 
 #: Speech and song of RAVDESS: two sentences in two strengths of up to eight emotions.
@@ -45,20 +56,13 @@ RAVDESS = Corpus(
     ),
     published=(
         # 60 takes of 24 actors; neutral has no strong one, so half as many (Zenodo record 1188976).
-        PublishedCounts(
-            1440, 24, {w: 96 if w == "neutral" else 192 for w, _ in _RAVDESS_EMOTIONS.values()}, part="speech"
-        ),
+        PublishedCounts(1440, 24, dict.fromkeys(_RAVDESS_WORDS, 192) | {"neutral": 96}, part="speech"),
         # 44 takes of 23 actors: actor 18 did not sing.
-        PublishedCounts(1012, 23, {word: 92 if word == "neutral" else 184 for word in _SUNG}, part="song"),
+        PublishedCounts(1012, 23, dict.fromkeys(_SUNG, 184) | {"neutral": 92}, part="song"),
     ),
     part_of=lambda row: "song" if row["style"] == "sung" else "speech",
-    # Checksums as https://zenodo.org/api/records/1188976 has them.
     download=lambda: [
-        CorpusFile(name, f"{_ZENODO}/{name}/content", checksum)
-        for name, checksum in (
-            ("Audio_Speech_Actors_01-24.zip", "md5:bc696df654c87fed845eb13823edef8a"),
-            ("Audio_Song_Actors_01-24.zip", "md5:5411230427d67a21e18aa4d466e6d1b9"),
-        )
+        CorpusFile(name, f"{_ZENODO}/{name}/content", checksum) for name, checksum in _RAVDESS_CHECKSUMS.items()
     ],
     pattern=(
         r"(?P<modality>\d\d)-(?!02-0[78])(?P<channel>\d\d)-(?!01-02)(?P<emotion>\d\d)-(?P<intensity>\d\d)"
@@ -75,8 +79,7 @@ RAVDESS = Corpus(
             "02": {"sentence": "dogs", "text": "Dogs are sitting by the door."},
         },
         "repetition": {"01": {}, "02": {}},
-        # Odd numbers are men, even ones are women.
-        "actor": {f"{n:02d}": {"gender": "male" if n % 2 else "female"} for n in range(1, 25)},
+        "actor": _RAVDESS_ACTORS,
     },
     columns={"speaker": "ravdess/{actor}", "language": "en"},
 )
@@ -94,7 +97,13 @@ _SAVEE_EMOTIONS = {
 
 def _read_savee(tree: Tree) -> Reader:
     text_of = text_beside(tree)
-    return lambda file: SAVEE.by_name(file) | {"text": text_of(file)}
+
+    def read(file: FoundFile) -> Row:
+        row = SAVEE.by_name(file)
+        row["text"] = text_of(file)
+        return row
+
+    return read
 
 
 #: Clips of SAVEE as `DC_a01.wav` or `AudioData/DC/a01.wav`; `label` is the letters in the name.
@@ -113,7 +122,7 @@ SAVEE = Corpus(
         citation="Jackson P, Haq S (2011). Surrey Audio-Visual Expressed Emotion (SAVEE) database. University of "
         "Surrey. http://kahlan.eps.surrey.ac.uk/savee/",
     ),
-    published=(PublishedCounts(480, 4, {name: 120 if name == "n" else 60 for name in _SAVEE_EMOTIONS}),),
+    published=(PublishedCounts(480, 4, dict.fromkeys(_SAVEE_EMOTIONS, 60) | {"n": 120}),),
     signed=True,
     beside=("*.txt",),
     pattern=r"(?P<speaker>[A-Z]{2})[_/](?P<emotion>[a-z]{1,2})(?P<number>\d\d)",

@@ -12,6 +12,7 @@ from pathlib import Path
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
+from dailytalk_contiguous.core.clip_records import EmotionVote
 from dailytalk_contiguous.core.schema import Row
 
 #: The repository as it was when this was written.
@@ -27,8 +28,10 @@ _TABLES = (
 )
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+
 #: The raters' letters.
 VOTES = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
+
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
     "TIE": "That is exactly what happened.",
@@ -54,7 +57,10 @@ def _read(tree: Tree) -> corpus.Reader:
 
     def read(file: FoundFile) -> Row:
         row = CREMA_D.by_name(file)
-        return row | actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
+        actor = row["speaker"].rpartition("/")[2]
+        row |= actors.get(actor, {})
+        row |= heard.get(row["clip"], {})
+        return row
 
     return read
 
@@ -72,7 +78,7 @@ CREMA_D = corpus.Corpus(
         "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
         "https://doi.org/10.1109/TAFFC.2014.2336244",
     ),
-    published=(corpus.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),),
+    published=(corpus.PublishedCounts(7442, 91, dict.fromkeys(EMOTIONS, 1271) | {"NEU": 1087}),),
     download=lambda: git_lfs_files(
         f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
         f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
@@ -89,8 +95,10 @@ CREMA_D = corpus.Corpus(
         "emotion": corpus.own_labels(EMOTIONS),
         # XX: the actors had no level.
         "level": {
-            code: {"intensity": name}
-            for code, name in (("LO", "low"), ("MD", "medium"), ("HI", "high"), ("XX", None))
+            "LO": {"intensity": "low"},
+            "MD": {"intensity": "medium"},
+            "HI": {"intensity": "high"},
+            "XX": {"intensity": None},
         },
     },
     columns={"speaker": "crema_d/{actor}", "language": "en"},
@@ -113,25 +121,29 @@ def perceived(tree: Tree) -> dict[str, Row]:
         for clip, line in corpus.lines_by_clip(summary, columns, "FileName").items():
             with corpus.reading(summary):
                 levels = [float(part) for part in line["VoiceLevel"].split(":")]
+                mean = sum(levels) / len(levels)
                 heard[clip] = _heard(line["VoiceVote"])
-                heard[clip]["perceived_intensity"] = corpus.measure_of(sum(levels) / len(levels) / 100)
+                heard[clip]["perceived_intensity"] = corpus.measure_of(mean / 100)
     table = tree.named("tabulatedVotes.csv")
     if table:
         for clip, shares in _tabulated(table):
             most = max(shares.values())
             letters = ":".join(letter for letter, share in shares.items() if share == most)
-            votes = [
-                {"emotion": VOTES[letter], "share": corpus.measure_of(share)} for letter, share in shares.items()
-            ]
-            counted = {"agreement": corpus.measure_of(most), "perceived_votes": votes}
-            heard[clip] = heard.get(clip, {}) | _heard(letters) | counted
+            votes: list[EmotionVote] = []
+            for letter, share in shares.items():
+                votes.append({"emotion": VOTES[letter], "share": corpus.measure_of(share)})
+            row = heard.setdefault(clip, {})
+            row |= _heard(letters)
+            row["agreement"] = corpus.measure_of(most)
+            row["perceived_votes"] = votes
     return heard
 
 
 def _heard(letters: str) -> Row:
     """The emotion of the letters that most raters chose; a KeyError for an unknown one."""
     emotions = [VOTES[letter] for letter in letters.split(":")]
-    return {"perceived": emotions[0] if len(emotions) == 1 else "other", "perceived_label": letters}
+    emotion = emotions[0] if len(emotions) == 1 else "other"
+    return {"perceived": emotion, "perceived_label": letters}
 
 
 def vote_shares(path: Path) -> dict[str, dict[str, float]]:
@@ -139,10 +151,11 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
     `path` is tabulatedVotes.csv. Raises DailytalkError for a table that can't be used.
     """
-    return {
-        f"{CREMA_D.name}/{clip}": {VOTES[letter]: share for letter, share in shares.items()}
-        for clip, shares in _tabulated(FoundFile(path.name, path))
-    }
+    by_clip = {}
+    for clip, shares in _tabulated(FoundFile(path.name, path)):
+        clip_id = f"{CREMA_D.name}/{clip}"
+        by_clip[clip_id] = {VOTES[letter]: share for letter, share in shares.items()}
+    return by_clip
 
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
@@ -151,7 +164,8 @@ def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
         if _VOICE_LINE.fullmatch(number):
             with corpus.reading(table):
                 votes = {letter: int(line[letter]) for letter in VOTES}
-                shares = {letter: n / sum(votes.values()) for letter, n in votes.items()}
+                n_votes = sum(votes.values())
+                shares = {letter: count / n_votes for letter, count in votes.items()}
             yield line["fileName"], {letter: share for letter, share in shares.items() if share}
 
 
