@@ -7,7 +7,7 @@ guessed.
 
 from typing import Annotated, TypedDict
 
-from dailytalk_contiguous.core.records import Count, EncodedAudio, Measure, Seconds, Stored, Text
+from dailytalk_contiguous.core.records import Count, EncodedAudio, Measure, Seconds, Stored, Text, WordRow
 
 
 class EmotionVote(TypedDict):
@@ -78,6 +78,14 @@ class ClipSource(ClipFile, ClipPerformance):
     remedy: Text | None
 
 
+class ClipSound(TypedDict):
+    """The sound of a clip on its way, and its words in seconds of it; no words where it has no text."""
+
+    audio: EncodedAudio
+    duration: Seconds
+    words: list[WordRow] | None
+
+
 class Conditioning(TypedDict):
     """How a source was conditioned (`apps.clips.condition`).
 
@@ -135,8 +143,8 @@ class ClipSpeech(TypedDict):
     length: Text | None
 
 
-class Labels(ClipSpeech, ClipPerformance):
-    """What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
+class PlannedLabels(ClipSpeech, ClipPerformance):
+    """The labels of a clip that are known before it is conditioned.
 
     `style_source` is `label` or `rule` (null without a style). `weight` is how often a trainer should see the
     clip. `augmented_from` and `augmentation` are null except in a copy. A copy is not measured again, so its
@@ -154,4 +162,9 @@ class Labels(ClipSpeech, ClipPerformance):
     prompt_id: Text | None
     licence: Text
     audio_file: Text
+
+
+class Labels(PlannedLabels):
+    """What the row of a clip has in addition to that of a conversation, whose one utterance says the rest."""
+
     conditioning: Conditioning

@@ -7,19 +7,20 @@ has no words, and stages that need none continue.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import numpy as np
 import soxr
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import MODEL_FAILURES, SECONDS, STRING, Batch, Row
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text, WordRow, features_of
+from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import voiced_spans
-from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER, WORD
+from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER
 from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
@@ -28,6 +29,24 @@ from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.align import AligningStage
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
+
+
+class CutClip(TypedDict):
+    """The columns of `CutSpeech`."""
+
+    speech: Annotated[bytes, Stored("binary")]
+    speech_start: Seconds
+    speech_seconds: Seconds
+
+
+class TimedClip(TypedDict):
+    """The columns of `TimeWords`."""
+
+    words: list[WordRow] | None
+    text_raw: Text | None
+    text_source: Text | None
+    word_sources: list[Text] | None
+    model_failures: list[RejectedPart] | None
 
 
 @dataclass(frozen=True)
@@ -40,9 +59,7 @@ class CutSpeech(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "heard", "speech_ratio")
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {"speech": Value("binary"), "speech_start": SECONDS, "speech_seconds": SECONDS}
-    )
+    adds: ClassVar[Features] = Features(features_of(CutClip))
     transient: ClassVar[tuple[str, ...]] = ("speech",)
 
     def row(self, row: Row) -> Row:
@@ -52,7 +69,9 @@ class CutSpeech(Stage):
         start = heard[0]["start"]
         end = heard[-1]["end"]
         clip = read_clip(row["audio"])
-        stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
+        first = round(start * clip.sample_rate)
+        last = round(end * clip.sample_rate)
+        stretch = clip.samples[first:last]
         resampled = soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE)
         pcm = to_pcm(np.asarray(resampled, np.float32))
         speech_ratio = row["speech_ratio"] or 1.0
@@ -86,23 +105,15 @@ class TimeWords(AligningStage):
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
     uses: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features(
-        {
-            "words": List(WORD),
-            "text_raw": STRING,
-            "text_source": STRING,
-            "word_sources": List(STRING),
-            **MODEL_FAILURES,
-        }
-    )
+    adds: ClassVar[Features] = Features(features_of(TimedClip))
 
     def __call__(self, batch: Batch) -> Batch:
         recognised = self._recognise(batch)
         columns: Batch = {name: [] for name in self.adds}
         for index in range(len(batch["speech"])):
             row = self._clip(batch, index, recognised.get(index, []))
-            for name in self.adds:
-                columns[name].append(row[name])
+            for name, value in row.items():
+                columns[name].append(value)
         return columns
 
     def _clip(self, batch: Batch, index: int, recognised: list[Word]) -> Row:
@@ -132,12 +143,15 @@ class TimeWords(AligningStage):
             placed = None
             name = batch["conversation_id"][index] if "conversation_id" in batch else ""
             remedy = "its words have other times (see their source); --aligner chooses another"
-            reject = Reject(name, self.name, str(error), remedy)
-            row["model_failures"] = [reject.as_dict()]
+            row["model_failures"] = [
+                {"id": name, "stage": self.name, "reason": str(error), "remedy": remedy},
+            ]
         if placed is not None:
             times, aligned = placed
             seconds = len(speech) / 2 / ANALYSIS_RATE
-            sources = [aligned if time else source for time, source in zip(times, sources, strict=True)]
+            for word_index, time in enumerate(times):
+                if time:
+                    sources[word_index] = aligned
             words = word_times.with_times(written, times, words, seconds)
         start = batch["speech_start"][index]
         row["words"] = [word.row(start) for word in words]
@@ -154,20 +168,20 @@ class TimeWords(AligningStage):
         recognised: dict[int, list[Word]] = {}
         for language, indices in by_language.items():
             check_language(self.recogniser, language)
-            stage = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
-            columns = stage(
-                {
-                    "speech": [batch["speech"][index] for index in indices],
-                    "conversation_id": [batch["speaker"][index] or f"clip {index}" for index in indices],
-                    "channel": ["left"] * len(indices),
-                }
-            )
-            for index, words in zip(indices, columns["words"], strict=True):
-                recognised[index] = []
-                for word in words:
-                    timed = Word(word["word"], word["start"], word["end"], word["probability"])
-                    recognised[index].append(timed)
+            transcribe = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
+            columns: Batch = {
+                "speech": [batch["speech"][index] for index in indices],
+                "conversation_id": [batch["speaker"][index] or f"clip {index}" for index in indices],
+                "channel": ["left"] * len(indices),
+            }
+            words_by_clip = transcribe(columns)["words"]
+            for index, words in zip(indices, words_by_clip, strict=True):
+                recognised[index] = [_as_word(word) for word in words]
         return recognised
+
+
+def _as_word(word: WordRow) -> Word:
+    return Word(word["word"], word["start"], word["end"], word["probability"])
 
 
 def _timed(text_words: list[str], recognised: list[Word], speech: bytes) -> tuple[list[Word], list[str]]:

@@ -35,12 +35,22 @@ class FinishClip(Stage):
         copy = row["labels"]["augmentation"]
         if copy and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        labels = row["labels"] | {"conditioning": conditioning}
-
-        words = [
-            {name: word[name] for name in ("word", "start", "end")}
-            | {"speaker": "left", "source": source, "probability": None}
-            for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True)
-        ]
-        clip = row | {"labels": labels, "sample_rate": read_header(row["audio"]).sample_rate}
-        return clip_row(clip, words) | {"audio": row["audio"]}
+        clip = row | {
+            "labels": row["labels"] | {"conditioning": conditioning},
+            "sample_rate": read_header(row["audio"]).sample_rate,
+        }
+        words = []
+        for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True):
+            words.append(
+                {
+                    "word": word["word"],
+                    "start": word["start"],
+                    "end": word["end"],
+                    "speaker": "left",
+                    "source": source,
+                    "probability": None,
+                }
+            )
+        finished = clip_row(clip, words)
+        finished["audio"] = row["audio"]
+        return finished

@@ -31,22 +31,32 @@ def mix(
     """
     options.on_this_machine("--out", out)
     settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
-    record, rejects = write_mix([weighted(folder) for folder in folders], out, settings)
+    parts = [weighted(folder) for folder in folders]
+    record, rejects = write_mix(parts, out, settings)
     total = sum(part["train_hours_listed"] for part in record["folders"].values())
     details = []
     for name, part in record["folders"].items():
         listed = part["train_hours_listed"]
-        there = part["train_hours"]
         share = f"{listed / total:.1%}" if total else "–"
-        details.append(f"{name}: {listed:.2f} h of training ({share}), from {there:.2f} h")
+        details.append(f"{name}: {listed:.2f} h of training ({share}), from {part['train_hours']:.2f} h")
     details.append(f"licence: {record['licence']} ({LICENCES} tells all)")
-    lines = f"{counted(record['lines']['train'], 'line')} to train on, {record['lines']['eval']} to evaluate on"
-    known = ("lines", "folders", "licence", "asks", "warnings", "rejects")
+    details += [f"warning: {warning}" for warning in record["warnings"]]
+    lines = record["lines"]
+    headline = f"{counted(lines['train'], 'line')} to train on, {lines['eval']} to evaluate on"
+    summary = {
+        "out": as_text(out),
+        "lines": lines,
+        "folders": record["folders"],
+        "licence": record["licence"],
+        "asks": record["asks"],
+        "warnings": record["warnings"],
+        "rejects": record["rejects"],
+    }
     return Outcome(
-        {"out": as_text(out), **{name: record.get(name) for name in known}},
-        f"{lines} in {as_text(out)}",
+        summary,
+        f"{headline} in {as_text(out)}",
         3 if rejects else 0,
-        details + [f"warning: {warning}" for warning in record["warnings"]],
+        details,
         rejected_of(rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
         to_run("check", out),
     )

@@ -12,7 +12,7 @@ from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
-from dailytalk_contiguous.stages.base import PerUtterance, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -38,24 +38,23 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     rate = make(RateAffect)
     augment = make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
-    measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
+    measuring: list[Stage] = [make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)]
     condition = make(Condition)
     tokenise = make(TokeniseClip, codebook=NO_MODEL)
     make.all_used(*measuring, rate, classify, condition, augment, tokenise)
-    return (
-        (
-            *measuring,
-            *((MeasureVoice(),) if VOICE_LINEAR in (rate.model, classify.model) else ()),
-            *((rate,) if rate.model not in ("", VOICE_LINEAR) else ()),
-            *((classify,) if classify.model not in (NO_MODEL, VOICE_LINEAR) else ()),
-        ),
-        (
-            condition,
-            *((augment,) if augment.kinds else ()),
-            *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
-            make(FinishClip),
-        ),
-    )
+    if VOICE_LINEAR in (rate.model, classify.model):
+        measuring.append(MeasureVoice())
+    if rate.model not in ("", VOICE_LINEAR):
+        measuring.append(rate)
+    if classify.model not in (NO_MODEL, VOICE_LINEAR):
+        measuring.append(classify)
+    finishing: list[Stage] = [condition]
+    if augment.kinds:
+        finishing.append(augment)
+    if tokenise.codebook != NO_MODEL:
+        finishing.append(tokenise)
+    finishing.append(make(FinishClip))
+    return tuple(measuring), tuple(finishing)
 
 
 def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:

@@ -95,13 +95,15 @@ def _resynthesised(
                 tier = call("Create DurationTier", "pace", 0, sound.duration)
                 call(tier, "Add point", 0, factor)
                 call([tier, voice], "Replace duration tier")
-            resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
+            sound = call(voice, "Get resynthesis (overlap-add)")
+            resynthesised = sound.values[0].astype(np.float32)
     except library.PraatError as error:  # of under 50 ms
-        raise BadInput(
-            f"Praat can't change it ({str(error).splitlines()[0]})", "leave out shorter clips"
-        ) from None
+        problem = str(error).splitlines()[0]
+        raise BadInput(f"Praat can't change it ({problem})", "leave out shorter clips") from None
     # Praat may end a sample early or late.
-    return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
+    n_missing = max(0, count - len(resynthesised))
+    padded = np.pad(resynthesised[:count], (0, n_missing))
+    return np.asarray(padded, np.float32)
 
 
 def noisereduce_version() -> str:
@@ -120,13 +122,14 @@ def reduce_noise(samples: Samples, noise: Samples, sample_rate: int) -> Samples:
     """
     noisereduce_version()
     library: Any = importlib.import_module(NOISEREDUCE_WHEEL)
+    window = GATE_WINDOW * sample_rate
     reduced = library.reduce_noise(
         samples,
         sample_rate,
         stationary=True,
         y_noise=noise,
         prop_decrease=1 - 10 ** (-MOST_REDUCED_DB / 20),
-        n_fft=2 ** math.ceil(math.log2(GATE_WINDOW * sample_rate)),
+        n_fft=2 ** math.ceil(math.log2(window)),
         freq_mask_smooth_hz=GATE_SMOOTHING_HZ,
         chunk_size=max(len(samples), len(noise)),  # one chunk: the library writes several to a file
         padding=round(GATE_PADDING * sample_rate),
