@@ -10,7 +10,7 @@ need more to leave the formants where they are (`apps.clips.voice_effects`).
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -170,10 +170,12 @@ def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) ->
     volume = chance.uniform(*VOLUMES)
     distance = chance.uniform(*DISTANCES)
     seconds = np.arange(round(rt60 * sample_rate)) / sample_rate
-    response = chance.standard_normal(len(seconds)) * 10 ** (-3 * seconds / rt60)
+    decay = 10 ** (-3 * seconds / rt60)
+    response = chance.standard_normal(len(seconds)) * decay
     response[seconds < FIRST_REFLECTION] = 0.0
     critical_distance = 0.057 * math.sqrt(volume / rt60)
-    response *= distance / critical_distance / np.sqrt(np.sum(response**2))
+    energy = np.sum(response**2)
+    response *= distance / critical_distance / np.sqrt(energy)
     response[0] = 1.0
     return np.asarray(response, np.float32)
 
@@ -196,7 +198,8 @@ FADE = 0.03
 
 def speech_power(samples: Samples, sample_rate: int) -> float:
     """Mean square of the frames of one channel, shape (n,), at most 30 dB under the loudest; 0 if silent."""
-    levels = frame_levels(samples, round(FRAME * sample_rate)).astype(np.float64)
+    hop = round(FRAME * sample_rate)
+    levels = frame_levels(samples, hop).astype(np.float64)
     loudest = float(levels.max(initial=0.0))
     if loudest <= 0:
         return 0.0
@@ -291,11 +294,13 @@ class Augment(Stage):
         recipe = Recipe(**row["augmentation"])
         is_stretched = recipe.kind == "stretch"
         rate = audio.read_header(row["audio"]).sample_rate
-        channels = np.concatenate(list(audio.blocks(row["audio"])))
+        blocks = list(audio.blocks(row["audio"]))
+        channels = np.concatenate(blocks)
         left = np.ascontiguousarray(channels[:, 0])
         after = change(left, rate, recipe)
         # As loud as before, or less where its peaks allow no more.
-        matched = levelled(after, rate, clip_loudness(left, rate), CEILING_DBTP)
+        loudness = clip_loudness(left, rate)
+        matched = levelled(after, rate, loudness, CEILING_DBTP)
         if matched is not None and np.isfinite(matched.gain_db):
             after = matched.samples
         changed = [after]
@@ -303,9 +308,9 @@ class Augment(Stage):
             changed.append(change(other, rate, recipe) if is_stretched else other)
         words: list[WordRow] | None = row["words"]
         if words is not None and is_stretched:
-            words = [_stretched(word, recipe.amount) for word in words]
-        pcm = audio.to_pcm(np.stack(changed, axis=1))
-        encoded = audio.encoded_sound(pcm, rate, "FLAC")
+            words = _stretched_words(words, recipe.amount)
+        samples = np.stack(changed, axis=1)
+        encoded = audio.encoded_sound(audio.to_pcm(samples), rate, "FLAC")
         sound: ClipSound = {
             "audio": {"bytes": encoded, "path": row["audio"]["path"]},
             "duration": len(after) / rate,
@@ -314,11 +319,15 @@ class Augment(Stage):
         return {**sound}
 
 
-def _stretched(word: WordRow, factor: float) -> WordRow:
-    moved = word.copy()
-    moved["start"] = word["start"] * factor
-    moved["end"] = word["end"] * factor
-    return moved
+def _stretched_words(words: Sequence[WordRow], factor: float) -> list[WordRow]:
+    """Words with their times multiplied by a factor."""
+    stretched = []
+    for word in words:
+        moved = word.copy()
+        moved["start"] = word["start"] * factor
+        moved["end"] = word["end"] * factor
+        stretched.append(moved)
+    return stretched
 
 
 def change(samples: audio.Samples, sample_rate: int, recipe: Recipe) -> audio.Samples:

@@ -10,7 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -25,17 +25,27 @@ from dailytalk_contiguous.apps.clips.augment import (
     copy_id,
     plan_copies,
 )
-from dailytalk_contiguous.apps.clips.clip_words import TimeWords
 from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
+from dailytalk_contiguous.core.clip_records import CopyRecipe, PlannedLabels
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
+from dailytalk_contiguous.core.records import (
+    EmotionShare,
+    EncodedAudio,
+    Measure,
+    ModelsOfUtterance,
+    Seconds,
+    Text,
+    WordRow,
+    features_of,
+)
 from dailytalk_contiguous.core.sampling import (
     BY_EMOTION,
     CELL_COLUMNS,
@@ -49,7 +59,7 @@ from dailytalk_contiguous.core.sampling import (
     plan_balance,
     split_corpus,
 )
-from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Batch, Row
+from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.settings import (
     SEED,
@@ -62,7 +72,7 @@ from dailytalk_contiguous.core.settings import (
     with_settings,
 )
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -93,7 +103,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     clips_of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
         own_id = "" if row["speaker"] is not None else row["id"]
-        clips_of[row["speaker"], own_id].append(row)
+        speaker = (row["speaker"], own_id)
+        clips_of[speaker].append(row)
     described: dict[str, Row] = {}
     for clips in clips_of.values():
         for clip in _described_by_speaker(clips, affect_model, emotion):
@@ -141,11 +152,12 @@ def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: Classi
     is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
     affect = np.where(is_rated[:, None], ratings, rated)
     columns |= dict(zip(AFFECT, affect.T.tolist(), strict=True))
-    columns["affect_source"] = [RATERS if by_people else affect_model or None for by_people in is_rated]
+    model_name = affect_model or None
+    columns["affect_source"] = [RATERS if by_people else model_name for by_people in is_rated]
     columns["text_raw"] = [row["text_raw"] for row in clips]
-    ids = [row["id"] for row in clips]
-    channels = ["left"] * len(clips)
-    columns |= Bucket().row(columns | {"utterance_id": ids, "channel": channels})
+    utterances = columns | {"channel": ["left"] * len(clips)}
+    utterances["utterance_id"] = [row["id"] for row in clips]
+    columns |= Bucket().row(utterances)
     columns |= Tag()(columns)
     return columns
 
@@ -266,7 +278,7 @@ class ClipPlan:
         return VOICE_LINEAR if self.rate_affect and find_stage(MeasureVoice, stages) else ""
 
 
-def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
+def corpus_pipeline(profile: str = STANDARD, **options: object) -> tuple[tuple[Stages, Stages], ClipPlan]:
     """The stages of `dailytalk corpus` (see `apps.clips.to_clips.clip_stages`) and the plan for its clips.
 
     Args:
@@ -293,34 +305,54 @@ LANGUAGE = "Language"
 BALANCE = "Balance"
 SPLIT = "Split"
 
-#: Columns of a row to finish that hold its sound and words, and no annotation.
-_WORK = {
-    "audio": SOURCE["audio"],
-    "duration": SOURCE["duration"],
-    "heard": MeasureQuality.adds["heard"],
-    "snr_db": MeasureQuality.adds["snr_db"],
-    "words": TimeWords.adds["words"],
-    "word_sources": TimeWords.adds["word_sources"],
-}
+
+class ClipToFinish(TypedDict):
+    """A clip that the finishing stages take, or a copy of one.
+
+    `audio` to `word_sources` are its sound and its words, `text` to `emotion_model` the fields of its utterance
+    (`core.clip.SAID`). `prompt` is the audio of the line before it, null where it has none.
+    """
+
+    conversation_id: Text
+    recording_id: Text
+    input_digest: Text
+    audio: EncodedAudio
+    duration: Seconds
+    heard: list[SoundSpan]
+    snr_db: Measure | None
+    words: list[WordRow] | None
+    word_sources: list[Text] | None
+    text: Text | None
+    language: Text | None
+    models: ModelsOfUtterance
+    rule: Text | None
+    valence: Measure | None
+    arousal: Measure | None
+    dominance: Measure | None
+    rms: Measure | None
+    zcr: Measure | None
+    f0_mean: Measure | None
+    f0_std: Measure | None
+    speech_rate: Measure | None
+    voiced_fraction: Measure | None
+    emotion_class: Text | None
+    emotion_probabilities: list[EmotionShare] | None
+    emotion_model: Text | None
+    id: Text
+    labels: PlannedLabels
+    split: Text
+    prompt: EncodedAudio | None
+    augmentation: CopyRecipe | None
+
+
+#: Columns of a row to finish.
+PLANNED = Features(features_of(ClipToFinish))
+
+#: Those of them that come from measuring as they are.
+_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
 
 #: Labels that are known before a clip is conditioned.
-_LABELS = {name: feature for name, feature in LABELS.items() if name != "conditioning"}
-
-#: Columns of a row to finish. `prompt` is the audio of the line before it, null where it has none.
-PLANNED = Features(
-    {
-        "conversation_id": SOURCE["conversation_id"],
-        "recording_id": SOURCE["recording_id"],
-        "input_digest": SOURCE["input_digest"],
-        **_WORK,
-        **{name: UTTERANCE[name] for name in SAID},
-        "id": STRING,
-        "labels": _LABELS,
-        "split": STRING,
-        "prompt": AUDIO,
-        "augmentation": LABELS["augmentation"],
-    }
-)
+_LABELS = tuple(features_of(PlannedLabels))
 
 
 @dataclass
@@ -359,8 +391,8 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
         measures = {name: row[name] for name in (*NAMES, "duration")}
         reasons = failures(measures, wanted.limits)
         if reasons:
-            remedy = "leave it out, or change the limit"
-            rejects.append(Reject(row["id"], QUALITY, ", ".join(reasons), remedy))
+            reason = ", ".join(reasons)
+            rejects.append(Reject(row["id"], QUALITY, reason, "leave it out, or change the limit"))
             continue
         kept.append(row)
     return kept, rejects
@@ -393,13 +425,14 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         copies, planned.refused = _copies_of(training, augment, wanted)
     times: dict[str, int] = {}
     if wanted.is_balanced:
+        table["most"] = MOST_WEIGHT
         if augment:
-            table["most"] = [1 + len(copies.get(row["id"], ())) for row in clips]
-        else:
-            table["most"] = MOST_WEIGHT
-        train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
+            clip_copies = [copies.get(row["id"], []) for row in clips]
+            table["most"] = [1 + len(own_copies) for own_copies in clip_copies]
+        is_train = table["id"].map(side) == "train"  # validation keeps only recordings
+        cells = table["cell"].dropna()
         hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
-        planned.balance = plan_balance(train, hours, wanted.seed, table["cell"].dropna())
+        planned.balance = plan_balance(table[is_train], hours, wanted.seed, cells)
         times = planned.balance.times
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
@@ -417,7 +450,8 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
         if wanted.prompt_channel and prompt is None:
             planned.unprompted += 1
         for copy in (None, *own_copies):
-            planned.rows.append(_to_finish(row, side[clip_id], weight, prompt, copy))
+            clip = _to_finish(row, side[clip_id], weight, prompt, copy)
+            planned.rows.append(clip)
     planned.rows.sort(key=_id_of)
     return planned
 
@@ -460,13 +494,15 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
     pools: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
     for row in clips:
         if row["emotion"] == "neutral" and row["speaker"] is not None and row["style"] != "sung":
-            pools[side[row["id"]], row["language"]].append(row)
+            key = (side[row["id"]], row["language"])
+            pools[key].append(row)
     prompts = {}
     for row in clips:
         if row["speaker"] is None:
             continue
         pool = pools[side[row["id"]], row["language"]]
-        first = int(order_key(row["id"], seed), 16) % max(len(pool), 1)
+        order = int(order_key(row["id"], seed), 16)
+        first = order % max(len(pool), 1)
         for prompt in pool[first:] + pool[:first]:
             if prompt["speaker"] != row["speaker"]:
                 prompts[row["id"]] = prompt
@@ -476,10 +512,11 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
 
 def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:
     """The row of a clip, or of a copy of it, with the columns of `PLANNED`."""
-    planned = {name: row[name] for name in _WORK}
+    planned = {name: row[name] for name in _MEASURED}
     planned |= {name: row.get(name) for name in SAID}
     for name in (*AFFECT, *PROSODY):
-        planned[name] = row[name] if math.isfinite(row[name]) else None
+        value = row[name]
+        planned[name] = value if math.isfinite(value) else None
     planned["id"] = row["id"]
     planned["text"] = row["text_raw"]
     planned["split"] = side
@@ -503,13 +540,14 @@ def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Rec
     digested = [planned | {"audio": None}, row["input_digest"], prompt_digest]
     text = json.dumps(digested, sort_keys=True)
     planned["prompt"] = prompt["audio"] if prompt else None
-    planned["input_digest"] = hashlib.sha256(text.encode()).hexdigest()[:20]
+    digest = hashlib.sha256(text.encode())
+    planned["input_digest"] = digest.hexdigest()[:20]
     planned["conversation_id"] = planned["id"]
     planned["recording_id"] = row["id"]
     return planned
 
 
-def clip_defaults() -> dict[str, Any]:
+def clip_defaults() -> dict[str, object]:
     """Return the default settings of a corpus by the names of their options."""
     measuring, finishing = clip_stages()
     return settings_of(ClipPlan(), *measuring, *finishing)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from datasets import Features
 
@@ -73,7 +73,8 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     refuse_mixing(out)
     before = work_folder.read_run(out)
     if before:
-        held = before.get("corpus", {}).get("name") or "conversations"
+        corpus_before = before.get("corpus", {})
+        held = corpus_before.get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
     rows = sorted(corpus.rows(source), key=itemgetter("id"))
@@ -89,7 +90,8 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     problems = []
     for row in rows:
         if row["problem"]:
-            problems.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"] or ""))
+            remedy = row["remedy"] or ""
+            problems.append(Reject(row["id"], "Corpus", row["problem"], remedy))
         else:
             usable.append(row)
     return Read(corpus, usable, problems, corpus.count_check(rows))
@@ -134,6 +136,23 @@ _COUNTED = (
 )
 
 
+class BalanceFigures(TypedDict):
+    """How clips were balanced, for run.json: minutes of each cell (see `core.sampling.Balance`)."""
+
+    target_minutes: float
+    failure: str
+    minutes_before: dict[str, float]
+    minutes_after: dict[str, float]
+    minutes_lacking: dict[str, float]
+
+
+class CorpusHours(TypedDict):
+    """Hours of all clips with their copies, for run.json."""
+
+    audio: float
+    by_emotion: dict[str, float]
+
+
 class CorpusSpec(Spec):
     """A corpus of clips: measured, planned, finished and written.
 
@@ -161,7 +180,8 @@ class CorpusSpec(Spec):
         self.read = read
         self.out = out
         self.about = about
-        self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
+        split = wanted.split or read.corpus.split
+        self.wanted = replace(wanted, split=split)
         measuring, finishing = stages
         self.measuring = tuple(measuring)
         self.finishing = tuple(finishing)
@@ -179,10 +199,12 @@ class CorpusSpec(Spec):
     def passes(self, options: RunOptions) -> Generator[Pass]:
         clips = map(clip_to_measure, self.read.rows)
         groups = list(group(clips, options.shard_seconds))
-        step = Pass(self.out / MEASURED, groups, self.measuring, _CLIPS, later=self.finishing)
+        folder = self.out / MEASURED
+        step = Pass(folder, groups, self.measuring, _CLIPS, later=self.finishing)
         yield step
         measured = self._measured(step)
-        described = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
+        affect_model = self.wanted.affect(self.measuring)
+        described = describe(measured, affect_model, self.wanted.emotion)
         kept, filtered = filter_clips(described, self.wanted)
         self.rejects += [*step.rejects, *filtered]
         files = {row["id"]: row["audio_file"] for row in self.read.rows}
@@ -191,10 +213,12 @@ class CorpusSpec(Spec):
         for row in step.rows(["model_failures", "scale_note"]):
             self.failures += [Reject(**failure) for failure in row["model_failures"] or ()]
             if row["scale_note"]:
-                self.scaled.append((files[row["conversation_id"]], row["scale_note"]))
+                file = files[row["conversation_id"]]
+                self.scaled.append((file, row["scale_note"]))
         self._clips = plan_clips(kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
-        self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)
+        kept_columns = self.finishing[-1].adds
+        self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, kept_columns)
         yield self._finished
 
     def _measured(self, step: Pass) -> list[Row]:
@@ -211,7 +235,7 @@ class CorpusSpec(Spec):
             measured.append(row)
         return measured
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
+    def write(self, time_spent: Mapping[str, object]) -> dict[str, Any] | None:
         """Write the training folder, rejects.jsonl and run.json; returns the content of run.json.
 
         The training folder is rewritten only if one of its sources has changed or is missing; run.json comes last,
@@ -236,17 +260,19 @@ class CorpusSpec(Spec):
             write_text(out / work_folder.RUN, json_document(record))
         return record
 
-    def _record(self, planned: PlannedClips, paths: Sequence[Path], fingerprint: str) -> dict[str, Any]:
+    def _record(self, planned: PlannedClips, paths: Sequence[Path], fingerprint: str) -> dict[str, object]:
         """The content of run.json; the tables of the clips are written meanwhile."""
         condition = find_stage(Condition, self.finishing)
-        clip_counts, hours = _counted(self.out, paths, condition.reduce_noise_under if condition else None)
+        reduce_noise_under = condition.reduce_noise_under if condition else None
+        clip_counts, hours = _counted(self.out, paths, reduce_noise_under)
         stages = [*self.measuring, *self.finishing]
         if self.wanted.emotion:
             stages.insert(len(self.measuring), self.wanted.emotion)
         settings = settings_of(*stages, self.wanted)
         settings |= self.about.get("settings", {})
-        corpus = {"name": self.read.corpus.name, **asdict(self.read.corpus.about)}
-        corpus.pop("title")
+        about = asdict(self.read.corpus.about)
+        about.pop("title")
+        corpus = {"name": self.read.corpus.name, **about}
         by_stage = Counter(reject.stage for reject in self.rejects)
         counts = {
             "read": len(self.read.rows) + len(self.read.problems),
@@ -258,8 +284,11 @@ class CorpusSpec(Spec):
         }
         split = None
         if planned.split:
-            split = planned.split._asdict()
-            split.pop("side")
+            split = {"by": planned.split.by, "share": planned.split.share, "note": planned.split.note}
+        balance = None
+        if planned.balance:
+            figures = _balance_figures(planned.balance, noun_of(self.wanted.cells_by))
+            balance = {"by": list(self.wanted.cells_by), **figures}
         return {
             **self.about,
             "settings": settings,
@@ -273,26 +302,19 @@ class CorpusSpec(Spec):
             "counts": counts,
             "hours": hours,
             "split": split,
-            "balance": self._balance_record(planned.balance) if planned.balance else None,
+            "balance": balance,
             "fingerprint": fingerprint,
-        }
-
-    def _balance_record(self, balance: Balance) -> dict[str, object]:
-        cells_by = self.wanted.cells_by
-        return {
-            "by": list(cells_by),
-            "target_minutes": round(balance.target / 60, 3),
-            "failure": balance.failure(noun_of(cells_by)),
-            "minutes_before": _minutes(balance.before),
-            "minutes_after": _minutes(balance.after),
-            "minutes_lacking": _minutes(balance.shortfalls),
         }
 
     def _refuse_loss(self, planned: PlannedClips) -> None:
         """Check that every clip and every copy is finished or rejected, once. A failure here is a bug."""
-        went_in = Counter(row["id"] for row in (*self.read.rows, *planned.copies))
+        went_in = Counter(row["id"] for row in self.read.rows)
+        went_in.update(row["id"] for row in planned.copies)
         went_in.update(problem.id for problem in self.read.problems)
-        came_out = Counter(name for name, entry in self._finished.entries if not entry.reject)
+        came_out: Counter[str] = Counter()
+        for name, entry in self._finished.entries:
+            if not entry.reject:
+                came_out[name] += 1
         came_out.update(reject.id for reject in self.rejects)
         if went_in != came_out:
             lost = sorted(went_in - came_out)[:5]
@@ -302,13 +324,24 @@ class CorpusSpec(Spec):
             )
 
 
+def _balance_figures(balance: Balance, noun: str) -> BalanceFigures:
+    """The figures of a balance whose cells are called by a noun."""
+    return {
+        "target_minutes": round(balance.target / 60, 3),
+        "failure": balance.failure(noun),
+        "minutes_before": _minutes(balance.before),
+        "minutes_after": _minutes(balance.after),
+        "minutes_lacking": _minutes(balance.shortfalls),
+    }
+
+
 def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
 def _counted(
     out: Path, paths: Sequence[Path], reduce_noise_under: float | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, object], CorpusHours]:
     """Counts and hours of all clips; their tables are written meanwhile."""
     n_without_text = 0
     n_reduced = 0
@@ -331,7 +364,7 @@ def _counted(
                     n_noisy += 1
     tables = maker.tables()
     whole = figures.totals(tables)
-    counts: dict[str, Any] = {
+    counts: dict[str, object] = {
         "clips": int(whole["conversations"]),
         "copies": int(whole["copies"]),
         "without_text": n_without_text,
@@ -351,11 +384,11 @@ def _counted(
     counts["by_word_source"] = dict(sorted(word_sources.items()))
     emotions = figures.sums(tables, "emotion")
     seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
-    hours = {
-        "audio": round(sum(seconds.values()) / 3600, 5),
-        "by_emotion": {name: round(total / 3600, 5) for name, total in sorted(seconds.items())},
-    }
-    return counts, hours
+    hours_by_emotion = {}
+    for name, total in sorted(seconds.items()):
+        hours_by_emotion[name] = round(total / 3600, 5)
+    hours = round(sum(seconds.values()) / 3600, 5)
+    return counts, {"audio": hours, "by_emotion": hours_by_emotion}
 
 
 def clip_to_measure(clip: ClipSource) -> Row:

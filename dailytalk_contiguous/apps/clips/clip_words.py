@@ -176,12 +176,11 @@ class TimeWords(AligningStage):
             }
             words_by_clip = transcribe(columns)["words"]
             for index, words in zip(indices, words_by_clip, strict=True):
-                recognised[index] = [_as_word(word) for word in words]
+                recognised[index] = []
+                for row in words:
+                    word = Word(row["word"], row["start"], row["end"], row["probability"])
+                    recognised[index].append(word)
         return recognised
-
-
-def _as_word(word: WordRow) -> Word:
-    return Word(word["word"], word["start"], word["end"], word["probability"])
 
 
 def _timed(text_words: list[str], recognised: list[Word], speech: bytes) -> tuple[list[Word], list[str]]:

@@ -24,7 +24,7 @@ from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.records import WordRow, features_of
+from dailytalk_contiguous.core.records import features_of
 from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.word_times import fit_words
@@ -135,9 +135,12 @@ class Condition(Stage):
         words = row.get("words")
         if words is not None:
             shift = start / RATE - cut.trim_start
-            words = [_shifted(word, shift) for word in words]
-            words = fit_words(words, start / RATE, end / RATE)
-        pcm = to_pcm(np.stack((left, right), axis=1))
+            shifted = []
+            for word in words:
+                times = {"start": word["start"] + shift, "end": word["end"] + shift}
+                shifted.append(word | times)
+            words = fit_words(shifted, start / RATE, end / RATE)
+        stereo = np.stack((left, right), axis=1)
         conditioning: Conditioning = {
             "clip_start": start / RATE,
             "trim_start": cut.trim_start,
@@ -147,7 +150,7 @@ class Condition(Stage):
             "loudness_lufs_after": clip.lufs,
             "true_peak_dbtp_after": clip.true_peak_dbtp,
         }
-        encoded = encoded_sound(pcm, RATE, "FLAC")
+        encoded = encoded_sound(to_pcm(stereo), RATE, "FLAC")
         return {
             "audio": {"bytes": encoded, "path": None},
             "duration": end / RATE,
@@ -179,20 +182,10 @@ class Condition(Stage):
             reason = "it is too soft to have a loudness (under -70 LUFS)"
             raise BadInput(reason, "record it louder, or leave it out")
         gain = np.float32(10 ** (adjusted.gain_db / 20))
-        return Cut(
-            levelled=adjusted,
-            lead=samples[:first] * gain,
-            trim_start=first / RATE,
-            trim_end=(len(samples) - last) / RATE,
-            noise_reduced_db=reduced_db,
-        )
-
-
-def _shifted(word: WordRow, seconds: float) -> WordRow:
-    moved = word.copy()
-    moved["start"] = word["start"] + seconds
-    moved["end"] = word["end"] + seconds
-    return moved
+        lead = samples[:first] * gain
+        trim_start = first / RATE
+        trim_end = (len(samples) - last) / RATE
+        return Cut(adjusted, lead, trim_start, trim_end, reduced_db)
 
 
 def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
@@ -209,7 +202,8 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
     if len(noise) < voice_effects.LEAST_NOISE * RATE or not noise.any():
         return samples, None
     reduced = voice_effects.reduce_noise(samples, noise, RATE)
-    return reduced, 10 * math.log10(_power(noise) / _power(reduced[quiet]))
+    ratio = _power(noise) / _power(reduced[quiet])
+    return reduced, 10 * math.log10(ratio)
 
 
 def _power(samples: Samples) -> float:
@@ -219,5 +213,6 @@ def _power(samples: Samples) -> float:
 def _tone(name: str, side: str, count: int) -> Samples:
     """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
     seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
-    chance = np.random.default_rng(int.from_bytes(seed, "little"))
+    number = int.from_bytes(seed, "little")
+    chance = np.random.default_rng(number)
     return chance.standard_normal(count, np.float32) * ROOM_TONE

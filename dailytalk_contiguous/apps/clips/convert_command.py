@@ -173,7 +173,9 @@ def _form_of(path: Path) -> tuple[float, Form | None]:
     except soundfile.LibsndfileError:
         return 0.0, None
     format = "WAV" if info.format in ("WAVEX", "RF64") else str(info.format)
-    form = Form(int(info.samplerate), int(info.channels), format, str(info.subtype))
+    rate = int(info.samplerate)
+    channels = int(info.channels)
+    form = Form(rate, channels, format, str(info.subtype))
     return float(info.duration), form
 
 
@@ -202,7 +204,8 @@ def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) 
                     products += wide.T @ wide
                 if form.channels < block.shape[1]:
                     block = block.mean(axis=1, dtype=np.float32, keepdims=True)
-                samples = np.repeat(block, form.channels // block.shape[1], axis=1)
+                n_equal = form.channels // block.shape[1]
+                samples = np.repeat(block, n_equal, axis=1)
                 sound.write(_as_written(samples, form.subtype))
                 disk.check()
             frames = int(sound.frames)
@@ -241,7 +244,7 @@ def convert(
     overwrite: bool = option(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
-    **settings: Any,
+    **settings: object,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
@@ -269,7 +272,8 @@ def convert(
         try:
             if namesakes[name] > 1:
                 raise BadInput(f"{name!r} would be made of {namesakes[name]} recordings", "rename one of them")
-            return convert_recording(recording, files.inside(out, name), conversion, overwrite, sources)
+            target = files.inside(out, name)
+            return convert_recording(recording, target, conversion, overwrite, sources)
         except BadInput as problem:
             return Reject(recording.audio_file, "convert", problem.reason, problem.remedy)
 
@@ -278,7 +282,8 @@ def convert(
         for folder in {(out / name).parent for name in names}:
             files.remove_unfinished(folder)
         tasks = zip(recordings, names, strict=True)
-        results = [*steps("recordings converted", side_by_side(tried, tasks, cores()), len(names))]
+        converting = side_by_side(tried, tasks, cores())
+        results = [*steps("recordings converted", converting, len(names))]
         rejects = [result for result in results if isinstance(result, Reject)]
         reject_rows = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
         reject_rows += [reject.as_dict() for reject in rejects]
@@ -306,16 +311,13 @@ def convert(
     next_step = ""
     if usable:
         # A recording with two channels may be a call, one with a single channel is a reading.
-        n_channels = audio.read_header(_audio_of(out / usable[0])).channels
-        command = "tag" if n_channels > 1 else "split"
+        first = _audio_of(out / usable[0])
+        command = "tag" if audio.read_header(first).channels > 1 else "split"
         next_step = to_run(command, out, "--out", "DIR")
-    return Outcome(
-        record,
-        f"{counted(n_made, 'file')} ({length_text(seconds)}) made{before} in {as_text(out)}",
-        exit_code(n_made + n_before, len(rejects)),
-        rejected=rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}"),
-        next=next_step,
-    )
+    headline = f"{counted(n_made, 'file')} ({length_text(seconds)}) made{before} in {as_text(out)}"
+    rejected = rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}")
+    code = exit_code(n_made + n_before, len(rejects))
+    return Outcome(record, headline, code, rejected=rejected, next=next_step)
 
 
 def _audio_of(file: Path) -> dict[str, Any]:

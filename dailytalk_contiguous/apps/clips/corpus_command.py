@@ -77,7 +77,7 @@ def corpus(
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
     shard_minutes: float = engine_options.SHARD_MINUTES,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Import a published emotion corpus as clips to train on.
 
@@ -99,7 +99,8 @@ def corpus(
         raise DailytalkError(f"{missing} is missing", "give the folder of the corpus and --out, or --download DIR")
     settings = cli_options.chosen(options, CLIP_SETTINGS)
     corpus = registry.corpus_named(name)
-    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile or STANDARD}}
+    about: dict[str, object] = {"command": command_line()}
+    about["settings"] = {"profile": profile or STANDARD}
     folder = Path(source)
     reference = None if folder.exists() else parse_reference(source)
     if reference:
@@ -116,7 +117,8 @@ def corpus(
         address=address,
         work=work,
     )
-    read = clips.read_corpus(name, folder, work.folder, settings.get("agreed_only", False))
+    agreed_only = settings.get("agreed_only", False)
+    read = clips.read_corpus(name, folder, work.folder, agreed_only)
     if not profile and "asr_model" not in settings and all(row["text"] for row in read.rows):
         settings["asr_model"] = NO_MODEL
     stages, clip_plan = corpus_pipeline(profile or STANDARD, **settings)
@@ -127,7 +129,8 @@ def corpus(
         record = {"clips": len(read.rows), "rejected": rejected}
         seconds = sum(row["duration"] for row in read.rows)
         total = f"{counted(len(read.rows), 'clip')}, {length_text(seconds)}"
-        return show.dry_run(plan, stages_left, record, [total], rejected=_rejected_by_stage(read.problems))
+        by_stage = _rejected_by_stage(read.problems)
+        return show.dry_run(plan, stages_left, record, [total], rejected=by_stage)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     show.say_scaled(spec.scaled)
@@ -167,11 +170,13 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
     summary["seconds"] = round(done.wall_seconds, 2)
     summary["rejected"] = [reject.as_dict() for reject in done.rejects]
     details: list[str | Figures] = [*spec.read.counts]
-    rejected = _rejected_by_stage(done.rejects, done.counts.get("read", 0))
+    n_read = done.counts.get("read", 0)
+    rejected = _rejected_by_stage(done.rejects, n_read)
     if record is None:
         missing = f"{counted(done.n_missing, 'shard')} still missing"
         again = "the same command again once all hosts are done"
-        return Outcome(summary, missing, 3 if done.rejects else 0, details, rejected, again)
+        code = 3 if done.rejects else 0
+        return Outcome(summary, missing, code, details, rejected, again)
     counts = record["counts"]
     files_read = counted(counts["read"], "file")
     made = f"{counted(counts['clips'], 'clip')} and {counts['copies']:,} copies"
@@ -188,7 +193,8 @@ def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
 def _lines_on_clips(record: Mapping[str, Any]) -> list[str]:
     """Emotions, texts, times of words and noise of the clips, by run.json."""
     counts = record["counts"]
-    lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
+    emotions = [f"{name} {count}" for name, count in counts["by_emotion"].items()]
+    lines = [", ".join(emotions)]
     if counts["without_text"]:
         lines.append(
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
@@ -221,16 +227,18 @@ def _lines_on_division(record: Mapping[str, Any], clip_plan: ClipPlan) -> list[s
         lines.append(f"{split['share']:.0%} for validation, split by {way}")
         if split["note"]:
             lines.append(split["note"])
-    balance = record["balance"] or {}
-    if balance.get("failure"):
+    balance: clips.BalanceFigures | None = record["balance"]
+    if balance and balance["failure"]:
         is_augmented = record["settings"].get("augment")
         most = f"{clip_plan.most_copies} copies of a clip" if is_augmented else f"each clip {MOST_WEIGHT:g} times"
         minutes = [value for value in balance["minutes_after"].values() if value]
-        smallest = math.floor(10 * min(minutes, default=0.0)) / 10
+        least = min(minutes, default=0.0)
+        smallest = math.floor(10 * least) / 10
         equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
         lines.append(f"{balance['failure']}, with {most} at most{equal}")
-    lacking = balance.get("minutes_lacking", {})
-    worst = sorted(lacking, key=lambda cell: -lacking[cell])[:MOST_LACKING]
+    lacking = balance["minutes_lacking"] if balance else {}
+    by_lack = sorted(lacking, key=lambda cell: -lacking[cell])
+    worst = by_lack[:MOST_LACKING]
     for cell, minutes_lacking in lacking.items():
         if cell in worst:
             lack = f"{cell} lacks {minutes_lacking:.1f} minutes of recordings"

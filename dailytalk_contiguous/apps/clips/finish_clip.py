@@ -35,22 +35,14 @@ class FinishClip(Stage):
         copy = row["labels"]["augmentation"]
         if copy and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        clip = row | {
-            "labels": row["labels"] | {"conditioning": conditioning},
-            "sample_rate": read_header(row["audio"]).sample_rate,
-        }
+        clip = dict(row)
+        clip["labels"] = row["labels"] | {"conditioning": conditioning}
+        clip["sample_rate"] = read_header(row["audio"]).sample_rate
         words = []
         for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True):
-            words.append(
-                {
-                    "word": word["word"],
-                    "start": word["start"],
-                    "end": word["end"],
-                    "speaker": "left",
-                    "source": source,
-                    "probability": None,
-                }
-            )
+            aligned = {name: word[name] for name in ("word", "start", "end")}
+            aligned |= {"speaker": "left", "source": source, "probability": None}
+            words.append(aligned)
         finished = clip_row(clip, words)
         finished["audio"] = row["audio"]
         return finished

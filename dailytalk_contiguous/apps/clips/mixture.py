@@ -78,7 +78,7 @@ class File:
     seconds: float
     weight: float
     licence: str | None
-    labels: Mapping[str, Any]
+    labels: Mapping[str, object]
 
 
 class PartSummary(TypedDict):
@@ -111,7 +111,7 @@ class MixRecord(TypedDict):
     """
 
     kind: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     folders: dict[str, PartSummary]
     lines: dict[str, int]
     most_listed: int
@@ -159,6 +159,11 @@ class MixPart:
     def trains(self) -> list[File]:
         return [file for file in self.files if file.side == "train"]
 
+    @property
+    def weighted_seconds(self) -> float:
+        """Seconds to train on, each file as often as its weight says."""
+        return math.fsum(file.seconds * file.weight for file in self.trains)
+
     def summary(self) -> PartSummary:
         seconds = sum(file.seconds for file in self.trains)
         seconds_listed = sum(file.seconds * self.listed[file.id] for file in self.trains)
@@ -185,7 +190,8 @@ class MixPart:
         rejects: list[Reject] = []
         for side, manifest in self.manifests.items():
             # An earlier mix names some files more than once.
-            entries = {entry["path"]: entry for entry in training_folder.entries(self.data / manifest)}
+            listed = training_folder.entries(self.data / manifest)
+            entries = {entry["path"]: entry for entry in listed}
             for path, entry in entries.items():
                 name = path
                 try:
@@ -211,13 +217,16 @@ class MixPart:
         """A file by its line of the manifest and its annotation. Raises BadInput for numbers out of bounds."""
         seconds = entry["duration"]
         weight = annotation.get("weight") or 1.0
-        clip = documents.typed(annotation.get("clip") or {}, _Clip, f"the clip of {wav}")
+        labels_of_clip = annotation.get("clip") or {}
+        clip = documents.typed(labels_of_clip, _Clip, f"the clip of {wav}")
         has_seconds = documents.is_number(seconds, 0.0, items.MOST_SECONDS)
         if not has_seconds or not documents.is_number(weight, 0.0, MOST_WEIGHT):
             raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
         corpus = None
         if "id" in annotation:
             corpus = annotation.get("corpus") or annotation.get("id")
+        licence = annotation.get("licence") or clip.get("licence") or self.licence
+        labels = {key: value for key, value in entry.items() if key in _LABELS}
         return File(
             id=name,
             corpus=corpus,
@@ -225,8 +234,8 @@ class MixPart:
             side=side,
             seconds=seconds,
             weight=max(1.0, weight),
-            licence=annotation.get("licence") or clip.get("licence") or self.licence,
-            labels={key: value for key, value in entry.items() if key in _LABELS},
+            licence=licence,
+            labels=labels,
         )
 
 
@@ -237,11 +246,13 @@ def _forbids_sale(model: licensing.Origin) -> bool:
 def _models_in(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
     """The models that a run.json names, in order of their roles."""
     by_role = dict(record.get("models") or {})
-    by_role |= (record.get("speak") or {}).get("models") or {}
+    speak = record.get("speak") or {}
+    by_role |= speak.get("models") or {}
     models = []
     for role, model in sorted(by_role.items()):
         licence = model.get("licence") or ""
-        models.append(licensing.Origin(role, model["name"], licence, model.get("url") or ""))
+        url = model.get("url") or ""
+        models.append(licensing.Origin(role, model["name"], licence, url))
     return tuple(models)
 
 
@@ -257,7 +268,8 @@ def open_part(
     """
     record = training_folder.record_of(path)
     credits = licensing.credits_of(record)
-    part = MixPart(name, path, weight, path, {}, _models_in(record), credits)
+    models = _models_in(record)
+    part = MixPart(name, path, weight, path, {}, models, credits)
     for data in (path / DATA, path):
         manifests = manifests_in(data, training_folder.CLIP_MANIFESTS)
         if manifests:
@@ -276,7 +288,8 @@ def open_part(
             seed=settings.seed,
         )
         rejects = export.rejects
-        part.licence = (record.get("source") or {}).get("licence")
+        source = record.get("source") or {}
+        part.licence = source.get("licence")
         part.data = scratch
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:
@@ -294,23 +307,29 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     Raises DailytalkError if nothing is left to train on, for weights of some folders alone, and (unless files are
     left out by `commercial`) for that of a folder with nothing to train on.
     """
-    held = {part.name: math.fsum(file.seconds * file.weight for file in part.trains) for part in parts}
+    held = {part.name: part.weighted_seconds for part in parts}
     if not any(held.values()):
         remedy = "leave out --commercial" if settings.commercial else "name folders with a training split"
         raise DailytalkError("nothing is left to train on", remedy)
     shares = dict(held)
     if any(part.weight is not None for part in parts):
         shares = _shares_by_weight(parts, held, settings)
-    seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
+    seconds = math.fsum(held.values())
+    if settings.hours is not None:
+        seconds = 3600 * settings.hours
+    all_shares = math.fsum(shares.values())
     for part in parts:
-        goal = seconds * shares[part.name] / math.fsum(shares.values())
+        goal = seconds * shares[part.name] / all_shares
         factor = goal / held[part.name] if held[part.name] else 0.0
         clips = []
         for file in part.trains:
             emotion = str(file.labels.get("emotion") or "")
-            clips.append(Weighted(file.id, file.seconds, factor * file.weight, emotion))
+            clip = Weighted(file.id, file.seconds, factor * file.weight, emotion)
+            clips.append(clip)
         part.listed = times(clips, settings.seed)
-        part.listed |= {file.id: 1 for file in part.files if file.side == "eval"}
+        for file in part.files:
+            if file.side == "eval":
+                part.listed[file.id] = 1
 
 
 def _shares_by_weight(parts: Sequence[MixPart], held: Mapping[str, float], settings: Settings) -> dict[str, float]:
@@ -318,11 +337,11 @@ def _shares_by_weight(parts: Sequence[MixPart], held: Mapping[str, float], setti
     shares = {}
     for part in parts:
         is_empty = not held[part.name]
-        is_positive = part.weight is not None and 0 < part.weight < math.inf
-        if not is_positive or (is_empty and not settings.commercial):
+        weight = part.weight or 0.0
+        if not 0 < weight < math.inf or (is_empty and not settings.commercial):
             remedy = "give a weight (DIR:WEIGHT) to every folder with something to train on, or to none"
             raise DailytalkError(f"{part.name} needs a weight above 0, and something to train on", remedy)
-        shares[part.name] = 0.0 if is_empty else part.weight or 0.0
+        shares[part.name] = 0.0 if is_empty else weight
     return shares
 
 
@@ -344,7 +363,8 @@ def mix_folders(
     paths = [out, *(path for path, _ in folders)]
     for path, other in itertools.permutations(paths, 2):
         refuse_inside(path, other)
-    target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
+    manifests = (*moshi_folder.MANIFESTS, training_folder.MIX)
+    target = OwnedFolder(out, "mix", manifests)
     before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
@@ -354,7 +374,8 @@ def mix_folders(
             name = file_name(path.resolve().name)
             while name in {part.name for part in parts}:
                 name = f"{name}-{number}"
-            part, refused = open_part(name, path, weight, scratch / str(number), settings, before)
+            part_scratch = scratch / str(number)
+            part, refused = open_part(name, path, weight, part_scratch, settings, before)
             parts.append(part)
             rejects += refused
         _refuse_divided_corpora(parts)
@@ -366,7 +387,8 @@ def mix_folders(
                     rejects.append(Reject(file.id, STAGE, reason, "give a higher weight, or more --hours"))
         divided = dict(before)
         for part in parts:
-            divided |= {name: about["split"] for name, about in part.about.items()}
+            for name, conversation in part.about.items():
+                divided[name] = conversation["split"]
         target.write_text(exports.DIVISION, json_document(divided))
         return _write(target, parts, rejects, settings), rejects
     finally:
@@ -403,7 +425,8 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
                 listed = conversation.copy()
                 listed["files"] = files
                 about[f"{part.name}/{name}"] = listed
-                speakers[conversation["split"]].update(conversation.get("kept_speakers") or ())
+                kept_speakers = conversation.get("kept_speakers") or ()
+                speakers[conversation["split"]].update(kept_speakers)
     if about:
         target.write_text(items.ABOUT, json_document(about))
     reject_rows = [reject.as_dict() for reject in rejects]
@@ -423,8 +446,8 @@ def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], set
     models: dict[str, UsedLicence] = {}
     for part in parts:
         for model in part.models:
-            entry: UsedLicence = {"name": model.name, "licence": model.licence, "url": model.url}
-            models[f"{part.name}: {model.role}"] = entry
+            role = f"{part.name}: {model.role}"
+            models[role] = {"name": model.name, "licence": model.licence, "url": model.url}
     record: MixRecord = {
         "kind": "mix",
         "settings": settings_of(settings) | {"eval_share": eval_share},
@@ -464,10 +487,12 @@ def _link_files(
         target.link(f"{stem}.wav", file.wav.resolve())
         target.write_text(f"{stem}.json", json_text(annotation))
         names[file.wav] = f"{stem}.wav"
-        speakers[file.side].add(str(annotation.get("speaker") or ""))
+        speaker = annotation.get("speaker") or ""
+        speakers[file.side].add(str(speaker))
         line = {"path": f"{stem}.wav", "duration": file.seconds, **file.labels}
         entry = exports.FileEntry(line, file.seconds)
-        lines[file.side].extend([entry] * part.listed[file.id])
+        entries = [entry] * part.listed[file.id]
+        lines[file.side].extend(entries)
     return names
 
 
@@ -480,14 +505,17 @@ def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnin
             recordings.append((part.name, name, count))
         for model in part.models:
             role = model.role.replace("_", " ")
-            models.append((part.name, role, model_name(model.name), model.licence or "unknown"))
+            licence_name = model.licence or "unknown"
+            models.append((part.name, role, model_name(model.name), licence_name))
     template = environment(__package__, markdown=True).get_template("licences.md")
+    asks = "; ".join(licensing.SAYS[asked] for asked in licence.asks)
+    credits = [(part.name, part.credits) for part in parts]
     return template.render(
         licence=licence.licence,
-        asks="; ".join(licensing.SAYS[asked] for asked in licence.asks),
+        asks=asks,
         warnings=warnings,
         recordings=recordings,
-        credits=[(part.name, part.credits) for part in parts],
+        credits=credits,
         models=models,
     )
 
@@ -501,7 +529,8 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
         for file in part.used:
             users[file.licence].add(part.name)
         for model in part.models if part.used else ():
-            role = model.role.rpartition(": ")[2].replace("_", " ")
+            _, _, role = model.role.rpartition(": ")
+            role = role.replace("_", " ")
             sentence = f"{part.name}: the {role} is from {model_name(model.name)}"
             if not licensing.asked(model.licence).known:
                 sentence += f", whose terms have to be read ({model.licence or 'unknown'})"

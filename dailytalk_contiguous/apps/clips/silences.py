@@ -120,9 +120,14 @@ class SoundLevels:
         A channel is silent under `below` dBFS, or else under its own `silence_threshold`. A channel without one,
         of one level (a hum), does not count beside one that has it.
         """
-        thresholds = [silence_threshold(channel) if below is None else below for channel in self.levels]
-        has_threshold = [threshold is not None for threshold in thresholds]
-        limits = np.array([threshold for threshold in thresholds if threshold is not None], np.float32)
+        has_threshold = []
+        thresholds = []
+        for channel in self.levels:
+            threshold = silence_threshold(channel) if below is None else below
+            has_threshold.append(threshold is not None)
+            if threshold is not None:
+                thresholds.append(threshold)
+        limits = np.array(thresholds, np.float32)
         is_under = self.levels[has_threshold] < limits[:, None]
         is_silent = is_under.all(axis=0) & any(has_threshold)
         runs = true_runs(np.asarray(is_silent, bool))
@@ -132,7 +137,9 @@ class SoundLevels:
         is_apart = runs[1:, 0] - runs[:-1, 1] > CLICK_FRAMES
         is_first = np.append(True, is_apart)[: len(runs)]
         is_last = np.append(is_apart, True)[: len(runs)]
-        frames = np.stack((runs[is_first, 0], runs[is_last, 1]), axis=1)
+        starts = runs[is_first, 0]
+        ends = runs[is_last, 1]
+        frames = np.stack((starts, ends), axis=1)
         silences: Silences = np.minimum(frames * self.hop, self.n_samples)
         return silences
 
@@ -149,7 +156,8 @@ def measure_levels(audio: dict[str, Any]) -> SoundLevels:
     remainder = np.zeros((0, info.channels), np.float32)
 
     def measure(samples: NDArray[np.float32]) -> None:
-        powers = np.stack([frame_levels(np.ascontiguousarray(channel), hop) for channel in samples.T])
+        channels = [np.ascontiguousarray(channel) for channel in samples.T]
+        powers = np.stack([frame_levels(channel, hop) for channel in channels])
         decibels = 10 * np.log10(np.maximum(powers, 1e-13))
         levels.append(decibels.astype(np.float16))
 
@@ -161,7 +169,8 @@ def measure_levels(audio: dict[str, Any]) -> SoundLevels:
         measure(block[:whole])
         remainder = block[whole:]
     measure(remainder)
-    return SoundLevels(np.concatenate(levels, axis=1), hop, info.sample_rate, n_samples)
+    whole_levels = np.concatenate(levels, axis=1)
+    return SoundLevels(whole_levels, hop, info.sample_rate, n_samples)
 
 
 class PieceRow(TypedDict):
@@ -232,7 +241,8 @@ class CutAtSilences(Stage):
 
     def row(self, row: Row) -> Row:
         levels = measure_levels(row["audio"])
-        pieces = self.cut(levels.n_samples, levels.sample_rate, levels.silences(self.below))
+        silences = levels.silences(self.below)
+        pieces = self.cut(levels.n_samples, levels.sample_rate, silences)
         return {"pieces": [piece._asdict() for piece in pieces]}
 
     def cut(self, n_samples: int, sample_rate: int, silences: Silences) -> list[CutPiece]:
@@ -248,21 +258,24 @@ class CutAtSilences(Stage):
         shortest = round(self.shortest * sample_rate)
         longest = round(self.longest * sample_rate)
         least = round(SHORTEST_SILENCE * sample_rate)
-        long_enough = silences[silences[:, 1] - silences[:, 0] >= silence]
-        middles = [int(middle) for middle in long_enough.sum(axis=1) // 2 if 0 < middle < n_samples]
+        silence_lengths = silences[:, 1] - silences[:, 0]
+        long_enough = silences[silence_lengths >= silence]
+        all_middles = long_enough.sum(axis=1) // 2
+        middles = [int(middle) for middle in all_middles if 0 < middle < n_samples]
         edges = [0, *middles, n_samples] if n_samples else []
         waiting = [(start, end, SILENCE, silence) for start, end in pairwise(edges)]
         waiting.reverse()
         pieces: list[CutPiece] = []
         while waiting:
             start, end, cut, wanted = waiting.pop()
-            first = int(np.searchsorted(silences[:, 1], start, side="right"))
-            last = int(np.searchsorted(silences[:, 0], end, side="left"))
+            first = np.searchsorted(silences[:, 1], start, side="right")
+            last = np.searchsorted(silences[:, 0], end, side="left")
             inside = np.clip(silences[first:last], start, end)
             lengths = inside[:, 1] - inside[:, 0]
             centres = inside.sum(axis=1) // 2
             is_at_edge = (inside[:, 0] == start) | (inside[:, 1] == end)
-            leaves_enough = np.minimum(centres - start, end - centres) >= max(shortest, 1)
+            shorter_side = np.minimum(centres - start, end - centres)
+            leaves_enough = shorter_side >= max(shortest, 1)
             is_allowed = np.where(is_at_edge, lengths >= max(silence, 2), leaves_enough)
             fits = is_allowed & (lengths >= wanted)
             while not fits.any() and wanted > least:

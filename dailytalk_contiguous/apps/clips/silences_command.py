@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences, measure_levels
-from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS, of_each
+from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS, WHOLE_RECORDINGS, of_each
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import shown_steps
@@ -18,7 +17,6 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 
 #: Seconds of silence that are compared, the longest first.
@@ -54,7 +52,8 @@ class SilenceSurvey:
 
         It is no longer than the longest silence, since longer ones cut nowhere. None if nothing is usable.
         """
-        shares = (self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]).fillna(0.0)
+        shares = self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]
+        shares = shares.fillna(0.0)
         cuts_somewhere = shares.index <= self.lengths.max(initial=0.0)
         usable = shares[cuts_somewhere & (shares > 0)]
         good = usable[usable >= usable.max() - AS_GOOD]
@@ -63,7 +62,8 @@ class SilenceSurvey:
 
     def statistics(self) -> dict[str, float | None]:
         """The seconds of the shortest, mean, median and longest silence (None without any)."""
-        described = pd.Series(self.lengths).describe().round(3).replace({np.nan: None})
+        described = pd.Series(self.lengths).describe()
+        described = described.round(3).replace({np.nan: None})
         names = {"minimum": "min", "mean": "mean", "median": "50%", "maximum": "max"}
         return {ours: described[name] for ours, name in names.items()}
 
@@ -102,11 +102,13 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
         seconds = (pieces["end"] - pieces["start"]) / rate
         is_usable = pieces["reason"].isna()
         is_heard = pieces["reason"] != SILENT_PIECE
+        usable_seconds = float(seconds[is_usable].sum())
+        heard_seconds = float(seconds[is_heard].sum())
         outcomes[silence] = {
             "pieces": len(pieces),
             "usable": int(is_usable.sum()),
-            "usable_seconds": float(seconds[is_usable].sum()),
-            "heard_seconds": float(seconds[is_heard].sum()),
+            "usable_seconds": usable_seconds,
+            "heard_seconds": heard_seconds,
         }
     lengths = (silences[:, 1] - silences[:, 0]) / rate
     table = pd.DataFrame.from_dict(outcomes, "index")
@@ -114,15 +116,16 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
 
 
 @cli_options.with_options(SILENCE_SETTINGS)
-def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
+def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     """Say how long silences are, and which to split at.
 
     Silences are found against each recording's own noise floor. Suggested for `dailytalk split` is the longest
     --silence that makes nearly all of the audio usable.
     """
     inputs, _ = fetch_inputs(inputs)
-    (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SILENCE_SETTINGS))
-    recordings = find(inputs, None, FolderConfig(channel="any", max_conversation=0.0, given=False))
+    settings = cli_options.chosen(options, SILENCE_SETTINGS)
+    (cut,) = with_settings((CutAtSilences(),), settings)
+    recordings = find(inputs, None, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     surveys: list[SilenceSurvey] = []
     rejects = [*recordings.problems]
@@ -131,7 +134,8 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
             surveys.append(surveyed)
     code = exit_code(len(surveys), len(rejects))
     rejected = rejected_of(rejects)
-    record: dict[str, object] = {"rejects": [reject.as_dict() for reject in rejects]}
+    reject_rows = [reject.as_dict() for reject in rejects]
+    record: dict[str, object] = {"rejects": reject_rows}
     if not surveys:
         return Outcome(record, "no recording could be read", code, rejected=rejected)
     whole = _together(surveys)
@@ -150,8 +154,10 @@ def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
         pieces = f"{outcome['pieces']:,.0f}"
         usable = f"{outcome['usable']:,.0f}"
         share = f"{outcome['usable_share']:.1%}"
-        candidates.append((f"{silence:g}", pieces, usable, share, "suggested" if silence == choice else ""))
-    details += ["", Figures((">--silence", ">pieces", ">usable", ">usable audio", ""), candidates)]
+        note = "suggested" if silence == choice else ""
+        candidates.append((f"{silence:g}", pieces, usable, share, note))
+    candidate_headings = (">--silence", ">pieces", ">usable", ">usable audio", "")
+    details += ["", Figures(candidate_headings, candidates)]
     if choice is None:
         headline = "no silence would give a usable piece: see --min, --max and --below"
         return Outcome(record, headline, code, details, rejected)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,8 @@ def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
     for recording_id in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
         name = recording_id.rpartition("/")[2]
         text = unicodedata.normalize("NFC", name)
-        base = re.sub(r"[^\w-]+", "_", text)[:_LONGEST].strip("_") or "recording"
+        readable = re.sub(r"[^\w-]+", "_", text)
+        base = readable[:_LONGEST].strip("_") or "recording"
         if base.casefold() in taken:
             base = f"{base[:40]}-{_digest(recording_id)[:10]}"
         bases[recording_id] = base
@@ -122,7 +123,8 @@ def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
 
 def _digest(*parts: object) -> str:
     text = "\0".join(map(str, parts))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:20]
 
 
 def piece_name(base: str, number: int, words: Iterable[str] = ()) -> str:
@@ -145,8 +147,11 @@ def piece_name(base: str, number: int, words: Iterable[str] = ()) -> str:
 def _word_in_name(word: str) -> str:
     """The letters, marks and digits of a word, in any script, with hyphens for everything between them."""
     normal = unicodedata.normalize("NFC", word)
-    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" for char in normal]
-    return re.sub(r"-+", "-", "".join(kept)).strip("-")
+    readable = ""
+    for char in normal:
+        category = unicodedata.category(char)
+        readable += char if category[0] in "LMN" else "-"
+    return re.sub(r"-+", "-", readable).strip("-")
 
 
 @dataclass(frozen=True)
@@ -166,22 +171,28 @@ class FirstWords:
 
         The language `auto` is that of the first pieces. Raises BadInput for a recording that can't be read.
         """
-        words: list[list[str]] = [[] for _ in pieces]
-        usable = [index for index, piece in enumerate(pieces) if piece["reason"] is None]
+        words: list[list[str]] = []
+        usable = []
+        for index, piece in enumerate(pieces):
+            words.append([])
+            if piece["reason"] is None:
+                usable.append(index)
         starts = range(0, len(usable), _PIECES_AT_ONCE)
         transcribe = self.transcribe
         for start in steps("parts of the pieces heard", starts, len(starts)):
             interrupts.check_interrupt()
             indices = usable[start : start + _PIECES_AT_ONCE]
+            speech = [_speech(row, pieces[index]) for index in indices]
             batch: Batch = {
-                "speech": [_speech(row, pieces[index]) for index in indices],
+                "speech": speech,
                 "conversation_id": [row["conversation_id"]] * len(indices),
                 "channel": [MIX] * len(indices),  # of one side, short pieces share a window of the recogniser
             }
             result, problems = transcribe.attempt(batch)
             for position, problem in problems.items():
-                piece = f"{row['conversation_id']}, piece {indices[position] + 1}"
-                log.warning("%s has no words in its name: %s", piece, problem.reason)
+                piece_number = indices[position] + 1
+                name = f"{row['conversation_id']}, piece {piece_number}"
+                log.warning("%s has no words in its name: %s", name, problem.reason)
             for index, recognised in zip(indices, result["words"], strict=True):
                 first_words = (recognised or [])[: self.count]
                 words[index] = [word["word"] for word in first_words]
@@ -212,7 +223,8 @@ def of_each(
         except BadInput as error:
             return Reject(row["recording_id"], stage, error.reason, error.remedy)
 
-    results = side_by_side(tried, recordings.rows, min(AT_ONCE, cores()))
+    n_at_once = min(AT_ONCE, cores())
+    results = side_by_side(tried, recordings.rows, n_at_once)
     for result in steps("recordings measured", results, len(recordings.rows)):
         interrupts.check_interrupt()
         if isinstance(result, Reject):
@@ -239,16 +251,23 @@ def split_recordings(
     rows = recordings.rows
     manifest = out / MANIFEST
     words_key = words.key if words else ()
-    fingerprint = _digest(cut.digest, *words_key, *(row["input_digest"] for row in rows))
+    input_digests = [row["input_digest"] for row in rows]
+    fingerprint = _digest(cut.digest, *words_key, *input_digests)
     before = work_folder.read_run(out) or {}
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
         if before.get("fingerprint") == fingerprint:
+            totals: SplitTotals = {
+                "counts": before["counts"],
+                "seconds": before["seconds"],
+                "non_usable": before["non_usable"],
+            }
             rejects = [Reject(**reject) for reject in work_folder.rejects_in(out)]
-            return SplitResult(_totals_in(before), rejects, 0)
+            return SplitResult(totals, rejects, 0)
         _refuse_lost_work(out, before, rows)
     owned = None if dry_run else OwnedFolder(out, "split", (MANIFEST,))
     for folder in ("", USABLE, NON_USABLE):
         files.remove_unfinished(out / folder)
+    first_words = words if owned else None
     bases = piece_bases(row["recording_id"] for row in rows)
     lines: list[PieceLine] = []
     rejects = [*recordings.problems]
@@ -259,8 +278,9 @@ def split_recordings(
         try:
             digests = []
             for piece in pieces:
-                digests.append(_digest(row["input_digest"], piece["start"], piece["end"], *words_key))
-            names = _names(out, row, base, pieces, digests, words if owned else None)
+                digest = _digest(row["input_digest"], piece["start"], piece["end"], *words_key)
+                digests.append(digest)
+            names = _names(out, row, base, pieces, digests, first_words)
             recording_lines = _lines(row, pieces, names)
             if owned:
                 n_written += _write_pieces(owned, out, row, recording_lines, digests)
@@ -286,14 +306,18 @@ def split_recordings(
     return SplitResult(totals, rejects, n_written)
 
 
-def _refuse_lost_work(out: Path, before: Mapping[str, Any], rows: Sequence[Row]) -> None:
+def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Row]) -> None:
     """Raise DailytalkError if another split would replace work of people, or pieces of recordings that are gone.
 
     `before`: run.json of the split that is there.
     """
     manifest = out / MANIFEST
-    sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
-    missing = sources.difference(expand_row(row)["audio_file"] for row in rows)
+    sources = set()
+    for _, line in json_lines(manifest):
+        if isinstance(line, dict):
+            sources.add(str(line["source"]))
+    listed = {expand_row(row)["audio_file"] for row in rows}
+    missing = sources - listed
     if missing:
         problem = f"are of recordings outside of this input ({min(missing)!r})"
     elif files.sha256_of(manifest) != before["manifest_sha256"]:
@@ -326,7 +350,7 @@ def _lines(row: Row, pieces: Sequence[PieceRow], names: Sequence[str]) -> list[P
 
 def _totals(lines: Sequence[PieceLine], n_rejects: int) -> SplitTotals:
     """How many pieces there are, and how many seconds of each kind, for run.json."""
-    seconds: dict[str, float] = dict.fromkeys(("audio", "usable", "non_usable", "silent"), 0.0)
+    seconds = {"audio": 0.0, "usable": 0.0, "non_usable": 0.0, "silent": 0.0}
     reasons: defaultdict[str, float] = defaultdict(float)
     for line in lines:
         length = (line["end"] - line["start"]) / line["sample_rate"]
@@ -344,15 +368,11 @@ def _totals(lines: Sequence[PieceLine], n_rejects: int) -> SplitTotals:
         "non_usable": len(lines) - n_usable,
         "rejects": n_rejects,
     }
-    return {
-        "counts": counts,
-        "seconds": {name: round(length, 3) for name, length in seconds.items()},
-        "non_usable": {reason: round(length, 3) for reason, length in reasons.items()},
-    }
+    return {"counts": counts, "seconds": _rounded(seconds), "non_usable": _rounded(reasons)}
 
 
-def _totals_in(record: Mapping[str, Any]) -> SplitTotals:
-    return {"counts": record["counts"], "seconds": record["seconds"], "non_usable": record["non_usable"]}
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(length, 3) for name, length in seconds.items()}
 
 
 def _names(
@@ -368,12 +388,13 @@ def _names(
     Raises BadInput for a recording that can't be read.
     """
     if words is None:
-        return [piece_name(base, number) for number in range(1, len(pieces) + 1)]
+        return [piece_name(base, number) for number, _ in enumerate(pieces, 1)]
     names = _names_before(out, base, pieces, digests)
     if names:
         return names
-    recognised = words.recognise(row, pieces)
-    return [piece_name(base, number, piece_words) for number, piece_words in enumerate(recognised, 1)]
+    for number, piece_words in enumerate(words.recognise(row, pieces), 1):
+        names.append(piece_name(base, number, piece_words))
+    return names
 
 
 def _names_before(out: Path, base: str, pieces: Sequence[PieceRow], digests: Sequence[str]) -> list[str]:
@@ -382,7 +403,8 @@ def _names_before(out: Path, base: str, pieces: Sequence[PieceRow], digests: Seq
     Part of the names are not enough: short pieces are recognised together, and the words may depend on it.
     """
     n_fixed = len(piece_name(base, 1)) - len(".wav")  # up to the words
-    by_number = {path.name[:n_fixed]: path.name for path in (out / USABLE).glob(f"{base}_*.wav")}
+    files_of_recording = (out / USABLE).glob(f"{base}_*.wav")
+    by_number = {path.name[:n_fixed]: path.name for path in files_of_recording}
     names: list[str] = []
     for number, (piece, digest) in enumerate(zip(pieces, digests, strict=True), 1):
         plain = piece_name(base, number)
@@ -401,7 +423,9 @@ def _write_pieces(
 ) -> int:
     """Write the missing files of a recording; returns how many. Raises BadInput if it can no longer be read."""
     owned.claim(*(line["file"] for line in lines))
-    missing = [made_from(out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)]
+    missing = []
+    for line, digest in zip(lines, digests, strict=True):
+        missing.append(made_from(out, line["file"]) != digest)
     if not any(missing):
         return 0
     blocks = whole_blocks(row["audio"], 0, _BLOCK_SECONDS)
@@ -433,6 +457,9 @@ def _write_pieces(
     return sum(missing)
 
 
+#: How recordings are listed: each as a whole, whatever its channels, and without its transcript.
+WHOLE_RECORDINGS = FolderConfig(channel="any", max_conversation=0.0, given=False)
+
 INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub.")
 
 SPLIT_SETTINGS = cli_options.setting_options(CutAtSilences())
@@ -459,7 +486,7 @@ def split(
         show_default=ASR_MODEL.shown,
     ),
     dry_run: bool = engine_options.DRY_RUN,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Cut recordings at their silences, and leave nothing out.
 
@@ -471,7 +498,8 @@ def split(
     """
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
-    (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SPLIT_SETTINGS))
+    settings = cli_options.chosen(options, SPLIT_SETTINGS)
+    (cut,) = with_settings((CutAtSilences(),), settings)
     recogniser = cli_options.chosen(options, WORD_SETTINGS)
     if asr_model is not None:
         recogniser["asr_model"] = asr_model
@@ -485,7 +513,7 @@ def split(
         if not dry_run:
             preflight([transcribe])
     with shown_steps():
-        recordings = find(inputs, out, FolderConfig(channel="any", max_conversation=0.0, given=False))
+        recordings = find(inputs, out, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
@@ -494,7 +522,8 @@ def split(
         result = split_recordings(recordings, out, cut, first_words, dry_run)
     wall_seconds = time.perf_counter() - started
     expanded = map(expand_row, recordings.rows)
-    show.say_scaled(show.scaled_in((row["audio_file"], row["audio"]) for row in expanded))
+    sounds = ((row["audio_file"], row["audio"]) for row in expanded)
+    show.say_scaled(show.scaled_in(sounds))
     following = []
     if words and profile != STANDARD:
         following += ["--profile", profile]  # the recogniser that is here already
@@ -527,8 +556,10 @@ def _outcome(
         details = [f"{took}, {counted(result.n_written, 'file')} written"]
     else:
         details = ["nothing to do: all pieces are there"]
-    details.append(f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}")
-    details.append(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
+    usable = length_text(seconds["usable"])
+    non_usable = length_text(seconds["non_usable"])
+    details.append(f"  usable      {counts['usable']:,}, {usable}")
+    details.append(f"  non usable  {counts['non_usable']:,}, {non_usable}")
     for reason, length in totals["non_usable"].items():
         details.append(f"    {reason}: {length_text(length)}")
     details.append(f"in {as_text(out)}: {USABLE}, {NON_USABLE}, {MANIFEST}")
@@ -538,9 +569,10 @@ def _outcome(
     elif counts["usable"]:
         next_step = to_run("transcribe", out / USABLE, *following)
     where = WITH_JSON if dry_run else f"in {as_text(out / REJECTS)}"
+    headline = f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}"
     return Outcome(
         record,
-        f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}",
+        headline,
         exit_code(counts["recordings"], len(result.rejects)),
         details,
         rejected_of(result.rejects, where=where),

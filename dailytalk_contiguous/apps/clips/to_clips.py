@@ -1,7 +1,5 @@
 """The pipelines of clips: of a corpus, and from a clip to its words."""
 
-from typing import Any
-
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
@@ -21,7 +19,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
-def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
+def clip_stages(profile: str = STANDARD, **options: object) -> tuple[Stages, Stages]:
     """Return the stages of every clip of a corpus, and those of every clip that is kept and its copies.
 
     `apps.clips.clip_plan`, which needs all clips at once, comes between the two. `voice-linear` compares the clips
@@ -57,7 +55,7 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     return tuple(measuring), tuple(finishing)
 
 
-def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
+def transcribe_stages(profile: str = STANDARD, **options: object) -> Stages:
     """The stages from a clip of one speaker to its words.
 
     Args:

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from datasets import Dataset, Features, disable_progress_bars
 
@@ -100,7 +100,8 @@ class ClipsToHear:
         self.rejects: list[Reject] = []
         for row in clips.values():
             if row["problem"]:
-                self.rejects.append(Reject(row["id"], "Corpus", row["problem"], row["remedy"] or ""))
+                remedy = row["remedy"] or ""
+                self.rejects.append(Reject(row["id"], "Corpus", row["problem"], remedy))
         for name, problem in (matches.problems | written.problems).items():
             self.rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
 
@@ -113,11 +114,12 @@ class ClipsToHear:
             interrupts.check_interrupt()
             made = {}
             for row in _recognised(rows, stages):
+                clip_id = row["conversation_id"]
                 if row["problem"]:
-                    reject = Reject(row["conversation_id"], row["problem_stage"], row["problem"], row["remedy"])
+                    reject = Reject(clip_id, row["problem_stage"], row["problem"], row["remedy"])
                     self.rejects.append(reject)
                 else:
-                    made[names[row["conversation_id"]]] = entry_of(row)
+                    made[names[clip_id]] = entry_of(row)
             self._add(made)
         if not self.file.exists():
             self._add({})
@@ -161,11 +163,10 @@ def entry_of(row: Row) -> HeardEntry:
         utterances.append(dict(zip(_HEARD, values, strict=True)))
     spoken = [utterance for utterance in utterances if utterance["text_raw"]]
     languages = {utterance["language"] for utterance in utterances} - {UNDETERMINED}
-    entry: HeardEntry = {
-        "text": " ".join(utterance["text_raw"] for utterance in spoken),
-        "language": next(iter(sorted(languages)), None),
-        "segments": [_segment(number, utterance) for number, utterance in enumerate(spoken)],
-    }
+    text = " ".join(utterance["text_raw"] for utterance in spoken)
+    language = min(languages, default=None)
+    segments = [_segment(number, utterance) for number, utterance in enumerate(spoken)]
+    entry: HeardEntry = {"text": text, "language": language, "segments": segments}
     if not spoken:
         reasons = dict.fromkeys(utterance["text_reason"] for utterance in utterances)
         entry["text_reason"] = "; ".join(filter(None, reasons)) or "no speech was found"
@@ -192,7 +193,9 @@ def _segment(number: int, utterance: Row) -> HeardSegment:
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+    if value is None or not math.isfinite(value):
+        return None
+    return round(value, 4)
 
 
 def _existing(out: Path) -> whisper_json.WhisperJson:
@@ -223,7 +226,7 @@ def transcribe(
     ),
     profile: str = cli_options.profile_option(),
     dry_run: bool = engine_options.DRY_RUN,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Recognise the clips of a folder into one JSON.
 
@@ -265,11 +268,7 @@ def transcribe(
         next_step = show.DRY_RUN_NEXT
     elif file == default_json(source):
         next_step = to_run("review", source)
-    return Outcome(
-        record,
-        f"{len(clips.entries):,} entries in {as_text(file)}",
-        exit_code(n_done, len(clips.rejects)),
-        details,
-        rejected_of(clips.rejects),
-        next_step,
-    )
+    headline = f"{len(clips.entries):,} entries in {as_text(file)}"
+    code = exit_code(n_done, len(clips.rejects))
+    rejected = rejected_of(clips.rejects)
+    return Outcome(record, headline, code, details, rejected, next_step)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,7 +52,7 @@ class VoiceClip(NamedTuple):
     voice: str
     language: str | None
     text: str
-    entry: Mapping[str, Any] | None
+    entry: Mapping[str, object] | None
     pcm: Pcm
     path: str = ""
 
@@ -118,7 +118,8 @@ class VoiceList:
                 entry = {"text": clip.text, "language": clip.language, "segments": [whole]}
             export.write_sound(path, clip.pcm)
             export.about[clip.name.casefold()] = entry
-            written = clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16))
+            no_samples = np.empty(0, np.int16)
+            written = clip._replace(path=path, entry=entry, pcm=no_samples)
             yield exports.FileEntry(written, seconds)
         if refused.total() == len(item.clips):
             raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
@@ -187,7 +188,8 @@ def _plain(text: str, export: exports.Export) -> str:
         if count:
             reason = f"{name} in texts and names: it ends a field of a list, so a space is there"
             export.left_out[reason] += count
-    return " ".join(text.replace("|", " ").replace("\0", " ").split())
+    words = text.replace("|", " ").replace("\0", " ").split()
+    return " ".join(words)
 
 
 def open_clips(row: Row, export: exports.Export) -> VoiceClips:
@@ -207,7 +209,8 @@ def open_clips(row: Row, export: exports.Export) -> VoiceClips:
         corpus = labels.get("corpus") or ""
         stem = PurePosixPath(name).name
         text = utterance["text_raw"] or utterance["text"]
-        person = (row["speakers"] or {}).get("left") or corpus or "speaker"
+        speakers = row["speakers"] or {}
+        person = speakers.get("left") or corpus or "speaker"
         speaker = person.removeprefix(f"{corpus}/")
         start = round(utterance["start"] * rate)
         pcm = conversation(row, rate, swap=False).pcm[start:, 0]
@@ -266,7 +269,7 @@ def voice_folder(folder: Path) -> Iterator[Row] | None:
     return _rows_of(clips, entries)
 
 
-def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, Any]) -> Iterator[Row]:
+def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, object]) -> Iterator[Row]:
     """Rows as `open_clips` takes them, of clips by the names of their files."""
     usable = [name for name, clip in clips.items() if not clip["problem"]]
     keys = whisper_json.match_names(entries, usable).keys
@@ -274,70 +277,85 @@ def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, Any]) -> Ite
         row: Row = {**clip}
         row["conversation_id"] = clip["id"]
         row["audio_file"] = name
-        row["entry"] = entries.get(keys.get(name, ""))
+        key = keys.get(name, "")
+        row["entry"] = entries.get(key)
         yield row
 
 
-_LINES = "a reader written from its source"
+#: How most of them are checked.
+_FROM_SOURCE = "a reader written from its source"
 
-#: The formats; where each is read, and the rate. LJSpeech: its own README. XTTS: `coqui` in
-#: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
-#: piper_train/preprocess.py, and the rate of its medium and high voices; a third field is the speaker. GPT-SoVITS:
-#: 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets; it opens paths as they are, from whatever folder
-#: it runs in, and leaves out other languages with a warning. F5-TTS: train/datasets/prepare_csv_wavs.py, and
-#: `target_sample_rate` of its models; some of its versions take whole paths only. Tortoise:
-#: `load_filepaths_and_text` and DLAS's paired_voice_audio.
-_VOICE_LISTS = (
-    VoiceList(
-        "ljspeech",
-        "whatever reads LJSpeech",
-        "a reader written from its README",
-        22050,
-        ("{name}", "{text}", "{text}"),
-        {"train": "metadata.csv"},
-    ),
-    VoiceList(
-        "xtts",
-        "Coqui TTS (XTTS)",
-        "pandas",
-        22050,
-        ("{path}.wav", "{text}", "{voice}"),
-        {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
-        header=("audio_file", "text", "speaker_name"),
-        is_csv=True,
-        is_pandas=True,
-    ),
-    VoiceList(
-        "piper", "Piper", _LINES, 22050, ("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True
-    ),
-    VoiceList(
-        "gpt-sovits",
-        "GPT-SoVITS",
-        _LINES,
-        32000,
-        ("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
-        {"train": "metadata.list"},
-        languages=("en", "ja", "ko", "yue", "zh"),
-    ),
-    VoiceList(
-        "f5",
-        "F5-TTS",
-        _LINES,
-        24000,
-        ("{root}/{path}.wav", "{text}"),
-        {"train": "metadata.csv"},
-        header=("audio_file", "text"),
-        is_csv=True,
-    ),
-    VoiceList(
-        "tortoise",
-        "Tortoise (DLAS)",
-        _LINES,
-        22050,
-        ("{path}.wav", "{text}"),
-        {"train": "train.txt", "eval": "validation.txt"},
-        audio="audio",
-        with_json=True,
-    ),
+#: As LJSpeech's own README has it.
+_LJSPEECH = VoiceList(
+    "ljspeech",
+    reader="whatever reads LJSpeech",
+    checked="a reader written from its README",
+    sample_rate=22050,
+    fields=("{name}", "{text}", "{text}"),
+    files={"train": "metadata.csv"},
 )
+
+#: As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
+_XTTS = VoiceList(
+    "xtts",
+    reader="Coqui TTS (XTTS)",
+    checked="pandas",
+    sample_rate=22050,
+    fields=("{path}.wav", "{text}", "{voice}"),
+    files={"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+    header=("audio_file", "text", "speaker_name"),
+    is_csv=True,
+    is_pandas=True,
+)
+
+#: As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high voices. A
+#: third field is the speaker.
+_PIPER = VoiceList(
+    "piper",
+    reader="Piper",
+    checked=_FROM_SOURCE,
+    sample_rate=22050,
+    fields=("{name}", "{speaker}", "{text}"),
+    files={"train": "metadata.csv"},
+    is_csv=True,
+)
+
+#: As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they are,
+#: from whatever folder it runs in, and leaves out other languages with a warning.
+_GPT_SOVITS = VoiceList(
+    "gpt-sovits",
+    reader="GPT-SoVITS",
+    checked=_FROM_SOURCE,
+    sample_rate=32000,
+    fields=("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
+    files={"train": "metadata.list"},
+    languages=("en", "ja", "ko", "yue", "zh"),
+)
+
+#: As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of F5-TTS
+#: take whole paths only.
+_F5 = VoiceList(
+    "f5",
+    reader="F5-TTS",
+    checked=_FROM_SOURCE,
+    sample_rate=24000,
+    fields=("{root}/{path}.wav", "{text}"),
+    files={"train": "metadata.csv"},
+    header=("audio_file", "text"),
+    is_csv=True,
+)
+
+#: As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
+_TORTOISE = VoiceList(
+    "tortoise",
+    reader="Tortoise (DLAS)",
+    checked=_FROM_SOURCE,
+    sample_rate=22050,
+    fields=("{path}.wav", "{text}"),
+    files={"train": "train.txt", "eval": "validation.txt"},
+    audio="audio",
+    with_json=True,
+)
+
+_VOICE_LISTS = (_LJSPEECH, _XTTS, _PIPER, _GPT_SOVITS, _F5, _TORTOISE)
 VOICES = tuple(voice_list.as_format() for voice_list in _VOICE_LISTS)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -119,7 +119,7 @@ class Corpus:
             row[column] = template.format(**codes)
         return row
 
-    def rows(self, source: str | Path, **options: Any) -> Iterator[ClipSource]:
+    def rows(self, source: str | Path, **options: object) -> Iterator[ClipSource]:
         """Yield the rows of a source, in order of name; `options` are those of `reader`.
 
         Raises DailytalkError if the source does not exist, holds nothing of a corpus, or has damaged tables.
@@ -170,8 +170,9 @@ class Corpus:
             first[clip] = file.name
             row["id"] = f"{self.name}/{clip}"
             # Of the clip's name, size, content and table entries, but not of its path.
-            facts = json.dumps([identity_of(file.path), row["id"], fields], sort_keys=True)
-            row["input_digest"] = hashlib.sha256(facts.encode()).hexdigest()[:20]
+            facts = [identity_of(file.path), row["id"], fields]
+            digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+            row["input_digest"] = digest.hexdigest()[:20]
         except BadInput as error:
             row["problem"] = error.reason
             row["remedy"] = error.remedy
@@ -193,8 +194,10 @@ class Corpus:
         for part in dict.fromkeys(counts.part for counts in self.published):
             clips = [row for row in usable if self.part_of(row) == part]
             releases = [counts for counts in self.published if counts.part == part]
-            published = min(releases, key=lambda counts: abs(counts.clips - len(clips)))
-            name = " ".join(filter(None, [self.name, published.release, part]))
+            n_clips = len(clips)
+            published = min(releases, key=lambda counts: abs(counts.clips - n_clips))
+            name_parts = (self.name, published.release, part)
+            name = " ".join(filter(None, name_parts))
             if clips:
                 sentences += _differences(name, clips, published)
             else:
@@ -209,10 +212,9 @@ class Corpus:
 def _differences(name: str, clips: Sequence[ClipSource], published: PublishedCounts) -> list[str]:
     """A sentence for each number of clips, speakers and labels that is not as it was published."""
     speakers = {clip["speaker"] for clip in clips} - {None}
-    counts: list[tuple[str, int, int | None]] = [
-        (f"{published.unit} were read", len(clips), published.clips),
-        ("speakers were read", len(speakers), published.speakers),
-    ]
+    counts: list[tuple[str, int, int | None]] = []
+    counts.append((f"{published.unit} were read", len(clips), published.clips))
+    counts.append(("speakers were read", len(speakers), published.speakers))
     labels = Counter(clip["label"] for clip in clips)
     for label, n_labelled in published.labels.items():
         counts.append((f"{published.unit} are labelled {label!r}", labels[label], n_labelled))
@@ -258,7 +260,10 @@ def known(meanings: Mapping[str, Meaning], code: str, noun: str, table: str = ""
 
 def own_labels(emotions: Mapping[str, str]) -> dict[str, Row]:
     """The columns of codes that are the corpus's own labels, from our emotion of each."""
-    return {code: {"emotion": emotion, "label": code} for code, emotion in emotions.items()}
+    columns: dict[str, Row] = {}
+    for code, emotion in emotions.items():
+        columns[code] = {"emotion": emotion, "label": code}
+    return columns
 
 
 @contextmanager
@@ -288,7 +293,10 @@ def add_line(lines: dict[str, Meaning], clip: str, line: Meaning, table: str) ->
 
 def text_beside(tree: Tree) -> Callable[[FoundFile], str | None]:
     """A function from a clip to the text in the text file of its name, beside it; None if there is none."""
-    texts = {file.name.lower(): file for file in tree.files if file.pure.suffix.lower() == ".txt"}
+    texts = {}
+    for file in tree.files:
+        if file.pure.suffix.lower() == ".txt":
+            texts[file.name.lower()] = file
 
     def text_of(file: FoundFile) -> str | None:
         written = texts.get(str(file.pure.with_suffix(".txt")).lower())

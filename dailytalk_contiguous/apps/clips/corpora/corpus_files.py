@@ -78,8 +78,10 @@ class Tree:
 
     def named(self, name: str) -> FoundFile | None:
         """Return the file of this base name, in any case, that is least deep; None if there is none."""
-        same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
-        return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
+        folded = name.casefold()
+        same = [file for file in self.files if file.pure.name.casefold() == folded]
+        same.sort(key=lambda file: (len(file.pure.parts), file.name))
+        return same[0] if same else None
 
     def table(self, name: str) -> FoundFile:
         """Return the file of this base name. Raises DailytalkError if there is none."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
+from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, git_lfs_files
 from dailytalk_contiguous.core.clip_records import EmotionVote
 from dailytalk_contiguous.core.schema import Row
 
@@ -65,42 +65,50 @@ def _read(tree: Tree) -> corpus.Reader:
     return read
 
 
+def _files() -> list[CorpusFile]:
+    return git_lfs_files(
+        archive=f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
+        lfs=f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
+        plain=f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
+        folder="AudioWAV",
+        tables=_TABLES,
+    )
+
+
+#: The columns of each code in a name. XX: the actors had no level.
+_CODES: dict[str, dict[str, Row]] = {
+    "actor": {str(number): {} for number in range(1001, 1092)},
+    "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
+    "emotion": corpus.own_labels(EMOTIONS),
+    "level": {
+        "LO": {"intensity": "low"},
+        "MD": {"intensity": "medium"},
+        "HI": {"intensity": "high"},
+        "XX": {"intensity": None},
+    },
+}
+
+_ABOUT = corpus.About(
+    title="CREMA-D",
+    description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
+    "twelve sentences in six emotions, rated by 2,443 people",
+    homepage="https://github.com/CheyneyComputerScience/CREMA-D",
+    licence="ODbL-1.0",
+    citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
+    "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
+    "https://doi.org/10.1109/TAFFC.2014.2336244",
+)
+
 #: Clips of CREMA-D, with the raters' votes where these are in the source.
 CREMA_D = corpus.Corpus(
     "crema_d",
-    corpus.About(
-        title="CREMA-D",
-        description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
-        "twelve sentences in six emotions, rated by 2,443 people",
-        homepage="https://github.com/CheyneyComputerScience/CREMA-D",
-        licence="ODbL-1.0",
-        citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
-        "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
-        "https://doi.org/10.1109/TAFFC.2014.2336244",
-    ),
+    _ABOUT,
     published=(corpus.PublishedCounts(7442, 91, dict.fromkeys(EMOTIONS, 1271) | {"NEU": 1087}),),
-    download=lambda: git_lfs_files(
-        f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
-        f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
-        f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
-        "AudioWAV",
-        _TABLES,
-    ),
+    download=_files,
     beside=("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*"),
     pattern=r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})",
     example="1001_DFA_ANG_XX.wav",
-    codes={
-        "actor": {str(number): {} for number in range(1001, 1092)},
-        "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
-        "emotion": corpus.own_labels(EMOTIONS),
-        # XX: the actors had no level.
-        "level": {
-            "LO": {"intensity": "low"},
-            "MD": {"intensity": "medium"},
-            "HI": {"intensity": "high"},
-            "XX": {"intensity": None},
-        },
-    },
+    codes=_CODES,
     columns={"speaker": "crema_d/{actor}", "language": "en"},
     # A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
     misnamed={"1040_ITH_SAD_X": "1040_ITH_SAD_XX"},
@@ -166,7 +174,8 @@ def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
                 votes = {letter: int(line[letter]) for letter in VOTES}
                 n_votes = sum(votes.values())
                 shares = {letter: count / n_votes for letter, count in votes.items()}
-            yield line["fileName"], {letter: share for letter, share in shares.items() if share}
+            given_shares = {letter: share for letter, share in shares.items() if share}
+            yield line["fileName"], given_shares
 
 
 def _actors(tree: Tree) -> dict[str, Row]:

@@ -39,7 +39,8 @@ def _read(tree: Tree) -> Reader:
         row = DAILYTALK.by_name(file)
         number, speaker, dialogue = re.split("_d?", row["clip"])
         where = f"turn {number} of dialogue {dialogue} in metadata.json"
-        turn = typed(metadata.get(dialogue, {}).get(number), Row, where, "download it again")
+        turns = metadata.get(dialogue, {})
+        turn = typed(turns.get(number), Row, where, "download it again")
         if str(turn.get("speaker", speaker)) != speaker:
             reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
             raise BadInput(reason, "correct the name")
@@ -53,7 +54,8 @@ def _read(tree: Tree) -> Reader:
         label = str(turn.get("emotion"))
         act = turn.get("act")
         row["text"] = " ".join(words)
-        row["sentence"] = " ".join(filter(None, map(normalise, words))) or None
+        compared = [normalise(word) for word in words]
+        row["sentence"] = " ".join(filter(None, compared)) or None
         row["emotion"] = known(EMOTIONS, label, "emotion", "metadata.json")
         row["label"] = label
         row["act"] = None if act is None else str(act)
@@ -62,18 +64,20 @@ def _read(tree: Tree) -> Reader:
     return read
 
 
+_ABOUT = About(
+    title="DailyTalk",
+    description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
+    homepage="https://github.com/keonlee9420/DailyTalk",
+    licence="CC-BY-SA-4.0",
+    citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
+    "Text-to-Speech. arXiv:2207.01063",
+)
+
 #: Turns of DailyTalk as clips, one file a turn; `label` is the emotion in the metadata, which has text, speaker,
 #: emotion and act of every turn.
 DAILYTALK = Corpus(
     "dailytalk",
-    About(
-        title="DailyTalk",
-        description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
-        homepage="https://github.com/keonlee9420/DailyTalk",
-        licence="CC-BY-SA-4.0",
-        citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
-        "Text-to-Speech. arXiv:2207.01063",
-    ),
+    _ABOUT,
     # Clips by a listing of the published folder.
     published=(PublishedCounts(23_773, 2),),
     beside=("*.txt", "*metadata.json"),

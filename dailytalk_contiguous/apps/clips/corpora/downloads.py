@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
@@ -150,7 +150,7 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
     path = inside(folder, file.name)
     host = urlsplit(file.address).netloc
     pooch.get_logger().setLevel("WARNING")
-    download: Any = pooch.HTTPDownloader(progressbar=_InterruptCheck(), chunk_size=_PIECE, timeout=TIMEOUTS)
+    downloader = pooch.HTTPDownloader(progressbar=_InterruptCheck(), chunk_size=_PIECE, timeout=TIMEOUTS)
     store = pooch.create(
         path.parent,
         base_url="",
@@ -159,7 +159,7 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
         retry_if_failed=RETRIES,
     )
     try:
-        store.fetch(path.name, downloader=download)
+        store.fetch(path.name, downloader=downloader)
     except (requests.RequestException, ValueError) as error:
         reason = f"{file.name!r} could not be fetched from {host} ({error})"
         raise DailytalkError(reason, "run the same command again: whole files are kept") from None

@@ -63,7 +63,8 @@ def _read(tree: Tree) -> Reader:
     def read(file: FoundFile) -> Row:
         row = ESD.by_name(file)
         clip = file.pure.stem
-        text, written = lines_of(clip[:4]).get(clip, (None, ""))
+        lines = lines_of(clip[:4])
+        text, written = lines.get(clip, (None, ""))
         folders = [part.casefold() for part in file.pure.parent.parts]
         emotions = {}
         for folder in folders:
@@ -78,25 +79,28 @@ def _read(tree: Tree) -> Reader:
             raise BadInput(f"it is {contradiction}", remedy)
         row["sentence"] = f"{row['language']}-{row['sentence']}"
         row["text"] = text
-        row["official_split"] = next((SPLITS[folder] for folder in folders if folder in SPLITS), None)
+        splits = [SPLITS[folder] for folder in folders if folder in SPLITS]
+        row["official_split"] = splits[0] if splits else None
         return row
 
     return read
 
 
+_ABOUT = About(
+    title="ESD",
+    description="Emotional Speech Database: 350 parallel utterances of ten native Mandarin and ten English "
+    "speakers in five emotions",
+    homepage="https://github.com/HLTSingapore/Emotional-Speech-Data",
+    licence="LicenseRef-ESD-research-only",
+    citation="Zhou K, Sisman B, Liu R, Li H (2022). Emotional voice conversion: Theory, databases and ESD. "
+    "Speech Communication 137: 1-18. Zhou K, Sisman B, Liu R, Li H (2021). Seen and unseen emotional style "
+    "transfer for voice conversion with a new emotional speech dataset. ICASSP 2021: 920-924",
+)
+
 #: Clips of ESD; `label` is the English name of the emotion, which is the name of its folder.
 ESD = Corpus(
     "esd",
-    About(
-        title="ESD",
-        description="Emotional Speech Database: 350 parallel utterances of ten native Mandarin and ten English "
-        "speakers in five emotions",
-        homepage="https://github.com/HLTSingapore/Emotional-Speech-Data",
-        licence="LicenseRef-ESD-research-only",
-        citation="Zhou K, Sisman B, Liu R, Li H (2022). Emotional voice conversion: Theory, databases and ESD. "
-        "Speech Communication 137: 1-18. Zhou K, Sisman B, Liu R, Li H (2021). Seen and unseen emotional style "
-        "transfer for voice conversion with a new emotional speech dataset. ICASSP 2021: 920-924",
-    ),
+    _ABOUT,
     published=(PublishedCounts(35000, 20, dict.fromkeys(EMOTIONS, 7000)),),
     signed=True,
     beside=("*[0-9][0-9][0-9][0-9].txt",),
@@ -138,10 +142,12 @@ def read_lines(text: str, name: str) -> dict[str, tuple[str, str]]:
     """Text and emotion, if one is written, by the clip's id. Raises BadInput if two lines of one clip differ."""
     lines: dict[str, tuple[str, str]] = {}
     for raw in text.splitlines():
-        clip, _, remainder = raw.strip().replace("\t", " \t ").partition(" ")
+        spaced = raw.strip().replace("\t", " \t ")
+        clip, _, remainder = spaced.partition(" ")
         if not clip:
             continue
-        fields = [" ".join(field.split()) for field in remainder.split("\t") if field.strip()]
+        fields = [" ".join(field.split()) for field in remainder.split("\t")]
+        fields = [field for field in fields if field]
         if len(fields) > 1:
             line = (" ".join(fields[:-1]), fields[-1])
         else:  # no tab between text and emotion, or no emotion

@@ -77,19 +77,21 @@ def _read(tree: Tree) -> corpus.Reader:
     return read
 
 
+_ABOUT = corpus.About(
+    title="MSP-Podcast",
+    description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
+    "valence and dominance",
+    homepage="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
+    licence="LicenseRef-MSP-Podcast-academic",
+    citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
+    "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
+    "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
+)
+
 #: Speaking turns of MSP-Podcast; `label` is the letter of the consensus.
 MSP_PODCAST = corpus.Corpus(
     "msp_podcast",
-    corpus.About(
-        title="MSP-Podcast",
-        description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
-        "valence and dominance",
-        homepage="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
-        licence="LicenseRef-MSP-Podcast-academic",
-        citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
-        "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
-        "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
-    ),
+    _ABOUT,
     # Turns with published labels, that is without Test3.
     published=(
         corpus.PublishedCounts(149_307, release="1.11", unit="labelled turns"),

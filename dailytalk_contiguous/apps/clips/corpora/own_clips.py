@@ -65,7 +65,8 @@ def _read(tree: Tree, texts: bool = True) -> Reader:
         if not is_left_out and (is_audio or file.problem):
             files.append(file)
     ids = identities(file.name.removeprefix(prefix) for file in files)
-    names = [file.name.removeprefix(prefix) for file in files if file.name.startswith(prefix)]
+    inside = [file for file in files if file.name.startswith(prefix)]
+    names = [file.name.removeprefix(prefix) for file in inside]
     matches = whisper_json.match_names(written.entries, names)
     outside = BadInput(f"it is outside of {prefix!r}, where the clips are", "move it there, or leave it out")
     tree.files = []
