@@ -97,8 +97,8 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `apps.clips.augment.plan_copies` takes. `rows` have the columns of
-    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. What `voice-linear`
-    rates and, with `emotion`, classifies is made here, of the column `voice` of `MeasureVoice`.
+    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings and, with
+    `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
     """
     clips_of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -299,7 +299,8 @@ def corpus_pipeline(profile: str = STANDARD, **options: object) -> tuple[tuple[S
     return stages, replace(wanted, rate_affect=rates_affect, emotion=emotion)
 
 
-#: Stages that rejects name, besides those of the pipelines.
+# Stages that rejects name, besides those of the pipelines.
+
 QUALITY = "Quality"
 LANGUAGE = "Language"
 BALANCE = "Balance"

@@ -44,7 +44,7 @@ LICENCES = "licences.md"
 class Settings(exports.DivisionSettings):
     """Settings of a mix."""
 
-    commercial: bool = setting(False, "Leave out what may not surely be used commercially.", panel="result")
+    commercial: bool = setting(False, "Leave out files whose licence may forbid commercial use.", panel="result")
     hours: float | None = setting(
         None,
         "Hours of training, all folders together.",
@@ -82,7 +82,7 @@ class File:
 
 
 class PartSummary(TypedDict):
-    """What a folder has added to a mix: its share of the hours as it was given, its files, and hours to train on.
+    """A folder's part in a mix: its share of the hours as it was asked for, its files, and its hours to train on.
 
     `train_hours_listed` counts a file as often as the manifest names it.
     """

@@ -55,9 +55,13 @@ log = logging.getLogger(__name__)
 
 Measure = TypeVar("Measure")
 
-#: Folders of the files, by whether they can be used, and the list of all.
+#: The folder of the files that can be trained on.
 USABLE = "Usable"
+
+#: The folder of all others.
 NON_USABLE = "Non Usable"
+
+#: The list of all files.
 MANIFEST = "manifest.jsonl"
 
 #: Seconds of sound that are copied at a time.

@@ -15,8 +15,9 @@ from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, git_lf
 from dailytalk_contiguous.core.clip_records import EmotionVote
 from dailytalk_contiguous.core.schema import Row
 
-#: The repository as it was when this was written.
 _REPOSITORY = "CheyneyComputerScience/CREMA-D"
+
+#: The repository as it was when this was written.
 _COMMIT = "1658cd342dff90010aa843eaeebd53610a08b1dc"
 
 _TABLES = (
