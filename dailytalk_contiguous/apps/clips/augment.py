@@ -31,19 +31,23 @@ from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.stages.base import Stage
 
 #: The amounts that each kind may have.
-#:
-#: Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
-#: `core.prosody` measures it. Times the length of a stretched copy: less isn't audible, the just noticeable
-#: difference of tempo in speech is about 5 % (Quené 2007, J. of Phonetics 35). dB of speech over noise: from a
-#: busy office to a quiet living room. Seconds of reverberation: listening rooms have 0.2 to 0.4 s (EBU Tech 3276),
-#: a treated booth about 0.1 s.
 AMOUNTS = {
+    # Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
+    # `core.prosody` measures it.
     "pitch": ((-2.0, -0.4), (0.4, 2.0)),
+    # Times the length of a stretched copy: less isn't audible, the just noticeable difference of tempo in speech
+    # is about 5 % (Quené 2007, J. of Phonetics 35).
     "stretch": ((0.9, 0.97), (1.03, 1.1)),
+    # dB of speech over noise: from a busy office to a quiet living room.
     "noise": ((15.0, 30.0),),
+    # Seconds of reverberation: listening rooms have 0.2 to 0.4 s (EBU Tech 3276), a treated booth about 0.1 s.
     "room": ((0.1, 0.4),),
 }
+
+#: The kinds of copies.
 KINDS = tuple(AMOUNTS)
+
+#: The colours of noise.
 COLOURS = ("white", "pink", "brown")
 
 #: The measures that each kind multiplies.
