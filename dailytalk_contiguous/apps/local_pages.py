@@ -6,7 +6,6 @@ import socket
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
 
 from starlette.responses import Response
 
@@ -29,7 +28,9 @@ HOST = "127.0.0.1"
 
 def page_file(folder: Traversable, name: str) -> Response:
     """A file of a page: from `SHARED`, otherwise from the page's folder."""
-    path = SHARED.get(name) or {file.name: file for file in folder.iterdir()}.get(name)
+    path = SHARED.get(name)
+    if path is None:
+        path = next((file for file in folder.iterdir() if file.name == name), None)
     if path is None:
         return refused(404, "there is no such file", "reload the page")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
@@ -41,11 +42,11 @@ def refused(status: int, reason: str, remedy: str) -> Response:
     return json_response({"reason": reason, "remedy": remedy}, status)
 
 
-def json_response(value: Any, status: int = 200) -> Response:
+def json_response(value: object, status: int = 200) -> Response:
     return Response(page_json(value), status, media_type="application/json")
 
 
-def page_json(value: Any) -> bytes:
+def page_json(value: object) -> bytes:
     """A value as the JSON that a page can read: NaN and infinity are null, at any depth."""
     text = json.dumps(with_null(value), ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")

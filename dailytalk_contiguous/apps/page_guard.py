@@ -80,20 +80,25 @@ class Guard:
     def _answer(self, request: HTTPConnection) -> Response | None:
         """The answer to a request that does not reach the app."""
         elsewhere = f"open the address that {self._command} printed"
-        path, headers, host = request.scope["path"], request.headers, request.headers.get("host", "")
+        path: str = request.scope["path"]
+        headers = request.headers
+        host = headers.get("host", "")
         if host not in self._hosts:  # other domains may resolve to the address of this machine, too
             return refused(403, "that is not the address of this server", elsewhere)
         is_link = path.endswith("/") and headers.get("sec-fetch-mode") == "navigate"
         is_own = is_link or headers.get("sec-fetch-site", "none") in ("none", "same-origin")
-        if not is_own or headers.get("origin") not in (None, f"http://{host}", f"https://{host}"):
+        own_origins = (None, f"http://{host}", f"https://{host}")
+        if not is_own or headers.get("origin") not in own_origins:
             return refused(403, "another page sent this", elsewhere)
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if request.scope.get("method", "GET") not in ("GET", "HEAD") and kind != "application/json":
+        kind, _, _ = headers.get("content-type", "").partition(";")
+        is_json = kind.strip().lower() == "application/json"
+        if request.scope.get("method", "GET") not in ("GET", "HEAD") and not is_json:
             return refused(415, "the request is no JSON", "send Content-Type: application/json")
-        if self._once and hmac.compare_digest(path.encode(), f"/{self._once}/".encode()):
+        handed_over = f"/{self._once}/"
+        if self._once and hmac.compare_digest(path.encode(), handed_over.encode()):
             self._once = ""
             return RedirectResponse(f"/{self._secret}/", 303)
-        first = path.removeprefix("/").partition("/")[0]
+        first, _, _ = path.removeprefix("/").partition("/")
         if not hmac.compare_digest(first.encode(), self._secret.encode()):
             return refused(404, "there is no such page", elsewhere)
         return None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
-from dailytalk_contiguous.core.quality import NAMES
+from dailytalk_contiguous.core.clip_records import ClipSource, Conditioning, Labels
 from dailytalk_contiguous.core.records import (
     AlignedWord,
     Count,
@@ -29,7 +29,6 @@ from dailytalk_contiguous.core.records import (
     record_features,
 )
 from dailytalk_contiguous.core.utterance import (
-    AFFECT,
     FIELDS,
     Column,
     Field,
@@ -460,11 +459,7 @@ def name_or_none(speaker: str | None) -> str | None:
     return None if speaker in (None, "", "left", "right") else speaker
 
 
-# Columns of expressive corpora: one acted or natural clip of one speaker, with one vocabulary for every corpus.
-#
-# The corpora name emotions in different ways, so there is one vocabulary here; each importer's map to it is
-# in that importer, and the corpus's own label is always kept beside ours. What a corpus does not say is null,
-# never guessed.
+# Columns of expressive corpora: one acted or natural clip of one speaker (`core.clip_records`).
 
 
 #: `other` is a label that has no counterpart here, or raters who did not agree; it is not "unknown" (null is).
@@ -486,53 +481,8 @@ STYLES = ("normal", "whispered", "shouted", "sung")
 
 GENDERS = ("female", "male", "other")
 
-PERCEIVED_VOTES = List({"emotion": STRING, "share": MEASURE})
-
-#: What a corpus says of a clip, and what raters do.
-_PERFORMANCE = {
-    "emotion": STRING,
-    "label": STRING,
-    "perceived": STRING,
-    "perceived_label": STRING,
-    "perceived_votes": PERCEIVED_VOTES,
-    "act": STRING,
-    "agreement": MEASURE,
-    "perceived_intensity": MEASURE,
-    "intensity": STRING,
-    "style": STRING,
-}
-
-#: What every importer yields. `id` is `corpus/…`, unique in the corpus; `audio` holds a path (or bytes from inside
-#: an archive); `sentence` names the text that several speakers say, for splits by sentence; `label` is the
-#: corpus's own word or code for `emotion`; `perceived` is what raters heard, with the share of them in `agreement`
-#: and how strongly they heard it in `perceived_intensity`, both in [0, 1], and `perceived_votes` the share of them
-#: who heard each emotion, null where only the winner is known; `given_…` affect is rated by people, in [0, 1];
-#: `act` is the dialogue act, as the corpus names it. A row with a `problem` can't be used, and `remedy` says what
-#: to do about it.
-CLIP = Features(
-    {
-        "id": STRING,
-        "corpus": STRING,
-        "audio": AUDIO,
-        "audio_file": STRING,
-        "duration": SECONDS,
-        "sample_rate": Value("int32"),
-        "channels": Value("int32"),
-        "text": STRING,
-        "language": STRING,
-        "speaker": STRING,
-        "gender": STRING,
-        "age": Value("int32"),
-        "sentence": STRING,
-        **_PERFORMANCE,
-        **{f"given_{name}": MEASURE for name in AFFECT},
-        "official_split": STRING,
-        "licence": STRING,
-        "input_digest": STRING,
-        "problem": STRING,
-        "remedy": STRING,
-    }
-)
+#: What every importer of a corpus yields.
+CLIP = Features(record_features(ClipSource))
 
 
 # A finished clip: a conversation with labels, as a row of `clips/`, as it is published, and beside a WAV.
@@ -542,42 +492,10 @@ CLIP = Features(
 
 
 #: How a source was conditioned (`apps.clips.condition`).
-CONDITIONING = {
-    "clip_start": SECONDS,
-    "trim_start": SECONDS,
-    "trim_end": SECONDS,
-    "gain_db": MEASURE,
-    "noise_reduced_db": MEASURE,
-    "loudness_lufs_after": MEASURE,
-    "true_peak_dbtp_after": MEASURE,
-}
+CONDITIONING = record_features(Conditioning)
 
-#: What the row of a clip has in addition to that of a conversation, whose one utterance says the rest.
-#: `style_source` is `label` or `rule` (null without a style); `weight` is how often a trainer should see it;
-#: `augmented_from` and `augmentation`, an `apps.clips.augment.Recipe`, are null except in a copy.
-LABELS = {
-    "corpus": STRING,
-    "text_source": STRING,
-    "speaker": STRING,
-    "gender": STRING,
-    "age": Value("int32"),
-    "sentence": STRING,
-    "sentence_type": STRING,
-    "length": STRING,
-    **_PERFORMANCE,
-    "style_source": STRING,
-    "quality": dict.fromkeys(NAMES, MEASURE),
-    "tag": STRING,
-    "official_split": STRING,
-    "split": STRING,
-    "weight": MEASURE,
-    "augmented_from": STRING,
-    "augmentation": {"kind": STRING, "amount": Value("float64"), "detail": STRING, "seed": Value("int64")},
-    "prompt_id": STRING,
-    "licence": STRING,
-    "audio_file": STRING,
-    "conditioning": CONDITIONING,
-}
+#: What the row of a clip has in addition to that of a conversation.
+LABELS = record_features(Labels)
 
 #: A row of `clips/`. Its one utterance is on the left, where there may be a prompt before it, as on the right.
 LABELLED = Features({**BUILT, "labels": LABELS, "split": STRING})

@@ -10,39 +10,44 @@ need more to leave the formants where they are (`apps.clips.voice_effects`).
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from datasets import Features, List
+from datasets import Features
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
+from dailytalk_contiguous.core.clip_records import ClipSound
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
-from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
+from dailytalk_contiguous.core.records import WordRow, record_features
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import frame_levels
-from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.stages.base import Stage
 
 #: The amounts that each kind may have.
-#:
-#: Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
-#: `core.prosody` measures it. Times the length of a stretched copy: less isn't audible, the just noticeable
-#: difference of tempo in speech is about 5 % (Quené 2007, J. of Phonetics 35). dB of speech over noise: from a
-#: busy office to a quiet living room. Seconds of reverberation: listening rooms have 0.2 to 0.4 s (EBU Tech 3276),
-#: a treated booth about 0.1 s.
 AMOUNTS = {
+    # Semitones of a pitch shift, either way: less is hardly another pitch, two steps of the grid on which
+    # `core.prosody` measures it.
     "pitch": ((-2.0, -0.4), (0.4, 2.0)),
+    # Times the length of a stretched copy: less isn't audible, the just noticeable difference of tempo in speech
+    # is about 5 % (Quené 2007, J. of Phonetics 35).
     "stretch": ((0.9, 0.97), (1.03, 1.1)),
+    # dB of speech over noise: from a busy office to a quiet living room.
     "noise": ((15.0, 30.0),),
+    # Seconds of reverberation: listening rooms have 0.2 to 0.4 s (EBU Tech 3276), a treated booth about 0.1 s.
     "room": ((0.1, 0.4),),
 }
+
+#: The kinds of copies.
 KINDS = tuple(AMOUNTS)
+
+#: The colours of noise.
 COLOURS = ("white", "pink", "brown")
 
 #: The measures that each kind multiplies.
@@ -64,7 +69,9 @@ class Measured(NamedTuple):
         value = self.value * factor
         is_low = value <= self.low
         is_high = value >= self.high
-        return MID if is_low == is_high else LOW if is_low else HIGH
+        if is_low == is_high:
+            return MID
+        return LOW if is_low else HIGH
 
 
 class CopySource(NamedTuple):
@@ -109,8 +116,10 @@ def plan_copies(
         own_seed = _seed(source.id, kind, number, seed)
         chance = np.random.default_rng(own_seed)
         detail = str(chance.choice(COLOURS)) if kind == "noise" else None
+        ranges = AMOUNTS[kind]
         for _ in range(DRAWS):
-            amount = float(chance.uniform(*AMOUNTS[kind][chance.integers(len(AMOUNTS[kind]))]))
+            least, most = ranges[chance.integers(len(ranges))]
+            amount = float(chance.uniform(least, most))
             if not flips(kind, amount, source):
                 recipes.append(Recipe(kind, amount, detail, own_seed))
                 break
@@ -123,16 +132,20 @@ def plan_copies(
 def flips(kind: str, amount: float, source: CopySource) -> bool:
     """Whether a change would move a measure into another bucket; a pitch that is unknown can't be shifted."""
     factor = 2 ** (amount / 12) if kind == "pitch" else 1 / amount
-    measures = [source.measures[name] for name in MOVED.get(kind, ()) if name in source.measures]
-    known = [measure for measure in measures if math.isfinite(measure.value)]
-    if kind == "pitch" and not known:
+    measures = []
+    for name in MOVED.get(kind, ()):
+        measure = source.measures.get(name)
+        if measure and math.isfinite(measure.value):
+            measures.append(measure)
+    if kind == "pitch" and not measures:
         return True
-    return any(measure.bucket(factor) != measure.bucket() for measure in known)
+    return any(measure.bucket(factor) != measure.bucket() for measure in measures)
 
 
 def _seed(name: str, kind: str, number: int, seed: int) -> int:
-    text = f"{seed}\0{kind}\0{number}\0{name}".encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+    text = f"{seed}\0{kind}\0{number}\0{name}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def copy_id(source_id: str, recipe: Recipe) -> str:
@@ -141,10 +154,13 @@ def copy_id(source_id: str, recipe: Recipe) -> str:
     return f"{source_id}~{recipe.kind}{amount}-{recipe.seed & 0xFFFF:04x}"
 
 
-#: Cubic metres of a room, from a booth to a living room; metres from the mouth to the microphone; and seconds
-#: until the first reflection, which has gone at least two metres further.
+#: Cubic metres of a room, from a booth to a living room.
 VOLUMES = (15.0, 56.0)
+
+#: Metres from the mouth to the microphone.
 DISTANCES = (0.3, 0.9)
+
+#: Seconds until the first reflection, which has gone at least two metres further.
 FIRST_REFLECTION = 0.006
 
 
@@ -158,15 +174,20 @@ def room_response(sample_rate: int, rt60: float, chance: np.random.Generator) ->
     volume = chance.uniform(*VOLUMES)
     distance = chance.uniform(*DISTANCES)
     seconds = np.arange(round(rt60 * sample_rate)) / sample_rate
-    response = chance.standard_normal(len(seconds)) * 10 ** (-3 * seconds / rt60)
+    decay = 10 ** (-3 * seconds / rt60)
+    response = chance.standard_normal(len(seconds)) * decay
     response[seconds < FIRST_REFLECTION] = 0.0
-    response *= distance / (0.057 * math.sqrt(volume / rt60)) / np.sqrt(np.sum(response**2))
+    critical_distance = 0.057 * math.sqrt(volume / rt60)
+    energy = np.sum(response**2)
+    response *= distance / critical_distance / np.sqrt(energy)
     response[0] = 1.0
     return np.asarray(response, np.float32)
 
 
-#: Seconds of a frame of energy; a frame counts as speech down to this many dB under the loudest.
+#: Seconds of a frame of energy.
 FRAME = 0.02
+
+#: A frame counts as speech down to this many dB under the loudest.
 BELOW_LOUDEST = 30.0
 
 #: Hz under which noise has nothing: brown noise would be mostly a slow sway of the membrane.
@@ -181,9 +202,13 @@ FADE = 0.03
 
 def speech_power(samples: Samples, sample_rate: int) -> float:
     """Mean square of the frames of one channel, shape (n,), at most 30 dB under the loudest; 0 if silent."""
-    levels = frame_levels(samples, round(FRAME * sample_rate)).astype(np.float64)
+    hop = round(FRAME * sample_rate)
+    levels = frame_levels(samples, hop).astype(np.float64)
     loudest = float(levels.max(initial=0.0))
-    return float(levels[levels >= loudest * 10 ** (-BELOW_LOUDEST / 10)].mean()) if loudest > 0 else 0.0
+    if loudest <= 0:
+        return 0.0
+    is_speech = levels >= loudest * 10 ** (-BELOW_LOUDEST / 10)
+    return float(levels[is_speech].mean())
 
 
 def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.Generator) -> Samples:
@@ -192,10 +217,12 @@ def coloured_noise(count: int, sample_rate: int, colour: str, chance: np.random.
 
     size = next_fast_len(count, real=True)
     frequency = rfftfreq(size, 1 / sample_rate)
-    shape: NDArray[np.float64] = np.maximum(frequency, LOWEST_NOISE) ** (-SLOPES[colour] / 2)
+    audible = np.maximum(frequency, LOWEST_NOISE)
+    shape: NDArray[np.float64] = audible ** (-SLOPES[colour] / 2)
     shape /= np.sqrt(np.mean(shape**2))
     shape[frequency < LOWEST_NOISE] = 0.0
-    noise = irfft(rfft(chance.standard_normal(size)) * shape, size)[:count]
+    spectrum = rfft(chance.standard_normal(size))
+    noise = irfft(spectrum * shape, size)[:count]
     return np.asarray(noise, np.float32)
 
 
@@ -207,17 +234,20 @@ def with_noise(samples: Samples, sample_rate: int, noise: Samples, snr_db: float
     """
     speech = speech_power(samples, sample_rate)
     power = float(np.mean(np.square(noise, dtype=np.float64)))
-    return samples + noise * np.float32(np.sqrt(speech / power * 10 ** (-snr_db / 10)))
+    gain = np.sqrt(speech / power * 10 ** (-snr_db / 10))
+    return samples + noise * np.float32(gain)
 
 
 def in_room(samples: Samples, sample_rate: int, response: Samples) -> Samples:
     """One channel through an impulse response that begins with the direct sound; of the same length."""
     from scipy.signal import fftconvolve
 
-    wet = np.asarray(fftconvolve(samples, response)[: len(samples)], np.float32)
+    convolved = fftconvolve(samples, response)[: len(samples)]
+    wet = np.asarray(convolved, np.float32)
     width = min(round(FADE * sample_rate), len(wet))
     if width:
-        wet[len(wet) - width :] *= np.linspace(1, 0, width, dtype=np.float32)
+        fade = np.linspace(1, 0, width, dtype=np.float32)
+        wet[len(wet) - width :] *= fade
     return wet
 
 
@@ -247,42 +277,61 @@ class Augment(Stage):
     VERSION: ClassVar[int] = 4
     needs: ClassVar[tuple[str, ...]] = ("audio", "duration", "words", "augmentation")
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD)})
+    adds: ClassVar[Features] = Features(record_features(ClipSound))
 
     def preflight(self, fetch: bool = True) -> None:
-        if {"pitch", "stretch"} & set(self.kinds):
+        if self.needs_praat:
             voice_effects.praat_version()
 
     def models(self) -> dict[str, str]:
-        if {"pitch", "stretch"} & set(self.kinds):
+        if self.needs_praat:
             return {"pitch_and_pace": f"{voice_effects.PRAAT_WHEEL} {voice_effects.praat_version()}"}
         return {}
+
+    @property
+    def needs_praat(self) -> bool:
+        return "pitch" in self.kinds or "stretch" in self.kinds
 
     def row(self, row: Row) -> Row:
         if not row["augmentation"]:
             return row
         recipe = Recipe(**row["augmentation"])
+        is_stretched = recipe.kind == "stretch"
         rate = audio.read_header(row["audio"]).sample_rate
-        channels = np.concatenate(list(audio.blocks(row["audio"])))
+        blocks = list(audio.blocks(row["audio"]))
+        channels = np.concatenate(blocks)
         left = np.ascontiguousarray(channels[:, 0])
         after = change(left, rate, recipe)
         # As loud as before, or less where its peaks allow no more.
-        matched = levelled(after, rate, clip_loudness(left, rate), CEILING_DBTP)
-        changed = [after if matched is None or not np.isfinite(matched.gain_db) else matched.samples]
+        loudness = clip_loudness(left, rate)
+        matched = levelled(after, rate, loudness, CEILING_DBTP)
+        if matched is not None and np.isfinite(matched.gain_db):
+            after = matched.samples
+        changed = [after]
         for other in channels.T[1:]:
-            changed.append(change(other, rate, recipe) if recipe.kind == "stretch" else other)
-        factor = recipe.amount if recipe.kind == "stretch" else 1.0
-        words = row["words"]
-        if words is not None:
-            words = [word | {"start": word["start"] * factor, "end": word["end"] * factor} for word in words]
-        return {
-            "audio": {
-                "bytes": audio.encoded_sound(audio.to_pcm(np.stack(changed, axis=1)), rate, "FLAC"),
-                "path": row["audio"]["path"],
-            },
-            "duration": len(changed[0]) / rate,
+            changed.append(change(other, rate, recipe) if is_stretched else other)
+        words: list[WordRow] | None = row["words"]
+        if words is not None and is_stretched:
+            words = _stretched_words(words, recipe.amount)
+        samples = np.stack(changed, axis=1)
+        encoded = audio.encoded_sound(audio.to_pcm(samples), rate, "FLAC")
+        sound: ClipSound = {
+            "audio": {"bytes": encoded, "path": row["audio"]["path"]},
+            "duration": len(after) / rate,
             "words": words,
         }
+        return {**sound}
+
+
+def _stretched_words(words: Sequence[WordRow], factor: float) -> list[WordRow]:
+    """Words with their times multiplied by a factor."""
+    stretched = []
+    for word in words:
+        moved = word.copy()
+        moved["start"] = word["start"] * factor
+        moved["end"] = word["end"] * factor
+        stretched.append(moved)
+    return stretched
 
 
 def change(samples: audio.Samples, sample_rate: int, recipe: Recipe) -> audio.Samples:
@@ -293,7 +342,8 @@ def change(samples: audio.Samples, sample_rate: int, recipe: Recipe) -> audio.Sa
         return voice_effects.stretch(samples, sample_rate, recipe.amount, recipe.seed)
     chance = np.random.Generator(np.random.PCG64(recipe.seed))
     if recipe.kind == "room":
-        return in_room(samples, sample_rate, room_response(sample_rate, recipe.amount, chance))
+        response = room_response(sample_rate, recipe.amount, chance)
+        return in_room(samples, sample_rate, response)
     assert recipe.detail
     noise = coloured_noise(len(samples), sample_rate, recipe.detail, chance)
     return with_noise(samples, sample_rate, noise, recipe.amount)

@@ -8,9 +8,9 @@ import hashlib
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
@@ -25,17 +25,27 @@ from dailytalk_contiguous.apps.clips.augment import (
     copy_id,
     plan_copies,
 )
-from dailytalk_contiguous.apps.clips.clip_words import TimeWords
 from dailytalk_contiguous.apps.clips.condition import KEEP
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
-from dailytalk_contiguous.apps.clips.measure_quality import MeasureQuality
+from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.apps.clips.measure_voice import MeasureVoice
 from dailytalk_contiguous.apps.clips.to_clips import clip_stages
 from dailytalk_contiguous.core.buckets import MIN_VALUES, percentile
 from dailytalk_contiguous.core.clip import SAID
+from dailytalk_contiguous.core.clip_records import CopyRecipe, PlannedLabels
 from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.errors import Reject
 from dailytalk_contiguous.core.quality import NAMES, QualityLimits, failures
+from dailytalk_contiguous.core.records import (
+    EmotionShare,
+    EncodedAudio,
+    Measure,
+    ModelsOfUtterance,
+    Seconds,
+    Text,
+    WordRow,
+    record_features,
+)
 from dailytalk_contiguous.core.sampling import (
     BY_EMOTION,
     CELL_COLUMNS,
@@ -49,7 +59,7 @@ from dailytalk_contiguous.core.sampling import (
     plan_balance,
     split_corpus,
 )
-from dailytalk_contiguous.core.schema import AUDIO, LABELS, SOURCE, STRING, Row
+from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.sentences import length_class, sentence_type
 from dailytalk_contiguous.core.settings import (
     SEED,
@@ -62,7 +72,7 @@ from dailytalk_contiguous.core.settings import (
     with_settings,
 )
 from dailytalk_contiguous.core.tags import STYLE_OF_TAG
-from dailytalk_contiguous.core.utterance import AFFECT, PROSODY, UTTERANCE
+from dailytalk_contiguous.core.utterance import AFFECT, PROSODY
 from dailytalk_contiguous.models.linear_emotion import bundled_voice
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL
@@ -87,47 +97,77 @@ def describe(rows: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | 
     Adds `valence`, `arousal`, `dominance` and `affect_source` (people's ratings before a model's), the columns of
     `ClassifyEmotion` with `emotion`, those of `Bucket` and `Tag`, `style` and `style_source`, `sentence_type` and
     `length`, and `copy_source`, which `apps.clips.augment.plan_copies` takes. `rows` have the columns of
-    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. What `voice-linear`
-    rates and, with `emotion`, classifies is made here, of the column `voice` of `MeasureVoice`.
+    `core.schema.CLIP` and of the measuring stages. `affect_model` is a name, empty for none. Ratings and, with
+    `emotion`, classes by `voice-linear` are made here, from the column `voice` of `MeasureVoice`.
     """
-    described: dict[str, Row] = {}
-    speakers: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
+    clips_of: defaultdict[tuple[str | None, str], list[Row]] = defaultdict(list)
     for row in rows:
-        speakers[row["speaker"], "" if row["speaker"] is not None else row["id"]].append(row)
-    for clips in speakers.values():
-        columns: dict[str, list[Any]] = dict(zip(PROSODY, _numbers(clips, PROSODY).T.tolist(), strict=True))
-        rated = _numbers(clips, AFFECT) if affect_model else np.full((len(clips), len(AFFECT)), np.nan)
-        if affect_model == VOICE_LINEAR or emotion:
-            voice = bundled_voice()
-            voices = np.array([row["voice"] for row in clips], np.float32)
-            guesses = voice.of_measures(voices, ["one"] * len(clips))
-            shares = [guess.probabilities.tolist() for guess in guesses]
-            rated = voice.affect_of(shares) if affect_model == VOICE_LINEAR else rated
-            columns |= guess_columns(voice, shares, emotion.confidence) if emotion else {}
-        ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
-        by_people = np.asarray(np.isfinite(ratings).all(axis=1), bool)
-        columns |= dict(zip(AFFECT, np.where(by_people[:, None], ratings, rated).T.tolist(), strict=True))
-        columns["affect_source"] = [RATERS if people else affect_model or None for people in by_people]
-        columns |= {"text_raw": [row["text_raw"] for row in clips]}
-        places = {"utterance_id": [row["id"] for row in clips], "channel": ["left"] * len(clips)}
-        columns |= Bucket().row(columns | places)
-        columns |= Tag()(columns)
-        thresholds = {name: percentile(columns[name], name)[1:] for name in _CHANGED}
-        for number, row in enumerate(clips):
-            clip = row | {name: values[number] for name, values in columns.items()}
-            clip |= _compared(clip, len(clips)) | {
-                "sentence_type": sentence_type(row["text_raw"], row["language"]),
-                "length": length_class(seconds_of(row)),
-            }
-            measured = {name: Measured(clip[name], *thresholds[name]) for name in _CHANGED}
-            clip["copy_source"] = CopySource(row["id"], measured)
-            described[row["id"]] = clip
+        own_id = "" if row["speaker"] is not None else row["id"]
+        speaker = (row["speaker"], own_id)
+        clips_of[speaker].append(row)
+    described: dict[str, Row] = {}
+    for clips in clips_of.values():
+        for clip in _described_by_speaker(clips, affect_model, emotion):
+            described[clip["id"]] = clip
     return [described[row["id"]] for row in rows]
 
 
-def _numbers(rows: Sequence[Row], names: Iterable[str]) -> NDArray[np.float64]:
+def _described_by_speaker(
+    clips: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | None
+) -> Iterator[Row]:
+    """`describe` for all clips of one speaker."""
+    columns = _columns_of_speaker(clips, affect_model, emotion)
+    thresholds = {}
+    for name in _CHANGED:
+        _, low, high = percentile(columns[name], name)
+        thresholds[name] = (low, high)
+    for index, row in enumerate(clips):
+        clip = row | {name: values[index] for name, values in columns.items()}
+        clip |= _compared(clip, len(clips))
+        clip["sentence_type"] = sentence_type(row["text_raw"], row["language"])
+        clip["length"] = length_class(seconds_of(row))
+        measures = {}
+        for name, (low, high) in thresholds.items():
+            measures[name] = Measured(clip[name], low, high)
+        clip["copy_source"] = CopySource(row["id"], measures)
+        yield clip
+
+
+def _columns_of_speaker(clips: Sequence[Row], affect_model: str, emotion: ClassifyEmotion | None) -> Batch:
+    """Prosody, affect, classes of emotion, buckets and tags of a speaker's clips."""
+    prosody = _numbers(clips, PROSODY)
+    columns: Batch = dict(zip(PROSODY, prosody.T.tolist(), strict=True))
+    nothing_rated = np.full((len(clips), len(AFFECT)), np.nan)
+    rated = _numbers(clips, AFFECT) if affect_model else nothing_rated
+    if affect_model == VOICE_LINEAR or emotion:
+        model = bundled_voice()
+        voices = np.array([row["voice"] for row in clips], np.float32)
+        guesses = model.of_measures(voices, ["one"] * len(clips))
+        shares = [guess.probabilities.tolist() for guess in guesses]
+        if affect_model == VOICE_LINEAR:
+            rated = model.affect_of(shares)
+        if emotion:
+            columns |= guess_columns(model, shares, emotion.confidence)
+    ratings = _numbers(clips, [f"given_{name}" for name in AFFECT])
+    is_rated = np.asarray(np.isfinite(ratings).all(axis=1), bool)
+    affect = np.where(is_rated[:, None], ratings, rated)
+    columns |= dict(zip(AFFECT, affect.T.tolist(), strict=True))
+    model_name = affect_model or None
+    columns["affect_source"] = [RATERS if by_people else model_name for by_people in is_rated]
+    columns["text_raw"] = [row["text_raw"] for row in clips]
+    utterances = columns | {"channel": ["left"] * len(clips)}
+    utterances["utterance_id"] = [row["id"] for row in clips]
+    columns |= Bucket().row(utterances)
+    columns |= Tag()(columns)
+    return columns
+
+
+def _numbers(rows: Sequence[Row], names: Sequence[str]) -> NDArray[np.float64]:
     """Columns of rows, shape (rows, names); NaN for null."""
-    return np.array([[row.get(name) for name in names] for row in rows], np.float64)
+    lines = []
+    for row in rows:
+        lines.append([row.get(name) for name in names])
+    return np.array(lines, np.float64)
 
 
 def seconds_of(row: Row) -> float:
@@ -144,13 +184,17 @@ def _compared(row: Row, n_clips: int) -> Row:
     or if a measure is missing: without arousal, no clip is shouted by rule.
     """
     needed = (row["rms_gain_db"], row["voiced_fraction"], row["arousal"])
-    comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
-    by_rule: Row = {} if comparable else dict.fromkeys(("tag", "rule", "style", "style_source"))
+    is_comparable = n_clips >= MIN_VALUES and all(map(math.isfinite, needed))
+    columns: Row = {}
+    if not is_comparable:
+        columns = dict.fromkeys(("tag", "rule", "style", "style_source"))
     if row["style"] is not None:
-        return by_rule | {"style": row["style"], "style_source": "label"}
-    if comparable:
-        by_rule |= {"style": STYLE_OF_TAG.get(row["tag"], "normal"), "style_source": "rule"}
-    return by_rule
+        columns["style"] = row["style"]
+        columns["style_source"] = "label"
+    elif is_comparable:
+        columns["style"] = STYLE_OF_TAG.get(row["tag"], "normal")
+        columns["style_source"] = "rule"
+    return columns
 
 
 #: Copies of a clip where an emotion needs more seconds. Kinds take turns: where there are fewer kinds than this,
@@ -234,7 +278,7 @@ class ClipPlan:
         return VOICE_LINEAR if self.rate_affect and find_stage(MeasureVoice, stages) else ""
 
 
-def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stages, Stages], ClipPlan]:
+def corpus_pipeline(profile: str = STANDARD, **options: object) -> tuple[tuple[Stages, Stages], ClipPlan]:
     """The stages of `dailytalk corpus` (see `apps.clips.to_clips.clip_stages`) and the plan for its clips.
 
     Args:
@@ -244,47 +288,72 @@ def corpus_pipeline(profile: str = STANDARD, **options: Any) -> tuple[tuple[Stag
     Raises DailytalkError for a profile or an option that does not exist, and for settings that contradict each
     other.
     """
-    of_plan = {placed.option for placed in settings_in(ClipPlan())}
-    stages = clip_stages(profile, **{name: value for name, value in options.items() if name not in of_plan})
-    wanted = with_settings((ClipPlan(),), options)[0]
-    classifies = options.get("emotion") == VOICE_LINEAR
-    wanted = replace(
-        wanted,
-        rate_affect=options.get("affect_model") != NO_MODEL,
-        emotion=ClassifyEmotion(**chosen_for(ClassifyEmotion, options)) if classifies else None,
-    )
-    return stages, wanted
+    plan_options = {placed.option for placed in settings_in(ClipPlan())}
+    stage_options = {name: value for name, value in options.items() if name not in plan_options}
+    stages = clip_stages(profile, **stage_options)
+    (wanted,) = with_settings((ClipPlan(),), options)
+    emotion = None
+    if options.get("emotion") == VOICE_LINEAR:
+        emotion = ClassifyEmotion(**chosen_for(ClassifyEmotion, options))
+    rates_affect = options.get("affect_model") != NO_MODEL
+    return stages, replace(wanted, rate_affect=rates_affect, emotion=emotion)
 
 
-#: Stages that rejects name, besides those of the pipelines.
+# Stages that rejects name, besides those of the pipelines.
+
 QUALITY = "Quality"
 LANGUAGE = "Language"
 BALANCE = "Balance"
 SPLIT = "Split"
 
-#: Columns of a row to finish that hold its sound and words, and no annotation.
-_WORK = {
-    **{name: SOURCE[name] for name in ("audio", "duration")},
-    **{name: MeasureQuality.adds[name] for name in ("heard", "snr_db")},
-    **{name: TimeWords.adds[name] for name in ("words", "word_sources")},
-}
+
+class ClipToFinish(TypedDict):
+    """A clip that the finishing stages take, or a copy of one.
+
+    `audio` to `word_sources` are its sound and its words, `text` to `emotion_model` the fields of its utterance
+    (`core.clip.SAID`). `prompt` is the audio of the line before it, null where it has none.
+    """
+
+    conversation_id: Text
+    recording_id: Text
+    input_digest: Text
+    audio: EncodedAudio
+    duration: Seconds
+    heard: list[SoundSpan]
+    snr_db: Measure | None
+    words: list[WordRow] | None
+    word_sources: list[Text] | None
+    text: Text | None
+    language: Text | None
+    models: ModelsOfUtterance
+    rule: Text | None
+    valence: Measure | None
+    arousal: Measure | None
+    dominance: Measure | None
+    rms: Measure | None
+    zcr: Measure | None
+    f0_mean: Measure | None
+    f0_std: Measure | None
+    speech_rate: Measure | None
+    voiced_fraction: Measure | None
+    emotion_class: Text | None
+    emotion_probabilities: list[EmotionShare] | None
+    emotion_model: Text | None
+    id: Text
+    labels: PlannedLabels
+    split: Text
+    prompt: EncodedAudio | None
+    augmentation: CopyRecipe | None
+
+
+#: Columns of a row to finish.
+PLANNED = Features(record_features(ClipToFinish))
+
+#: Those of them that come from measuring as they are.
+_MEASURED = ("audio", "duration", "heard", "snr_db", "words", "word_sources")
 
 #: Labels that are known before a clip is conditioned.
-_LABELS = {name: feature for name, feature in LABELS.items() if name != "conditioning"}
-
-#: Columns of a row to finish. `prompt` is the audio of the line before it, null where it has none.
-PLANNED = Features(
-    {
-        **{name: SOURCE[name] for name in ("conversation_id", "recording_id", "input_digest")},
-        **_WORK,
-        **{name: UTTERANCE[name] for name in SAID},
-        "id": STRING,
-        "labels": _LABELS,
-        "split": STRING,
-        "prompt": AUDIO,
-        "augmentation": LABELS["augmentation"],
-    }
-)
+_LABELS = tuple(record_features(PlannedLabels))
 
 
 @dataclass
@@ -319,11 +388,14 @@ def filter_clips(rows: Sequence[Row], wanted: ClipPlan) -> tuple[list[Row], list
         if wanted.language and row["language"] != wanted.language:
             reason = f"its language is {row['language'] or 'not known'}, not {wanted.language}"
             rejects.append(Reject(row["id"], LANGUAGE, reason, "leave out --language to keep it"))
-        elif why := failures({name: row[name] for name in (*NAMES, "duration")}, wanted.limits):
-            remedy = "leave it out, or change the limit"
-            rejects.append(Reject(row["id"], QUALITY, ", ".join(why), remedy))
-        else:
-            kept.append(row)
+            continue
+        measures = {name: row[name] for name in (*NAMES, "duration")}
+        reasons = failures(measures, wanted.limits)
+        if reasons:
+            reason = ", ".join(reasons)
+            rejects.append(Reject(row["id"], QUALITY, reason, "leave it out, or change the limit"))
+            continue
+        kept.append(row)
     return kept, rejects
 
 
@@ -337,7 +409,7 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
     augment = find_stage(Augment, finishing)
     split = wanted.split or Corpus.split
     clips = []
-    for row in sorted(rows, key=lambda row: str(row["id"])):
+    for row in sorted(rows, key=_id_of):
         if split == "official" and row["official_split"] == HELD_OUT:
             reason = "the corpus keeps it for testing"
             planned.rejects.append(Reject(row["id"], SPLIT, reason, "test on it, or choose another --split"))
@@ -345,45 +417,74 @@ def plan_clips(rows: Sequence[Row], wanted: ClipPlan, finishing: Sequence[Stage]
             clips.append(row)
     if not clips:
         return planned
-    columns = ("id", "speaker", "sentence", "emotion", "official_split")
-    table = pd.DataFrame([{name: row[name] for name in columns} for row in clips], dtype=object)
-    table["cell"] = pd.Series([cell_of(row, wanted.cells_by) for row in clips], dtype=object)
-    table["seconds"] = list(map(seconds_of, clips))
+    table = _table_of(clips, wanted)
     planned.split = split_corpus(table, split, wanted.seed)
     side = planned.split.side
+    training = [row for row in clips if side[row["id"]] == "train"]
     copies: dict[str, list[Recipe]] = {}
-    refused: Counter[str] = Counter()
-    for row in clips:
-        if augment and side[row["id"]] == "train":
-            copies[row["id"]], no_kinds = plan_copies(
-                row["copy_source"], augment.kinds, wanted.most_copies, wanted.seed
-            )
-            refused.update(no_kinds)
-    planned.refused = dict(refused)
+    if augment:
+        copies, planned.refused = _copies_of(training, augment, wanted)
     times: dict[str, int] = {}
     if wanted.is_balanced:
-        table["most"] = [1 + len(copies.get(row["id"], ())) if augment else MOST_WEIGHT for row in clips]
-        train = table[table["id"].map(side) == "train"]  # validation keeps only recordings
+        table["most"] = MOST_WEIGHT
+        if augment:
+            clip_copies = [copies.get(row["id"], []) for row in clips]
+            table["most"] = [1 + len(own_copies) for own_copies in clip_copies]
+        is_train = table["id"].map(side) == "train"  # validation keeps only recordings
+        cells = table["cell"].dropna()
         hours = None if wanted.target_minutes is None else wanted.target_minutes / 60
-        planned.balance = plan_balance(train, hours, wanted.seed, table["cell"].dropna())
+        planned.balance = plan_balance(table[is_train], hours, wanted.seed, cells)
         times = planned.balance.times
     prompts = _prompts(clips, side, wanted.seed) if wanted.prompt_channel else {}
     for row in clips:
-        name = row["id"]
-        own_copies = copies.get(name, [])
-        seen = times.get(name, 1)
-        if not seen:
+        clip_id = row["id"]
+        times_seen = times.get(clip_id, 1)
+        if not times_seen:
             reason = f"there is more of {cell_of(row, wanted.cells_by)} than wanted"
-            planned.rejects.append(Reject(name, BALANCE, reason, "give a higher --target-minutes"))
+            planned.rejects.append(Reject(clip_id, BALANCE, reason, "give a higher --target-minutes"))
             continue
-        if name in times:
-            own_copies = own_copies[: seen - 1]
-        weight = 1.0 if augment else float(seen)
-        planned.unprompted += wanted.prompt_channel and name not in prompts
+        own_copies = copies.get(clip_id, [])
+        if clip_id in times:
+            own_copies = own_copies[: times_seen - 1]
+        weight = 1.0 if augment else float(times_seen)
+        prompt = prompts.get(clip_id)
+        if wanted.prompt_channel and prompt is None:
+            planned.unprompted += 1
         for copy in (None, *own_copies):
-            planned.rows.append(_to_finish(row, side[name], weight, prompts.get(name), copy))
-    planned.rows.sort(key=lambda row: str(row["id"]))
+            clip = _to_finish(row, side[clip_id], weight, prompt, copy)
+            planned.rows.append(clip)
+    planned.rows.sort(key=_id_of)
     return planned
+
+
+def _id_of(row: Row) -> str:
+    return str(row["id"])
+
+
+def _table_of(clips: Sequence[Row], wanted: ClipPlan) -> pd.DataFrame:
+    """The clips as `core.sampling` takes them, a line each."""
+    columns = ("id", "speaker", "sentence", "emotion", "official_split")
+    lines = []
+    for row in clips:
+        lines.append({name: row[name] for name in columns})
+    table = pd.DataFrame(lines, dtype=object)
+    cells = [cell_of(row, wanted.cells_by) for row in clips]
+    table["cell"] = pd.Series(cells, dtype=object)
+    table["seconds"] = [seconds_of(row) for row in clips]
+    return table
+
+
+def _copies_of(
+    clips: Sequence[Row], augment: Augment, wanted: ClipPlan
+) -> tuple[dict[str, list[Recipe]], dict[str, int]]:
+    """The copies of each training clip by its id, and how many clips of each kind were refused."""
+    copies: dict[str, list[Recipe]] = {}
+    refused: Counter[str] = Counter()
+    for row in clips:
+        recipes, no_kinds = plan_copies(row["copy_source"], augment.kinds, wanted.most_copies, wanted.seed)
+        copies[row["id"]] = recipes
+        refused.update(no_kinds)
+    return copies, dict(refused)
 
 
 def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[str, Row]:
@@ -394,39 +495,60 @@ def _prompts(clips: Sequence[Row], side: Mapping[str, str], seed: int) -> dict[s
     pools: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
     for row in clips:
         if row["emotion"] == "neutral" and row["speaker"] is not None and row["style"] != "sung":
-            pools[side[row["id"]], row["language"]].append(row)
-    chosen = {}
+            key = (side[row["id"]], row["language"])
+            pools[key].append(row)
+    prompts = {}
     for row in clips:
+        if row["speaker"] is None:
+            continue
         pool = pools[side[row["id"]], row["language"]]
-        first = int(order_key(row["id"], seed), 16) % max(len(pool), 1)
-        others = (prompt for prompt in pool[first:] + pool[:first] if prompt["speaker"] != row["speaker"])
-        if row["speaker"] is not None and (prompt := next(others, None)):
-            chosen[row["id"]] = prompt
-    return chosen
+        order = int(order_key(row["id"], seed), 16)
+        first = order % max(len(pool), 1)
+        for prompt in pool[first:] + pool[:first]:
+            if prompt["speaker"] != row["speaker"]:
+                prompts[row["id"]] = prompt
+                break
+    return prompts
 
 
 def _to_finish(row: Row, side: str, weight: float, prompt: Row | None, copy: Recipe | None) -> Row:
-    planned = {name: row[name] for name in _WORK} | {name: row.get(name) for name in SAID}
-    planned |= {name: row[name] if math.isfinite(row[name]) else None for name in (*AFFECT, *PROSODY)}
-    planned |= {"id": row["id"], "text": row["text_raw"], "split": side, "augmentation": None}
+    """The row of a clip, or of a copy of it, with the columns of `PLANNED`."""
+    planned = {name: row[name] for name in _MEASURED}
+    planned |= {name: row.get(name) for name in SAID}
+    for name in (*AFFECT, *PROSODY):
+        value = row[name]
+        planned[name] = value if math.isfinite(value) else None
+    planned["id"] = row["id"]
+    planned["text"] = row["text_raw"]
+    planned["split"] = side
+    planned["augmentation"] = None
     planned["models"] = {"recogniser": None, "affect": row["affect_source"]}
-    quality = {name: row[name] for name in NAMES}
-    planned["labels"] = {name: row.get(name) for name in _LABELS} | {
-        "quality": quality,
-        "split": side,
-        "weight": weight,
-        "prompt_id": prompt and prompt["id"],
-    }
+    labels = {name: row.get(name) for name in _LABELS}
+    labels["quality"] = {name: row[name] for name in NAMES}
+    labels["split"] = side
+    labels["weight"] = weight
+    labels["prompt_id"] = prompt["id"] if prompt else None
     if copy is not None:
-        planned |= {"id": copy_id(row["id"], copy), "augmentation": copy._asdict(), **dict.fromkeys(PROSODY)}
-        planned["labels"] |= {"augmented_from": row["id"], "augmentation": copy._asdict(), "quality": None}
-    seen = [planned | {"audio": None}, row["input_digest"], prompt and prompt["input_digest"]]
-    digest = hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:20]
-    planned |= {"prompt": prompt and prompt["audio"], "input_digest": digest}
-    return planned | {"conversation_id": planned["id"], "recording_id": row["id"]}
+        recipe = copy._asdict()
+        planned["id"] = copy_id(row["id"], copy)
+        planned["augmentation"] = recipe
+        planned |= dict.fromkeys(PROSODY)  # a copy is not measured again
+        labels["augmented_from"] = row["id"]
+        labels["augmentation"] = recipe
+        labels["quality"] = None
+    planned["labels"] = labels
+    prompt_digest = prompt["input_digest"] if prompt else None
+    digested = [planned | {"audio": None}, row["input_digest"], prompt_digest]
+    text = json.dumps(digested, sort_keys=True)
+    planned["prompt"] = prompt["audio"] if prompt else None
+    digest = hashlib.sha256(text.encode())
+    planned["input_digest"] = digest.hexdigest()[:20]
+    planned["conversation_id"] = planned["id"]
+    planned["recording_id"] = row["id"]
+    return planned
 
 
-def clip_defaults() -> dict[str, Any]:
+def clip_defaults() -> dict[str, object]:
     """Return the default settings of a corpus by the names of their options."""
     measuring, finishing = clip_stages()
     return settings_of(ClipPlan(), *measuring, *finishing)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from datasets import Features
 
@@ -29,11 +29,12 @@ from dailytalk_contiguous.apps.clips.condition import Condition
 from dailytalk_contiguous.apps.clips.corpora.corpus import Corpus
 from dailytalk_contiguous.apps.clips.corpora.registry import corpus_named
 from dailytalk_contiguous.core import figures
+from dailytalk_contiguous.core.clip_records import ClipSource, Labels
 from dailytalk_contiguous.core.documents import as_text
 from dailytalk_contiguous.core.errors import DailytalkError, Reject
 from dailytalk_contiguous.core.machine import PACKAGES
 from dailytalk_contiguous.core.quality import NAMES
-from dailytalk_contiguous.core.sampling import noun_of
+from dailytalk_contiguous.core.sampling import Balance, noun_of
 from dailytalk_contiguous.core.schema import CLIP, LABELLED, SOURCE, Row
 from dailytalk_contiguous.core.settings import settings_of
 from dailytalk_contiguous.core.utterance import AFFECT, EMOTION_GUESS, PROSODY
@@ -56,7 +57,7 @@ class Read:
     """A corpus after reading: usable rows, rejects of the others, and its count check."""
 
     corpus: Corpus
-    rows: list[Row]
+    rows: list[ClipSource]
     problems: list[Reject]
     counts: list[str]
 
@@ -72,25 +73,40 @@ def read_corpus(name: str, source: Path, out: Path, agreed_only: bool = False) -
     refuse_mixing(out)
     before = work_folder.read_run(out)
     if before:
-        held = before.get("corpus", {}).get("name") or "conversations"
+        corpus_before = before.get("corpus", {})
+        held = corpus_before.get("name") or "conversations"
         if held != name:
             raise DailytalkError(f"--out {as_text(out)!r} holds {held}", "choose another folder")
     rows = sorted(corpus.rows(source), key=itemgetter("id"))
     if agreed_only:
         if not any(row["perceived"] for row in rows):
             raise DailytalkError(f"{name} has no votes of raters to agree with", "leave out --agreed-only")
-        rows = [row if row["problem"] or row["perceived"] == row["emotion"] else _disputed(row) for row in rows]
-    problems = [Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in rows if row["problem"]]
-    return Read(corpus, [row for row in rows if not row["problem"]], problems, corpus.count_check(rows))
-
-
-def _disputed(row: Row) -> Row:
-    reason = f"raters heard {row['perceived_label'] or 'nothing that is known'}, {row['label']} was intended"
-    return row | {"problem": reason, "remedy": "leave out --agreed-only to keep such clips"}
+        for row in rows:
+            if not row["problem"] and row["perceived"] != row["emotion"]:
+                perceived = row["perceived_label"] or "nothing that is known"
+                row["problem"] = f"raters heard {perceived}, {row['label']} was intended"
+                row["remedy"] = "leave out --agreed-only to keep such clips"
+    usable = []
+    problems = []
+    for row in rows:
+        if row["problem"]:
+            remedy = row["remedy"] or ""
+            problems.append(Reject(row["id"], "Corpus", row["problem"], remedy))
+        else:
+            usable.append(row)
+    return Read(corpus, usable, problems, corpus.count_check(rows))
 
 
 #: Columns of a clip to be measured.
-_CLIPS = Features({**SOURCE, **{name: CLIP[name] for name in ("id", "text", "language", "speaker")}})
+_CLIPS = Features(
+    {
+        **SOURCE,
+        "id": CLIP["id"],
+        "text": CLIP["text"],
+        "language": CLIP["language"],
+        "speaker": CLIP["speaker"],
+    }
+)
 
 #: Columns of the measured shards that planning needs.
 _MEASURED = (
@@ -120,6 +136,23 @@ _COUNTED = (
 )
 
 
+class BalanceFigures(TypedDict):
+    """How clips were balanced, for run.json: minutes of each cell (see `core.sampling.Balance`)."""
+
+    target_minutes: float
+    failure: str
+    minutes_before: dict[str, float]
+    minutes_after: dict[str, float]
+    minutes_lacking: dict[str, float]
+
+
+class CorpusHours(TypedDict):
+    """Hours of all clips with their copies, for run.json."""
+
+    audio: float
+    by_emotion: dict[str, float]
+
+
 class CorpusSpec(Spec):
     """A corpus of clips: measured, planned, finished and written.
 
@@ -147,41 +180,62 @@ class CorpusSpec(Spec):
         self.read = read
         self.out = out
         self.about = about
-        self.wanted = replace(wanted, split=wanted.split or read.corpus.split)
-        self.measuring, self.finishing = (tuple(part) for part in stages)
+        split = wanted.split or read.corpus.split
+        self.wanted = replace(wanted, split=split)
+        measuring, finishing = stages
+        self.measuring = tuple(measuring)
+        self.finishing = tuple(finishing)
         self.stages = (*self.measuring, *self.finishing)
         if self.wanted.copies and find_stage(Augment, self.stages) is None:
             raise DailytalkError("--copies needs --augment", f"name some of {', '.join(KINDS)}")
         self.rejects = [*read.problems]
-        self.failures = list[Reject]()  # of models, on clips that went on without them
-        self.scaled = list[tuple[str, str]]()  # files whose samples were scaled, and `core.audio.scale_note`
+        #: Of models, on clips that went on without their results.
+        self.failures: list[Reject] = []
+        #: Files whose samples were scaled, each with its `core.audio.scale_note`.
+        self.scaled: list[tuple[str, str]] = []
         self.text_conditions = text_conditions
         self._clips: PlannedClips | None = None
 
     def passes(self, options: RunOptions) -> Generator[Pass]:
-        groups = list(group(map(clip_to_measure, self.read.rows), options.shard_seconds))
-        step = Pass(self.out / MEASURED, groups, self.measuring, _CLIPS, later=self.finishing)
+        clips = map(clip_to_measure, self.read.rows)
+        groups = list(group(clips, options.shard_seconds))
+        folder = self.out / MEASURED
+        step = Pass(folder, groups, self.measuring, _CLIPS, later=self.finishing)
         yield step
-        measures = {row["conversation_id"]: row for row in step.rows(_MEASURED)}
-        nothing = dict.fromkeys((*AFFECT, *EMOTION_GUESS))
-        measured = [
-            row | nothing | {name: value for name, value in measures[row["id"]].items() if name in _MEASURED}
-            for row in self.read.rows
-            if row["id"] in measures
-        ]
-        described = describe(measured, self.wanted.affect(self.measuring), self.wanted.emotion)
+        measured = self._measured(step)
+        affect_model = self.wanted.affect(self.measuring)
+        described = describe(measured, affect_model, self.wanted.emotion)
         kept, filtered = filter_clips(described, self.wanted)
         self.rejects += [*step.rejects, *filtered]
-        noted = [*step.rows(["model_failures", "scale_note"])]
-        self.failures = [Reject(**failure) for row in noted for failure in row["model_failures"] or ()]
         files = {row["id"]: row["audio_file"] for row in self.read.rows}
-        self.scaled = [(files[row["conversation_id"]], row["scale_note"]) for row in noted if row["scale_note"]]
+        self.failures = []
+        self.scaled = []
+        for row in step.rows(["model_failures", "scale_note"]):
+            self.failures += [Reject(**failure) for failure in row["model_failures"] or ()]
+            if row["scale_note"]:
+                file = files[row["conversation_id"]]
+                self.scaled.append((file, row["scale_note"]))
         self._clips = plan_clips(kept, self.wanted, self.finishing)
         groups = list(group(self._clips.rows, options.shard_seconds))
-        self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, self.finishing[-1].adds)
+        kept_columns = self.finishing[-1].adds
+        self._finished = Pass(self.out / CLIPS, groups, self.finishing, PLANNED, kept_columns)
         yield self._finished
 
-    def write(self, time_spent: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _measured(self, step: Pass) -> list[Row]:
+        """The clips that were measured, each with its measures."""
+        measures_by_id = {row["conversation_id"]: row for row in step.rows(_MEASURED)}
+        measured = []
+        for clip in self.read.rows:
+            measures = measures_by_id.get(clip["id"])
+            if measures is None:
+                continue
+            row: Row = {**clip}
+            row |= dict.fromkeys((*AFFECT, *EMOTION_GUESS))
+            row |= {name: value for name, value in measures.items() if name in _MEASURED}
+            measured.append(row)
+        return measured
+
+    def write(self, time_spent: Mapping[str, object]) -> dict[str, Any] | None:
         """Write the training folder, rejects.jsonl and run.json; returns the content of run.json.
 
         The training folder is rewritten only if one of its sources has changed or is missing; run.json comes last,
@@ -196,58 +250,71 @@ class CorpusSpec(Spec):
         paths = self._finished.paths
         out = self.out
         before = work_folder.read_run(out) or {}
-        balance = planned.balance
         fingerprint = outputs.fingerprint_of(paths, self.text_conditions)
         if before.get("fingerprint") != fingerprint or not is_complete(out / DATA):
             export_clips(paths, out / DATA, self.text_conditions)
-        write_text(out / work_folder.REJECTS, "".join(json_text(reject.as_dict()) for reject in self.rejects))
-        condition = find_stage(Condition, self.finishing)
-        counts, hours = _counted(out, paths, condition.reduce_noise_under if condition else None)
-        made = (*self.measuring, *filter(None, [self.wanted.emotion]), *self.finishing)
-        record = {
-            **self.about,
-            "settings": settings_of(*made, self.wanted) | dict(self.about.get("settings", {})),
-            "kind": "corpus",
-            "corpus": {
-                "name": self.read.corpus.name,
-                **{name: value for name, value in asdict(self.read.corpus.about).items() if name != "title"},
-            },
-            "version": version("dailytalk-contiguous"),
-            "packages": {name: version(name) for name in PACKAGES},
-            "models": outputs.models_of(made),
-            "stages": [outputs.stage_record(stage) for stage in made],
-            "count_check": self.read.counts,
-            "counts": {
-                "read": len(self.read.rows) + len(self.read.problems),
-                **counts,
-                "rejects": len(self.rejects),
-                "rejects_by_stage": dict(Counter(reject.stage for reject in self.rejects).most_common()),
-                "copies_refused": planned.refused,
-                "without_prompt": planned.unprompted,
-            },
-            "hours": hours,
-            "split": planned.split
-            and {name: value for name, value in planned.split._asdict().items() if name != "side"},
-            "balance": balance
-            and {
-                "by": list(self.wanted.cells_by),
-                "target_minutes": round(balance.target / 60, 3),
-                "failure": balance.failure(noun_of(self.wanted.cells_by)),
-                "minutes_before": _minutes(balance.before),
-                "minutes_after": _minutes(balance.after),
-                "minutes_lacking": _minutes(balance.shortfalls),
-            },
-            "fingerprint": fingerprint,
-        }
+        reject_lines = [json_text(reject.as_dict()) for reject in self.rejects]
+        write_text(out / work_folder.REJECTS, "".join(reject_lines))
+        record = self._record(planned, paths, fingerprint)
         if before != json.loads(json.dumps(record)):
             write_text(out / work_folder.RUN, json_document(record))
         return record
 
+    def _record(self, planned: PlannedClips, paths: Sequence[Path], fingerprint: str) -> dict[str, object]:
+        """The content of run.json; the tables of the clips are written meanwhile."""
+        condition = find_stage(Condition, self.finishing)
+        reduce_noise_under = condition.reduce_noise_under if condition else None
+        clip_counts, hours = _counted(self.out, paths, reduce_noise_under)
+        stages = [*self.measuring, *self.finishing]
+        if self.wanted.emotion:
+            stages.insert(len(self.measuring), self.wanted.emotion)
+        settings = settings_of(*stages, self.wanted)
+        settings |= self.about.get("settings", {})
+        about = asdict(self.read.corpus.about)
+        about.pop("title")
+        corpus = {"name": self.read.corpus.name, **about}
+        by_stage = Counter(reject.stage for reject in self.rejects)
+        counts = {
+            "read": len(self.read.rows) + len(self.read.problems),
+            **clip_counts,
+            "rejects": len(self.rejects),
+            "rejects_by_stage": dict(by_stage.most_common()),
+            "copies_refused": planned.refused,
+            "without_prompt": planned.unprompted,
+        }
+        split = None
+        if planned.split:
+            split = {"by": planned.split.by, "share": planned.split.share, "note": planned.split.note}
+        balance = None
+        if planned.balance:
+            figures = _balance_figures(planned.balance, noun_of(self.wanted.cells_by))
+            balance = {"by": list(self.wanted.cells_by), **figures}
+        return {
+            **self.about,
+            "settings": settings,
+            "kind": "corpus",
+            "corpus": corpus,
+            "version": version("dailytalk-contiguous"),
+            "packages": {name: version(name) for name in PACKAGES},
+            "models": outputs.models_of(stages),
+            "stages": [outputs.stage_record(stage) for stage in stages],
+            "count_check": self.read.counts,
+            "counts": counts,
+            "hours": hours,
+            "split": split,
+            "balance": balance,
+            "fingerprint": fingerprint,
+        }
+
     def _refuse_loss(self, planned: PlannedClips) -> None:
         """Check that every clip and every copy is finished or rejected, once. A failure here is a bug."""
-        went_in = Counter(row["id"] for row in (*self.read.rows, *planned.copies))
+        went_in = Counter(row["id"] for row in self.read.rows)
+        went_in.update(row["id"] for row in planned.copies)
         went_in.update(problem.id for problem in self.read.problems)
-        came_out = Counter(name for name, entry in self._finished.entries if not entry.reject)
+        came_out: Counter[str] = Counter()
+        for name, entry in self._finished.entries:
+            if not entry.reject:
+                came_out[name] += 1
         came_out.update(reject.id for reject in self.rejects)
         if went_in != came_out:
             lost = sorted(went_in - came_out)[:5]
@@ -257,53 +324,84 @@ class CorpusSpec(Spec):
             )
 
 
+def _balance_figures(balance: Balance, noun: str) -> BalanceFigures:
+    """The figures of a balance whose cells are called by a noun."""
+    return {
+        "target_minutes": round(balance.target / 60, 3),
+        "failure": balance.failure(noun),
+        "minutes_before": _minutes(balance.before),
+        "minutes_after": _minutes(balance.after),
+        "minutes_lacking": _minutes(balance.shortfalls),
+    }
+
+
 def _minutes(seconds: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value / 60, 3) for name, value in seconds.items()}
 
 
 def _counted(
     out: Path, paths: Sequence[Path], reduce_noise_under: float | None
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, object], CorpusHours]:
     """Counts and hours of all clips; their tables are written meanwhile."""
-    without_text = 0
-    noise_reduced = 0
-    noisy = 0
+    n_without_text = 0
+    n_reduced = 0
+    n_noisy = 0
+    columns = [name for name in LABELLED if name != "audio"]
     with tables_in(out, labelled=True) as maker:
         for path in paths:
-            for row in read_rows(path, [name for name in LABELLED if name != "audio"]).values():
+            for row in read_rows(path, columns).values():
                 maker.add(row)
-                labels = row["labels"]
+                labels: Labels = row["labels"]
                 if labels["augmented_from"] is not None:
                     continue
-                without_text += row["utterances"][0]["text"] is None
-                ratio_db = labels["quality"]["snr_db"]
+                if row["utterances"][0]["text"] is None:
+                    n_without_text += 1
+                quality = labels["quality"]
+                ratio_db = quality["snr_db"] if quality else None
                 if labels["conditioning"]["noise_reduced_db"] is not None:
-                    noise_reduced += 1
+                    n_reduced += 1
                 elif reduce_noise_under is not None and ratio_db is not None and ratio_db < reduce_noise_under:
-                    noisy += 1
-    made = maker.tables()
-    heard = ("emotion_class",) if made.utterances["emotion_model"].notna().any() else ()
-    numbers = {}
-    for name in (*_COUNTED, "affect_model", *heard):
-        sums = figures.sums(made, name)
-        known_as = "affect_source" if name == "affect_model" else name
-        numbers[known_as] = (sums["conversations"] + sums["copies"]).to_dict()
-    numbers["word_source"] = figures.word_sources(made)
-    emotions = figures.sums(made, "emotion")
-    whole = figures.totals(made)
-    seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
-    counts: dict[str, Any] = {"clips": int(whole["conversations"]), "copies": int(whole["copies"])}
-    counts["without_text"] = without_text
+                    n_noisy += 1
+    tables = maker.tables()
+    whole = figures.totals(tables)
+    counts: dict[str, object] = {
+        "clips": int(whole["conversations"]),
+        "copies": int(whole["copies"]),
+        "without_text": n_without_text,
+    }
     if reduce_noise_under is not None:
-        counts |= {"noise_reduced": noise_reduced, "noise_not_reduced": noisy}
-    counts |= {f"by_{name}": dict(sorted(values.items())) for name, values in numbers.items()}
-    hours = {"audio": round(sum(seconds.values()) / 3600, 5)}
-    return counts, hours | {"by_emotion": {name: round(held / 3600, 5) for name, held in sorted(seconds.items())}}
+        counts["noise_reduced"] = n_reduced
+        counts["noise_not_reduced"] = n_noisy
+    labels_counted = {name: name for name in _COUNTED}
+    labels_counted["affect_model"] = "affect_source"
+    if tables.utterances["emotion_model"].notna().any():
+        labels_counted["emotion_class"] = "emotion_class"
+    for name, name_in_record in labels_counted.items():
+        sums = figures.sums(tables, name)
+        numbers = (sums["conversations"] + sums["copies"]).to_dict()
+        counts[f"by_{name_in_record}"] = dict(sorted(numbers.items()))
+    word_sources = figures.word_sources(tables)
+    counts["by_word_source"] = dict(sorted(word_sources.items()))
+    emotions = figures.sums(tables, "emotion")
+    seconds = (emotions["seconds"] + emotions["copied"]).to_dict()
+    hours_by_emotion = {}
+    for name, total in sorted(seconds.items()):
+        hours_by_emotion[name] = round(total / 3600, 5)
+    hours = round(sum(seconds.values()) / 3600, 5)
+    return counts, {"audio": hours, "by_emotion": hours_by_emotion}
 
 
-def clip_to_measure(row: Row) -> Row:
+def clip_to_measure(clip: ClipSource) -> Row:
     """A clip as shards take it: a conversation of one clip, with the columns that stages need."""
-    clip: Row = dict.fromkeys(SOURCE) | {name: row[name] for name in SOURCE if name in row}
-    clip |= {"conversation_id": row["id"], "recording_id": row["id"], "offset": 0.0, "given": []}
-    clip |= {"audio_identity": row["input_digest"], "id": row["id"]}
-    return clip | {name: row[name] for name in ("text", "language", "speaker")}
+    row: Row = dict.fromkeys(SOURCE)
+    row |= {name: value for name, value in clip.items() if name in SOURCE}
+    row["conversation_id"] = clip["id"]
+    row["recording_id"] = clip["id"]
+    row["audio_identity"] = clip["input_digest"]
+    row["offset"] = 0.0
+    row["given"] = []
+    row["id"] = clip["id"]
+    row["text"] = clip["text"]
+    row["language"] = clip["language"]
+    row["speaker"] = clip["speaker"]
+    return row

@@ -7,19 +7,21 @@ has no words, and stages that need none continue.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, TypedDict
 
 import numpy as np
 import soxr
-from datasets import Features, List, Value
+from datasets import Features
 
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
-from dailytalk_contiguous.core.errors import BadInput, Reject
-from dailytalk_contiguous.core.schema import MODEL_FAILURES, SECONDS, STRING, Batch, Row
+from dailytalk_contiguous.core.errors import BadInput
+from dailytalk_contiguous.core.records import RejectedPart, Seconds, Stored, Text, WordRow, record_features
+from dailytalk_contiguous.core.schema import Batch, Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import voiced_spans
-from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER, WORD
+from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER
+from dailytalk_contiguous.core.word_times import Word
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
 from dailytalk_contiguous.models.speech_activity import read_clip
@@ -27,6 +29,24 @@ from dailytalk_contiguous.models.whisper import check_language
 from dailytalk_contiguous.stages.align import AligningStage
 from dailytalk_contiguous.stages.base import ASR_MODEL, COMPUTE_TYPE, DEVICE, Stage
 from dailytalk_contiguous.stages.transcribe import Transcribe
+
+
+class CutClip(TypedDict):
+    """The columns of `CutSpeech`."""
+
+    speech: Annotated[bytes, Stored("binary")]
+    speech_start: Seconds
+    speech_seconds: Seconds
+
+
+class TimedClip(TypedDict):
+    """The columns of `TimeWords`."""
+
+    words: list[WordRow] | None
+    text_raw: Text | None
+    text_source: Text | None
+    word_sources: list[Text] | None
+    model_failures: list[RejectedPart] | None
 
 
 @dataclass(frozen=True)
@@ -39,9 +59,7 @@ class CutSpeech(Stage):
 
     needs: ClassVar[tuple[str, ...]] = ("audio", "heard", "speech_ratio")
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {"speech": Value("binary"), "speech_start": SECONDS, "speech_seconds": SECONDS}
-    )
+    adds: ClassVar[Features] = Features(record_features(CutClip))
     transient: ClassVar[tuple[str, ...]] = ("speech",)
 
     def row(self, row: Row) -> Row:
@@ -50,11 +68,18 @@ class CutSpeech(Stage):
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
         start = heard[0]["start"]
         end = heard[-1]["end"]
-        seconds = (end - start) * (row["speech_ratio"] or 1.0)
         clip = read_clip(row["audio"])
-        stretch = clip.samples[round(start * clip.sample_rate) : round(end * clip.sample_rate)]
-        speech = to_pcm(np.asarray(soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE), np.float32)).tobytes()
-        return dict(zip(self.adds, (speech, start, seconds), strict=True))
+        first = round(start * clip.sample_rate)
+        last = round(end * clip.sample_rate)
+        stretch = clip.samples[first:last]
+        resampled = soxr.resample(stretch, clip.sample_rate, ANALYSIS_RATE)
+        pcm = to_pcm(np.asarray(resampled, np.float32))
+        speech_ratio = row["speech_ratio"] or 1.0
+        return {
+            "speech": pcm.tobytes(),
+            "speech_start": start,
+            "speech_seconds": (end - start) * speech_ratio,
+        }
 
 
 @dataclass(frozen=True)
@@ -80,80 +105,94 @@ class TimeWords(AligningStage):
 
     needs: ClassVar[tuple[str, ...]] = ("speech", "speech_start", "text", "language", "speaker")
     uses: ClassVar[tuple[str, ...]] = ("conversation_id",)
-    adds: ClassVar[Features] = Features(
-        {
-            "words": List(WORD),
-            "text_raw": STRING,
-            "text_source": STRING,
-            "word_sources": List(STRING),
-            **MODEL_FAILURES,
-        }
-    )
+    adds: ClassVar[Features] = Features(record_features(TimedClip))
 
     def __call__(self, batch: Batch) -> Batch:
-        heard = self._hear(batch)
-        rows: list[Row] = []
-        for index, speech in enumerate(batch["speech"]):
-            text = batch["text"][index]
-            start = batch["speech_start"][index]
-            row: Row = dict.fromkeys(self.adds)
-            if text:
-                words, sources = _timed(word_times.split_words(text), heard.get(index, []), speech)
-                row |= {"text_raw": text, "text_source": GIVEN}
-            elif heard.get(index):
-                words = heard[index]
-                sources = [RECOGNISER] * len(words)
-                row["text_raw"] = word_times.join_words(word.text for word in words)
-                row["text_source"] = RECOGNISER
-            else:
-                rows.append(row)
-                continue
-            spelled = [word.text.strip() for word in words]
-            known = words if PROPORTIONAL not in sources else []
-            try:
-                placed = self.place(pcm_to_float(speech), spelled, batch["language"][index] or "", known)
-            except ModelFailed as error:
-                placed = None
-                name = batch["conversation_id"][index] if "conversation_id" in batch else ""
-                remedy = "its words have other times (see their source); --aligner chooses another"
-                row["model_failures"] = [Reject(name, self.name, str(error), remedy).as_dict()]
-            if placed is not None:
-                times, aligned = placed
-                seconds = len(speech) / 2 / ANALYSIS_RATE
-                sources = [aligned if time else source for time, source in zip(times, sources, strict=True)]
-                words = word_times.with_times([word.text for word in words], times, words, seconds)
-            row["words"] = [word.row(start) for word in words]
-            row["word_sources"] = sources
-            rows.append(row)
-        return {name: [row[name] for row in rows] for name in self.adds}
+        recognised = self._recognise(batch)
+        columns: Batch = {name: [] for name in self.adds}
+        for index in range(len(batch["speech"])):
+            row = self._clip(batch, index, recognised.get(index, []))
+            for name, value in row.items():
+                columns[name].append(value)
+        return columns
 
-    def _hear(self, batch: Batch) -> dict[int, list[word_times.Word]]:
+    def _clip(self, batch: Batch, index: int, recognised: list[Word]) -> Row:
+        """The columns of one clip, of which these words were recognised, in seconds of its `speech`."""
+        row: Row = dict.fromkeys(self.adds)
+        text = batch["text"][index]
+        speech = batch["speech"][index]
+        if text:
+            text_words = word_times.split_words(text)
+            words, sources = _timed(text_words, recognised, speech)
+            row["text_raw"] = text
+            row["text_source"] = GIVEN
+        elif recognised:
+            words = recognised
+            sources = [RECOGNISER] * len(words)
+            row["text_raw"] = word_times.join_words(word.text for word in words)
+            row["text_source"] = RECOGNISER
+        else:
+            return row
+        written = [word.text for word in words]
+        spelled = [word.text.strip() for word in words]
+        language = batch["language"][index] or ""
+        known_times = [] if PROPORTIONAL in sources else words
+        try:
+            placed = self.place(pcm_to_float(speech), spelled, language, known_times)
+        except ModelFailed as error:
+            placed = None
+            name = batch["conversation_id"][index] if "conversation_id" in batch else ""
+            remedy = "its words have other times (see their source); --aligner chooses another"
+            row["model_failures"] = [
+                {"id": name, "stage": self.name, "reason": str(error), "remedy": remedy},
+            ]
+        if placed is not None:
+            times, aligned = placed
+            seconds = len(speech) / 2 / ANALYSIS_RATE
+            for word_index, time in enumerate(times):
+                if time:
+                    sources[word_index] = aligned
+            words = word_times.with_times(written, times, words, seconds)
+        start = batch["speech_start"][index]
+        row["words"] = [word.row(start) for word in words]
+        row["word_sources"] = sources
+        return row
+
+    def _recognise(self, batch: Batch) -> dict[int, list[Word]]:
         """Recognised words of the clips, in seconds of their `speech`."""
         if not self.recogniser:
             return {}
         by_language: dict[str, list[int]] = {}
         for index, language in enumerate(batch["language"]):
             by_language.setdefault(language or "auto", []).append(index)
-        recognised: dict[int, list[word_times.Word]] = {}
+        recognised: dict[int, list[Word]] = {}
         for language, indices in by_language.items():
             check_language(self.recogniser, language)
-            stage = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
-            speech = [batch["speech"][index] for index in indices]
-            speakers = [batch["speaker"][index] or f"clip {index}" for index in indices]
-            heard = stage({"speech": speech, "conversation_id": speakers, "channel": ["left"] * len(indices)})
-            for index, words in zip(indices, heard["words"], strict=True):
-                recognised[index] = [word_times.Word(*(word[name] for name in WORD)) for word in words]
+            transcribe = Transcribe(self.recogniser, language, compute_type=self.compute_type, device=self.device)
+            columns: Batch = {
+                "speech": [batch["speech"][index] for index in indices],
+                "conversation_id": [batch["speaker"][index] or f"clip {index}" for index in indices],
+                "channel": ["left"] * len(indices),
+            }
+            words_by_clip = transcribe(columns)["words"]
+            for index, words in zip(indices, words_by_clip, strict=True):
+                recognised[index] = []
+                for row in words:
+                    word = Word(row["word"], row["start"], row["end"], row["probability"])
+                    recognised[index].append(word)
         return recognised
 
 
-def _timed(
-    text_words: list[str], heard: list[word_times.Word], speech: bytes
-) -> tuple[list[word_times.Word], list[str]]:
+def _timed(text_words: list[str], recognised: list[Word], speech: bytes) -> tuple[list[Word], list[str]]:
     """The words of a given text by those that were recognised, or by proportion, and the source of each."""
     samples = pcm_to_float(speech)
     length = len(samples) / ANALYSIS_RATE
     spans = voiced_spans(samples, ANALYSIS_RATE)
-    matched = word_times.by_edit_distance(text_words, heard, length, spans) if heard else None
-    words = matched or word_times.by_proportion(text_words, spans, length)
+    words = None
+    if recognised:
+        words = word_times.by_edit_distance(text_words, recognised, length, spans)
+    if not words:
+        words = word_times.by_proportion(text_words, spans, length)
     # A word that was not recognised as it is written has the probability 0.
-    return words, [RECOGNISER if word.probability else PROPORTIONAL for word in words]
+    sources = [RECOGNISER if word.probability else PROPORTIONAL for word in words]
+    return words, sources

@@ -14,17 +14,19 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import soxr
-from datasets import Features, List
+from datasets import Features
 
 from dailytalk_contiguous.apps.clips import voice_effects
+from dailytalk_contiguous.apps.clips.measure_quality import SoundSpan
 from dailytalk_contiguous.core.audio import Samples, encoded_sound, to_pcm
+from dailytalk_contiguous.core.clip_records import ClipSound, Conditioning
 from dailytalk_contiguous.core.errors import BadInput
 from dailytalk_contiguous.core.licensing import Licence
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, TARGET_LUFS, LevelledClip, Piece, lay, levelled
 from dailytalk_contiguous.core.quality import MARGIN, snr_db
-from dailytalk_contiguous.core.schema import AUDIO, CONDITIONING, SECONDS, Row
+from dailytalk_contiguous.core.records import record_features
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.core.word_times import fit_words
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import SpanList, hear, read_clip
@@ -56,6 +58,10 @@ class Cut(NamedTuple):
     noise_reduced_db: float | None
 
 
+class ConditionedClip(ClipSound, Conditioning):
+    """The columns of `Condition`."""
+
+
 @dataclass(frozen=True)
 class Condition(Stage):
     """Replaces `audio` by stereo 16-bit FLAC at 24 kHz, with `duration`, and moves the times of `words` with it.
@@ -85,7 +91,7 @@ class Condition(Stage):
     needs: ClassVar[tuple[str, ...]] = ("id", "audio")
     uses: ClassVar[tuple[str, ...]] = ("heard", "snr_db", "prompt", "words")
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features({"audio": AUDIO, "duration": SECONDS, "words": List(WORD), **CONDITIONING})
+    adds: ClassVar[Features] = Features(record_features(ConditionedClip))
 
     def preflight(self, fetch: bool = True) -> None:
         if self.reduce_noise_under is not None:
@@ -94,7 +100,8 @@ class Condition(Stage):
     def models(self) -> dict[str, str]:
         used = {"speech_activity": speech_activity.NAME}
         if self.reduce_noise_under is not None:
-            used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL} {voice_effects.noisereduce_version()}"
+            version = voice_effects.noisereduce_version()
+            used["noise_reduction"] = f"{voice_effects.NOISEREDUCE_WHEEL} {version}"
         return used
 
     @property
@@ -102,37 +109,53 @@ class Condition(Stage):
         return {"noise_reduction": _NOISEREDUCE}
 
     def row(self, row: Row) -> Row:
-        heard = row.get("heard")
-        sounds = None if heard is None else [(span["start"], span["end"]) for span in heard]
+        spans: list[SoundSpan] | None = row.get("heard")
+        sounds = None
+        if spans is not None:
+            sounds = [(span["start"], span["end"]) for span in spans]
         cut = self._cut(row["audio"], sounds, row.get("snr_db"))
+        clip = cut.levelled
         nothing = np.zeros(0, np.float32)
         prompt = nothing
+        start = 0
         if row.get("prompt"):
             try:
                 prompt = self._cut(row["prompt"]).levelled.samples
             except BadInput as error:
                 raise BadInput(f"its prompt can't be used: {error.reason}", error.remedy) from None
-        start = len(prompt) + round(PROMPT_GAP * RATE) if len(prompt) else 0
-        count = start + len(cut.levelled.samples)
+        if len(prompt):
+            start = len(prompt) + round(PROMPT_GAP * RATE)
+        end = start + len(clip.samples)
+        left_tone = _tone(row["id"], "left", end)
+        right_tone = _tone(row["id"], "right", end)
+        left_piece = Piece(start, clip.samples, cut.lead, nothing)
+        right_piece = Piece(0, prompt, nothing, nothing)
+        left = lay([left_piece], left_tone, RATE)
+        right = lay([right_piece], right_tone, RATE)
         words = row.get("words")
-        left = lay([Piece(start, cut.levelled.samples, cut.lead, nothing)], _tone(row["id"], "left", count), RATE)
-        right = lay([Piece(0, prompt, nothing, nothing)], _tone(row["id"], "right", count), RATE)
         if words is not None:
-            moved = start / RATE - cut.trim_start
-            words = [word | {name: word[name] + moved for name in ("start", "end")} for word in words]
-            words = fit_words(words, start / RATE, count / RATE)
-        pcm = to_pcm(np.stack((left, right), axis=1))
-        return {
-            "audio": {"bytes": encoded_sound(pcm, RATE, "FLAC"), "path": None},
-            "duration": count / RATE,
-            "words": words,
+            shift = start / RATE - cut.trim_start
+            shifted = []
+            for word in words:
+                times = {"start": word["start"] + shift, "end": word["end"] + shift}
+                shifted.append(word | times)
+            words = fit_words(shifted, start / RATE, end / RATE)
+        stereo = np.stack((left, right), axis=1)
+        conditioning: Conditioning = {
             "clip_start": start / RATE,
             "trim_start": cut.trim_start,
             "trim_end": cut.trim_end,
-            "gain_db": cut.levelled.gain_db,
+            "gain_db": clip.gain_db,
             "noise_reduced_db": cut.noise_reduced_db,
-            "loudness_lufs_after": cut.levelled.lufs,
-            "true_peak_dbtp_after": cut.levelled.true_peak_dbtp,
+            "loudness_lufs_after": clip.lufs,
+            "true_peak_dbtp_after": clip.true_peak_dbtp,
+        }
+        encoded = encoded_sound(to_pcm(stereo), RATE, "FLAC")
+        return {
+            "audio": {"bytes": encoded, "path": None},
+            "duration": end / RATE,
+            "words": words,
+            **conditioning,
         }
 
     def _cut(self, audio: dict[str, Any], sounds: SpanList | None = None, ratio_db: float | None = None) -> Cut:
@@ -144,18 +167,25 @@ class Condition(Stage):
             ratio_db = snr_db(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
         if not sounds:
             raise BadInput("no speech is found in it", "listen to it; leave it out if there is none")
-        samples = np.asarray(soxr.resample(clip.samples, clip.sample_rate, RATE), np.float32)
+        resampled = soxr.resample(clip.samples, clip.sample_rate, RATE)
+        samples = np.asarray(resampled, np.float32)
         reduced_db = None
-        if self.reduce_noise_under is not None and ratio_db is not None and ratio_db < self.reduce_noise_under:
+        limit = self.reduce_noise_under
+        if limit is not None and ratio_db is not None and ratio_db < limit:
             samples, reduced_db = _denoised(samples, sounds)
-        first = max(0, round((sounds[0][0] - KEEP) * RATE))
-        last = min(len(samples), round((sounds[-1][1] + KEEP) * RATE))
+        first_sound, _ = sounds[0]
+        _, last_sound = sounds[-1]
+        first = max(0, round((first_sound - KEEP) * RATE))
+        last = min(len(samples), round((last_sound + KEEP) * RATE))
         adjusted = levelled(samples[first:last], RATE, TARGET_LUFS, CEILING_DBTP)
         if adjusted is None:
             reason = "it is too soft to have a loudness (under -70 LUFS)"
             raise BadInput(reason, "record it louder, or leave it out")
-        lead = samples[:first] * np.float32(10 ** (adjusted.gain_db / 20))
-        return Cut(adjusted, lead, first / RATE, (len(samples) - last) / RATE, reduced_db)
+        gain = np.float32(10 ** (adjusted.gain_db / 20))
+        lead = samples[:first] * gain
+        trim_start = first / RATE
+        trim_end = (len(samples) - last) / RATE
+        return Cut(adjusted, lead, trim_start, trim_end, reduced_db)
 
 
 def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None]:
@@ -165,17 +195,24 @@ def _denoised(samples: Samples, sounds: SpanList) -> tuple[Samples, float | None
     """
     quiet = np.ones(len(samples), bool)
     for start, end in sounds:
-        quiet[max(0, round((start - MARGIN) * RATE)) : round((end + MARGIN) * RATE)] = False
+        first = max(0, round((start - MARGIN) * RATE))
+        last = round((end + MARGIN) * RATE)
+        quiet[first:last] = False
     noise = samples[quiet]
     if len(noise) < voice_effects.LEAST_NOISE * RATE or not noise.any():
         return samples, None
     reduced = voice_effects.reduce_noise(samples, noise, RATE)
-    before = float(np.mean(np.square(noise, dtype=np.float64)))
-    after = float(np.mean(np.square(reduced[quiet], dtype=np.float64)))
-    return reduced, 10 * math.log10(before / after)
+    ratio = _power(noise) / _power(reduced[quiet])
+    return reduced, 10 * math.log10(ratio)
+
+
+def _power(samples: Samples) -> float:
+    return float(np.mean(np.square(samples, dtype=np.float64)))
 
 
 def _tone(name: str, side: str, count: int) -> Samples:
     """White noise that depends on the row and the side alone, so that order and sharding change nothing."""
     seed = hashlib.sha256(f"{name}\0{side}".encode()).digest()
-    return np.random.default_rng(int.from_bytes(seed, "little")).standard_normal(count, np.float32) * ROOM_TONE
+    number = int.from_bytes(seed, "little")
+    chance = np.random.default_rng(number)
+    return chance.standard_normal(count, np.float32) * ROOM_TONE

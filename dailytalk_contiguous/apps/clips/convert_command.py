@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from dailytalk_contiguous.cli import options, show
 from dailytalk_contiguous.cli.terminal import Panel, argument, option, shown_steps
@@ -76,17 +77,27 @@ class Conversion:
 
     to: str = unlisted("wav")
     sample_rate: int | None = setting(
-        None, SAMPLE_RATE.about, panel="result", metavar="HZ", least=LOWEST_RATE, most=HIGHEST_RATE,
+        None,
+        SAMPLE_RATE.about,
+        panel="result",
+        metavar="HZ",
+        least=LOWEST_RATE,
+        most=HIGHEST_RATE,
         shown="the source's, or the next that the format has",
-    )  # fmt: skip
+    )
     channels: int | None = setting(
-        None, "1 for the mean of all channels (both speakers of a call), or 2.",
-        panel="result", metavar="N", least=1, most=2, shown="the source's",
-    )  # fmt: skip
+        None,
+        "1 for the mean of all channels (both speakers of a call), or 2.",
+        panel="result",
+        metavar="N",
+        least=1,
+        most=2,
+        shown="the source's",
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
-        rates = [*map(str, CONTAINERS[self.to].rates)]
+        rates = [str(rate) for rate in CONTAINERS[self.to].rates]
         if self.sample_rate and rates:
             one_of(f"--sample-rate of {self.to}", str(self.sample_rate), rates)
 
@@ -103,9 +114,11 @@ class Conversion:
         if channels > container.channels or (channels == 2 and info.channels > 2):
             raise BadInput(f"it has {info.channels} channels", "pass --channels 1, or export two of them first")
         rates = container.rates or (rate,)
-        rate = next((known for known in rates if known >= rate), rates[-1])
-        fine = container.subtype == "PCM_16" and audio.has_over_16_bits(source)
-        return Form(rate, channels, container.format, "PCM_24" if fine else container.subtype)
+        rate = next((possible for possible in rates if possible >= rate), rates[-1])
+        subtype = container.subtype
+        if subtype == "PCM_16" and audio.has_over_16_bits(source):
+            subtype = "PCM_24"
+        return Form(rate, channels, container.format, subtype)
 
 
 def convert_recording(
@@ -135,8 +148,9 @@ def convert_recording(
                 f"{target.name!r} is in --out already, and was not made of it with these settings",
                 "choose another --out, or pass --overwrite, which replaces all but recordings of the input",
             )
+    _, source_form = _form_of(recording.path)
     with files.replacing(target) as file:
-        if _form_of(recording.path)[1] == form:
+        if source_form == form:
             with recording.path.open("rb") as original:  # as asked already, with all its tags
                 shutil.copyfileobj(original, file)
             frames = round(info.seconds * info.sample_rate)
@@ -144,9 +158,10 @@ def convert_recording(
             frames = _encode(file, source, form, info.seconds)
         file.flush()
         written = _audio_of(Path(file.name))
-        held = sum(map(len, audio.blocks(written)))
-        if held != frames:
-            reason = f"what was written of it lasts {held / form.rate:.3f} s, not {frames / form.rate:.3f} s"
+        frames_written = sum(map(len, audio.blocks(written)))
+        if frames_written != frames:
+            lasts = f"{frames_written / form.rate:.3f} s, not {frames / form.rate:.3f} s"
+            reason = f"what was written of it lasts {lasts}"
             raise BadInput(reason, "convert it to another format, and report it")
     return info.seconds
 
@@ -158,7 +173,10 @@ def _form_of(path: Path) -> tuple[float, Form | None]:
     except soundfile.LibsndfileError:
         return 0.0, None
     format = "WAV" if info.format in ("WAVEX", "RF64") else str(info.format)
-    return float(info.duration), Form(int(info.samplerate), int(info.channels), format, str(info.subtype))
+    rate = int(info.samplerate)
+    channels = int(info.channels)
+    form = Form(rate, channels, format, str(info.subtype))
+    return float(info.duration), form
 
 
 def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) -> int:
@@ -167,7 +185,8 @@ def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) 
     One channel is the mean of all; one becomes two equal ones. Raises BadInput, also for two channels of which the
     mean would leave nothing, and OSError.
     """
-    size = seconds * form.rate * form.channels * (3 if form.subtype == "PCM_24" else 2)
+    sample_bytes = 3 if form.subtype == "PCM_24" else 2
+    size = seconds * form.rate * form.channels * sample_bytes
     format = "RF64" if form.format == "WAV" and size > LARGEST_WAV else form.format
     products = np.zeros((2, 2))
     try:
@@ -185,24 +204,33 @@ def _encode(file: BinaryIO, source: dict[str, Any], form: Form, seconds: float) 
                     products += wide.T @ wide
                 if form.channels < block.shape[1]:
                     block = block.mean(axis=1, dtype=np.float32, keepdims=True)
-                samples: Any = np.repeat(block, form.channels // block.shape[1], axis=1)
-                # In the type that libsndfile writes without changing it.
-                if form.subtype == "PCM_16":
-                    samples = audio.to_pcm(samples)
-                elif form.subtype == "PCM_24":
-                    whole = np.clip(np.rint(samples * np.float32(1 << 23)), -(1 << 23), (1 << 23) - 1)
-                    samples = whole.astype(np.int32) << 8
-                sound.write(samples)
+                n_equal = form.channels // block.shape[1]
+                samples = np.repeat(block, n_equal, axis=1)
+                sound.write(_as_written(samples, form.subtype))
                 disk.check()
             frames = int(sound.frames)
     except soundfile.LibsndfileError as error:
         raise BadInput(f"libsndfile can't write it ({error})", "choose another --to") from error
-    if products[0, 1] < -audio.SAME * np.sqrt(products[0, 0] * products[1, 1]):
+    powers = np.sqrt(products[0, 0] * products[1, 1])
+    if products[0, 1] < -audio.SAME * powers:
         raise BadInput(
             "its two channels are one sound with opposite signs, of which the mean would leave nothing",
             "turn one of them over first, or leave --channels out",
         )
     return frames
+
+
+def _as_written(samples: audio.Samples, subtype: str) -> NDArray[np.generic]:
+    """Samples in the type that libsndfile writes without changing it."""
+    if subtype == "PCM_16":
+        return audio.to_pcm(samples)
+    if subtype == "PCM_24":
+        full_scale = 1 << 23
+        rounded = np.rint(samples * np.float32(full_scale))
+        whole = np.clip(rounded, -full_scale, full_scale - 1)
+        shifted: NDArray[np.generic] = whole.astype(np.int32) << 8
+        return shifted
+    return samples
 
 
 CONVERT_SETTINGS = options.setting_options(Conversion())
@@ -216,7 +244,7 @@ def convert(
     overwrite: bool = option(
         False, Panel.RESULT, "Replace files that are there; never one of INPUT.", "--overwrite"
     ),
-    **settings: Any,
+    **settings: object,
 ) -> Outcome:
     """Write recordings as WAV, FLAC, MP3 or Opus.
 
@@ -232,8 +260,10 @@ def convert(
         raise DailytalkError(f"--out {as_text(out)!r} is the input itself", "choose another folder")
     recordings = find_recordings(inputs, out, left_out)
     show.say_left_out(left_out)
-    bare = [re.sub(r"\.[^./]*\Z", "", recording.audio_file) for recording in recordings]
-    names = [f"{shortened(name, 254 - len(to))}.{to}" for name in bare]
+    names = []
+    for recording in recordings:
+        bare = re.sub(r"\.[^./]*\Z", "", recording.audio_file)
+        names.append(f"{shortened(bare, 254 - len(to))}.{to}")
     namesakes = Counter(names)
     sources = {os.path.realpath(recording.path) for recording in recordings}
 
@@ -242,7 +272,8 @@ def convert(
         try:
             if namesakes[name] > 1:
                 raise BadInput(f"{name!r} would be made of {namesakes[name]} recordings", "rename one of them")
-            return convert_recording(recording, files.inside(out, name), conversion, overwrite, sources)
+            target = files.inside(out, name)
+            return convert_recording(recording, target, conversion, overwrite, sources)
         except BadInput as problem:
             return Reject(recording.audio_file, "convert", problem.reason, problem.remedy)
 
@@ -251,33 +282,42 @@ def convert(
         for folder in {(out / name).parent for name in names}:
             files.remove_unfinished(folder)
         tasks = zip(recordings, names, strict=True)
-        results = [*steps("recordings converted", side_by_side(tried, tasks, cores()), len(names))]
-        usable = [name for name, result in zip(names, results, strict=True) if not isinstance(result, Reject)]
+        converting = side_by_side(tried, tasks, cores())
+        results = [*steps("recordings converted", converting, len(names))]
         rejects = [result for result in results if isinstance(result, Reject)]
-        others = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
-        files.write_lines(out / REJECTS, map(files.json_text, [*others, *map(Reject.as_dict, rejects)]))
-    converted = [
-        recording for recording, result in zip(recordings, results, strict=True) if isinstance(result, float)
-    ]
-    files_of = ((recording.audio_file, _audio_of(recording.path)) for recording in converted)
-    show.say_scaled(show.scaled_in(files_of))
+        reject_rows = [reject for reject in rejects_in(out) if reject["stage"] != "convert"]
+        reject_rows += [reject.as_dict() for reject in rejects]
+        files.write_lines(out / REJECTS, map(files.json_text, reject_rows))
     lengths = [result for result in results if isinstance(result, float)]
-    made = len(lengths)
-    done_before = results.count(None)
-    before = f", {done_before:,} done before" if done_before else ""
-    record = {"out": as_text(out), "made": made, "seconds": round(sum(lengths), 3), "done_before": done_before}
-    return Outcome(
-        record | {"rejected": [reject.as_dict() for reject in rejects]},
-        f"{counted(made, 'file')} ({length_text(sum(lengths))}) made{before} in {as_text(out)}",
-        exit_code(made + done_before, len(rejects)),
-        rejected=rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}"),
-        next=to_run("tag" if _is_call(out / usable[0]) else "split", out, "--out", "DIR") if usable else "",
-    )
-
-
-def _is_call(file: Path) -> bool:
-    """Whether a recording may have two speakers, one on each channel; a reading has one."""
-    return audio.read_header(_audio_of(file)).channels > 1
+    seconds = sum(lengths)
+    n_made = len(lengths)
+    usable = []
+    converted = []
+    for recording, name, result in zip(recordings, names, results, strict=True):
+        if isinstance(result, float):
+            converted.append((recording.audio_file, _audio_of(recording.path)))
+        if not isinstance(result, Reject):
+            usable.append(name)
+    show.say_scaled(show.scaled_in(converted))
+    n_before = results.count(None)
+    before = f", {n_before:,} done before" if n_before else ""
+    record = {
+        "out": as_text(out),
+        "made": n_made,
+        "seconds": round(seconds, 3),
+        "done_before": n_before,
+        "rejected": [reject.as_dict() for reject in rejects],
+    }
+    next_step = ""
+    if usable:
+        # A recording with two channels may be a call, one with a single channel is a reading.
+        first = _audio_of(out / usable[0])
+        command = "tag" if audio.read_header(first).channels > 1 else "split"
+        next_step = to_run(command, out, "--out", "DIR")
+    headline = f"{counted(n_made, 'file')} ({length_text(seconds)}) made{before} in {as_text(out)}"
+    rejected = rejected_of(rejects, "recording", f"in {as_text(out / REJECTS)}")
+    code = exit_code(n_made + n_before, len(rejects))
+    return Outcome(record, headline, code, rejected=rejected, next=next_step)
 
 
 def _audio_of(file: Path) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """`dailytalk corpus`: a published emotion corpus in, finished clips and a training folder out."""
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -77,7 +77,7 @@ def corpus(
     address: str = engine_options.ADDRESS,
     shard: str = engine_options.SHARD,
     shard_minutes: float = engine_options.SHARD_MINUTES,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Import a published emotion corpus as clips to train on.
 
@@ -95,16 +95,18 @@ def corpus(
             raise DailytalkError("--download only fetches", "leave out SOURCE and --out, and give them afterwards")
         return _download(name, download, accept_licence)
     if not source or out is None:
-        what = "SOURCE" if not source else "--out"
-        raise DailytalkError(f"{what} is missing", "give the folder of the corpus and --out, or --download DIR")
+        missing = "SOURCE" if not source else "--out"
+        raise DailytalkError(f"{missing} is missing", "give the folder of the corpus and --out, or --download DIR")
     settings = cli_options.chosen(options, CLIP_SETTINGS)
     corpus = registry.corpus_named(name)
+    about: dict[str, object] = {"command": command_line()}
+    about["settings"] = {"profile": profile or STANDARD}
     folder = Path(source)
-    hub = None
-    if not folder.exists() and (reference := parse_reference(source)):
+    reference = None if folder.exists() else parse_reference(source)
+    if reference:
         repository = open_repository(reference, HubChoice())
         folder = fetch_tree(repository, {*corpus.suffixes, *BESIDE})
-        hub = repository.about()
+        about["source"] = repository.about()
     work = open_work(out)
     run_options = replace(
         clips.OPTIONS,
@@ -115,18 +117,20 @@ def corpus(
         address=address,
         work=work,
     )
-    read = clips.read_corpus(name, folder, work.folder, settings.get("agreed_only", False))
+    agreed_only = settings.get("agreed_only", False)
+    read = clips.read_corpus(name, folder, work.folder, agreed_only)
     if not profile and "asr_model" not in settings and all(row["text"] for row in read.rows):
         settings["asr_model"] = NO_MODEL
     stages, clip_plan = corpus_pipeline(profile or STANDARD, **settings)
-    about: dict[str, Any] = {"command": command_line(), "settings": {"profile": profile or STANDARD}}
-    about |= {"source": hub} if hub else {}
     spec = clips.CorpusSpec(read, work.folder, stages, clip_plan, about, text_conditions)
     if dry_run:
-        plan, left = intended(spec, run_options)
-        record = {"clips": len(read.rows), "rejected": [problem.as_dict() for problem in read.problems]}
-        total = f"{counted(len(read.rows), 'clip')}, {length_text(sum(row['duration'] for row in read.rows))}"
-        return show.dry_run(plan, left, record, [total], rejected=_rejected_by_stage(read.problems))
+        plan, stages_left = intended(spec, run_options)
+        rejected = [problem.as_dict() for problem in read.problems]
+        record = {"clips": len(read.rows), "rejected": rejected}
+        seconds = sum(row["duration"] for row in read.rows)
+        total = f"{counted(len(read.rows), 'clip')}, {length_text(seconds)}"
+        by_stage = _rejected_by_stage(read.problems)
+        return show.dry_run(plan, stages_left, record, [total], rejected=by_stage)
     with show.bar() as planned:
         done = run(spec, run_options, planned=planned)
     show.say_scaled(spec.scaled)
@@ -138,9 +142,11 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
     corpus = registry.corpus_named(name)
     about = corpus.about
     if corpus.download is None:
-        why = "is given to those who sign its terms" if corpus.signed else "can't be downloaded by this command"
-        where = f"get it from {about.homepage}, then" if about.homepage else "leave out --download:"
-        raise DailytalkError(f"{about.title} {why}", f"{where} give its folder")
+        reason = "can't be downloaded by this command"
+        if corpus.signed:
+            reason = "is given to those who sign its terms"
+        remedy = f"get it from {about.homepage}, then" if about.homepage else "leave out --download:"
+        raise DailytalkError(f"{about.title} {reason}", f"{remedy} give its folder")
     say(f"{about.title}: {about.description}")
     say(f"licence: {about.licence}\nhome page: {about.homepage}\nto be cited as: {about.citation}")
     if not accepted:
@@ -159,76 +165,98 @@ def _download(name: str, folder: Path, accepted: bool) -> Outcome:
 def corpus_outcome(spec: clips.CorpusSpec, done: RunOutcome) -> Outcome:
     record = done.record
     out = spec.out
-    summary = {**(record or {}), "out": str(out), "seconds": round(done.wall_seconds, 2)}
+    summary = dict(record or {})
+    summary["out"] = str(out)
+    summary["seconds"] = round(done.wall_seconds, 2)
     summary["rejected"] = [reject.as_dict() for reject in done.rejects]
     details: list[str | Figures] = [*spec.read.counts]
-    rejected = _rejected_by_stage(done.rejects, done.counts.get("read", 0))
+    n_read = done.counts.get("read", 0)
+    rejected = _rejected_by_stage(done.rejects, n_read)
     if record is None:
         missing = f"{counted(done.n_missing, 'shard')} still missing"
         again = "the same command again once all hosts are done"
-        return Outcome(summary, missing, 3 if done.rejects else 0, details, rejected, again)
+        code = 3 if done.rejects else 0
+        return Outcome(summary, missing, code, details, rejected, again)
     counts = record["counts"]
-    headline = (
-        f"{counted(counts['read'], 'file')}: {counted(counts['clips'], 'clip')} and {counts['copies']:,} copies, "
-        f"{record['hours']['audio'] * 60:.1f} min, licence {record['corpus']['licence']}"
-    )
-    details += _of_record(record, spec.wanted)
-    code = exit_code(counts["clips"], len(done.rejects))
+    files_read = counted(counts["read"], "file")
+    made = f"{counted(counts['clips'], 'clip')} and {counts['copies']:,} copies"
+    minutes = f"{record['hours']['audio'] * 60:.1f} min"
+    headline = f"{files_read}: {made}, {minutes}, licence {record['corpus']['licence']}"
+    details += _lines_on_clips(record)
+    details += _lines_on_division(record, spec.wanted)
     details.append(f"results in {as_text(out)}: data/ for trainers, clips/, rejects.jsonl, run.json")
-    return Outcome(summary, headline, code, details, rejected, to_run("check", out) if code != 1 else "")
+    code = exit_code(counts["clips"], len(done.rejects))
+    next_step = to_run("check", out) if code != 1 else ""
+    return Outcome(summary, headline, code, details, rejected, next_step)
 
 
-def _of_record(record: dict[str, Any], clip_plan: ClipPlan) -> list[str]:
+def _lines_on_clips(record: Mapping[str, Any]) -> list[str]:
+    """Emotions, texts, times of words and noise of the clips, by run.json."""
     counts = record["counts"]
-    split = record["split"]
-    balance = record["balance"] or {}
-    lines = [", ".join(f"{name} {count}" for name, count in counts["by_emotion"].items())]
+    emotions = [f"{name} {count}" for name, count in counts["by_emotion"].items()]
+    lines = [", ".join(emotions)]
     if counts["without_text"]:
         lines.append(
             f"{counted(counts['without_text'], 'clip')} without text: enough for emotion and tokens of prosody; "
             "a model of speech needs words (--asr-model)"
         )
-    by_source = counts["by_word_source"]
-    if by_source.get(PROPORTIONAL) and "recogniser" not in record["models"]:
-        share = f"{by_source[PROPORTIONAL]:,} of {counted(sum(by_source.values()), 'word')}"
+    words_by_source = counts["by_word_source"]
+    n_spread = words_by_source.get(PROPORTIONAL)
+    if n_spread and "recogniser" not in record["models"]:
+        n_words = sum(words_by_source.values())
+        share = f"{n_spread:,} of {counted(n_words, 'word')}"
         recogniser = size_here() or f"--asr-model {WHISPER}, which is downloaded once"
         lines.append(
             f"no aligner timed {share}, which share the voiced time of their clip: to time them, pass {recogniser}"
         )
     if "noise_reduced" in counts:
         noise = f"noise reduced in {counted(counts['noise_reduced'], 'clip')}"
-        left = counts["noise_not_reduced"]
-        if left:
-            noise += f"; {left:,} under the limit have too little silence to learn their noise from"
+        n_noisy = counts["noise_not_reduced"]
+        if n_noisy:
+            noise += f"; {n_noisy:,} under the limit have too little silence to learn their noise from"
         lines.append(noise)
-    if split:
-        by = "the corpus's own split" if split["by"] == "official" else split["by"]
-        lines.append(f"{split['share']:.0%} for validation, split by {by}")
-        lines += [split["note"]] if split["note"] else []
-    if balance.get("failure"):
-        augmented = record["settings"].get("augment")
-        most = f"{clip_plan.most_copies} copies of a clip" if augmented else f"each clip {MOST_WEIGHT:g} times"
-        smallest = math.floor(10 * min(filter(None, balance["minutes_after"].values()), default=0.0)) / 10
-        equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
-        lines.append(f"{balance['failure']}, with {most} at most{equal}")
-    lacking = balance.get("minutes_lacking", {})
-    worst = sorted(lacking, key=lambda cell: -lacking[cell])[:MOST_LACKING]
-    lines += [
-        f"{cell} lacks {lacking[cell]:.1f} minutes of recordings: record more of it, or add another corpus"
-        for cell in lacking
-        if cell in worst
-    ]
-    if len(lacking) > MOST_LACKING:
-        lines.append(f"… {len(lacking) - MOST_LACKING:,} more lack recordings: minutes_lacking in run.json")
-    if counts["without_prompt"]:
-        alone = counted(counts["without_prompt"], "clip")
-        lines.append(f"{alone} without a prompt: no neutral line of another speaker")
     return lines
 
 
-def _rejected_by_stage(rejects: Sequence[Reject], of: int = 0) -> list[Rejected]:
-    share = f" of {counted(of, 'file')}" if of else ""
-    return [
-        Rejected(f"{count:,}{share} by {stage}", [reject.as_dict() for reject in rejects if reject.stage == stage])
-        for stage, count in Counter(reject.stage for reject in rejects).most_common()
-    ]
+def _lines_on_division(record: Mapping[str, Any], clip_plan: ClipPlan) -> list[str]:
+    """The split, the balance and the prompts of the clips, by run.json."""
+    lines = []
+    split = record["split"]
+    if split:
+        way = "the corpus's own split" if split["by"] == "official" else split["by"]
+        lines.append(f"{split['share']:.0%} for validation, split by {way}")
+        if split["note"]:
+            lines.append(split["note"])
+    balance: clips.BalanceFigures | None = record["balance"]
+    if balance and balance["failure"]:
+        is_augmented = record["settings"].get("augment")
+        most = f"{clip_plan.most_copies} copies of a clip" if is_augmented else f"each clip {MOST_WEIGHT:g} times"
+        minutes = [value for value in balance["minutes_after"].values() if value]
+        least = min(minutes, default=0.0)
+        smallest = math.floor(10 * least) / 10
+        equal = f"; --target-minutes {smallest:g} makes them equal" if smallest else ""
+        lines.append(f"{balance['failure']}, with {most} at most{equal}")
+    lacking = balance["minutes_lacking"] if balance else {}
+    by_lack = sorted(lacking, key=lambda cell: -lacking[cell])
+    worst = by_lack[:MOST_LACKING]
+    for cell, minutes_lacking in lacking.items():
+        if cell in worst:
+            lack = f"{cell} lacks {minutes_lacking:.1f} minutes of recordings"
+            lines.append(f"{lack}: record more of it, or add another corpus")
+    if len(lacking) > MOST_LACKING:
+        lines.append(f"… {len(lacking) - MOST_LACKING:,} more lack recordings: minutes_lacking in run.json")
+    n_unprompted = record["counts"]["without_prompt"]
+    if n_unprompted:
+        lines.append(f"{counted(n_unprompted, 'clip')} without a prompt: no neutral line of another speaker")
+    return lines
+
+
+def _rejected_by_stage(rejects: Sequence[Reject], n_files: int = 0) -> list[Rejected]:
+    share = f" of {counted(n_files, 'file')}" if n_files else ""
+    by_stage: defaultdict[str, list[dict[str, str]]] = defaultdict(list)
+    for reject in rejects:
+        by_stage[reject.stage].append(reject.as_dict())
+    parts = []
+    for stage, own_rejects in sorted(by_stage.items(), key=lambda item: -len(item[1])):
+        parts.append(Rejected(f"{len(own_rejects):,}{share} by {stage}", own_rejects))
+    return parts

@@ -35,12 +35,14 @@ class FinishClip(Stage):
         copy = row["labels"]["augmentation"]
         if copy and copy["kind"] == "stretch" and row["clip_start"]:
             conditioning["clip_start"] *= copy["amount"]  # the prompt before the clip is stretched with it
-        labels = row["labels"] | {"conditioning": conditioning}
-
-        words = [
-            {name: word[name] for name in ("word", "start", "end")}
-            | {"speaker": "left", "source": source, "probability": None}
-            for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True)
-        ]
-        clip = row | {"labels": labels, "sample_rate": read_header(row["audio"]).sample_rate}
-        return clip_row(clip, words) | {"audio": row["audio"]}
+        clip = dict(row)
+        clip["labels"] = row["labels"] | {"conditioning": conditioning}
+        clip["sample_rate"] = read_header(row["audio"]).sample_rate
+        words = []
+        for word, source in zip(row["words"] or (), row["word_sources"] or (), strict=True):
+            aligned = {name: word[name] for name in ("word", "start", "end")}
+            aligned |= {"speaker": "left", "source": source, "probability": None}
+            words.append(aligned)
+        finished = clip_row(clip, words)
+        finished["audio"] = row["audio"]
+        return finished

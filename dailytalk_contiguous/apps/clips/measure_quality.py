@@ -5,16 +5,33 @@ that thresholds are chosen from a plot and changed without measuring again.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
-from datasets import Features, List
+from datasets import Features
 
 from dailytalk_contiguous.core.audio import scale_note
-from dailytalk_contiguous.core.quality import NAMES, measure_quality
-from dailytalk_contiguous.core.schema import MEASURE, SECONDS, STRING, Row
+from dailytalk_contiguous.core.clip_records import ClipQuality
+from dailytalk_contiguous.core.quality import measure_quality
+from dailytalk_contiguous.core.records import Seconds, Text, record_features
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.models import speech_activity
 from dailytalk_contiguous.models.speech_activity import hear, read_clip
 from dailytalk_contiguous.stages.base import Stage
+
+
+class SoundSpan(TypedDict):
+    """A stretch of a clip in which there is sound, in seconds of its file."""
+
+    start: Seconds
+    end: Seconds
+
+
+class ClipMeasures(ClipQuality):
+    """The columns of `MeasureQuality`."""
+
+    channel_taken: Text
+    heard: list[SoundSpan]
+    scale_note: Text | None
 
 
 @dataclass(frozen=True)
@@ -29,14 +46,7 @@ class MeasureQuality(Stage):
     VERSION: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ("audio",)
     refuses: ClassVar[bool] = True
-    adds: ClassVar[Features] = Features(
-        {
-            **dict.fromkeys(NAMES, MEASURE),
-            "channel_taken": STRING,
-            "heard": List({"start": SECONDS, "end": SECONDS}),
-            "scale_note": STRING,
-        }
-    )
+    adds: ClassVar[Features] = Features(record_features(ClipMeasures))
 
     def models(self) -> dict[str, str]:
         return {"speech_activity": speech_activity.NAME}
@@ -44,9 +54,12 @@ class MeasureQuality(Stage):
     def row(self, row: Row) -> Row:
         clip = read_clip(row["audio"])
         heard = hear(clip.samples, clip.sample_rate)
-        return {
-            **measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds),
-            "channel_taken": clip.taken,
-            "heard": [{"start": start, "end": end} for start, end in heard.sounds],
-            "scale_note": scale_note(row["audio"]) or None,
-        }
+        measures = measure_quality(clip.samples, clip.sample_rate, heard.speech, heard.sounds)
+        spans: list[SoundSpan] = []
+        for start, end in heard.sounds:
+            spans.append({"start": start, "end": end})
+        columns: Row = {**measures}
+        columns["channel_taken"] = clip.taken
+        columns["heard"] = spans
+        columns["scale_note"] = scale_note(row["audio"]) or None
+        return columns

@@ -1,7 +1,6 @@
 """`dailytalk mix`: several corpora and conversations as one training folder."""
 
 from pathlib import Path
-from typing import Any
 
 from dailytalk_contiguous.apps.clips.mixture import LICENCES, Settings
 from dailytalk_contiguous.apps.clips.mixture import mix_folders as write_mix
@@ -22,7 +21,7 @@ def mix(
         "What corpus, build or export --format moshi wrote, each with its share of the training hours.",
     ),
     out: Path = options.out_option(),
-    **chosen: Any,
+    **chosen: object,
 ) -> Outcome:
     """Mix corpora and conversations into a training folder.
 
@@ -31,25 +30,31 @@ def mix(
     """
     options.on_this_machine("--out", out)
     settings = Settings(**options.chosen(chosen, MIX_SETTINGS))
-    record, rejects = write_mix([weighted(folder) for folder in folders], out, settings)
-    total = sum(part["train_hours_listed"] for part in record["folders"].values())
+    parts = [weighted(folder) for folder in folders]
+    record, rejects = write_mix(parts, out, settings)
+    folders_mixed = record["folders"]
+    total = sum(part["train_hours_listed"] for part in folders_mixed.values())
     details = []
-    for name, part in record["folders"].items():
+    for name, part in folders_mixed.items():
         listed = part["train_hours_listed"]
-        there = part["train_hours"]
         share = f"{listed / total:.1%}" if total else "–"
-        details.append(f"{name}: {listed:.2f} h of training ({share}), from {there:.2f} h")
+        details.append(f"{name}: {listed:.2f} h of training ({share}), from {part['train_hours']:.2f} h")
     details.append(f"licence: {record['licence']} ({LICENCES} tells all)")
-    lines = f"{counted(record['lines']['train'], 'line')} to train on, {record['lines']['eval']} to evaluate on"
-    known = ("lines", "folders", "licence", "asks", "warnings", "rejects")
-    return Outcome(
-        {"out": as_text(out), **{name: record.get(name) for name in known}},
-        f"{lines} in {as_text(out)}",
-        3 if rejects else 0,
-        details + [f"warning: {warning}" for warning in record["warnings"]],
-        rejected_of(rejects, where=f"in {as_text(out / MIX_REJECTS)}"),
-        to_run("check", out),
-    )
+    details += [f"warning: {warning}" for warning in record["warnings"]]
+    lines = record["lines"]
+    listed_lines = f"{counted(lines['train'], 'line')} to train on, {lines['eval']} to evaluate on"
+    headline = f"{listed_lines} in {as_text(out)}"
+    rejected = rejected_of(rejects, where=f"in {as_text(out / MIX_REJECTS)}")
+    summary = {
+        "out": as_text(out),
+        "lines": lines,
+        "folders": folders_mixed,
+        "licence": record["licence"],
+        "asks": record["asks"],
+        "warnings": record["warnings"],
+        "rejects": record["rejects"],
+    }
+    return Outcome(summary, headline, 3 if rejects else 0, details, rejected, to_run("check", out))
 
 
 def weighted(text: str) -> tuple[Path, float | None]:

@@ -46,7 +46,7 @@ LICENCES = "licences.md"
 class Settings(exports.DivisionSettings):
     """Settings of a mix."""
 
-    commercial: bool = setting(False, "Leave out what may not surely be used commercially.", panel="result")
+    commercial: bool = setting(False, "Leave out files whose licence may forbid commercial use.", panel="result")
     hours: float | None = setting(
         None,
         "Hours of training, all folders together.",
@@ -80,7 +80,49 @@ class File:
     seconds: float
     weight: float
     licence: str | None
-    labels: Mapping[str, Any]
+    labels: Mapping[str, object]
+
+
+class PartSummary(TypedDict):
+    """A folder's part in a mix: its share of the hours as it was asked for, its files, and its hours to train on.
+
+    `train_hours_listed` counts a file as often as the manifest names it.
+    """
+
+    weight: float | None
+    files: int
+    train_hours: float
+    train_hours_listed: float
+    licences: list[str]
+
+
+class UsedLicence(TypedDict):
+    """A model that made a part of a mix, and its licence."""
+
+    name: str
+    licence: str | None
+    url: str
+
+
+class MixRecord(TypedDict):
+    """The content of mix.json.
+
+    `folders` and `sources` (`core.licensing.CREDITS`) are by the name of a part. `lines` counts those of the
+    manifests, by side. `licence`, `asks` and `warnings` are the terms of all files together
+    (`core.licensing.Combined`).
+    """
+
+    kind: str
+    settings: dict[str, object]
+    folders: dict[str, PartSummary]
+    lines: dict[str, int]
+    most_listed: int
+    licence: str
+    asks: list[str]
+    warnings: list[str]
+    sources: dict[str, list[dict[str, str]]]
+    models: dict[str, UsedLicence]
+    rejects: int
 
 
 class _Clip(TypedDict, total=False):
@@ -107,7 +149,7 @@ class MixPart:
     models: tuple[licensing.Origin, ...]
     credits: tuple[licensing.Credit, ...]
     licence: str | None = None
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, training_folder.AboutConversation] = field(default_factory=dict)
     files: list[File] = field(default_factory=list)
     listed: dict[str, int] = field(default_factory=dict)
 
@@ -119,15 +161,21 @@ class MixPart:
     def trains(self) -> list[File]:
         return [file for file in self.files if file.side == "train"]
 
-    def summary(self) -> dict[str, Any]:
+    @property
+    def weighted_seconds(self) -> float:
+        """Seconds to train on, each file as often as its weight says."""
+        return math.fsum(file.seconds * file.weight for file in self.trains)
+
+    def summary(self) -> PartSummary:
+        seconds = sum(file.seconds for file in self.trains)
+        seconds_listed = sum(file.seconds * self.listed[file.id] for file in self.trains)
+        licences = {file.licence or "unknown" for file in self.used}
         return {
             "weight": self.weight,
             "files": len(self.used),
-            "train_hours": round(sum(file.seconds for file in self.trains) / 3600, 5),
-            "train_hours_listed": round(
-                sum(file.seconds * self.listed[file.id] for file in self.trains) / 3600, 5
-            ),
-            "licences": sorted({file.licence or "unknown" for file in self.used}),
+            "train_hours": round(seconds / 3600, 5),
+            "train_hours_listed": round(seconds_listed / 3600, 5),
+            "licences": sorted(licences),
         }
 
     def read(self, commercial: bool) -> list[Reject]:
@@ -135,40 +183,79 @@ class MixPart:
 
         Raises DailytalkError for a damaged manifest.
         """
-        banned = "; ".join(
-            f"its {model.role.replace('_', ' ')} is from {model.name} ({model.licence}): no commercial use"
-            for model in self.models
-            if _forbids_sale(model)
-        )
+        bans = []
+        for model in self.models:
+            if _forbids_sale(model):
+                role = model.role.replace("_", " ")
+                bans.append(f"its {role} is from {model.name} ({model.licence}): no commercial use")
+        banned = "; ".join(bans)
         rejects: list[Reject] = []
-        for side, name in self.manifests.items():
-            entries = {entry["path"]: entry for entry in training_folder.entries(self.data / name)}
-            for path, entry in entries.items():  # an earlier mix names some more than once
+        for side, manifest in self.manifests.items():
+            # An earlier mix names some files more than once.
+            listed = training_folder.entries(self.data / manifest)
+            entries = {entry["path"]: entry for entry in listed}
+            for path, entry in entries.items():
                 name = path
-                seconds = entry["duration"]
                 try:
                     wav, annotation = training_folder.annotated(self.data, path)
                     name = annotation.get("id") or path
-                    weight = annotation.get("weight") or 1.0
-                    clip = documents.typed(annotation.get("clip") or {}, _Clip, f"the clip of {wav}")
-                    if not documents.is_number(seconds, 0.0, items.MOST_SECONDS) or not documents.is_number(
-                        weight, 0.0, MOST_WEIGHT
-                    ):
-                        raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
-                    licence = annotation.get("licence") or clip.get("licence") or self.licence
-                    if commercial and (reason := banned or licensing.refusal(licence)):
-                        raise BadInput(reason, "leave out --commercial")
+                    file = self._file(name, side, wav, entry, annotation)
+                    refusal = banned or licensing.refusal(file.licence)
+                    if commercial and refusal:
+                        raise BadInput(refusal, "leave out --commercial")
+                    self.files.append(file)
                 except BadInput as problem:
                     rejects.append(Reject(name, STAGE, problem.reason, problem.remedy))
-                    continue
-                corpus = annotation.get("corpus") or annotation.get("id") if "id" in annotation else None
-                labels: dict[str, Any] = {key: value for key, value in entry.items() if key in _LABELS}
-                self.files.append(File(name, corpus, wav, side, seconds, max(1.0, weight), licence, labels))
         return rejects
+
+    def _file(
+        self,
+        name: str,
+        side: str,
+        wav: Path,
+        entry: training_folder.ManifestEntry,
+        annotation: Mapping[str, Any],
+    ) -> File:
+        """A file by its line of the manifest and its annotation. Raises BadInput for numbers out of bounds."""
+        seconds = entry["duration"]
+        weight = annotation.get("weight") or 1.0
+        labels_of_clip = annotation.get("clip") or {}
+        clip = documents.typed(labels_of_clip, _Clip, f"the clip of {wav}")
+        has_seconds = documents.is_number(seconds, 0.0, items.MOST_SECONDS)
+        if not has_seconds or not documents.is_number(weight, 0.0, MOST_WEIGHT):
+            raise BadInput(f"it has {seconds} s and the weight {weight}", training_folder.AGAIN)
+        corpus = None
+        if "id" in annotation:
+            corpus = annotation.get("corpus") or annotation.get("id")
+        licence = annotation.get("licence") or clip.get("licence") or self.licence
+        labels = {key: value for key, value in entry.items() if key in _LABELS}
+        return File(
+            id=name,
+            corpus=corpus,
+            wav=wav,
+            side=side,
+            seconds=seconds,
+            weight=max(1.0, weight),
+            licence=licence,
+            labels=labels,
+        )
 
 
 def _forbids_sale(model: licensing.Origin) -> bool:
     return "commercial" in licensing.asked(model.licence).what
+
+
+def _models_in(record: Mapping[str, Any]) -> tuple[licensing.Origin, ...]:
+    """The models that a run.json names, in order of their roles."""
+    by_role = dict(record.get("models") or {})
+    speak = record.get("speak") or {}
+    by_role |= speak.get("models") or {}
+    models = []
+    for role, model in sorted(by_role.items()):
+        licence = model.get("licence") or ""
+        url = model.get("url") or ""
+        models.append(licensing.Origin(role, model["name"], licence, url))
+    return tuple(models)
 
 
 def open_part(
@@ -182,24 +269,29 @@ def open_part(
     Raises DailytalkError if it is none of them, or its export did not finish.
     """
     record = training_folder.record_of(path)
-    named = {**(record.get("models") or {}), **((record.get("speak") or {}).get("models") or {})}
-    models = tuple(
-        licensing.Origin(role, model["name"], model.get("licence") or "", model.get("url") or "")
-        for role, model in sorted(named.items())
-    )
-    part = MixPart(name, path, weight, path, {}, models, licensing.credits_of(record))
-    rejects: list[Reject] = []
+    credits = licensing.credits_of(record)
+    models = _models_in(record)
+    part = MixPart(name, path, weight, path, {}, models, credits)
     for data in (path / DATA, path):
         manifests = manifests_in(data, training_folder.CLIP_MANIFESTS)
         if manifests:
             part.data = data
             part.manifests = manifests
             return part, part.read(settings.commercial)
+    rejects: list[Reject] = []
     if (path / DATASET).is_dir():
         rows = opening.open_items(path, finished=True).rows()
-        division: dict[str, Any] = {"eval_share": settings.eval_share, "seed": settings.seed}
-        rejects = exports.write_export(rows, scratch, moshi_folder.MOSHI, before=before, **division).rejects
-        part.licence = (record.get("source") or {}).get("licence")
+        export = exports.write_export(
+            rows,
+            scratch,
+            moshi_folder.MOSHI,
+            before=before,
+            eval_share=settings.eval_share,
+            seed=settings.seed,
+        )
+        rejects = export.rejects
+        source = record.get("source") or {}
+        part.licence = source.get("licence")
         part.data = scratch
     part.manifests = manifests_in(part.data, items.MOSHI_MANIFESTS)
     if not part.manifests:
@@ -217,32 +309,47 @@ def list_files(parts: Sequence[MixPart], settings: Settings) -> None:
     Raises DailytalkError if nothing is left to train on, for weights of some folders alone, and (unless files are
     left out by `commercial`) for that of a folder with nothing to train on.
     """
-    held = {part.name: math.fsum(file.seconds * file.weight for file in part.trains) for part in parts}
+    held = {part.name: part.weighted_seconds for part in parts}
     if not any(held.values()):
         remedy = "leave out --commercial" if settings.commercial else "name folders with a training split"
         raise DailytalkError("nothing is left to train on", remedy)
     shares = dict(held)
     if any(part.weight is not None for part in parts):
-        for part in parts:
-            is_empty = not held[part.name]
-            if part.weight is None or not 0 < part.weight < math.inf or (is_empty and not settings.commercial):
-                remedy = "give a weight (DIR:WEIGHT) to every folder with something to train on, or to none"
-                raise DailytalkError(f"{part.name} needs a weight above 0, and something to train on", remedy)
-            shares[part.name] = 0.0 if is_empty else part.weight
-    seconds = math.fsum(held.values()) if settings.hours is None else 3600 * settings.hours
+        shares = _shares_by_weight(parts, held, settings)
+    seconds = math.fsum(held.values())
+    if settings.hours is not None:
+        seconds = 3600 * settings.hours
+    all_shares = math.fsum(shares.values())
     for part in parts:
-        goal = seconds * shares[part.name] / math.fsum(shares.values())
+        goal = seconds * shares[part.name] / all_shares
         factor = goal / held[part.name] if held[part.name] else 0.0
-        clips = [
-            Weighted(file.id, file.seconds, factor * file.weight, str(file.labels.get("emotion") or ""))
-            for file in part.trains
-        ]
-        part.listed = times(clips, settings.seed) | {file.id: 1 for file in part.files if file.side == "eval"}
+        clips = []
+        for file in part.trains:
+            emotion = str(file.labels.get("emotion") or "")
+            clip = Weighted(file.id, file.seconds, factor * file.weight, emotion)
+            clips.append(clip)
+        part.listed = times(clips, settings.seed)
+        for file in part.files:
+            if file.side == "eval":
+                part.listed[file.id] = 1
+
+
+def _shares_by_weight(parts: Sequence[MixPart], held: Mapping[str, float], settings: Settings) -> dict[str, float]:
+    """The weight of each part as its share, 0 for one with nothing to train on. Raises DailytalkError."""
+    shares = {}
+    for part in parts:
+        is_empty = not held[part.name]
+        weight = part.weight or 0.0
+        if not 0 < weight < math.inf or (is_empty and not settings.commercial):
+            remedy = "give a weight (DIR:WEIGHT) to every folder with something to train on, or to none"
+            raise DailytalkError(f"{part.name} needs a weight above 0, and something to train on", remedy)
+        shares[part.name] = 0.0 if is_empty else weight
+    return shares
 
 
 def mix_folders(
     folders: Sequence[tuple[Path, float | None]], out: Path, settings: Settings
-) -> tuple[dict[str, Any], list[Reject]]:
+) -> tuple[MixRecord, list[Reject]]:
     """Write a training folder from several; the same folders and settings give the same bytes.
 
     Returns the content of mix.json and the files that are not in the mix.
@@ -255,9 +362,11 @@ def mix_folders(
     ours, or nothing is left to train on.
     """
     moshi_folder.refuse_path(out)
-    for path, other in itertools.permutations([out, *(path for path, _ in folders)], 2):
+    paths = [out, *(path for path, _ in folders)]
+    for path, other in itertools.permutations(paths, 2):
         refuse_inside(path, other)
-    target = OwnedFolder(out, "mix", (*moshi_folder.MANIFESTS, training_folder.MIX))
+    manifests = (*moshi_folder.MANIFESTS, training_folder.MIX)
+    target = OwnedFolder(out, "mix", manifests)
     before = {} if settings.divide_anew else exports.divided_before(out)
     scratch = out.with_name(f".{out.name}.conversations")
     parts: list[MixPart] = []
@@ -267,81 +376,126 @@ def mix_folders(
             name = file_name(path.resolve().name)
             while name in {part.name for part in parts}:
                 name = f"{name}-{number}"
-            part, refused = open_part(name, path, weight, scratch / str(number), settings, before)
+            part_scratch = scratch / str(number)
+            part, refused = open_part(name, path, weight, part_scratch, settings, before)
             parts.append(part)
             rejects += refused
-        home: dict[str, MixPart] = {}
-        for part in parts:
-            for corpus in {file.corpus: None for file in part.files if file.corpus}:
-                first = home.setdefault(corpus, part)
-                if first is not part:
-                    raise DailytalkError(
-                        f"clips of {corpus} are in {first.path} and in {part.path}, divided apart",
-                        "mix each corpus from one folder",
-                    )
+        _refuse_divided_corpora(parts)
         list_files(parts, settings)
-        why = ("its folder has more hours than its share", "give a higher weight, or more --hours")
-        left_out = (file for part in parts for file in part.files if not part.listed[file.id])
-        rejects += [Reject(file.id, STAGE, *why) for file in left_out]
-        divided = {name: about["split"] for part in parts for name, about in part.about.items()}
-        target.write_text(exports.DIVISION, json_document({**before, **divided}))
+        for part in parts:
+            for file in part.files:
+                if not part.listed[file.id]:
+                    reason = "its folder has more hours than its share"
+                    rejects.append(Reject(file.id, STAGE, reason, "give a higher weight, or more --hours"))
+        divided = dict(before)
+        for part in parts:
+            for name, conversation in part.about.items():
+                divided[name] = conversation["split"]
+        target.write_text(exports.DIVISION, json_document(divided))
         return _write(target, parts, rejects, settings), rejects
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> dict[str, Any]:
+def _refuse_divided_corpora(parts: Sequence[MixPart]) -> None:
+    """Raise DailytalkError if clips of one corpus are in two folders, which were divided independently."""
+    part_of: dict[str, MixPart] = {}
+    for part in parts:
+        for file in part.files:
+            if not file.corpus:
+                continue
+            first = part_of.setdefault(file.corpus, part)
+            if first is not part:
+                raise DailytalkError(
+                    f"clips of {file.corpus} are in {first.path} and in {part.path}, divided apart",
+                    "mix each corpus from one folder",
+                )
+
+
+def _write(target: OwnedFolder, parts: list[MixPart], rejects: list[Reject], settings: Settings) -> MixRecord:
+    """Write all files of the mix, the manifests last; returns the content of mix.json."""
     lines: dict[str, list[exports.FileEntry]] = {"train": [], "eval": []}
-    about: dict[str, Any] = {}
+    about: dict[str, training_folder.AboutConversation] = {}
     speakers: defaultdict[str, set[str]] = defaultdict(set)
     for part in parts:
-        paths = {}
-        for file in part.used:
-            name = f"{AUDIO_FOLDER}/{part.name}/{file.wav.stem}"
-            _, annotation = training_folder.annotated(file.wav.parent, file.wav.name)
-            if not settings.text_conditions:
-                annotation.pop("text_conditions", None)
-            target.link(f"{name}.wav", file.wav.resolve())
-            target.write_text(f"{name}.json", json_text(annotation | {"licence": file.licence}))
-            paths[file.wav] = f"{name}.wav"
-            speakers[file.side].add(str(annotation.get("speaker") or ""))
-            entry = {"path": paths[file.wav], "duration": file.seconds, **file.labels}
-            lines[file.side] += [exports.FileEntry(entry, file.seconds)] * part.listed[file.id]
-        for name, conversation in part.about.items():  # what the checker has to know of those in the mix
-            files = [paths[wav] for path in conversation["files"] if (wav := part.data / path) in paths]
+        names = _link_files(target, part, settings, speakers, lines)
+        # What `check` has to know of the conversations in the mix.
+        for name, conversation in part.about.items():
+            wavs = [part.data / path for path in conversation["files"]]
+            files = [names[wav] for wav in wavs if wav in names]
             if files:
-                about[f"{part.name}/{name}"] = conversation | {"files": files}
-                speakers[conversation["split"]].update(conversation.get("kept_speakers") or ())
+                listed = conversation.copy()
+                listed["files"] = files
+                about[f"{part.name}/{name}"] = listed
+                kept_speakers = conversation.get("kept_speakers") or ()
+                speakers[conversation["split"]].update(kept_speakers)
     if about:
         target.write_text(items.ABOUT, json_document(about))
-    target.write_text(training_folder.MIX_REJECTS, json_document([reject.as_dict() for reject in rejects]))
+    reject_rows = [reject.as_dict() for reject in rejects]
+    target.write_text(training_folder.MIX_REJECTS, json_document(reject_rows))
     licence, warnings = _terms(parts)
-    both = speakers["train"] & speakers["eval"] - {""}
-    if both:
-        warnings.append(f"{counted(len(both), 'speaker')} in training and in evaluation, {min(both)} first")
-    target.write_text(LICENCES, _licences_text([part for part in parts if part.used], licence, warnings))
-    record = {
+    on_both_sides = speakers["train"] & speakers["eval"] - {""}
+    if on_both_sides:
+        who = counted(len(on_both_sides), "speaker")
+        warnings.append(f"{who} in training and in evaluation, {min(on_both_sides)} first")
+    used = [part for part in parts if part.used]
+    target.write_text(LICENCES, _licences_text(used, licence, warnings))
+    eval_share = settings.eval_share or exports.EVAL_SHARE
+    times_listed = [count for part in parts for count in part.listed.values()]
+    sources = {}
+    for part in used:
+        sources[part.name] = [credit._asdict() for credit in part.credits]
+    models: dict[str, UsedLicence] = {}
+    for part in parts:
+        for model in part.models:
+            role = f"{part.name}: {model.role}"
+            models[role] = {"name": model.name, "licence": model.licence, "url": model.url}
+    record: MixRecord = {
         "kind": "mix",
-        "settings": settings_of(settings) | {"eval_share": settings.eval_share or exports.EVAL_SHARE},
+        "settings": settings_of(settings) | {"eval_share": eval_share},
         "folders": {part.name: part.summary() for part in parts},
-        "lines": {side: len(listed) for side, listed in lines.items()},
-        "most_listed": max((count for part in parts for count in part.listed.values()), default=0),
+        "lines": {side: len(entries) for side, entries in lines.items()},
+        "most_listed": max(times_listed, default=0),
         "licence": licence.licence,
         "asks": list(licence.asks),
         "warnings": warnings,
-        licensing.CREDITS: {
-            part.name: [credit._asdict() for credit in part.credits] for part in parts if part.used
-        },
-        "models": {
-            f"{part.name}: {model.role}": {"name": model.name, "licence": model.licence, "url": model.url}
-            for part in parts
-            for model in part.models
-        },
+        "sources": sources,
+        "models": models,
         "rejects": len(rejects),
     }
     texts, _ = moshi_folder.training_lists(target.root, lines)
     target.finish(texts | {training_folder.MIX: json_document(record)})
     return record
+
+
+def _link_files(
+    target: OwnedFolder,
+    part: MixPart,
+    settings: Settings,
+    speakers: Mapping[str, set[str]],
+    lines: Mapping[str, list[exports.FileEntry]],
+) -> dict[Path, str]:
+    """Put the files of a part into the mix; returns the name that each has there, by its own path.
+
+    Adds their speakers and their lines of the manifests to those of their side.
+    """
+    names = {}
+    for file in part.used:
+        stem = f"{AUDIO_FOLDER}/{part.name}/{file.wav.stem}"
+        _, annotation = training_folder.annotated(file.wav.parent, file.wav.name)
+        if not settings.text_conditions:
+            annotation.pop("text_conditions", None)
+        annotation["licence"] = file.licence
+        target.link(f"{stem}.wav", file.wav.resolve())
+        target.write_text(f"{stem}.json", json_text(annotation))
+        names[file.wav] = f"{stem}.wav"
+        speaker = annotation.get("speaker") or ""
+        speakers[file.side].add(str(speaker))
+        line = {"path": f"{stem}.wav", "duration": file.seconds, **file.labels}
+        entry = exports.FileEntry(line, file.seconds)
+        entries = [entry] * part.listed[file.id]
+        lines[file.side].extend(entries)
+    return names
 
 
 def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnings: Sequence[str]) -> str:
@@ -360,10 +514,11 @@ def _licences_text(parts: Sequence[MixPart], licence: licensing.Combined, warnin
         for model in part.models:
             role = model.role.replace("_", " ")
             models.append((part.name, role, model_name(model.name), model.licence or "unknown"))
+    asks = "; ".join(licensing.SAYS[asked] for asked in licence.asks)
     template = environment(__package__, markdown=True).get_template("licences.md")
     return template.render(
         licence=licence.licence,
-        asks="; ".join(licensing.SAYS[what] for what in licence.asks),
+        asks=asks,
         warnings=warnings,
         recordings=recordings,
         credits=credits,
@@ -380,12 +535,15 @@ def _terms(parts: Sequence[MixPart]) -> tuple[licensing.Combined, list[str]]:
         for file in part.used:
             users[file.licence].add(part.name)
         for model in part.models if part.used else ():
-            role = model.role.rpartition(": ")[2].replace("_", " ")
-            who = f"{part.name}: the {role} is from {model_name(model.name)}"
+            _, _, role = model.role.rpartition(": ")
+            role = role.replace("_", " ")
+            sentence = f"{part.name}: the {role} is from {model_name(model.name)}"
             if not licensing.asked(model.licence).known:
-                sentences[f"{who}, whose terms have to be read ({model.licence or 'unknown'})"] = None
+                sentence += f", whose terms have to be read ({model.licence or 'unknown'})"
+                sentences[sentence] = None
             elif _forbids_sale(model):
-                sentences[f"{who} ({model.licence}): no commercial use"] = None
+                sentence += f" ({model.licence}): no commercial use"
+                sentences[sentence] = None
                 banned = {"commercial"}
     licence = licensing.combined(users, banned)
     return licence, [*licence.warnings, *sentences]

@@ -8,16 +8,17 @@ holds at any rate. Levels are kept in dBFS, two bytes for each 10 ms of a channe
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple, TypedDict
 
 import numpy as np
-from datasets import Features, List, Value
+from datasets import Features, List
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.core import interrupts
 from dailytalk_contiguous.core.audio import SILENT, blocks, read_header
 from dailytalk_contiguous.core.errors import DailytalkError
-from dailytalk_contiguous.core.schema import STRING, Row
+from dailytalk_contiguous.core.records import Stored, Text, record_features
+from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import setting
 from dailytalk_contiguous.core.spans import frame_levels, true_runs
 from dailytalk_contiguous.stages.base import Stage
@@ -25,14 +26,20 @@ from dailytalk_contiguous.stages.base import Stage
 #: Seconds of the shortest silence in which a piece that is too long is cut: stop consonants close for as long.
 SHORTEST_SILENCE = 0.05
 
-#: Reasons for the end of a piece: a silence of `CutAtSilences.silence` or longer, a shorter one because the piece
-#: would be too long, or the end of the recording.
+#: A piece ends at a silence of `CutAtSilences.silence` or longer.
 SILENCE = "silence"
+
+#: A piece ends at a shorter silence, because it would be too long.
 HALVED = "halved"
+
+#: A piece ends with the recording.
 END = "end"
 
 #: The reason of a piece without audible sound.
 SILENT_PIECE = "it is silent"
+
+#: A position in a recording, in samples.
+Position = Annotated[int, Stored("int64")]
 
 #: Starts and ends of silences in samples, in order and apart from each other, shape (n, 2).
 Silences = NDArray[np.int64]
@@ -49,17 +56,22 @@ CLICK_FRAMES = 2
 #: Share of the frames with any sound that are not louder than the noise floor.
 FLOOR_SHARE = 0.05
 
-#: dB of a silence over the noise floor at most, and the least dB from the floor to the loudest for any silence.
+#: dB that a silence may be over the noise floor.
 ABOVE_FLOOR_DB = 12.0
+
+#: dB between the floor and the loudest without which no silence can be told from speech.
 LEAST_RANGE_DB = 15.0
 
-#: Frames of the loudest half second that are skipped (a cough, a knock), or this share of a short recording.
+#: Frames of the loudest half second that are skipped: a cough, a knock.
 LOUDEST_FRAMES = 50
+
+#: Share of a short recording that is skipped instead, if that is less.
 LOUDEST_SHARE = 0.1
 
-#: Share of digital silence from which a line is taken to be gated, and dB under its loudest that still are speech
-#: there: it has no room tone to measure.
+#: Share of digital silence from which a line is taken to be gated: it has no room tone to measure.
 GATED_SHARE = 0.05
+
+#: dB under its loudest that still are speech on a gated line.
 UNDER_LOUDEST_DB = 30.0
 
 #: dBFS of a channel that holds nothing.
@@ -81,7 +93,8 @@ def silence_threshold(levels: ChannelLevels) -> float | None:
     if not len(heard):
         return NOTHING_DBFS
     skipped = min(LOUDEST_FRAMES / len(heard), LOUDEST_SHARE)
-    floor, loudest = map(float, np.quantile(heard, [FLOOR_SHARE, 1 - skipped]))
+    quantiles = np.quantile(heard, [FLOOR_SHARE, 1 - skipped])
+    floor, loudest = map(float, quantiles)
     is_gated = 1 - len(heard) / len(levels) >= GATED_SHARE
     room = loudest - floor
     if room < LEAST_RANGE_DB:
@@ -107,16 +120,27 @@ class SoundLevels:
         A channel is silent under `below` dBFS, or else under its own `silence_threshold`. A channel without one,
         of one level (a hum), does not count beside one that has it.
         """
-        thresholds = [silence_threshold(channel) if below is None else below for channel in self.levels]
-        known = [threshold is not None for threshold in thresholds]
-        limits = np.array([threshold for threshold in thresholds if threshold is not None], np.float32)
-        silent = (self.levels[known] < limits[:, None]).all(axis=0)
-        runs = true_runs(np.asarray(silent & any(known), bool))
-        runs = runs[(runs[:, 1] - runs[:, 0]) * self.hop >= round(SHORTEST_SILENCE * self.sample_rate)]
-        apart = runs[1:, 0] - runs[:-1, 1] > CLICK_FRAMES
-        starts = runs[np.append(True, apart)[: len(runs)], 0]
-        ends = runs[np.append(apart, True)[: len(runs)], 1]
-        silences: Silences = np.minimum(np.stack((starts, ends), axis=1) * self.hop, self.n_samples)
+        has_threshold = []
+        thresholds = []
+        for channel in self.levels:
+            threshold = silence_threshold(channel) if below is None else below
+            has_threshold.append(threshold is not None)
+            if threshold is not None:
+                thresholds.append(threshold)
+        limits = np.array(thresholds, np.float32)
+        is_under = self.levels[has_threshold] < limits[:, None]
+        is_silent = is_under.all(axis=0) & any(has_threshold)
+        runs = true_runs(np.asarray(is_silent, bool))
+        lengths = (runs[:, 1] - runs[:, 0]) * self.hop
+        runs = runs[lengths >= round(SHORTEST_SILENCE * self.sample_rate)]
+        # Silences with a click between them are one.
+        is_apart = runs[1:, 0] - runs[:-1, 1] > CLICK_FRAMES
+        is_first = np.append(True, is_apart)[: len(runs)]
+        is_last = np.append(is_apart, True)[: len(runs)]
+        starts = runs[is_first, 0]
+        ends = runs[is_last, 1]
+        frames = np.stack((starts, ends), axis=1)
+        silences: Silences = np.minimum(frames * self.hop, self.n_samples)
         return silences
 
 
@@ -129,21 +153,33 @@ def measure_levels(audio: dict[str, Any]) -> SoundLevels:
     hop = max(1, round(FRAME_SECONDS * info.sample_rate))
     n_samples = 0
     levels: list[ChannelLevels] = [np.zeros((info.channels, 0), np.float16)]
-    rest = np.zeros((0, info.channels), np.float32)
+    remainder = np.zeros((0, info.channels), np.float32)
 
     def measure(samples: NDArray[np.float32]) -> None:
-        powers = np.stack([frame_levels(np.ascontiguousarray(channel), hop) for channel in samples.T])
-        levels.append((10 * np.log10(np.maximum(powers, 1e-13))).astype(np.float16))
+        channels = [np.ascontiguousarray(channel) for channel in samples.T]
+        powers = np.stack([frame_levels(channel, hop) for channel in channels])
+        decibels = 10 * np.log10(np.maximum(powers, 1e-13))
+        levels.append(decibels.astype(np.float16))
 
     for block in blocks(audio, block_seconds=BLOCK_SECONDS):
         interrupts.check_interrupt()
         n_samples += len(block)
-        block = np.concatenate((rest, block))
+        block = np.concatenate((remainder, block))
         whole = len(block) - len(block) % hop
         measure(block[:whole])
-        rest = block[whole:]
-    measure(rest)
-    return SoundLevels(np.concatenate(levels, axis=1), hop, info.sample_rate, n_samples)
+        remainder = block[whole:]
+    measure(remainder)
+    whole_levels = np.concatenate(levels, axis=1)
+    return SoundLevels(whole_levels, hop, info.sample_rate, n_samples)
+
+
+class PieceRow(TypedDict):
+    """A `CutPiece` in a row."""
+
+    start: Position
+    end: Position
+    reason: Text | None
+    cut: Text
 
 
 class CutPiece(NamedTuple):
@@ -194,9 +230,7 @@ class CutAtSilences(Stage):
     prepares: ClassVar[bool] = True
     refuses: ClassVar[bool] = True
     batch_rows: ClassVar[int] = 1
-    adds: ClassVar[Features] = Features(
-        {"pieces": List({"start": Value("int64"), "end": Value("int64"), "reason": STRING, "cut": STRING})}
-    )
+    adds: ClassVar[Features] = Features({"pieces": List(record_features(PieceRow))})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -207,7 +241,8 @@ class CutAtSilences(Stage):
 
     def row(self, row: Row) -> Row:
         levels = measure_levels(row["audio"])
-        pieces = self.cut(levels.n_samples, levels.sample_rate, levels.silences(self.below))
+        silences = levels.silences(self.below)
+        pieces = self.cut(levels.n_samples, levels.sample_rate, silences)
         return {"pieces": [piece._asdict() for piece in pieces]}
 
     def cut(self, n_samples: int, sample_rate: int, silences: Silences) -> list[CutPiece]:
@@ -219,32 +254,42 @@ class CutAtSilences(Stage):
         the beginning of the recording) is cut again if it is as long as `silence`. `silences` are all of at least
         `SHORTEST_SILENCE`.
         """
-        seconds = (self.silence, self.shortest, self.longest, SHORTEST_SILENCE)
-        silence, shortest, longest, least = (round(value * sample_rate) for value in seconds)
-        long_enough = silences[silences[:, 1] - silences[:, 0] >= silence]
-        middles = [int(middle) for middle in long_enough.sum(axis=1) // 2 if 0 < middle < n_samples]
+        silence = round(self.silence * sample_rate)
+        shortest = round(self.shortest * sample_rate)
+        longest = round(self.longest * sample_rate)
+        least = round(SHORTEST_SILENCE * sample_rate)
+        silence_lengths = silences[:, 1] - silences[:, 0]
+        long_enough = silences[silence_lengths >= silence]
+        all_middles = long_enough.sum(axis=1) // 2
+        middles = [int(middle) for middle in all_middles if 0 < middle < n_samples]
         edges = [0, *middles, n_samples] if n_samples else []
-        waiting = [(start, end, SILENCE, silence) for start, end in pairwise(edges)][::-1]
+        waiting = [(start, end, SILENCE, silence) for start, end in pairwise(edges)]
+        waiting.reverse()
         pieces: list[CutPiece] = []
         while waiting:
             start, end, cut, wanted = waiting.pop()
-            first = int(np.searchsorted(silences[:, 1], start, side="right"))
-            last = int(np.searchsorted(silences[:, 0], end, side="left"))
+            first = np.searchsorted(silences[:, 1], start, side="right")
+            last = np.searchsorted(silences[:, 0], end, side="left")
             inside = np.clip(silences[first:last], start, end)
             lengths = inside[:, 1] - inside[:, 0]
             centres = inside.sum(axis=1) // 2
-            at_edge = (inside[:, 0] == start) | (inside[:, 1] == end)
-            fits = np.minimum(centres - start, end - centres) >= max(shortest, 1)
-            allowed = np.where(at_edge, lengths >= max(silence, 2), fits)
-            while not (fitting := allowed & (lengths >= wanted)).any() and wanted > least:
+            is_at_edge = (inside[:, 0] == start) | (inside[:, 1] == end)
+            shorter_side = np.minimum(centres - start, end - centres)
+            leaves_enough = shorter_side >= max(shortest, 1)
+            is_allowed = np.where(is_at_edge, lengths >= max(silence, 2), leaves_enough)
+            fits = is_allowed & (lengths >= wanted)
+            while not fits.any() and wanted > least:
                 wanted = max(wanted // 2, least)
-            if not fitting.any():  # rather a piece that is too short than one that is too long
-                fitting = ~at_edge
-            if end - start > longest and fitting.any():
-                fitting_centres = centres[fitting]
-                middle = int(fitting_centres[np.argmin(np.abs(2 * fitting_centres - start - end))])
+                fits = is_allowed & (lengths >= wanted)
+            if not fits.any():  # rather a piece that is too short than one that is too long
+                fits = ~is_at_edge
+            if end - start > longest and fits.any():
+                candidates = centres[fits]
+                off_middle = np.abs(2 * candidates - start - end)
+                middle = int(candidates[np.argmin(off_middle)])
+                first_cut = SILENCE if wanted >= silence else HALVED
                 waiting.append((middle, end, cut, wanted))
-                waiting.append((start, middle, SILENCE if wanted >= silence else HALVED, wanted))
+                waiting.append((start, middle, first_cut, wanted))
                 continue
             reason = None
             length = f"it is {(end - start) / sample_rate:.2f} s long"

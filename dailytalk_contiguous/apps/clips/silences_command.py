@@ -1,14 +1,14 @@
 """`dailytalk silences`: how long the silences of recordings are, and at which to cut them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences, measure_levels
-from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS, of_each
+from dailytalk_contiguous.apps.clips.split_command import INPUTS, SPLIT_SETTINGS, WHOLE_RECORDINGS, of_each
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli import show
 from dailytalk_contiguous.cli.terminal import shown_steps
@@ -17,7 +17,6 @@ from dailytalk_contiguous.core.schema import Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.wording import counted, length_text
 from dailytalk_contiguous.run.tagging import find
-from dailytalk_contiguous.sources.folder import FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
 
 #: Seconds of silence that are compared, the longest first.
@@ -53,26 +52,38 @@ class SilenceSurvey:
 
         It is no longer than the longest silence, since longer ones cut nowhere. None if nothing is usable.
         """
-        shares = (self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]).fillna(0.0)
-        usable = shares[(shares.index <= self.lengths.max(initial=0.0)) & (shares > 0)]
+        shares = self.outcomes["usable_seconds"] / self.outcomes["heard_seconds"]
+        shares = shares.fillna(0.0)
+        cuts_somewhere = shares.index <= self.lengths.max(initial=0.0)
+        usable = shares[cuts_somewhere & (shares > 0)]
         good = usable[usable >= usable.max() - AS_GOOD]
-        return self.outcomes.assign(usable_share=shares), good.index[0] if len(good) else None
+        table = self.outcomes.assign(usable_share=shares)
+        return table, good.index[0] if len(good) else None
 
     def statistics(self) -> dict[str, float | None]:
         """The seconds of the shortest, mean, median and longest silence (None without any)."""
-        described = pd.Series(self.lengths).describe().round(3).replace({np.nan: None})
+        described = pd.Series(self.lengths).describe()
+        described = described.round(3).replace({np.nan: None})
         names = {"minimum": "min", "mean": "mean", "median": "50%", "maximum": "max"}
         return {ours: described[name] for ours, name in names.items()}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         table, choice = self.candidates()
+        candidates = table.round({"usable_share": 5}).reset_index(names="silence")
         return {
             "name": self.name,
             "seconds": round(self.seconds, 3),
             "silences": {"count": len(self.lengths), **self.statistics()},
             "suggested_silence": choice,
-            "candidates": table.round({"usable_share": 5}).reset_index(names="silence").to_dict("records"),
+            "candidates": candidates.to_dict("records"),
         }
+
+    def line(self) -> tuple[str, ...]:
+        """The length of the recording and the statistics of its silences, for a table."""
+        figures = []
+        for value in self.statistics().values():
+            figures.append("–" if value is None else f"{value:.2f} s")
+        return self.name, length_text(self.seconds), f"{len(self.lengths):,}", *figures
 
 
 def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
@@ -86,14 +97,18 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
     rate = levels.sample_rate
     silences = levels.silences(cut.below)
     for silence in CANDIDATES:
-        pieces = pd.DataFrame(replace(cut, silence=silence).cut(n_samples, rate, silences))
+        candidate = replace(cut, silence=silence)
+        pieces = pd.DataFrame(candidate.cut(n_samples, rate, silences))
         seconds = (pieces["end"] - pieces["start"]) / rate
-        usable = pieces["reason"].isna()
+        is_usable = pieces["reason"].isna()
+        is_heard = pieces["reason"] != SILENT_PIECE
+        usable_seconds = float(seconds[is_usable].sum())
+        heard_seconds = float(seconds[is_heard].sum())
         outcomes[silence] = {
             "pieces": len(pieces),
-            "usable": int(usable.sum()),
-            "usable_seconds": float(seconds[usable].sum()),
-            "heard_seconds": float(seconds[pieces["reason"] != SILENT_PIECE].sum()),
+            "usable": int(is_usable.sum()),
+            "usable_seconds": usable_seconds,
+            "heard_seconds": heard_seconds,
         }
     lengths = (silences[:, 1] - silences[:, 0]) / rate
     table = pd.DataFrame.from_dict(outcomes, "index")
@@ -101,57 +116,62 @@ def survey(row: Row, cut: CutAtSilences) -> SilenceSurvey:
 
 
 @cli_options.with_options(SILENCE_SETTINGS)
-def silences(inputs: list[str] = INPUTS, **options: Any) -> Outcome:
+def silences(inputs: list[str] = INPUTS, **options: object) -> Outcome:
     """Say how long silences are, and which to split at.
 
     Silences are found against each recording's own noise floor. Suggested for `dailytalk split` is the longest
     --silence that makes nearly all of the audio usable.
     """
     inputs, _ = fetch_inputs(inputs)
-    (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SILENCE_SETTINGS))
-    recordings = find(inputs, None, FolderConfig(channel="any", max_conversation=0.0, given=False))
+    settings = cli_options.chosen(options, SILENCE_SETTINGS)
+    (cut,) = with_settings((CutAtSilences(),), settings)
+    recordings = find(inputs, None, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
-    surveys = list[SilenceSurvey]()
+    surveys: list[SilenceSurvey] = []
     rejects = [*recordings.problems]
     with shown_steps():
         for _, surveyed in of_each(recordings, lambda row: survey(row, cut), "silences", rejects):
             surveys.append(surveyed)
     code = exit_code(len(surveys), len(rejects))
     rejected = rejected_of(rejects)
-    record: dict[str, Any] = {"rejects": [reject.as_dict() for reject in rejects]}
+    reject_rows = [reject.as_dict() for reject in rejects]
+    record: dict[str, object] = {"rejects": reject_rows}
     if not surveys:
         return Outcome(record, "no recording could be read", code, rejected=rejected)
-    whole = SilenceSurvey(
-        "all",
-        sum(of.seconds for of in surveys),
-        np.concatenate([of.lengths for of in surveys]),
-        sum((of.outcomes for of in surveys[1:]), surveys[0].outcomes),
-    )
-    record |= {"recordings": [of.as_dict() for of in surveys], "all": whole.as_dict()}
-    rows = []
-    for of in [*surveys[:SHOWN], *([whole] if len(surveys) > 1 else [])]:
-        figures = ("–" if value is None else f"{value:.2f} s" for value in of.statistics().values())
-        rows.append((of.name, length_text(of.seconds), f"{len(of.lengths):,}", *figures))
-    details: list[str | Figures] = [
-        Figures(("recording", ">length", ">silences", ">min", ">mean", ">median", ">max"), rows)
-    ]
+    whole = _together(surveys)
+    record["recordings"] = [recording.as_dict() for recording in surveys]
+    record["all"] = whole.as_dict()
+    rows = [recording.line() for recording in surveys[:SHOWN]]
+    if len(surveys) > 1:
+        rows.append(whole.line())
+    headings = ("recording", ">length", ">silences", ">min", ">mean", ">median", ">max")
+    details: list[str | Figures] = [Figures(headings, rows)]
     if len(surveys) > SHOWN:
         details.append(f"… {counted(len(surveys) - SHOWN, 'more recording')}, with --json")
     table, choice = whole.candidates()
-    candidates = [
-        (
-            f"{silence:g}",
-            f"{of['pieces']:,.0f}",
-            f"{of['usable']:,.0f}",
-            f"{of['usable_share']:.1%}",
-            "suggested" if silence == choice else "",
-        )
-        for silence, of in table.iterrows()
-    ]
-    details += ["", Figures((">--silence", ">pieces", ">usable", ">usable audio", ""), candidates)]
+    candidates = []
+    for silence, outcome in table.iterrows():
+        pieces = f"{outcome['pieces']:,.0f}"
+        usable = f"{outcome['usable']:,.0f}"
+        share = f"{outcome['usable_share']:.1%}"
+        note = "suggested" if silence == choice else ""
+        candidates.append((f"{silence:g}", pieces, usable, share, note))
+    candidate_headings = (">--silence", ">pieces", ">usable", ">usable audio", "")
+    details += ["", Figures(candidate_headings, candidates)]
     if choice is None:
         headline = "no silence would give a usable piece: see --min, --max and --below"
         return Outcome(record, headline, code, details, rejected)
-    headline = f"suggested: --silence {choice:g}: {table.loc[choice]['usable_share']:.1%} of the audio is usable"
+    share = f"{table.loc[choice]['usable_share']:.1%}"
+    headline = f"suggested: --silence {choice:g}: {share} of the audio is usable"
     next_command = to_run("split", *inputs, "--silence", f"{choice:g}", "--out", "DIR")
     return Outcome(record, headline, code, details, rejected, next_command)
+
+
+def _together(surveys: Sequence[SilenceSurvey]) -> SilenceSurvey:
+    """The silences of several recordings as one survey."""
+    outcomes = surveys[0].outcomes
+    for other in surveys[1:]:
+        outcomes = outcomes + other.outcomes
+    seconds = sum(recording.seconds for recording in surveys)
+    lengths = np.concatenate([recording.lengths for recording in surveys])
+    return SilenceSurvey("all", seconds, lengths, outcomes)

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
-from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences
+from dailytalk_contiguous.apps.clips.silences import SILENT_PIECE, CutAtSilences, PieceRow
 from dailytalk_contiguous.cli import engine_options, show
 from dailytalk_contiguous.cli import options as cli_options
 from dailytalk_contiguous.cli.terminal import Panel, argument, command_line, option, shown_steps
@@ -32,7 +33,7 @@ from dailytalk_contiguous.core.documents import as_text, json_lines
 from dailytalk_contiguous.core.errors import BadInput, BadValue, DailytalkError, Reject
 from dailytalk_contiguous.core.machine import cores, give_back_memory, side_by_side
 from dailytalk_contiguous.core.outcome import WITH_JSON, Outcome, exit_code, rejected_of, to_run
-from dailytalk_contiguous.core.schema import MIX, Row
+from dailytalk_contiguous.core.schema import MIX, Batch, Row
 from dailytalk_contiguous.core.settings import with_settings
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, kind_of, length_text
@@ -44,7 +45,7 @@ from dailytalk_contiguous.run.tagging import FoundRecordings, find
 from dailytalk_contiguous.shards import expand_row
 from dailytalk_contiguous.sources.folder import AT_ONCE, FolderConfig
 from dailytalk_contiguous.sources.remote import fetch_inputs
-from dailytalk_contiguous.stages.base import ASR_MODEL
+from dailytalk_contiguous.stages.base import ASR_MODEL, Stage
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS, Transcribe
 from dailytalk_contiguous.store import files, work_folder
 from dailytalk_contiguous.store.owned_folder import OwnedFolder, made_from, write_sound
@@ -54,9 +55,13 @@ log = logging.getLogger(__name__)
 
 Measure = TypeVar("Measure")
 
-#: Folders of the files, by whether they can be used, and the list of all.
+#: The folder of the files that can be trained on.
 USABLE = "Usable"
+
+#: The folder of all others.
 NON_USABLE = "Non Usable"
+
+#: The list of all files.
 MANIFEST = "manifest.jsonl"
 
 #: Seconds of sound that are copied at a time.
@@ -65,12 +70,40 @@ _BLOCK_SECONDS = 5.0
 #: The most characters of a recording's name in those of its pieces: with four bytes each they fit a file name.
 _LONGEST = 60
 
-#: Digits of the number of a piece, and the most bytes of a name with words. File systems take 255.
+#: Digits of the number of a piece.
 _DIGITS = 6
+
+#: The most bytes of a name with words. File systems take 255.
 _LONGEST_BYTES = 240
 
 #: Pieces that are recognised at a time, so that memory does not grow with the length of a recording.
 _PIECES_AT_ONCE = 64
+
+
+class PieceLine(PieceRow):
+    """A line of the manifest: a piece, its file, and the recording that it is from."""
+
+    file: str
+    source: str
+    sample_rate: int
+    channels: int
+    usable: bool
+
+
+class SplitTotals(TypedDict):
+    """How many pieces there are, and how many seconds of each kind; of what is not usable by its reason."""
+
+    counts: dict[str, int]
+    seconds: dict[str, float]
+    non_usable: dict[str, float]
+
+
+class SplitResult(NamedTuple):
+    """What a split has made: its totals, its rejects, and how many files were written."""
+
+    totals: SplitTotals
+    rejects: list[Reject]
+    n_written: int
 
 
 def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
@@ -80,18 +113,22 @@ def piece_bases(recording_ids: Iterable[str]) -> dict[str, str]:
     """
     bases = dict[str, str]()
     taken = set[str]()
-    for name in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
-        text = unicodedata.normalize("NFC", name.rpartition("/")[2])
-        base = re.sub(r"[^\w-]+", "_", text)[:_LONGEST].strip("_") or "recording"
+    for recording_id in sorted(recording_ids, key=lambda name: (name.count("/"), name)):
+        name = recording_id.rpartition("/")[2]
+        text = unicodedata.normalize("NFC", name)
+        readable = re.sub(r"[^\w-]+", "_", text)
+        base = readable[:_LONGEST].strip("_") or "recording"
         if base.casefold() in taken:
-            base = f"{base[:40]}-{_digest(name)[:10]}"
-        bases[name] = base
+            base = f"{base[:40]}-{_digest(recording_id)[:10]}"
+        bases[recording_id] = base
         taken.add(base.casefold())
     return bases
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:20]
+    text = "\0".join(map(str, parts))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:20]
 
 
 def piece_name(base: str, number: int, words: Iterable[str] = ()) -> str:
@@ -114,8 +151,11 @@ def piece_name(base: str, number: int, words: Iterable[str] = ()) -> str:
 def _word_in_name(word: str) -> str:
     """The letters, marks and digits of a word, in any script, with hyphens for everything between them."""
     normal = unicodedata.normalize("NFC", word)
-    kept = [char if unicodedata.category(char)[0] in "LMN" else "-" for char in normal]
-    return re.sub(r"-+", "-", "".join(kept)).strip("-")
+    readable = ""
+    for char in normal:
+        category = unicodedata.category(char)
+        readable += char if category[0] in "LMN" else "-"
+    return re.sub(r"-+", "-", readable).strip("-")
 
 
 @dataclass(frozen=True)
@@ -130,40 +170,49 @@ class FirstWords:
         """What the names of pieces depend on besides their sound."""
         return str(self.count), self.transcribe.digest
 
-    def heard(self, row: Row, pieces: Sequence[Row]) -> list[list[str]]:
+    def recognise(self, row: Row, pieces: Sequence[PieceRow]) -> list[list[str]]:
         """The words of each piece of a recording; none for a piece that can't be used.
 
         The language `auto` is that of the first pieces. Raises BadInput for a recording that can't be read.
         """
-        words: list[list[str]] = [[] for _ in pieces]
-        usable = [index for index, piece in enumerate(pieces) if piece["reason"] is None]
+        words: list[list[str]] = []
+        usable = []
+        for index, piece in enumerate(pieces):
+            words.append([])
+            if piece["reason"] is None:
+                usable.append(index)
         starts = range(0, len(usable), _PIECES_AT_ONCE)
         transcribe = self.transcribe
         for start in steps("parts of the pieces heard", starts, len(starts)):
             interrupts.check_interrupt()
             indices = usable[start : start + _PIECES_AT_ONCE]
-            batch: dict[str, list[Any]] = {
-                "speech": [_speech(row, pieces[index]) for index in indices],
+            speech = [_speech(row, pieces[index]) for index in indices]
+            batch: Batch = {
+                "speech": speech,
                 "conversation_id": [row["conversation_id"]] * len(indices),
                 "channel": [MIX] * len(indices),  # of one side, short pieces share a window of the recogniser
             }
             result, problems = transcribe.attempt(batch)
             for position, problem in problems.items():
-                piece = f"{row['conversation_id']}, piece {indices[position] + 1}"
-                log.warning("%s has no words in its name: %s", piece, problem.reason)
+                piece_number = indices[position] + 1
+                name = f"{row['conversation_id']}, piece {piece_number}"
+                log.warning("%s has no words in its name: %s", name, problem.reason)
             for index, recognised in zip(indices, result["words"], strict=True):
-                words[index] = [word["word"] for word in (recognised or [])[: self.count]]
+                first_words = (recognised or [])[: self.count]
+                words[index] = [word["word"] for word in first_words]
             detected = next(filter(None, result["language"]), None)
             if transcribe.language == "auto" and detected:
                 transcribe = replace(transcribe, language=detected)
         return words
 
 
-def _speech(row: Row, piece: Row) -> bytes:
+def _speech(row: Row, piece: PieceRow) -> bytes:
     """The mean of the channels of a piece at 16 kHz, as far as one window of the recogniser goes."""
     start = piece["start"] / row["sample_rate"]
-    seconds = min(piece["end"] / row["sample_rate"] - start, WINDOW_SECONDS)
-    return mixed_down(read_pcm(row["audio"], start, seconds)).tobytes()
+    end = piece["end"] / row["sample_rate"]
+    seconds = min(end - start, WINDOW_SECONDS)
+    pcm = read_pcm(row["audio"], start, seconds)
+    return mixed_down(pcm).tobytes()
 
 
 def of_each(
@@ -178,7 +227,8 @@ def of_each(
         except BadInput as error:
             return Reject(row["recording_id"], stage, error.reason, error.remedy)
 
-    results = side_by_side(tried, recordings.rows, min(AT_ONCE, cores()))
+    n_at_once = min(AT_ONCE, cores())
+    results = side_by_side(tried, recordings.rows, n_at_once)
     for result in steps("recordings measured", results, len(recordings.rows)):
         interrupts.check_interrupt()
         if isinstance(result, Reject):
@@ -193,12 +243,11 @@ def split_recordings(
     cut: CutAtSilences,
     words: FirstWords | None = None,
     dry_run: bool = False,
-) -> tuple[dict[str, Any], list[Reject], int]:
+) -> SplitResult:
     """Write the pieces of recordings that are missing, as files in a folder that people may change afterwards.
 
-    If an earlier run has finished all of this, people may have changed its files, and nothing is written. Returns
-    the content of run.json, the rejects, and how many files were written. With `words` the names of usable pieces
-    have them. With `dry_run` pieces are only counted.
+    If an earlier run has finished all of this, people may have changed its files, and nothing is written. With
+    `words` the names of usable pieces have them. With `dry_run` pieces are only counted.
 
     Raises DailytalkError if `out` holds other files, and if an earlier run finished another split whose list was
     changed since, or has recordings that are not in the input: that work would be lost.
@@ -206,103 +255,160 @@ def split_recordings(
     rows = recordings.rows
     manifest = out / MANIFEST
     words_key = words.key if words else ()
-    key = _digest(cut.digest, *words_key, *(row["input_digest"] for row in rows))
+    input_digests = [row["input_digest"] for row in rows]
+    fingerprint = _digest(cut.digest, *words_key, *input_digests)
     before = work_folder.read_run(out) or {}
     if not dry_run and before.get("manifest_sha256") and manifest.is_file():
-        if before.get("fingerprint") == key:
-            return before, [Reject(**reject) for reject in work_folder.rejects_in(out)], 0
+        if before.get("fingerprint") == fingerprint:
+            totals: SplitTotals = {
+                "counts": before["counts"],
+                "seconds": before["seconds"],
+                "non_usable": before["non_usable"],
+            }
+            rejects = [Reject(**reject) for reject in work_folder.rejects_in(out)]
+            return SplitResult(totals, rejects, 0)
         _refuse_lost_work(out, before, rows)
     owned = None if dry_run else OwnedFolder(out, "split", (MANIFEST,))
     for folder in ("", USABLE, NON_USABLE):
         files.remove_unfinished(out / folder)
+    first_words = words if owned else None
     bases = piece_bases(row["recording_id"] for row in rows)
-    lines = list[dict[str, Any]]()
+    lines: list[PieceLine] = []
     rejects = [*recordings.problems]
     n_written = 0
-    for row, made in of_each(recordings, cut.row, cut.name, rejects):
+    for row, columns in of_each(recordings, cut.row, cut.name, rejects):
+        pieces: list[PieceRow] = columns["pieces"]
+        base = bases[row["recording_id"]]
         try:
-            base = bases[row["recording_id"]]
-            pieces = made["pieces"]
-            digests = [_digest(row["input_digest"], piece["start"], piece["end"], *words_key) for piece in pieces]
-            names = _names_before(out, base, pieces, digests) if words and owned else []
-            if not names:
-                first_words = words.heard(row, pieces) if words and owned else [[] for _ in pieces]
-                names = [piece_name(base, number, heard) for number, heard in enumerate(first_words, 1)]
-            own_lines = [_line(row, piece, name) for piece, name in zip(pieces, names, strict=True)]
-            n_written += _write_pieces(owned, out, row, own_lines, digests) if owned else 0
-            lines += own_lines
+            digests = []
+            for piece in pieces:
+                digest = _digest(row["input_digest"], piece["start"], piece["end"], *words_key)
+                digests.append(digest)
+            names = _names(out, row, base, pieces, digests, first_words)
+            recording_lines = _lines(row, pieces, names)
+            if owned:
+                n_written += _write_pieces(owned, out, row, recording_lines, digests)
+            lines += recording_lines
         except BadInput as error:
             rejects.append(Reject(row["recording_id"], cut.name, error.reason, error.remedy))
-    record = _totals(lines, len(rejects))
+    totals = _totals(lines, len(rejects))
     if owned:
         owned.finish({MANIFEST: map(files.json_text, lines)})
-        files.write_lines(out / REJECTS, [files.json_text(reject.as_dict()) for reject in rejects])
-        about: dict[str, Any] = {"command": command_line()}
+        reject_lines = [files.json_text(reject.as_dict()) for reject in rejects]
+        files.write_lines(out / REJECTS, reject_lines)
+        about: dict[str, object] = {"command": command_line()}
         if recordings.source:
             about["source"] = recordings.source
         if words:
             about["settings"] = {"words": words.count}
-        record |= {"manifest_sha256": files.sha256_of(manifest), "fingerprint": key}
-        record = outputs.facts_of_run(about, [cut, words.transcribe] if words else [cut]) | record
+        stages: list[Stage] = [cut, words.transcribe] if words else [cut]
+        record = outputs.facts_of_run(about, stages)
+        record |= totals
+        record["manifest_sha256"] = files.sha256_of(manifest)
+        record["fingerprint"] = fingerprint
         files.write_text(out / work_folder.RUN, files.json_document(record))
-    return record, rejects, n_written
+    return SplitResult(totals, rejects, n_written)
 
 
-def _refuse_lost_work(out: Path, before: Mapping[str, Any], rows: Sequence[Row]) -> None:
+def _refuse_lost_work(out: Path, before: Mapping[str, object], rows: Sequence[Row]) -> None:
     """Raise DailytalkError if another split would replace work of people, or pieces of recordings that are gone.
 
     `before`: run.json of the split that is there.
     """
     manifest = out / MANIFEST
-    sources = {str(line["source"]) for _, line in json_lines(manifest) if isinstance(line, dict)}
-    gone = sources.difference(expand_row(row)["audio_file"] for row in rows)
-    if gone:
-        what = f"are of recordings outside of this input ({min(gone)!r})"
+    sources = set()
+    for _, line in json_lines(manifest):
+        if isinstance(line, dict):
+            sources.add(str(line["source"]))
+    listed = {expand_row(row)["audio_file"] for row in rows}
+    missing = sources - listed
+    if missing:
+        problem = f"are of recordings outside of this input ({min(missing)!r})"
     elif files.sha256_of(manifest) != before["manifest_sha256"]:
-        what = "were changed since"
+        problem = "were changed since"
     else:
         return
     raise DailytalkError(
-        f"the pieces in {as_text(out)!r} {what}",
+        f"the pieces in {as_text(out)!r} {problem}",
         "choose another --out, or empty this folder to have them made again",
     )
 
 
-def _line(row: Row, piece: Row, name: str) -> dict[str, Any]:
-    """The line of the manifest about a piece of a recording."""
-    usable = piece["reason"] is None
-    line: dict[str, Any] = {"file": f"{USABLE if usable else NON_USABLE}/{name}", "source": row["audio_file"]}
-    line |= {column: row[column] for column in ("sample_rate", "channels")}
-    return line | piece | {"usable": usable}
+def _lines(row: Row, pieces: Sequence[PieceRow], names: Sequence[str]) -> list[PieceLine]:
+    """The lines of the manifest about the pieces of a recording."""
+    lines: list[PieceLine] = []
+    for piece, name in zip(pieces, names, strict=True):
+        is_usable = piece["reason"] is None
+        folder = USABLE if is_usable else NON_USABLE
+        line: PieceLine = {
+            "file": f"{folder}/{name}",
+            "source": row["audio_file"],
+            "sample_rate": row["sample_rate"],
+            "channels": row["channels"],
+            **piece,
+            "usable": is_usable,
+        }
+        lines.append(line)
+    return lines
 
 
-def _totals(lines: Sequence[dict[str, Any]], n_rejects: int) -> dict[str, Any]:
+def _totals(lines: Sequence[PieceLine], n_rejects: int) -> SplitTotals:
     """How many pieces there are, and how many seconds of each kind, for run.json."""
-    seconds: dict[str, float] = dict.fromkeys(("audio", "usable", "non_usable", "silent"), 0.0)
-    reasons: dict[str, float] = defaultdict(float)
+    seconds = {"audio": 0.0, "usable": 0.0, "non_usable": 0.0, "silent": 0.0}
+    reasons: defaultdict[str, float] = defaultdict(float)
     for line in lines:
         length = (line["end"] - line["start"]) / line["sample_rate"]
         seconds["audio"] += length
         seconds["usable" if line["usable"] else "non_usable"] += length
-        seconds["silent"] += length * (line["reason"] == SILENT_PIECE)
+        if line["reason"] == SILENT_PIECE:
+            seconds["silent"] += length
         if line["reason"]:
             reasons[kind_of(line["reason"])] += length
     n_usable = sum(line["usable"] for line in lines)
-    counts = {"recordings": len({line["source"] for line in lines}), "pieces": len(lines), "usable": n_usable}
-    return {
-        "counts": counts | {"non_usable": len(lines) - n_usable, "rejects": n_rejects},
-        "seconds": {name: round(length, 3) for name, length in seconds.items()},
-        "non_usable": {reason: round(length, 3) for reason, length in reasons.items()},
+    counts = {
+        "recordings": len({line["source"] for line in lines}),
+        "pieces": len(lines),
+        "usable": n_usable,
+        "non_usable": len(lines) - n_usable,
+        "rejects": n_rejects,
     }
+    return {"counts": counts, "seconds": _rounded(seconds), "non_usable": _rounded(reasons)}
 
 
-def _names_before(out: Path, base: str, pieces: Sequence[Row], digests: Sequence[str]) -> list[str]:
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(length, 3) for name, length in seconds.items()}
+
+
+def _names(
+    out: Path,
+    row: Row,
+    base: str,
+    pieces: Sequence[PieceRow],
+    digests: Sequence[str],
+    words: FirstWords | None,
+) -> list[str]:
+    """The names of the files of a recording, with their first words if `words` are asked for.
+
+    Raises BadInput for a recording that can't be read.
+    """
+    if words is None:
+        return [piece_name(base, number) for number, _ in enumerate(pieces, 1)]
+    names = _names_before(out, base, pieces, digests)
+    if names:
+        return names
+    for number, piece_words in enumerate(words.recognise(row, pieces), 1):
+        names.append(piece_name(base, number, piece_words))
+    return names
+
+
+def _names_before(out: Path, base: str, pieces: Sequence[PieceRow], digests: Sequence[str]) -> list[str]:
     """The names of a recording's files, if all usable pieces have one of an earlier run; otherwise none.
 
     Part of the names are not enough: short pieces are recognised together, and the words may depend on it.
     """
     n_fixed = len(piece_name(base, 1)) - len(".wav")  # up to the words
-    by_number = {path.name[:n_fixed]: path.name for path in (out / USABLE).glob(f"{base}_*.wav")}
+    files_of_recording = (out / USABLE).glob(f"{base}_*.wav")
+    by_number = {path.name[:n_fixed]: path.name for path in files_of_recording}
     names: list[str] = []
     for number, (piece, digest) in enumerate(zip(pieces, digests, strict=True), 1):
         plain = piece_name(base, number)
@@ -317,24 +423,26 @@ def _names_before(out: Path, base: str, pieces: Sequence[Row], digests: Sequence
 
 
 def _write_pieces(
-    owned: OwnedFolder, out: Path, row: Row, lines: Sequence[dict[str, Any]], digests: Sequence[str]
+    owned: OwnedFolder, out: Path, row: Row, lines: Sequence[PieceLine], digests: Sequence[str]
 ) -> int:
     """Write the missing files of a recording; returns how many. Raises BadInput if it can no longer be read."""
     owned.claim(*(line["file"] for line in lines))
-    missing = [made_from(out, line["file"]) != digest for line, digest in zip(lines, digests, strict=True)]
+    missing = []
+    for line, digest in zip(lines, digests, strict=True):
+        missing.append(made_from(out, line["file"]) != digest)
     if not any(missing):
         return 0
     blocks = whole_blocks(row["audio"], 0, _BLOCK_SECONDS)
-    rest = list[NDArray[Any]]()
+    remainders: list[NDArray[np.generic]] = []
 
-    def samples(length: int) -> Iterator[NDArray[Any]]:
+    def samples(length: int) -> Iterator[NDArray[np.generic]]:
         """The next samples of the recording, block by block."""
         while length:
-            block = rest.pop() if rest else next(blocks, None)
+            block = remainders.pop() if remainders else next(blocks, None)
             if block is None:
                 raise BadInput("it is shorter than it was a moment ago", "run the same command again")
             if len(block) > length:
-                rest.append(block[length:])
+                remainders.append(block[length:])
                 block = block[:length]
             length -= len(block)
             yield block
@@ -352,6 +460,9 @@ def _write_pieces(
     give_back_memory()
     return sum(missing)
 
+
+#: How recordings are listed: each as a whole, whatever its channels, and without its transcript.
+WHOLE_RECORDINGS = FolderConfig(channel="any", max_conversation=0.0, given=False)
 
 INPUTS = argument("INPUT", "Recordings, folders of them (s3:// too), or OWNER/NAME on the Hub.")
 
@@ -379,7 +490,7 @@ def split(
         show_default=ASR_MODEL.shown,
     ),
     dry_run: bool = engine_options.DRY_RUN,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Cut recordings at their silences, and leave nothing out.
 
@@ -391,56 +502,83 @@ def split(
     """
     cli_options.on_this_machine("--out", out)
     inputs, _ = fetch_inputs(inputs)
-    (cut,) = with_settings((CutAtSilences(),), cli_options.chosen(options, SPLIT_SETTINGS))
+    settings = cli_options.chosen(options, SPLIT_SETTINGS)
+    (cut,) = with_settings((CutAtSilences(),), settings)
     recogniser = cli_options.chosen(options, WORD_SETTINGS)
     if asr_model is not None:
         recogniser["asr_model"] = asr_model
     if recogniser and not words:
-        unused = f"--{min(recogniser).replace('_', '-')}"
-        raise BadValue(f"{unused} needs --words", "say how many words, such as --words 4, or leave it out")
-    first_words = FirstWords(words, StageMaker(profile, recogniser)(Transcribe)) if words else None
-    if first_words and not dry_run:
-        preflight([first_words.transcribe])
+        unused = min(recogniser).replace("_", "-")
+        raise BadValue(f"--{unused} needs --words", "say how many words, such as --words 4, or leave it out")
+    first_words = None
+    if words:
+        transcribe = StageMaker(profile, recogniser)(Transcribe)
+        first_words = FirstWords(words, transcribe)
+        if not dry_run:
+            preflight([transcribe])
     with shown_steps():
-        recordings = find(inputs, out, FolderConfig(channel="any", max_conversation=0.0, given=False))
+        recordings = find(inputs, out, WHOLE_RECORDINGS)
     show.say_left_out(recordings.left_out)
     if not dry_run:
         OwnedFolder(out, "split", ())  # refuses other files before a lock is among them
     started = time.perf_counter()
     with nullcontext() if dry_run else files.folder_locked(out), shown_steps():
-        made, rejects, n_written = split_recordings(recordings, out, cut, first_words, dry_run)
+        result = split_recordings(recordings, out, cut, first_words, dry_run)
     wall_seconds = time.perf_counter() - started
-    rows = map(expand_row, recordings.rows)
-    show.say_scaled(show.scaled_in((row["audio_file"], row["audio"]) for row in rows))
-    counts = made["counts"]
-    seconds = made["seconds"]
+    expanded = map(expand_row, recordings.rows)
+    sounds = ((row["audio_file"], row["audio"]) for row in expanded)
+    show.say_scaled(show.scaled_in(sounds))
+    following = []
+    if words and profile != STANDARD:
+        following += ["--profile", profile]  # the recogniser that is here already
+    if asr_model is not None:
+        following += ["--asr-model", asr_model]
+    return _outcome(result, out, dry_run, wall_seconds, following)
+
+
+def _outcome(
+    result: SplitResult, out: Path, dry_run: bool, wall_seconds: float, following: Sequence[str]
+) -> Outcome:
+    """What `split` says at its end; `following`: options of the command that may come next."""
+    totals = result.totals
+    counts = totals["counts"]
+    seconds = totals["seconds"]
     record = {
         "dry_run": dry_run,
         "out": as_text(out),
-        **{name: made[name] for name in ("counts", "seconds", "non_usable")},
-        "written": n_written,
-        "rejects": [reject.as_dict() for reject in rejects],
+        "counts": counts,
+        "seconds": seconds,
+        "non_usable": totals["non_usable"],
+        "written": result.n_written,
+        "rejects": [reject.as_dict() for reject in result.rejects],
         "wall_seconds": round(wall_seconds, 3),
     }
     if dry_run:
         details = ["a dry run: nothing is written"]
-    elif n_written:
+    elif result.n_written:
         took = f"{length_text(seconds['audio'])} in {length_text(wall_seconds)}"
-        details = [f"{took}, {counted(n_written, 'file')} written"]
+        details = [f"{took}, {counted(result.n_written, 'file')} written"]
     else:
         details = ["nothing to do: all pieces are there"]
-    details.append(f"  usable      {counts['usable']:,}, {length_text(seconds['usable'])}")
-    details.append(f"  non usable  {counts['non_usable']:,}, {length_text(seconds['non_usable'])}")
-    details += [f"    {kind}: {length_text(length)}" for kind, length in made["non_usable"].items()]
+    usable = length_text(seconds["usable"])
+    non_usable = length_text(seconds["non_usable"])
+    details.append(f"  usable      {counts['usable']:,}, {usable}")
+    details.append(f"  non usable  {counts['non_usable']:,}, {non_usable}")
+    for reason, length in totals["non_usable"].items():
+        details.append(f"    {reason}: {length_text(length)}")
     details.append(f"in {as_text(out)}: {USABLE}, {NON_USABLE}, {MANIFEST}")
-    same = ["--profile", profile] if words and profile != STANDARD else []  # the recogniser that is here already
-    if asr_model is not None:
-        same += ["--asr-model", asr_model]
+    next_step = ""
+    if dry_run:
+        next_step = show.DRY_RUN_NEXT
+    elif counts["usable"]:
+        next_step = to_run("transcribe", out / USABLE, *following)
+    where = WITH_JSON if dry_run else f"in {as_text(out / REJECTS)}"
+    headline = f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}"
     return Outcome(
         record,
-        f"{counted(counts['recordings'], 'recording')}, {counted(counts['pieces'], 'piece')}",
-        exit_code(counts["recordings"], len(rejects)),
+        headline,
+        exit_code(counts["recordings"], len(result.rejects)),
         details,
-        rejected_of(rejects, where=WITH_JSON if dry_run else f"in {as_text(out / REJECTS)}"),
-        show.DRY_RUN_NEXT if dry_run else to_run("transcribe", out / USABLE, *same) if counts["usable"] else "",
+        rejected_of(result.rejects, where=where),
+        next_step,
     )

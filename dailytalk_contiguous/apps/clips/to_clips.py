@@ -1,7 +1,5 @@
 """The pipelines of clips: of a corpus, and from a clip to its words."""
 
-from typing import Any
-
 from dailytalk_contiguous.apps.clips.augment import Augment
 from dailytalk_contiguous.apps.clips.clip_words import CutSpeech, TimeWords
 from dailytalk_contiguous.apps.clips.condition import Condition
@@ -12,7 +10,7 @@ from dailytalk_contiguous.core.emotions import VOICE_LINEAR
 from dailytalk_contiguous.core.schema import MIX
 from dailytalk_contiguous.models.profiles import STANDARD
 from dailytalk_contiguous.pipelines.to_text import NO_MODEL, StageMaker, without_models
-from dailytalk_contiguous.stages.base import PerUtterance, Stages
+from dailytalk_contiguous.stages.base import PerUtterance, Stage, Stages
 from dailytalk_contiguous.stages.classify_emotion import ClassifyEmotion
 from dailytalk_contiguous.stages.measure_prosody import MeasureProsody
 from dailytalk_contiguous.stages.rate_affect import RateAffect
@@ -21,7 +19,7 @@ from dailytalk_contiguous.stages.tokenise_prosody import TokeniseClip
 from dailytalk_contiguous.stages.transcribe import Transcribe
 
 
-def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages]:
+def clip_stages(profile: str = STANDARD, **options: object) -> tuple[Stages, Stages]:
     """Return the stages of every clip of a corpus, and those of every clip that is kept and its copies.
 
     `apps.clips.clip_plan`, which needs all clips at once, comes between the two. `voice-linear` compares the clips
@@ -38,27 +36,26 @@ def clip_stages(profile: str = STANDARD, **options: Any) -> tuple[Stages, Stages
     rate = make(RateAffect)
     augment = make(Augment, kinds=())
     classify = make(ClassifyEmotion, model=NO_MODEL)
-    measuring = make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)
+    measuring: list[Stage] = [make(MeasureQuality), make(CutSpeech), make(TimeWords), make(MeasureProsody)]
     condition = make(Condition)
     tokenise = make(TokeniseClip, codebook=NO_MODEL)
     make.all_used(*measuring, rate, classify, condition, augment, tokenise)
-    return (
-        (
-            *measuring,
-            *((MeasureVoice(),) if VOICE_LINEAR in (rate.model, classify.model) else ()),
-            *((rate,) if rate.model not in ("", VOICE_LINEAR) else ()),
-            *((classify,) if classify.model not in (NO_MODEL, VOICE_LINEAR) else ()),
-        ),
-        (
-            condition,
-            *((augment,) if augment.kinds else ()),
-            *((tokenise,) if tokenise.codebook != NO_MODEL else ()),
-            make(FinishClip),
-        ),
-    )
+    if VOICE_LINEAR in (rate.model, classify.model):
+        measuring.append(MeasureVoice())
+    if rate.model not in ("", VOICE_LINEAR):
+        measuring.append(rate)
+    if classify.model not in (NO_MODEL, VOICE_LINEAR):
+        measuring.append(classify)
+    finishing: list[Stage] = [condition]
+    if augment.kinds:
+        finishing.append(augment)
+    if tokenise.codebook != NO_MODEL:
+        finishing.append(tokenise)
+    finishing.append(make(FinishClip))
+    return tuple(measuring), tuple(finishing)
 
 
-def transcribe_stages(profile: str = STANDARD, **options: Any) -> Stages:
+def transcribe_stages(profile: str = STANDARD, **options: object) -> Stages:
     """The stages from a clip of one speaker to its words.
 
     Args:

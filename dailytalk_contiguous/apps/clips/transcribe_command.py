@@ -7,9 +7,9 @@ file.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from datasets import Dataset, Features, disable_progress_bars
 
@@ -24,6 +24,7 @@ from dailytalk_contiguous.core.documents import as_text, shown
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError, Reject
 from dailytalk_contiguous.core.hallucination import compression_ratio
 from dailytalk_contiguous.core.outcome import Outcome, exit_code, rejected_of, to_run
+from dailytalk_contiguous.core.records import WordRow
 from dailytalk_contiguous.core.schema import SOURCE, Row
 from dailytalk_contiguous.core.steps import steps
 from dailytalk_contiguous.core.wording import counted, length_text
@@ -45,6 +46,31 @@ SECONDS_AT_ONCE = 300.0
 _HEARD = ("start", "end", "text_raw", "words", "language", "avg_logprob", "no_speech_prob", "text_reason")
 
 
+class HeardSegment(TypedDict):
+    """A segment of an entry, as Whisper writes it (see `entry_of`)."""
+
+    id: int
+    seek: int
+    start: float
+    end: float
+    text: str
+    tokens: list[int]
+    temperature: float
+    avg_logprob: float | None
+    compression_ratio: float | None
+    no_speech_prob: float | None
+    words: list[WordRow]
+
+
+class HeardEntry(TypedDict):
+    """The entry of a clip in a whisper.json (see `entry_of`)."""
+
+    text: str
+    language: str | None
+    segments: list[HeardSegment]
+    text_reason: NotRequired[str]
+
+
 def default_json(source: Path) -> Path:
     """The path of a folder's whisper.json, which may not exist yet."""
     return whisper_json.clips_folder(source).json or source / whisper_json.WHISPER_JSON
@@ -64,47 +90,45 @@ class ClipsToHear:
 
     def __init__(self, source: Path, file: Path) -> None:
         written = _existing(file)
-        (clips, _) = clips_by_name(source, texts=False)
+        clips, _ = clips_by_name(source, texts=False)
         rows = {name: row for name, row in clips.items() if not row["problem"]}
         matches = whisper_json.match_names(written.entries, rows)
         self.file = file
         self.entries = written.entries
         self.heard: list[str] = []
         self.left = {name: row for name, row in rows.items() if name not in matches.keys}
-        self.rejects = [
-            Reject(row["id"], "Corpus", row["problem"], row["remedy"]) for row in clips.values() if row["problem"]
-        ]
-        self.rejects += [
-            Reject(name, "transcript", problem.reason, problem.remedy)
-            for name, problem in (matches.problems | written.problems).items()
-        ]
+        self.rejects: list[Reject] = []
+        for row in clips.values():
+            if row["problem"]:
+                remedy = row["remedy"] or ""
+                self.rejects.append(Reject(row["id"], "Corpus", row["problem"], remedy))
+        for name, problem in (matches.problems | written.problems).items():
+            self.rejects.append(Reject(name, "transcript", problem.reason, problem.remedy))
 
     def transcribe(self, stages: Sequence[Stage]) -> None:
         """Recognise the clips by `apps.clips.to_clips.transcribe_stages`, and add their entries to the file."""
         names = {row["id"]: name for name, row in self.left.items()}
-        groups = list(group(map(clip_to_measure, self.left.values()), SECONDS_AT_ONCE))
+        clips = map(clip_to_measure, self.left.values())
+        groups = list(group(clips, SECONDS_AT_ONCE))
         for rows in steps("parts of the clips heard", groups, len(groups)):
             interrupts.check_interrupt()
-            table = Dataset.from_list(
-                [{name: row[name] for name in SOURCE} for row in rows], features=Features(SOURCE)
-            )
-            for stage in stages:
-                table = stage.map(table, batch_size=len(rows))  # short clips share a window of the recogniser
-            made = dict[str, Any]()
-            for row in table.select_columns([*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]):
+            made = {}
+            for row in _recognised(rows, stages):
+                clip_id = row["conversation_id"]
                 if row["problem"]:
-                    problem = row["problem_stage"], row["problem"], row["remedy"]
-                    self.rejects.append(Reject(row["conversation_id"], *problem))
+                    reject = Reject(clip_id, row["problem_stage"], row["problem"], row["remedy"])
+                    self.rejects.append(reject)
                 else:
-                    made[names[row["conversation_id"]]] = entry_of(row)
+                    made[names[clip_id]] = entry_of(row)
             self._add(made)
         if not self.file.exists():
             self._add({})
 
-    def _add(self, made: dict[str, Any]) -> None:
+    def _add(self, made: Mapping[str, HeardEntry]) -> None:
         now = _existing(self.file).entries  # another program may have written it meanwhile
         taken = whisper_json.match_names(now, made).keys
-        self.heard += (added := [name for name in made if name not in taken])
+        added = [name for name in made if name not in taken]
+        self.heard += added
         self.entries = now | {name: made[name] for name in added}
         try:
             write_text(self.file, whisper_json.whisper_json_text(self.entries))
@@ -113,7 +137,19 @@ class ClipsToHear:
             raise DailytalkError(reason, "make room, and run the same command: it goes on") from error
 
 
-def entry_of(row: Row) -> dict[str, Any]:
+def _recognised(rows: Sequence[Row], stages: Sequence[Stage]) -> Iterator[Row]:
+    """The clips after all stages, with the columns from which entries and rejects are made."""
+    sources = []
+    for row in rows:
+        sources.append({name: row[name] for name in SOURCE})
+    table = Dataset.from_list(sources, features=Features(SOURCE))
+    for stage in stages:
+        table = stage.map(table, batch_size=len(rows))  # short clips share a window of the recogniser
+    columns = [*_HEARD, "conversation_id", "problem", "problem_stage", "remedy"]
+    yield from table.select_columns(columns)
+
+
+def entry_of(row: Row) -> HeardEntry:
     """The entry of a clip, with the fields that Whisper writes.
 
     Each utterance with words is a segment: `seek` is its start in Whisper's frames of 10 ms, `avg_logprob` the
@@ -122,23 +158,25 @@ def entry_of(row: Row) -> dict[str, Any]:
     does not give is null, and `tokens` are always empty: no recogniser returns them. `text_reason` says why there
     is no text.
     """
-    utterances = [
-        dict(zip(_HEARD, values, strict=True)) for values in zip(*(row[name] for name in _HEARD), strict=True)
-    ]
+    utterances = []
+    for values in zip(*(row[name] for name in _HEARD), strict=True):
+        utterances.append(dict(zip(_HEARD, values, strict=True)))
     spoken = [utterance for utterance in utterances if utterance["text_raw"]]
     languages = {utterance["language"] for utterance in utterances} - {UNDETERMINED}
-    entry: dict[str, Any] = {
-        "text": " ".join(utterance["text_raw"] for utterance in spoken),
-        "language": next(iter(sorted(languages)), None),
-        "segments": [_segment(number, utterance) for number, utterance in enumerate(spoken)],
-    }
+    text = " ".join(utterance["text_raw"] for utterance in spoken)
+    language = min(languages, default=None)
+    segments = [_segment(number, utterance) for number, utterance in enumerate(spoken)]
+    entry: HeardEntry = {"text": text, "language": language, "segments": segments}
     if not spoken:
-        reasons = dict.fromkeys(filter(None, (utterance["text_reason"] for utterance in utterances)))
-        entry["text_reason"] = "; ".join(reasons) or "no speech was found"
+        reasons = dict.fromkeys(utterance["text_reason"] for utterance in utterances)
+        entry["text_reason"] = "; ".join(filter(None, reasons)) or "no speech was found"
     return entry
 
 
-def _segment(number: int, utterance: Row) -> dict[str, Any]:
+def _segment(number: int, utterance: Row) -> HeardSegment:
+    words = []
+    for word in utterance["words"]:
+        words.append(word | {"probability": _number(word["probability"])})
     return {
         "id": number,
         "seek": round(utterance["start"] * FRAMES_PER_SECOND),
@@ -150,12 +188,14 @@ def _segment(number: int, utterance: Row) -> dict[str, Any]:
         "avg_logprob": _number(utterance["avg_logprob"]),
         "compression_ratio": _number(compression_ratio(utterance["text_raw"])),
         "no_speech_prob": _number(utterance["no_speech_prob"]),
-        "words": [word | {"probability": _number(word["probability"])} for word in utterance["words"]],
+        "words": words,
     }
 
 
 def _number(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(value, 4)
+    if value is None or not math.isfinite(value):
+        return None
+    return round(value, 4)
 
 
 def _existing(out: Path) -> whisper_json.WhisperJson:
@@ -186,7 +226,7 @@ def transcribe(
     ),
     profile: str = cli_options.profile_option(),
     dry_run: bool = engine_options.DRY_RUN,
-    **options: Any,
+    **options: object,
 ) -> Outcome:
     """Recognise the clips of a folder into one JSON.
 
@@ -221,11 +261,14 @@ def transcribe(
         details = [f"{counted(len(heard), 'clip')} {done}, {length_text(seconds)}"]
     if empty:
         details.append(f"without a word: {len(empty):,} ({show.first_names(empty)})")
-    return Outcome(
-        record,
-        f"{len(clips.entries):,} entries in {as_text(file)}",
-        exit_code(len(clips.entries) + dry_run * len(heard), len(clips.rejects)),
-        details,
-        rejected_of(clips.rejects),
-        show.DRY_RUN_NEXT if dry_run else to_run("review", source) if file == default_json(source) else "",
-    )
+    n_done = len(clips.entries)
+    next_step = ""
+    if dry_run:
+        n_done += len(heard)
+        next_step = show.DRY_RUN_NEXT
+    elif file == default_json(source):
+        next_step = to_run("review", source)
+    headline = f"{len(clips.entries):,} entries in {as_text(file)}"
+    code = exit_code(n_done, len(clips.rejects))
+    rejected = rejected_of(clips.rejects)
+    return Outcome(record, headline, code, details, rejected, next_step)

@@ -65,7 +65,8 @@ def shift_pitch(samples: Samples, sample_rate: int, semitones: float, seed: int)
     `seed` decides all that is random in it. Raises BadInput for what Praat can't change, DailytalkError where
     the library is not installed.
     """
-    return _resynthesised(samples, sample_rate, len(samples), 2 ** (semitones / 12), 1.0, seed)
+    ratio = 2 ** (semitones / 12)
+    return _resynthesised(samples, sample_rate, len(samples), ratio, 1.0, seed)
 
 
 def stretch(samples: Samples, sample_rate: int, factor: float, seed: int) -> Samples:
@@ -73,7 +74,8 @@ def stretch(samples: Samples, sample_rate: int, factor: float, seed: int) -> Sam
 
     A sound at t seconds moves to t·factor. Raises as `shift_pitch`.
     """
-    return _resynthesised(samples, sample_rate, round(len(samples) * factor), 1.0, factor, seed)
+    count = round(len(samples) * factor)
+    return _resynthesised(samples, sample_rate, count, 1.0, factor, seed)
 
 
 def _resynthesised(
@@ -95,13 +97,15 @@ def _resynthesised(
                 tier = call("Create DurationTier", "pace", 0, sound.duration)
                 call(tier, "Add point", 0, factor)
                 call([tier, voice], "Replace duration tier")
-            resynthesised = call(voice, "Get resynthesis (overlap-add)").values[0].astype(np.float32)
+            sound = call(voice, "Get resynthesis (overlap-add)")
+            resynthesised = sound.values[0].astype(np.float32)
     except library.PraatError as error:  # of under 50 ms
-        raise BadInput(
-            f"Praat can't change it ({str(error).splitlines()[0]})", "leave out shorter clips"
-        ) from None
+        problem = str(error).splitlines()[0]
+        raise BadInput(f"Praat can't change it ({problem})", "leave out shorter clips") from None
     # Praat may end a sample early or late.
-    return np.asarray(np.pad(resynthesised[:count], (0, max(0, count - len(resynthesised)))), np.float32)
+    n_missing = max(0, count - len(resynthesised))
+    padded = np.pad(resynthesised[:count], (0, n_missing))
+    return np.asarray(padded, np.float32)
 
 
 def noisereduce_version() -> str:
@@ -120,15 +124,19 @@ def reduce_noise(samples: Samples, noise: Samples, sample_rate: int) -> Samples:
     """
     noisereduce_version()
     library: Any = importlib.import_module(NOISEREDUCE_WHEEL)
+    window = GATE_WINDOW * sample_rate
+    window_samples = 2 ** math.ceil(math.log2(window))
+    share = 1 - 10 ** (-MOST_REDUCED_DB / 20)
+    padding = round(GATE_PADDING * sample_rate)
     reduced = library.reduce_noise(
         samples,
         sample_rate,
         stationary=True,
         y_noise=noise,
-        prop_decrease=1 - 10 ** (-MOST_REDUCED_DB / 20),
-        n_fft=2 ** math.ceil(math.log2(GATE_WINDOW * sample_rate)),
+        prop_decrease=share,
+        n_fft=window_samples,
         freq_mask_smooth_hz=GATE_SMOOTHING_HZ,
         chunk_size=max(len(samples), len(noise)),  # one chunk: the library writes several to a file
-        padding=round(GATE_PADDING * sample_rate),
+        padding=padding,
     )
     return np.asarray(reduced, np.float32)

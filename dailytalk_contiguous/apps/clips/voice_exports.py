@@ -10,18 +10,19 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dailytalk_contiguous.apps.clips.corpora.own_clips import clips_by_name
 from dailytalk_contiguous.core.audio import Pcm, mixed_down, read_pcm
+from dailytalk_contiguous.core.clip_records import ClipSource, Labels
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CHANNELS, Row
-from dailytalk_contiguous.core.utterance import heard_utterances
+from dailytalk_contiguous.core.utterance import Utterance, heard_utterances
 from dailytalk_contiguous.publish import exports
 from dailytalk_contiguous.publish.conversation import conversation
 from dailytalk_contiguous.sources import whisper_json
@@ -38,16 +39,20 @@ _READABLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 class VoiceClip(NamedTuple):
-    """A clip; `voice` is its speaker's name, or its replacement, and `entry` its entry in a whisper.json.
+    """A clip to train a voice on.
 
-    `name` is that of the file of its sound; `path` is that file under the folder, without ending.
+    Attributes:
+        name: of the file of its sound.
+        voice: its speaker's name, or its replacement.
+        entry: its entry in a whisper.json, as a person may have written it; None without one.
+        path: of its sound under the folder, without ending.
     """
 
     name: str
     voice: str
     language: str | None
     text: str
-    entry: dict[str, Any] | None
+    entry: Mapping[str, object] | None
     pcm: Pcm
     path: str = ""
 
@@ -101,42 +106,56 @@ class VoiceList:
     def write(self, export: exports.Export, item: VoiceClips) -> Iterator[exports.FileEntry]:
         refused = Counter[str]()
         for clip in item.clips:
-            why = self.refusal(clip)
-            if why:
-                refused[why] += 1
+            refusal = self.refusal(clip)
+            if refusal:
+                refused[refusal] += 1
                 continue
             seconds = len(clip.pcm) / export.sample_rate
             path = f"{self.audio}/{clip.name}"
-            whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
-            entry = clip.entry or {"text": clip.text, "language": clip.language, "segments": [whole]}
+            entry = clip.entry
+            if not entry:
+                whole = {"id": 0, "start": 0.0, "end": round(seconds, 4), "text": clip.text}
+                entry = {"text": clip.text, "language": clip.language, "segments": [whole]}
             export.write_sound(path, clip.pcm)
             export.about[clip.name.casefold()] = entry
-            yield exports.FileEntry(clip._replace(path=path, entry=entry, pcm=np.empty(0, np.int16)), seconds)
+            no_samples = np.empty(0, np.int16)
+            written = clip._replace(path=path, entry=entry, pcm=no_samples)
+            yield exports.FileEntry(written, seconds)
         if refused.total() == len(item.clips):
             raise BadInput(next(iter(refused)), "correct it where the clip has it, or leave the clip out")
         export.left_out += refused
 
     def finish(self, export: exports.Export, lists: exports.Lists) -> Mapping[str, exports.FileText]:
         clips: list[VoiceClip] = [entry.line for entries in lists.values() for entry in entries]
-        several = len({clip.voice for clip in clips}) > 1
+        has_several = len({clip.voice for clip in clips}) > 1
         root = export.target.root.resolve()
         texts: dict[str, exports.FileText] = {}
         for side, entries in lists.items():
             rows = [self.header] if self.header else []
             for entry in entries:
-                known = entry.line._asdict() | {"root": root, "speaker": entry.line.voice if several else ""}
-                fields = (template.format_map(known) for template in self.fields)
+                clip = entry.line
+                values = clip._asdict()
+                values["root"] = root
+                values["speaker"] = clip.voice if has_several else ""
+                fields = [template.format_map(values) for template in self.fields]
                 rows.append(tuple(filter(None, fields)))
-            written = io.StringIO()
-            csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
-            plain = "".join("|".join(row) + "\n" for row in rows)
-            texts[self.files[side]] = written.getvalue() if self.is_csv else plain
+            texts[self.files[side]] = self._list_of(rows)
         if self.with_json:
             entries_by_file = {f"{clip.name}.wav": clip.entry for clip in clips}
             texts[whisper_json.WHISPER_JSON] = whisper_json.whisper_json_text(entries_by_file)
         return texts
 
+    def _list_of(self, rows: Sequence[Sequence[str]]) -> str:
+        if not self.is_csv:
+            return "".join("|".join(row) + "\n" for row in rows)
+        written = io.StringIO()
+        csv.writer(written, delimiter="|", lineterminator="\n").writerows(rows)
+        return written.getvalue()
+
     def as_format(self) -> exports.ExportFormat[VoiceClips]:
+        manifests = list(self.files.values())
+        if self.with_json:
+            manifests.append(whisper_json.WHISPER_JSON)
         return exports.ExportFormat(
             self.name,
             reader=self.reader,
@@ -146,7 +165,7 @@ class VoiceList:
             open=open_clips,
             write=self.write,
             finish=self.finish,
-            manifests=(*self.files.values(), *([whisper_json.WHISPER_JSON] if self.with_json else [])),
+            manifests=tuple(manifests),
             sides=exports.TWO_LISTS if "eval" in self.files else exports.ONE_LIST,
             options=frozenset(),
             sample_rate=self.sample_rate,
@@ -163,142 +182,180 @@ def refuse_separators(out: Path, settings: exports.ExportSettings) -> None:
 
 
 def _plain(text: str, export: exports.Export) -> str:
-    """A text with single spaces and without separators of fields, which are counted."""
+    """A text with single spaces, and without what ends a field of a list, which is counted."""
     for mark, name in (("|", "|"), ("\0", "NUL")):
         count = text.count(mark)
         if count:
-            export.left_out[f"{name} in texts and names: it ends a field of a list, so a space is there"] += count
-    return " ".join(text.replace("|", " ").replace("\0", " ").split())
+            reason = f"{name} in texts and names: it ends a field of a list, so a space is there"
+            export.left_out[reason] += count
+    words = text.replace("|", " ").replace("\0", " ").split()
+    return " ".join(words)
 
 
 def open_clips(row: Row, export: exports.Export) -> VoiceClips:
     """The clip of a row of `voice_folder`, or those of a row of `open_items`. Raises BadInput."""
     name = row["conversation_id"]
     rate = export.sample_rate
-    labels = row.get("labels")
+    labels: Labels | None = row.get("labels")
     if "audio_file" in row:
         stem = PurePosixPath(row["audio_file"]).stem
         text = row["text"]
         speaker = row["speaker"].removeprefix("clips/")
         pcm = mixed_down(read_pcm(row["audio"], sample_rate=rate))
     elif not labels:
-        return _of_conversation(row, export)
+        return _utterances_of(row, export)
     else:
-        utterance = row["utterances"][0]
+        utterance: Utterance = row["utterances"][0]
         corpus = labels.get("corpus") or ""
         stem = PurePosixPath(name).name
         text = utterance["text_raw"] or utterance["text"]
-        speaker = ((row["speakers"] or {}).get("left") or corpus or "speaker").removeprefix(f"{corpus}/")
-        pcm = conversation(row, rate, swap=False).pcm[round(utterance["start"] * rate) :, 0]
+        speakers = row["speakers"] or {}
+        person = speakers.get("left") or corpus or "speaker"
+        speaker = person.removeprefix(f"{corpus}/")
+        start = round(utterance["start"] * rate)
+        pcm = conversation(row, rate, swap=False).pcm[start:, 0]
     text = _plain(text or "", export)
     if not text:
         raise BadInput("it has no text", "run dailytalk transcribe, or leave it out")
     # Its own name where that is safe everywhere and no other clip has it, whatever the case.
     is_free = _READABLE.fullmatch(stem) and stem.casefold() not in export.about
-    file = stem if is_free else file_name(name)
-    return VoiceClips([VoiceClip(file, _plain(speaker, export), row["language"], text, row.get("entry"), pcm)])
+    clip = VoiceClip(
+        name=stem if is_free else file_name(name),
+        voice=_plain(speaker, export),
+        language=row["language"],
+        text=text,
+        entry=row.get("entry"),
+        pcm=pcm,
+    )
+    return VoiceClips([clip])
 
 
-def _of_conversation(row: Row, export: exports.Export) -> VoiceClips:
+def _utterances_of(row: Row, export: exports.Export) -> VoiceClips:
     """The utterances that have a text and were not resynthesised. Raises BadInput without any."""
     name = row["conversation_id"]
     rate = export.sample_rate
     speakers = row["speakers"] or {}
     pcm = conversation(row, rate, swap=False).pcm
     clips = []
-    for number, said in enumerate(heard_utterances(row)):
-        text = _plain(said["text"] or "", export)
-        channel = said["channel"]
-        if said["status"] == "spoken":
+    for number, utterance in enumerate(heard_utterances(row)):
+        text = _plain(utterance["text"] or "", export)
+        channel = utterance["channel"]
+        if utterance["status"] == "spoken":
             export.left_out["resynthesised utterances"] += 1
-        elif text:
-            speaker = _plain(speakers.get(channel) or f"{row['recording_id']} {channel}", export)
-            file = file_name(said["utterance_id"] or f"{name}/{channel}/{number:04d}")
-            own = pcm[round(said["start"] * rate) : round(said["end"] * rate), CHANNELS.index(channel)]
-            clips.append(VoiceClip(file, speaker, row["language"], text, None, own))
+            continue
+        if not text:
+            continue
+        speaker = _plain(speakers.get(channel) or f"{row['recording_id']} {channel}", export)
+        file = file_name(utterance["utterance_id"] or f"{name}/{channel}/{number:04d}")
+        start = round(utterance["start"] * rate)
+        end = round(utterance["end"] * rate)
+        samples = pcm[start:end, CHANNELS.index(channel)]
+        clips.append(VoiceClip(file, speaker, row["language"], text, None, samples))
     if not clips:
         reason = "nobody says anything in it in a voice of their own"
         raise BadInput(reason, "keep the voices of the recording: dailytalk speak --revoice none")
     return VoiceClips(clips)
 
 
-def voice_folder(place: Path) -> Iterator[Row] | None:
+def voice_folder(folder: Path) -> Iterator[Row] | None:
     """The clips of a folder with a whisper.json, as the corpus `clips` reads them, each with its `entry`.
 
     None of any other. Raises DailytalkError for a link that leads out.
     """
-    if not (place / whisper_json.WHISPER_JSON).exists():
+    if not (folder / whisper_json.WHISPER_JSON).exists():
         return None
-    rows, path = clips_by_name(place)
+    clips, path = clips_by_name(folder)
     entries = whisper_json.read_whisper_json(path).entries if path else {}
-    good = [name for name, row in rows.items() if not row["problem"]]
-    keys = whisper_json.match_names(entries, good).keys
-    return (
-        row | {"conversation_id": row["id"], "audio_file": name, "entry": entries.get(keys.get(name, ""))}
-        for name, row in rows.items()
-    )
+    return _rows_of(clips, entries)
 
 
-_LINES = "a reader written from its source"
+def _rows_of(clips: Mapping[str, ClipSource], entries: Mapping[str, object]) -> Iterator[Row]:
+    """Rows as `open_clips` takes them, of clips by the names of their files."""
+    usable = [name for name, clip in clips.items() if not clip["problem"]]
+    keys = whisper_json.match_names(entries, usable).keys
+    for name, clip in clips.items():
+        row: Row = {**clip}
+        row["conversation_id"] = clip["id"]
+        row["audio_file"] = name
+        key = keys.get(name, "")
+        row["entry"] = entries.get(key)
+        yield row
 
-#: The formats; where each is read, and the rate. LJSpeech: its own README. XTTS: `coqui` in
-#: TTS/tts/datasets/formatters.py of Coqui TTS, and `XttsAudioConfig`. Piper: `ljspeech_dataset` in
-#: piper_train/preprocess.py, and the rate of its medium and high voices; a third field is the speaker. GPT-SoVITS:
-#: 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets; it opens paths as they are, from whatever folder
-#: it runs in, and leaves out other languages with a warning. F5-TTS: train/datasets/prepare_csv_wavs.py, and
-#: `target_sample_rate` of its models; some of its versions take whole paths only. Tortoise:
-#: `load_filepaths_and_text` and DLAS's paired_voice_audio.
-_VOICE_LISTS = (
-    VoiceList(
-        "ljspeech",
-        "whatever reads LJSpeech",
-        "a reader written from its README",
-        22050,
-        ("{name}", "{text}", "{text}"),
-        {"train": "metadata.csv"},
-    ),
-    VoiceList(
-        "xtts",
-        "Coqui TTS (XTTS)",
-        "pandas",
-        22050,
-        ("{path}.wav", "{text}", "{voice}"),
-        {"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
-        header=("audio_file", "text", "speaker_name"),
-        is_csv=True,
-        is_pandas=True,
-    ),
-    VoiceList(
-        "piper", "Piper", _LINES, 22050, ("{name}", "{speaker}", "{text}"), {"train": "metadata.csv"}, is_csv=True
-    ),
-    VoiceList(
-        "gpt-sovits",
-        "GPT-SoVITS",
-        _LINES,
-        32000,
-        ("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
-        {"train": "metadata.list"},
-        languages=("en", "ja", "ko", "yue", "zh"),
-    ),
-    VoiceList(
-        "f5",
-        "F5-TTS",
-        _LINES,
-        24000,
-        ("{root}/{path}.wav", "{text}"),
-        {"train": "metadata.csv"},
-        header=("audio_file", "text"),
-        is_csv=True,
-    ),
-    VoiceList(
-        "tortoise",
-        "Tortoise (DLAS)",
-        _LINES,
-        22050,
-        ("{path}.wav", "{text}"),
-        {"train": "train.txt", "eval": "validation.txt"},
-        audio="audio",
-        with_json=True,
-    ),
+
+#: How most of them are checked.
+_FROM_SOURCE = "a reader written from its source"
+
+#: As LJSpeech's own README has it.
+_LJSPEECH = VoiceList(
+    "ljspeech",
+    reader="whatever reads LJSpeech",
+    checked="a reader written from its README",
+    sample_rate=22050,
+    fields=("{name}", "{text}", "{text}"),
+    files={"train": "metadata.csv"},
 )
+
+#: As `coqui` in TTS/tts/datasets/formatters.py of Coqui TTS reads it, at the rate of `XttsAudioConfig`.
+_XTTS = VoiceList(
+    "xtts",
+    reader="Coqui TTS (XTTS)",
+    checked="pandas",
+    sample_rate=22050,
+    fields=("{path}.wav", "{text}", "{voice}"),
+    files={"train": "metadata_train.csv", "eval": "metadata_eval.csv"},
+    header=("audio_file", "text", "speaker_name"),
+    is_csv=True,
+    is_pandas=True,
+)
+
+#: As `ljspeech_dataset` in piper_train/preprocess.py reads it, at the rate of Piper's medium and high voices. A
+#: third field is the speaker.
+_PIPER = VoiceList(
+    "piper",
+    reader="Piper",
+    checked=_FROM_SOURCE,
+    sample_rate=22050,
+    fields=("{name}", "{speaker}", "{text}"),
+    files={"train": "metadata.csv"},
+    is_csv=True,
+)
+
+#: As 1-get-text.py and 2-get-hubert-wav32k.py in prepare_datasets read it. GPT-SoVITS opens paths as they are,
+#: from whatever folder it runs in, and leaves out other languages with a warning.
+_GPT_SOVITS = VoiceList(
+    "gpt-sovits",
+    reader="GPT-SoVITS",
+    checked=_FROM_SOURCE,
+    sample_rate=32000,
+    fields=("{root}/{path}.wav", "{voice}", "{language}", "{text}"),
+    files={"train": "metadata.list"},
+    languages=("en", "ja", "ko", "yue", "zh"),
+)
+
+#: As train/datasets/prepare_csv_wavs.py reads it, at `target_sample_rate` of F5's models. Some versions of F5-TTS
+#: take whole paths only.
+_F5 = VoiceList(
+    "f5",
+    reader="F5-TTS",
+    checked=_FROM_SOURCE,
+    sample_rate=24000,
+    fields=("{root}/{path}.wav", "{text}"),
+    files={"train": "metadata.csv"},
+    header=("audio_file", "text"),
+    is_csv=True,
+)
+
+#: As `load_filepaths_and_text` and DLAS's paired_voice_audio read it.
+_TORTOISE = VoiceList(
+    "tortoise",
+    reader="Tortoise (DLAS)",
+    checked=_FROM_SOURCE,
+    sample_rate=22050,
+    fields=("{path}.wav", "{text}"),
+    files={"train": "train.txt", "eval": "validation.txt"},
+    audio="audio",
+    with_json=True,
+)
+
+_VOICE_LISTS = (_LJSPEECH, _XTTS, _PIPER, _GPT_SOVITS, _F5, _TORTOISE)
 VOICES = tuple(voice_list.as_format() for voice_list in _VOICE_LISTS)

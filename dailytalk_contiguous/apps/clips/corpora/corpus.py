@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree, open_tree
 from dailytalk_contiguous.apps.clips.corpora.downloads import Download
 from dailytalk_contiguous.core.audio import HIGHEST_RATE, LOWEST_RATE, read_header
+from dailytalk_contiguous.core.clip_records import ClipSource
 from dailytalk_contiguous.core.documents import csv_lines
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import CLIP, Row
@@ -96,7 +97,7 @@ class Corpus:
     misnamed: Mapping[str, str] = field(default_factory=dict)
     reader: Callable[..., Reader] | None = None
     published: tuple[PublishedCounts, ...] = ()
-    part_of: Callable[[Row], str] = lambda row: ""
+    part_of: Callable[[ClipSource], str] = lambda row: ""
     download: Download | None = None
     signed: bool = False
     split: str = "speakers"
@@ -106,16 +107,19 @@ class Corpus:
     def by_name(self, file: FoundFile) -> Row:
         """The columns that the name of a file tells. Raises BadInput for another pattern or an unknown code."""
         stem = self.misnamed.get(file.pure.stem, file.pure.stem)
-        match = re.search(f"(?:^|/){self.pattern}$", str(file.pure.with_name(stem)))
+        path = str(file.pure.with_name(stem))
+        match = re.search(f"(?:^|/){self.pattern}$", path)
         if match is None:
             raise BadInput(f"its name {file.pure.name!r} is not like {self.example}", "rename it")
         codes = match.groupdict()
         row: Row = {"clip": stem}
         for name, meanings in self.codes.items():
             row |= known(meanings, codes[name], name)
-        return row | {column: text.format(**codes) for column, text in self.columns.items()}
+        for column, template in self.columns.items():
+            row[column] = template.format(**codes)
+        return row
 
-    def rows(self, source: str | Path, **options: Any) -> Iterator[Row]:
+    def rows(self, source: str | Path, **options: object) -> Iterator[ClipSource]:
         """Yield the rows of a source, in order of name; `options` are those of `reader`.
 
         Raises DailytalkError if the source does not exist, holds nothing of a corpus, or has damaged tables.
@@ -124,8 +128,10 @@ class Corpus:
         read = self.reader(tree, **options) if self.reader else self.by_name
         files = [file for file in tree.files if not self.is_beside(file.name)]
         if not files:
-            where = f"get it from {self.about.homepage}" if self.about.homepage else "name the folder of its files"
-            raise DailytalkError(f"no file of {self.about.title} is in {str(source)!r}", where)
+            remedy = "name the folder of its files"
+            if self.about.homepage:
+                remedy = f"get it from {self.about.homepage}"
+            raise DailytalkError(f"no file of {self.about.title} is in {str(source)!r}", remedy)
         first: dict[str, str] = {}
         for file in files:
             yield self.row(file, read, first)
@@ -133,16 +139,21 @@ class Corpus:
     def is_beside(self, name: str) -> bool:
         """Whether a file of this name is known to come beside the audio."""
         path = PurePosixPath(name.lower())
-        is_paper = path.suffix not in self.suffixes and any(fnmatch.fnmatch(path.name, paper) for paper in PAPERS)
-        return is_paper or any(fnmatch.fnmatch(str(path), pattern) for pattern in self.beside)
+        if path.suffix not in self.suffixes and any(fnmatch.fnmatch(path.name, paper) for paper in PAPERS):
+            return True
+        return any(fnmatch.fnmatch(str(path), pattern) for pattern in self.beside)
 
-    def row(self, file: FoundFile, read: Reader, first: dict[str, str]) -> Row:
+    def row(self, file: FoundFile, read: Reader, first: dict[str, str]) -> ClipSource:
         """The row of a file. `first` has the file of every good clip so far: many corpora hold clips twice.
 
         A good row is called by its clip, one with a `problem` by its file.
         """
-        row = dict.fromkeys(CLIP) | {"id": f"{self.name}/{file.name}", "corpus": self.name}
-        row |= {"licence": self.about.licence, "audio_file": file.name, "audio": file.audio}
+        row: Row = dict.fromkeys(CLIP)
+        row["id"] = f"{self.name}/{file.name}"
+        row["corpus"] = self.name
+        row["licence"] = self.about.licence
+        row["audio_file"] = file.name
+        row["audio"] = file.audio
         try:
             if file.problem:
                 raise file.problem
@@ -153,20 +164,24 @@ class Corpus:
             clip = fields.pop("clip")
             if clip in first:
                 raise BadInput(f"it is the same clip as {first[clip]!r}", "keep one of them")
-            row |= fields | _measured(file)
+            measures = _measured(file)
+            row |= fields
+            row |= measures
             first[clip] = file.name
             row["id"] = f"{self.name}/{clip}"
             # Of the clip's name, size, content and table entries, but not of its path.
-            facts = json.dumps([identity_of(file.path), row["id"], fields], sort_keys=True)
-            row["input_digest"] = hashlib.sha256(facts.encode()).hexdigest()[:20]
+            facts = [identity_of(file.path), row["id"], fields]
+            digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+            row["input_digest"] = digest.hexdigest()[:20]
         except BadInput as error:
-            row |= {"problem": error.reason, "remedy": error.remedy}
+            row["problem"] = error.reason
+            row["remedy"] = error.remedy
         except OSError as error:
-            reason = f"it can't be read ({error.strerror or error})"
-            row |= {"problem": reason, "remedy": "check the file and its permissions"}
-        return row
+            row["problem"] = f"it can't be read ({error.strerror or error})"
+            row["remedy"] = "check the file and its permissions"
+        return cast(ClipSource, row)
 
-    def count_check(self, rows: Iterable[Row]) -> list[str]:
+    def count_check(self, rows: Iterable[ClipSource]) -> list[str]:
         """Return sentences on how rows differ from the published counts; an empty list if they don't.
 
         A part of a corpus is not an error (users download one archive of two, or hold out a speaker), but it has
@@ -177,38 +192,44 @@ class Corpus:
         usable = [row for row in rows if not row["problem"]]
         sentences = []
         for part in dict.fromkeys(counts.part for counts in self.published):
-            own = [row for row in usable if self.part_of(row) == part]
-            releases = (counts for counts in self.published if counts.part == part)
-            counts = min(releases, key=lambda counts: abs(counts.clips - len(own)))
-            name = " ".join(filter(None, [self.name, counts.release, part]))
-            if not own:
-                sentences.append(f"{name}: none of the {counts.clips} published {counts.unit} was found.")
-                continue
-            labels = Counter(row["label"] for row in own)
-            speakers = {row["speaker"] for row in own} - {None}
-            compared: dict[str, tuple[int, int | None]] = {
-                f"{counts.unit} were read": (len(own), counts.clips),
-                "speakers were read": (len(speakers), counts.speakers),
-                **{
-                    f"{counts.unit} are labelled {label!r}": (labels[label], count)
-                    for label, count in counts.labels.items()
-                },
-            }
-            sentences += [
-                f"{name}: {read} {what}, {published} are published."
-                for what, (read, published) in compared.items()
-                if published not in (None, read)
-            ]
-        rejected = len(rows) - len(usable)
-        if rejected:
-            sentences.append(f"{self.name}: {rejected} {'file was' if rejected == 1 else 'files were'} rejected.")
+            clips = [row for row in usable if self.part_of(row) == part]
+            releases = [counts for counts in self.published if counts.part == part]
+            n_clips = len(clips)
+            published = min(releases, key=lambda counts: abs(counts.clips - n_clips))
+            name_parts = (self.name, published.release, part)
+            name = " ".join(filter(None, name_parts))
+            if clips:
+                sentences += _differences(name, clips, published)
+            else:
+                sentences.append(f"{name}: none of the {published.clips} published {published.unit} was found.")
+        n_rejected = len(rows) - len(usable)
+        if n_rejected:
+            files = "file was" if n_rejected == 1 else "files were"
+            sentences.append(f"{self.name}: {n_rejected} {files} rejected.")
         return sentences
+
+
+def _differences(name: str, clips: Sequence[ClipSource], published: PublishedCounts) -> list[str]:
+    """A sentence for each number of clips, speakers and labels that is not as it was published."""
+    speakers = {clip["speaker"] for clip in clips} - {None}
+    counts: list[tuple[str, int, int | None]] = []
+    counts.append((f"{published.unit} were read", len(clips), published.clips))
+    counts.append(("speakers were read", len(speakers), published.speakers))
+    labels = Counter(clip["label"] for clip in clips)
+    for label, n_labelled in published.labels.items():
+        counts.append((f"{published.unit} are labelled {label!r}", labels[label], n_labelled))
+    sentences = []
+    for noun, n_read, n_published in counts:
+        if n_published not in (None, n_read):
+            sentences.append(f"{name}: {n_read} {noun}, {n_published} are published.")
+    return sentences
 
 
 def _measured(file: FoundFile) -> Row:
     """Columns measured on the audio. Raises BadInput for unusable audio, and OSError."""
     info = read_header(file.audio)
-    if not info.seconds or info.channels > 2 or not LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE:
+    is_rate_usable = LOWEST_RATE <= info.sample_rate <= HIGHEST_RATE
+    if not info.seconds or info.channels > 2 or not is_rate_usable:
         raise BadInput(
             f"it has {info.channels} channels of {info.seconds:g} s at {info.sample_rate} Hz",
             f"export it again with one or two channels, at {LOWEST_RATE} to {HIGHEST_RATE} Hz",
@@ -219,21 +240,30 @@ def _measured(file: FoundFile) -> Row:
 Meaning = TypeVar("Meaning")
 
 
-def known(meanings: Mapping[str, Meaning], code: str, what: str, where: str = "") -> Meaning:
-    """The meaning of a code in a clip's name, or in the table `where`. Raises BadInput if it has none."""
-    if code not in meanings:
-        codes = [*meanings]
-        codes = [*codes[:3], "…", codes[-1]] if len(codes) > 24 else codes
-        raise BadInput(
-            f"its {what} {code!r}{f' in {where}' if where else ''} is unknown (known are {', '.join(codes)})",
-            f"correct the {'table' if where else 'name'}, or leave the file out",
-        )
-    return meanings[code]
+def known(meanings: Mapping[str, Meaning], code: str, noun: str, table: str = "") -> Meaning:
+    """The meaning of a code in a clip's name, or in a table. Raises BadInput if it has none.
+
+    `noun`: what the code stands for.
+    """
+    if code in meanings:
+        return meanings[code]
+    codes = [*meanings]
+    if len(codes) > 24:
+        codes = [*codes[:3], "…", codes[-1]]
+    source = f" in {table}" if table else ""
+    to_correct = "table" if table else "name"
+    raise BadInput(
+        f"its {noun} {code!r}{source} is unknown (known are {', '.join(codes)})",
+        f"correct the {to_correct}, or leave the file out",
+    )
 
 
 def own_labels(emotions: Mapping[str, str]) -> dict[str, Row]:
     """The columns of codes that are the corpus's own labels, from our emotion of each."""
-    return {code: {"emotion": emotion, "label": code} for code, emotion in emotions.items()}
+    columns: dict[str, Row] = {}
+    for code, emotion in emotions.items():
+        columns[code] = {"emotion": emotion, "label": code}
+    return columns
 
 
 @contextmanager
@@ -262,14 +292,22 @@ def add_line(lines: dict[str, Meaning], clip: str, line: Meaning, table: str) ->
 
 
 def text_beside(tree: Tree) -> Callable[[FoundFile], str | None]:
-    """What gives the text in a text file of the name of a clip, beside it; None if there is none."""
-    texts = {file.name.lower(): file for file in tree.files if file.pure.suffix.lower() == ".txt"}
+    """A function from a clip to the text in the text file of its name, beside it; None if there is none."""
+    texts = {}
+    for file in tree.files:
+        if file.pure.suffix.lower() == ".txt":
+            texts[file.name.lower()] = file
 
     def text_of(file: FoundFile) -> str | None:
         written = texts.get(str(file.pure.with_suffix(".txt")).lower())
-        return " ".join(written.text().split()) or None if written else None
+        return one_line(written) if written else None
 
     return text_of
+
+
+def one_line(file: FoundFile) -> str | None:
+    """The text of a file with single spaces; None if it is empty. Raises BadInput if it can't be read."""
+    return " ".join(file.text().split()) or None
 
 
 def measure_of(value: float) -> float:

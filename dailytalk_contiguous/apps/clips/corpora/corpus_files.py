@@ -26,9 +26,11 @@ from dailytalk_contiguous.core.machine import cache_folder
 from dailytalk_contiguous.sources.recordings import LARGEST
 from dailytalk_contiguous.store.files import COPY_IT, LINK_OUT, leads_out
 
-#: An archive is rejected if its members have more bytes than this, and more than this many times its own. Speech
-#: shrinks to a half or a third in a zip, tables to a tenth.
+#: Bytes that the members of an archive may have in any case.
 LARGEST_ARCHIVE = 2_000_000_000
+
+#: How many times an archive's own bytes its members may have beyond that. Speech shrinks to a half or a third in a
+#: zip, tables to a tenth.
 MOST_SHRUNK = 100
 
 _LITTER = ("__MACOSX", "Thumbs.db", "desktop.ini")
@@ -76,8 +78,10 @@ class Tree:
 
     def named(self, name: str) -> FoundFile | None:
         """Return the file of this base name, in any case, that is least deep; None if there is none."""
-        same = [file for file in self.files if file.pure.name.casefold() == name.casefold()]
-        return min(same, key=lambda file: (len(file.pure.parts), file.name), default=None)
+        folded = name.casefold()
+        same = [file for file in self.files if file.pure.name.casefold() == folded]
+        same.sort(key=lambda file: (len(file.pure.parts), file.name))
+        return same[0] if same else None
 
     def table(self, name: str) -> FoundFile:
         """Return the file of this base name. Raises DailytalkError if there is none."""
@@ -93,7 +97,9 @@ def open_tree(source: str | Path) -> Tree:
     if not str(source) or not path.exists():
         raise DailytalkError(f"the corpus {str(source)!r} does not exist", "give its folder or its zip archive")
     if path.is_dir():
-        files = [file for found in _walk(path) for file in _opened(found, f"{found.name}/")]
+        files: list[FoundFile] = []
+        for file in _walk(path):
+            files += _opened(file, f"{file.name}/")
     elif zipfile.is_zipfile(path):
         files = [*_opened(FoundFile(f"{path.stem}.zip", path), "")]
     else:
@@ -108,14 +114,17 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
     barred: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=barred.append):
         folders[:] = [name for name in folders if not _is_litter(name)]
-        for path in (Path(parent, name) for name in (*folders, *files) if not _is_litter(name)):
+        for base_name in (*folders, *files):
+            if _is_litter(base_name):
+                continue
+            path = Path(parent, base_name)
             name = as_text(path.relative_to(folder))
-            is_file = path.is_file()
             if path.is_symlink() and leads_out(path, folder):
                 yield FoundFile(name, path, BadInput(LINK_OUT, COPY_IT))
-            elif is_file or not path.exists():
-                gone = BadInput("it is a link to a file that is not there", _CHECK)
-                yield FoundFile(name, path, None if is_file else gone)
+            elif path.is_file():
+                yield FoundFile(name, path)
+            elif not path.exists():
+                yield FoundFile(name, path, BadInput("it is a link to a file that is not there", _CHECK))
     for error in barred:
         path = Path(error.filename)
         problem = BadInput("it is a folder that can't be searched", _CHECK)
@@ -133,9 +142,18 @@ def _opened(file: FoundFile, prefix: str) -> Iterator[FoundFile]:
         return
     try:
         with zipfile.ZipFile(file.path) as archive:
-            members = [member for member in archive.infolist() if not member.is_dir()]
-            refused = {member.filename: why for member in members if (why := _refusal(member))}
-            usable = [member for member in members if member.filename not in refused]
+            usable = []
+            refused: dict[str, str] = {}
+            for member in archive.infolist():
+                if member.is_dir():
+                    continue
+                refusal = _refusal(member)
+                if refusal:
+                    refused[member.filename] = refusal
+                else:
+                    usable.append(member)
+            # An archive may hold a name twice: neither is unpacked if one of them is refused.
+            usable = [member for member in usable if member.filename not in refused]
             folder = _unpacked(archive, file.path, usable)
     except _DAMAGE as error:
         reason = f"it is no zip archive that can be read ({error})"
@@ -143,10 +161,10 @@ def _opened(file: FoundFile, prefix: str) -> Iterator[FoundFile]:
     except BadInput as problem:
         yield FoundFile(file.name, file.path, problem)
     else:
-        for member in _walk(folder):
-            yield FoundFile(prefix + member.name, member.path, member.problem)
-        for name, why in refused.items():
-            yield FoundFile(prefix + name, file.path, BadInput(why, _UNPACK))
+        for unpacked in _walk(folder):
+            yield FoundFile(prefix + unpacked.name, unpacked.path, unpacked.problem)
+        for name, refusal in refused.items():
+            yield FoundFile(prefix + name, file.path, BadInput(refusal, _UNPACK))
 
 
 def _refusal(member: zipfile.ZipInfo) -> str:
@@ -159,7 +177,8 @@ def _refusal(member: zipfile.ZipInfo) -> str:
     if member.flag_bits & 0x1:
         return "it is encrypted"
     if member.file_size > LARGEST:
-        return f"it has {member.file_size / 1e9:.2f} GB unpacked, and {LARGEST / 1e9:g} GB are read at most"
+        size = f"{member.file_size / 1e9:.2f} GB"
+        return f"it has {size} unpacked, and {LARGEST / 1e9:g} GB are read at most"
     return ""
 
 
@@ -169,8 +188,9 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, members: list[zipfile.ZipInf
     Raises BadInput for an archive that is far larger than itself, what `zipfile` raises, and OSError as the disk.
     """
     status = path.stat()
-    key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape")
-    folder = cache_folder() / "archives" / hashlib.sha256(key).hexdigest()[:20]
+    key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
+    digest = hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()[:20]
+    folder = cache_folder() / "archives" / digest
     if folder.is_dir():
         return folder
     total = sum(member.file_size for member in members)
@@ -179,7 +199,8 @@ def _unpacked(archive: zipfile.ZipFile, path: Path, members: list[zipfile.ZipInf
         raise BadInput(reason, _UNPACK)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent, ignore_cleanup_errors=True) as part:
-        os.mkdir(f"{part}/files")  # of an archive without files, too
-        archive.extractall(f"{part}/files", members)
-        Path(f"{part}/files").rename(folder)
+        unpacked = Path(part, "files")
+        unpacked.mkdir()  # of an archive without files, too
+        archive.extractall(unpacked, members)
+        unpacked.rename(folder)
     return folder

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from dailytalk_contiguous.apps.clips.corpora import corpus
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
-from dailytalk_contiguous.apps.clips.corpora.downloads import git_lfs_files
+from dailytalk_contiguous.apps.clips.corpora.downloads import CorpusFile, git_lfs_files
+from dailytalk_contiguous.core.clip_records import EmotionVote
 from dailytalk_contiguous.core.schema import Row
 
-#: The repository as it was when this was written.
 _REPOSITORY = "CheyneyComputerScience/CREMA-D"
+
+#: The repository as it was when this was written.
 _COMMIT = "1658cd342dff90010aa843eaeebd53610a08b1dc"
 
 _TABLES = (
@@ -27,8 +29,10 @@ _TABLES = (
 )
 
 EMOTIONS = {"ANG": "angry", "DIS": "disgusted", "FEA": "fearful", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
+
 #: The raters' letters.
 VOTES = {"A": "angry", "D": "disgusted", "F": "fearful", "H": "happy", "N": "neutral", "S": "sad"}
+
 SENTENCES = {
     "IEO": "It's eleven o'clock.",
     "TIE": "That is exactly what happened.",
@@ -54,45 +58,58 @@ def _read(tree: Tree) -> corpus.Reader:
 
     def read(file: FoundFile) -> Row:
         row = CREMA_D.by_name(file)
-        return row | actors.get(row["speaker"].rpartition("/")[2], {}) | heard.get(row["clip"], {})
+        actor = row["speaker"].rpartition("/")[2]
+        row |= actors.get(actor, {})
+        row |= heard.get(row["clip"], {})
+        return row
 
     return read
 
 
+def _files() -> list[CorpusFile]:
+    return git_lfs_files(
+        archive=f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
+        lfs=f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
+        plain=f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
+        folder="AudioWAV",
+        tables=_TABLES,
+    )
+
+
+#: The columns of each code in a name. XX: the actors had no level.
+_CODES: dict[str, dict[str, Row]] = {
+    "actor": {str(number): {} for number in range(1001, 1092)},
+    "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
+    "emotion": corpus.own_labels(EMOTIONS),
+    "level": {
+        "LO": {"intensity": "low"},
+        "MD": {"intensity": "medium"},
+        "HI": {"intensity": "high"},
+        "XX": {"intensity": None},
+    },
+}
+
+_ABOUT = corpus.About(
+    title="CREMA-D",
+    description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
+    "twelve sentences in six emotions, rated by 2,443 people",
+    homepage="https://github.com/CheyneyComputerScience/CREMA-D",
+    licence="ODbL-1.0",
+    citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
+    "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
+    "https://doi.org/10.1109/TAFFC.2014.2336244",
+)
+
 #: Clips of CREMA-D, with the raters' votes where these are in the source.
 CREMA_D = corpus.Corpus(
     "crema_d",
-    corpus.About(
-        title="CREMA-D",
-        description="Crowd-sourced Emotional Multimodal Actors Dataset: 7,442 clips of 91 actors aged 20 to 74, "
-        "twelve sentences in six emotions, rated by 2,443 people",
-        homepage="https://github.com/CheyneyComputerScience/CREMA-D",
-        licence="ODbL-1.0",
-        citation="Cao H, Cooper DG, Keutmann MK, Gur RC, Nenkova A, Verma R (2014). CREMA-D: Crowd-sourced "
-        "Emotional Multimodal Actors Dataset. IEEE Transactions on Affective Computing 5(4): 377-390. "
-        "https://doi.org/10.1109/TAFFC.2014.2336244",
-    ),
-    published=(corpus.PublishedCounts(7442, 91, {code: 1087 if code == "NEU" else 1271 for code in EMOTIONS}),),
-    download=lambda: git_lfs_files(
-        f"https://codeload.github.com/{_REPOSITORY}/zip/{_COMMIT}",
-        f"https://media.githubusercontent.com/media/{_REPOSITORY}/{_COMMIT}",
-        f"https://raw.githubusercontent.com/{_REPOSITORY}/{_COMMIT}",
-        "AudioWAV",
-        _TABLES,
-    ),
+    _ABOUT,
+    published=(corpus.PublishedCounts(7442, 91, dict.fromkeys(EMOTIONS, 1271) | {"NEU": 1087}),),
+    download=_files,
     beside=("*audiomp3/*.mp3", "*videoflash/*.flv", "*.csv", "*.r", "*processedresults/*"),
     pattern=r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3})_(?P<level>[A-Z]{1,2})",
     example="1001_DFA_ANG_XX.wav",
-    codes={
-        "actor": {str(number): {} for number in range(1001, 1092)},
-        "sentence": {code: {"sentence": code, "text": text} for code, text in SENTENCES.items()},
-        "emotion": corpus.own_labels(EMOTIONS),
-        # XX: the actors had no level.
-        "level": {
-            code: {"intensity": name}
-            for code, name in (("LO", "low"), ("MD", "medium"), ("HI", "high"), ("XX", None))
-        },
-    },
+    codes=_CODES,
     columns={"speaker": "crema_d/{actor}", "language": "en"},
     # A file whose name was cut short until 2022, and still is in older copies (issue 6 of the repository).
     misnamed={"1040_ITH_SAD_X": "1040_ITH_SAD_XX"},
@@ -113,25 +130,29 @@ def perceived(tree: Tree) -> dict[str, Row]:
         for clip, line in corpus.lines_by_clip(summary, columns, "FileName").items():
             with corpus.reading(summary):
                 levels = [float(part) for part in line["VoiceLevel"].split(":")]
+                mean = sum(levels) / len(levels)
                 heard[clip] = _heard(line["VoiceVote"])
-                heard[clip]["perceived_intensity"] = corpus.measure_of(sum(levels) / len(levels) / 100)
+                heard[clip]["perceived_intensity"] = corpus.measure_of(mean / 100)
     table = tree.named("tabulatedVotes.csv")
     if table:
         for clip, shares in _tabulated(table):
             most = max(shares.values())
             letters = ":".join(letter for letter, share in shares.items() if share == most)
-            votes = [
-                {"emotion": VOTES[letter], "share": corpus.measure_of(share)} for letter, share in shares.items()
-            ]
-            counted = {"agreement": corpus.measure_of(most), "perceived_votes": votes}
-            heard[clip] = heard.get(clip, {}) | _heard(letters) | counted
+            votes: list[EmotionVote] = []
+            for letter, share in shares.items():
+                votes.append({"emotion": VOTES[letter], "share": corpus.measure_of(share)})
+            row = heard.setdefault(clip, {})
+            row |= _heard(letters)
+            row["agreement"] = corpus.measure_of(most)
+            row["perceived_votes"] = votes
     return heard
 
 
 def _heard(letters: str) -> Row:
     """The emotion of the letters that most raters chose; a KeyError for an unknown one."""
     emotions = [VOTES[letter] for letter in letters.split(":")]
-    return {"perceived": emotions[0] if len(emotions) == 1 else "other", "perceived_label": letters}
+    emotion = emotions[0] if len(emotions) == 1 else "other"
+    return {"perceived": emotion, "perceived_label": letters}
 
 
 def vote_shares(path: Path) -> dict[str, dict[str, float]]:
@@ -139,10 +160,11 @@ def vote_shares(path: Path) -> dict[str, dict[str, float]]:
 
     `path` is tabulatedVotes.csv. Raises DailytalkError for a table that can't be used.
     """
-    return {
-        f"{CREMA_D.name}/{clip}": {VOTES[letter]: share for letter, share in shares.items()}
-        for clip, shares in _tabulated(FoundFile(path.name, path))
-    }
+    by_clip = {}
+    for clip, shares in _tabulated(FoundFile(path.name, path)):
+        clip_id = f"{CREMA_D.name}/{clip}"
+        by_clip[clip_id] = {VOTES[letter]: share for letter, share in shares.items()}
+    return by_clip
 
 
 def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
@@ -151,8 +173,10 @@ def _tabulated(table: FoundFile) -> Iterator[tuple[str, dict[str, float]]]:
         if _VOICE_LINE.fullmatch(number):
             with corpus.reading(table):
                 votes = {letter: int(line[letter]) for letter in VOTES}
-                shares = {letter: n / sum(votes.values()) for letter, n in votes.items()}
-            yield line["fileName"], {letter: share for letter, share in shares.items() if share}
+                n_votes = sum(votes.values())
+                shares = {letter: count / n_votes for letter, count in votes.items()}
+            given_shares = {letter: share for letter, share in shares.items() if share}
+            yield line["fileName"], given_shares
 
 
 def _actors(tree: Tree) -> dict[str, Row]:

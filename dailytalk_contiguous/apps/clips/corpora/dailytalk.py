@@ -39,39 +39,45 @@ def _read(tree: Tree) -> Reader:
         row = DAILYTALK.by_name(file)
         number, speaker, dialogue = re.split("_d?", row["clip"])
         where = f"turn {number} of dialogue {dialogue} in metadata.json"
-        turn: Row = typed(metadata.get(dialogue, {}).get(number), Row, where, "download it again")
+        turns = metadata.get(dialogue, {})
+        turn = typed(turns.get(number), Row, where, "download it again")
         if str(turn.get("speaker", speaker)) != speaker:
             reason = f"its speaker is {speaker}, but {turn['speaker']} in metadata.json"
             raise BadInput(reason, "correct the name")
         text = turn.get("text")
-        label = str(turn.get("emotion"))
-        act = turn.get("act")
-        text = (text_of(file) or "") if text is None else typed(text, str, where, "download it again")
+        if text is None:
+            text = text_of(file) or ""
+        text = typed(text, str, where, "download it again")
         if not text.strip():
             raise BadInput("it has no text, neither in metadata.json nor beside it", "download them again")
-        return row | {
-            "text": " ".join(text.split()),
-            "sentence": " ".join(filter(None, map(normalise, text.split()))) or None,
-            "emotion": known(EMOTIONS, label, "emotion", "metadata.json"),
-            "label": label,
-            "act": None if act is None else str(act),
-        }
+        words = text.split()
+        label = str(turn.get("emotion"))
+        act = turn.get("act")
+        row["text"] = " ".join(words)
+        compared = [normalise(word) for word in words]
+        row["sentence"] = " ".join(filter(None, compared)) or None
+        row["emotion"] = known(EMOTIONS, label, "emotion", "metadata.json")
+        row["label"] = label
+        row["act"] = None if act is None else str(act)
+        return row
 
     return read
 
+
+_ABOUT = About(
+    title="DailyTalk",
+    description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
+    homepage="https://github.com/keonlee9420/DailyTalk",
+    licence="CC-BY-SA-4.0",
+    citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
+    "Text-to-Speech. arXiv:2207.01063",
+)
 
 #: Turns of DailyTalk as clips, one file a turn; `label` is the emotion in the metadata, which has text, speaker,
 #: emotion and act of every turn.
 DAILYTALK = Corpus(
     "dailytalk",
-    About(
-        title="DailyTalk",
-        description="2,541 dialogues of DailyDialog, acted by two people and recorded turn by turn",
-        homepage="https://github.com/keonlee9420/DailyTalk",
-        licence="CC-BY-SA-4.0",
-        citation="Lee K, Park K, Kim D (2022). DailyTalk: Spoken Dialogue Dataset for Conversational "
-        "Text-to-Speech. arXiv:2207.01063",
-    ),
+    _ABOUT,
     # Clips by a listing of the published folder.
     published=(PublishedCounts(23_773, 2),),
     beside=("*.txt", "*metadata.json"),
@@ -84,7 +90,7 @@ DAILYTALK = Corpus(
 
 
 def read_metadata(tree: Tree) -> dict[str, Row]:
-    """What metadata.json says of the turns, by dialogue and number. Raises DailytalkError without it."""
+    """The turns in metadata.json, by dialogue and number. Raises DailytalkError without it."""
     table = tree.table("metadata.json")
     with reading(table):
         metadata = parse_json(table.text(), repr(table.name), "download it again")

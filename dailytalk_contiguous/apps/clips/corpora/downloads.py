@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 from urllib.parse import quote, urlsplit
 
 from dailytalk_contiguous.core import interrupts
@@ -24,9 +24,13 @@ from dailytalk_contiguous.store.files import inside
 #: Bytes of a list of files, and of an archive that holds nothing but the list and small tables.
 MOST_LIST_BYTES = 128 << 20
 
-#: Seconds to connect, and of the longest silence; files at a time; times that a file is asked for again.
+#: Seconds to connect, and of the longest silence.
 TIMEOUTS = (10.0, 60.0)
+
+#: Files that are fetched at a time.
 AT_A_TIME = 4
+
+#: Times that a file is asked for again.
 RETRIES = 3
 
 #: Bytes that are read at a time.
@@ -75,16 +79,17 @@ def dataverse_files(server: str, identifier: str) -> list[CorpusFile]:
     """All open files of a dataset on a Dataverse server, which gives their checksums."""
     address = f"{server}/api/datasets/:persistentId/versions/:latest-published/files"
     document = parse_json(_document(f"{address}?persistentId={quote(identifier)}"), server)
-    return [
-        CorpusFile(
-            str(PurePosixPath(entry.get("directoryLabel") or "", file["filename"])),
-            f"{server}/api/access/datafile/{file['id']}",
-            f"{file['checksum']['type'].lower().replace('-', '')}:{file['checksum']['value']}",
-        )
-        for entry in typed(document, _Dataset, server)["data"]
-        for file in [entry["dataFile"]]
-        if not entry.get("restricted")
-    ]
+    dataset = typed(document, _Dataset, server)
+    files = []
+    for entry in dataset["data"]:
+        if entry.get("restricted"):
+            continue
+        file = entry["dataFile"]
+        path = PurePosixPath(entry.get("directoryLabel") or "", file["filename"])
+        algorithm = file["checksum"]["type"].lower().replace("-", "")
+        checksum = f"{algorithm}:{file['checksum']['value']}"
+        files.append(CorpusFile(str(path), f"{server}/api/access/datafile/{file['id']}", checksum))
+    return files
 
 
 def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Sequence[str]) -> list[CorpusFile]:
@@ -100,12 +105,14 @@ def git_lfs_files(archive: str, lfs: str, plain: str, folder: str, tables: Seque
     with zipfile.ZipFile(io.BytesIO(_document(archive))) as packed:
         for member in packed.infolist():
             name = member.filename.partition("/")[2]
-            if member.file_size > MOST_LIST_BYTES or not (name in tables or name.startswith(pointers)):
+            is_wanted = name in tables or name.startswith(pointers)
+            if not is_wanted or member.file_size > MOST_LIST_BYTES:
                 continue
             content = packed.read(member)
             pointer = _POINTER.fullmatch(content)
             if pointer:
-                files.append(CorpusFile(name, f"{lfs}/{quote(name)}", f"sha256:{pointer[1].decode()}"))
+                digest = pointer[1].decode()
+                files.append(CorpusFile(name, f"{lfs}/{quote(name)}", f"sha256:{digest}"))
             elif name in tables:
                 digest = hashlib.sha256(content).hexdigest()
                 files.append(CorpusFile(name, f"{plain}/{quote(name)}", f"sha256:{digest}"))
@@ -123,8 +130,8 @@ def fetch_all(files: Sequence[CorpusFile], folder: Path) -> None:
         interrupts.check_interrupt()
 
 
-class _Stop:
-    """What pooch takes for a bar of progress: ends a download after a Ctrl-C."""
+class _InterruptCheck:
+    """Ends a download after a Ctrl-C; pooch takes it for a bar of progress."""
 
     total = 0
 
@@ -143,7 +150,7 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
     path = inside(folder, file.name)
     host = urlsplit(file.address).netloc
     pooch.get_logger().setLevel("WARNING")
-    download: Any = pooch.HTTPDownloader(progressbar=_Stop(), chunk_size=_PIECE, timeout=TIMEOUTS)
+    downloader = pooch.HTTPDownloader(progressbar=_InterruptCheck(), chunk_size=_PIECE, timeout=TIMEOUTS)
     store = pooch.create(
         path.parent,
         base_url="",
@@ -152,14 +159,14 @@ def _fetch(file: CorpusFile, folder: Path) -> None:
         retry_if_failed=RETRIES,
     )
     try:
-        store.fetch(path.name, downloader=download)
+        store.fetch(path.name, downloader=downloader)
     except (requests.RequestException, ValueError) as error:
         reason = f"{file.name!r} could not be fetched from {host} ({error})"
         raise DailytalkError(reason, "run the same command again: whole files are kept") from None
 
 
 def _document(address: str) -> bytes:
-    """What is at an address. Raises DailytalkError, also for more than `MOST_LIST_BYTES`."""
+    """The bytes at an address. Raises DailytalkError, also for more than `MOST_LIST_BYTES`."""
     import requests
 
     try:

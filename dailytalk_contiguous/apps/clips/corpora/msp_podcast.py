@@ -23,11 +23,15 @@ EMOTIONS = {
     "X": "other",
 }
 SPLITS = {"Train": "train", "Development": "validation", "Test1": "test", "Test2": "test", "Test3": "test"}
+
 GENDERS = {"Male": "male", "Female": "female", "Unknown": None, "": None}
+
 #: Attribute of the table by ours (arousal is called activation there).
 AFFECT = {"valence": "EmoVal", "arousal": "EmoAct", "dominance": "EmoDom"}
+#: Mean ratings are from `LOWEST` to `HIGHEST`.
 LOWEST = 1.0
 HIGHEST = 7.0
+
 TABLE = "labels_consensus.csv"
 
 _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split_Set")
@@ -35,11 +39,11 @@ _COLUMNS = ("FileName", "EmoClass", *AFFECT.values(), "SpkrID", "Gender", "Split
 
 def _read(tree: Tree) -> corpus.Reader:
     lines = corpus.lines_by_clip(tree.table(TABLE), _COLUMNS, "FileName")
-    texts = {
-        file.pure.stem: file
-        for file in tree.files
-        if file.pure.suffix == ".txt" and "transcripts" in map(str.lower, file.pure.parent.parts)
-    }
+    texts = {}
+    for file in tree.files:
+        folders = [part.lower() for part in file.pure.parent.parts]
+        if file.pure.suffix == ".txt" and "transcripts" in folders:
+            texts[file.pure.stem] = file
 
     def read(file: FoundFile) -> Row:
         line = lines.get(file.pure.name)
@@ -52,36 +56,42 @@ def _read(tree: Tree) -> corpus.Reader:
         label = line["EmoClass"]
         speaker = line["SpkrID"].strip()
         emotion = corpus.known(EMOTIONS, label, "emotion", TABLE)
-        return {
+        gender = corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE)
+        split = corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE)
+        row: Row = {
             "clip": file.pure.stem,
-            "text": " ".join(written.text().split()) or None if written else None,
+            "text": corpus.one_line(written) if written else None,
             "language": "en",
             "speaker": None if speaker in ("", "Unknown") else f"msp_podcast/{speaker}",
-            "gender": corpus.known(GENDERS, line["Gender"].strip(), "gender", TABLE),
+            "gender": gender,
             "emotion": emotion,
             "label": label,
             "perceived": emotion,
             "perceived_label": label,
-            "official_split": corpus.known(SPLITS, line["Split_Set"].strip(), "split", TABLE),
-            **{f"given_{ours}": _scaled(line[column], column) for ours, column in AFFECT.items()},
+            "official_split": split,
         }
+        for name, column in AFFECT.items():
+            row[f"given_{name}"] = _scaled(line[column], column)
+        return row
 
     return read
 
 
+_ABOUT = corpus.About(
+    title="MSP-Podcast",
+    description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
+    "valence and dominance",
+    homepage="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
+    licence="LicenseRef-MSP-Podcast-academic",
+    citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
+    "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
+    "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
+)
+
 #: Speaking turns of MSP-Podcast; `label` is the letter of the consensus.
 MSP_PODCAST = corpus.Corpus(
     "msp_podcast",
-    corpus.About(
-        title="MSP-Podcast",
-        description="Speaking turns of podcasts, rated by at least five people each for emotion, activation, "
-        "valence and dominance",
-        homepage="https://ecs.utdallas.edu/research/researchlabs/msp-lab/MSP-Podcast.html",
-        licence="LicenseRef-MSP-Podcast-academic",
-        citation="Lotfian R, Busso C (2019). Building Naturalistic Emotionally Balanced Speech Corpus by "
-        "Retrieving Emotional Speech From Existing Podcast Recordings. IEEE Transactions on Affective Computing "
-        "10(4): 471-483. https://doi.org/10.1109/TAFFC.2017.2736999",
-    ),
+    _ABOUT,
     # Turns with published labels, that is without Test3.
     published=(
         corpus.PublishedCounts(149_307, release="1.11", unit="labelled turns"),

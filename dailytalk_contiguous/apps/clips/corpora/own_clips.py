@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from dailytalk_contiguous.apps.clips.corpora.corpus import About, Corpus, Reader
 from dailytalk_contiguous.apps.clips.corpora.corpus_files import FoundFile, Tree
 from dailytalk_contiguous.core.audio import AUDIO_SUFFIXES, read_header
+from dailytalk_contiguous.core.clip_records import ClipSource
 from dailytalk_contiguous.core.documents import parse_json
 from dailytalk_contiguous.core.errors import BadInput, DailytalkError
 from dailytalk_contiguous.core.schema import Row
@@ -18,7 +19,7 @@ from dailytalk_contiguous.sources import whisper_json
 from dailytalk_contiguous.sources.recordings import identities
 from dailytalk_contiguous.stages.transcribe import WINDOW_SECONDS
 
-#: The manifest of `dailytalk split`, which has the reason why pieces are in `LEFT_OUT[0]`.
+#: The manifest of `dailytalk split`, which says why pieces are in `Non Usable`.
 MANIFEST = "manifest.jsonl"
 
 #: Folders of pieces that are outside the limits, and of clips that people took out of the dataset.
@@ -41,74 +42,112 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 def _read(tree: Tree, texts: bool = True) -> Reader:
     """The reader of the clips in a source. Only clips stay in the tree, and entries without a clip join them."""
-    packed = None if tree.source.is_dir() else tree.named(whisper_json.WHISPER_JSON)
-    audio = tree.source
-    path = packed and packed.path
+    is_folder = tree.source.is_dir()
     try:
-        if tree.source.is_dir():
+        if is_folder:
             audio, path = whisper_json.clips_folder(tree.source)
-        nothing = whisper_json.WhisperJson({}, {})
-        written = whisper_json.read_whisper_json(path) if path and texts else nothing
+        else:
+            packed = tree.named(whisper_json.WHISPER_JSON)
+            audio = tree.source
+            path = packed.path if packed else None
+        written = whisper_json.WhisperJson({}, {})
+        if path and texts:
+            written = whisper_json.read_whisper_json(path)
         recordings = _recordings_of_pieces(tree)
     except BadInput as error:
         raise DailytalkError(error.reason, error.remedy) from None
-    inside = "" if audio == tree.source else f"{audio.name}/"
-    listed = (file for file in tree.files if not {*LEFT_OUT} & {*file.pure.parent.parts})
+    prefix = "" if audio == tree.source else f"{audio.name}/"
     # Those to account for: audio that was not left out, and folders that can't be searched.
-    tree.files = [file for file in listed if file.pure.suffix.lower() in AUDIO_SUFFIXES or file.problem]
-    ids = identities(file.name.removeprefix(inside) for file in tree.files)
-    names = [file.name.removeprefix(inside) for file in tree.files if file.name.startswith(inside)]
+    files = []
+    for file in tree.files:
+        is_left_out = any(folder in LEFT_OUT for folder in file.pure.parent.parts)
+        is_audio = file.pure.suffix.lower() in AUDIO_SUFFIXES
+        if not is_left_out and (is_audio or file.problem):
+            files.append(file)
+    ids = identities(file.name.removeprefix(prefix) for file in files)
+    inside = [file for file in files if file.name.startswith(prefix)]
+    names = [file.name.removeprefix(prefix) for file in inside]
     matches = whisper_json.match_names(written.entries, names)
-    unmatched = matches.problems | written.problems
-    problems = written.problems
-    used = {*matches.keys.values()}
-    outside = BadInput(f"it is outside of {inside!r}, where the clips are", "move it there, or leave it out")
-    known = {file.name: outside for file in tree.files if not file.name.startswith(inside)}
-    known |= {inside + name: problems[key] for name, key in matches.keys.items() if key in problems}
-    tree.files = [replace(file, problem=file.problem or known.get(file.name)) for file in tree.files]
-    tree.files += [FoundFile(name, tree.source, unmatched[name]) for name in unmatched if name not in used]
-    whole = tree.source.resolve() if tree.source.is_dir() else tree.source.resolve().with_suffix("")
-    everybody = (whole.parent if whole.name.lower() in _PLAIN_FOLDERS else whole).name
+    outside = BadInput(f"it is outside of {prefix!r}, where the clips are", "move it there, or leave it out")
+    tree.files = []
+    for file in files:
+        problem = None
+        name = file.name.removeprefix(prefix)
+        if not file.name.startswith(prefix):
+            problem = outside
+        elif name in matches.keys:
+            problem = written.problems.get(matches.keys[name])
+        tree.files.append(replace(file, problem=file.problem or problem))
+    used = set(matches.keys.values())
+    for key, entry_problem in (matches.problems | written.problems).items():
+        if key not in used:
+            tree.files.append(FoundFile(key, tree.source, entry_problem))
+    everybody = _name_of_all(tree.source, is_folder)
 
     def read(file: FoundFile) -> Row:
-        name = file.name.removeprefix(inside)
-        entry = written.entries.get(matches.keys.get(name, ""), {})
+        name = file.name.removeprefix(prefix)
+        key = matches.keys.get(name, "")
+        entry = written.entries.get(key, {})
         text = whisper_json.text_of(entry) if entry else ""
-        if texts and not text and (seconds := read_header(file.audio).seconds) > WINDOW_SECONDS:
-            # A recogniser takes a clip in one window.
-            reason = f"it has no text, and of its {seconds:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
-            raise BadInput(reason, "run dailytalk transcribe, or cut it with dailytalk split")
+        if texts and not text:
+            _refuse_over_one_window(file)
         language = entry.get("language") or ""
+        recording = recordings.get(file.name, "")
+        speaker = _speaker(PurePosixPath(name), recording, everybody)
+        words = re.findall(r"\w+", text.casefold())
         return {
             "clip": ids[name],
             "text": text or None,
             "language": language if _LANGUAGE.fullmatch(language) else None,
-            "speaker": f"clips/{_speaker(PurePosixPath(name), recordings.get(file.name, ''), everybody)}",
+            "speaker": f"clips/{speaker}",
             # The same line twice belongs on one side.
-            "sentence": " ".join(re.findall(r"\w+", text.casefold())) or None,
+            "sentence": " ".join(words) or None,
         }
 
     return read
+
+
+def _refuse_over_one_window(file: FoundFile) -> None:
+    """Raise BadInput for a clip without a text that a recogniser would not take as a whole, in one window."""
+    seconds = read_header(file.audio).seconds
+    if seconds > WINDOW_SECONDS:
+        reason = f"it has no text, and of its {seconds:.1f} s the first {WINDOW_SECONDS:g} s would be heard"
+        raise BadInput(reason, "run dailytalk transcribe, or cut it with dailytalk split")
+
+
+def _name_of_all(source: Path, is_folder: bool) -> str:
+    """The name of the speaker of clips that name none: that of the folder (or the archive) of all of them."""
+    folder = source.resolve()
+    if not is_folder:
+        folder = folder.with_suffix("")
+    if folder.name.lower() in _PLAIN_FOLDERS:
+        folder = folder.parent
+    return folder.name
 
 
 def _speaker(clip: PurePosixPath, recording: str, everybody: str) -> str:
     stem = PurePosixPath(recording).stem
     if stem:
         return stem
-    named = [folder for folder in clip.parent.parts if folder.lower() not in _PLAIN_FOLDERS]
-    if named:
-        return named[0]
+    for folder in clip.parent.parts:
+        if folder.lower() not in _PLAIN_FOLDERS:
+            return folder
     numbered = _NUMBERED.fullmatch(clip.stem)
-    return numbered[1] if numbered and numbered[1].lower() not in _PLAIN_NAMES else everybody
+    if numbered and numbered[1].lower() not in _PLAIN_NAMES:
+        return numbered[1]
+    return everybody
 
 
 def _recordings_of_pieces(tree: Tree) -> dict[str, str]:
     """The recording of each piece of `dailytalk split`, by its file, of all manifests. Raises BadInput."""
     sources: dict[str, str] = {}
-    for manifest in (file for file in tree.files if file.pure.name == MANIFEST and not file.problem):
+    for manifest in tree.files:
+        if manifest.pure.name != MANIFEST or manifest.problem:
+            continue
         for number, line in enumerate(manifest.text().split("\n"), 1):
-            piece = parse_json(line, f"line {number} of {manifest.name}") if line.strip() else None
-            match piece:
+            if not line.strip():
+                continue
+            match parse_json(line, f"line {number} of {manifest.name}"):
                 case {"file": str(file), "source": str(source)}:
                     sources[str(manifest.pure.parent / file)] = source
     return sources
@@ -132,14 +171,18 @@ CLIPS = Corpus(
 )
 
 
-def clips_by_name(source: Path, texts: bool = True) -> tuple[dict[str, Row], Path | None]:
+def clips_by_name(source: Path, texts: bool = True) -> tuple[dict[str, ClipSource], Path | None]:
     """The rows of a folder by the names of their files under `audio/` or the folder, and its whisper.json.
 
     Raises DailytalkError as `Corpus.rows` does.
     """
-    try:
-        audio, path = whisper_json.clips_folder(source) if source.is_dir() else (source, None)
-    except BadInput as error:
-        raise DailytalkError(error.reason, error.remedy) from None
+    audio = source
+    path = None
+    if source.is_dir():
+        try:
+            audio, path = whisper_json.clips_folder(source)
+        except BadInput as error:
+            raise DailytalkError(error.reason, error.remedy) from None
     prefix = "" if audio == source else f"{audio.name}/"
-    return {row["audio_file"].removeprefix(prefix): row for row in CLIPS.rows(source, texts=texts)}, path
+    clips = CLIPS.rows(source, texts=texts)
+    return {clip["audio_file"].removeprefix(prefix): clip for clip in clips}, path

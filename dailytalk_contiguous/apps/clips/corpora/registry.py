@@ -11,9 +11,9 @@ from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.own_file import from_own_file
 from dailytalk_contiguous.core.settings import one_of
 
-CORPORA: dict[str, Corpus] = {
-    corpus.name: corpus for corpus in (CLIPS, CREMA_D, DAILYTALK, ESD, MSP_PODCAST, RAVDESS, SAVEE, TESS)
-}
+_OF_PACKAGE = (CLIPS, CREMA_D, DAILYTALK, ESD, MSP_PODCAST, RAVDESS, SAVEE, TESS)
+
+CORPORA: dict[str, Corpus] = {corpus.name: corpus for corpus in _OF_PACKAGE}
 
 
 def corpus_named(name: str) -> Corpus:
