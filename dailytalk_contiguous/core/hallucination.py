@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Sequence
 
-from dailytalk_contiguous.core.spans import pieces_of
+from dailytalk_contiguous.core.cutting import pieces_of
 from dailytalk_contiguous.core.word_times import Word
 
 #: Whisper's own pair of thresholds for silence (openai/whisper, `transcribe`): both must hold.

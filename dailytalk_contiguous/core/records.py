@@ -170,7 +170,7 @@ class RejectedPart(TypedDict):
 
 
 class NonSpeechSound(TypedDict):
-    """A laugh, breath or cough of a kept speaker (see `core.spans`), with its times in the result and the source.
+    """A laugh, breath or cough of a kept speaker (see `core.nonspeech_sounds`), in the result and in the source.
 
     The speaker is on the right of the result, or on both sides of what is as it was recorded or was converted.
     `label` is what a transcript calls it; null where it says nothing. It is no utterance, and takes no floor.

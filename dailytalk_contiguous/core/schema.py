@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypedDict
 import pyarrow as pa
 from datasets import Audio, Features, List, Value
 
+from dailytalk_contiguous.core.fields import Column, Field, columns_among, fields_of
 from dailytalk_contiguous.core.quality import NAMES
 from dailytalk_contiguous.core.records import (
     AlignedWord,
@@ -28,17 +29,7 @@ from dailytalk_contiguous.core.records import (
     UsedModel,
     record_features,
 )
-from dailytalk_contiguous.core.utterance import (
-    AFFECT,
-    FIELDS,
-    Column,
-    Field,
-    Utterance,
-    columns_among,
-    features_of_fields,
-    fields_of,
-    is_converted,
-)
+from dailytalk_contiguous.core.utterance import AFFECT, FIELDS, Utterance, features_of_fields, is_converted
 
 # Columns of a conversation on its way through the stages.
 #

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.quality import FULL_SCALE
-from dailytalk_contiguous.core.spans import true_runs, voiced_spans
+from dailytalk_contiguous.core.spans import true_runs
 from dailytalk_contiguous.core.word_times import Word, sound_length, split_words
 
 #: Seconds over which loudness is measured: shorter than any speech sound.

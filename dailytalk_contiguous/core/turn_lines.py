@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.sentences import goes_on
-from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.word_times import Word, join_words, normalise, split_words
 
 #: Seconds of speech in a line: voices lose their way in long texts, and a refused take costs all of it.

@@ -167,7 +167,7 @@ def fit_spans(spans: Sequence[TimeSpan], start: float, end: float) -> list[TimeS
 
 
 #: Seconds. A longer gap is a pause, which no word straddles; a shorter one may be the closure of a stop consonant
-#: (50-120 ms, see `core.spans.QUIET_SECONDS`).
+#: (50-120 ms, see `core.cutting.QUIET_SECONDS`).
 PAUSE_SECONDS = 0.15
 
 #: Share of the text's words that must be recognised as written, or the recogniser's times are not used. Half:
@@ -199,7 +199,8 @@ def by_proportion(text_words: Sequence[str], spans: Sequence[TimeSpan], duration
 
     Args:
         text_words: the text's words, with their marks.
-        spans: where there is sound (`core.spans.voiced_spans`), in seconds; gaps up to `PAUSE_SECONDS` are closed.
+        spans: where there is sound (`core.clean_speech.voiced_spans`), in seconds; gaps up to `PAUSE_SECONDS` are
+            closed.
             None: the whole of the audio.
         duration: seconds of the audio.
     """
@@ -308,8 +309,9 @@ def with_times(
 
 
 def within_sound(words: Sequence[Word], spans: Sequence[TimeSpan]) -> list[Word]:
-    """Words without the silence at their edges; `spans` are where there is sound (`core.spans.voiced_spans`).
+    """Words without the silence at their edges.
 
+    `spans` are where there is sound, in seconds (`core.clean_speech.voiced_spans`).
     A word that lies in silence as a whole keeps its times.
     """
     inside = [_inside(spans, word.start, word.end) or [(word.start, word.end)] for word in words]

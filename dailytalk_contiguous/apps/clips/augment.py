@@ -22,10 +22,10 @@ from dailytalk_contiguous.apps.clips import voice_effects
 from dailytalk_contiguous.core import audio
 from dailytalk_contiguous.core.audio import Samples
 from dailytalk_contiguous.core.buckets import HIGH, LOW, MID
+from dailytalk_contiguous.core.levels import frame_levels
 from dailytalk_contiguous.core.loudness import CEILING_DBTP, clip_loudness, levelled
 from dailytalk_contiguous.core.schema import AUDIO, SECONDS, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import frame_levels
 from dailytalk_contiguous.core.utterance import WORD
 from dailytalk_contiguous.stages.base import Stage
 

@@ -15,10 +15,10 @@ from datasets import Features, List, Value
 
 from dailytalk_contiguous.core import word_times
 from dailytalk_contiguous.core.audio import ANALYSIS_RATE, pcm_to_float, to_pcm
+from dailytalk_contiguous.core.clean_speech import voiced_spans
 from dailytalk_contiguous.core.errors import BadInput, Reject
 from dailytalk_contiguous.core.schema import MODEL_FAILURES, SECONDS, STRING, Batch, Row
 from dailytalk_contiguous.core.settings import setting
-from dailytalk_contiguous.core.spans import voiced_spans
 from dailytalk_contiguous.core.utterance import GIVEN, PROPORTIONAL, RECOGNISER, WORD
 from dailytalk_contiguous.models.alignment import ALIGNER, AUTO
 from dailytalk_contiguous.models.failures import ModelFailed
