@@ -8,17 +8,24 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
-from typing import Annotated, Any, TypedDict, get_type_hints
+from typing import Annotated, Any, TypeAlias, TypedDict, get_type_hints
 
 import msgspec
 import numpy as np
 from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import Number, fits
-from dailytalk_contiguous.core.records import feature_of
+from dailytalk_contiguous.core.records import AnyRecord, Feature, feature_of
 
 #: Depth in lists and objects of a value beyond which it is not searched for NaN; no type is as deep.
 DEEPEST = 9
+
+#: The type of a value in a line: a feature; an object of any names with values of one type; a text, or a list of
+#: texts.
+Shape: TypeAlias = Feature | dict[type[str], Feature] | list[Feature]
+
+#: From a value in a row to one in a line, or back.
+Converter: TypeAlias = Callable[[Any], object]
 
 #: What is counted of a column: nothing; how often it has each value; mean, least and most of its numbers.
 TALLIES = ("", "count", "mean")
@@ -30,23 +37,24 @@ class Field:
 
     Attributes:
         name: in a row.
-        feature: its type there; None takes the type of the column that the stage adds.
+        feature: its type there; if None, that of the column that the stage adds.
         about: what it is and where it comes from.
-        unit: its unit or range, beside its type.
-        key: of a line of transcript.jsonl, `vad.valence` of an object in it; empty for the name.
+        unit: its unit or range, shown beside its type.
+        key: its key in a line of transcript.jsonl, such as `vad.valence` for one in an object; empty for the name.
         digits: decimals of its numbers in a line; None for all.
-        required: whether null is no value.
+        required: whether it must have a value, so that null is wrong.
         editable: whether a person's edit of it counts; fields that follow from others are not editable.
-        part: `row` of rows alone, `line` of lines alone, `built` of what `speak` makes: not in transcript.jsonl.
+        part: where it is: `row`, in rows alone; `line`, in lines alone; `built`, in what `speak` makes, and so not
+            in transcript.jsonl; empty for everywhere.
         only_with: the field that has to be set for this one to be written to a line.
         optional: whether rows of earlier versions may lack it; readers see null.
-        shape: its type in a line, where that is another.
+        shape: its type in a line, where that is not `feature`.
         write: the function from its value in a row to that in a line.
         read: the function from its value in a line to that in a row.
     """
 
     name: str = ""
-    feature: Any = None
+    feature: Feature | None = None
     about: str = dataclasses.field(default="", repr=False)
     unit: str = dataclasses.field(default="", repr=False)
     key: str = ""
@@ -56,9 +64,9 @@ class Field:
     part: str = ""
     only_with: str = ""
     optional: bool = False
-    shape: Any = None
-    write: Callable[[Any], object] | None = None
-    read: Callable[[Any], object] | None = None
+    shape: Shape | None = None
+    write: Converter | None = None
+    read: Converter | None = None
 
     def __getstate__(self) -> dict[str, object]:
         """The attributes alone: what is computed from them, such as `kind`, may not be picklable."""
@@ -71,12 +79,12 @@ class Field:
         return tuple(key.split("."))
 
     @cached_property
-    def kind(self) -> Any:
+    def kind(self) -> object:
         """The type of its value in a line, for `value_problem`."""
         return value_kind(self.feature if self.shape is None else self.shape)
 
     @cached_property
-    def writer(self) -> Callable[[Any], object] | None:
+    def writer(self) -> Converter | None:
         """The function from a row's value, which is not null, to one of a line; None where it is unchanged."""
         if self.write:
             return self.write
@@ -126,7 +134,7 @@ def columns_among(fields: Iterable[Field]) -> tuple[Column, ...]:
     return tuple(field for field in fields if isinstance(field, Column))
 
 
-def columns_of_lines(row: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, object]:
+def columns_of_lines(row: AnyRecord, fields: Iterable[Field]) -> dict[str, object]:
     """Return the fields that each line of a conversation repeats of its row, by its columns."""
     values: dict[str, object] = {}
     for column in columns_among(fields):
@@ -154,10 +162,10 @@ def in_digits(value: Any, digits: int | None) -> Any:
 # Types of values, as msgspec checks them and as people read them.
 
 
-def value_kind(feature: Any) -> Any:
-    """The type of a feature's values for `value_problem`: what is in objects may be missing or null.
+def value_kind(feature: Shape) -> Any:
+    """The type of a feature's values for `value_problem`; parts of objects may be missing or null.
 
-    A Python list is of one text, or of several.
+    A Python list stands for one text, or a list of texts.
     """
     if isinstance(feature, Value):
         return _plain_kind(feature.dtype)
@@ -166,14 +174,15 @@ def value_kind(feature: Any) -> Any:
     if isinstance(feature, list):
         (text,) = feature
         return str | list[value_kind(text)]  # type: ignore[misc]
-    if str in feature:
-        return dict[str, value_kind(feature[str]) | None]  # type: ignore[misc]
+    kinds = {key: value_kind(part) | None for key, part in feature.items()}
+    for key, kind in kinds.items():
+        if key is str:
+            return dict[str, kind]  # type: ignore[valid-type]
     # No `msgspec.defstruct`: names may be of others, and no identifiers.
-    parts = {key: value_kind(part) | None for key, part in feature.items()}
-    return TypedDict("object", parts, total=False)  # type: ignore[operator]
+    return TypedDict("object", kinds, total=False)  # type: ignore[operator]
 
 
-def _plain_kind(dtype: str) -> Any:
+def _plain_kind(dtype: str) -> object:
     if dtype == "string":
         return str
     if dtype == "bool":
@@ -185,18 +194,20 @@ def _plain_kind(dtype: str) -> Any:
     return Number
 
 
-def value_problem(value: object, kind: Any, key: str) -> str | None:
-    """Why a value of a line has not the type of its field (`Field.kind`), in a sentence.
+def value_problem(value: object, kind: object, key: str) -> str | None:
+    """Why a value of a line is not of the type of its field (`Field.kind`), in a sentence; None if it is.
 
-    Null has any type, and so has an empty text. The NaN that the older tool wrote is as null in an object, and in
-    place of one, of a number and of a truth value.
+    Null and an empty text are of any type. So is the NaN that the older tool wrote inside an object, or in place
+    of an object, of a number or of a truth value.
     """
     if value is None or value == "":
         return None
     try:
         msgspec.convert(value, kind, strict=True)
     except msgspec.ValidationError as error:
-        substitutes: list[object] = [0, False, {}] if _is_nan(value) else [_without_nan(value, DEEPEST)]
+        substitutes: list[object] = [0, False, {}]
+        if not _is_nan(value):
+            substitutes = [_without_nan(value, DEEPEST)]
         if not any(fits(substitute, kind) for substitute in substitutes):
             return f"{key}: {error}"
     return None
@@ -209,13 +220,14 @@ def _is_nan(value: object) -> bool:
 def _without_nan(value: object, depth: int) -> object:
     """A value without what is NaN in its objects, down to a depth."""
     if depth and isinstance(value, dict):
-        return {key: _without_nan(part, depth - 1) for key, part in value.items() if not _is_nan(part)}
+        kept = {key: part for key, part in value.items() if not _is_nan(part)}
+        return {key: _without_nan(part, depth - 1) for key, part in kept.items()}
     if depth and isinstance(value, list):
         return [_without_nan(part, depth - 1) for part in value]
     return value
 
 
-def type_in_words(feature: Any) -> str:
+def type_in_words(feature: Feature) -> str:
     """A type for people: text, number, list of text, {word, start}.
 
     >>> type_in_words(List({"word": Value("string"), "start": Value("float64")}))

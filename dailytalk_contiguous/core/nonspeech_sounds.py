@@ -108,9 +108,11 @@ def sound_blocks(
     (it was not cut) has its own. A sound within `JOIN` seconds of an utterance shares its block; others have
     their own. No block is negative.
     """
-    free = max([-1, *(run for _, _, run in utterances)]) + 1
+    runs = [run for _, _, run in utterances]
+    last_run = max([-1, *runs])
+    free = last_run + 1
     numbers: list[int] = []
-    for _, _, run in utterances:
+    for run in runs:
         if run >= 0:
             numbers.append(run)
         else:

@@ -3,7 +3,7 @@ run.json and a version's manifest keep them.
 """
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict
 
 from datasets import List, Value
@@ -11,6 +11,7 @@ from datasets import List, Value
 from dailytalk_contiguous.core.documents import Whole
 from dailytalk_contiguous.core.errors import DailytalkError
 from dailytalk_contiguous.core.fields import TALLIES, Column, Field
+from dailytalk_contiguous.core.records import AnyRecord, Feature
 from dailytalk_contiguous.core.utterance import FIELDS
 
 #: Types that a stage may publish, for they are the same in Arrow, JSON and the Hub's viewer.
@@ -83,7 +84,7 @@ def described(fields: Iterable[Field]) -> list[Described]:
     return records
 
 
-def published(records: Iterable[Mapping[str, Any]], where: str) -> tuple[Field, ...]:
+def published(records: Iterable[AnyRecord], where: str) -> tuple[Field, ...]:
     """The fields of `described`, which may come from outside; `where` is the file that has them.
 
     At most `MOST_FIELDS` are read. Raises DailytalkError for a name or a type that no stage can publish.
@@ -123,7 +124,7 @@ def _field_problem(field: Field, taken: set[str]) -> str | None:
     return None
 
 
-def _field_of(record: Mapping[str, Any]) -> Field:
+def _field_of(record: AnyRecord) -> Field:
     name = record["name"]
     feature = _type_of(record["type"])
     about = record.get("about") or ""
@@ -145,16 +146,17 @@ def _is_plain(feature: object) -> bool:
     return isinstance(feature, dict) and bool(feature) and all(map(_is_plain, feature.values()))
 
 
-def _type_text(feature: Any) -> Any:
+def _type_text(feature: Feature | None) -> object:
     """A type as JSON: the name of a plain one, a list of one type, an object of types by name."""
     if isinstance(feature, List):
         return [_type_text(feature.feature)]
     if isinstance(feature, dict):
         return {name: _type_text(part) for name, part in feature.items()}
+    assert isinstance(feature, Value), feature
     return feature.dtype
 
 
-def _type_of(text: object) -> Any:
+def _type_of(text: object) -> Feature | None:
     """The type that `_type_text` wrote; None for anything else."""
     if isinstance(text, list) and len(text) == 1:
         return List(_type_of(text[0]))

@@ -79,9 +79,9 @@ def sounding(
         quiet &= ~leaked[: len(levels)]
     over_room = _over_room(levels[quiet])
     edges: list[tuple[float, float]] = []
-    for number, (start, end) in enumerate(utterances):
-        previous_end = utterances[number - 1][1] if number else 0.0
-        next_start = utterances[number + 1][0] if number + 1 < len(utterances) else math.inf
+    previous_ends = [0.0, *(end for _, end in utterances)]
+    next_starts = [*(start for start, _ in utterances[1:]), math.inf]
+    for (start, end), previous_end, next_start in zip(utterances, previous_ends, next_starts, strict=False):
         earliest = max(start - JOIN, previous_end)
         latest = min(end + JOIN, next_start)
         first = int(start / STEP_SECONDS)
@@ -122,7 +122,9 @@ def _loud_runs(
     for begin, finish in true_runs(levels[first:last] >= floor).tolist():
         seconds = (finish - begin + 1) * STEP_SECONDS
         if seconds >= SHORTEST_NEAR - ROUNDING:
-            runs.append(((first + begin + 0.5) * STEP_SECONDS, (first + finish + 0.5) * STEP_SECONDS))
+            run_start = (first + begin + 0.5) * STEP_SECONDS
+            run_end = (first + finish + 0.5) * STEP_SECONDS
+            runs.append((run_start, run_end))
     return merge_gaps(runs, GAP)
 
 

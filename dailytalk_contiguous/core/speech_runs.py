@@ -48,9 +48,11 @@ def speech_spans(
     all_runs = _runs(probabilities, total, frame, threshold, min_silence)
     runs = [(start, end) for start, end in all_runs if end - start > min_speech]
     spans: list[tuple[float, float]] = []
-    for index, (start, end) in enumerate(runs):
-        silence_before = start - runs[index - 1][1] if index else math.inf
-        silence_after = runs[index + 1][0] - end if index + 1 < len(runs) else math.inf
+    ends_before = [-math.inf, *(end for _, end in runs)]
+    starts_after = [*(start for start, _ in runs[1:]), math.inf]
+    for (start, end), end_before, start_after in zip(runs, ends_before, starts_after, strict=False):
+        silence_before = start - end_before
+        silence_after = start_after - end
         padded_start = max(0.0, start - min(pad, silence_before / 2))
         padded_end = min(total, end + min(pad, silence_after / 2))
         spans.append((padded_start, padded_end))

@@ -35,7 +35,8 @@ def out_of_step(left: Sequence[tuple[float, float]], right: Sequence[tuple[float
 
     None if they do, and where one of them has under `LEAST_SPEECH`.
     """
-    last_end = max((end for _, end in (*left, *right)), default=0.0)
+    ends = [end for _, end in (*left, *right)]
+    last_end = max(ends, default=0.0)
     count = int(last_end / TALK_FRAME) + 1
     sides = np.stack([_speech_frames(left, count), _speech_frames(right, count)])
     spoken_left, spoken_right = sides.sum(axis=1)
@@ -72,10 +73,11 @@ def _overlaps_when_moved(sides: NDArray[np.float64]) -> NDArray[np.float64]:
     furthest = round(FURTHEST_TALK / TALK_FRAME)
     earlier = np.arange(furthest, -furthest - 1, -1).clip(min=0)  # frames by which the right side begins earlier
     later = earlier[::-1]
-    before = np.concatenate([np.zeros((2, 1)), sides.cumsum(axis=1)], axis=1)  # frames of speech before each
-    left_before, right_before = before
+    # Frames of speech before each frame.
+    left_before, right_before = np.concatenate([np.zeros((2, 1)), sides.cumsum(axis=1)], axis=1)
     spoken_left = left_before[count - later] - left_before[earlier]
     spoken_right = right_before[count - earlier] - right_before[later]
-    together = np.correlate(np.pad(sides[1], furthest), sides[0], "valid")
+    left, right = sides
+    together = np.correlate(np.pad(right, furthest), left, "valid")
     by_chance = spoken_left * spoken_right / (count - earlier - later)
     return np.asarray(together / np.maximum(by_chance, 1e-9))

@@ -6,19 +6,21 @@ what is finished it is a struct in the list `utterances`. `pack_utterances` and 
 from one to the other, `line_of` and `utterance_of` the way to a transcript and back.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple, TypedDict
 
 from datasets import List, Value
 
 from dailytalk_contiguous.core.documents import LATEST, is_number, quoted
-from dailytalk_contiguous.core.fields import Field, fields_of, in_digits, value_kind, value_problem
+from dailytalk_contiguous.core.fields import Converter, Field, fields_of, in_digits, value_kind, value_problem
 from dailytalk_contiguous.core.records import (
     AlignedWord,
+    AnyRecord,
     Count,
     EmotionFields,
     EmotionShare,
+    Feature,
     Flag,
     Measure,
     ModelsOfUtterance,
@@ -40,7 +42,7 @@ AFFECT = ("valence", "arousal", "dominance")
 #: Prosodic measures in the order in which transcripts show them.
 PROSODY = ("rms", "zcr", "f0_mean", "f0_std", "speech_rate", "voiced_fraction")
 
-#: Those of `PROSODY` that are measured on a take, to be compared with its source.
+#: The measures of `PROSODY` that are taken of a take, too, to compare it with its source.
 TAKE_PROSODY = ("rms", "f0_mean", "speech_rate")
 
 #: How far a take is from its source in melody and loudness, how alike both are to an encoder of prosodic tokens,
@@ -59,7 +61,7 @@ WORD = record_features(WordRow)
 #: The types of a word of an utterance.
 UTTERED_WORD = record_features(UtteredWord)
 
-#: What a word is beside its times: it is written to a line only where it is true.
+#: Flags of a word, which a line has only where they are true.
 _WORD_MARKS = ("fitted", "filler")
 
 #: The types of what a synthesis cost, and how it sounds; null for utterances that were not resynthesised.
@@ -81,7 +83,7 @@ STATUSES = ("spoken", "kept", "kept-original", "dropped")
 #: How an utterance enters (see `core.turns`).
 EVENTS = ("turn", "overlap", "backchannel", "interruption")
 
-#: What is put where a reply was interrupted.
+#: The text that is put where a reply was interrupted.
 CUT_MARK = "— [interrupted]"
 
 #: The value of `recogniser` for utterances whose words came with the recording.
@@ -128,7 +130,7 @@ def texts_of(value: object) -> list[str] | None:
 
 
 def _shares_by_name(shares: Iterable[EmotionShare] | None) -> dict[str, float | None]:
-    # What a file from outside holds may be empty.
+    # A file from outside may hold empty shares.
     by_name: dict[str, float | None] = {}
     for share in shares or ():
         if share and share["emotion"]:
@@ -238,7 +240,7 @@ def _turn_end(about: str, transition: str) -> Field:
 class Utterance(TypedDict):
     """All fields of an utterance, in the order of a line of transcript.jsonl.
 
-    Those of part `line` stand in transcripts alone, those of part `row` in finished rows alone. `start` and `end`
+    Fields of part `line` are in transcripts alone, fields of part `row` in finished rows alone. `start` and `end`
     are null in an utterance that was left out (`status` is `dropped`), which `heard_utterances` does not return;
     `source_channel`, `source_start` and `source_end` are null before `speak`.
     """
@@ -459,7 +461,7 @@ class Utterance(TypedDict):
 FIELDS = fields_of(Utterance)
 
 
-def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+def features_of_fields(fields: Iterable[Field] = FIELDS) -> dict[str, Feature]:
     """The types of an utterance of a finished row."""
     return {field.name: field.feature for field in fields if field.part != "line"}
 
@@ -476,7 +478,7 @@ DERIVED_KEYS = frozenset(field.path[0] for field in FIELDS if not field.editable
 # Between list columns and structs.
 
 
-def pack_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
+def pack_utterances(row: AnyRecord, fields: Sequence[Field] = FIELDS) -> list[dict[str, Any]]:
     """The utterances of a conversation whose columns are lists, each with all its fields; null for no column."""
     fields_of_row = dict.fromkeys(features_of_fields(fields))
     columns = {name: row[name] for name in fields_of_row if row.get(name) is not None}
@@ -489,7 +491,7 @@ def pack_utterances(row: Mapping[str, Any], fields: Sequence[Field] = FIELDS) ->
     return utterances
 
 
-def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[str]) -> dict[str, list[Any]]:
+def unpack_utterances(utterances: Iterable[AnyRecord], names: Iterable[str]) -> dict[str, list[Any]]:
     """Undo `pack_utterances`: the list columns of some fields."""
     listed = list(utterances)
     columns: dict[str, list[Any]] = {}
@@ -498,7 +500,7 @@ def unpack_utterances(utterances: Iterable[Mapping[str, Any]], names: Iterable[s
     return columns
 
 
-def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float, float] | None:
+def sounding_span(utterance: AnyRecord, timeline: str = "") -> tuple[float, float] | None:
     """From when to when an utterance sounds, in seconds; with the timeline `source_`, in the recording.
 
     Its start and end where that is not known (rows of older versions, edges that people moved); None without any.
@@ -513,13 +515,15 @@ def sounding_span(utterance: Mapping[str, Any], timeline: str = "") -> tuple[flo
     before, after = known_trims(utterance, timeline)
     if before is None and after is None:
         return start, end
-    return start + (before or 0.0), end - (after or 0.0)
+    start_trim = before or 0.0
+    end_trim = after or 0.0
+    return start + start_trim, end - end_trim
 
 
-def heard_utterances(row: Mapping[str, Any]) -> list[Utterance]:
+def heard_utterances(row: AnyRecord) -> list[Utterance]:
     """The utterances of a finished row that are in its audio, each with a `start` and an `end` in seconds.
 
-    Those that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
+    Utterances that were left out (`status` is `dropped`) stay in the row, with a `reason` and without times.
 
     >>> from dailytalk_contiguous import heard_utterances
     >>> heard = {"status": "spoken", "start": 0.5, "end": 2.0}
@@ -531,7 +535,7 @@ def heard_utterances(row: Mapping[str, Any]) -> list[Utterance]:
     return [utterance for utterance in utterances if utterance["status"] != "dropped"]
 
 
-def is_converted(utterance: Mapping[str, Any]) -> bool:
+def is_converted(utterance: AnyRecord) -> bool:
     """Whether an utterance is its recorded sound in another voice, and no take of its text."""
     synthesis: Mapping[str, object] = utterance.get("synthesis") or {}
     return synthesis.get("tries") == CONVERTED_TRIES
@@ -544,7 +548,7 @@ def said_tag(utterance: Utterance) -> str | None:
     return utterance["tag"]
 
 
-def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float | None, float | None]:
+def known_trims(utterance: AnyRecord, timeline: str = "") -> tuple[float | None, float | None]:
     """How far from its start and its end an utterance with both sounds; None where that is unknown or can't be."""
     start_trim = utterance.get(f"{timeline}start_trim")
     end_trim = utterance.get(f"{timeline}end_trim")
@@ -553,7 +557,9 @@ def known_trims(utterance: Mapping[str, Any], timeline: str = "") -> tuple[float
     length = utterance[f"{timeline}end"] - utterance[f"{timeline}start"]
     before = start_trim if is_number(start_trim, -MOST_BEYOND, length) else None
     after = end_trim if is_number(end_trim, -MOST_BEYOND, length) else None
-    if (before or 0.0) + (after or 0.0) < length:
+    trimmed_start = before or 0.0
+    trimmed_end = after or 0.0
+    if trimmed_start + trimmed_end < length:
         return before, after
     return None, None
 
@@ -583,7 +589,7 @@ class _Writing(NamedTuple):
     only_with: str
     holder: str
     key: str
-    writer: Callable[[Any], object] | None
+    writer: Converter | None
 
 
 @lru_cache(maxsize=8)
@@ -594,13 +600,12 @@ def _writings(fields: tuple[Field, ...], rebuilt: bool) -> list[_Writing]:
     for field in fields:
         if field.part in parts:
             holder = field.path[0] if len(field.path) > 1 else ""
-            writings.append(_Writing(field.name, field.only_with, holder, field.path[-1], field.writer))
+            key = field.path[-1]
+            writings.append(_Writing(field.name, field.only_with, holder, key, field.writer))
     return writings
 
 
-def line_of(
-    utterance: Mapping[str, Any], rebuilt: bool = False, fields: Iterable[Field] = FIELDS
-) -> dict[str, Any]:
+def line_of(utterance: AnyRecord, rebuilt: bool = False, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """An utterance, with the fields of its line, as a line of transcript.jsonl or, `rebuilt`, of the shifted one.
 
     Times are written as they are.
@@ -621,7 +626,7 @@ def line_of(
     return line
 
 
-def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
+def utterance_of(line: AnyRecord, fields: Iterable[Field] = FIELDS) -> dict[str, Any]:
     """The fields of an utterance, and its words, from a line; null for what it lacks, or `speak` makes."""
     utterance: dict[str, Any] = {}
     for field in fields:
@@ -633,15 +638,13 @@ def utterance_of(line: Mapping[str, Any], fields: Iterable[Field] = FIELDS) -> d
 
 
 class LineProblem(NamedTuple):
-    """What is wrong with a line of a transcript: at which key, and why, in a sentence."""
+    """A mistake in a line of a transcript: its key, and a sentence that says what is wrong."""
 
     key: str
     reason: str
 
 
-def line_problem(
-    line: Mapping[str, Any], fields: Sequence[Field] = FIELDS, mixed: bool = False
-) -> LineProblem | None:
+def line_problem(line: AnyRecord, fields: Sequence[Field] = FIELDS, mixed: bool = False) -> LineProblem | None:
     """Return the problem of a line of a transcript, or None: its channel, its times, or the type of a field.
 
     `mixed`: whether its channel may be `mix`, of a recording that was tagged as one speaker.
@@ -667,7 +670,7 @@ def line_problem(
     return _words_problem(line.get("words") or [])
 
 
-def _times_problem(line: Mapping[str, Any]) -> LineProblem | None:
+def _times_problem(line: AnyRecord) -> LineProblem | None:
     for edge in ("start", "end"):
         seconds = line.get(edge)
         if not is_number(seconds, 0, LATEST):
@@ -679,7 +682,7 @@ def _times_problem(line: Mapping[str, Any]) -> LineProblem | None:
     return None
 
 
-def _words_problem(words: Any) -> LineProblem | None:
+def _words_problem(words: Sequence[Mapping[str, object]]) -> LineProblem | None:
     misfit = value_problem(words, _WORDS, "words")
     if misfit:
         return LineProblem("words", misfit)
@@ -696,14 +699,14 @@ _WORDS = value_kind(List(WORD))
 
 
 @lru_cache(maxsize=8)
-def _kinds(fields: tuple[Field, ...]) -> dict[str, Any]:
+def _kinds(fields: tuple[Field, ...]) -> dict[str, object]:
     """The type of each key of a line that the table says; of an object, that of all its values."""
-    kinds: dict[str, Any] = {}
+    kinds: dict[str, object] = {}
     for field in fields:
         if field.part == "row" or field.name == "words":  # words have sentences of their own
             continue
-        is_in_object = len(field.path) > 1
-        kinds[field.path[0]] = value_kind({str: field.feature}) if is_in_object else field.kind
+        key, *inner_keys = field.path
+        kinds[key] = value_kind({str: field.feature}) if inner_keys else field.kind
     return kinds
 
 
@@ -719,10 +722,10 @@ def emotion_guess(emotion: str | None, shares: Mapping[str, float], model: str) 
     }
 
 
-def no_text_reason(fields: Mapping[str, Any]) -> str:
+def no_text_reason(fields: AnyRecord) -> str:
     """Return why an utterance has no text, from its fields or its line; empty where no reason is known."""
     return str(fields.get("text_reason") or "")
 
 
-#: What a line that gets a text says in place of that.
+#: The `text_reason` of a line that gets a text.
 HAS_TEXT = {"text_reason": None}
